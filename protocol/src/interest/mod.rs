@@ -1,0 +1,5 @@
+//! The interest map: who wants which subjects.
+
+mod subscription;
+
+pub use subscription::{Origin, Subscription, SubscriptionId};

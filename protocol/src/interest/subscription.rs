@@ -1,0 +1,108 @@
+//! One subscription, as the index, the deliverers and its owner share it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::id::ConnectionId;
+
+/// Order of creation within one node; later subscriptions have larger numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub u64);
+
+/// Where interest comes from, which decides how it is served and whether it is announced to routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A client of this node: served directly and announced to routes.
+    Client,
+    /// A server of the cluster (`RS+`): served over its route, never announced.
+    Route,
+    /// A leaf node of another server (`LS+`): served over that server's route; as a queue member only if
+    /// nobody else can.
+    RouteLeaf,
+}
+
+/// One subscription.
+///
+/// The texts live in one allocation, because a server holds many subscriptions and few of anything else.
+#[derive(Debug)]
+pub struct Subscription {
+    id: SubscriptionId,
+    connection: ConnectionId,
+    origin: Origin,
+    closed: AtomicBool,
+    weight: AtomicU32,
+    queue_start: u32,
+    sid_start: u32,
+    delivered: AtomicU64,
+    max: AtomicU64,
+    text: Box<[u8]>,
+}
+
+impl Subscription {
+    /// A subscription of `connection` to `subject`, as a member of `queue` unless that is empty.
+    ///
+    /// `sid` is the client's name for it, or the leaf origin for [`Origin::RouteLeaf`].
+    pub fn new(
+        id: SubscriptionId,
+        connection: ConnectionId,
+        origin: Origin,
+        subject: &[u8],
+        queue: &[u8],
+        sid: &[u8],
+    ) -> Self {
+        let text = [subject, queue, sid].concat();
+        Self {
+            id,
+            connection,
+            origin,
+            closed: AtomicBool::new(false),
+            weight: AtomicU32::new(1),
+            // Control lines are limited far below 4 GiB, so the casts keep their values.
+            queue_start: subject.len() as u32,
+            sid_start: (subject.len() + queue.len()) as u32,
+            delivered: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+            text: text.into_boxed_slice(),
+        }
+    }
+
+    /// Which subscription this is.
+    pub fn id(&self) -> SubscriptionId {
+        self.id
+    }
+
+    /// Who gets its messages.
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Its subject, possibly with wildcards.
+    pub fn subject(&self) -> &[u8] {
+        &self.text[..self.queue_start as usize]
+    }
+
+    /// Its queue group, if it is a member of one.
+    pub fn queue(&self) -> Option<&[u8]> {
+        let queue = &self.text[self.queue_start as usize..self.sid_start as usize];
+        (!queue.is_empty()).then_some(queue)
+    }
+
+    /// The client's name for it, or the leaf origin.
+    pub fn sid(&self) -> &[u8] {
+        &self.text[self.sid_start as usize..]
+    }
+
+    /// How many queue members a remote subscription stands for; 1 for local ones. Zero is never selected.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many queue members it stands for. Absolute, not additive (ROUTE-PROTOCOL 2.7).
+    pub(crate) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+}
