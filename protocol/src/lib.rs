@@ -3,5 +3,6 @@
 
 pub mod id;
 pub mod interest;
+pub mod outbox;
 pub mod time;
 pub mod wire;

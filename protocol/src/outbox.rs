@@ -1,0 +1,417 @@
+//! The bytes that wait for one socket.
+//!
+//! A delivery is copied once, into the tail of the outbox of its target; a body of [`SHARE_AT_BYTES`] or more
+//! is reference-counted instead, so that a wide fan-out of large messages costs one copy. The same type serves
+//! as the staging area of a batch and as the queue of a connection: [`Outbox::absorb`] moves one behind the
+//! other, which for the usual case (the queue is empty) swaps two buffers.
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use crate::time::Instant;
+
+/// From this size on a message body is shared between its targets instead of copied to each.
+pub const SHARE_AT_BYTES: usize = 8 * 1024;
+
+/// How much a single vectored write is given.
+pub const WRITE_AT_ONCE_BYTES: usize = 256 * 1024;
+
+/// The tail is closed and a new one begun at this size, so that growing it never copies much.
+const TAIL_BYTES: usize = 64 * 1024;
+
+/// Producers are slowed from this many pending bytes on, long before `max_pending` would end the connection.
+const SLOW_AT_BYTES: usize = 1024 * 1024;
+
+/// Headers and payload of a message, ending with CR LF, on its way to several targets.
+#[derive(Debug)]
+pub struct Body<'a> {
+    bytes: &'a [u8],
+    shared: OnceCell<Bytes>,
+}
+
+impl<'a> Body<'a> {
+    /// A body that stands in a read buffer.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, shared: OnceCell::new() }
+    }
+
+    /// The body's bytes, CR LF included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    fn shared(&self) -> Bytes {
+        self.shared.get_or_init(|| Bytes::copy_from_slice(self.bytes)).clone()
+    }
+}
+
+/// One message for one target, as it goes on the wire: prefix, rest of the line, body.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The start of the line, constant for a target: `MSG <subject> <sid> `.
+    pub prefix: &'a [u8],
+    /// The rest of the line: `[<reply> ]<size>` and CR LF.
+    pub line: &'a [u8],
+    /// Headers, payload, CR LF.
+    pub body: &'a Body<'a>,
+}
+
+impl Delivery<'_> {
+    /// Bytes of the body without its CR LF: what traffic counters count.
+    pub fn payload_bytes(&self) -> usize {
+        self.body.bytes.len().saturating_sub(2)
+    }
+}
+
+/// How full an outbox is, and so what its producers should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// Go on.
+    Low,
+    /// Producers should read less until it drains.
+    High,
+    /// `max_pending` is exceeded: the connection is to be closed as a slow consumer.
+    Overflow,
+}
+
+/// What to do about a peer that does not read (ROUTE-PROTOCOL 1.10).
+#[derive(Clone, Copy, Debug)]
+pub struct WritePolicy {
+    /// More pending bytes than this end the connection; `None` for routes, which have no such limit.
+    pub max_pending_bytes: Option<usize>,
+    /// How long a batch may take to be written.
+    pub deadline: Duration,
+    /// Whether any progress within the deadline is enough (routes), or the whole batch must be out (clients).
+    pub retry: bool,
+}
+
+/// The verdict when a write deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It did not pass, or there is progress and that is enough.
+    No,
+    /// The peer took too little: close as a slow consumer.
+    Close,
+}
+
+/// A batch of bytes that must be written in time.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    deadline: Instant,
+    started_at_byte: u64,
+    ends_at_byte: u64,
+}
+
+/// Bytes waiting for one socket, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    sealed: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    /// How much of the tail is already written; only if nothing is sealed before it.
+    tail_written: usize,
+    pending_bytes: usize,
+    /// Total ever written, to tell progress.
+    written_bytes: u64,
+    batch: Option<Batch>,
+    messages: u64,
+    message_bytes: u64,
+}
+
+impl Outbox {
+    /// An empty outbox, which holds no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.pending_bytes == 0
+    }
+
+    /// How many bytes wait.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Appends a message.
+    pub fn push(&mut self, delivery: &Delivery<'_>) {
+        self.messages += 1;
+        self.message_bytes += delivery.payload_bytes() as u64;
+        let body = delivery.body.bytes;
+        let line_bytes = delivery.prefix.len() + delivery.line.len();
+        self.pending_bytes += line_bytes + body.len();
+        let share = body.len() >= SHARE_AT_BYTES;
+        self.make_room(if share { line_bytes } else { line_bytes + body.len() });
+        self.tail.extend_from_slice(delivery.prefix);
+        self.tail.extend_from_slice(delivery.line);
+        if share {
+            self.seal();
+            self.sealed.push_back(delivery.body.shared());
+        } else {
+            self.tail.extend_from_slice(body);
+        }
+    }
+
+    /// Appends protocol bytes that are no message.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.pending_bytes += bytes.len();
+        self.make_room(bytes.len());
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Moves all that `staged` holds behind what waits here, and says how full this is now.
+    pub fn absorb(&mut self, staged: &mut Outbox, policy: &WritePolicy) -> Pressure {
+        self.messages += std::mem::take(&mut staged.messages);
+        self.message_bytes += std::mem::take(&mut staged.message_bytes);
+        self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
+        debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
+        if self.sealed.is_empty() && self.tail.is_empty() {
+            std::mem::swap(&mut self.sealed, &mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        } else if staged.sealed.is_empty() && self.tail.len() + staged.tail.len() <= TAIL_BYTES {
+            self.tail.extend_from_slice(&staged.tail);
+            staged.tail.clear();
+        } else {
+            self.seal();
+            self.sealed.append(&mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        }
+        self.pressure(policy)
+    }
+
+    /// How full this is.
+    pub fn pressure(&self, policy: &WritePolicy) -> Pressure {
+        match policy.max_pending_bytes {
+            Some(max) if self.pending_bytes > max => Pressure::Overflow,
+            Some(max) if self.pending_bytes > SLOW_AT_BYTES.min(max / 4 * 3) => Pressure::High,
+            None if self.pending_bytes > SLOW_AT_BYTES => Pressure::High,
+            _ => Pressure::Low,
+        }
+    }
+
+    /// Fills `slices` with what to write next, up to [`WRITE_AT_ONCE_BYTES`], and returns how many are filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let chunks = self.sealed.iter().map(|chunk| &chunk[..]);
+        let chunks = chunks.chain(std::iter::once(&self.tail[self.tail_written..]));
+        let mut bytes = 0;
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
+            if bytes >= WRITE_AT_ONCE_BYTES {
+                break;
+            }
+            *slice = IoSlice::new(chunk);
+            bytes += chunk.len();
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Drops the first `written` bytes, which the socket took.
+    pub fn advance(&mut self, written: usize) {
+        let mut rest = written.min(self.pending_bytes);
+        self.pending_bytes -= rest;
+        self.written_bytes += rest as u64;
+        while rest > 0 {
+            let Some(front) = self.sealed.front_mut() else {
+                self.tail_written += rest;
+                break;
+            };
+            let step = rest.min(front.len());
+            front.advance(step);
+            rest -= step;
+            if front.is_empty() {
+                self.sealed.pop_front();
+            }
+        }
+        if self.pending_bytes == 0 {
+            self.tail.clear();
+            self.tail_written = 0;
+            self.batch = None;
+        }
+    }
+
+    /// Once all is written: hands the buffer's memory to `staged`, so that an idle connection holds none and
+    /// the next batch need not allocate.
+    pub fn release_into(&mut self, staged: &mut Outbox) {
+        if !self.is_empty() {
+            return;
+        }
+        if staged.tail.capacity() < self.tail.capacity() && staged.tail.is_empty() {
+            std::mem::swap(&mut staged.tail, &mut self.tail);
+        }
+        self.tail = Vec::new();
+        self.sealed = VecDeque::new();
+    }
+
+    /// Notes that the socket takes no more for now: a write deadline begins to run, unless one runs already.
+    pub fn handle_blocked(&mut self, now: Instant, policy: &WritePolicy) {
+        let finished = self.batch.is_some_and(|batch| self.written_bytes >= batch.ends_at_byte);
+        if !self.is_empty() && (self.batch.is_none() || finished) {
+            self.begin_batch(now, policy);
+        }
+    }
+
+    /// When [`Outbox::handle_deadline`] is to be called. Poll again after each write.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        self.batch.map(|batch| batch.deadline)
+    }
+
+    /// Judges a peer whose write deadline may have passed.
+    pub fn handle_deadline(&mut self, now: Instant, policy: &WritePolicy) -> Overdue {
+        let Some(batch) = self.batch.filter(|batch| now >= batch.deadline) else {
+            return Overdue::No;
+        };
+        let progress = self.written_bytes > batch.started_at_byte;
+        let finished = self.written_bytes >= batch.ends_at_byte;
+        if finished || (policy.retry && progress) {
+            self.begin_batch(now, policy);
+            return Overdue::No;
+        }
+        Overdue::Close
+    }
+
+    /// Messages and payload bytes pushed since the last call.
+    pub fn take_traffic(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.messages), std::mem::take(&mut self.message_bytes))
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Self { written_bytes: self.written_bytes, ..Self::default() };
+    }
+
+    fn begin_batch(&mut self, now: Instant, policy: &WritePolicy) {
+        self.batch = Some(Batch {
+            deadline: now + policy.deadline,
+            started_at_byte: self.written_bytes,
+            ends_at_byte: self.written_bytes + self.pending_bytes as u64,
+        });
+    }
+
+    /// Makes sure that the tail takes `bytes` more without growing far beyond [`TAIL_BYTES`].
+    fn make_room(&mut self, bytes: usize) {
+        let wanted = self.tail.len() + bytes;
+        if wanted > TAIL_BYTES && !self.tail.is_empty() {
+            self.seal();
+            self.tail.reserve(bytes.max(TAIL_BYTES));
+        }
+    }
+
+    /// Closes the tail, so that something else can stand behind it.
+    fn seal(&mut self) {
+        if self.tail.len() > self.tail_written {
+            let mut chunk = Bytes::from(std::mem::take(&mut self.tail));
+            chunk.advance(self.tail_written);
+            self.sealed.push_back(chunk);
+        }
+        self.tail.clear();
+        self.tail_written = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: WritePolicy = WritePolicy {
+        max_pending_bytes: Some(64 * 1024 * 1024),
+        deadline: Duration::from_secs(10),
+        retry: false,
+    };
+
+    fn written(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = outbox.slices(&mut slices);
+            let before = all.len();
+            all.extend(slices[..filled].iter().flat_map(|slice| slice.iter().copied()).take(at_once));
+            let step = all.len() - before;
+            outbox.advance(step);
+        }
+        all
+    }
+
+    fn message(outbox: &mut Outbox, body: &[u8]) -> Vec<u8> {
+        let body = Body::new(body);
+        outbox.push(&Delivery { prefix: b"MSG a 1 ", line: b"2\r\n", body: &body });
+        [b"MSG a 1 ".as_slice(), b"2\r\n", body.bytes()].concat()
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came_whatever_their_size() {
+        for at_once in [1, 7, 4096, usize::MAX] {
+            let mut outbox = Outbox::new();
+            let mut expected = Vec::new();
+            for size in [2, 3000, SHARE_AT_BYTES, 10, 70_000, 5] {
+                expected.extend(message(&mut outbox, &vec![size as u8; size]));
+                outbox.push_bytes(b"PING\r\n");
+                expected.extend(b"PING\r\n");
+                let mut staged = Outbox::new();
+                expected.extend(message(&mut staged, b"staged\r\n"));
+                assert_eq!(outbox.absorb(&mut staged, &POLICY), Pressure::Low);
+                assert!(staged.is_empty());
+                if at_once == 7 {
+                    outbox.advance(11);
+                    expected.drain(..11);
+                }
+            }
+            assert_eq!(outbox.pending_bytes(), expected.len());
+            assert_eq!(written(&mut outbox, at_once), expected);
+        }
+    }
+
+    #[test]
+    fn pressure_rises_before_the_limit_and_overflows_beyond_it() {
+        let policy = WritePolicy { max_pending_bytes: Some(1000), ..POLICY };
+        let mut outbox = Outbox::new();
+        outbox.push_bytes(&[0; 750]);
+        assert_eq!(outbox.pressure(&policy), Pressure::Low);
+        outbox.push_bytes(&[0; 1]);
+        assert_eq!(outbox.pressure(&policy), Pressure::High);
+        outbox.push_bytes(&[0; 250]);
+        assert_eq!(outbox.pressure(&policy), Pressure::Overflow);
+        assert_ne!(outbox.pressure(&WritePolicy { max_pending_bytes: None, ..policy }), Pressure::Overflow);
+    }
+
+    #[test]
+    fn a_client_that_takes_only_a_part_within_the_deadline_is_overdue_and_a_route_is_not() {
+        for (retry, verdict) in [(false, Overdue::Close), (true, Overdue::No)] {
+            let policy = WritePolicy { retry, ..POLICY };
+            let mut outbox = Outbox::new();
+            outbox.push_bytes(&[0; 100]);
+            outbox.handle_blocked(Instant::ZERO, &policy);
+            outbox.advance(1);
+            let deadline = outbox.poll_deadline().expect("a deadline runs");
+            assert_eq!(outbox.handle_deadline(Instant::ZERO, &policy), Overdue::No);
+            assert_eq!(outbox.handle_deadline(deadline, &policy), verdict);
+        }
+    }
+
+    #[test]
+    fn a_route_that_takes_nothing_within_the_deadline_is_overdue() {
+        let policy = WritePolicy { retry: true, ..POLICY };
+        let mut outbox = Outbox::new();
+        outbox.push_bytes(&[0; 100]);
+        outbox.handle_blocked(Instant::ZERO, &policy);
+        let deadline = outbox.poll_deadline().expect("a deadline runs");
+        assert_eq!(outbox.handle_deadline(deadline, &policy), Overdue::Close);
+    }
+
+    #[test]
+    fn an_emptied_outbox_holds_no_memory_and_no_deadline() {
+        let mut outbox = Outbox::new();
+        outbox.push_bytes(&[0; 100]);
+        outbox.handle_blocked(Instant::ZERO, &POLICY);
+        outbox.advance(100);
+        let mut staged = Outbox::new();
+        outbox.release_into(&mut staged);
+        assert_eq!(outbox.poll_deadline(), None);
+        assert_eq!(outbox.tail.capacity(), 0);
+        assert!(staged.tail.capacity() >= 100);
+    }
+}
