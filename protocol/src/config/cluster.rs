@@ -1,0 +1,109 @@
+//! What a member of a cluster can choose.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::{DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, HostPort, Port, RouteUrl, UserPassword};
+
+/// How this node takes part in a cluster (ROUTE-PROTOCOL 3, 4.1, 9.3).
+///
+/// The defaults are those of nats-server, which gives the route port no default: `port` starts as
+/// [`Port::Any`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster's name; `None` generates one and takes over a peer's. No spaces, and not `_`.
+    pub name: Option<String>,
+    /// The address that peers connect to.
+    pub host: String,
+    /// The port that peers connect to.
+    pub port: Port,
+    /// What peers are told to reach this node's route port by. A missing port means `port`.
+    pub advertise: Option<HostPort>,
+    /// Keeps the client addresses of this node out of what other nodes tell their clients.
+    pub no_advertise: bool,
+    /// The peers to connect to at start and again whenever they are lost.
+    pub routes: Vec<RouteUrl>,
+    /// What a peer must present in its CONNECT.
+    pub authorization: Option<UserPassword>,
+    /// How long a peer may take to present it.
+    pub auth_timeout: Duration,
+    /// How often a peer that was only heard of is tried again.
+    pub connect_retries: u32,
+    /// Doubles the pause between attempts, up to 30 s, instead of 1 s each.
+    pub connect_backoff: bool,
+    /// How many connections share the traffic with one peer; `None` does not pool, like servers before 2.10
+    /// (`pool_size: -1`).
+    pub pool_size: Option<NonZeroU16>,
+    /// How long after one PING to a peer the next is sent; `None` is the node's `ping_interval`. Read it with
+    /// [`ClusterConfig::effective_ping_interval`].
+    pub ping_interval: Option<Duration>,
+    /// How many PINGs to a peer may be unanswered; `None` is the node's `ping_max`.
+    pub ping_max: Option<u32>,
+    /// How long one write to a peer may take; `None` is the node's `write_deadline`.
+    pub write_deadline: Option<Duration>,
+    /// What this node says about compression of its routes.
+    pub compression: Compression,
+}
+
+impl ClusterConfig {
+    /// The interval between PINGs to a peer, which never exceeds [`MAX_CLUSTER_PING_INTERVAL`].
+    pub fn effective_ping_interval(&self, node_ping_interval: Duration) -> Duration {
+        self.ping_interval.unwrap_or(node_ping_interval).min(MAX_CLUSTER_PING_INTERVAL)
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            host: DEFAULT_HOST.to_owned(),
+            port: Port::Any,
+            advertise: None,
+            no_advertise: false,
+            routes: Vec::new(),
+            authorization: None,
+            auth_timeout: DEFAULT_AUTH_TIMEOUT,
+            connect_retries: 0,
+            connect_backoff: false,
+            pool_size: Some(DEFAULT_POOL_SIZE),
+            ping_interval: None,
+            ping_max: None,
+            write_deadline: None,
+            compression: Compression::default(),
+        }
+    }
+}
+
+/// A node's stance on compressing its routes (ROUTE-PROTOCOL 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Says nothing of compression, like servers before 2.10.
+    NotSupported,
+    /// Never compresses.
+    Off,
+    /// Compresses if the peer asks for it.
+    #[default]
+    Accept,
+}
+
+/// Connections per peer unless configured.
+pub const DEFAULT_POOL_SIZE: NonZeroU16 = NonZeroU16::new(3).unwrap();
+/// The longest interval between PINGs on a route.
+pub const MAX_CLUSTER_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_pinged_at_least_every_thirty_seconds() {
+        let mut cluster = ClusterConfig::default();
+        let minutes = Duration::from_secs(120);
+        assert_eq!(cluster.effective_ping_interval(minutes), Duration::from_secs(30));
+        assert_eq!(cluster.effective_ping_interval(Duration::from_secs(5)), Duration::from_secs(5));
+        cluster.ping_interval = Some(Duration::from_secs(1));
+        assert_eq!(cluster.effective_ping_interval(minutes), Duration::from_secs(1));
+        cluster.ping_interval = Some(Duration::from_secs(31));
+        assert_eq!(cluster.effective_ping_interval(minutes), Duration::from_secs(30));
+    }
+}

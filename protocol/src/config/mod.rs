@@ -1,0 +1,129 @@
+//! What an operator can choose: plain data with nats-server's defaults, its rules, and its file format.
+//!
+//! Nothing here does IO. A runtime builds a [`Config`] in code or from a text, checks it once with
+//! [`Config::validate`], and gives it to the machines.
+
+mod address;
+mod cluster;
+mod secret;
+
+use std::time::Duration;
+
+pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
+pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
+pub use secret::Secret;
+
+/// Everything that one node needs to know about its place and its limits (ROUTE-PROTOCOL 1.7, 9.2).
+///
+/// The defaults are those of nats-server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name shown to clients, peers and monitoring; `None` means the node's own id. No spaces.
+    pub server_name: Option<String>,
+    /// The address that clients connect to. `0.0.0.0` listens on every interface.
+    pub host: String,
+    /// The port that clients connect to.
+    pub port: Port,
+    /// What clients and peers are told to reach this node's client port by, where it differs from `host` and
+    /// `port`. A missing port means `port`.
+    pub client_advertise: Option<HostPort>,
+    /// How many clients may be connected at once; 0 refuses every client.
+    pub max_connections: usize,
+    /// How many subscriptions one client may hold; 0 is no limit.
+    pub max_subscriptions: usize,
+    /// How many tokens a subscription's subject may have (`max_sub_tokens`); 0 is no limit.
+    pub max_subject_tokens: u8,
+    /// The largest payload that a client may publish, headers included, in bytes.
+    pub max_payload: usize,
+    /// The longest protocol line without its payload, in bytes.
+    pub max_control_line: usize,
+    /// How many bytes may wait for one client before it is closed as a slow consumer.
+    pub max_pending: usize,
+    /// How long after one PING the next is sent.
+    pub ping_interval: Duration,
+    /// How many PINGs may be unanswered before a connection is stale.
+    pub ping_max: u32,
+    /// How long one write to a socket may take.
+    pub write_deadline: Duration,
+    /// What a client must present.
+    pub authorization: Authorization,
+    /// How long a client may take to present it.
+    pub auth_timeout: Duration,
+    /// Behaves like a server from before message headers existed.
+    pub no_header_support: bool,
+    /// How many closed connections monitoring remembers.
+    pub max_closed_clients: usize,
+    /// The first failed attempt to reach a route is reported as an error, and then every one after this many.
+    pub connect_error_reports: u32,
+    /// The same for a route that was lost after it had been connected.
+    pub reconnect_error_reports: u32,
+    /// Makes this node a member of a cluster; `None` stands alone.
+    pub cluster: Option<ClusterConfig>,
+    /// Where monitoring is served over HTTP; `None` serves none.
+    pub monitoring: Option<Listen>,
+    /// Where every random choice of the machines comes from. A runtime sets it from the system's randomness;
+    /// a test fixes it.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server_name: None,
+            host: DEFAULT_HOST.to_owned(),
+            port: Port::Fixed(DEFAULT_CLIENT_PORT),
+            client_advertise: None,
+            max_connections: 65_536,
+            max_subscriptions: 0,
+            max_subject_tokens: 0,
+            max_payload: 1024 * 1024,
+            max_control_line: 4096,
+            max_pending: 64 * 1024 * 1024,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            write_deadline: Duration::from_secs(10),
+            authorization: Authorization::None,
+            auth_timeout: DEFAULT_AUTH_TIMEOUT,
+            no_header_support: false,
+            max_closed_clients: 10_000,
+            connect_error_reports: 3600,
+            reconnect_error_reports: 1,
+            cluster: None,
+            monitoring: None,
+            seed: 0,
+        }
+    }
+}
+
+/// What a client must present in its CONNECT (ROUTE-PROTOCOL 1.12).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Nothing.
+    #[default]
+    None,
+    /// One user for everybody.
+    User {
+        /// The user's name.
+        user: String,
+        /// The password in plain text.
+        password: Secret,
+    },
+    /// One token for everybody.
+    Token(Secret),
+}
+
+/// A user's name and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserPassword {
+    /// The user's name.
+    pub user: String,
+    /// The password in plain text.
+    pub password: Secret,
+}
+
+/// Every interface of the host.
+pub const DEFAULT_HOST: &str = "0.0.0.0";
+/// The port that NATS clients try first.
+pub const DEFAULT_CLIENT_PORT: u16 = 4222;
+/// How long a connection may take to authenticate, unless it is configured.
+pub const DEFAULT_AUTH_TIMEOUT: Duration = Duration::from_secs(2);
