@@ -4,30 +4,25 @@
 //! place at the front, then the sizes at the back; what is left in the middle is the optional part.
 
 use super::op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
-use super::parser::{Dialect, ParseError, Role};
+use super::parser::{Dialect, ParseError, Parsed, Role};
 
 /// Most digits of a size on a line; a longer number is malformed (ROUTE-PROTOCOL 1.1). It bounds a body to under 1 GB
 /// where [`Dialect::max_payload`] does not.
 pub const MAX_SIZE_DIGITS: usize = 9;
 
-/// What came of a line whose form is right.
-pub(super) enum Read<'a> {
-    /// The operation, with a body of so many bytes after its line.
-    Whole { op: Op<'a>, body_len: usize },
-    /// The operation takes so many bytes after its line, which are not all there.
-    WantsBody(usize),
-}
-
 /// The arguments of one operation, from the first byte that is no blank through the LF.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
+    /// How many bytes of the input stand before it.
+    at: usize,
     raw: &'a [u8],
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(raw: &'a [u8]) -> Self {
+    #[inline]
+    pub(super) fn new(at: usize, raw: &'a [u8]) -> Self {
         debug_assert!(raw.ends_with(b"\n"));
-        Line { raw }
+        Line { at, raw }
     }
 
     /// Without the LF and a CR before it.
@@ -36,21 +31,30 @@ impl<'a> Line<'a> {
         without_cr(&self.raw[..self.raw.len() - 1])
     }
 
-    /// From `start`, if there stand exactly these words with one space between them, and CR LF.
+    /// An operation that ends with its line.
     #[inline]
-    fn tail_of_words(self, start: usize, words: [Option<&[u8]>; 3]) -> Option<&'a [u8]> {
-        let tail = &self.raw[start..];
-        let mut end = 0;
-        for word in words.into_iter().flatten() {
-            if end > 0 {
-                if tail[end] != b' ' {
-                    return None;
-                }
-                end += 1;
+    pub(super) fn parsed(self, op: Op<'a>) -> Parsed<'a> {
+        Parsed::Op { op, consumed: self.at + self.raw.len() }
+    }
+
+    /// The operation that `make` builds of the body, once body and CR LF are there.
+    #[inline(always)]
+    fn with_body(
+        self,
+        size: usize,
+        after: &'a [u8],
+        make: impl FnOnce(&'a [u8]) -> Op<'a>,
+    ) -> Result<Parsed<'a>, ParseError> {
+        let body_len = size + 2;
+        match after.get(size..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => {
+                Ok(Parsed::Op { op: make(&after[..body_len]), consumed: self.at + self.raw.len() + body_len })
             }
-            end += word.len();
+            [] | [b'\r'] => {
+                Ok(Parsed::Incomplete { consumed: self.at, wanted: Some(self.raw.len() + body_len) })
+            }
+            _ => Err(ParseError::UnknownOperation),
         }
-        (tail[end..] == *b"\r\n").then_some(tail)
     }
 }
 
@@ -60,8 +64,8 @@ pub(super) fn publish<'a>(
     dialect: &Dialect,
     line: Line<'a>,
     after: &'a [u8],
-) -> Result<Read<'a>, ParseError> {
-    read_publish(dialect, line, after, false).ok_or(ParseError::BadArguments("PUB"))?
+) -> Result<Parsed<'a>, ParseError> {
+    read_publish(dialect, line, after, "PUB", false)
 }
 
 /// `HPUB <subject> [reply] <header length> <total size>`
@@ -69,40 +73,41 @@ pub(super) fn publish_with_headers<'a>(
     dialect: &Dialect,
     line: Line<'a>,
     after: &'a [u8],
-) -> Result<Read<'a>, ParseError> {
+) -> Result<Parsed<'a>, ParseError> {
     if dialect.role == Role::Client && !dialect.headers {
         return Err(ParseError::HeadersNotNegotiated);
     }
-    read_publish(dialect, line, after, true).ok_or(ParseError::BadArguments("HPUB"))?
+    read_publish(dialect, line, after, "HPUB", true)
 }
 
-/// `None` stands for malformed arguments.
 #[inline(always)]
 fn read_publish<'a>(
     dialect: &Dialect,
     line: Line<'a>,
     after: &'a [u8],
+    name: &'static str,
     has_header_len: bool,
-) -> Option<Result<Read<'a>, ParseError>> {
+) -> Result<Parsed<'a>, ParseError> {
+    let bad = ParseError::BadArguments(name);
     let mut words = Words::new(line);
-    let subject = words.take_first()?;
+    let subject = words.take_first().ok_or(bad)?;
     let tail_start = words.start;
-    let sizes = Sizes::take(&mut words, has_header_len)?;
+    let sizes = Sizes::take(&mut words, has_header_len).ok_or(bad)?;
     let reply = words.take_first();
     if !words.is_empty() {
-        return None;
+        return Err(bad);
     }
     if dialect.max_payload.is_some_and(|max| sizes.total > max) {
-        return Some(Err(ParseError::MaxPayload));
+        return Err(ParseError::MaxPayload);
     }
     let line_tail = sizes.line_tail(line, tail_start, reply);
-    Some(with_body(sizes.total, after, |body| match dialect.role {
+    line.with_body(sizes.total, after, |body| match dialect.role {
         Role::Client => {
             Op::Publish(Publish { subject, reply, header_len: sizes.header_len, line_tail, body })
         }
         // On a route it parses and does nothing (ROUTE-PROTOCOL 2.6).
         Role::Route => Op::Ignored,
-    }))
+    })
 }
 
 /// `SUB <subject> [queue] <sid>`
@@ -180,44 +185,50 @@ fn read_routed_unsub<'a>(dialect: &Dialect, mut words: Words<'a>, leaf: LeafOrig
 
 /// `RMSG [account] <subject> … <size>`
 #[inline]
-pub(super) fn rmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Read<'a>, ParseError> {
-    read_routed_message(dialect, line, after, false, false).ok_or(ParseError::BadArguments("RMSG"))?
+pub(super) fn rmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Parsed<'a>, ParseError> {
+    read_routed_message(dialect, line, after, Verb { name: "RMSG", has_origin: false, has_header_len: false })
 }
 
 /// `HMSG [account] <subject> … <header length> <total size>`
-pub(super) fn hmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Read<'a>, ParseError> {
-    read_routed_message(dialect, line, after, false, true).ok_or(ParseError::BadArguments("HMSG"))?
+pub(super) fn hmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Parsed<'a>, ParseError> {
+    read_routed_message(dialect, line, after, Verb { name: "HMSG", has_origin: false, has_header_len: true })
 }
 
 /// `LMSG <origin> [account] <subject> … <header length> <total size>`
-pub(super) fn lmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Read<'a>, ParseError> {
-    read_routed_message(dialect, line, after, true, true).ok_or(ParseError::BadArguments("LMSG"))?
+pub(super) fn lmsg<'a>(dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Parsed<'a>, ParseError> {
+    read_routed_message(dialect, line, after, Verb { name: "LMSG", has_origin: true, has_header_len: true })
 }
 
-/// `None` stands for malformed arguments.
+/// How the verbs of routed messages differ.
+struct Verb {
+    name: &'static str,
+    has_origin: bool,
+    has_header_len: bool,
+}
+
 #[inline(always)]
 fn read_routed_message<'a>(
     dialect: &Dialect,
     line: Line<'a>,
     after: &'a [u8],
-    has_origin: bool,
-    has_header_len: bool,
-) -> Option<Result<Read<'a>, ParseError>> {
+    verb: Verb,
+) -> Result<Parsed<'a>, ParseError> {
+    let bad = ParseError::BadArguments(verb.name);
     let mut words = Words::new(line);
-    let leaf = if has_origin { Some(words.take_first()?) } else { None };
-    let account = take_account(dialect, &mut words)?;
-    let subject = words.take_first()?;
+    let leaf = if verb.has_origin { Some(words.take_first().ok_or(bad)?) } else { None };
+    let account = take_account(dialect, &mut words).ok_or(bad)?;
+    let subject = words.take_first().ok_or(bad)?;
     let tail_start = words.start;
-    let sizes = Sizes::take(&mut words, has_header_len)?;
+    let sizes = Sizes::take(&mut words, verb.has_header_len).ok_or(bad)?;
+    let (reply, queues) = take_reply_and_queues(&mut words).ok_or(bad)?;
     if dialect.max_payload.is_some_and(|max| sizes.total > max) {
-        return Some(Err(ParseError::MaxPayload));
+        return Err(ParseError::MaxPayload);
     }
-    let (reply, queues) = take_reply_and_queues(&mut words)?;
     let line_tail = if queues.is_empty() { sizes.line_tail(line, tail_start, reply) } else { None };
-    Some(with_body(sizes.total, after, |body| {
+    line.with_body(sizes.total, after, |body| {
         let message = Publish { subject, reply, header_len: sizes.header_len, line_tail, body };
         Op::RoutedMessage(RoutedMessage { leaf, account, message, queues })
-    }))
+    })
 }
 
 /// `[reply]`, `| <queue>…` or `+ <reply> [queue]…`: a single word is a reply, even if it is `|` or `+`
@@ -237,21 +248,6 @@ fn take_reply_and_queues<'a>(words: &mut Words<'a>) -> Option<(Option<&'a [u8]>,
 #[inline]
 fn take_account<'a>(dialect: &Dialect, words: &mut Words<'a>) -> Option<Option<&'a [u8]>> {
     if dialect.dedicated { Some(None) } else { words.take_first().map(Some) }
-}
-
-/// The operation that `make` builds of the body, once body and CR LF are there.
-#[inline(always)]
-fn with_body<'a>(
-    size: usize,
-    after: &'a [u8],
-    make: impl FnOnce(&'a [u8]) -> Op<'a>,
-) -> Result<Read<'a>, ParseError> {
-    let body_len = size + 2;
-    match after.get(size..).unwrap_or_default() {
-        [b'\r', b'\n', ..] => Ok(Read::Whole { op: make(&after[..body_len]), body_len }),
-        [] | [b'\r'] => Ok(Read::WantsBody(body_len)),
-        _ => Err(ParseError::UnknownOperation),
-    }
 }
 
 /// The numbers at the end of a message's line.
@@ -278,7 +274,17 @@ impl<'a> Sizes<'a> {
         if self.header_len == 0 && self.header_digits.is_some() {
             return None;
         }
-        line.tail_of_words(start, [reply, self.header_digits, Some(self.total_digits)])
+        let tail = &line.raw[start..];
+        let mut at = 0;
+        for word in [reply, self.header_digits].into_iter().flatten() {
+            at += word.len();
+            if tail[at] != b' ' {
+                return None;
+            }
+            at += 1;
+        }
+        // Had two blanks stood anywhere, this would be too early on the line.
+        (tail[at + self.total_digits.len()..] == *b"\r\n").then_some(tail)
     }
 }
 

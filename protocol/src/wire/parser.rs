@@ -10,7 +10,7 @@ use std::{error, fmt};
 
 use memchr::memchr;
 
-use super::arguments::{self, Line, Read, without_cr};
+use super::arguments::{self, Line, without_cr};
 use super::op::Op;
 
 /// Which side of the server a connection is on.
@@ -176,17 +176,15 @@ impl Parser {
             self.state = State::Arguments(verb);
             return Ok(Parsed::Incomplete { consumed: at, wanted: None });
         };
-        let line = Line::new(&rest[..line_len]);
+        let line = Line::new(at, &rest[..line_len]);
         if line.arguments().len() > dialect.max_control_line {
             return Err(ParseError::MaxControlLine);
         }
-        match verb.read(dialect, line, &rest[line_len..])? {
-            Read::Whole { op, body_len } => Ok(Parsed::Op { op, consumed: at + line_len + body_len }),
-            Read::WantsBody(body_len) => {
-                self.state = State::Arguments(verb);
-                Ok(Parsed::Incomplete { consumed: at, wanted: Some(line_len + body_len) })
-            }
+        let parsed = verb.read(dialect, line, &rest[line_len..])?;
+        if let Parsed::Incomplete { .. } = parsed {
+            self.state = State::Arguments(verb);
         }
+        Ok(parsed)
     }
 }
 
@@ -268,11 +266,15 @@ const ROUTE_VERBS: &[(&[u8], Verb)] = &[
 ];
 
 /// The verb at the start of `input` and its length; `None` if more bytes are needed to tell.
+///
+/// The messages come first, since nothing else comes as often.
 #[inline]
 fn recognise(role: Role, input: &[u8]) -> Result<Option<(Verb, usize)>, ParseError> {
-    match (role, input) {
-        (_, [b'P', b'U', b'B', b' ', ..]) => Ok(Some((Verb::Pub, 4))),
-        (Role::Route, [b'R', b'M', b'S', b'G', b' ', ..]) => Ok(Some((Verb::Rmsg, 5))),
+    match input {
+        [b'P', b'U', b'B', b' ', ..] => Ok(Some((Verb::Pub, 4))),
+        [b'H', b'P', b'U', b'B', b' ', ..] => Ok(Some((Verb::Hpub, 5))),
+        [b'R', b'M', b'S', b'G', b' ', ..] if role == Role::Route => Ok(Some((Verb::Rmsg, 5))),
+        [b'H', b'M', b'S', b'G', b' ', ..] => Ok(Some((Verb::Hmsg, 5))),
         _ => recognise_any(role, input),
     }
 }
@@ -299,28 +301,35 @@ fn spells(expected: u8, byte: u8) -> bool {
 impl Verb {
     /// Reads the operation, given its line and what follows it.
     #[inline]
-    fn read<'a>(self, dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Read<'a>, ParseError> {
-        let op = match (self, dialect.role) {
-            (Verb::Pub, _) => return arguments::publish(dialect, line, after),
-            (Verb::Hpub, _) => return arguments::publish_with_headers(dialect, line, after),
-            (Verb::Rmsg, Role::Route) => return arguments::rmsg(dialect, line, after),
-            (Verb::Hmsg, Role::Route) => return arguments::hmsg(dialect, line, after),
-            (Verb::Lmsg, Role::Route) => return arguments::lmsg(dialect, line, after),
-            (Verb::Rmsg | Verb::Hmsg | Verb::Lmsg, Role::Client) => return Err(ParseError::UnknownOperation),
-            (Verb::Swallowing(bare), _) => bare.into(),
-            (Verb::Connect, _) => Op::Connect(line.arguments()),
-            (Verb::Info, _) => Op::Info(line.arguments()),
-            (Verb::Err, _) => Op::Err(line.arguments()),
-            (Verb::Sub, Role::Client) => arguments::sub(line)?,
-            (Verb::Unsub, Role::Client) => arguments::unsub(line)?,
-            (Verb::Unsub, Role::Route) => return Err(ParseError::BadArguments("UNSUB on a route")),
-            (Verb::Sub | Verb::Account, _) => Op::Ignored,
-            (Verb::RoutedSub, _) => arguments::routed_sub(dialect, line)?,
-            (Verb::LeafSub, _) => arguments::leaf_sub(dialect, line)?,
-            (Verb::RoutedUnsub, _) => arguments::routed_unsub(dialect, line)?,
-            (Verb::LeafUnsub, _) => arguments::leaf_unsub(dialect, line)?,
-        };
-        Ok(Read::Whole { op, body_len: 0 })
+    fn read<'a>(self, dialect: &Dialect, line: Line<'a>, after: &'a [u8]) -> Result<Parsed<'a>, ParseError> {
+        match (self, dialect.role) {
+            (Verb::Pub, _) => arguments::publish(dialect, line, after),
+            (Verb::Hpub, _) => arguments::publish_with_headers(dialect, line, after),
+            (Verb::Rmsg, Role::Route) => arguments::rmsg(dialect, line, after),
+            (Verb::Hmsg, Role::Route) => arguments::hmsg(dialect, line, after),
+            (Verb::Lmsg, Role::Route) => arguments::lmsg(dialect, line, after),
+            _ => self.read_line(dialect, line).map(|op| line.parsed(op)),
+        }
+    }
+
+    fn read_line<'a>(self, dialect: &Dialect, line: Line<'a>) -> Result<Op<'a>, ParseError> {
+        match (self, dialect.role) {
+            (Verb::Swallowing(bare), _) => Ok(bare.into()),
+            (Verb::Connect, _) => Ok(Op::Connect(line.arguments())),
+            (Verb::Info, _) => Ok(Op::Info(line.arguments())),
+            (Verb::Err, _) => Ok(Op::Err(line.arguments())),
+            (Verb::Sub, Role::Client) => arguments::sub(line),
+            (Verb::Unsub, Role::Client) => arguments::unsub(line),
+            (Verb::Unsub, Role::Route) => Err(ParseError::BadArguments("UNSUB on a route")),
+            (Verb::Sub | Verb::Account, _) => Ok(Op::Ignored),
+            (Verb::RoutedSub, _) => arguments::routed_sub(dialect, line),
+            (Verb::LeafSub, _) => arguments::leaf_sub(dialect, line),
+            (Verb::RoutedUnsub, _) => arguments::routed_unsub(dialect, line),
+            (Verb::LeafUnsub, _) => arguments::leaf_unsub(dialect, line),
+            (Verb::Pub | Verb::Hpub | Verb::Rmsg | Verb::Hmsg | Verb::Lmsg, _) => {
+                Err(ParseError::UnknownOperation)
+            }
+        }
     }
 }
 
