@@ -207,6 +207,11 @@ impl Index {
         all.iter().for_each(each);
     }
 
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.all_parts().map(Part::node_count).sum()
+    }
+
     fn all_parts(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().chain([&self.wild])
     }

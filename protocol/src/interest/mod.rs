@@ -26,5 +26,10 @@ mod part;
 mod subscription;
 mod trie;
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
 pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
 pub use subscription::{Origin, Subscription, SubscriptionId};

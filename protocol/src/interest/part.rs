@@ -162,6 +162,11 @@ impl Part {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.read().patterns.node_count()
+    }
+
     /// Removes subscriptions with the same subject and queue; true if there was any to remove.
     fn remove_from_group<S: Borrow<Subscription>>(
         &self,

@@ -107,6 +107,19 @@ impl Trie {
         }
     }
 
+    /// How many nodes there are below the root.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        let mut nodes = vec![&self.root];
+        let mut next = 0;
+        while let Some(&node) = nodes.get(next) {
+            nodes.extend(node.star.as_deref());
+            node.literals.iter().for_each(|literals| literals.collect_nodes(&mut nodes));
+            next += 1;
+        }
+        nodes.len() - 1
+    }
+
     /// Cuts off the node at `prefix` if it is empty, with all nodes above it that only led to it.
     fn prune(&mut self, prefix: Option<&[u8]>) {
         let mut needed_depth = 0;
