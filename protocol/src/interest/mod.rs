@@ -1,5 +1,35 @@
 //! The interest map: who wants which subjects.
+//!
+//! One [`Index`] per account holds every subscription that the node knows, its own clients' and those that
+//! other servers announced, and answers one question: who matches this subject? It also tells, for every
+//! change, what the routes have to hear of it ([`Change`]).
+//!
+//! What it may touch: subscriptions and identifiers, nothing else. It knows no connection, no clock and no
+//! bytes of the wire, and it decides nothing about who of the matching gets a message; that is the room of
+//! the loop-prevention rules.
+//!
+//! Who calls it: client connections at `SUB` and `UNSUB`, route connections at `RS+` and `RS-`, both when
+//! they end; publishers when their own cache has no valid entry for a subject; routes at registration, to
+//! announce everything ([`Index::listen`]); monitoring.
+//!
+//! Inside, top down:
+//! - `index`: the door; chooses the part of a subject.
+//! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
+//! - `trie`: filters with wildcards, token by token. Those without are in one flat table.
+//! - `leaf`: the subscriptions that share one filter.
+//! - `hash`: hashing with a key.
 
+mod hash;
+mod index;
+mod leaf;
+mod part;
 mod subscription;
+mod trie;
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
 pub use subscription::{Origin, Subscription, SubscriptionId};

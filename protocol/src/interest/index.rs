@@ -1,0 +1,294 @@
+//! The index of one account.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::hash::KeyedState;
+use super::part::Part;
+use super::trie::{is_wildcard, split_token};
+use super::{Subscription, SubscriptionId};
+use crate::id::ConnectionId;
+
+/// How many parts there are for filters that begin with a literal token.
+const PARTS: usize = 64;
+
+/// All interest of one account, local and remote, shared by all threads.
+///
+/// It is split by the first token, so that a change, say of an inbox, makes only those cached results stale
+/// that begin alike. Filters that begin with a wildcard have a part of their own, which concerns everybody.
+///
+/// # Announcements
+///
+/// Interest of this node's own clients ([`Origin::Client`](super::Origin::Client)) is announced; that of
+/// other servers never is. `announce` and `emit` callbacks run inside the critical section of the part that
+/// changed, so that the order of announcements is the order of changes. They must be short and must not call
+/// the index. A key (a subject with its queue) lives in one part; there is no order between keys.
+pub struct Index {
+    parts: Box<[Part]>,
+    wild: Part,
+    hasher: KeyedState,
+}
+
+/// A change of the node's own interest, as routes hear of it (ROUTE-PROTOCOL 2.7).
+///
+/// Those of one kind are ordered by subject, then plain interest before groups, these by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change<'a> {
+    /// There is plain interest now and was none before, or a queue group has another number of members.
+    Added {
+        /// The filter.
+        subject: &'a [u8],
+        /// The group and how many local members it has now; `None` for plain interest.
+        queue: Option<(&'a [u8], u32)>,
+    },
+    /// The last one left.
+    Removed {
+        /// The filter.
+        subject: &'a [u8],
+        /// The group; `None` for plain interest.
+        queue: Option<&'a [u8]>,
+    },
+}
+
+/// Everything that matches a subject. Reusable: clear it before collecting again.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// Plain subscriptions by id.
+    pub plain: Vec<Arc<Subscription>>,
+    /// Queue groups by name, with their members by id.
+    ///
+    /// A group is its name: members that subscribed with different filters, `foo.*` and `foo.bar`, share the
+    /// messages that match both, one delivery each, as in the Go server (seen with 2.15.1 and 2.9.10).
+    pub queues: Vec<QueueMatch>,
+}
+
+/// The name of a queue group and its members; never without members.
+pub type QueueMatch = (Box<[u8]>, Vec<Arc<Subscription>>);
+
+/// The state of the index for one subject, to tell whether a cached result is still valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    part: u8,
+    /// The generations of the subject's part and of the wild part. They only grow, so their sum says whether
+    /// any of them has changed.
+    generations: u64,
+}
+
+/// Counts for monitoring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Subscriptions that are in the index now, local and remote.
+    pub subscriptions: u64,
+    /// Subscriptions that were ever added.
+    pub inserts: u64,
+    /// Subscriptions that were ever removed.
+    pub removes: u64,
+    /// How often matches were collected.
+    pub lookups: u64,
+}
+
+impl Index {
+    /// An empty index. `seed` keys its hashing, against subjects that are chosen to collide; nothing that can
+    /// be observed depends on it but the order between the parts in [`listen`](Self::listen) and
+    /// [`remove_all`](Self::remove_all).
+    pub fn new(seed: u64) -> Self {
+        let hasher = KeyedState::new(seed);
+        let parts = (0..PARTS).map(|_| Part::new(&hasher)).collect();
+        Self { parts, wild: Part::new(&hasher), hasher }
+    }
+
+    /// Adds a subscription with a valid filter. A second one with the same id and filter replaces the first.
+    pub fn insert(&self, sub: Arc<Subscription>, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) {
+        self.part_of(sub.subject()).insert(sub, announce);
+    }
+
+    /// Removes a subscription; false if it is not there (any more).
+    pub fn remove(&self, sub: &Subscription, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) -> bool {
+        self.part_of(sub.subject()).remove(sub, announce)
+    }
+
+    /// Removes many, as when a connection ended, with one announcement for each subject and queue
+    /// (ROUTE-PROTOCOL 2.7: three members leaving produce one line). Those that are not there are ignored.
+    pub fn remove_all(
+        &self,
+        mut subs: Vec<Arc<Subscription>>,
+        announce: &mut dyn FnMut(&[ConnectionId], Change<'_>),
+    ) {
+        subs.sort_by_cached_key(|sub| self.part_number(sub.subject()));
+        for subs in subs.chunk_by_mut(|a, b| self.part_number(a.subject()) == self.part_number(b.subject())) {
+            subs.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+            self.part_of(subs[0].subject()).remove_sorted(subs, announce);
+        }
+    }
+
+    /// Replaces the weight of a remote queue subscription (ROUTE-PROTOCOL 2.7: absolute, not additive), and
+    /// makes results that contain it stale.
+    pub fn set_weight(&self, sub: &Subscription, weight: u32) {
+        self.part_of(sub.subject()).set_weight(sub, weight);
+    }
+
+    /// Begins to announce to `listener`: emits all local interest there is, as one [`Change::Added`] for each
+    /// subject and queue, and names `listener` with every change from then on.
+    ///
+    /// It goes part by part, sorted within each. What changes meanwhile is either emitted or announced, and
+    /// for each subject the announcements follow what was emitted.
+    pub fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
+        self.all_parts().for_each(|part| part.listen(listener, emit));
+    }
+
+    /// Ends what [`listen`](Self::listen) began.
+    pub fn unlisten(&self, listener: ConnectionId) {
+        self.all_parts().for_each(|part| part.unlisten(listener));
+    }
+
+    /// The state of the index for `subject`. To be taken *before* [`collect`](Self::collect): the result may
+    /// be kept as long as [`is_current`](Self::is_current) says so, also if it is empty.
+    pub fn stamp(&self, subject: &[u8]) -> Stamp {
+        let part = self.part_number(subject).unwrap_or(0);
+        Stamp { part, generations: self.generations(part) }
+    }
+
+    /// Whether nothing has changed since the stamp was taken that could concern its subject. Two loads.
+    pub fn is_current(&self, stamp: Stamp) -> bool {
+        self.generations(stamp.part) == stamp.generations
+    }
+
+    /// Adds everything that matches `subject` to `into`, which is empty before.
+    ///
+    /// The order depends on nothing but names and subscription ids. A subject with an empty token matches
+    /// nothing; in a subject that was published, `*` and `>` are ordinary tokens (ROUTE-PROTOCOL 1.5).
+    pub fn collect(&self, subject: &[u8], into: &mut Matches) {
+        if has_empty_token(subject) {
+            return;
+        }
+        let mut members = Vec::new();
+        let mut add = |sub: &Arc<Subscription>| {
+            let list = if sub.queue().is_some() { &mut members } else { &mut into.plain };
+            list.push(Arc::clone(sub));
+        };
+        let home = self.part_of(subject);
+        home.count_lookup();
+        home.for_each_match(subject, &mut add);
+        if !std::ptr::eq(home, &self.wild) {
+            self.wild.for_each_match(subject, &mut add);
+        }
+        into.plain.sort_by_key(|sub| sub.id());
+        into.add_queues(members);
+    }
+
+    /// How many subscriptions there are, local and remote.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.stats().subscriptions).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is no subscription.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts for monitoring. The parts are asked one after the other, so they may be of different moments.
+    pub fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for part in self.all_parts().map(Part::stats) {
+            sum.subscriptions += part.subscriptions;
+            sum.inserts += part.inserts;
+            sum.removes += part.removes;
+            sum.lookups += part.lookups;
+        }
+        sum
+    }
+
+    /// Calls `each` with every subscription, sorted by subject, queue and id. For monitoring: it copies the
+    /// list first, so that `each` runs outside of all locks.
+    pub fn for_each(&self, each: &mut dyn FnMut(&Arc<Subscription>)) {
+        let mut all = Vec::new();
+        self.all_parts().for_each(|part| part.for_each(&mut |sub| all.push(Arc::clone(sub))));
+        all.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+        all.iter().for_each(each);
+    }
+
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.all_parts().map(Part::node_count).sum()
+    }
+
+    fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().chain([&self.wild])
+    }
+
+    fn part_of(&self, filter: &[u8]) -> &Part {
+        self.part_number(filter).map_or(&self.wild, |number| &self.parts[usize::from(number)])
+    }
+
+    /// Which part has the filters with the first token of `subject`; `None` for the wild one, which is also
+    /// the only one to have filters for a published subject that begins with a wildcard.
+    fn part_number(&self, subject: &[u8]) -> Option<u8> {
+        let (token, _) = split_token(subject);
+        if is_wildcard(token) {
+            return None;
+        }
+        // The tables within a part use the lowest and the highest bits of the same hash.
+        Some((self.hasher.hash_one(token) >> 32) as u8 % PARTS as u8)
+    }
+
+    fn generations(&self, part: u8) -> u64 {
+        self.parts[usize::from(part)].generation().wrapping_add(self.wild.generation())
+    }
+}
+
+impl<'a> Change<'a> {
+    /// What to announce when the number of local subscriptions to a subject, plain or of a queue group, went
+    /// from `before` to `after`: plain interest at 0→1 and →0, groups at every change (ROUTE-PROTOCOL 2.7).
+    pub(super) fn between(
+        subject: &'a [u8],
+        queue: Option<&'a [u8]>,
+        before: u32,
+        after: u32,
+    ) -> Option<Self> {
+        match (queue, before, after) {
+            _ if before == after => None,
+            (_, _, 0) => Some(Change::Removed { subject, queue }),
+            (None, 1.., _) => None,
+            _ => Some(Change::Added { subject, queue: queue.map(|name| (name, after)) }),
+        }
+    }
+}
+
+impl Matches {
+    /// Forgets everything, to be used again.
+    pub fn clear(&mut self) {
+        self.plain.clear();
+        self.queues.clear();
+    }
+
+    /// Whether nothing matched.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.queues.is_empty()
+    }
+
+    fn add_queues(&mut self, mut members: Vec<Arc<Subscription>>) {
+        members.sort_by(|a, b| (a.queue(), a.id()).cmp(&(b.queue(), b.id())));
+        for member in members {
+            match (member.queue(), self.queues.last_mut()) {
+                (Some(queue), Some((name, group))) if **name == *queue => group.push(member),
+                (queue, _) => self.queues.push((queue.unwrap_or_default().into(), vec![member])),
+            }
+        }
+    }
+}
+
+fn sort_key(sub: &Subscription) -> (&[u8], Option<&[u8]>, SubscriptionId) {
+    (sub.subject(), sub.queue(), sub.id())
+}
+
+/// Whether there is nothing before the first dot, after the last one, or between two.
+fn has_empty_token(subject: &[u8]) -> bool {
+    let mut start = 0;
+    for dot in memchr::memchr_iter(b'.', subject) {
+        if dot == start {
+            return true;
+        }
+        start = dot + 1;
+    }
+    start == subject.len()
+}

@@ -1,0 +1,169 @@
+//! The subscriptions that share one filter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Origin, Subscription, SubscriptionId};
+
+/// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Leaf>`.
+///
+/// Most filters have one subscription, so that case costs one pointer.
+pub(super) enum Leaf {
+    One(Arc<Subscription>),
+    /// At least two.
+    Many(Box<Members>),
+}
+
+/// Two or more subscriptions to one filter. No group in `queues` is empty.
+#[derive(Default)]
+pub(super) struct Members {
+    plain: Group,
+    queues: BTreeMap<Box<[u8]>, Group>,
+}
+
+/// Subscriptions by their id: a subject may have 100,000 of them, and each leaves on its own.
+#[derive(Default)]
+struct Group {
+    members: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    /// How many of the members are local.
+    local: u32,
+}
+
+impl Leaf {
+    /// Adds `sub` to the leaf in `slot`; false if a subscription with its id was there and was replaced.
+    pub(super) fn insert(slot: &mut Option<Leaf>, sub: Arc<Subscription>) -> bool {
+        match slot {
+            None => *slot = Some(Leaf::One(sub)),
+            Some(Leaf::Many(members)) => return members.insert(sub),
+            Some(Leaf::One(first)) if first.id() == sub.id() => {
+                *first = sub;
+                return false;
+            }
+            Some(Leaf::One(first)) => {
+                let mut members = Box::<Members>::default();
+                members.insert(Arc::clone(first));
+                members.insert(sub);
+                *slot = Some(Leaf::Many(members));
+            }
+        }
+        true
+    }
+
+    /// Removes the subscription with this id from the leaf in `slot`; false if it is not there.
+    pub(super) fn remove(slot: &mut Option<Leaf>, queue: Option<&[u8]>, id: SubscriptionId) -> bool {
+        match slot {
+            Some(Leaf::One(only)) if only.id() == id => {
+                *slot = None;
+                true
+            }
+            None | Some(Leaf::One(_)) => false,
+            Some(Leaf::Many(members)) => {
+                let removed = members.remove(queue, id);
+                if let Some(last) = members.only() {
+                    *slot = Some(Leaf::One(last));
+                }
+                removed
+            }
+        }
+    }
+
+    /// The filter that all of them share.
+    pub(super) fn subject(&self) -> &[u8] {
+        match self {
+            Leaf::One(only) => only.subject(),
+            Leaf::Many(members) => {
+                let group = if members.plain.is_empty() { members.queues.values().next() } else { None };
+                group.unwrap_or(&members.plain).first().map_or(b"", |sub| sub.subject())
+            }
+        }
+    }
+
+    /// How many subscriptions of this node's clients there are, plain or in a queue group.
+    pub(super) fn local(&self, queue: Option<&[u8]>) -> u32 {
+        match self {
+            Leaf::One(only) => u32::from(only.queue() == queue && only.origin() == Origin::Client),
+            Leaf::Many(members) => members.group(queue).map_or(0, |group| group.local),
+        }
+    }
+
+    /// Calls `each` with every queue name, `None` for plain, and its number of local subscriptions.
+    pub(super) fn for_each_group<'a>(&'a self, each: &mut impl FnMut(Option<&'a [u8]>, u32)) {
+        match self {
+            Leaf::One(only) => each(only.queue(), self.local(only.queue())),
+            Leaf::Many(members) => {
+                each(None, members.plain.local);
+                members.queues.iter().for_each(|(name, group)| each(Some(name), group.local));
+            }
+        }
+    }
+
+    /// Calls `each` with every subscription: the plain ones by id, then by queue name and id.
+    pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
+        match self {
+            Leaf::One(only) => each(only),
+            Leaf::Many(members) => {
+                let groups = std::iter::once(&members.plain).chain(members.queues.values());
+                groups.flat_map(|group| group.members.values()).for_each(each);
+            }
+        }
+    }
+}
+
+impl Members {
+    fn group(&self, queue: Option<&[u8]>) -> Option<&Group> {
+        queue.map_or(Some(&self.plain), |name| self.queues.get(name))
+    }
+
+    fn insert(&mut self, sub: Arc<Subscription>) -> bool {
+        match sub.queue() {
+            None => self.plain.insert(sub),
+            Some(name) => match self.queues.get_mut(name) {
+                Some(group) => group.insert(sub),
+                None => self.queues.entry(name.into()).or_default().insert(sub),
+            },
+        }
+    }
+
+    fn remove(&mut self, queue: Option<&[u8]>, id: SubscriptionId) -> bool {
+        let Some(name) = queue else { return self.plain.remove(id) };
+        let Some(group) = self.queues.get_mut(name) else { return false };
+        let removed = group.remove(id);
+        if group.is_empty() {
+            self.queues.remove(name);
+        }
+        removed
+    }
+
+    /// The last subscription, if only one is left.
+    fn only(&self) -> Option<Arc<Subscription>> {
+        let group = match self.queues.len() {
+            0 => &self.plain,
+            1 if self.plain.is_empty() => self.queues.values().next()?,
+            _ => return None,
+        };
+        if group.members.len() == 1 { group.first().cloned() } else { None }
+    }
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn first(&self) -> Option<&Arc<Subscription>> {
+        self.members.values().next()
+    }
+
+    fn insert(&mut self, sub: Arc<Subscription>) -> bool {
+        self.local += u32::from(sub.origin() == Origin::Client);
+        let replaced = self.members.insert(sub.id(), sub);
+        self.local -= replaced.as_ref().map_or(0, |old| u32::from(old.origin() == Origin::Client));
+        replaced.is_none()
+    }
+
+    fn remove(&mut self, id: SubscriptionId) -> bool {
+        let removed = self.members.remove(&id);
+        self.local -= removed.as_ref().map_or(0, |old| u32::from(old.origin() == Origin::Client));
+        removed.is_some()
+    }
+}

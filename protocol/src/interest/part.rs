@@ -1,0 +1,269 @@
+//! One part of an index: a lock, a generation, and the listeners.
+//!
+//! # Why a cached result is never wrong for long
+//!
+//! A writer changes the state and then advances the generation, both under the write lock. A reader reads
+//! the generation first (its stamp), and collects under the read lock later.
+//!
+//! - If the stamp contains the advance of a change, the reader's critical section cannot precede the
+//!   writer's, or the reader would have read a number from its own future. So the result contains the change.
+//! - If the result does not contain a change, the stamp does not contain its advance either. So the stamp is
+//!   stale as soon as the advance is visible, at the latest when the call that made the change has returned
+//!   and that fact has reached the reader.
+//!
+//! A stamp may be older than its result. Then a result that is up to date is collected again once, no more.
+//!
+//! A panic of a callback cannot leave the state half-changed, since callbacks run after the change; so a
+//! poisoned lock is used on.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::Subscription;
+use super::hash::KeyedState;
+use super::index::{Change, Stats};
+use super::leaf::Leaf;
+use super::trie::{Trie, has_wildcard, shrunk_capacity};
+use crate::id::ConnectionId;
+
+/// Called with the listeners and the change of local interest that they must hear of.
+pub(super) type Announce<'a> = &'a mut dyn FnMut(&[ConnectionId], Change<'_>);
+
+pub(super) struct Part {
+    generation: Generation,
+    /// How many collections of matches began here.
+    lookups: AtomicU64,
+    state: RwLock<State>,
+}
+
+/// How often a part has changed. Every publisher reads it for every message, so it has a cache line of its own,
+/// away from the lock.
+#[derive(Default)]
+#[repr(align(64))]
+struct Generation(AtomicU64);
+
+struct State {
+    /// The leaves of filters without wildcards.
+    exact: HashSet<BySubject, KeyedState>,
+    /// The leaves of all other filters.
+    patterns: Trie,
+    listeners: Vec<ConnectionId>,
+    inserts: u64,
+    removes: u64,
+}
+
+/// A leaf that is found by its subject, which it knows from its members: the table stores no keys.
+struct BySubject(Leaf);
+
+/// How many subscriptions a change added and removed; one that replaces another counts as both.
+struct Edit {
+    inserted: u64,
+    removed: u64,
+}
+
+impl Part {
+    pub(super) fn new(hasher: &KeyedState) -> Self {
+        let state = State {
+            exact: HashSet::with_hasher(hasher.clone()),
+            patterns: Trie::new(hasher.clone()),
+            listeners: Vec::new(),
+            inserts: 0,
+            removes: 0,
+        };
+        Self { generation: Generation::default(), lookups: AtomicU64::new(0), state: RwLock::new(state) }
+    }
+
+    /// How often this part has changed.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn insert(&self, sub: Arc<Subscription>, announce: Announce<'_>) {
+        let mut state = self.write();
+        let added = Arc::clone(&sub);
+        self.change(&mut state, &added, announce, |slot| {
+            let is_new = Leaf::insert(slot, sub);
+            Edit { inserted: 1, removed: u64::from(!is_new) }
+        });
+    }
+
+    pub(super) fn remove(&self, sub: &Subscription, announce: Announce<'_>) -> bool {
+        self.remove_from_group(&mut self.write(), &[sub], announce)
+    }
+
+    /// Removes many, sorted by subject and queue, with one announcement for each pair of these.
+    pub(super) fn remove_sorted(&self, subs: &[Arc<Subscription>], announce: Announce<'_>) {
+        let mut state = self.write();
+        for group in subs.chunk_by(|a, b| a.subject() == b.subject() && a.queue() == b.queue()) {
+            self.remove_from_group(&mut state, group, announce);
+        }
+    }
+
+    /// Sets the weight of a remote subscription, which targets that were made from a result may contain.
+    pub(super) fn set_weight(&self, sub: &Subscription, weight: u32) {
+        let _state = self.write();
+        if sub.weight() != weight {
+            sub.set_weight(weight);
+            self.advance();
+        }
+    }
+
+    /// Emits all local interest and begins to announce to `listener`, in one critical section.
+    pub(super) fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
+        let mut state = self.write();
+        let mut interest = Vec::new();
+        state.for_each_leaf(&mut |leaf| {
+            leaf.for_each_group(&mut |queue, local| {
+                interest.extend(Change::between(leaf.subject(), queue, 0, local))
+            });
+        });
+        interest.sort_unstable();
+        interest.into_iter().for_each(emit);
+        if !state.listeners.contains(&listener) {
+            state.listeners.push(listener);
+        }
+    }
+
+    pub(super) fn unlisten(&self, listener: ConnectionId) {
+        self.write().listeners.retain(|&other| other != listener);
+    }
+
+    /// Counts a collection that begins here, of what may be several parts.
+    pub(super) fn count_lookup(&self) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls `each` with every subscription that matches `subject`, in no particular order.
+    pub(super) fn for_each_match(&self, subject: &[u8], each: &mut impl FnMut(&Arc<Subscription>)) {
+        let state = self.read();
+        if let Some(BySubject(leaf)) = state.exact.get(subject) {
+            leaf.for_each(each);
+        }
+        if !state.patterns.is_empty() {
+            state.patterns.for_each_match(subject, &mut |leaf| leaf.for_each(each));
+        }
+    }
+
+    /// Calls `each` with every subscription, in no particular order.
+    pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
+        self.read().for_each_leaf(&mut |leaf| leaf.for_each(each));
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.read();
+        Stats {
+            subscriptions: state.inserts - state.removes,
+            inserts: state.inserts,
+            removes: state.removes,
+            lookups: self.lookups.load(Ordering::Relaxed),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        self.read().patterns.node_count()
+    }
+
+    /// Removes subscriptions with the same subject and queue; true if there was any to remove.
+    fn remove_from_group<S: Borrow<Subscription>>(
+        &self,
+        state: &mut State,
+        group: &[S],
+        announce: Announce<'_>,
+    ) -> bool {
+        let Some(first) = group.first() else { return false };
+        self.change(state, first.borrow(), announce, |slot| {
+            let ids = group.iter().map(|sub| sub.borrow().id());
+            let removed = ids.filter(|&id| Leaf::remove(slot, first.borrow().queue(), id)).count();
+            Edit { inserted: 0, removed: removed as u64 }
+        })
+    }
+
+    /// Lets `edit` change the leaf that `sub` belongs to. If it did, the generation advances, and a change of
+    /// the number of local subscriptions is announced.
+    fn change(
+        &self,
+        state: &mut State,
+        sub: &Subscription,
+        announce: Announce<'_>,
+        edit: impl FnOnce(&mut Option<Leaf>) -> Edit,
+    ) -> bool {
+        let (subject, queue) = (sub.subject(), sub.queue());
+        let local = |slot: &Option<Leaf>| slot.as_ref().map_or(0, |leaf| leaf.local(queue));
+        let (edit, before, after) = state.edit(subject, |slot| {
+            let before = local(slot);
+            (edit(slot), before, local(slot))
+        });
+        state.inserts += edit.inserted;
+        state.removes += edit.removed;
+        let changed = edit.inserted + edit.removed > 0;
+        if changed {
+            self.advance();
+        }
+        if let Some(change) = Change::between(subject, queue, before, after) {
+            announce(&state.listeners, change);
+        }
+        changed
+    }
+
+    fn advance(&self) {
+        self.generation.0.fetch_add(1, Ordering::Release);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Leaf>) -> R) -> R {
+        if has_wildcard(filter) {
+            return self.patterns.edit(filter, edit);
+        }
+        let mut leaf = self.exact.take(filter).map(|BySubject(leaf)| leaf);
+        let result = edit(&mut leaf);
+        match leaf {
+            Some(leaf) => {
+                self.exact.insert(BySubject(leaf));
+            }
+            None => {
+                if let Some(capacity) = shrunk_capacity(self.exact.len(), self.exact.capacity()) {
+                    self.exact.shrink_to(capacity);
+                }
+            }
+        }
+        result
+    }
+
+    fn for_each_leaf<'a>(&'a self, each: &mut impl FnMut(&'a Leaf)) {
+        self.exact.iter().for_each(|BySubject(leaf)| each(leaf));
+        self.patterns.for_each(each);
+    }
+}
+
+impl Borrow<[u8]> for BySubject {
+    fn borrow(&self) -> &[u8] {
+        self.0.subject()
+    }
+}
+
+impl Hash for BySubject {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.subject().hash(hasher);
+    }
+}
+
+impl PartialEq for BySubject {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.subject() == other.0.subject()
+    }
+}
+
+impl Eq for BySubject {}

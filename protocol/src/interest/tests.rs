@@ -1,0 +1,437 @@
+//! The rules of the index, one by one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::{Change, Index, Matches, Origin, Subscription, SubscriptionId};
+use crate::id::ConnectionId;
+
+fn subscription(id: u64, origin: Origin, subject: &str, queue: &str) -> Arc<Subscription> {
+    let (subject, queue) = (subject.as_bytes(), queue.as_bytes());
+    Arc::new(Subscription::new(SubscriptionId(id), ConnectionId::new(1, 1), origin, subject, queue, b"1"))
+}
+
+fn local(id: u64, subject: &str) -> Arc<Subscription> {
+    subscription(id, Origin::Client, subject, "")
+}
+
+fn member(id: u64, subject: &str, queue: &str) -> Arc<Subscription> {
+    subscription(id, Origin::Client, subject, queue)
+}
+
+fn quiet(_: &[ConnectionId], _: Change<'_>) {}
+
+/// An index with a local plain subscription to each filter; the ids count from 1.
+fn index_of(filters: &[&str]) -> Index {
+    let index = Index::new(1);
+    for (id, filter) in (1..).zip(filters) {
+        index.insert(local(id, filter), &mut quiet);
+    }
+    index
+}
+
+/// The filters of the plain subscriptions that match.
+fn matching(index: &Index, subject: &str) -> Vec<String> {
+    let mut matches = Matches::default();
+    index.collect(subject.as_bytes(), &mut matches);
+    assert!(matches.queues.is_empty());
+    matches.plain.iter().map(|sub| String::from_utf8_lossy(sub.subject()).into_owned()).collect()
+}
+
+/// A change as the line that a route would get, without the account.
+fn line(change: Change<'_>) -> String {
+    let text = String::from_utf8_lossy;
+    match change {
+        Change::Added { subject, queue: None } => format!("RS+ {}", text(subject)),
+        Change::Added { subject, queue: Some((name, members)) } => {
+            format!("RS+ {} {} {members}", text(subject), text(name))
+        }
+        Change::Removed { subject, queue: None } => format!("RS- {}", text(subject)),
+        Change::Removed { subject, queue: Some(name) } => format!("RS- {} {}", text(subject), text(name)),
+    }
+}
+
+/// The lines that `change` announces.
+fn lines<R>(change: impl FnOnce(&mut dyn FnMut(&[ConnectionId], Change<'_>)) -> R) -> Vec<String> {
+    let mut lines = Vec::new();
+    change(&mut |_, change| lines.push(line(change)));
+    lines
+}
+
+#[test]
+fn a_star_matches_exactly_one_token_and_a_tail_one_or_more() {
+    let index = index_of(&["foo.*", "foo.>", ">", "*", "*.*", "foo.*.baz", "foo", "foo.bar"]);
+    assert_eq!(matching(&index, "foo"), [">", "*", "foo"]);
+    assert_eq!(matching(&index, "foo.bar"), ["foo.*", "foo.>", ">", "*.*", "foo.bar"]);
+    assert_eq!(matching(&index, "foo.bar.baz"), ["foo.>", ">", "foo.*.baz"]);
+    assert_eq!(matching(&index, "bar.foo"), [">", "*.*"]);
+}
+
+#[test]
+fn wildcards_within_a_longer_token_are_ordinary_bytes() {
+    let index = index_of(&["foo*bar", "foo*", "foo.x>", "a.*b.c"]);
+    assert_eq!(matching(&index, "foo*bar"), ["foo*bar"]);
+    assert_eq!(matching(&index, "fooxbar"), [""; 0]);
+    assert_eq!(matching(&index, "foo.x>"), ["foo.x>"]);
+    assert_eq!(matching(&index, "foo.x.y"), [""; 0]);
+    assert_eq!(matching(&index, "a.*b.c"), ["a.*b.c"]);
+}
+
+#[test]
+fn a_subject_with_an_empty_token_matches_nothing() {
+    let index = index_of(&[">", "*", "*.>", "*.*", "a", "a.>", "a.*", "a.*.b"]);
+    for subject in ["", ".", "..", "a.", ".a", "a..b", "a.b.", ".a.b"] {
+        assert_eq!(matching(&index, subject), [""; 0], "{subject:?}");
+    }
+}
+
+#[test]
+fn a_published_wildcard_is_an_ordinary_token_and_is_delivered_once() {
+    let index = index_of(&["foo.*", "foo.>", ">", "foo.bar", "*.*", "*.bar", "*"]);
+    assert_eq!(matching(&index, "foo.*"), ["foo.*", "foo.>", ">", "*.*"]);
+    assert_eq!(matching(&index, "foo.>"), ["foo.*", "foo.>", ">", "*.*"]);
+    assert_eq!(matching(&index, ">"), [">", "*"]);
+    assert_eq!(matching(&index, "*.bar"), [">", "*.*", "*.bar"]);
+}
+
+#[test]
+fn tokens_may_be_any_bytes() {
+    let index = Index::new(1);
+    let odd = Subscription::new(
+        SubscriptionId(1),
+        ConnectionId::new(0, 0),
+        Origin::Client,
+        b"\xff\x00.\x80.*",
+        b"",
+        b"",
+    );
+    index.insert(Arc::new(odd), &mut quiet);
+    let mut matches = Matches::default();
+    index.collect(b"\xff\x00.\x80.\x01", &mut matches);
+    assert_eq!(matches.plain.len(), 1);
+}
+
+#[test]
+fn plain_matches_are_in_order_of_their_ids_whatever_the_seed() {
+    for seed in 0..20 {
+        let index = Index::new(seed);
+        for (id, filter) in [(5, "a.b"), (2, ">"), (4, "a.*"), (1, "*.b"), (3, "a.b"), (6, "a.>")] {
+            index.insert(local(id, filter), &mut quiet);
+        }
+        let mut matches = Matches::default();
+        index.collect(b"a.b", &mut matches);
+        assert_eq!(matches.plain.iter().map(|sub| sub.id().0).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    }
+}
+
+#[test]
+fn queue_members_with_different_filters_are_one_group() {
+    let index = Index::new(1);
+    for (id, filter, queue) in [(4, "foo.*", "q"), (2, "foo.bar", "r"), (1, ">", "q"), (3, "foo.bar", "q")] {
+        index.insert(member(id, filter, queue), &mut quiet);
+    }
+    let mut matches = Matches::default();
+    index.collect(b"foo.bar", &mut matches);
+    let groups: Vec<(&[u8], Vec<u64>)> = matches
+        .queues
+        .iter()
+        .map(|(name, members)| (&**name, members.iter().map(|sub| sub.id().0).collect()))
+        .collect();
+    assert_eq!(groups, [(b"q".as_slice(), vec![1, 3, 4]), (b"r", vec![2])]);
+    assert!(matches.plain.is_empty());
+    matches.clear();
+    assert!(matches.is_empty());
+}
+
+#[test]
+fn plain_interest_is_announced_with_the_first_and_withdrawn_with_the_last() {
+    let index = Index::new(1);
+    let (one, two) = (local(1, "foo"), local(2, "foo"));
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&one), announce)), ["RS+ foo"]);
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&two), announce)), [""; 0]);
+    assert_eq!(lines(|announce| index.remove(&one, announce)), [""; 0]);
+    assert_eq!(lines(|announce| index.remove(&two, announce)), ["RS- foo"]);
+}
+
+#[test]
+fn a_queue_group_is_announced_at_every_change_with_its_members() {
+    let index = Index::new(1);
+    let (one, two) = (member(1, "foo", "q"), member(2, "foo", "q"));
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&one), announce)), ["RS+ foo q 1"]);
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&two), announce)), ["RS+ foo q 2"]);
+    assert_eq!(lines(|announce| index.remove(&one, announce)), ["RS+ foo q 1"]);
+    assert_eq!(lines(|announce| index.remove(&two, announce)), ["RS- foo q"]);
+}
+
+#[test]
+fn members_that_leave_together_are_announced_once() {
+    let index = Index::new(1);
+    let x: Vec<_> = (1..4).map(|id| member(id, "x", "q")).collect();
+    let y: Vec<_> = (4..8).map(|id| member(id, "y.*", "q")).collect();
+    let plain: Vec<_> = (8..10).map(|id| local(id, "x")).collect();
+    x.iter().chain(&y).chain(&plain).for_each(|sub| index.insert(Arc::clone(sub), &mut quiet));
+    let leaving: Vec<_> = x.iter().chain(&y[..3]).chain(&plain).chain(&x).cloned().collect();
+    let mut lines = lines(|announce| index.remove_all(leaving, announce));
+    lines.sort();
+    assert_eq!(lines, ["RS+ y.* q 1", "RS- x", "RS- x q"]);
+}
+
+#[test]
+fn remote_interest_is_matched_but_never_announced() {
+    let index = Index::new(1);
+    let remote = [
+        subscription(1, Origin::Route, "foo", ""),
+        subscription(2, Origin::RouteLeaf, "foo", ""),
+        subscription(3, Origin::Route, "foo", "q"),
+        subscription(4, Origin::Route, "foo.*", "q"),
+    ];
+    for sub in &remote {
+        assert_eq!(lines(|announce| index.insert(Arc::clone(sub), announce)), [""; 0]);
+    }
+    index.listen(ConnectionId::new(1, 1), &mut |change| panic!("emitted {change:?}"));
+    let mut matches = Matches::default();
+    index.collect(b"foo", &mut matches);
+    assert_eq!((matches.plain.len(), matches.queues.len()), (2, 1));
+    // Local interest next to it comes and goes as if it were alone.
+    let own = local(5, "foo");
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&own), announce)), ["RS+ foo"]);
+    assert_eq!(lines(|announce| index.remove(&own, announce)), ["RS- foo"]);
+    assert_eq!(lines(|announce| index.remove_all(remote.to_vec(), announce)), [""; 0]);
+    assert!(index.is_empty());
+}
+
+#[test]
+fn a_listener_gets_what_there_is_and_then_every_change_until_it_ends() {
+    let index = Index::new(1);
+    for (id, queue) in [(1, "r"), (2, ""), (3, "q"), (4, "q"), (5, "")] {
+        index.insert(member(id, "foo", queue), &mut quiet);
+    }
+    let listener = ConnectionId::new(3, 1);
+    let mut emitted = Vec::new();
+    index.listen(listener, &mut |change| emitted.push(line(change)));
+    assert_eq!(emitted, ["RS+ foo", "RS+ foo q 2", "RS+ foo r 1"]);
+    let mut heard = Vec::new();
+    for sub in [local(6, "bar"), local(7, "*")] {
+        index.insert(sub, &mut |listeners, _| heard.push(listeners.to_vec()));
+    }
+    index.unlisten(listener);
+    index.insert(local(8, "baz"), &mut |listeners, _| heard.push(listeners.to_vec()));
+    assert_eq!(heard, [vec![listener], vec![listener], vec![]]);
+}
+
+#[test]
+fn a_subscription_is_removed_once() {
+    let index = index_of(&["foo", "foo"]);
+    let (first, never) = (local(1, "foo"), local(3, "foo"));
+    assert!(index.remove(&first, &mut quiet));
+    assert!(!index.remove(&first, &mut quiet));
+    assert!(!index.remove(&never, &mut quiet));
+    assert!(!index.remove(&local(4, "other.*.>"), &mut quiet));
+    assert_eq!((index.len(), index.stats().inserts, index.stats().removes), (1, 2, 1));
+    assert_eq!(index.node_count(), 0);
+}
+
+#[test]
+fn a_change_makes_stale_what_begins_alike_and_nothing_else() {
+    let index = Index::new(1);
+    let (inbox, orders) = (index.stamp(b"_INBOX.a"), index.stamp(b"orders.new"));
+    index.insert(local(1, "_INBOX.b"), &mut quiet);
+    assert!(!index.is_current(inbox));
+    assert!(index.is_current(orders));
+    index.insert(local(2, "*.new"), &mut quiet);
+    assert!(!index.is_current(orders));
+    let orders = index.stamp(b"orders.new");
+    assert!(!index.remove(&local(3, "orders.new"), &mut quiet));
+    assert!(index.is_current(orders), "nothing was removed");
+}
+
+#[test]
+fn another_weight_makes_results_stale_and_the_same_weight_does_not() {
+    let index = Index::new(1);
+    let remote = subscription(1, Origin::Route, "foo", "q");
+    index.insert(Arc::clone(&remote), &mut quiet);
+    let stamp = index.stamp(b"foo");
+    index.set_weight(&remote, 1);
+    assert!(index.is_current(stamp));
+    index.set_weight(&remote, 3);
+    assert!(!index.is_current(stamp));
+    assert_eq!(remote.weight(), 3);
+}
+
+#[test]
+fn the_first_tokens_spread_over_all_parts() {
+    let index = Index::new(5);
+    let stamps: Vec<_> = (0..64 * 20).map(|i| index.stamp(format!("token{i}").as_bytes())).collect();
+    index.insert(local(1, "token0"), &mut quiet);
+    let stale = stamps.iter().filter(|stamp| !index.is_current(**stamp)).count();
+    assert!((1..60).contains(&stale), "{stale} of {} share a part", stamps.len());
+}
+
+#[test]
+fn nothing_is_left_when_all_have_left() {
+    let filters = ["a.*.c", "a.*", "a.>", "*", ">", "a.b.*.d", "a.x.*.d", "a.b", "*.b.>", "*.b.c.*.e"];
+    let index = index_of(&filters);
+    assert!(index.node_count() > 10);
+    for (id, filter) in (1..).zip(filters) {
+        assert!(index.remove(&local(id, filter), &mut quiet));
+    }
+    assert_eq!((index.len(), index.node_count()), (0, 0));
+}
+
+#[test]
+fn a_subject_of_65536_bytes_overflows_no_stack() {
+    let deep = "a.".repeat(32_766) + "*.b";
+    let deeper = "*.".repeat(32_766) + "*.>";
+    let on_small_stack = thread::Builder::new().stack_size(128 * 1024).spawn(move || {
+        let index = index_of(&[&deep, &deeper]);
+        assert_eq!(matching(&index, &("a.".repeat(32_767) + "b")).len(), 2);
+        assert!(index.remove(&local(1, &deep), &mut quiet));
+        assert_eq!(index.node_count(), 32_767);
+        assert!(index.remove(&local(2, &deeper), &mut quiet));
+        assert_eq!(index.node_count(), 0);
+        index.insert(local(3, &deep), &mut quiet);
+        index.insert(local(4, &deeper), &mut quiet);
+        drop(index);
+    });
+    on_small_stack.expect("a thread can be started").join().expect("no overflow");
+}
+
+#[test]
+fn stars_and_literals_at_every_token_do_not_multiply_the_work() {
+    // All 4096 mixtures of `a` and `*`: every node is visited once, although 2^12 ways lead through them.
+    let index = Index::new(1);
+    for mixture in 0..4096_u64 {
+        let tokens: Vec<_> = (0..12).map(|bit| if mixture >> bit & 1 == 1 { "*" } else { "a" }).collect();
+        index.insert(local(mixture, &tokens.join(".")), &mut quiet);
+    }
+    assert_eq!(matching(&index, &["a"; 12].join(".")).len(), 4096);
+    assert_eq!(matching(&index, &["a"; 4000].join(".")).len(), 0);
+}
+
+#[test]
+fn many_subscribers_of_one_subject_leave_one_by_one_in_any_order() {
+    // Quadratic work would show as a test that hangs.
+    let index = Index::new(1);
+    let subs: Vec<_> = (0..100_000).map(|id| local(id, "busy")).collect();
+    subs.iter().for_each(|sub| index.insert(Arc::clone(sub), &mut quiet));
+    let (front, back) = subs.split_at(50_000);
+    for sub in front.iter().chain(back.iter().rev()) {
+        assert!(index.remove(sub, &mut quiet));
+    }
+    assert!(index.is_empty());
+}
+
+#[test]
+fn a_panic_in_a_callback_hurts_nobody_else() {
+    let index = Index::new(1);
+    let sub = local(1, "foo");
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        index.insert(Arc::clone(&sub), &mut |_, _| panic!("a bug elsewhere"));
+    }));
+    assert!(result.is_err());
+    assert_eq!(matching(&index, "foo"), ["foo"]);
+    assert!(index.remove(&sub, &mut quiet));
+    assert!(index.is_empty());
+}
+
+/// Members by subject and queue, as a route on the other side counts them.
+type View = BTreeMap<(Vec<u8>, Vec<u8>), u32>;
+
+fn replay(view: &mut View, change: Change<'_>) {
+    match change {
+        Change::Added { subject, queue } => {
+            let (name, members) = queue.unwrap_or((b"", 1));
+            view.insert((subject.to_vec(), name.to_vec()), members);
+        }
+        Change::Removed { subject, queue } => {
+            view.remove(&(subject.to_vec(), queue.unwrap_or_default().to_vec()));
+        }
+    }
+}
+
+/// Subscribes and leaves for a while, in an order that depends on `salt`, and stays with some.
+fn churn(index: &Index, salt: u64, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) {
+    const FILTERS: [&str; 8] = ["a", "a.b", "a.*", "*.b", "c.>", "c", ">", "d.*.e"];
+    let mut live = Vec::new();
+    for step in 0..3_000 {
+        let id = step * 8 + salt;
+        let pick = (id * 2_654_435_761 >> 7) as usize;
+        if pick.is_multiple_of(3) && !live.is_empty() {
+            let sub: Arc<Subscription> = live.swap_remove(pick % live.len());
+            assert!(index.remove(&sub, announce));
+        } else if pick.is_multiple_of(97) {
+            index.remove_all(std::mem::take(&mut live), announce);
+        } else {
+            let sub = member(id, FILTERS[pick % 8], ["", "q"][pick / 8 % 2]);
+            live.push(Arc::clone(&sub));
+            index.insert(sub, announce);
+        }
+    }
+}
+
+#[test]
+fn whoever_listens_while_others_change_ends_with_the_true_interest() {
+    let index = Index::new(1);
+    let views: [Mutex<View>; 8] = Default::default();
+    thread::scope(|scope| {
+        for salt in 0..4 {
+            let (index, views) = (&index, &views);
+            scope.spawn(move || {
+                churn(index, salt, &mut |listeners, change| {
+                    for listener in listeners {
+                        replay(&mut views[listener.index()].lock().unwrap(), change);
+                    }
+                });
+            });
+        }
+        for (number, view) in (0..).zip(&views) {
+            let listener = ConnectionId::new(number, 0);
+            index.listen(listener, &mut |change| replay(&mut view.lock().unwrap(), change));
+            thread::yield_now();
+        }
+    });
+    let mut truth = View::new();
+    index.for_each(&mut |sub| {
+        let queue = sub.queue().unwrap_or_default();
+        let members = truth.entry((sub.subject().to_vec(), queue.to_vec())).or_insert(0);
+        *members = if queue.is_empty() { 1 } else { *members + 1 };
+    });
+    assert!(!truth.is_empty());
+    views.iter().for_each(|view| assert_eq!(*view.lock().unwrap(), truth));
+}
+
+#[test]
+fn a_current_stamp_never_hides_a_change_that_was_over_before() {
+    // One thread subscribes and leaves, and says in between which it is; the other caches.
+    let index = Index::new(1);
+    let sub = local(1, "a.*");
+    let (subscribed, done) = (Mutex::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..5_000 {
+                let mut subscribed = subscribed.lock().unwrap();
+                match *subscribed {
+                    false => index.insert(Arc::clone(&sub), &mut quiet),
+                    true => assert!(index.remove(&sub, &mut quiet)),
+                }
+                *subscribed = !*subscribed;
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let (mut stamp, mut cached) = (index.stamp(b"a.b"), Matches::default());
+        while !done.load(Ordering::Relaxed) {
+            if !index.is_current(stamp) {
+                stamp = index.stamp(b"a.b");
+                cached.clear();
+                index.collect(b"a.b", &mut cached);
+            }
+            let subscribed = subscribed.lock().unwrap();
+            if index.is_current(stamp) {
+                assert_eq!(cached.plain.len(), usize::from(*subscribed));
+            }
+        }
+    });
+}

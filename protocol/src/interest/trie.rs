@@ -1,0 +1,318 @@
+//! Filters with wildcards, token by token.
+//!
+//! A subject may have thousands of tokens, so nothing in here recurses: not the matching, not the removal,
+//! not the drop.
+
+use std::collections::HashMap;
+use std::mem;
+
+use super::hash::KeyedState;
+use super::leaf::Leaf;
+
+/// A map from filters to leaves that is asked with subjects.
+pub(super) struct Trie {
+    root: Node,
+    hasher: KeyedState,
+}
+
+/// What follows one prefix of tokens. No node but the root is empty.
+#[derive(Default)]
+struct Node {
+    literals: Option<Literals>,
+    star: Option<Box<Node>>,
+    /// Filters that go on with `>` and end. Boxed, since few nodes have any.
+    tail: Option<Box<Leaf>>,
+    /// Filters that end here.
+    leaf: Option<Leaf>,
+}
+
+/// The literal tokens that follow; never empty.
+///
+/// A table has room for at least three, too much for the chain of nodes that a long filter is.
+enum Literals {
+    One(Box<(Box<[u8]>, Node)>),
+    Many(Box<Table>),
+}
+
+type Table = HashMap<Box<[u8]>, Node, KeyedState>;
+
+/// One step down.
+enum Step<'a> {
+    Literal(&'a [u8]),
+    Star,
+}
+
+/// Tables with fewer places than this are not worth shrinking.
+const SHRINK_FROM: usize = 64;
+
+impl Trie {
+    pub(super) fn new(hasher: KeyedState) -> Self {
+        Self { root: Node::default(), hasher }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.root.is_empty()
+    }
+
+    /// Calls `each` with the leaf of every filter that matches `subject`, which has no empty token.
+    ///
+    /// A node is reached by one path, so the work is bounded by the number of nodes: the many ways to read a
+    /// subject as literals and stars cannot blow up beyond the filters that exist.
+    pub(super) fn for_each_match<'a>(&'a self, subject: &[u8], each: &mut impl FnMut(&'a Leaf)) {
+        let mut pending = Vec::new();
+        let mut next = Some((&self.root, Some(subject)));
+        while let Some((node, rest)) = next.take().or_else(|| pending.pop()) {
+            let Some(rest) = rest else {
+                node.leaf.iter().for_each(&mut *each);
+                continue;
+            };
+            node.tail.iter().for_each(|leaf| each(leaf));
+            let (token, rest) = split_token(rest);
+            // A published `*` or `>` is looked up as a literal, which no filter has (ROUTE-PROTOCOL 1.5).
+            next = node.literals.as_ref().and_then(|literals| literals.get(token)).map(|node| (node, rest));
+            pending.extend(node.star.as_ref().map(|node| (&**node, rest)));
+        }
+    }
+
+    /// Lets `edit` change what is at `filter`, and forgets all nodes that are needless afterwards.
+    pub(super) fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Leaf>) -> R) -> R {
+        let (prefix, has_tail) = split_tail(filter);
+        let mut node = &mut self.root;
+        for step in steps(prefix) {
+            node = node.child_or_insert(step, &self.hasher);
+        }
+        let (result, emptied) = if has_tail {
+            let mut leaf = node.tail.take().map(|leaf| *leaf);
+            let result = edit(&mut leaf);
+            node.tail = leaf.map(Box::new);
+            (result, node.tail.is_none())
+        } else {
+            let result = edit(&mut node.leaf);
+            (result, node.leaf.is_none())
+        };
+        if emptied {
+            self.prune(prefix);
+        }
+        result
+    }
+
+    /// Calls `each` with every leaf, in no particular order.
+    pub(super) fn for_each<'a>(&'a self, each: &mut impl FnMut(&'a Leaf)) {
+        let mut pending = vec![&self.root];
+        while let Some(node) = pending.pop() {
+            node.tail.iter().for_each(|leaf| each(leaf));
+            node.leaf.iter().for_each(&mut *each);
+            pending.extend(node.star.as_deref());
+            node.literals.iter().for_each(|literals| literals.collect_nodes(&mut pending));
+        }
+    }
+
+    /// How many nodes there are below the root.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> usize {
+        let mut nodes = vec![&self.root];
+        let mut next = 0;
+        while let Some(&node) = nodes.get(next) {
+            nodes.extend(node.star.as_deref());
+            node.literals.iter().for_each(|literals| literals.collect_nodes(&mut nodes));
+            next += 1;
+        }
+        nodes.len() - 1
+    }
+
+    /// Cuts off the node at `prefix` if it is empty, with all nodes above it that only led to it.
+    fn prune(&mut self, prefix: Option<&[u8]>) {
+        let mut needed_depth = 0;
+        let mut node = &self.root;
+        for (depth, step) in steps(prefix).enumerate() {
+            if !node.is_only_a_link() {
+                needed_depth = depth;
+            }
+            let Some(child) = node.child(&step) else { return };
+            node = child;
+        }
+        if !node.is_empty() {
+            return;
+        }
+        let mut steps = steps(prefix);
+        let mut node = &mut self.root;
+        for step in steps.by_ref().take(needed_depth) {
+            let Some(child) = node.child_mut(&step) else { return };
+            node = child;
+        }
+        if let Some(needless) = steps.next().and_then(|step| node.detach(&step)) {
+            dismantle(needless);
+        }
+    }
+}
+
+impl Drop for Trie {
+    fn drop(&mut self) {
+        dismantle(mem::take(&mut self.root));
+    }
+}
+
+/// Drops a node and what is below it, one by one: the built-in drop would recurse once per token.
+fn dismantle(node: Node) {
+    let mut pending = vec![node];
+    while let Some(mut node) = pending.pop() {
+        pending.extend(node.star.take().map(|star| *star));
+        match node.literals.take() {
+            None => {}
+            Some(Literals::One(only)) => pending.push(only.1),
+            Some(Literals::Many(table)) => pending.extend(table.into_values()),
+        }
+    }
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        self.literals.is_none() && self.star.is_none() && self.tail.is_none() && self.leaf.is_none()
+    }
+
+    /// Nothing here but one way down.
+    fn is_only_a_link(&self) -> bool {
+        let ways = self.literals.as_ref().map_or(0, Literals::len) + usize::from(self.star.is_some());
+        ways == 1 && self.tail.is_none() && self.leaf.is_none()
+    }
+
+    fn child(&self, step: &Step<'_>) -> Option<&Node> {
+        match step {
+            Step::Star => self.star.as_deref(),
+            Step::Literal(token) => self.literals.as_ref()?.get(token),
+        }
+    }
+
+    fn child_mut(&mut self, step: &Step<'_>) -> Option<&mut Node> {
+        match step {
+            Step::Star => self.star.as_deref_mut(),
+            Step::Literal(token) => self.literals.as_mut()?.get_mut(token),
+        }
+    }
+
+    fn child_or_insert(&mut self, step: Step<'_>, hasher: &KeyedState) -> &mut Node {
+        match step {
+            Step::Star => self.star.get_or_insert_default(),
+            Step::Literal(token) => Literals::get_or_insert(&mut self.literals, token, hasher),
+        }
+    }
+
+    fn detach(&mut self, step: &Step<'_>) -> Option<Node> {
+        match step {
+            Step::Star => self.star.take().map(|star| *star),
+            Step::Literal(token) => Literals::remove(&mut self.literals, token),
+        }
+    }
+}
+
+impl Literals {
+    fn len(&self) -> usize {
+        match self {
+            Literals::One(_) => 1,
+            Literals::Many(table) => table.len(),
+        }
+    }
+
+    fn get(&self, token: &[u8]) -> Option<&Node> {
+        match self {
+            Literals::One(only) => (*only.0 == *token).then_some(&only.1),
+            Literals::Many(table) => table.get(token),
+        }
+    }
+
+    fn get_mut(&mut self, token: &[u8]) -> Option<&mut Node> {
+        match self {
+            Literals::One(only) => (*only.0 == *token).then_some(&mut only.1),
+            Literals::Many(table) => table.get_mut(token),
+        }
+    }
+
+    fn get_or_insert<'a>(slot: &'a mut Option<Self>, token: &[u8], hasher: &KeyedState) -> &'a mut Node {
+        let literals = match slot.take() {
+            None => Literals::One(Box::new((token.into(), Node::default()))),
+            Some(Literals::One(only)) if *only.0 != *token => {
+                let mut table = HashMap::with_capacity_and_hasher(2, hasher.clone());
+                table.extend([*only]);
+                Literals::Many(Box::new(table))
+            }
+            Some(fitting) => fitting,
+        };
+        match slot.insert(literals) {
+            Literals::One(only) => &mut only.1,
+            Literals::Many(table) => table.entry(token.into()).or_default(),
+        }
+    }
+
+    fn remove(slot: &mut Option<Self>, token: &[u8]) -> Option<Node> {
+        match slot.take()? {
+            Literals::One(only) if *only.0 == *token => Some(only.1),
+            Literals::Many(mut table) => {
+                let removed = table.remove(token);
+                if let Some(capacity) = shrunk_capacity(table.len(), table.capacity()) {
+                    table.shrink_to(capacity);
+                }
+                *slot = Self::from_table(table);
+                removed
+            }
+            other => {
+                *slot = Some(other);
+                None
+            }
+        }
+    }
+
+    /// The smallest form of what is left in `table`.
+    fn from_table(mut table: Box<Table>) -> Option<Self> {
+        if table.len() > 1 {
+            return Some(Literals::Many(table));
+        }
+        table.drain().next().map(|last| Literals::One(Box::new(last)))
+    }
+
+    fn collect_nodes<'a>(&'a self, into: &mut Vec<&'a Node>) {
+        match self {
+            Literals::One(only) => into.push(&only.1),
+            Literals::Many(table) => into.extend(table.values()),
+        }
+    }
+}
+
+/// The capacity that a table of `len` elements should shrink to, if it has become mostly empty: a burst of
+/// subscriptions does not keep its memory for good.
+pub(super) fn shrunk_capacity(len: usize, capacity: usize) -> Option<usize> {
+    (capacity >= SHRINK_FROM && len < capacity / 8).then_some(len * 2)
+}
+
+/// Whether a filter has a token that is a wildcard. `*` and `>` within longer tokens are ordinary bytes
+/// (ROUTE-PROTOCOL 1.5).
+pub(super) fn has_wildcard(filter: &[u8]) -> bool {
+    filter.split(|&byte| byte == b'.').any(is_wildcard)
+}
+
+/// Whether a token is a wildcard.
+pub(super) fn is_wildcard(token: &[u8]) -> bool {
+    matches!(token, b"*" | b">")
+}
+
+/// The first token of a subject and what follows its dot, if there is one.
+pub(super) fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'.', subject) {
+        Some(dot) => (&subject[..dot], Some(&subject[dot + 1..])),
+        None => (subject, None),
+    }
+}
+
+/// The tokens of a filter without a final `>`, `None` if there are no others; and whether there is one.
+fn split_tail(filter: &[u8]) -> (Option<&[u8]>, bool) {
+    match filter {
+        b">" => (None, true),
+        [prefix @ .., b'.', b'>'] => (Some(prefix), true),
+        _ => (Some(filter), false),
+    }
+}
+
+/// The way from the root to the node of a prefix; none at all for no prefix.
+fn steps(prefix: Option<&[u8]>) -> impl Iterator<Item = Step<'_>> {
+    let tokens = prefix.into_iter().flat_map(|prefix| prefix.split(|&byte| byte == b'.'));
+    tokens.map(|token| if token == b"*" { Step::Star } else { Step::Literal(token) })
+}
