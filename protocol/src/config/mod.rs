@@ -5,13 +5,17 @@
 
 mod address;
 mod cluster;
+mod file;
 mod secret;
+mod validate;
 
 use std::time::Duration;
 
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
+pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use secret::Secret;
+pub use validate::{ConfigError, MAX_PAYLOAD};
 
 /// Everything that one node needs to know about its place and its limits (ROUTE-PROTOCOL 1.7, 9.2).
 ///
@@ -59,7 +63,8 @@ pub struct Config {
     pub reconnect_error_reports: u32,
     /// Makes this node a member of a cluster; `None` stands alone.
     pub cluster: Option<ClusterConfig>,
-    /// Where monitoring is served over HTTP; `None` serves none.
+    /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
+    /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
     /// Where every random choice of the machines comes from. A runtime sets it from the system's randomness;
     /// a test fixes it.
@@ -92,6 +97,15 @@ impl Default for Config {
             monitoring: None,
             seed: 0,
         }
+    }
+}
+
+impl Config {
+    /// Where monitoring is served, with its host filled in.
+    pub fn monitoring_address(&self) -> Option<Listen> {
+        let listen = self.monitoring.as_ref()?;
+        let host = if listen.host.is_empty() { &self.host } else { &listen.host };
+        Some(Listen { host: host.clone(), port: listen.port })
     }
 }
 

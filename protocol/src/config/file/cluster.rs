@@ -1,0 +1,165 @@
+//! The fields of the `cluster` block (ROUTE-PROTOCOL 9.3).
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::fields::{Fault, Field, Report, read_fields, type_name};
+use super::syntax::{Item, Value};
+use super::top_level::Credentials;
+use crate::config::validate::{ConfigError, check_cluster_name};
+use crate::config::{ClusterConfig, Compression, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword};
+
+/// The cluster, or `None` where the block gives it no port to listen on.
+pub(super) fn read(block: &Field<'_>, report: &mut Report<'_>) -> Result<Option<ClusterConfig>, Fault> {
+    let mut cluster = ClusterConfig::default();
+    let mut port = None;
+    read_fields(block.map()?, report, |field, report| read_field(field, &mut cluster, &mut port, report));
+    match port {
+        Some(port) => Ok(Some(ClusterConfig { port, ..cluster })),
+        None if cluster.routes.is_empty() => Ok(None),
+        None => Err(ConfigError::RoutesWithoutCluster.to_string().into()),
+    }
+}
+
+fn read_field(
+    field: &Field<'_>,
+    cluster: &mut ClusterConfig,
+    port: &mut Option<Port>,
+    report: &mut Report<'_>,
+) -> Result<(), Fault> {
+    let defaults = ClusterConfig::default();
+    match field.key.as_str() {
+        "name" => {
+            cluster.name = field.optional_string()?;
+            check_cluster_name(cluster.name.as_deref()).map_err(|error| error.to_string())?;
+        }
+        "listen" => {
+            let (host, listen_port) = field.listen()?;
+            cluster.host = host.unwrap_or(defaults.host);
+            *port = listen_port;
+        }
+        "host" | "net" => cluster.host = field.optional_string()?.unwrap_or(defaults.host),
+        "port" => *port = field.port()?,
+        "cluster_advertise" | "advertise" => {
+            let text = field.optional_string()?;
+            let parse =
+                |text: String| text.parse().map_err(|error| format!("cluster_advertise {text:?}: {error}"));
+            cluster.advertise = text.map(parse).transpose()?;
+        }
+        "no_advertise" => cluster.no_advertise = field.bool()?,
+        "routes" => cluster.routes = routes(field.array()?, report),
+        "authorization" => authorization(field, cluster, report)?,
+        "connect_retries" => cluster.connect_retries = field.at_most(i64::from(u32::MAX))?,
+        "connect_backoff" => cluster.connect_backoff = field.bool()?,
+        "pool_size" => cluster.pool_size = pool_size(field)?,
+        "ping_interval" => cluster.ping_interval = ping_interval(field, report)?,
+        "ping_max" => cluster.ping_max = Some(field.at_most(i64::from(i32::MAX))?).filter(|max| *max != 0),
+        "write_deadline" => {
+            let deadline = field.duration_or(Duration::ZERO, report)?;
+            cluster.write_deadline = Some(deadline).filter(|deadline| !deadline.is_zero());
+        }
+        "compression" => cluster.compression = compression(field)?,
+        "accounts" | "permissions" | "tls" | "write_timeout" => return Err(Fault::UnsupportedField),
+        _ => return Err(Fault::UnknownField),
+    }
+    Ok(())
+}
+
+/// The routes without repetitions, which earn a warning.
+fn routes(items: &[Item], report: &mut Report<'_>) -> Vec<RouteUrl> {
+    let mut routes: Vec<RouteUrl> = Vec::new();
+    for item in items {
+        let Value::String(text) = &item.value else {
+            report.error(
+                item.position,
+                format!("expected a string for a route url, got {}", type_name(&item.value)),
+            );
+            continue;
+        };
+        match text.parse() {
+            Ok(route) if routes.contains(&route) => {
+                let advice = "Duplicate route entry detected";
+                report.warning(item.position, format!("invalid use of field \"{route}\": {advice}"));
+            }
+            Ok(route) => routes.push(route),
+            Err(error) => {
+                let shown = without_user_info(text);
+                report.error(item.position, format!("error parsing route url [{shown:?}]: {error}"));
+            }
+        }
+    }
+    routes
+}
+
+/// A URL as it may be shown: what stands before an `@` can be a password.
+fn without_user_info(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}[REDACTED]{}", &url[..scheme + 3], &url[at..]),
+        (None, Some(at)) => format!("[REDACTED]{}", &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+fn authorization(
+    field: &Field<'_>,
+    cluster: &mut ClusterConfig,
+    report: &mut Report<'_>,
+) -> Result<(), Fault> {
+    let credentials = Credentials::read(field, report)?;
+    if credentials.token.is_some() {
+        return Err("Cluster authorization does not support tokens".into());
+    }
+    cluster.auth_timeout = credentials.timeout;
+    cluster.authorization = match (credentials.user, credentials.password) {
+        (None, None) => None,
+        (Some(user), Some(password)) => Some(UserPassword { user, password }),
+        (Some(_), None) => return Err("expected cluster password to be set".into()),
+        (None, Some(_)) => return Err("expected cluster user to be set".into()),
+    };
+    Ok(())
+}
+
+fn pool_size(field: &Field<'_>) -> Result<Option<NonZeroU16>, Fault> {
+    match field.integer()? {
+        ..0 => Ok(None),
+        0 => Ok(ClusterConfig::default().pool_size),
+        size => match u16::try_from(size) {
+            Ok(size) => Ok(NonZeroU16::new(size)),
+            Err(_) => Err("pool_size value is too big".into()),
+        },
+    }
+}
+
+fn ping_interval(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Duration>, Fault> {
+    let interval = field.duration_or(Duration::ZERO, report)?;
+    if interval > MAX_CLUSTER_PING_INTERVAL {
+        let advice = "Cluster 'ping_interval' will reset to 30s which is the max for routes";
+        report.warning(field.position, advice);
+    }
+    Ok(Some(interval).filter(|interval| !interval.is_zero()))
+}
+
+/// The mode of ROUTE-PROTOCOL 5.1, as a word, a boolean, or a block with `mode`.
+fn compression(field: &Field<'_>) -> Result<Compression, Fault> {
+    let mode = match field.value {
+        Value::Map(map) => map.get("mode").map_or(field.value, |entry| &entry.value),
+        value => value,
+    };
+    let mode = match mode {
+        Value::String(mode) => mode.to_lowercase(),
+        Value::Bool(false) => "off".to_owned(),
+        Value::Bool(true) => "s2_fast".to_owned(),
+        other => {
+            let got = type_name(other);
+            return Err(format!("field \"compression\" should be a boolean or a structure, got {got}").into());
+        }
+    };
+    match mode.as_str() {
+        "not supported" | "not_supported" => Ok(Compression::NotSupported),
+        "off" | "disabled" | "false" => Ok(Compression::Off),
+        "accept" => Ok(Compression::Accept),
+        "fast" | "s2_fast" | "on" | "enabled" | "true" | "better" | "s2_better" | "best" | "s2_best"
+        | "auto" | "s2_auto" => Err(format!("compression mode {mode:?} is not supported yet").into()),
+        _ => Err(format!("unsupported compression mode {mode:?}").into()),
+    }
+}

@@ -1,0 +1,233 @@
+//! One field of a map as the type that its key asks for.
+
+use std::time::Duration;
+
+use super::scalar::parse_duration;
+use super::syntax::{Item, Map, Position, Value};
+use crate::config::{Listen, Port};
+
+/// Faults and warnings with their places.
+pub(super) struct Report<'a> {
+    files: &'a [String],
+    errors: Vec<(Position, String)>,
+    warnings: Vec<(Position, String)>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(files: &'a [String]) -> Self {
+        Self { files, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn error(&mut self, position: Position, message: impl Into<String>) {
+        self.errors.push((position, message.into()));
+    }
+
+    pub(super) fn warning(&mut self, position: Position, message: impl Into<String>) {
+        self.warnings.push((position, message.into()));
+    }
+
+    /// Errors, then warnings, as `file:line:column: text` in the order of the text.
+    pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
+        let render = |mut messages: Vec<(Position, String)>| {
+            messages.sort_by_key(|(position, _)| *position);
+            let line = |(at, text): (Position, String)| {
+                let file = self.files.get(at.file).map_or("", String::as_str);
+                format!("{file}:{}:{}: {text}", at.line, at.column)
+            };
+            messages.into_iter().map(line).collect()
+        };
+        (render(self.errors), render(self.warnings))
+    }
+}
+
+/// A field with its key in lower case: keys are known in any case.
+pub(super) struct Field<'a> {
+    pub(super) key: String,
+    pub(super) position: Position,
+    pub(super) value: &'a Value,
+}
+
+/// Gives every field of `map` to `read`, in the order of the text, and reports what `read` faults or does not know.
+pub(super) fn read_fields(
+    map: &Map,
+    report: &mut Report<'_>,
+    mut read: impl FnMut(&Field<'_>, &mut Report<'_>) -> Result<(), Fault>,
+) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by_key(|(_, entry)| entry.position);
+    for (key, entry) in entries {
+        let field = Field { key: key.to_lowercase(), position: entry.position, value: &entry.value };
+        match read(&field, report) {
+            Ok(()) => {}
+            Err(Fault::Text(message)) => report.error(entry.position, message),
+            Err(Fault::UnknownField) if entry.is_variable => {}
+            Err(Fault::UnknownField) => report.error(entry.position, format!("unknown field {key:?}")),
+            Err(Fault::UnsupportedField) => {
+                report.error(entry.position, format!("field {key:?} is not supported yet"));
+            }
+        }
+    }
+}
+
+/// What is wrong with a field.
+pub(super) enum Fault {
+    /// Nobody knows the key.
+    UnknownField,
+    /// nats-server knows the key.
+    UnsupportedField,
+    Text(String),
+}
+
+impl From<String> for Fault {
+    fn from(message: String) -> Self {
+        Self::Text(message)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(message: &str) -> Self {
+        Self::Text(message.to_owned())
+    }
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn string(&self) -> Result<&'a str, Fault> {
+        match self.value {
+            Value::String(text) => Ok(text),
+            _ => Err(self.expected("a string")),
+        }
+    }
+
+    /// A string, where the empty one means that there is none.
+    pub(super) fn optional_string(&self) -> Result<Option<String>, Fault> {
+        Ok(Some(self.string()?).filter(|text| !text.is_empty()).map(str::to_owned))
+    }
+
+    pub(super) fn bool(&self) -> Result<bool, Fault> {
+        match self.value {
+            Value::Bool(value) => Ok(*value),
+            _ => Err(self.expected("a boolean")),
+        }
+    }
+
+    pub(super) fn integer(&self) -> Result<i64, Fault> {
+        match self.value {
+            Value::Integer(value) => Ok(*value),
+            _ => Err(self.expected("an integer")),
+        }
+    }
+
+    pub(super) fn map(&self) -> Result<&'a Map, Fault> {
+        match self.value {
+            Value::Map(map) => Ok(map),
+            other => Err(format!("Expected map to define {}, got {}", self.key, type_name(other)).into()),
+        }
+    }
+
+    pub(super) fn array(&self) -> Result<&'a [Item], Fault> {
+        match self.value {
+            Value::Array(items) => Ok(items),
+            _ => Err(self.expected("an array")),
+        }
+    }
+
+    /// An integer that is neither negative nor above `max`.
+    pub(super) fn at_most<T: TryFrom<i64>>(&self, max: i64) -> Result<T, Fault> {
+        let value = self.integer()?;
+        if value < 0 {
+            return Err(format!("{} value can not be negative", self.key).into());
+        }
+        let too_big = || format!("{} value is too big", self.key).into();
+        if value > max { Err(too_big()) } else { T::try_from(value).map_err(|_| too_big()) }
+    }
+
+    /// The same, where 0 asks for the default.
+    pub(super) fn at_most_or<T: TryFrom<i64>>(&self, max: i64, default: T) -> Result<T, Fault> {
+        if self.integer()? == 0 { Ok(default) } else { self.at_most(max) }
+    }
+
+    /// A number of things, where a negative one means any number: 0 is what the caller makes of it.
+    pub(super) fn count(&self, any: usize) -> Result<usize, Fault> {
+        let value = self.integer()?;
+        if value < 0 { Ok(any) } else { Ok(usize::try_from(value).unwrap_or(usize::MAX)) }
+    }
+
+    /// A duration, or seconds, which earns a warning. 0 asks for the default.
+    pub(super) fn duration_or(&self, default: Duration, report: &mut Report<'_>) -> Result<Duration, Fault> {
+        let duration = match self.value {
+            Value::String(text) => {
+                parse_duration(text).map_err(|error| format!("error parsing {}: {error}", self.key))?
+            }
+            _ => {
+                let seconds = self.at_most(i64::MAX)?;
+                let advice = format!("{} should be converted to a duration", self.key);
+                report.warning(self.position, format!("invalid use of field {:?}: {advice}", self.key));
+                Duration::from_secs(seconds)
+            }
+        };
+        Ok(if duration.is_zero() { default } else { duration })
+    }
+
+    /// The `timeout` of an authorization block: seconds, or a duration. 0 asks for the default.
+    pub(super) fn timeout_or(&self, default: Duration) -> Result<Duration, Fault> {
+        let prefix = "error parsing authorization config, 'timeout'";
+        let duration = match self.value {
+            Value::String(text) => parse_duration(text).map_err(|error| format!("{prefix} {error}"))?,
+            Value::Float(seconds) => {
+                Duration::try_from_secs_f64(*seconds).map_err(|_| format!("{prefix} is out of the range"))?
+            }
+            _ => Duration::from_secs(self.at_most(i64::MAX)?),
+        };
+        Ok(if duration.is_zero() { default } else { duration })
+    }
+
+    /// A port; `None` where it is 0.
+    pub(super) fn port(&self) -> Result<Option<Port>, Fault> {
+        match self.integer()? {
+            -1 => Ok(Some(Port::Any)),
+            0 => Ok(None),
+            port => match u16::try_from(port) {
+                Ok(port) => Ok(Some(Port::Fixed(port))),
+                Err(_) => {
+                    Err(format!("port {port} is not a number from 1 to 65535, or -1 for any port").into())
+                }
+            },
+        }
+    }
+
+    /// `host:port`, or only a port; no host where there is none or an empty one.
+    pub(super) fn listen(&self) -> Result<(Option<String>, Option<Port>), Fault> {
+        match self.value {
+            Value::Integer(_) => Ok((None, self.port()?)),
+            Value::String(text) => {
+                let Some((_, port)) = text.rsplit_once(':') else {
+                    return Err(format!("could not parse address string {text:?}").into());
+                };
+                if port.parse::<i64>().is_err() {
+                    return Err(format!("could not parse port {port:?}").into());
+                }
+                let listen: Listen = text
+                    .parse()
+                    .map_err(|error| format!("could not parse address string {text:?}: {error}"))?;
+                Ok((Some(listen.host).filter(|host| !host.is_empty()), Some(listen.port)))
+            }
+            other => Err(format!("expected port or host:port, got {}", type_name(other)).into()),
+        }
+    }
+
+    fn expected(&self, what: &str) -> Fault {
+        format!("expected {what} for {:?}, got {}", self.key, type_name(self.value)).into()
+    }
+}
+
+/// A type's name as the messages of nats-server have it.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Map(_) => "map",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Integer(_) => "int64",
+        Value::Float(_) => "float64",
+        Value::Bool(_) => "bool",
+    }
+}

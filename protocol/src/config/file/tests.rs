@@ -1,0 +1,509 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Authorization, ClusterConfig, Compression, HostPort, Listen, Port};
+
+/// Variables `FIVE`, `SELF`, `EMPTY` and `LIST`; files that the tests below name.
+struct World;
+
+impl Sources for World {
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = match name {
+            "FIVE" => "5k",
+            "SELF" => "$SELF",
+            "EMPTY" => "",
+            "LIST" => "['nats://a:1', 'nats://b:2']",
+            "TWO" => "5 6",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    fn include(&self, from: &str, path: &str) -> Result<Included, String> {
+        let text = match path {
+            "bad.conf" => "\nbogus: 5\n",
+            "broken.conf" => "port: 5 6",
+            "limits.conf" => "max_payload: 2MB, ping_max: $PINGS",
+            "self.conf" => "include self.conf",
+            "user.conf" => "user: a, password: b",
+            _ => return Err(format!("open {path}: no such file or directory")),
+        };
+        assert!(!from.is_empty());
+        Ok(Included { name: path.to_owned(), text: text.to_owned() })
+    }
+}
+
+fn read(text: &str) -> Result<FileSettings, String> {
+    parse_file("x.conf", text, &World).map_err(|error| error.to_string())
+}
+
+fn config(text: &str) -> Config {
+    read(text).unwrap_or_else(|error| panic!("{text:?}: {error}")).config
+}
+
+fn cluster(text: &str) -> ClusterConfig {
+    config(&format!("cluster {{ port: 6222, {text} }}")).cluster.unwrap()
+}
+
+fn error(text: &str) -> String {
+    read(text).map(|settings| settings.config).expect_err(text)
+}
+
+#[test]
+fn an_empty_file_is_the_defaults_and_a_warning() {
+    for text in ["", "# only\n// comments", "{}"] {
+        let settings = read(text).unwrap();
+        assert_eq!(settings.config, Config::default());
+        assert_eq!(settings.warnings, ["x.conf: config has no values or is empty"]);
+    }
+}
+
+#[test]
+fn every_field_of_the_node_is_read() {
+    let settings = read(
+        "server_name: n1\nlisten: '127.0.0.1:5222'\nclient_advertise: 'a.example:1'\nhttp: 8222\n\
+         max_connections: 10; max_subscriptions: 11; max_sub_tokens: 12\nmax_payload: 2kb, max_control_line: 1k\n\
+         max_pending: 3MB, max_closed_clients: 13\nping_interval: 1m30s, ping_max: 4, write_deadline: \"2s\"\n\
+         no_header_support: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
+         authorization { user: u, password: p, timeout: 0.5 }\n\
+         debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p",
+    )
+    .unwrap();
+    let expected = Config {
+        server_name: Some("n1".into()),
+        host: "127.0.0.1".into(),
+        port: Port::Fixed(5222),
+        client_advertise: Some(HostPort { host: "a.example".into(), port: Some(1) }),
+        max_connections: 10,
+        max_subscriptions: 11,
+        max_subject_tokens: 12,
+        max_payload: 2048,
+        max_control_line: 1000,
+        max_pending: 3 * 1024 * 1024,
+        ping_interval: Duration::from_secs(90),
+        ping_max: 4,
+        write_deadline: Duration::from_secs(2),
+        authorization: Authorization::User { user: "u".into(), password: "p".into() },
+        auth_timeout: Duration::from_millis(500),
+        no_header_support: true,
+        max_closed_clients: 13,
+        connect_error_reports: 5,
+        reconnect_error_reports: 6,
+        cluster: None,
+        monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
+        seed: 0,
+    };
+    assert_eq!(settings.config, expected);
+    let process = ProcessSettings {
+        debug: true,
+        trace: true,
+        logtime: false,
+        logtime_utc: true,
+        log_file: Some("l".into()),
+        pid_file: Some("p".into()),
+    };
+    assert_eq!(settings.process, process);
+    assert_eq!(settings.warnings, [""; 0]);
+}
+
+#[test]
+fn every_field_of_the_cluster_is_read() {
+    let read = config(
+        "cluster {\n name: c1\n listen: 127.0.0.1:-1\n cluster_advertise: a\n no_advertise: true\n\
+         routes = [ nats://u:p@a:1\n nats-route://b:2 ]\n authorization { username: x, pass: y, timeout: '3s' }\n\
+         connect_retries: 7, connect_backoff: true, pool_size: -1\n\
+         ping_interval: '5s', ping_max: 8, write_deadline: '9s', compression: off\n}",
+    );
+    let expected = ClusterConfig {
+        name: Some("c1".into()),
+        host: "127.0.0.1".into(),
+        port: Port::Any,
+        advertise: Some(HostPort { host: "a".into(), port: None }),
+        no_advertise: true,
+        routes: vec!["nats://u:p@a:1".parse().unwrap(), "nats://b:2".parse().unwrap()],
+        authorization: Some(crate::config::UserPassword { user: "x".into(), password: "y".into() }),
+        auth_timeout: Duration::from_secs(3),
+        connect_retries: 7,
+        connect_backoff: true,
+        pool_size: None,
+        ping_interval: Some(Duration::from_secs(5)),
+        ping_max: Some(8),
+        write_deadline: Some(Duration::from_secs(9)),
+        compression: Compression::Off,
+    };
+    assert_eq!(read.cluster, Some(expected));
+}
+
+#[test]
+fn json_is_accepted() {
+    let config = config("{\"port\": 5, \"cluster\": {\"port\": 6, \"routes\": [\"nats://a:1\"]}}\n");
+    assert_eq!(config.port, Port::Fixed(5));
+    assert_eq!(config.cluster.unwrap().routes.len(), 1);
+}
+
+#[test]
+fn keys_are_known_in_any_case_and_the_last_one_wins() {
+    assert_eq!(config("PORT: 5\nport: 6").port, Port::Fixed(6));
+    assert_eq!(config("port: 6\nPort: 5").port, Port::Fixed(5));
+    assert_eq!(config("port: 6\nport: 5").port, Port::Fixed(5));
+}
+
+#[test]
+fn separators_are_optional_and_comments_end_lines() {
+    for text in [
+        "port 5",
+        "port=5",
+        "port : 5",
+        "port\n5",
+        "port: 5 # c",
+        "port: 5 //c",
+        "'port': 5;",
+        "port:\t5\r\n",
+    ] {
+        assert_eq!(config(text).port, Port::Fixed(5), "{text:?}");
+    }
+}
+
+#[test]
+fn integers_take_decimal_and_binary_suffixes() {
+    for (text, value) in
+        [("5", 5), ("5k", 5000), ("5KB", 5120), ("5KiB", 5120), ("5ki", 5120), ("1m", 1_000_000)]
+    {
+        assert_eq!(config(&format!("max_payload: {text}")).max_payload, value, "{text}");
+    }
+    assert_eq!(error("port: 9eb"), "Parse error on line 1: 'integer '9eb' is out of the range'");
+    assert!(error("port: 9223372036854775808").contains("is out of the range"));
+    assert_eq!(error("port: 5x"), "x.conf:1:0: expected an integer for \"port\", got string");
+    assert_eq!(error("port: 5.5"), "x.conf:1:0: expected an integer for \"port\", got float64");
+    assert_eq!(error("port: - 5"), "Parse error on line 1: 'Expected a digit but got ' '.'");
+}
+
+#[test]
+fn strings_can_be_bare_quoted_or_raw() {
+    let name =
+        |value: &str| config(&format!("log_file_: 1\nserver_name: {value}").replace("log_file_: 1\n", ""));
+    for (text, value) in [
+        ("a-b#c//d", "a-b#c//d"),
+        ("1.2.3.4:5", "1.2.3.4:5"),
+        ("\"a\\x41\\\"\\\\b\"", "aA\"\\b"),
+        ("'a\\b'", "a\\b"),
+        ("a\\x41", "aA"),
+        ("\"é\"", "é"),
+        ("trueish", "trueish"),
+        ("$2a$10$abc", "$2a$10$abc"),
+        ("'$FIVE'", "$FIVE"),
+    ] {
+        assert_eq!(name(text).server_name.as_deref(), Some(value), "{text}");
+    }
+    assert_eq!(read("log_file: (\na b\n  c\n)\n").unwrap().process.log_file.unwrap(), "\na b\n  c");
+    assert_eq!(
+        error("server_name: a\\q"),
+        "Parse error on line 1: 'Invalid escape character 'q'. Only the following escape characters are allowed: \
+         \\xXX, \\t, \\n, \\r, \\\", \\\\.'"
+    );
+    assert!(error("server_name: \"\\xff\"").contains("UTF-8"));
+    assert!(
+        error("server_name: \"\\x4\"").contains("Expected two hexadecimal digits after '\\x', but got '4'")
+    );
+}
+
+#[test]
+fn a_variable_comes_from_the_enclosing_maps_before_it_or_from_outside() {
+    assert_eq!(config("a: 5, b: $a, port: $b").port, Port::Fixed(5));
+    assert_eq!(config("a: 5, port: $a\ncluster { a: 6, port: $a }").cluster.unwrap().port, Port::Fixed(6));
+    assert_eq!(config("max_payload: $FIVE").max_payload, 5000);
+    assert_eq!(config("server_name: $EMPTY").server_name, None);
+    assert_eq!(cluster("routes: $LIST").routes.len(), 2);
+    let unknown = "variable reference for 'b' on line 2 can not be found";
+    assert_eq!(error("a { b: 5 }\nport: $b"), unknown);
+    assert_eq!(error("\nb: $b"), unknown);
+    assert!(error("port: $SELF").ends_with("variable reference cycle for 'SELF'"));
+    assert!(error("port: $TWO").contains("could not be parsed: Parse error on line 1"));
+}
+
+#[test]
+fn a_key_used_as_a_variable_may_have_any_name() {
+    assert_eq!(config("mine: 5\nport: $mine").port, Port::Fixed(5));
+    assert_eq!(error("mine: 5\nport: 5"), "x.conf:1:0: unknown field \"mine\"");
+}
+
+#[test]
+fn an_included_file_adds_to_the_map_that_includes_it() {
+    let config = config("PINGS: 7\ninclude limits.conf\nauthorization { include 'user.conf' }");
+    assert_eq!(config.max_payload, 2 * 1024 * 1024);
+    assert_eq!(config.ping_max, 7);
+    assert_eq!(config.authorization, Authorization::User { user: "a".into(), password: "b".into() });
+    assert_eq!(error("\n\ninclude bad.conf"), "bad.conf:2:1: unknown field \"bogus\"");
+    let missing = "error parsing include file 'foo', open foo: no such file or directory";
+    assert_eq!(error("include foo"), missing);
+    assert_eq!(
+        error("include broken.conf"),
+        "error parsing include file 'broken.conf', Parse error on line 1: 'Expected a top-level value to end with \
+         a new line, comment or EOF, but got '6' instead.'"
+    );
+    assert!(error("include self.conf").ends_with("nested deeper than 64 levels"));
+}
+
+#[test]
+fn a_fault_of_syntax_is_told_with_its_line() {
+    for (text, message) in [
+        (
+            "port: 5 host: a",
+            "Expected a top-level value to end with a new line, comment or EOF, but got 'h' instead.",
+        ),
+        (
+            "a { b: 5 c: 6 }",
+            "Expected a map value terminator \",\" or a map terminator \"}\", but got 'c' instead.",
+        ),
+        (
+            "a: [b c]",
+            "Expected an array value terminator \",\" or an array terminator \"]\", but got 'c' instead.",
+        ),
+        ("a: [,b]", "Unexpected array value terminator ','."),
+        ("a: ,", "Unexpected map value terminator \",\"."),
+        (": 5", "Unexpected key separator ':'"),
+        ("a: \"b", "Unexpected EOF."),
+        ("a: (b)", "Unexpected EOF processing block."),
+        ("a { b: 5", "Unexpected EOF processing map."),
+        ("a: [5", "Unexpected EOF processing array."),
+        ("a: .5", "Floats must start with a digit"),
+        ("port:", "Expected value but found EOF"),
+        (
+            "port: 5 }",
+            "Expected a top-level value to end with a new line, comment or EOF, but got '}' instead.",
+        ),
+        ("port: 5\n}", "Unexpected map terminator '}'."),
+        ("{port: 5} x", "Expected EOF after the last '}', but got 'x' instead."),
+    ] {
+        let line = text.lines().count();
+        assert_eq!(error(text), format!("Parse error on line {line}: '{message}'"), "{text:?}");
+    }
+    assert_eq!(error("port: \n5"), "Parse error on line 1: 'Expected value but found new line'");
+}
+
+#[test]
+fn every_faulty_field_is_told_with_its_place_in_the_order_of_the_text() {
+    assert_eq!(
+        error("\nbogus: 5\n  bogus2 { a: 5 }\ncluster {\n x: 1 }"),
+        "x.conf:2:1: unknown field \"bogus\"\nx.conf:3:3: unknown field \"bogus2\"\nx.conf:5:2: unknown field \"x\""
+    );
+    for (text, message) in [
+        ("tls {}", "field \"tls\" is not supported yet"),
+        ("jetstream: true", "field \"jetstream\" is not supported yet"),
+        ("server_name: 'a b'", "server name cannot contain spaces"),
+        ("listen: localhost", "could not parse address string \"localhost\""),
+        ("listen: a:b", "could not parse port \"b\""),
+        ("listen: true", "expected port or host:port, got bool"),
+        ("port: 99999", "port 99999 is not a number from 1 to 65535, or -1 for any port"),
+        ("max_payload: 3GB", "max_payload value is too big"),
+        ("max_sub_tokens: 256", "max_sub_tokens value is too big"),
+        ("max_sub_tokens: -1", "max_sub_tokens value can not be negative"),
+        ("ping_interval: abc", "error parsing ping_interval: time: invalid duration \"abc\""),
+        ("write_deadline: '5'", "error parsing write_deadline: time: missing unit in duration \"5\""),
+        ("authorization { user: a, token: c }", "Cannot have a user/pass and token"),
+        ("cluster: 5", "Expected map to define cluster, got int64"),
+        (
+            "cluster { routes: ['nats://a:1'] }",
+            "solicited routes require cluster capabilities, e.g. --cluster",
+        ),
+    ] {
+        assert_eq!(error(text), format!("x.conf:1:0: {message}"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_faulty_field_of_the_cluster_is_told() {
+    for (text, message) in [
+        ("name: 'a b'", "cluster name cannot contain spaces"),
+        ("name: _", "cluster name is reserved"),
+        ("authorization { token: c }", "Cluster authorization does not support tokens"),
+        ("authorization { user: a }", "expected cluster password to be set"),
+        ("compression: 5", "field \"compression\" should be a boolean or a structure, got int64"),
+        ("compression: foo", "unsupported compression mode \"foo\""),
+        ("compression: s2_uncompressed", "unsupported compression mode \"s2_uncompressed\""),
+        ("compression { mode: s2_fast }", "compression mode \"s2_fast\" is not supported yet"),
+        ("compression: true", "compression mode \"s2_fast\" is not supported yet"),
+        ("permissions {}", "field \"permissions\" is not supported yet"),
+        ("pool_size: 65536", "pool_size value is too big"),
+    ] {
+        assert_eq!(error(&format!("cluster {{\n{text} }}")), format!("x.conf:2:1: {message}"), "{text:?}");
+    }
+    let bad_route = "cluster {\n routes: [\"127.0.0.1:15555\"] }";
+    assert!(error(bad_route).starts_with("x.conf:2:12: error parsing route url [\"127.0.0.1:15555\"]"));
+}
+
+#[test]
+fn passwords_are_not_in_messages() {
+    for text in [
+        "cluster { routes: ['nats://u:s3cret@a'] }",
+        "cluster { routes: ['http://u:s3cret@a:5'] }",
+        "cluster { routes: ['u:s3cret@a:5'] }",
+    ] {
+        assert!(!error(text).contains("s3cret"), "{}", error(text));
+    }
+    let twice = "cluster { port: 5, routes: ['nats://u:s3cret@a:1', 'nats://u:s3cret@a:1'] }";
+    let warnings = read(twice).unwrap().warnings;
+    assert!(warnings[0].ends_with("Duplicate route entry detected") && !warnings[0].contains("s3cret"));
+}
+
+#[test]
+fn doubtful_fields_are_read_with_a_warning() {
+    let settings = read("ping_interval: 5\ncluster { port: 5, ping_interval: 31s }").unwrap();
+    assert_eq!(settings.config.ping_interval, Duration::from_secs(5));
+    assert_eq!(
+        settings.warnings,
+        [
+            "x.conf:1:0: invalid use of field \"ping_interval\": ping_interval should be converted to a duration",
+            "x.conf:2:20: Cluster 'ping_interval' will reset to 30s which is the max for routes",
+        ]
+    );
+    let settings = read("cluster {\n port: 5, routes: [\"nats://a:5\",\"nats://a:5\"] }").unwrap();
+    assert_eq!(settings.config.cluster.unwrap().routes.len(), 1);
+    assert_eq!(
+        settings.warnings,
+        ["x.conf:2:34: invalid use of field \"nats://a:5\": Duplicate route entry detected"]
+    );
+}
+
+#[test]
+fn zero_asks_for_the_default_except_for_connections() {
+    let zero = config(
+        "port: 0, max_payload: 0, max_control_line: 0, max_pending: 0, ping_interval: '0s', ping_max: 0, \
+         write_deadline: 0s, max_closed_clients: 0, http_port: 0, authorization { timeout: 0 }\n\
+         cluster { port: 0 }",
+    );
+    assert_eq!(zero, Config::default());
+    assert_eq!(config("max_connections: 0").max_connections, 0);
+    assert_eq!(config("max_connections: -1, max_subscriptions: -1").max_connections, usize::MAX);
+    assert_eq!(cluster("pool_size: 0, ping_max: 0, write_deadline: '0s'"), cluster(""));
+}
+
+#[test]
+fn monitoring_listens_where_clients_do_unless_told_otherwise() {
+    let address = |text: &str| config(text).monitoring_address();
+    let at = |host: &str, port| Some(Listen { host: host.into(), port });
+    assert_eq!(address("http: 8222, host: 127.0.0.1"), at("127.0.0.1", Port::Fixed(8222)));
+    assert_eq!(address("http: '127.0.0.2:-1', host: 127.0.0.1"), at("127.0.0.2", Port::Any));
+    assert_eq!(address("monitor_port: 8222"), at("0.0.0.0", Port::Fixed(8222)));
+    assert_eq!(address("host: 127.0.0.1"), None);
+}
+
+#[test]
+fn durations_are_those_of_go() {
+    let interval = |text: &str| config(&format!("ping_interval: '{text}'")).ping_interval;
+    assert_eq!(interval("1h1m1s1ms1us1ns"), Duration::new(3661, 1_001_001));
+    assert_eq!(interval("1.5h"), Duration::from_secs(5400));
+    assert_eq!(interval("+2µs"), Duration::from_micros(2));
+    for wrong in ["", "s", "-5s", "1.2.3s", "5x", "999999999999999999999999h"] {
+        assert!(read(&format!("ping_interval: '{wrong}'")).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn no_nesting_exhausts_the_stack() {
+    for opening in ["{a: ", "{a ", "["] {
+        let text = format!("a: {}", opening.repeat(100_000));
+        assert!(error(&text).contains("nested deeper than 64 levels"), "{opening}");
+    }
+    let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(40), "]".repeat(40));
+    let text = format!("a: {}\nb: {}", deep("1"), deep("$a"));
+    assert_eq!(error(&text), "variable reference for 'a' on line 2 nests deeper than 64 levels");
+}
+
+#[test]
+fn no_variables_exhaust_the_memory() {
+    let mut text = String::from("a0: [x,x,x,x,x,x,x,x]\n");
+    for level in 1..12 {
+        let reference = format!("$a{},", level - 1);
+        text.push_str(&format!("a{level}: [{}]\n", reference.repeat(8)));
+    }
+    assert!(error(&text).ends_with("expands to more than 32 MiB"));
+    let text = format!("a: '{}'\nb: [{}]", "x".repeat(100_000), "$a,".repeat(1000));
+    assert!(error(&text).ends_with("expands to more than 32 MiB"));
+}
+
+/// Pieces that a configuration is made of, so that random texts come across the parser's branches.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            "(",
+            "\n)",
+            "\n",
+            " ",
+            ":",
+            "=",
+            ",",
+            ";",
+            "\"",
+            "'",
+            "\\",
+            "\\x4",
+            "#",
+            "//",
+            "$a",
+            "$FIVE",
+            "$LIST",
+            "$",
+            "$2a$",
+            "include user.conf",
+            "include self.conf",
+            "a",
+            "5",
+            "-",
+            ".5",
+            "5kb",
+            "9eb",
+            "-5s",
+            "cluster",
+            "routes",
+            "authorization",
+            "port",
+            "listen",
+            "timeout",
+            "compression",
+            "mode",
+            "ping_interval",
+            "é",
+            "\r",
+            "\t",
+            "nats://u:p@[::1]:5",
+            "user",
+            "token",
+            "max_payload",
+            "users",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,4}",
+        "\\PC{0,3}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(pieces in prop::collection::vec(piece(), 0..40)) {
+        let _ = read(&pieces.concat());
+    }
+
+    #[test]
+    fn no_duration_panics(text in "[-+0-9.a-zµ]{0,12}") {
+        let _ = scalar::parse_duration(&text);
+    }
+
+    #[test]
+    fn an_integer_is_read_as_written(value in 0..=i64::from(i32::MAX)) {
+        let expected = if value == 0 { Config::default().max_control_line } else { value as usize };
+        prop_assert_eq!(config(&format!("max_control_line: {value}")).max_control_line, expected);
+    }
+
+    #[test]
+    fn a_quoted_string_is_read_as_written(text in "[^'\\s]{1,20}") {
+        let settings = read(&format!("log_file: '{text}'")).unwrap();
+        prop_assert_eq!(settings.process.log_file, Some(text));
+    }
+}

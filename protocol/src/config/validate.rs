@@ -1,0 +1,198 @@
+//! What a configuration must obey as a whole.
+
+use std::fmt;
+
+use super::{Authorization, ClusterConfig, Config, RouteUrl, Secret};
+
+/// The largest payload that can be configured, in bytes: what the size on the wire can say.
+pub const MAX_PAYLOAD: usize = i32::MAX as usize;
+
+impl Config {
+    /// Checks what no single field can tell.
+    ///
+    /// # Errors
+    /// The first rule that is broken, in nats-server's words where it has any.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_server_name(self.server_name.as_deref())?;
+        if self.max_payload > MAX_PAYLOAD {
+            return Err(ConfigError::PayloadTooBig);
+        }
+        if self.max_payload > self.max_pending {
+            let (max_payload, max_pending) = (self.max_payload, self.max_pending);
+            return Err(ConfigError::PayloadAbovePending { max_payload, max_pending });
+        }
+        self.check_above_zero()?;
+        match &self.authorization {
+            Authorization::None => {}
+            Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
+                check_secret(secret)?
+            }
+        }
+        self.cluster.as_ref().map_or(Ok(()), ClusterConfig::validate)
+    }
+
+    fn check_above_zero(&self) -> Result<(), ConfigError> {
+        let durations = [
+            ("ping_interval", self.ping_interval),
+            ("write_deadline", self.write_deadline),
+            ("authorization timeout", self.auth_timeout),
+        ];
+        let zero = durations.into_iter().find(|(_, duration)| duration.is_zero()).map(|(name, _)| name);
+        match zero.or((self.max_control_line == 0).then_some("max_control_line")) {
+            Some(name) => Err(ConfigError::Zero(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClusterConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        check_cluster_name(self.name.as_deref())?;
+        if self.auth_timeout.is_zero() {
+            return Err(ConfigError::Zero("cluster authorization timeout"));
+        }
+        for (name, duration) in
+            [("cluster ping_interval", self.ping_interval), ("cluster write_deadline", self.write_deadline)]
+        {
+            if duration.is_some_and(|duration| duration.is_zero()) {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        if let Some(authorization) = &self.authorization {
+            check_secret(&authorization.password)?;
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            if self.routes[..index].contains(route) {
+                return Err(ConfigError::DuplicateRoute(route.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
+    if name.is_some_and(|name| name.contains(char::is_whitespace)) {
+        return Err(ConfigError::ServerNameWithSpaces);
+    }
+    Ok(())
+}
+
+pub(super) fn check_cluster_name(name: Option<&str>) -> Result<(), ConfigError> {
+    match name {
+        Some("_") => Err(ConfigError::ClusterNameReserved),
+        Some(name) if name.contains(char::is_whitespace) => Err(ConfigError::ClusterNameWithSpaces),
+        _ => Ok(()),
+    }
+}
+
+/// A bcrypt hash taken for a plain password would shut everybody out.
+fn check_secret(secret: &Secret) -> Result<(), ConfigError> {
+    let is_bcrypt = ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.expose().starts_with(prefix));
+    if is_bcrypt { Err(ConfigError::BcryptPassword) } else { Ok(()) }
+}
+
+/// Why a [`Config`] cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The server's name must be one word: it stands in protocol lines.
+    ServerNameWithSpaces,
+    /// The cluster's name must be one word.
+    ClusterNameWithSpaces,
+    /// The cluster's name is one that the protocol uses itself.
+    ClusterNameReserved,
+    /// Routes to connect to, but no cluster to be in.
+    RoutesWithoutCluster,
+    /// The same route twice.
+    DuplicateRoute(RouteUrl),
+    /// `max_payload` exceeds [`MAX_PAYLOAD`].
+    PayloadTooBig,
+    /// A message of the largest size could never be delivered.
+    PayloadAbovePending {
+        /// The configured `max_payload` in bytes.
+        max_payload: usize,
+        /// The configured `max_pending` in bytes.
+        max_pending: usize,
+    },
+    /// This one must be more than nothing.
+    Zero(&'static str),
+    /// A password or token that is a bcrypt hash.
+    BcryptPassword,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerNameWithSpaces => f.write_str("server name cannot contain spaces"),
+            Self::ClusterNameWithSpaces => f.write_str("cluster name cannot contain spaces"),
+            Self::ClusterNameReserved => f.write_str("cluster name is reserved"),
+            Self::RoutesWithoutCluster => {
+                f.write_str("solicited routes require cluster capabilities, e.g. --cluster")
+            }
+            Self::DuplicateRoute(route) => write!(f, "duplicate route entry: {route}"),
+            Self::PayloadTooBig => f.write_str("max_payload value is too big"),
+            Self::PayloadAbovePending { max_payload, max_pending } => {
+                write!(f, "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")
+            }
+            Self::Zero(name) => write!(f, "{name} must be more than zero"),
+            Self::BcryptPassword => f.write_str("bcrypt passwords and tokens are not supported yet"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let clustered = Config { cluster: Some(ClusterConfig::default()), ..Config::default() };
+        assert_eq!(clustered.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_broken_rule_of_the_node_is_named() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().map_err(|error| error.to_string()).unwrap_err()
+        };
+        assert_eq!(refused(|c| c.server_name = Some("a b".into())), "server name cannot contain spaces");
+        assert_eq!(refused(|c| c.max_payload = 1 << 31), "max_payload value is too big");
+        assert_eq!(
+            refused(|c| (c.max_payload, c.max_pending) = (2097152, 1048576)),
+            "max_payload (2097152) cannot be higher than max_pending (1048576)"
+        );
+        assert_eq!(refused(|c| c.ping_interval = Duration::ZERO), "ping_interval must be more than zero");
+        assert_eq!(refused(|c| c.max_control_line = 0), "max_control_line must be more than zero");
+        let bcrypt = "bcrypt passwords and tokens are not supported yet";
+        assert_eq!(refused(|c| c.authorization = Authorization::Token("$2b$10$abc".into())), bcrypt);
+        let user = |c: &mut Config| {
+            c.authorization = Authorization::User { user: "a".into(), password: "$2a$10$abc".into() };
+        };
+        assert_eq!(refused(user), bcrypt);
+    }
+
+    #[test]
+    fn a_broken_rule_of_the_cluster_is_named() {
+        let refused = |change: fn(&mut ClusterConfig)| {
+            let mut cluster = ClusterConfig::default();
+            change(&mut cluster);
+            let config = Config { cluster: Some(cluster), ..Config::default() };
+            config.validate().map_err(|error| error.to_string()).unwrap_err()
+        };
+        assert_eq!(refused(|c| c.name = Some("a b".into())), "cluster name cannot contain spaces");
+        assert_eq!(refused(|c| c.name = Some("_".into())), "cluster name is reserved");
+        let zero = "cluster ping_interval must be more than zero";
+        assert_eq!(refused(|c| c.ping_interval = Some(Duration::ZERO)), zero);
+        let twice = |c: &mut ClusterConfig| {
+            let route: RouteUrl = "nats://u:s3cret@a:5".parse().unwrap();
+            c.routes = vec![route.clone(), route];
+        };
+        assert_eq!(refused(twice), "duplicate route entry: nats://u:[REDACTED]@a:5");
+    }
+}
