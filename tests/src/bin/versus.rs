@@ -55,7 +55,7 @@ fn sides(options: &Options) -> Result<Vec<Side>, String> {
         && first.name == second.name
     {
         for (side, letter) in sides.iter_mut().zip(["a", "b"]) {
-            side.name = format!("{} ({letter})", side.name);
+            side.name = letter.to_owned();
         }
     }
     Ok(sides)

@@ -52,6 +52,7 @@ pub struct Flow {
     inboxes: Vec<Inbox>,
     delivery: Delivery,
     window: u64,
+    stall: Duration,
 }
 
 impl Flow {
@@ -79,7 +80,16 @@ impl Flow {
         connection.fence()?;
         let bytes = WINDOW_BYTES.min(TOTAL_WINDOW_BYTES / inboxes.len().max(1) as u64);
         let window = (bytes / payload_bytes as u64).max(1);
-        Ok(Self { publisher: connection.into_stream(), batches, turn: 0, sent: 0, inboxes, delivery, window })
+        Ok(Self {
+            publisher: connection.into_stream(),
+            batches,
+            turn: 0,
+            sent: 0,
+            inboxes,
+            delivery,
+            window,
+            stall: STALL,
+        })
     }
 
     /// Publishes until `until`, then waits until all has come or nothing comes any more.
@@ -147,7 +157,7 @@ impl Flow {
             let progress = self.progress();
             if progress != last.0 {
                 last = (progress, Instant::now());
-            } else if last.1.elapsed() > STALL {
+            } else if last.1.elapsed() > self.stall {
                 return false;
             }
         }
@@ -181,7 +191,7 @@ impl Flow {
             // A connection that the server closed tells why in its tally.
             let _ = inbox.ping();
         }
-        let deadline = Instant::now() + STALL;
+        let deadline = Instant::now() + self.stall;
         for (inbox, wanted) in self.inboxes.iter().zip(wanted) {
             while inbox.tally().pongs() < wanted && inbox.tally().failure().is_none() {
                 if Instant::now() > deadline {
@@ -196,3 +206,6 @@ impl Flow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
