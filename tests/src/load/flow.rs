@@ -142,8 +142,14 @@ impl Flow {
     }
 
     fn publish(&mut self, limit: u64) -> io::Result<()> {
-        let (bytes, count) = self.batches[self.turn].stamp(self.sent, limit);
-        self.publisher.write_all(bytes)?;
+        let (sent, received) = (self.sent, self.progress());
+        let (bytes, count) = self.batches[self.turn].stamp(sent, limit);
+        self.publisher.write_all(bytes).map_err(|error| {
+            let text = format!(
+                "the publisher was cut off after {sent} messages, {received} were delivered: {error}"
+            );
+            io::Error::new(error.kind(), text)
+        })?;
         self.sent += count;
         self.turn = (self.turn + 1) % self.batches.len();
         Ok(())

@@ -100,7 +100,7 @@ fn table(sides: &[Side], comparisons: &[&Comparison], metrics: &[Metric]) -> Vec
             );
         }
         if counts_messages {
-            row.extend((0..sides.len()).map(|side| comparison.faults(side).to_string()));
+            row.extend((0..sides.len()).map(|side| faults_cell(comparison, side)));
         }
         row
     };
@@ -112,6 +112,14 @@ fn cell(spread: Option<Spread>, format: impl Fn(f64) -> String) -> String {
     let Some(spread) = spread else { return NOTHING.to_owned() };
     let (median, low, high) = (format(spread.median), format(spread.low), format(spread.high));
     if low == high { median } else { format!("{median} ({low}–{high})") }
+}
+
+/// What went wrong in the rounds that ended, and how many did not.
+fn faults_cell(comparison: &Comparison, side: usize) -> String {
+    match comparison.failures(side).count() {
+        0 => comparison.faults(side).to_string(),
+        failed => format!("{}, {failed} rounds failed", comparison.faults(side)),
+    }
 }
 
 /// Columns of equal width; the first row is the header.
