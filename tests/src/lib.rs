@@ -1,1 +1,3 @@
-//! Placeholder while the foundation is laid.
+//! What crosses crates: load generators and comparisons with real servers.
+
+pub mod load;

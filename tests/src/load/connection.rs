@@ -1,0 +1,130 @@
+//! A blocking client connection with nothing but a buffer: the cheapest client there is.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::scan::{Item, Malformed, scan};
+
+/// The most that one read takes, and the longest item that can be received.
+const READ_BYTES: usize = 128 * 1024;
+
+/// How long a handshake, a fence or a write may take before the server counts as hung.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\
+    \"no_responders\":true,\"lang\":\"rust\",\"version\":\"0.1.0\",\"name\":\"versus\"}\r\n";
+
+/// A client connection that finished its handshake.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Connection {
+    /// Connects, says CONNECT and PING, and waits for the PONG.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut connection = Self { stream, buffer: vec![0; READ_BYTES], start: 0, end: 0 };
+        connection.send(CONNECT)?;
+        connection.fence()?;
+        Ok(connection)
+    }
+
+    /// Writes all of `bytes`.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// PING, then waits for PONG: everything sent before is in force. A message in between is an error.
+    pub fn fence(&mut self) -> io::Result<()> {
+        self.send(b"PING\r\n")?;
+        let mut ponged = false;
+        while !ponged {
+            self.receive(|item| match item {
+                Item::Pong => {
+                    ponged = true;
+                    Ok(())
+                }
+                Item::Message { .. } | Item::Notice(_) => {
+                    Err(io::Error::other("a message came before the PONG"))
+                }
+                _ => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads once and hands over each complete item; answers PING itself.
+    ///
+    /// Errors: the end of the stream, `-ERR`, what is not the protocol, and what `handle` returns.
+    pub fn receive(&mut self, mut handle: impl FnMut(Item<'_>) -> io::Result<()>) -> io::Result<()> {
+        self.fill()?;
+        let mut pings = 0;
+        while let Some((item, used)) = scan(&self.buffer[self.start..self.end]).map_err(malformed)? {
+            match item {
+                Item::Ping => pings += 1,
+                Item::Refused(text) => {
+                    return Err(io::Error::other(format!("the server said -ERR {}", text.escape_ascii())));
+                }
+                item => handle(item)?,
+            }
+            self.start += used;
+        }
+        for _ in 0..pings {
+            self.send(b"PONG\r\n")?;
+        }
+        Ok(())
+    }
+
+    /// Another handle on the same socket, to write to it or to shut it down while a thread reads.
+    pub fn handle(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
+    /// Lets reads wait for ever; the reader is ended by [`Self::close`] on its socket's other handle.
+    pub fn wait_for_ever(&self) -> io::Result<()> {
+        self.stream.set_read_timeout(None)
+    }
+
+    /// The bare socket; what was received and not handled is dropped.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Ends both directions of `stream`, which wakes a thread that reads from it.
+    pub fn close(stream: &TcpStream) {
+        // A socket that the server closed first is closed as wished.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            return Err(io::Error::other("an item is longer than the buffer"));
+        }
+        match self.stream.read(&mut self.buffer[self.end..]) {
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
+            Ok(read) => {
+                self.end += read;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(io::Error::new(ErrorKind::TimedOut, "the server did not answer in time"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn malformed(_: Malformed) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "the server sent what is not the client protocol")
+}

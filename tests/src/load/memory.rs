@@ -1,0 +1,80 @@
+//! Resident memory: at start, per idle connection, per subscription.
+
+use std::fmt::Write as _;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::node::{Binary, Node};
+use super::process::{open_file_limit, resident_bytes};
+use super::reading::{Metric, Reading};
+
+/// How long a server is left alone before its memory is read.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Open files that are not the connections of the load, in the server and here.
+const OTHER_FILES: usize = 100;
+
+/// Subscriptions sent per write.
+const LINES_PER_WRITE: usize = 2000;
+
+/// Resident memory of a server that nobody uses.
+pub fn at_start(binary: &Binary) -> io::Result<Reading> {
+    let node = Node::alone(binary)?;
+    Ok(reading(settled_bytes(&node)?))
+}
+
+/// Resident memory per connection that said CONNECT and PING and then nothing.
+pub fn per_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
+    let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
+    let node = Node::alone(binary)?;
+    let before = settled_bytes(&node)?;
+    let opened = (0..count).map(|_| Connection::open(node.address()).map(Connection::into_stream));
+    let streams = opened.collect::<Result<Vec<_>, _>>()?;
+    let after = settled_bytes(&node)?;
+    drop(streams);
+    Ok(reading((after - before) / count as f64))
+}
+
+/// Resident memory per subscription, each to a subject of its own, all of one connection.
+pub fn per_subscription(binary: &Binary, count: usize) -> io::Result<Reading> {
+    let node = Node::alone(binary)?;
+    let mut connection = Connection::open(node.address())?;
+    let before = settled_bytes(&node)?;
+    let numbers: Vec<usize> = (1..=count).collect();
+    for numbers in numbers.chunks(LINES_PER_WRITE) {
+        connection.send(subscribe_lines(numbers).as_bytes())?;
+    }
+    connection.fence()?;
+    let after = settled_bytes(&node)?;
+    Ok(reading((after - before) / count as f64))
+}
+
+fn settled_bytes(node: &Node) -> io::Result<f64> {
+    thread::sleep(SETTLE);
+    Ok(resident_bytes(node.pid())? as f64)
+}
+
+fn subscribe_lines(numbers: &[usize]) -> String {
+    let mut lines = String::new();
+    for number in numbers {
+        // Writing to a String cannot fail.
+        let _ = write!(lines, "SUB bench.{number}.data {number}\r\n");
+    }
+    lines
+}
+
+fn reading(bytes: f64) -> Reading {
+    Reading { values: [(Metric::Memory, bytes)].into(), ..Reading::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subscription_has_a_subject_and_an_id_of_its_own() {
+        assert_eq!(subscribe_lines(&[7, 8]), "SUB bench.7.data 7\r\nSUB bench.8.data 8\r\n");
+    }
+}

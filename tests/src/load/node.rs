@@ -1,0 +1,134 @@
+//! A server process under test.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+
+/// How long a server may take to accept its first client.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server binary and the arguments that every process of it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// The executable.
+    pub path: PathBuf,
+    /// Arguments besides those that a load needs.
+    pub arguments: Vec<String>,
+}
+
+impl Binary {
+    /// What the binary says to `--version`, first line.
+    pub fn version(&self) -> io::Result<String> {
+        let output = Command::new(&self.path).arg("--version").stdin(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().next().unwrap_or("says nothing to --version").trim().to_owned())
+    }
+}
+
+/// A running server on 127.0.0.1; dropping it ends the process.
+pub struct Node {
+    child: Child,
+    client_port: u16,
+    log: PathBuf,
+}
+
+impl Node {
+    /// Starts one server by itself and waits until it serves clients.
+    pub fn alone(binary: &Binary) -> io::Result<Self> {
+        Self::start(binary, None, &[])
+    }
+
+    /// Starts two servers joined by a route, in a cluster of their own.
+    pub fn pair(binary: &Binary) -> io::Result<[Self; 2]> {
+        let first_port = free_port()?;
+        let first = Self::start(binary, Some(first_port), &[])?;
+        let seed = ["--routes".to_owned(), format!("nats://127.0.0.1:{first_port}")];
+        let second = Self::start(binary, Some(free_port()?), &seed)?;
+        Ok([first, second])
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.client_port).into()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn start(binary: &Binary, cluster_port: Option<u16>, more: &[String]) -> io::Result<Self> {
+        let client_port = free_port()?;
+        let log = log_path();
+        let file = File::create(&log)?;
+        let mut command = Command::new(&binary.path);
+        command.args(["-a", "127.0.0.1", "-p"]).arg(client_port.to_string());
+        if let Some(port) = cluster_port {
+            command.args(["--cluster_name", "versus", "--cluster"]).arg(format!("nats://127.0.0.1:{port}"));
+        }
+        command.args(more).args(&binary.arguments);
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().map_err(|error| start_error(&binary.path, &error.to_string()))?;
+        let mut node = Self { child, client_port, log };
+        node.wait_until_serving().map_err(|error| start_error(&binary.path, &error.to_string()))?;
+        Ok(node)
+    }
+
+    fn wait_until_serving(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("it ended with {status}: {}", self.last_words())));
+            }
+            match Connection::open(self.address()) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(io::Error::other(format!(
+                        "no client gets in: {error}; {}",
+                        self.last_words()
+                    )));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// The last lines of the server's output.
+    fn last_words(&self) -> String {
+        let output = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&output);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(3)..].join(" | ")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Nothing is to be saved by a graceful end, and nobody to tell if this fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+fn start_error(path: &Path, reason: &str) -> io::Error {
+    io::Error::other(format!("cannot start {}: {reason}", path.display()))
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn log_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("versus-{}-{number}.log", std::process::id()))
+}

@@ -1,0 +1,126 @@
+//! The loads, by name.
+
+use std::io;
+
+use super::flow::Until;
+use super::memory;
+use super::node::Binary;
+use super::reading::Reading;
+use super::requests;
+use super::traffic::{Interest, Traffic};
+
+/// The loads whose ratio `--check` looks at.
+pub const CHECKED: [&str; 5] = ["one-to-one-16", "one-to-one-128", "fan-out-10", "route-16", "route-128"];
+
+/// Connections of the load `memory-connection`.
+const IDLE_CONNECTIONS: usize = 2000;
+
+/// A load with its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// What `--loads` calls it.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// What a load does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Messages as fast as possible.
+    Traffic(Traffic),
+    /// Requests one at a time.
+    Requests,
+    /// Memory of a server that nobody uses.
+    MemoryAtStart,
+    /// Memory per idle connection.
+    MemoryPerConnection(usize),
+    /// Memory per subscription.
+    MemoryPerSubscription(usize),
+}
+
+impl Load {
+    /// Runs the load once on new servers.
+    pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
+        match self.kind {
+            Kind::Traffic(traffic) => traffic.run(binary, until),
+            Kind::Requests => requests::run(binary, until),
+            Kind::MemoryAtStart => memory::at_start(binary),
+            Kind::MemoryPerConnection(count) => memory::per_connection(binary, count),
+            Kind::MemoryPerSubscription(count) => memory::per_subscription(binary, count),
+        }
+    }
+}
+
+/// All loads in the order of the report; `big` adds those that take gigabytes.
+pub fn all(big: bool) -> Vec<Load> {
+    let one = Traffic::one_to_one;
+    let traffic = |name, traffic| Load { name, kind: Kind::Traffic(traffic) };
+    let mut loads = vec![
+        traffic("one-to-one-16", one(16)),
+        traffic("one-to-one-128", one(128)),
+        traffic("one-to-one-1024", one(1024)),
+        traffic("fan-out-10", Traffic { subscribers: 10, ..one(128) }),
+        traffic("fan-out-100", Traffic { subscribers: 100, ..one(128) }),
+        traffic("subjects-wildcard", Traffic { subjects: 1000, interest: Interest::Wildcard, ..one(128) }),
+        traffic("subjects-each", Traffic { subjects: 1000, interest: Interest::Each, ..one(128) }),
+        traffic("route-16", Traffic { routed: true, ..one(16) }),
+        traffic("route-128", Traffic { routed: true, ..one(128) }),
+        traffic("route-1024", Traffic { routed: true, ..one(1024) }),
+        traffic("queue-3", Traffic { subscribers: 3, interest: Interest::Queue, ..one(128) }),
+        traffic("pairs-4", Traffic { flows: 4, ..one(128) }),
+        Load { name: "request", kind: Kind::Requests },
+        Load { name: "memory-start", kind: Kind::MemoryAtStart },
+        Load { name: "memory-connection", kind: Kind::MemoryPerConnection(IDLE_CONNECTIONS) },
+        Load { name: "memory-subscription-100k", kind: Kind::MemoryPerSubscription(100_000) },
+    ];
+    if big {
+        loads.push(Load { name: "memory-subscription-500k", kind: Kind::MemoryPerSubscription(500_000) });
+    }
+    loads
+}
+
+/// The loads called `names`, where a name also stands for all that begin with it; an unknown name is the error.
+pub fn choose(loads: Vec<Load>, names: &[String]) -> Result<Vec<Load>, String> {
+    let exact = |name: &str| loads.iter().any(|load| load.name == name);
+    let meant = |name: &str, load: &Load| load.name == name || (!exact(name) && load.name.starts_with(name));
+    if let Some(unknown) = names.iter().find(|name| !loads.iter().any(|load| meant(name, load))) {
+        let known: Vec<_> = loads.iter().map(|load| load.name).collect();
+        return Err(format!("there is no load {unknown:?}; there are: {}", known.join(", ")));
+    }
+    let chosen = loads.iter().filter(|load| names.is_empty() || names.iter().any(|name| meant(name, load)));
+    Ok(chosen.copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str]) -> Vec<&'static str> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        choose(all(false), &names).unwrap().iter().map(|load| load.name).collect()
+    }
+
+    #[test]
+    fn no_name_means_all_loads() {
+        assert_eq!(chosen(&[]).len(), all(false).len());
+        assert_eq!(all(true).len(), all(false).len() + 1);
+    }
+
+    #[test]
+    fn a_whole_name_means_that_load_and_a_beginning_means_all_with_it() {
+        assert_eq!(chosen(&["fan-out-10"]), ["fan-out-10"]);
+        assert_eq!(chosen(&["fan-out", "queue"]), ["fan-out-10", "fan-out-100", "queue-3"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
+        let error = choose(all(false), &["nothing".to_owned()]).unwrap_err();
+        assert!(error.contains("\"nothing\"") && error.contains("memory-start"), "{error}");
+    }
+
+    #[test]
+    fn the_checked_loads_exist() {
+        assert_eq!(chosen(&CHECKED), CHECKED);
+    }
+}

@@ -1,0 +1,191 @@
+//! Publishers and subscribers as fast as the server lets them.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::flow::{Delivery, Flow, Until};
+use super::inbox::{Expectation, Inbox};
+use super::node::{Binary, Node};
+use super::process::CpuTime;
+use super::reading::{Faults, Metric, Reading};
+
+/// How long a new cluster is left alone after the first message got through: the other connections of its pool come up.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What is published before the measurement starts, so that buffers, caches and threads are there.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// How the subscribers of a flow subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// To the one subject, each for itself.
+    Plain,
+    /// To the one subject, as members of one queue group.
+    Queue,
+    /// To many subjects by a wildcard.
+    Wildcard,
+    /// To many subjects, one subscription each.
+    Each,
+}
+
+/// The shape of a load of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of each payload.
+    pub payload_bytes: usize,
+    /// Publishers, each with a subject and subscribers of its own.
+    pub flows: usize,
+    /// Subscribers of each publisher.
+    pub subscribers: usize,
+    /// Subjects that each publisher goes through in turn.
+    pub subjects: usize,
+    /// How they subscribe.
+    pub interest: Interest,
+    /// Whether publishers and subscribers are on two servers with a route between.
+    pub routed: bool,
+}
+
+impl Traffic {
+    /// One publisher and one subscriber on one server.
+    pub const fn one_to_one(payload_bytes: usize) -> Self {
+        Self {
+            payload_bytes,
+            flows: 1,
+            subscribers: 1,
+            subjects: 1,
+            interest: Interest::Plain,
+            routed: false,
+        }
+    }
+
+    /// Runs the load once on new servers.
+    pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
+        let nodes = if self.routed { Node::pair(binary)?.into() } else { vec![Node::alone(binary)?] };
+        let mut flows: Vec<Flow> =
+            (0..self.flows).map(|flow| self.open(&nodes, flow)).collect::<Result<_, _>>()?;
+        if self.routed {
+            thread::sleep(SETTLE);
+        }
+        run_all(&mut flows, warm_up(until))?;
+        let pids: Vec<u32> = nodes.iter().map(Node::pid).collect();
+        let reading = measure(&mut flows, &pids, until);
+        // Clients go before their servers do, or each would be cut off.
+        drop(flows);
+        reading
+    }
+
+    /// Opens the flow number `number`: subscribers at the last server, the publisher at the first.
+    fn open(&self, nodes: &[Node], number: usize) -> io::Result<Flow> {
+        let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
+            return Err(io::Error::other("there is no server"));
+        };
+        let inboxes = (0..self.subscribers).map(|_| Inbox::open(last.address(), self.expectation(number)));
+        let inboxes = inboxes.collect::<Result<Vec<_>, _>>()?;
+        let delivery =
+            if self.interest == Interest::Queue { Delivery::OneMember } else { Delivery::Everyone };
+        let batches = Batch::cycle(&self.subjects(number), self.payload_bytes);
+        Flow::open(first.address(), batches, self.payload_bytes, inboxes, delivery)
+    }
+
+    fn subjects(&self, flow: usize) -> Vec<String> {
+        if self.subjects == 1 {
+            return vec![format!("bench.{flow}")];
+        }
+        (0..self.subjects).map(|number| format!("bench.{flow}.{number}")).collect()
+    }
+
+    fn expectation(&self, flow: usize) -> Expectation {
+        let alone = |filter| vec![(filter, None)];
+        let (subscriptions, head) = match self.interest {
+            Interest::Plain => (alone(format!("bench.{flow}")), format!("bench.{flow} 1 ")),
+            Interest::Queue => {
+                (vec![(format!("bench.{flow}"), Some("workers".to_owned()))], format!("bench.{flow} 1 "))
+            }
+            Interest::Wildcard => (alone(format!("bench.{flow}.*")), format!("bench.{flow}.")),
+            Interest::Each => {
+                let filters = self.subjects(flow).into_iter().map(|subject| (subject, None));
+                (filters.collect(), format!("bench.{flow}."))
+            }
+        };
+        Expectation { subscriptions, head, payload_bytes: self.payload_bytes }
+    }
+}
+
+/// A tenth of the messages, or [`WARM_UP`].
+fn warm_up(until: Until) -> Until {
+    match until {
+        Until::Messages(count) => Until::Messages(count / 10),
+        Until::Elapsed(time) => Until::Elapsed(WARM_UP.min(time)),
+    }
+}
+
+/// Runs the warm flows and reads the servers' CPU time directly before and after.
+fn measure(flows: &mut [Flow], pids: &[u32], until: Until) -> io::Result<Reading> {
+    let due_before: u64 = flows.iter().map(Flow::due).sum();
+    let cpu_before = cpu_times(pids)?;
+    let generator_before = CpuTime::of(std::process::id())?;
+    let start = Instant::now();
+    run_all(flows, until)?;
+    let elapsed = start.elapsed();
+    let cpu_after = cpu_times(pids)?;
+    let generator = CpuTime::of(std::process::id())?.since(&generator_before);
+
+    let faults = flows
+        .iter()
+        .map(Flow::faults)
+        .try_fold(Faults::default(), |sum, faults| faults.map(|it| sum.plus(it)))?;
+    let due = flows.iter().map(Flow::due).sum::<u64>() - due_before;
+    let delivered = due.saturating_sub(faults.lost).max(1) as f64;
+    let cpu: Duration = cpu_after.iter().zip(&cpu_before).map(|(after, before)| after.since(before)).sum();
+    let values = [
+        (Metric::CpuPerMessage, cpu.as_secs_f64() * 1e6 / delivered),
+        (Metric::MessagesPerSecond, delivered / elapsed.as_secs_f64()),
+    ];
+    Ok(Reading { values: values.into(), faults, generator_micros: generator.as_secs_f64() * 1e6 / delivered })
+}
+
+fn cpu_times(pids: &[u32]) -> io::Result<Vec<CpuTime>> {
+    pids.iter().map(|&pid| CpuTime::of(pid)).collect()
+}
+
+/// Runs all flows at once, each publisher on a thread, until the last message of each has come.
+fn run_all(flows: &mut [Flow], until: Until) -> io::Result<()> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = flows.iter_mut().map(|flow| scope.spawn(move || flow.run(until))).collect();
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(_) => Err(io::Error::other("a publisher's thread panicked")),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_that_is_published_is_expected() {
+        let many = Traffic { subjects: 1000, interest: Interest::Each, ..Traffic::one_to_one(128) };
+        let filters = many.expectation(2).subscriptions.into_iter().map(|(filter, _)| filter);
+        assert_eq!(filters.collect::<Vec<_>>(), many.subjects(2));
+        assert!(many.subjects(2).iter().all(|subject| subject.starts_with(&many.expectation(2).head)));
+    }
+
+    #[test]
+    fn a_flow_does_not_expect_the_subjects_of_another() {
+        let pairs = Traffic { flows: 4, ..Traffic::one_to_one(128) };
+        assert_eq!(pairs.expectation(3).head, "bench.3 1 ");
+        assert_ne!(pairs.subjects(1), pairs.subjects(2));
+    }
+
+    #[test]
+    fn a_warm_up_is_shorter_than_the_load() {
+        assert_eq!(warm_up(Until::Messages(1000)), Until::Messages(100));
+        assert_eq!(
+            warm_up(Until::Elapsed(Duration::from_millis(50))),
+            Until::Elapsed(Duration::from_millis(50))
+        );
+    }
+}
