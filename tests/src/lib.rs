@@ -1,3 +1,23 @@
-//! What crosses crates: load generators and comparisons with real servers.
+//! End-to-end tests of the `onehop` binary beside real `nats-server` processes and real clients.
+//!
+//! The library is the harness; the tests are in `tests/*.rs`, one file a topic:
+//!
+//! * [`real_server`] gets the pinned Go servers that everything is compared with;
+//! * [`server`] starts, watches, kills and restarts one server process of either kind;
+//! * [`mesh`] starts clusters and waits until every pair of members is connected;
+//! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
+//! * [`script`] runs one script of raw bytes against two servers and compares what they answered;
+//! * [`load`] puts servers under load and measures what it costs them;
+//! * [`peer`] plays the other side of a route, as the acceptor or as the dialer.
+//!
+//! Nothing here uses `onehop` as a library, so what these tests see is what a network sees.
 
+pub mod frame;
 pub mod load;
+pub mod mesh;
+pub mod monitor;
+pub mod peer;
+pub mod raw;
+pub mod real_server;
+pub mod script;
+pub mod server;

@@ -1,0 +1,132 @@
+//! What a server sends, cut into protocol lines with their payloads, and shown without what differs from run to run.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// One protocol line, with the payload that follows it if it is a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The line without its line end.
+    pub line: Vec<u8>,
+    /// The payload without its line end, for `MSG`, `HMSG`, `RMSG` and `LMSG`.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Frame {
+    /// Cuts the first complete frame off `buffer`.
+    pub fn take(buffer: &mut Vec<u8>) -> Option<Self> {
+        let end = buffer.iter().position(|&byte| byte == b'\n')?;
+        let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]).to_vec();
+        let frame = Self { line, payload: None };
+        let Some(size) = frame.payload_len() else {
+            buffer.drain(..=end);
+            return Some(frame);
+        };
+        let start = end + 1;
+        let mut payload = buffer.get(start..start + size + 2)?.to_vec();
+        match payload.ends_with(b"\r\n") {
+            true => payload.truncate(size),
+            false => payload.extend_from_slice(b"[no line end]"),
+        }
+        buffer.drain(..start + size + 2);
+        Some(Self { payload: Some(payload), ..frame })
+    }
+
+    /// The first word of the line.
+    pub fn op(&self) -> &str {
+        let word = self.line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(word).unwrap_or("")
+    }
+
+    /// The words of the line after the operation.
+    pub fn args(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.line).split_whitespace().skip(1).map(str::to_owned).collect()
+    }
+
+    /// The JSON argument of `INFO` and `CONNECT`.
+    pub fn json(&self) -> Option<Value> {
+        let start = self.line.iter().position(|&byte| byte == b'{')?;
+        serde_json::from_slice(&self.line[start..]).ok()
+    }
+
+    fn payload_len(&self) -> Option<usize> {
+        if !matches!(self.op(), "MSG" | "HMSG" | "RMSG" | "LMSG") {
+            return None;
+        }
+        self.args().last()?.parse().ok()
+    }
+}
+
+/// Shows the frame on one line, with the values of `INFO` and `CONNECT` that differ between servers and runs replaced.
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (op @ ("INFO" | "CONNECT"), Some(Value::Object(fields))) = (self.op(), self.json()) {
+            return write!(f, "{op} {}", Value::Object(normalise(fields)));
+        }
+        write!(f, "{}", self.line.escape_ascii())?;
+        match &self.payload {
+            Some(payload) if payload.len() > 200 => write!(f, " / {} bytes", payload.len()),
+            Some(payload) => write!(f, " / {}", payload.escape_ascii()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Fields that a server may have or lack: build details, JetStream, and an encryption key that only `$SYS` tools use.
+const OPTIONAL: [&str; 6] = ["git_commit", "xkey", "api_lvl", "jetstream", "domain", "nonce"];
+
+/// Fields whose presence matters and whose value does not.
+const MASKED: [&str; 8] =
+    ["server_id", "server_name", "version", "go", "port", "client_id", "route_acc_add_reqid", "ip"];
+
+fn normalise(fields: Map<String, Value>) -> Map<String, Value> {
+    let own_id = fields.get("server_id").cloned();
+    let mut kept = Map::new();
+    for (key, value) in fields {
+        let shown = match key.as_str() {
+            key if OPTIONAL.contains(&key) => continue,
+            // A server without a configured name is called by its id.
+            "server_name" if value.as_str().is_some_and(|name| name.len() < 20) => value,
+            "server_name" if Some(&value) == own_id.as_ref() => "ID".into(),
+            // On routes the name in CONNECT is the dialer's id.
+            "name" if value.as_str().is_some_and(|name| name.len() == 56) => "ID".into(),
+            "connect_urls" => value.as_array().map_or(0, Vec::len).to_string().into(),
+            key if MASKED.contains(&key) => "*".into(),
+            _ => value,
+        };
+        kept.insert(key, shown);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_all(bytes: &[u8]) -> (Vec<String>, Vec<u8>) {
+        let mut buffer = bytes.to_vec();
+        let frames = std::iter::from_fn(|| Frame::take(&mut buffer)).map(|frame| frame.to_string()).collect();
+        (frames, buffer)
+    }
+
+    #[test]
+    fn a_payload_belongs_to_its_line_even_if_it_looks_like_another_one() {
+        let (frames, rest) = take_all(b"MSG a 1 6\r\nPING\r\n\r\nPONG\r\nMSG b 1 3\r\nab");
+        assert_eq!(frames, ["MSG a 1 6 / PING\\r\\n", "PONG"]);
+        assert_eq!(rest, b"MSG b 1 3\r\nab");
+    }
+
+    #[test]
+    fn an_info_is_shown_without_what_changes_from_run_to_run() {
+        let (frames, _) =
+            take_all(b"INFO {\"server_id\":\"NA\",\"xkey\":\"X\",\"port\":7,\"headers\":true}\r\n");
+        assert_eq!(frames, ["INFO {\"headers\":true,\"port\":\"*\",\"server_id\":\"*\"}"]);
+    }
+}

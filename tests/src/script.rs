@@ -1,0 +1,323 @@
+//! Scripts of raw bytes, run against the reference server and against onehop, whose answers must be the same.
+//!
+//! A script names its connections by small numbers and opens each when it is first used. Answers are kept per connection,
+//! in order, and compared byte for byte, except for the values in `INFO` that [`Frame`]'s display leaves out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use crate::frame::Frame;
+use crate::raw::{Cut, RawConn, count_pongs};
+use crate::server::{Kind, Options, Server};
+
+/// How long an answer that the script waits for may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long silence lasts before it counts as the end of an answer that no `PONG` marks.
+const QUIET: Duration = Duration::from_millis(120);
+
+/// Which of a server's ports a connection goes to. The number tells connections apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum To {
+    /// The client port.
+    Client(u8),
+    /// The route port.
+    Route(u8),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Sends the bytes and a `PING` in one write, then reads up to its `PONG` or the end of the connection.
+    Say(To, Vec<u8>),
+    /// Sends the bytes alone, then reads until the server is quiet.
+    Raw(To, Vec<u8>),
+    /// Reads until the server closes, for at most this long.
+    AwaitClose(To, Duration),
+    /// Closes this side for writing, and waits for the server to close.
+    Leave(To),
+}
+
+/// One script with its name, which says what it shows.
+#[derive(Clone, Debug)]
+pub struct Case {
+    name: String,
+    steps: Vec<Step>,
+    any_order: bool,
+    ignored: Vec<&'static str>,
+    cuts: Vec<Cut>,
+}
+
+/// A script called `name`, without steps.
+pub fn case(name: impl Into<String>) -> Case {
+    // Keep-alive comes when it comes: a script that looks at it says so.
+    let ignored = vec!["PING"];
+    Case {
+        name: name.into(),
+        steps: Vec::new(),
+        any_order: false,
+        ignored,
+        cuts: vec![Cut::Whole, Cut::ByteByByte],
+    }
+}
+
+impl Case {
+    /// Client `number` sends bytes that leave its parser at the start of a line; the answers are awaited.
+    pub fn client(self, number: u8, bytes: impl AsRef<[u8]>) -> Self {
+        self.say(To::Client(number), bytes)
+    }
+
+    /// The same on the route port.
+    pub fn route(self, number: u8, bytes: impl AsRef<[u8]>) -> Self {
+        self.say(To::Route(number), bytes)
+    }
+
+    /// Sends bytes that leave the parser in the middle of something.
+    pub fn raw(mut self, to: To, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Step::Raw(to, bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// Waits for the server to close.
+    pub fn await_close(mut self, to: To, at_most: Duration) -> Self {
+        self.steps.push(Step::AwaitClose(to, at_most));
+        self
+    }
+
+    /// Closes a connection in an orderly way.
+    pub fn leave(mut self, to: To) -> Self {
+        self.steps.push(Step::Leave(to));
+        self
+    }
+
+    /// The order of what a connection receives is left to the server.
+    pub fn in_any_order(mut self) -> Self {
+        self.any_order = true;
+        self
+    }
+
+    /// `PING` from the server is part of what is compared.
+    pub fn with_keep_alive(mut self) -> Self {
+        self.ignored.clear();
+        self
+    }
+
+    /// Lines that begin with `prefix` are not compared.
+    pub fn ignoring(mut self, prefix: &'static str) -> Self {
+        self.ignored.push(prefix);
+        self
+    }
+
+    /// Runs only with whole writes: byte by byte it would take too long, or mean something else.
+    pub fn whole_only(mut self) -> Self {
+        self.cuts = vec![Cut::Whole];
+        self
+    }
+
+    fn say(mut self, to: To, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Step::Say(to, bytes.as_ref().to_vec()));
+        self
+    }
+}
+
+/// Runs every script against both kinds of server, started with the same options, and reports all differences at once.
+///
+/// # Panics
+///
+/// If an answer differs, or the reference itself leaves a script unanswered (then the script is wrong).
+pub fn compare(options: &Options, cases: &[Case]) {
+    let reference = Server::start(Kind::REFERENCE, options.clone());
+    let (Some(reference), Some(tested)) = (reference, Server::start(Kind::Onehop, options.clone())) else {
+        return;
+    };
+    let mut differences = String::new();
+    let mut runs = 0;
+    for case in cases {
+        for &cut in &case.cuts {
+            let expected = run(case, cut, &reference, None);
+            assert!(!expected.unanswered, "script {:?} gets no answer: {:#?}", case.name, expected.heard);
+            let found = run(case, cut, &tested, Some(&expected));
+            runs += 1;
+            if found.heard != expected.heard {
+                describe(&mut differences, case, cut, &expected, &found);
+            }
+        }
+    }
+    println!("{runs} runs of {} scripts compared", cases.len());
+    let failed = differences.matches("\n=== ").count();
+    assert!(differences.is_empty(), "{failed} of {runs} runs differ (- expected, + found):\n{differences}");
+}
+
+/// What each connection heard, and whether it was closed.
+struct Transcript {
+    heard: BTreeMap<To, Vec<String>>,
+    unanswered: bool,
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    cut: Cut,
+    server: &'a Server,
+    conns: BTreeMap<To, RawConn>,
+    unanswered: bool,
+}
+
+fn run(case: &Case, cut: Cut, server: &Server, expected: Option<&Transcript>) -> Transcript {
+    let mut run = Run { case, cut, server, conns: BTreeMap::new(), unanswered: false };
+    for step in &case.steps {
+        run.step(step);
+    }
+    run.finish(expected)
+}
+
+impl Run<'_> {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Say(to, bytes) => {
+                self.say(*to, bytes);
+            }
+            Step::Raw(to, bytes) => {
+                let cut = self.cut;
+                let conn = self.conn(*to);
+                conn.send_cut(bytes, cut);
+                conn.read_until_quiet(QUIET);
+            }
+            Step::AwaitClose(to, at_most) => {
+                let closed = self.conn(*to).read_until_closed(*at_most);
+                self.unanswered |= !closed;
+            }
+            Step::Leave(to) => {
+                let conn = self.conn(*to);
+                conn.finish();
+                let closed = conn.read_until_closed(ANSWER_TIMEOUT);
+                self.unanswered |= !closed;
+                self.settle(1);
+            }
+        }
+    }
+
+    fn say(&mut self, to: To, bytes: &[u8]) {
+        let cut = self.cut;
+        let conn = self.conn(to);
+        let due = count_pongs(conn.frames()) + count_pings(bytes) + 1;
+        conn.send_cut(&[bytes, b"PING\r\n"].concat(), cut);
+        let answered = conn.read_until(ANSWER_TIMEOUT, |frames| count_pongs(frames) >= due);
+        let closed = conn.is_closed();
+        self.unanswered |= !answered && !closed;
+    }
+
+    fn conn(&mut self, to: To) -> &mut RawConn {
+        let ports = self.server.ports();
+        self.conns.entry(to).or_insert_with(|| {
+            let mut conn = RawConn::connect(match to {
+                To::Client(_) => ports.client,
+                To::Route(_) => ports.route,
+            });
+            conn.read_until(ANSWER_TIMEOUT, |frames| !frames.is_empty());
+            conn
+        })
+    }
+
+    /// Lets late answers arrive: what another connection caused may still be on its way.
+    fn finish(mut self, expected: Option<&Transcript>) -> Transcript {
+        let open: Vec<To> = self.conns.keys().copied().collect();
+        for to in open {
+            let ends_in_silence = self.case.steps.iter().rev().find_map(|step| match step {
+                Step::Say(at, _) if *at == to => Some(false),
+                Step::Raw(at, _) | Step::AwaitClose(at, _) | Step::Leave(at) if *at == to => Some(true),
+                _ => None,
+            });
+            if !self.conns[&to].is_closed() && ends_in_silence == Some(false) {
+                self.say(to, b"");
+            }
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while expected.is_some_and(|expected| self.lacks(to, expected)) && Instant::now() < deadline {
+                self.conn(to).read_until_quiet(Duration::from_millis(20));
+            }
+        }
+        let heard = self.conns.iter().map(|(&to, conn)| (to, self.shown(conn))).collect();
+        for conn in self.conns.values_mut() {
+            conn.finish();
+            conn.read_until_closed(Duration::from_millis(500));
+        }
+        self.conns.clear();
+        self.settle(0);
+        Transcript { heard, unanswered: self.unanswered }
+    }
+
+    fn lacks(&self, to: To, expected: &Transcript) -> bool {
+        let found = self.shown(&self.conns[&to]).len();
+        !self.conns[&to].is_closed() && found < expected.heard.get(&to).map_or(0, Vec::len)
+    }
+
+    fn shown(&self, conn: &RawConn) -> Vec<String> {
+        let mut lines: Vec<String> = conn.frames().iter().map(Frame::to_string).collect();
+        lines.retain(|line| !self.case.ignored.iter().any(|prefix| line.starts_with(prefix)));
+        if self.case.any_order {
+            lines.sort();
+        }
+        if !conn.unparsed().is_empty() {
+            lines.push(format!("[unfinished: {}]", conn.unparsed().escape_ascii()));
+        }
+        if conn.is_closed() {
+            lines.push("[closed]".to_owned());
+        }
+        lines
+    }
+
+    /// Waits until the server has forgotten the connections that ended, so that they do not disturb what comes next.
+    fn settle(&self, ended: usize) {
+        let open = self.conns.values().filter(|conn| !conn.is_closed()).count();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < deadline {
+            let Ok(page) = self.server.monitor("/varz") else { return };
+            let count = |key: &str| page[key].as_u64().unwrap_or(0) as usize;
+            if count("connections") + count("routes") <= open {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(if ended > 0 { 5 } else { 1 }));
+        }
+    }
+}
+
+/// How many lines of a script are a `PING` of its own.
+fn count_pings(bytes: &[u8]) -> usize {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"PING"))
+        .count()
+}
+
+fn describe(text: &mut String, case: &Case, cut: Cut, expected: &Transcript, found: &Transcript) {
+    let _ = writeln!(text, "\n=== {} ({cut:?})", case.name);
+    for step in &case.steps {
+        let _ = match step {
+            Step::Say(to, bytes) | Step::Raw(to, bytes) => writeln!(text, "  {to:?} < {}", shorten(bytes)),
+            Step::AwaitClose(to, _) => writeln!(text, "  {to:?} waits"),
+            Step::Leave(to) => writeln!(text, "  {to:?} leaves"),
+        };
+    }
+    for (to, wanted) in &expected.heard {
+        let got = &found.heard[to];
+        let mut unexpected: Vec<&String> = got.iter().collect();
+        for line in wanted {
+            match unexpected.iter().position(|other| *other == line) {
+                Some(index) => drop(unexpected.remove(index)),
+                None => drop(writeln!(text, "- {to:?} {line}")),
+            }
+        }
+        for line in &unexpected {
+            let _ = writeln!(text, "+ {to:?} {line}");
+        }
+        let mut sorted = [wanted.clone(), got.clone()];
+        sorted.iter_mut().for_each(|lines| lines.sort());
+        if wanted != got && sorted[0] == sorted[1] {
+            let _ = writeln!(text, "- {to:?} order {wanted:?}\n+ {to:?} order {got:?}");
+        }
+    }
+}
+
+fn shorten(bytes: &[u8]) -> String {
+    let shown = bytes.escape_ascii().to_string();
+    if shown.len() <= 300 { shown } else { format!("{}… {} bytes", &shown[..300], bytes.len()) }
+}
