@@ -20,6 +20,15 @@ pub enum Origin {
     RouteLeaf,
 }
 
+/// Whether a subscription may get a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// Its last: it is to be removed after this delivery.
+    Last,
+    Refused,
+}
+
 /// One subscription.
 ///
 /// The texts live in one allocation, because a server holds many subscriptions and few of anything else.
@@ -49,7 +58,8 @@ impl Subscription {
         queue: &[u8],
         sid: &[u8],
     ) -> Self {
-        let text = [subject, queue, sid].concat();
+        // Blanks between, which no part can contain, make the whole text unique for its parts.
+        let text = [subject, queue, sid].join(&b' ');
         Self {
             id,
             connection,
@@ -57,8 +67,8 @@ impl Subscription {
             closed: AtomicBool::new(false),
             weight: AtomicU32::new(1),
             // Control lines are limited far below 4 GiB, so the casts keep their values.
-            queue_start: subject.len() as u32,
-            sid_start: (subject.len() + queue.len()) as u32,
+            queue_start: (subject.len() + 1) as u32,
+            sid_start: (subject.len() + queue.len() + 2) as u32,
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
             text: text.into_boxed_slice(),
@@ -82,18 +92,61 @@ impl Subscription {
 
     /// Its subject, possibly with wildcards.
     pub fn subject(&self) -> &[u8] {
-        &self.text[..self.queue_start as usize]
+        &self.text[..self.queue_start as usize - 1]
     }
 
     /// Its queue group, if it is a member of one.
     pub fn queue(&self) -> Option<&[u8]> {
-        let queue = &self.text[self.queue_start as usize..self.sid_start as usize];
+        let queue = &self.text[self.queue_start as usize..self.sid_start as usize - 1];
         (!queue.is_empty()).then_some(queue)
     }
 
     /// The client's name for it, or the leaf origin.
     pub fn sid(&self) -> &[u8] {
         &self.text[self.sid_start as usize..]
+    }
+
+    /// Subject, queue and sid, separated by blanks: what identifies interest within one route and account.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// How many deliveries it got.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// After how many deliveries it ends, if that was asked for.
+    pub fn max(&self) -> Option<u64> {
+        Some(self.max.load(Ordering::Relaxed)).filter(|max| *max > 0)
+    }
+
+    /// Sets after how many deliveries it ends; false if it got as many already.
+    pub(crate) fn set_max(&self, max: u64) -> bool {
+        self.max.store(max, Ordering::Relaxed);
+        self.delivered() < max
+    }
+
+    /// No more deliveries from now on. False if it was closed already.
+    pub(crate) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes one delivery from what it may still get. Several publishers may ask at once.
+    pub(crate) fn admit(&self) -> Admission {
+        if self.closed.load(Ordering::Relaxed) {
+            return Admission::Refused;
+        }
+        let delivered = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.max.load(Ordering::Relaxed) {
+            0 => Admission::Granted,
+            max if delivered < max => Admission::Granted,
+            max if delivered == max => Admission::Last,
+            _ => {
+                self.delivered.fetch_sub(1, Ordering::Relaxed);
+                Admission::Refused
+            }
+        }
     }
 
     /// How many queue members a remote subscription stands for; 1 for local ones. Zero is never selected.

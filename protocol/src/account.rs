@@ -1,0 +1,67 @@
+//! Accounts: separate worlds of subjects on one node.
+
+use std::fmt;
+
+use crate::interest::Index;
+
+/// The account of clients that name none.
+pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// The account that servers talk to each other in. All members of a cluster must call it the same.
+pub const SYSTEM_ACCOUNT: &str = "$SYS";
+
+/// One world of subjects: a subject never crosses accounts.
+pub struct Account {
+    name: String,
+    index: Index,
+}
+
+impl Account {
+    pub(crate) fn new(name: &str, hash_seed: u64) -> Self {
+        Self { name: name.to_owned(), index: Index::new(hash_seed) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its interest, local and remote.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Which connection of a pool carries an account: FNV-1a of its name, modulo the pool (ROUTE-PROTOCOL 4.2).
+pub(crate) fn pool_slot(account: &str, pool_size: usize) -> usize {
+    if pool_size <= 1 {
+        return 0;
+    }
+    let hash = account.bytes().fold(2_166_136_261u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    });
+    hash as usize % pool_size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_take_the_slots_that_nats_server_gives_them() {
+        // ROUTE-PROTOCOL appendix A.
+        let vectors = [("$G", 2, 3), ("$SYS", 0, 0), ("CC", 2, 3), ("D", 0, 3), ("ACC", 1, 2), ("B", 0, 1)];
+        for (name, of_three, of_four) in vectors {
+            assert_eq!(pool_slot(name, 3), of_three, "{name} of 3");
+            assert_eq!(pool_slot(name, 4), of_four, "{name} of 4");
+        }
+        assert_eq!(pool_slot("CC", 1), 0);
+        assert_eq!(pool_slot("CC", 0), 0);
+    }
+}

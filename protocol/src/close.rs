@@ -1,0 +1,107 @@
+//! Why a connection ended.
+
+use std::fmt;
+
+/// Why a connection ended, under the names that monitoring and logs show (ROUTE-PROTOCOL 8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CloseReason {
+    /// The peer closed its side.
+    ClientClosed,
+    /// No valid CONNECT in time.
+    AuthenticationTimeout,
+    /// Wrong credentials, or an operation before CONNECT where one is needed.
+    AuthenticationFailure,
+    /// More bytes waited for it than `max_pending`.
+    SlowConsumerPendingBytes,
+    /// It took too little within the write deadline.
+    SlowConsumerWriteDeadline,
+    /// The socket failed while writing.
+    WriteError,
+    /// The socket failed while reading.
+    ReadError,
+    /// The bytes were no operation.
+    ParseError,
+    /// Too many PINGs were left unanswered.
+    StaleConnection,
+    /// The peer broke a rule of the protocol.
+    ProtocolViolation,
+    /// CONNECT asked for a client protocol that does not exist.
+    BadClientProtocolVersion,
+    /// A client came to the route port.
+    IncorrectPort,
+    /// A gateway came to the route port.
+    WrongGateway,
+    /// The node has as many clients as it may.
+    MaximumConnectionsExceeded,
+    /// A payload beyond `max_payload`.
+    MaximumPayloadExceeded,
+    /// A protocol line beyond `max_control_line`.
+    MaximumControlLineExceeded,
+    /// There is such a route already.
+    DuplicateRoute,
+    /// The route is no longer wanted.
+    RouteRemoved,
+    /// The node stops.
+    ServerShutdown,
+    /// A route asked for an account that is not here.
+    MissingAccount,
+    /// Headers from a client that did not negotiate them.
+    HeaderViolation,
+    /// `no_responders` without `headers`.
+    NoRespondersRequiresHeaders,
+    /// The peer belongs to another cluster.
+    ClusterNameConflict,
+    /// The peer bears this node's name.
+    DuplicateServerName,
+}
+
+impl CloseReason {
+    /// The name that monitoring shows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "Client Closed",
+            Self::AuthenticationTimeout => "Authentication Timeout",
+            Self::AuthenticationFailure => "Authentication Failure",
+            Self::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
+            Self::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
+            Self::WriteError => "Write Error",
+            Self::ReadError => "Read Error",
+            Self::ParseError => "Parse Error",
+            Self::StaleConnection => "Stale Connection",
+            Self::ProtocolViolation => "Protocol Violation",
+            Self::BadClientProtocolVersion => "Bad Client Protocol Version",
+            Self::IncorrectPort => "Incorrect Port",
+            Self::WrongGateway => "Wrong Gateway",
+            Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
+            Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
+            Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",
+            Self::DuplicateRoute => "Duplicate Route",
+            Self::RouteRemoved => "Route Removed",
+            Self::ServerShutdown => "Server Shutdown",
+            Self::MissingAccount => "Missing Account",
+            Self::HeaderViolation => "Message Header Violation",
+            Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            Self::ClusterNameConflict => "Cluster Name Conflict",
+            Self::DuplicateServerName => "Duplicate Server Name",
+        }
+    }
+
+    /// Whether what still waits for the peer should be written before the socket is closed. Not for a peer
+    /// that does not read, nor on a socket that failed.
+    pub const fn flushes(self) -> bool {
+        !matches!(
+            self,
+            Self::SlowConsumerPendingBytes
+                | Self::SlowConsumerWriteDeadline
+                | Self::WriteError
+                | Self::ReadError
+                | Self::ClientClosed
+        )
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,207 @@
+//! Life after registration: newcomers are introduced, gossip is heard, connections are lost.
+
+use super::*;
+use crate::gossip::{self, Arrival};
+
+impl Cluster {
+    /// Tells the others of a connection that was just registered, where it is the first of its kind (ROUTE-PROTOCOL
+    /// 3.2).
+    pub(super) fn introduce(&mut self, connection: ConnectionId, arrival: Arrival, info: &Info, seat: &Seat) {
+        let Some(newcomer) = self.peers.get(&info.server_id) else {
+            return;
+        };
+        let account = if let Seat::Dedicated(account) = seat { Some(account.as_str()) } else { None };
+        let is_first = account.is_some() || newcomer.first() == Some(connection) && newcomer.seats() == 1;
+        if !is_first {
+            return;
+        }
+        // What stands in the newcomer's INFO is what it is gossiped by; which account, only this connection says.
+        let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
+        let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
+        for (id, peer) in self.peers.iter().filter(|(id, _)| **id != info.server_id) {
+            let Some(mode) = gossip::mode_onward(arrival, newcomer_mode, peer.is_explicit()) else {
+                continue;
+            };
+            let over = match account {
+                None => peer.first(),
+                Some(_) if !peer.is_pooled() => None,
+                Some(account) => peer.dedicated(account).or_else(|| peer.first()),
+            };
+            if let Some(over) = over {
+                debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
+                self.outputs.push_back(Output::Send(over, gossip::line(&told, &info.ip, mode)));
+            }
+        }
+        if account.is_none() && !info.connect_urls.is_empty() {
+            self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+    }
+
+    /// Hears an INFO on a registered route (ROUTE-PROTOCOL 2.10, in its order).
+    pub(crate) fn handle_info(&mut self, now: Instant, connection: ConnectionId, info: Info) {
+        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection) else {
+            return;
+        };
+        if !info.route_acc_add_reqid.is_empty() {
+            // The peer moves an account to a connection of its own and waits for this echo.
+            let echo = Info { route_account: String::new(), ..info };
+            self.outputs.push_back(Output::Send(connection, echo.to_gossip_line()));
+        } else if !info.gateway.is_empty() {
+            // Topology of gateways, which this node has none of.
+        } else if info.server_id != *peer {
+            let teller = peer.clone();
+            self.handle_gossip(now, &teller, &info);
+        } else if info.ldm {
+            let peer = peer.clone();
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.connect_urls.clear();
+                self.outputs.push_back(Output::ConnectUrlsChanged);
+            }
+        }
+    }
+
+    /// Hears of another server, and dials it if that is news (ROUTE-PROTOCOL 3.3).
+    fn handle_gossip(&mut self, now: Instant, teller: &str, info: &Info) {
+        let account = Some(info.route_account.as_str()).filter(|account| !account.is_empty());
+        if info.server_id == self.server_id || self.knows(&info.server_id, account) {
+            return;
+        }
+        if account.is_some_and(|account| !self.pinned_accounts().contains(&account)) {
+            return;
+        }
+        let Ok(mut url) = info.ip.trim_end_matches('/').parse::<RouteUrl>() else {
+            error!("Cannot parse the route address \"{}\" of server {}", info.ip, info.server_id);
+            return;
+        };
+        if self.is_configured(&info.host, info.port) || self.is_configured(&url.host, info.port) {
+            return;
+        }
+        (url.user, url.password) = (None, None);
+        let teller_pools = self.peers.get(teller).is_some_and(Peer::is_pooled);
+        let mut accounts = vec![account.map(str::to_owned)];
+        if account.is_none() && !teller_pools {
+            // The teller cannot tell of dedicated connections, so they are dialed along (ROUTE-PROTOCOL 3.3, rule 5).
+            accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
+        }
+        for account in accounts {
+            self.dials.add(Dial {
+                url: url.clone(),
+                explicit: false,
+                account,
+                gossip_mode: GossipMode::from_wire(info.gossip_mode),
+                peer: Some(info.server_id.clone()),
+                reconnect: false,
+                failures: 0,
+                state: DialState::Waiting(now),
+            });
+        }
+    }
+
+    fn knows(&self, server_id: &str, account: Option<&str>) -> bool {
+        let Some(peer) = self.peers.get(server_id) else {
+            return false;
+        };
+        account.is_none_or(|account| peer.dedicated(account).is_some())
+    }
+
+    fn is_configured(&self, host: &str, port: u16) -> bool {
+        self.config.routes.iter().any(|url| url.host.eq_ignore_ascii_case(host) && url.port == port)
+    }
+
+    /// Hears a PONG: if the connection waited for one, the next slot of its pool is dialed. One by one, so that a
+    /// peer that refuses the first is not flooded (ROUTE-PROTOCOL 2.3, 12).
+    pub(crate) fn handle_pong(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(link) = self.links.get_mut(&connection) else {
+            return;
+        };
+        let Progress::Registered { peer, seat: Seat::Slot(_) } = &link.progress else {
+            return;
+        };
+        if !std::mem::take(&mut link.armed) {
+            return;
+        }
+        let gossip_mode = link.origin.as_ref().map_or(GossipMode::Default, |origin| origin.gossip_mode);
+        let id = peer.clone();
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.empty_slot().is_some()) else {
+            return;
+        };
+        if let Some(solicited) = &peer.solicited {
+            self.dials.add(Dial {
+                url: solicited.url.clone(),
+                explicit: solicited.explicit,
+                account: None,
+                gossip_mode,
+                peer: Some(id),
+                reconnect: false,
+                failures: 0,
+                state: DialState::Waiting(now),
+            });
+        }
+    }
+
+    /// Forgets a connection that ended, and wants it back if this node made it.
+    pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
+        let Some(link) = self.links.remove(&connection) else {
+            return;
+        };
+        match link.progress {
+            Progress::Handshake => {
+                if let Some(dial) = link.dial {
+                    self.handle_handshake_lost(now, dial, reason);
+                }
+            }
+            Progress::Registered { peer, seat } => self.handle_route_lost(now, &peer, &seat, reason),
+        }
+    }
+
+    fn handle_handshake_lost(&mut self, now: Instant, dial: DialId, reason: CloseReason) {
+        if reason == CloseReason::ServerShutdown {
+            self.dials.remove(dial);
+        } else {
+            self.dials.fail(dial, now, &self.config, &mut self.rng);
+        }
+    }
+
+    fn handle_route_lost(&mut self, now: Instant, id: &str, seat: &Seat, reason: CloseReason) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.unseat(seat);
+        let wanted = (peer.solicited.is_some() || peer.retry) && reason != CloseReason::ServerShutdown;
+        let dial = wanted.then(|| self.redial(now, id, seat)).flatten();
+        if let Some(dial) = dial {
+            self.dials.add(dial);
+        }
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        if peer.first().is_none() && !peer.connect_urls.is_empty() {
+            self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+        if peer.is_gone() {
+            self.peers.remove(id);
+        }
+    }
+
+    /// The dial that brings a lost connection back.
+    fn redial(&mut self, now: Instant, id: &str, seat: &Seat) -> Option<Dial> {
+        let pause = jitter(&mut self.rng);
+        let peer = self.peers.get(id)?;
+        let (url, explicit) = match &peer.solicited {
+            Some(solicited) => (solicited.url.clone(), solicited.explicit),
+            None => (peer.info.ip.trim_end_matches('/').parse().ok()?, false),
+        };
+        let pause = if explicit { pause + RETRY_PAUSE } else { pause };
+        let account = if let Seat::Dedicated(account) = seat { Some(account.clone()) } else { None };
+        Some(Dial {
+            url,
+            explicit,
+            account,
+            gossip_mode: GossipMode::Default,
+            peer: Some(id.to_owned()),
+            reconnect: true,
+            failures: 0,
+            state: DialState::Waiting(now + pause),
+        })
+    }
+}

@@ -1,0 +1,351 @@
+//! The client protocol (ROUTE-PROTOCOL 1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{error, warn};
+
+use super::context::Context;
+use crate::account::Account;
+use crate::close::CloseReason;
+use crate::config::Authorization;
+use crate::forwarding::{self, Courier};
+use crate::hub::{About, Flag, Hub, Kind};
+use crate::interest::{Cache, Origin, Subscription};
+use crate::sink::Sink;
+use crate::wire::{self, Connect, Op, Publish};
+
+/// A client.
+#[derive(Debug)]
+pub(super) enum Client {
+    /// It must present itself before anything else.
+    Greeted,
+    /// It may publish and subscribe.
+    Session(Box<Session>),
+}
+
+/// A client that may publish and subscribe. Made by a valid CONNECT, or at once where none is needed.
+#[derive(Debug)]
+pub(super) struct Session {
+    account: Arc<Account>,
+    cache: Cache,
+    verbose: bool,
+    pedantic: bool,
+    no_responders: bool,
+    /// It declared protocol 1: it takes INFO at any time.
+    async_info: bool,
+    connected: bool,
+    first_ping_answered: bool,
+}
+
+impl Client {
+    /// Greets a client that just connected, or turns it away if there are too many.
+    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>) -> Self {
+        let info = context.node().client_info(context.entry());
+        context.send(&info.to_line());
+        let hub = context.hub();
+        hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if hub.directory().count(Kind::Client) > hub.config().max_connections {
+            error!("{context} - maximum connections exceeded");
+            context.close_with(CloseReason::MaximumConnectionsExceeded, "maximum connections exceeded");
+            return Self::Greeted;
+        }
+        if hub.config().authorization != Authorization::None {
+            context.shared.auth_deadline = Some(context.now + context.hub().config().auth_timeout);
+            return Self::Greeted;
+        }
+        Self::Session(Box::new(Session::new(context.hub())))
+    }
+
+    pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
+        match (&mut *self, op) {
+            (_, Op::Connect(json)) => self.handle_connect(context, json),
+            (Self::Session(session), _) => session.handle(context, op),
+            // The parser lets nothing else through before CONNECT where one is needed.
+            (Self::Greeted, _) => authorization_violation(context),
+        }
+    }
+
+    /// Frees what only an active publisher needs.
+    pub(super) fn handle_idle(&mut self) {
+        if let Self::Session(session) = self {
+            session.cache.clear();
+        }
+    }
+
+    pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        if let Self::Session(session) = self {
+            session.drop_subscriptions(context);
+        }
+        if let Some(reason) = context.shared.close {
+            context.log_closed(reason);
+        }
+    }
+
+    fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
+        let connect = match Connect::parse(json) {
+            Ok(connect) => connect,
+            Err(fault) => {
+                error!("{context} - invalid CONNECT: {fault}");
+                return context.close(CloseReason::ProtocolViolation);
+            }
+        };
+        if let Self::Session(session) = self {
+            // Since 2.14 a second CONNECT starts afresh.
+            session.drop_subscriptions(context);
+        }
+        if !is_authorized(&context.hub().config().authorization, &connect)
+            || !connect.account.is_empty()
+            || connect.new_account
+        {
+            warn!("{context} - authentication error - User \"{}\"", connect.user);
+            return authorization_violation(context);
+        }
+        if !matches!(connect.protocol, 0 | 1) {
+            return context.close_with(CloseReason::BadClientProtocolVersion, "invalid client protocol");
+        }
+        let headers = connect.headers && !context.hub().config().no_header_support;
+        if connect.no_responders && !headers {
+            let reason = CloseReason::NoRespondersRequiresHeaders;
+            return context.close_with(reason, "no responders requires headers support");
+        }
+        if matches!(self, Self::Greeted) {
+            *self = Self::Session(Box::new(Session::new(context.hub())));
+        }
+        if let Self::Session(session) = self {
+            session.begin(context, connect, headers);
+        }
+    }
+}
+
+impl Session {
+    fn new(hub: &Hub) -> Self {
+        Self {
+            account: hub.global_account().clone(),
+            cache: Cache::new(hub.hash_seed()),
+            // What holds for a client that sends no CONNECT.
+            verbose: true,
+            pedantic: true,
+            no_responders: false,
+            async_info: false,
+            connected: false,
+            first_ping_answered: false,
+        }
+    }
+
+    /// Applies a valid CONNECT.
+    fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: Connect, headers: bool) {
+        let shared = &mut *context.shared;
+        shared.auth_deadline = None;
+        shared.dialect.connect_only = false;
+        shared.dialect.headers = headers;
+        shared.entry.set(Flag::Headers, headers);
+        shared.entry.set(Flag::NoEcho, !connect.echo);
+        shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
+        self.verbose = connect.verbose;
+        self.pedantic = connect.pedantic;
+        self.no_responders = connect.no_responders;
+        self.async_info = connect.protocol >= 1;
+        self.connected = true;
+        // What is remembered was made for other settings of echo.
+        self.cache.clear();
+        let user = (!connect.user.is_empty()).then_some(connect.user);
+        let Connect { name, lang, version, .. } = connect;
+        shared.entry.set_about(About { name, lang, version, user, ..About::default() });
+        self.ok(context);
+    }
+
+    #[inline]
+    fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
+        match op {
+            Op::Publish(message) => self.publish(context, message),
+            Op::Sub { subject, queue, sid } => self.subscribe(context, subject, queue.unwrap_or_default(), sid),
+            Op::Unsub { sid, max } => self.unsubscribe(context, sid, *max),
+            Op::Ping => self.handle_ping(context),
+            Op::Pong => context.handle_pong(),
+            Op::Err(text) => {
+                error!("{context} - Client Error {}", text.escape_ascii());
+                context.close(CloseReason::ParseError);
+            }
+            // The rest does not come from clients, or is of no interest when it does.
+            _ => {}
+        }
+    }
+
+    fn ok<S: Sink>(&self, context: &mut Context<'_, S>) {
+        if self.verbose {
+            context.send(wire::OK);
+        }
+    }
+
+    fn handle_ping<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        context.handle_ping();
+        if self.connected && !self.first_ping_answered {
+            self.first_ping_answered = true;
+            if self.async_info {
+                context.shared.node.begin_async_info(&context.shared.entry, &self.account, context.sink);
+            }
+        }
+    }
+
+    #[inline]
+    fn publish<S: Sink>(&mut self, context: &mut Context<'_, S>, message: &Publish<'_>) {
+        let shared = &mut *context.shared;
+        shared.received.0 += 1;
+        shared.received.1 += message.body.len() as u64 - 2;
+        shared.keepalive.handle_activity(context.now);
+        if let Some(error) = reserved(message) {
+            error!("{context} - {error}");
+            return context.send_error(&error);
+        }
+        if self.pedantic && !wire::is_valid_publish(message.subject) {
+            context.send_error("Invalid Publish Subject");
+        }
+        if self.verbose {
+            // Before the message itself, should the client hear it back.
+            context.send(wire::OK);
+        }
+        let shared = &mut *context.shared;
+        let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
+        let (node, account) = (&shared.node, &self.account);
+        let mut courier = Courier {
+            sink: context.sink,
+            rng: &mut shared.rng,
+            scratch: &mut shared.scratch,
+            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
+        };
+        let taken = forwarding::from_client(&mut courier, targets, message);
+        if !taken && self.no_responders && message.reply.is_some() {
+            self.no_responders(context, message);
+        }
+    }
+
+    /// Tells a requester that nobody is there to respond (ROUTE-PROTOCOL 1.6).
+    #[cold]
+    fn no_responders<S: Sink>(&mut self, context: &mut Context<'_, S>, request: &Publish<'_>) {
+        let Some(reply) = request.reply else {
+            return;
+        };
+        let mut body = Vec::new();
+        wire::no_responders(&mut body, request.subject);
+        let header_len = body.len();
+        body.extend_from_slice(b"\r\n");
+        let notice = Publish { subject: reply, reply: None, header_len, line_tail: None, body: &body };
+        let shared = &mut *context.shared;
+        let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, reply);
+        let (node, account) = (&shared.node, &self.account);
+        let mut courier = Courier {
+            sink: context.sink,
+            rng: &mut shared.rng,
+            scratch: &mut shared.scratch,
+            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
+        };
+        forwarding::to_own(&mut courier, targets, shared.entry.id(), &notice);
+    }
+
+    fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
+        context.shared.keepalive.handle_activity(context.now);
+        if let Err(error) = self.may_subscribe(context, subject, queue) {
+            error!("{context} - {error}");
+            return context.send_error(&error);
+        }
+        let shared = &*context.shared;
+        let id = shared.node.hub().next_subscription();
+        let subscription =
+            Arc::new(Subscription::new(id, shared.entry.id(), Origin::Client, subject, queue, sid));
+        // A name that is taken keeps its old subscription (ROUTE-PROTOCOL 1.4).
+        let is_new = shared.entry.subscriptions().insert(subscription.clone());
+        if is_new {
+            shared.node.subscribe(&self.account, subscription, context.sink);
+        }
+        self.ok(context);
+    }
+
+    fn may_subscribe<S: Sink>(
+        &self,
+        context: &Context<'_, S>,
+        subject: &[u8],
+        queue: &[u8],
+    ) -> Result<(), String> {
+        let config = context.hub().config();
+        let held = || context.entry().subscriptions().len();
+        if !wire::is_valid_filter(subject) {
+            return Err("Invalid Subject".to_owned());
+        }
+        if queue == RESERVED_QUEUE {
+            let subject = String::from_utf8_lossy(subject);
+            let queue = String::from_utf8_lossy(queue);
+            return Err(format!(
+                "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
+            ));
+        }
+        if config.max_subject_tokens > 0 && wire::tokens(subject).count() > usize::from(config.max_subject_tokens) {
+            let subject = String::from_utf8_lossy(subject);
+            return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
+        }
+        if config.max_subscriptions > 0 && held() >= config.max_subscriptions {
+            return Err("maximum subscriptions exceeded".to_owned());
+        }
+        Ok(())
+    }
+
+    fn unsubscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, sid: &[u8], max: Option<u64>) {
+        context.shared.keepalive.handle_activity(context.now);
+        let shared = &*context.shared;
+        let mut held = shared.entry.subscriptions();
+        if let Some(subscription) = held.get(sid).cloned() {
+            let stays = max.is_some_and(|max| max > 0 && subscription.set_max(max));
+            if !stays {
+                held.remove(sid);
+                drop(held);
+                shared.node.unsubscribe(&self.account, &subscription, context.sink);
+            }
+        } else {
+            drop(held);
+        }
+        self.ok(context);
+    }
+
+    fn drop_subscriptions<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        let all = context.shared.entry.subscriptions().take_all();
+        context.shared.node.unsubscribe_all(&self.account, all, context.sink);
+    }
+}
+
+fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {
+    match authorization {
+        Authorization::None => true,
+        Authorization::Token(token) => token.matches(connect.auth_token.as_bytes()),
+        Authorization::User { user, password } => {
+            let password = password.matches(connect.pass.as_bytes());
+            *user == connect.user && password
+        }
+    }
+}
+
+fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
+    context.close_with(CloseReason::AuthenticationFailure, "Authorization Violation");
+}
+
+/// The error for a subject or a reply that clients may not use (ROUTE-PROTOCOL 1.5).
+#[inline]
+fn reserved(message: &Publish<'_>) -> Option<String> {
+    // Nearly every message is told apart by its first bytes.
+    let suspicious = |subject: &[u8]| matches!(subject.first(), Some(b'_' | b'$'));
+    if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
+        return None;
+    }
+    let begins = |subject: &[u8], with: &[&str]| with.iter().any(|start| subject.starts_with(start.as_bytes()));
+    if begins(message.subject, &["_GR_.", "$NRG."]) {
+        let subject = String::from_utf8_lossy(message.subject);
+        return Some(format!("Permissions Violation for Publish to \"{subject}\""));
+    }
+    let reply = message.reply.filter(|reply| begins(reply, &["_R_.", "_GR_.", "$JS.ACK."]))?;
+    Some(format!("Permissions Violation for Publish with Reply of \"{}\"", String::from_utf8_lossy(reply)))
+}
+
+/// The queue group that servers use among themselves.
+const RESERVED_QUEUE: &[u8] = b"_sys_";
+
+/// The first PING to a client comes so soon after CONNECT (ROUTE-PROTOCOL 1.9).
+const FIRST_PING_AFTER: Duration = Duration::from_secs(2);

@@ -1,0 +1,150 @@
+//! What handling one operation needs, in one parameter.
+
+use std::fmt;
+
+use log::{Level, debug, info, log_enabled, trace};
+
+use super::Shared;
+use crate::close::CloseReason;
+use crate::hub::{Entry, Hub, Kind};
+use crate::node::Node;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::wire::{self, Op};
+
+/// A connection that is being driven: its state, the time, and where output goes.
+pub(super) struct Context<'a, S> {
+    pub(super) shared: &'a mut Shared,
+    pub(super) now: Instant,
+    pub(super) sink: &'a mut S,
+}
+
+impl<S: Sink> Context<'_, S> {
+    pub(super) fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        self.shared.node.hub()
+    }
+
+    pub(super) fn entry(&self) -> &Entry {
+        &self.shared.entry
+    }
+
+    /// Sends protocol lines to the peer.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        if log_enabled!(Level::Trace) {
+            trace!("{self} - ->> [{}]", bytes.trim_ascii_end().escape_ascii());
+        }
+        self.sink.send(self.shared.entry.id(), bytes);
+    }
+
+    /// Sends an error that does not end the connection.
+    pub(super) fn send_error(&mut self, text: &str) {
+        self.send(&wire::err_line(text));
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        self.shared.close.get_or_insert(reason);
+    }
+
+    /// Ends the connection and tells the peer why.
+    pub(super) fn close_with(&mut self, reason: CloseReason, text: &str) {
+        self.send_error(text);
+        self.close(reason);
+    }
+
+    /// Answers a PING, and notes the activity.
+    pub(super) fn handle_ping(&mut self) {
+        self.shared.keepalive.handle_activity(self.now);
+        self.send(wire::PONG);
+    }
+
+    /// Learns the round-trip time from a PONG.
+    pub(super) fn handle_pong(&mut self) {
+        if let Some(rtt) = self.shared.keepalive.handle_pong(self.now) {
+            self.shared.entry.set_rtt(rtt);
+        }
+    }
+
+    pub(super) fn log_closed(&self, reason: CloseReason) {
+        match self.entry().kind() {
+            Kind::Client => debug!("{self} - Client connection closed: {reason}"),
+            Kind::Route => info!("{self} - Router connection closed: {reason}"),
+        }
+    }
+
+    pub(super) fn trace_in(&self, op: &Op<'_>) {
+        if log_enabled!(Level::Trace) {
+            trace!("{self} - <<- [{}]", Traced(op));
+        }
+    }
+}
+
+/// How log lines name a connection: `<ip>:<port> - cid:<n>`.
+impl<S> fmt::Display for Context<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = &self.shared.entry;
+        write!(f, "{} - {}:{}", entry.remote(), prefix(entry.kind()), entry.cid())
+    }
+}
+
+/// What the number of a connection is called.
+pub(super) fn prefix(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Client => "cid",
+        Kind::Route => "rid",
+    }
+}
+
+/// What a connection is called when it begins.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Client => "Client",
+        Kind::Route => "Route",
+    }
+}
+
+/// An operation as traces show it: without payload, without secrets.
+struct Traced<'a>(&'a Op<'a>);
+
+impl fmt::Display for Traced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        let optional = |bytes: Option<&[u8]>| bytes.map(|bytes| format!(" {}", text(bytes))).unwrap_or_default();
+        match self.0 {
+            Op::Connect(json) => write!(f, "CONNECT {}", wire::redact_connect(json)),
+            Op::Info(json) => write!(f, "INFO {}", text(json)),
+            Op::Ping => f.write_str("PING"),
+            Op::Pong => f.write_str("PONG"),
+            Op::Ok => f.write_str("OK"),
+            Op::Err(error) => write!(f, "-ERR {}", text(error)),
+            Op::Publish(message) => {
+                let verb = if message.header_len > 0 { "HPUB" } else { "PUB" };
+                let bytes = message.body.len() - 2;
+                write!(f, "{verb} {}{} {bytes}", text(message.subject), optional(message.reply))
+            }
+            Op::Sub { subject, queue, sid } => {
+                write!(f, "SUB {}{} {}", text(subject), optional(*queue), text(sid))
+            }
+            Op::Unsub { sid, max: None } => write!(f, "UNSUB {}", text(sid)),
+            Op::Unsub { sid, max: Some(max) } => write!(f, "UNSUB {} {max}", text(sid)),
+            Op::RoutedSub(sub) => {
+                let queue = sub.queue.map(|(name, weight)| format!(" {} {weight}", text(name)));
+                write!(f, "RS+{} {}{}", optional(sub.account), text(sub.subject), queue.unwrap_or_default())
+            }
+            Op::RoutedUnsub(unsub) => {
+                write!(f, "RS-{} {}{}", optional(unsub.account), text(unsub.subject), optional(unsub.queue))
+            }
+            Op::RoutedMessage(routed) => {
+                let verb = if routed.message.header_len > 0 { "HMSG" } else { "RMSG" };
+                let (subject, reply) = (text(routed.message.subject), optional(routed.message.reply));
+                let bytes = routed.message.body.len() - 2;
+                write!(f, "{verb}{} {subject}{reply} {} {bytes}", optional(routed.account), text(routed.queues))
+            }
+            Op::Ignored => f.write_str("(ignored)"),
+        }
+    }
+}

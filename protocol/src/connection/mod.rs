@@ -1,0 +1,338 @@
+//! One client or one route, from its first byte to its last.
+//!
+//! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
+//! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
+//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`].
+
+mod client;
+mod context;
+mod keepalive;
+mod route;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, error};
+
+use crate::close::CloseReason;
+use crate::config::Authorization;
+use crate::forwarding::Scratch;
+use crate::hub::{Entry, Kind};
+use crate::id::ConnectionId;
+use crate::identity::{self, Stream};
+use crate::node::Node;
+use crate::outbox::{Pressure, WritePolicy};
+use crate::routes::DialId;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::wire::{self, Dialect, Op, ParseError, Parsed, Parser, Role};
+
+use client::Client;
+use context::Context;
+use keepalive::{KeepAlive, Tick};
+use route::Route;
+
+/// One client or one route.
+#[derive(Debug)]
+pub struct Connection {
+    shared: Shared,
+    side: Side,
+    parser: Parser,
+    /// An operation whose end has not been read yet.
+    unfinished: Vec<u8>,
+    /// How long the unfinished operation will be, if that is known.
+    wanted_bytes: Option<usize>,
+}
+
+/// What both kinds of connections have, apart from the parser.
+#[derive(Debug)]
+struct Shared {
+    node: Arc<Node>,
+    entry: Arc<Entry>,
+    dialect: Dialect,
+    keepalive: KeepAlive,
+    /// Until then a valid CONNECT (and on a route INFO) must have come.
+    auth_deadline: Option<Instant>,
+    close: Option<CloseReason>,
+    rng: fastrand::Rng,
+    scratch: Scratch,
+    /// Messages and payload bytes of the batch that is being handled.
+    received: (u64, u64),
+}
+
+#[derive(Debug)]
+enum Side {
+    Client(Client),
+    Route(Box<Route>),
+}
+
+/// What [`Connection::poll_timeout`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutReason {
+    /// A peer that has not authenticated in time.
+    Authentication,
+    /// The next PING, or the verdict that the peer is gone.
+    KeepAlive,
+}
+
+impl Connection {
+    pub(crate) fn client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
+        let config = node.hub().config();
+        let keepalive = KeepAlive::new(now, config.ping_interval, config.ping_max, true);
+        let dialect = Dialect {
+            role: Role::Client,
+            max_control_line: config.max_control_line,
+            max_payload: Some(config.max_payload),
+            connect_only: config.authorization != Authorization::None,
+            headers: false,
+            dedicated: false,
+            leaf_unsub_origin: false,
+        };
+        let mut shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
+        let client = Client::new(&mut shared.context(now, sink));
+        Self::new(shared, Side::Client(client))
+    }
+
+    pub(crate) fn route<S: Sink>(
+        node: &Arc<Node>,
+        now: Instant,
+        remote: SocketAddr,
+        dial: Option<DialId>,
+        sink: &mut S,
+    ) -> Self {
+        let config = node.hub().config();
+        let cluster = config.cluster.clone().unwrap_or_default();
+        let interval = cluster.effective_ping_interval(config.ping_interval);
+        let keepalive = KeepAlive::new(now, interval, cluster.ping_max.unwrap_or(config.ping_max), false);
+        let dialect = Dialect {
+            role: Role::Route,
+            max_control_line: config.max_control_line.saturating_mul(ROUTE_CONTROL_LINES),
+            max_payload: None,
+            connect_only: dial.is_none(),
+            headers: true,
+            dedicated: false,
+            leaf_unsub_origin: false,
+        };
+        let mut shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
+        let route = Route::new(&mut shared.context(now, sink), dial);
+        Self::new(shared, Side::Route(Box::new(route)))
+    }
+
+    fn new(shared: Shared, side: Side) -> Self {
+        Self { shared, side, parser: Parser::new(), unfinished: Vec::new(), wanted_bytes: None }
+    }
+
+    /// Which connection this is.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.entry.id()
+    }
+
+    /// What others may know of it.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.shared.entry
+    }
+
+    /// How its outbox is to be handled.
+    pub fn write_policy(&self) -> WritePolicy {
+        let config = self.shared.node.hub().config();
+        match self.side {
+            Side::Client(_) => WritePolicy {
+                max_pending_bytes: Some(config.max_pending),
+                deadline: config.write_deadline,
+                retry: false,
+            },
+            Side::Route(_) => WritePolicy {
+                max_pending_bytes: None,
+                deadline: config.cluster.as_ref().and_then(|cluster| cluster.write_deadline).unwrap_or(config.write_deadline),
+                retry: true,
+            },
+        }
+    }
+
+    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end.
+    pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        let mut rest = input;
+        while !rest.is_empty() && self.shared.close.is_none() {
+            if self.unfinished.is_empty() {
+                let consumed = self.handle_operations(now, rest, sink);
+                self.unfinished.extend_from_slice(&rest[consumed..]);
+                break;
+            }
+            let (missing, after) = rest.split_at(self.missing_bytes(rest));
+            let mut operation = std::mem::take(&mut self.unfinished);
+            operation.extend_from_slice(missing);
+            let consumed = self.handle_operations(now, &operation, sink);
+            operation.drain(..consumed);
+            if !operation.is_empty() {
+                self.unfinished = operation;
+            }
+            rest = after;
+        }
+        self.shared.record_received(now);
+    }
+
+    /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
+        let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
+        match self.shared.auth_deadline {
+            Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
+            _ => keepalive,
+        }
+    }
+
+    /// Does what is due by now. Harmless if nothing is.
+    pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
+            context.close_with(CloseReason::AuthenticationTimeout, "Authentication Timeout");
+            return;
+        }
+        match context.shared.keepalive.tick(now) {
+            Tick::Nothing => {}
+            Tick::Ping => {
+                context.send(wire::PING);
+                if let Side::Client(client) = &mut self.side {
+                    client.handle_idle();
+                }
+            }
+            Tick::Stale => {
+                context.close_with(CloseReason::StaleConnection, "Stale Connection");
+            }
+        }
+    }
+
+    /// Ends the connection for a reason that the driver found (the socket failed, the peer closed it) or that another
+    /// connection asked for through [`Sink::close`].
+    pub fn handle_close_request(&mut self, reason: CloseReason) {
+        self.shared.close.get_or_insert(reason);
+    }
+
+    /// Why the connection is to end, once it is. The driver then writes what waits for the peer (if
+    /// [`CloseReason::flushes`]), closes the socket and calls [`Connection::handle_closed`]. Poll after every call.
+    #[must_use]
+    pub fn poll_close(&self) -> Option<CloseReason> {
+        self.shared.close
+    }
+
+    /// How long to leave the socket unread because a target of what was read is too slow (ROUTE-PROTOCOL 1.10). Routes
+    /// are never slowed: behind one are many publishers, and other subscribers.
+    #[must_use]
+    pub fn stall(&self, pressure: Pressure) -> Option<Duration> {
+        (pressure == Pressure::High && matches!(self.side, Side::Client(_))).then_some(MAX_STALL)
+    }
+
+    /// Removes everything that the connection brought. The last call.
+    pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
+        let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
+        let mut context = self.shared.context(now, sink);
+        match &mut self.side {
+            Side::Client(client) => client.handle_closed(&mut context),
+            Side::Route(route) => route.handle_closed(&mut context, reason),
+        }
+        let Shared { node, entry, .. } = &self.shared;
+        node.hub().directory().remove(entry.id());
+        node.hub().record_closed(entry.kind(), reason);
+    }
+
+    /// Handles all whole operations at the start of `input` and returns how many bytes they took.
+    fn handle_operations<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) -> usize {
+        let mut consumed = 0;
+        while consumed < input.len() && self.shared.close.is_none() {
+            match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
+                Ok(Parsed::Op { op, consumed: bytes }) => {
+                    consumed += bytes;
+                    self.handle_operation(now, &op, sink);
+                }
+                Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
+                    self.wanted_bytes = wanted;
+                    return consumed + bytes;
+                }
+                Err(fault) => self.handle_fault(now, fault, sink),
+            }
+        }
+        consumed
+    }
+
+    #[inline]
+    fn handle_operation<S: Sink>(&mut self, now: Instant, op: &Op<'_>, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        context.trace_in(op);
+        match &mut self.side {
+            Side::Client(client) => client.handle(&mut context, op),
+            Side::Route(route) => route.handle(&mut context, op),
+        }
+    }
+
+    fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
+        let reason = match (fault, &self.side) {
+            (ParseError::NotConnect, _) => CloseReason::AuthenticationFailure,
+            (ParseError::MaxControlLine, _) => CloseReason::MaximumControlLineExceeded,
+            (ParseError::MaxPayload, _) => CloseReason::MaximumPayloadExceeded,
+            (ParseError::HeadersNotNegotiated, _) => CloseReason::HeaderViolation,
+            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Client(_)) => CloseReason::ParseError,
+            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Route(_)) => {
+                CloseReason::ProtocolViolation
+            }
+        };
+        let mut context = self.shared.context(now, sink);
+        error!("{context} - {fault}");
+        match fault.wire_text() {
+            Some(text) => context.close_with(reason, text),
+            None => context.close(reason),
+        }
+    }
+
+    /// How many of the bytes that came next belong to the unfinished operation.
+    fn missing_bytes(&self, rest: &[u8]) -> usize {
+        let missing = match self.wanted_bytes {
+            Some(wanted) => wanted.saturating_sub(self.unfinished.len()).max(1),
+            None => memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1),
+        };
+        missing.min(rest.len())
+    }
+}
+
+impl Shared {
+    fn new(
+        node: &Arc<Node>,
+        kind: Kind,
+        now: Instant,
+        remote: SocketAddr,
+        keepalive: KeepAlive,
+        dialect: Dialect,
+    ) -> Self {
+        let hub = node.hub();
+        let cid = hub.next_cid();
+        let entry = hub.directory().insert(cid, kind, remote, now, hub.hash_seed());
+        debug!("{remote} - {}:{cid} - {} connection created", context::prefix(kind), context::kind_name(kind));
+        Self {
+            node: node.clone(),
+            entry,
+            dialect,
+            keepalive,
+            auth_deadline: None,
+            close: None,
+            rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
+            scratch: Scratch::default(),
+            received: (0, 0),
+        }
+    }
+
+    fn context<'a, S>(&'a mut self, now: Instant, sink: &'a mut S) -> Context<'a, S> {
+        Context { shared: self, now, sink }
+    }
+
+    fn record_received(&mut self, now: Instant) {
+        let (messages, bytes) = std::mem::take(&mut self.received);
+        self.node.hub().record_received(&self.entry, now, messages, bytes);
+    }
+}
+
+/// A route's control line may be this many times longer than a client's, since it names queue groups
+/// (ROUTE-PROTOCOL 2.6).
+const ROUTE_CONTROL_LINES: usize = 16;
+
+/// The longest that a producer is left unread for the sake of a slow consumer, per batch.
+const MAX_STALL: Duration = Duration::from_millis(10);

@@ -1,0 +1,226 @@
+//! The loop-prevention rules: given a message and where it came from, who gets it.
+//!
+//! The one hop: what a client publishes goes to this node's clients and to the servers that asked for it; what
+//! a server sends goes to this node's clients only. The single exception is a queue message whose chosen
+//! members are all gone: it is handed on to another server that has the group (ROUTE-PROTOCOL 7.5).
+//!
+//! This room reads [`Targets`] and writes to a [`Sink`]; it knows nothing of parsing or sockets. Connections
+//! call it, once per message.
+
+mod parcel;
+
+use fastrand::Rng;
+
+use crate::hub::Hub;
+use crate::id::ConnectionId;
+use crate::interest::{Admission, ClientTarget, Member, QueueTargets, RouteTarget, Subscription, Targets};
+use crate::sink::Sink;
+use crate::wire::Publish;
+
+pub(crate) use parcel::{Parcel, Scratch};
+
+/// What delivering needs besides the message: where to put it, and chance.
+pub(crate) struct Courier<'a, S> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) sink: &'a mut S,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) scratch: &'a mut Scratch,
+    /// Called with a subscription that got its last message.
+    pub(crate) expire: &'a mut dyn FnMut(&Subscription, &mut S),
+}
+
+/// Delivers what a client of this node published. False if nobody took it.
+pub(crate) fn from_client<S: Sink>(courier: &mut Courier<'_, S>, targets: &Targets, message: &Publish<'_>) -> bool {
+    if targets.is_empty() {
+        return false;
+    }
+    let mut line = std::mem::take(&mut courier.scratch.line);
+    let parcel = Parcel::new(message, &mut line);
+    let mut taken = false;
+    for target in &targets.clients {
+        taken |= to_client(courier, targets, target, &parcel);
+    }
+    courier.scratch.chosen.clear();
+    for (number, queue) in targets.queues.iter().enumerate() {
+        match choose(courier, targets, queue, &parcel, Preference::Equal) {
+            Choice::Delivered => taken = true,
+            Choice::Route(route) => courier.scratch.chosen.push((route, number)),
+            Choice::Nobody => {}
+        }
+    }
+    for (number, route) in targets.routes.iter().enumerate() {
+        taken |= to_route(courier, targets, number, route, &parcel, route.plain);
+    }
+    courier.scratch.line = line;
+    taken
+}
+
+/// Delivers what another server sent: to plain subscriptions of this node's clients, and to one member of each
+/// queue group that the sender named.
+pub(crate) fn from_route<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    message: &Publish<'_>,
+    named_queues: &[u8],
+) {
+    if targets.is_empty() {
+        return;
+    }
+    let mut line = std::mem::take(&mut courier.scratch.line);
+    let parcel = Parcel::new(message, &mut line);
+    for target in &targets.clients {
+        to_client(courier, targets, target, &parcel);
+    }
+    courier.scratch.chosen.clear();
+    for name in blank_separated(named_queues) {
+        let Ok(number) = targets.queues.binary_search_by(|queue| (*queue.name).cmp(name)) else {
+            continue;
+        };
+        let choice = choose(courier, targets, &targets.queues[number], &parcel, Preference::Local);
+        if let Choice::Route(route) = choice {
+            courier.scratch.chosen.push((route, number));
+        }
+    }
+    if !courier.scratch.chosen.is_empty() {
+        for (number, route) in targets.routes.iter().enumerate() {
+            to_route(courier, targets, number, route, &parcel, false);
+        }
+    }
+    courier.scratch.line = line;
+}
+
+/// Delivers a message to one connection's own subscriptions only: the notice that nobody responded.
+pub(crate) fn to_own<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    own: ConnectionId,
+    message: &Publish<'_>,
+) {
+    let mut line = std::mem::take(&mut courier.scratch.line);
+    let parcel = Parcel::new(message, &mut line);
+    if let Some(target) = targets.clients.iter().find(|target| target.connection == own) {
+        to_client(courier, targets, target, &parcel);
+    }
+    courier.scratch.line = line;
+}
+
+/// Whom to prefer among the members of a queue group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preference {
+    /// Every member of the cluster is as good as any other; members behind leaf nodes only if there is no other.
+    Equal,
+    /// The sender chose this server, so its clients come first.
+    Local,
+}
+
+/// Who of a queue group gets the message.
+enum Choice {
+    /// A client of this node got it.
+    Delivered,
+    /// A member at this route is to get it.
+    Route(usize),
+    Nobody,
+}
+
+/// Walks the members of a group from a random one on until one can take the message.
+fn choose<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    queue: &QueueTargets,
+    parcel: &Parcel<'_>,
+    preference: Preference,
+) -> Choice {
+    let start = random_member(courier.rng, queue);
+    let mut fallback = None;
+    for member in queue.members[start..].iter().chain(&queue.members[..start]) {
+        match member {
+            Member::Client(target) => {
+                if to_client(courier, targets, target, parcel) {
+                    return Choice::Delivered;
+                }
+            }
+            Member::Route { .. } if member.weight() == 0 => {}
+            Member::Route { route, leaf: false, .. } if preference == Preference::Equal => {
+                return Choice::Route(*route);
+            }
+            Member::Route { route, leaf, .. } => {
+                // Other servers before leaf nodes of other servers, the first found of each.
+                if fallback.is_none_or(|(_, of_leaf)| of_leaf && !leaf) {
+                    fallback = Some((*route, *leaf));
+                }
+            }
+        }
+    }
+    fallback.map_or(Choice::Nobody, |(route, _)| Choice::Route(route))
+}
+
+/// A random member's place, where an entry that stands for several is as likely as all of them.
+fn random_member(rng: &mut Rng, queue: &QueueTargets) -> usize {
+    if queue.members.len() <= 1 {
+        return 0;
+    }
+    let total: u64 = queue.members.iter().map(Member::weight).sum();
+    if total == 0 {
+        return 0;
+    }
+    let mut rest = rng.u64(..total);
+    for (place, member) in queue.members.iter().enumerate() {
+        let weight = member.weight();
+        if rest < weight {
+            return place;
+        }
+        rest -= weight;
+    }
+    0
+}
+
+/// Delivers to one subscription of a client. False if it takes no more.
+fn to_client<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    target: &ClientTarget,
+    parcel: &Parcel<'_>,
+) -> bool {
+    let admission = target.subscription.admit();
+    if admission == Admission::Refused {
+        return false;
+    }
+    let with_headers = parcel.has_headers() && target.headers;
+    let prefix = match parcel.renamed() {
+        None => targets.client_prefix(target, with_headers),
+        Some(subject) => courier.scratch.renamed_prefix(with_headers, subject, target.subscription.sid()),
+    };
+    courier.sink.deliver(target.connection, &parcel.delivery(prefix, with_headers));
+    if admission == Admission::Last {
+        (courier.expire)(&target.subscription, courier.sink);
+    }
+    true
+}
+
+/// Sends to one server, once, whatever of it is interested. False if nothing of it is.
+fn to_route<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    number: usize,
+    route: &RouteTarget,
+    parcel: &Parcel<'_>,
+    plain: bool,
+) -> bool {
+    let scratch = &mut *courier.scratch;
+    let with_headers = parcel.has_headers() && route.headers;
+    let prefix = targets.route_prefix(route, with_headers);
+    let has_queues = scratch.chosen.iter().any(|(chosen, _)| *chosen == number);
+    if has_queues {
+        let chosen = scratch.chosen.iter().filter(|(chosen, _)| *chosen == number);
+        let names = chosen.map(|(_, queue)| &*targets.queues[*queue].name);
+        parcel.queue_line(&mut scratch.queue_line, names, with_headers);
+        courier.sink.deliver(route.connection, &parcel.delivery_with_line(prefix, &scratch.queue_line, with_headers));
+    } else if plain {
+        courier.sink.deliver(route.connection, &parcel.delivery(prefix, with_headers));
+    }
+    has_queues || plain
+}
+
+fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|byte| matches!(byte, b' ' | b'\t')).filter(|name| !name.is_empty())
+}

@@ -1,0 +1,110 @@
+//! INFO gossip: whom to tell of whom (ROUTE-PROTOCOL 3.3).
+//!
+//! A server that registers a newcomer tells its other peers, which then dial the newcomer. This room holds
+//! the rule; the cluster applies it.
+
+use crate::wire::Info;
+
+/// What the teller asks of the told: whether it should in turn tell others (`gossip_mode` in INFO).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GossipMode {
+    /// Left to the receiver's own rule, which is not to tell others.
+    #[default]
+    Default,
+    /// Do not tell others.
+    Disabled,
+    /// Tell others, though the newcomer was only heard of.
+    Override,
+}
+
+impl GossipMode {
+    /// From the number on the wire; unknown ones mean the default.
+    pub fn from_wire(number: i64) -> Self {
+        match number {
+            1 => Self::Disabled,
+            2 => Self::Override,
+            _ => Self::Default,
+        }
+    }
+
+    /// The number on the wire.
+    pub fn to_wire(self) -> i64 {
+        match self {
+            Self::Default => 0,
+            Self::Disabled => 1,
+            Self::Override => 2,
+        }
+    }
+}
+
+/// How a newcomer's connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It dialed us.
+    Accepted,
+    /// We dialed it because the configuration says so.
+    Explicit,
+    /// We dialed it because we heard of it, in a gossip with this mode.
+    Implicit(GossipMode),
+}
+
+/// The mode with which a peer is told of a newcomer; `None` if nobody is to be told.
+///
+/// `newcomer_mode` stood in the newcomer's own INFO; `peer_is_explicit` says whether the route to the peer that
+/// would be told is a configured one.
+pub(crate) fn mode_onward(
+    arrival: Arrival,
+    newcomer_mode: GossipMode,
+    peer_is_explicit: bool,
+) -> Option<GossipMode> {
+    match arrival {
+        Arrival::Accepted | Arrival::Explicit if newcomer_mode == GossipMode::Disabled => None,
+        // Configured links may join two groups that know nothing of each other: their members must hear of it.
+        Arrival::Accepted if peer_is_explicit => Some(GossipMode::Override),
+        Arrival::Accepted => Some(GossipMode::Disabled),
+        Arrival::Explicit => Some(GossipMode::Override),
+        Arrival::Implicit(GossipMode::Override) => Some(GossipMode::Default),
+        Arrival::Implicit(_) => None,
+    }
+}
+
+/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by.
+pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Vec<u8> {
+    let info = Info {
+        nonce: String::new(),
+        ip: url.to_owned(),
+        gossip_mode: mode.to_wire(),
+        // Belongs to the newcomer's connection, not to the one that the told server will make.
+        route_pool_idx: 0,
+        ..newcomer.clone()
+    };
+    info.to_gossip_line()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gossip_follows_the_recorded_table() {
+        use Arrival::{Accepted, Explicit, Implicit};
+        use GossipMode::{Default, Disabled, Override};
+        // ROUTE-PROTOCOL 3.3: (arrival, newcomer's mode, peer explicit) → mode onward.
+        let table = [
+            (Accepted, Disabled, true, None),
+            (Accepted, Disabled, false, None),
+            (Accepted, Default, true, Some(Override)),
+            (Accepted, Default, false, Some(Disabled)),
+            (Accepted, Override, false, Some(Disabled)),
+            (Explicit, Default, false, Some(Override)),
+            (Explicit, Disabled, false, None),
+            (Implicit(Override), Default, false, Some(Default)),
+            (Implicit(Override), Disabled, true, Some(Default)),
+            (Implicit(Default), Default, true, None),
+            (Implicit(Disabled), Override, true, None),
+        ];
+        for (arrival, newcomer, explicit, expected) in table {
+            assert_eq!(mode_onward(arrival, newcomer, explicit), expected, "{arrival:?} {newcomer:?} {explicit}");
+        }
+    }
+}

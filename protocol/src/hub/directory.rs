@@ -1,0 +1,115 @@
+//! All open connections of a node.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{Entry, Kind};
+use crate::id::ConnectionId;
+use crate::time::Instant;
+
+/// All open connections, by their id.
+#[derive(Debug, Default)]
+pub struct Directory {
+    slots: RwLock<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    clients: usize,
+    routes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    entry: Option<Arc<Entry>>,
+}
+
+impl Directory {
+    /// The connection with this id, if it is still open.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<Entry>> {
+        self.read().get(id).cloned()
+    }
+
+    /// How many connections of a kind are open.
+    pub fn count(&self, kind: Kind) -> usize {
+        let slots = self.read();
+        match kind {
+            Kind::Client => slots.clients,
+            Kind::Route => slots.routes,
+        }
+    }
+
+    /// All connections of a kind, in the order of their start.
+    pub fn list(&self, kind: Kind) -> Vec<Arc<Entry>> {
+        let slots = self.read();
+        let entries = slots.slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let mut entries: Vec<_> = entries.filter(|entry| entry.kind() == kind).cloned().collect();
+        drop(slots);
+        entries.sort_unstable_by_key(|entry| entry.cid());
+        entries
+    }
+
+    pub(crate) fn insert(
+        &self,
+        cid: u64,
+        kind: Kind,
+        remote: SocketAddr,
+        start: Instant,
+        hash_seed: u64,
+    ) -> Arc<Entry> {
+        let mut slots = self.write();
+        let index = slots.free.pop().unwrap_or(slots.slots.len() as u32);
+        if index as usize == slots.slots.len() {
+            slots.slots.push(Slot::default());
+        }
+        *slots.counter(kind) += 1;
+        let slot = &mut slots.slots[index as usize];
+        let id = ConnectionId::new(index, slot.generation);
+        let entry = Arc::new(Entry::new(id, cid, kind, remote, start, hash_seed));
+        slot.entry = Some(entry.clone());
+        entry
+    }
+
+    pub(crate) fn remove(&self, id: ConnectionId) {
+        let mut slots = self.write();
+        let Some(slot) = slots.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation()) else {
+            return;
+        };
+        if let Some(entry) = slot.entry.take() {
+            slot.generation = slot.generation.wrapping_add(1);
+            *slots.counter(entry.kind()) -= 1;
+            slots.free.push(id.index() as u32);
+        }
+    }
+
+    /// Looks up many with one lock.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&dyn Fn(ConnectionId) -> Option<Arc<Entry>>) -> R) -> R {
+        let slots = self.read();
+        f(&|id| slots.get(id).cloned())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Slots> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Slots> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn get(&self, id: ConnectionId) -> Option<&Arc<Entry>> {
+        let slot = self.slots.get(id.index())?;
+        slot.entry.as_ref().filter(|_| slot.generation == id.generation())
+    }
+
+    fn counter(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Client => &mut self.clients,
+            Kind::Route => &mut self.routes,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What others may know of a connection.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{BySid, ByText, Held};
+use crate::id::ConnectionId;
+use crate::time::Instant;
+
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A client.
+    Client,
+    /// A server of the cluster.
+    Route,
+}
+
+/// A fact about a connection that others ask for often.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub enum Flag {
+    /// Its end understands headers.
+    Headers = 1,
+    /// A client that is told of changes of the cluster: it declared protocol 1 and got its first PONG.
+    AsyncInfo = 2,
+    /// A route whose lines carry no account, since it is dedicated to one.
+    Dedicated = 4,
+    /// A client that does not want its own messages back.
+    NoEcho = 8,
+}
+
+/// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
+#[derive(Debug)]
+pub struct Entry {
+    id: ConnectionId,
+    cid: u64,
+    kind: Kind,
+    remote: SocketAddr,
+    start: Instant,
+    flags: AtomicU8,
+    traffic: Traffic,
+    last_activity: AtomicU64,
+    rtt_nanos: AtomicU64,
+    subscriptions: Mutex<Held<BySid>>,
+    interest: Mutex<Vec<Held<ByText>>>,
+    about: Mutex<Option<Box<About>>>,
+}
+
+/// What a connection said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// A client's name; a peer's server name.
+    pub name: String,
+    /// A client's language.
+    pub lang: String,
+    /// A client's version.
+    pub version: String,
+    /// A peer's server id.
+    pub remote_id: String,
+    /// The account that a route is dedicated to.
+    pub account: Option<String>,
+    /// The user that a client authenticated as.
+    pub user: Option<String>,
+}
+
+/// Messages and payload bytes in both directions.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    in_messages: AtomicU64,
+    in_bytes: AtomicU64,
+    out_messages: AtomicU64,
+    out_bytes: AtomicU64,
+}
+
+impl Entry {
+    pub(super) fn new(
+        id: ConnectionId,
+        cid: u64,
+        kind: Kind,
+        remote: SocketAddr,
+        start: Instant,
+        hash_seed: u64,
+    ) -> Self {
+        Self {
+            id,
+            cid,
+            kind,
+            remote,
+            start,
+            flags: AtomicU8::new(0),
+            traffic: Traffic::default(),
+            last_activity: AtomicU64::new(start.as_nanos()),
+            rtt_nanos: AtomicU64::new(0),
+            subscriptions: Mutex::new(Held::new(hash_seed)),
+            interest: Mutex::default(),
+            about: Mutex::default(),
+        }
+    }
+
+    /// Which connection this is.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The number that clients, logs and monitoring know it by (`cid`, `rid`); never reused.
+    pub fn cid(&self) -> u64 {
+        self.cid
+    }
+
+    /// What is at the other end.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The address of the other end.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// When it began.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Its messages and bytes.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// When something was last read from it.
+    pub fn last_activity(&self) -> Instant {
+        Instant::from_nanos(self.last_activity.load(Ordering::Relaxed))
+    }
+
+    /// How long the last PING took to be answered; zero if none was.
+    pub fn rtt(&self) -> Duration {
+        Duration::from_nanos(self.rtt_nanos.load(Ordering::Relaxed))
+    }
+
+    /// What it said of itself.
+    pub fn about(&self) -> About {
+        lock(&self.about).as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Whether a fact holds.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag as u8 != 0
+    }
+
+    /// A client's subscriptions.
+    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Held<BySid>> {
+        lock(&self.subscriptions)
+    }
+
+    /// A route's interest, by account (in the order of [`Hub::accounts`](super::Hub::accounts)).
+    pub(crate) fn interest(&self) -> MutexGuard<'_, Vec<Held<ByText>>> {
+        lock(&self.interest)
+    }
+
+    pub(crate) fn set(&self, flag: Flag, on: bool) {
+        if on {
+            self.flags.fetch_or(flag as u8, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!(flag as u8), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn set_about(&self, about: About) {
+        *lock(&self.about) = Some(Box::new(about));
+    }
+
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        self.rtt_nanos.store(u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn touch(&self, now: Instant) {
+        self.last_activity.store(now.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+impl Traffic {
+    /// Messages read.
+    pub fn in_messages(&self) -> u64 {
+        self.in_messages.load(Ordering::Relaxed)
+    }
+
+    /// Payload bytes read.
+    pub fn in_bytes(&self) -> u64 {
+        self.in_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Messages queued.
+    pub fn out_messages(&self) -> u64 {
+        self.out_messages.load(Ordering::Relaxed)
+    }
+
+    /// Payload bytes queued.
+    pub fn out_bytes(&self) -> u64 {
+        self.out_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record_in(&self, messages: u64, bytes: u64) {
+        self.in_messages.fetch_add(messages, Ordering::Relaxed);
+        self.in_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn record_out(&self, messages: u64, bytes: u64) {
+        self.out_messages.fetch_add(messages, Ordering::Relaxed);
+        self.out_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A lock whose former holder panicked is used on: the state behind these locks is whole between any two
+/// statements, and one connection must not take others down.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,114 @@
+//! The subscriptions that one connection holds.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+
+use crate::interest::Subscription;
+
+/// A set of subscriptions, found by a part of their own text, so that an entry costs one pointer.
+#[derive(Debug)]
+pub(crate) struct Held<K> {
+    set: HashSet<Keyed<K>, FixedState>,
+}
+
+/// What subscriptions are told apart by.
+pub(crate) trait Key {
+    fn key(subscription: &Subscription) -> &[u8];
+}
+
+/// A client's subscriptions: by the client's name for them.
+#[derive(Debug)]
+pub(crate) enum BySid {}
+
+/// A route's interest: by subject, queue group and leaf origin.
+#[derive(Debug)]
+pub(crate) enum ByText {}
+
+impl Key for BySid {
+    fn key(subscription: &Subscription) -> &[u8] {
+        subscription.sid()
+    }
+}
+
+impl Key for ByText {
+    fn key(subscription: &Subscription) -> &[u8] {
+        subscription.text()
+    }
+}
+
+impl<K: Key> Held<K> {
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self { set: HashSet::with_hasher(FixedState::with_seed(hash_seed)) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Arc<Subscription>> {
+        self.set.get(key).map(|keyed| &keyed.subscription)
+    }
+
+    /// Adds it unless its key is taken.
+    pub(crate) fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
+        self.set.insert(Keyed { subscription, by: PhantomData })
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Arc<Subscription>> {
+        let removed = self.set.take(key).map(|keyed| keyed.subscription);
+        if self.set.is_empty() {
+            // Most sets that were large once are not again.
+            self.set.shrink_to_fit();
+        }
+        removed
+    }
+
+    /// Takes all out, in the order of their creation.
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<Subscription>> {
+        let hasher = self.set.hasher().clone();
+        let set = std::mem::replace(&mut self.set, HashSet::with_hasher(hasher));
+        sorted(set.into_iter().map(|keyed| keyed.subscription).collect())
+    }
+
+    /// All of them, in the order of their creation.
+    pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
+        sorted(self.set.iter().map(|keyed| keyed.subscription.clone()).collect())
+    }
+}
+
+fn sorted(mut subscriptions: Vec<Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+    subscriptions.sort_unstable_by_key(|subscription| subscription.id());
+    subscriptions
+}
+
+#[derive(Debug)]
+struct Keyed<K> {
+    subscription: Arc<Subscription>,
+    by: PhantomData<K>,
+}
+
+impl<K: Key> Borrow<[u8]> for Keyed<K> {
+    fn borrow(&self) -> &[u8] {
+        K::key(&self.subscription)
+    }
+}
+
+impl<K: Key> Hash for Keyed<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As a slice hashes, which `Borrow` promises.
+        K::key(&self.subscription).hash(state);
+    }
+}
+
+impl<K: Key> PartialEq for Keyed<K> {
+    fn eq(&self, other: &Self) -> bool {
+        K::key(&self.subscription) == K::key(&other.subscription)
+    }
+}
+
+impl<K: Key> Eq for Keyed<K> {}

@@ -1,0 +1,110 @@
+//! Who this node is, and where its random choices come from.
+
+use fastrand::Rng;
+
+/// The nats-server release whose client protocol and routes this crate speaks; clients decide by it what they may use.
+pub const NATS_VERSION: &str = "2.15.1";
+
+/// What INFO shows in the field `go`, which any text may fill.
+pub const IMPLEMENTATION: &str = concat!("onehop ", env!("CARGO_PKG_VERSION"));
+
+/// The independent random streams of one node.
+///
+/// Each part draws its own, so that a change in how often one part draws changes nothing elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    Identity,
+    ClusterName,
+    Hashing,
+    Dials,
+    /// One per connection, by its number.
+    Connection(u64),
+}
+
+/// The generator of one stream of the node with this seed.
+pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
+    let salt = match stream {
+        Stream::Identity => 1,
+        Stream::ClusterName => 2,
+        Stream::Hashing => 3,
+        Stream::Dials => 4,
+        Stream::Connection(number) => number.wrapping_add(1 << 32),
+    };
+    // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.
+    let mut seeded = Rng::with_seed(seed);
+    let base = seeded.u64(..);
+    Rng::with_seed(base ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// A new server id: 56 characters, an nkey of kind "server" (base 32 of prefix, 32 bytes, CRC-16).
+///
+/// The bytes are random and no key: nothing in the cluster protocol asks for a signature by it.
+pub(crate) fn server_id(rng: &mut Rng) -> String {
+    const SERVER_PREFIX: u8 = 13 << 3;
+    let mut raw = vec![SERVER_PREFIX];
+    raw.extend(std::iter::repeat_with(|| rng.u8(..)).take(32));
+    raw.extend(crc16(&raw).to_le_bytes());
+    base32(&raw)
+}
+
+/// A generated cluster name: 22 letters and digits (ROUTE-PROTOCOL 3.6).
+pub(crate) fn cluster_name(rng: &mut Rng) -> String {
+    std::iter::repeat_with(|| rng.alphanumeric()).take(22).collect()
+}
+
+/// CRC-16/XMODEM, as nkeys use it.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
+    })
+}
+
+/// RFC 4648 base 32 without padding.
+fn base32(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
+    let (mut buffer, mut bits) = (0u32, 0);
+    for byte in bytes {
+        buffer = (buffer << 8) | u32::from(*byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(ALPHABET[(buffer >> bits) as usize & 31]));
+        }
+    }
+    if bits > 0 {
+        text.push(char::from(ALPHABET[(buffer << (5 - bits)) as usize & 31]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_id_is_a_well_formed_public_server_nkey() {
+        let id = server_id(&mut stream(7, Stream::Identity));
+        assert_eq!(id.len(), 56);
+        assert!(id.starts_with('N'));
+        assert!(id.bytes().all(|byte| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte)));
+        assert_eq!(id, server_id(&mut stream(7, Stream::Identity)), "the seed decides");
+        assert_ne!(id, server_id(&mut stream(8, Stream::Identity)));
+    }
+
+    #[test]
+    fn base32_and_crc16_give_the_published_test_vectors() {
+        assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
+        assert_eq!(base32(b"foob"), "MZXW6YQ");
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+    }
+
+    #[test]
+    fn streams_of_one_seed_differ() {
+        let first = |which| stream(42, which).u64(..);
+        assert_ne!(first(Stream::Dials), first(Stream::Hashing));
+        assert_ne!(first(Stream::Connection(0)), first(Stream::Connection(1)));
+    }
+}

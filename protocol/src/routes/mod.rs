@@ -1,0 +1,11 @@
+//! The route table: peers and the connections to them, pool slots and dedicated accounts, duplicates, and what is
+//! to be dialed when.
+//!
+//! Plain bookkeeping without output: the cluster machine asks, decides with what it hears, and speaks.
+
+mod dials;
+mod peers;
+
+pub(crate) use dials::{Dial, DialState, Dials};
+pub use dials::DialId;
+pub(crate) use peers::{Peer, Seat, Solicited, Taken};

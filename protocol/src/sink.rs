@@ -1,0 +1,28 @@
+//! Where the machines' output goes.
+
+use crate::close::CloseReason;
+use crate::id::ConnectionId;
+use crate::outbox::Delivery;
+
+/// Takes what is to be written to connections, this node's own clients and routes alike.
+///
+/// It is a parameter of the hot calls, statically dispatched, so that every lock, queue and wake-up is the
+/// runtime's choice. None of its calls may block or call back into the machines. Output for a connection that
+/// is gone is dropped.
+pub trait Sink {
+    /// Queues a message. May be staged until the end of the batch, behind what this sink staged before for the same
+    /// connection.
+    fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>);
+
+    /// Queues protocol lines, in order with [`Sink::deliver`].
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]);
+
+    /// Queues protocol lines so that they stand, when the call returns, behind all that any caller announced to the
+    /// connection before, and behind what this sink staged for it. Callers hold the lock that orders what is
+    /// announced, which staging until later would defeat.
+    fn announce(&mut self, to: ConnectionId, bytes: &[u8]);
+
+    /// Asks the driver of a connection to end it, by
+    /// [`Connection::handle_close_request`](crate::connection::Connection::handle_close_request).
+    fn close(&mut self, to: ConnectionId, reason: CloseReason);
+}
