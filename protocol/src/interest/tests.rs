@@ -358,7 +358,7 @@ fn churn(index: &Index, salt: u64, announce: &mut dyn FnMut(&[ConnectionId], Cha
     let mut live = Vec::new();
     for step in 0..3_000 {
         let id = step * 8 + salt;
-        let pick = (id * 2_654_435_761 >> 7) as usize;
+        let pick = (id * 2_654_435_761) as usize >> 7;
         if pick.is_multiple_of(3) && !live.is_empty() {
             let sub: Arc<Subscription> = live.swap_remove(pick % live.len());
             assert!(index.remove(&sub, announce));
