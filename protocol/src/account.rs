@@ -43,9 +43,9 @@ pub(crate) fn pool_slot(account: &str, pool_size: usize) -> usize {
     if pool_size <= 1 {
         return 0;
     }
-    let hash = account.bytes().fold(2_166_136_261u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
-    });
+    let hash = account
+        .bytes()
+        .fold(2_166_136_261u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
     hash as usize % pool_size
 }
 

@@ -17,7 +17,8 @@ use crate::interest::{Change, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::{Info, routed_sub, routed_unsub};
+use crate::wire::Info;
+use crate::wire::encode::{routed_sub, routed_unsub};
 
 /// One node, shared by all its connections.
 ///
@@ -78,12 +79,22 @@ impl Node {
     }
 
     /// Takes in a client that connected from `remote`.
-    pub fn accept_client<S: Sink>(self: &Arc<Self>, now: Instant, remote: SocketAddr, sink: &mut S) -> Connection {
+    pub fn accept_client<S: Sink>(
+        self: &Arc<Self>,
+        now: Instant,
+        remote: SocketAddr,
+        sink: &mut S,
+    ) -> Connection {
         Connection::client(self, now, remote, sink)
     }
 
     /// Takes in a server that connected from `remote` to the route port.
-    pub fn accept_route<S: Sink>(self: &Arc<Self>, now: Instant, remote: SocketAddr, sink: &mut S) -> Connection {
+    pub fn accept_route<S: Sink>(
+        self: &Arc<Self>,
+        now: Instant,
+        remote: SocketAddr,
+        sink: &mut S,
+    ) -> Connection {
         Connection::route(self, now, remote, None, sink)
     }
 
@@ -207,7 +218,12 @@ impl Node {
     }
 
     /// Takes a subscription into an account and tells the routes that carry it.
-    pub(crate) fn subscribe<S: Sink>(&self, account: &Account, subscription: Arc<Subscription>, sink: &mut S) {
+    pub(crate) fn subscribe<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: Arc<Subscription>,
+        sink: &mut S,
+    ) {
         account.index().insert(subscription, &mut |listeners, change| {
             self.announce(account, listeners, change, sink);
         });
@@ -279,7 +295,13 @@ impl Node {
         }
     }
 
-    fn announce<S: Sink>(&self, account: &Account, listeners: &[ConnectionId], change: Change<'_>, sink: &mut S) {
+    fn announce<S: Sink>(
+        &self,
+        account: &Account,
+        listeners: &[ConnectionId],
+        change: Change<'_>,
+        sink: &mut S,
+    ) {
         if listeners.is_empty() {
             return;
         }

@@ -1,9 +1,11 @@
 //! From the first byte of a route to its registration (ROUTE-PROTOCOL 2.2 to 2.4, 2.9, 3.5, 3.6, 4.3, 4.4).
 
 use super::*;
+use crate::account::GLOBAL_ACCOUNT;
 use crate::gossip::Arrival;
-use crate::routes::{Solicited, Taken};
+use crate::routes::Solicited;
 use crate::wire::Connect;
+use crate::wire::encode::PING;
 
 /// What this node says first on a route that it dialed.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Registered {
     /// What is to be sent before anything else: this node's INFO if it waited for the peer's, and a PING if another
     /// slot of the pool is to be dialed once it is answered.
     pub(crate) lines: Vec<u8>,
+    /// Whether a PING is among them.
+    pub(crate) pings: bool,
     /// Whether the peer understands headers.
     pub(crate) headers: bool,
     /// Whether the peer's `LS-` carry an origin.
@@ -53,7 +57,12 @@ impl Cluster {
     }
 
     /// Notes a connection that a dial made and returns what to say first on it.
-    pub(crate) fn handle_dialed(&mut self, id: DialId, connection: ConnectionId, remote: SocketAddr) -> Greeting {
+    pub(crate) fn handle_dialed(
+        &mut self,
+        id: DialId,
+        connection: ConnectionId,
+        remote: SocketAddr,
+    ) -> Greeting {
         let origin = self.dials.get_mut(id).map(|dial| {
             dial.state = DialState::Shaking(connection);
             Origin {
@@ -94,7 +103,10 @@ impl Cluster {
         if self.agrees_on_name(theirs, connect.cluster_dynamic, &connect.name) {
             return Ok(());
         }
-        let error = format!("Rejecting connection, cluster name \"{theirs}\" does not match \"{}\"", self.cluster_name);
+        let error = format!(
+            "Rejecting connection, cluster name \"{theirs}\" does not match \"{}\"",
+            self.cluster_name
+        );
         Err(Refusal::told(CloseReason::ClusterNameConflict, error))
     }
 
@@ -112,8 +124,13 @@ impl Cluster {
             self.note_self(dial, remote);
             return Err(Refusal::silent(CloseReason::DuplicateRoute));
         }
-        if !info.cluster.is_empty() && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id) {
-            error!("Rejecting connection, cluster name \"{}\" does not match \"{}\"", info.cluster, self.cluster_name);
+        if !info.cluster.is_empty()
+            && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
+        {
+            error!(
+                "Rejecting connection, cluster name \"{}\" does not match \"{}\"",
+                info.cluster, self.cluster_name
+            );
             return Err(Refusal::silent(CloseReason::ClusterNameConflict));
         }
         if origin.is_none() && info.server_name == self.server_name {
@@ -123,7 +140,14 @@ impl Cluster {
         if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
         }
-        let seat = self.find_seat(origin.as_ref(), &info)?;
+        let seat = self.find_seat(origin.as_ref(), &info).inspect_err(|_| {
+            // Another attempt would end the same way.
+            if info.route_pool_size == 0
+                && let Some(dial) = dial
+            {
+                self.dials.remove(dial);
+            }
+        })?;
         self.take_seat(connection, origin.as_ref(), &info, &seat)?;
         Ok(self.register(connection, origin, info, seat))
     }
@@ -131,7 +155,8 @@ impl Cluster {
     /// The CONNECT that introduces this node on a route that it dialed.
     fn connect(&self, origin: Option<&Origin>) -> Connect {
         let own = self.config.authorization.as_ref();
-        let from_url = origin.and_then(|origin| origin.url.user.as_ref().map(|user| (user, &origin.url.password)));
+        let from_url =
+            origin.and_then(|origin| origin.url.user.as_ref().map(|user| (user, &origin.url.password)));
         let explicit = origin.is_some_and(|origin| origin.explicit);
         let (user, pass) = match (from_url, own) {
             (Some((user, password)), _) => {
@@ -179,7 +204,7 @@ impl Cluster {
     fn info_to_dialed(&self, origin: &Origin, slot: Option<usize>) -> Info {
         Info {
             route_account: origin.account.clone().unwrap_or_default(),
-            route_pool_idx: slot.unwrap_or(0) as i64,
+            route_pool_idx: slot.unwrap_or(0) as i32,
             gossip_mode: origin.gossip_mode.to_wire(),
             ..self.info_now()
         }
@@ -220,8 +245,9 @@ impl Cluster {
 
     fn find_dedicated(&self, account: &str, pools: bool) -> Result<Seat, Refusal> {
         if !pools {
-            let error =
-                format!("Not possible to have a dedicated route for account \"{account}\" between those servers");
+            let error = format!(
+                "Not possible to have a dedicated route for account \"{account}\" between those servers"
+            );
             return Err(Refusal::told(CloseReason::ProtocolViolation, error));
         }
         if self.pinned_accounts().contains(&account) {
@@ -244,20 +270,21 @@ impl Cluster {
         seat: &Seat,
     ) -> Result<(), Refusal> {
         let pool_size = if *seat == Seat::Sole { 0 } else { self.effective_pool_size(info) };
-        let is_new = !self.peers.contains_key(&info.server_id);
-        let peer = self.peers.entry(info.server_id.clone()).or_insert_with(|| Peer::new(info.clone(), pool_size));
+        let peer =
+            self.peers.entry(info.server_id.clone()).or_insert_with(|| Peer::new(info.clone(), pool_size));
+        if peer.is_gone() || peer.first().is_none() && !matches!(seat, Seat::Dedicated(_)) {
+            peer.begin(info.clone(), pool_size);
+        }
         // A peer that changed between pooling and not is another server to us: until its old connections are gone,
         // there is no seat for the new.
         let fits = peer.is_pooled() == (*seat != Seat::Sole);
         peer.grow_pool(pool_size);
-        let taken = if fits { peer.seat(seat, connection) } else { Err(Taken) };
-        if taken.is_ok() {
+        if fits && peer.seat(seat, connection) {
             if let Some(origin) = origin {
                 peer.solicit(Solicited { url: origin.url.clone(), explicit: origin.explicit });
             }
             return Ok(());
         }
-        debug_assert!(!is_new, "every seat of a new peer is free");
         peer.retry = true;
         if let Some(origin) = origin {
             peer.solicit(Solicited { url: origin.url.clone(), explicit: origin.explicit });
@@ -283,15 +310,17 @@ impl Cluster {
         {
             lines.extend(self.info_to_dialed(origin, slot).to_line());
         }
-        let more = slot.is_some() && self.peers.get(&info.server_id).is_some_and(|peer| peer.empty_slot().is_some());
+        let more =
+            slot.is_some() && self.peers.get(&info.server_id).is_some_and(|peer| peer.empty_slot().is_some());
+        let pings = origin.is_some() && more;
+        if pings {
+            lines.extend_from_slice(PING);
+        }
         if let Some(link) = self.links.get_mut(&connection) {
             if let Some(dial) = link.dial.take() {
                 self.dials.remove(dial);
             }
-            link.armed = origin.is_some() && more;
-            if link.armed {
-                lines.extend_from_slice(b"PING\r\n");
-            }
+            link.armed = pings;
             link.progress = Progress::Registered { peer: info.server_id.clone(), seat: seat.clone() };
         }
         let arrival = match &origin {
@@ -305,6 +334,7 @@ impl Cluster {
             peer_name: info.server_name,
             seat,
             lines,
+            pings,
             headers: info.headers && self.own_info.headers,
             leaf_unsub_origin: info.lnocu || info.ln,
         }
@@ -323,7 +353,8 @@ impl Cluster {
         };
         let (id, dial) = dial;
         info!("Detected route to self, ignoring \"{}\"", dial.url);
-        if dial.url.host.parse::<std::net::IpAddr>().is_ok() || self.own_addresses.len() >= MAX_OWN_ADDRESSES {
+        if dial.url.host.parse::<std::net::IpAddr>().is_ok() || self.own_addresses.len() >= MAX_OWN_ADDRESSES
+        {
             self.dials.remove(id);
         }
         if !self.own_addresses.contains(&remote) && self.own_addresses.len() < MAX_OWN_ADDRESSES {

@@ -11,7 +11,7 @@ impl Cluster {
             return;
         };
         let account = if let Seat::Dedicated(account) = seat { Some(account.as_str()) } else { None };
-        let is_first = account.is_some() || newcomer.first() == Some(connection) && newcomer.seats() == 1;
+        let is_first = account.is_some() || newcomer.is_only_carrier(connection);
         if !is_first {
             return;
         }
@@ -39,7 +39,8 @@ impl Cluster {
 
     /// Hears an INFO on a registered route (ROUTE-PROTOCOL 2.10, in its order).
     pub(crate) fn handle_info(&mut self, now: Instant, connection: ConnectionId, info: Info) {
-        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection) else {
+        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection)
+        else {
             return;
         };
         if !info.route_acc_add_reqid.is_empty() {
@@ -168,9 +169,8 @@ impl Cluster {
         };
         peer.unseat(seat);
         let wanted = (peer.solicited.is_some() || peer.retry) && reason != CloseReason::ServerShutdown;
-        let dial = wanted.then(|| self.redial(now, id, seat)).flatten();
-        if let Some(dial) = dial {
-            self.dials.add(dial);
+        if wanted {
+            self.redial(now, id, seat);
         }
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -183,25 +183,38 @@ impl Cluster {
         }
     }
 
-    /// The dial that brings a lost connection back.
-    fn redial(&mut self, now: Instant, id: &str, seat: &Seat) -> Option<Dial> {
+    /// Wants a lost connection back.
+    fn redial(&mut self, now: Instant, id: &str, seat: &Seat) {
         let pause = jitter(&mut self.rng);
-        let peer = self.peers.get(id)?;
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
         let (url, explicit) = match &peer.solicited {
             Some(solicited) => (solicited.url.clone(), solicited.explicit),
-            None => (peer.info.ip.trim_end_matches('/').parse().ok()?, false),
+            None => match peer.info.ip.trim_end_matches('/').parse() {
+                Ok(url) => (url, false),
+                Err(_) => return,
+            },
         };
-        let pause = if explicit { pause + RETRY_PAUSE } else { pause };
-        let account = if let Seat::Dedicated(account) = seat { Some(account.clone()) } else { None };
-        Some(Dial {
-            url,
-            explicit,
-            account,
-            gossip_mode: GossipMode::Default,
-            peer: Some(id.to_owned()),
-            reconnect: true,
-            failures: 0,
-            state: DialState::Waiting(now + pause),
-        })
+        let mut accounts = match seat {
+            Seat::Dedicated(account) => vec![Some(account.clone())],
+            Seat::Slot(_) | Seat::Sole => vec![None],
+        };
+        if *seat == Seat::Sole {
+            // It may come back as a server that pools, to which the accounts have connections of their own.
+            accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
+        }
+        for account in accounts {
+            self.dials.add(Dial {
+                url: url.clone(),
+                explicit,
+                account,
+                gossip_mode: GossipMode::Default,
+                peer: Some(id.to_owned()),
+                reconnect: true,
+                failures: 0,
+                state: DialState::Waiting(now + if explicit { pause + RETRY_PAUSE } else { pause }),
+            });
+        }
     }
 }

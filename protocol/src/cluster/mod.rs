@@ -23,7 +23,7 @@ use crate::routes::{Dial, DialId, DialState, Dials, Peer, RETRY_PAUSE, Seat, jit
 use crate::time::Instant;
 use crate::wire::Info;
 
-pub(crate) use handshake::{Greeting, Refusal, Registered};
+pub(crate) use handshake::Refusal;
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(crate) struct Cluster {
     yields_name: bool,
     /// What INFO says on every route; the rest is the connection's.
     own_info: Info,
+    own_urls: Vec<String>,
     peers: BTreeMap<String, Peer>,
     links: BTreeMap<ConnectionId, Link>,
     dials: Dials,
@@ -124,7 +125,7 @@ impl Cluster {
         let generated = || identity::cluster_name(&mut identity::stream(seed, Stream::ClusterName));
         let cluster_name = config.name.clone().unwrap_or_else(generated);
         let dynamic = config.name.is_none();
-        let own_info = route_info(&config, own_info, route_port, client_urls);
+        let own_info = route_info(&config, own_info, route_port, client_urls.clone());
         let mut cluster = Self {
             server_id: own_info.server_id.clone(),
             server_name: own_info.server_name.clone(),
@@ -133,6 +134,7 @@ impl Cluster {
             dynamic,
             yields_name: dynamic,
             own_info,
+            own_urls: client_urls,
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
             dials: Dials::default(),
@@ -171,12 +173,18 @@ impl Cluster {
     /// Client addresses of the peers, in the order of their ids.
     pub(crate) fn peer_urls(&self) -> Vec<String> {
         let mut urls = Vec::new();
-        for url in self.peers.values().flat_map(|peer| &peer.connect_urls) {
+        let present = self.peers.values().filter(|peer| peer.first().is_some());
+        for url in present.flat_map(|peer| &peer.connect_urls) {
             if !urls.contains(url) {
                 urls.push(url.clone());
             }
         }
         urls
+    }
+
+    /// Client addresses of this node, whether or not the peers are told.
+    pub(crate) fn own_urls(&self) -> &[String] {
+        &self.own_urls
     }
 
     /// What is to be done to connections next. Poll until `None` after every other call.
@@ -276,7 +284,7 @@ fn route_info(config: &ClusterConfig, base: Info, route_port: u16, client_urls: 
         lnoc: true,
         lnocu: true,
         ln: true,
-        route_pool_size: config.pool_size.map_or(0, |size| i64::from(size.get())),
+        route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),
         ..base
     };
     if let Some(advertised) = &config.advertise {
@@ -289,7 +297,11 @@ fn route_info(config: &ClusterConfig, base: Info, route_port: u16, client_urls: 
 
 /// The form of an address that gossip carries: `nats-route://<host>:<port>/`.
 fn route_url_text(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("nats-route://[{host}]:{port}/") } else { format!("nats-route://{host}:{port}/") }
+    if host.contains(':') {
+        format!("nats-route://[{host}]:{port}/")
+    } else {
+        format!("nats-route://{host}:{port}/")
+    }
 }
 
 /// The protocol level of INFO on routes: accounts are understood, message tracing is not.

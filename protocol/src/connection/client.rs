@@ -83,7 +83,7 @@ impl Client {
     }
 
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
-        let connect = match Connect::parse(json) {
+        let connect = match Connect::from_json(json) {
             Ok(connect) => connect,
             Err(fault) => {
                 error!("{context} - invalid CONNECT: {fault}");
@@ -122,7 +122,7 @@ impl Session {
     fn new(hub: &Hub) -> Self {
         Self {
             account: hub.global_account().clone(),
-            cache: Cache::new(hub.hash_seed()),
+            cache: Cache::new(hub.hasher()),
             // What holds for a client that sends no CONNECT.
             verbose: true,
             pedantic: true,
@@ -159,7 +159,9 @@ impl Session {
     fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
         match op {
             Op::Publish(message) => self.publish(context, message),
-            Op::Sub { subject, queue, sid } => self.subscribe(context, subject, queue.unwrap_or_default(), sid),
+            Op::Sub { subject, queue, sid } => {
+                self.subscribe(context, subject, queue.unwrap_or_default(), sid)
+            }
             Op::Unsub { sid, max } => self.unsubscribe(context, sid, *max),
             Op::Ping => self.handle_ping(context),
             Op::Pong => context.handle_pong(),
@@ -174,7 +176,7 @@ impl Session {
 
     fn ok<S: Sink>(&self, context: &mut Context<'_, S>) {
         if self.verbose {
-            context.send(wire::OK);
+            context.send(wire::encode::OK);
         }
     }
 
@@ -198,12 +200,12 @@ impl Session {
             error!("{context} - {error}");
             return context.send_error(&error);
         }
-        if self.pedantic && !wire::is_valid_publish(message.subject) {
+        if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
             context.send_error("Invalid Publish Subject");
         }
         if self.verbose {
             // Before the message itself, should the client hear it back.
-            context.send(wire::OK);
+            context.send(wire::encode::OK);
         }
         let shared = &mut *context.shared;
         let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
@@ -227,7 +229,7 @@ impl Session {
             return;
         };
         let mut body = Vec::new();
-        wire::no_responders(&mut body, request.subject);
+        wire::encode::no_responders(&mut body, request.subject);
         let header_len = body.len();
         body.extend_from_slice(b"\r\n");
         let notice = Publish { subject: reply, reply: None, header_len, line_tail: None, body: &body };
@@ -269,7 +271,7 @@ impl Session {
     ) -> Result<(), String> {
         let config = context.hub().config();
         let held = || context.entry().subscriptions().len();
-        if !wire::is_valid_filter(subject) {
+        if !wire::subject::is_valid_filter(subject) {
             return Err("Invalid Subject".to_owned());
         }
         if queue == RESERVED_QUEUE {
@@ -279,7 +281,9 @@ impl Session {
                 "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
             ));
         }
-        if config.max_subject_tokens > 0 && wire::tokens(subject).count() > usize::from(config.max_subject_tokens) {
+        if config.max_subject_tokens > 0
+            && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
+        {
             let subject = String::from_utf8_lossy(subject);
             return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
         }
@@ -291,19 +295,23 @@ impl Session {
 
     fn unsubscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, sid: &[u8], max: Option<u64>) {
         context.shared.keepalive.handle_activity(context.now);
-        let shared = &*context.shared;
-        let mut held = shared.entry.subscriptions();
-        if let Some(subscription) = held.get(sid).cloned() {
-            let stays = max.is_some_and(|max| max > 0 && subscription.set_max(max));
-            if !stays {
-                held.remove(sid);
-                drop(held);
-                shared.node.unsubscribe(&self.account, &subscription, context.sink);
-            }
-        } else {
-            drop(held);
+        if let Some(ended) = self.end_subscription(context, sid, max) {
+            context.shared.node.unsubscribe(&self.account, &ended, context.sink);
         }
         self.ok(context);
+    }
+
+    /// Takes a subscription that ends out of the client's, or sets when it will end.
+    fn end_subscription<S: Sink>(
+        &self,
+        context: &Context<'_, S>,
+        sid: &[u8],
+        max: Option<u64>,
+    ) -> Option<Arc<Subscription>> {
+        let mut held = context.entry().subscriptions();
+        let subscription = held.get(sid)?;
+        let stays = max.is_some_and(|max| max > 0 && subscription.set_max(max));
+        if stays { None } else { held.remove(sid) }
     }
 
     fn drop_subscriptions<S: Sink>(&mut self, context: &mut Context<'_, S>) {
@@ -335,7 +343,8 @@ fn reserved(message: &Publish<'_>) -> Option<String> {
     if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
         return None;
     }
-    let begins = |subject: &[u8], with: &[&str]| with.iter().any(|start| subject.starts_with(start.as_bytes()));
+    let begins =
+        |subject: &[u8], with: &[&str]| with.iter().any(|start| subject.starts_with(start.as_bytes()));
     if begins(message.subject, &["_GR_.", "$NRG."]) {
         let subject = String::from_utf8_lossy(message.subject);
         return Some(format!("Permissions Violation for Publish to \"{subject}\""));

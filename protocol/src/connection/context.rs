@@ -42,7 +42,7 @@ impl<S: Sink> Context<'_, S> {
 
     /// Sends an error that does not end the connection.
     pub(super) fn send_error(&mut self, text: &str) {
-        self.send(&wire::err_line(text));
+        self.send(&wire::encode::err_line(text));
     }
 
     /// Ends the connection.
@@ -59,7 +59,7 @@ impl<S: Sink> Context<'_, S> {
     /// Answers a PING, and notes the activity.
     pub(super) fn handle_ping(&mut self) {
         self.shared.keepalive.handle_activity(self.now);
-        self.send(wire::PONG);
+        self.send(wire::encode::PONG);
     }
 
     /// Learns the round-trip time from a PONG.
@@ -107,15 +107,32 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
+/// The JSON of a CONNECT without what must not stand in a log.
+fn redacted(json: &[u8]) -> String {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(json) else {
+        return "(invalid)".to_owned();
+    };
+    for (key, value) in &mut fields {
+        if SECRETS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) {
+            *value = "[REDACTED]".into();
+        }
+    }
+    serde_json::Value::Object(fields).to_string()
+}
+
+/// Fields of CONNECT that traces do not show.
+const SECRETS: [&str; 5] = ["pass", "auth_token", "jwt", "sig", "proxy_sig"];
+
 /// An operation as traces show it: without payload, without secrets.
 struct Traced<'a>(&'a Op<'a>);
 
 impl fmt::Display for Traced<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        let optional = |bytes: Option<&[u8]>| bytes.map(|bytes| format!(" {}", text(bytes))).unwrap_or_default();
+        let optional =
+            |bytes: Option<&[u8]>| bytes.map(|bytes| format!(" {}", text(bytes))).unwrap_or_default();
         match self.0 {
-            Op::Connect(json) => write!(f, "CONNECT {}", wire::redact_connect(json)),
+            Op::Connect(json) => write!(f, "CONNECT {}", redacted(json)),
             Op::Info(json) => write!(f, "INFO {}", text(json)),
             Op::Ping => f.write_str("PING"),
             Op::Pong => f.write_str("PONG"),
@@ -142,7 +159,12 @@ impl fmt::Display for Traced<'_> {
                 let verb = if routed.message.header_len > 0 { "HMSG" } else { "RMSG" };
                 let (subject, reply) = (text(routed.message.subject), optional(routed.message.reply));
                 let bytes = routed.message.body.len() - 2;
-                write!(f, "{verb}{} {subject}{reply} {} {bytes}", optional(routed.account), text(routed.queues))
+                write!(
+                    f,
+                    "{verb}{} {subject}{reply} {} {bytes}",
+                    optional(routed.account),
+                    text(routed.queues)
+                )
             }
             Op::Ignored => f.write_str("(ignored)"),
         }

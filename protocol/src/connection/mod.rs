@@ -144,7 +144,11 @@ impl Connection {
             },
             Side::Route(_) => WritePolicy {
                 max_pending_bytes: None,
-                deadline: config.cluster.as_ref().and_then(|cluster| cluster.write_deadline).unwrap_or(config.write_deadline),
+                deadline: config
+                    .cluster
+                    .as_ref()
+                    .and_then(|cluster| cluster.write_deadline)
+                    .unwrap_or(config.write_deadline),
                 retry: true,
             },
         }
@@ -192,7 +196,7 @@ impl Connection {
         match context.shared.keepalive.tick(now) {
             Tick::Nothing => {}
             Tick::Ping => {
-                context.send(wire::PING);
+                context.send(wire::encode::PING);
                 if let Side::Client(client) = &mut self.side {
                     client.handle_idle();
                 }
@@ -271,7 +275,9 @@ impl Connection {
             (ParseError::MaxControlLine, _) => CloseReason::MaximumControlLineExceeded,
             (ParseError::MaxPayload, _) => CloseReason::MaximumPayloadExceeded,
             (ParseError::HeadersNotNegotiated, _) => CloseReason::HeaderViolation,
-            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Client(_)) => CloseReason::ParseError,
+            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Client(_)) => {
+                CloseReason::ParseError
+            }
             (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Route(_)) => {
                 CloseReason::ProtocolViolation
             }
@@ -305,8 +311,12 @@ impl Shared {
     ) -> Self {
         let hub = node.hub();
         let cid = hub.next_cid();
-        let entry = hub.directory().insert(cid, kind, remote, now, hub.hash_seed());
-        debug!("{remote} - {}:{cid} - {} connection created", context::prefix(kind), context::kind_name(kind));
+        let entry = hub.directory().insert(cid, kind, remote, now, hub.hasher());
+        debug!(
+            "{remote} - {}:{cid} - {} connection created",
+            context::prefix(kind),
+            context::kind_name(kind)
+        );
         Self {
             node: node.clone(),
             entry,

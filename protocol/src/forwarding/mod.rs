@@ -11,7 +11,6 @@ mod parcel;
 
 use fastrand::Rng;
 
-use crate::hub::Hub;
 use crate::id::ConnectionId;
 use crate::interest::{Admission, ClientTarget, Member, QueueTargets, RouteTarget, Subscription, Targets};
 use crate::sink::Sink;
@@ -19,9 +18,8 @@ use crate::wire::Publish;
 
 pub(crate) use parcel::{Parcel, Scratch};
 
-/// What delivering needs besides the message: where to put it, and chance.
+/// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
 pub(crate) struct Courier<'a, S> {
-    pub(crate) hub: &'a Hub,
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
@@ -30,7 +28,11 @@ pub(crate) struct Courier<'a, S> {
 }
 
 /// Delivers what a client of this node published. False if nobody took it.
-pub(crate) fn from_client<S: Sink>(courier: &mut Courier<'_, S>, targets: &Targets, message: &Publish<'_>) -> bool {
+pub(crate) fn from_client<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    message: &Publish<'_>,
+) -> bool {
     if targets.is_empty() {
         return false;
     }
@@ -214,7 +216,9 @@ fn to_route<S: Sink>(
         let chosen = scratch.chosen.iter().filter(|(chosen, _)| *chosen == number);
         let names = chosen.map(|(_, queue)| &*targets.queues[*queue].name);
         parcel.queue_line(&mut scratch.queue_line, names, with_headers);
-        courier.sink.deliver(route.connection, &parcel.delivery_with_line(prefix, &scratch.queue_line, with_headers));
+        courier
+            .sink
+            .deliver(route.connection, &parcel.delivery_with_line(prefix, &scratch.queue_line, with_headers));
     } else if plain {
         courier.sink.deliver(route.connection, &parcel.delivery(prefix, with_headers));
     }

@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 
 use crate::outbox::{Body, Delivery};
-use crate::wire::{Publish, push_message_tail};
+use crate::wire::Publish;
+use crate::wire::encode::push_message_tail;
 
 /// Memory that is reused from message to message, so that delivering allocates nothing.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ pub enum GossipMode {
 
 impl GossipMode {
     /// From the number on the wire; unknown ones mean the default.
-    pub fn from_wire(number: i64) -> Self {
+    pub fn from_wire(number: i32) -> Self {
         match number {
             1 => Self::Disabled,
             2 => Self::Override,
@@ -28,7 +28,7 @@ impl GossipMode {
     }
 
     /// The number on the wire.
-    pub fn to_wire(self) -> i64 {
+    pub fn to_wire(self) -> i32 {
         match self {
             Self::Default => 0,
             Self::Disabled => 1,
@@ -104,7 +104,11 @@ mod tests {
             (Implicit(Disabled), Override, true, None),
         ];
         for (arrival, newcomer, explicit, expected) in table {
-            assert_eq!(mode_onward(arrival, newcomer, explicit), expected, "{arrival:?} {newcomer:?} {explicit}");
+            assert_eq!(
+                mode_onward(arrival, newcomer, explicit),
+                expected,
+                "{arrival:?} {newcomer:?} {explicit}"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Entry, Kind};
+use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
@@ -58,7 +59,7 @@ impl Directory {
         kind: Kind,
         remote: SocketAddr,
         start: Instant,
-        hash_seed: u64,
+        hasher: KeyedState,
     ) -> Arc<Entry> {
         let mut slots = self.write();
         let index = slots.free.pop().unwrap_or(slots.slots.len() as u32);
@@ -68,14 +69,15 @@ impl Directory {
         *slots.counter(kind) += 1;
         let slot = &mut slots.slots[index as usize];
         let id = ConnectionId::new(index, slot.generation);
-        let entry = Arc::new(Entry::new(id, cid, kind, remote, start, hash_seed));
+        let entry = Arc::new(Entry::new(id, cid, kind, remote, start, hasher));
         slot.entry = Some(entry.clone());
         entry
     }
 
     pub(crate) fn remove(&self, id: ConnectionId) {
         let mut slots = self.write();
-        let Some(slot) = slots.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation()) else {
+        let Some(slot) = slots.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())
+        else {
             return;
         };
         if let Some(entry) = slot.entry.take() {

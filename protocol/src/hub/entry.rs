@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{BySid, ByText, Held};
+use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
@@ -82,7 +83,7 @@ impl Entry {
         kind: Kind,
         remote: SocketAddr,
         start: Instant,
-        hash_seed: u64,
+        hasher: KeyedState,
     ) -> Self {
         Self {
             id,
@@ -94,7 +95,7 @@ impl Entry {
             traffic: Traffic::default(),
             last_activity: AtomicU64::new(start.as_nanos()),
             rtt_nanos: AtomicU64::new(0),
-            subscriptions: Mutex::new(Held::new(hash_seed)),
+            subscriptions: Mutex::new(Held::new(hasher)),
             interest: Mutex::default(),
             about: Mutex::default(),
         }

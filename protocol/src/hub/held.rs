@@ -6,14 +6,13 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use foldhash::quality::FixedState;
-
+use crate::hash::KeyedState;
 use crate::interest::Subscription;
 
 /// A set of subscriptions, found by a part of their own text, so that an entry costs one pointer.
 #[derive(Debug)]
 pub(crate) struct Held<K> {
-    set: HashSet<Keyed<K>, FixedState>,
+    set: HashSet<Keyed<K>, KeyedState>,
 }
 
 /// What subscriptions are told apart by.
@@ -42,8 +41,8 @@ impl Key for ByText {
 }
 
 impl<K: Key> Held<K> {
-    pub(crate) fn new(hash_seed: u64) -> Self {
-        Self { set: HashSet::with_hasher(FixedState::with_seed(hash_seed)) }
+    pub(crate) fn new(hasher: KeyedState) -> Self {
+        Self { set: HashSet::with_hasher(hasher) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::account::{Account, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::close::CloseReason;
-use crate::config::{Authorization, Config, Port};
+use crate::config::{Authorization, Config};
+use crate::hash::KeyedState;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
 use crate::time::Instant;
@@ -32,7 +33,7 @@ pub struct Hub {
     global: Arc<Account>,
     system: Arc<Account>,
     directory: Directory,
-    hash_seed: u64,
+    hasher: KeyedState,
     next_cid: AtomicU64,
     next_subscription: AtomicU64,
     totals: Totals,
@@ -64,7 +65,7 @@ impl Hub {
     pub(crate) fn new(config: Config, client_port: u16) -> Self {
         let server_id = identity::server_id(&mut identity::stream(config.seed, Stream::Identity));
         let mut hashing = identity::stream(config.seed, Stream::Hashing);
-        let hash_seed = hashing.u64(..);
+        let hasher = KeyedState::new(hashing.u64(..));
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
@@ -72,7 +73,7 @@ impl Hub {
             global: Arc::new(Account::new(GLOBAL_ACCOUNT, hashing.u64(..))),
             system: Arc::new(Account::new(SYSTEM_ACCOUNT, hashing.u64(..))),
             directory: Directory::default(),
-            hash_seed,
+            hasher,
             next_cid: AtomicU64::new(1),
             next_subscription: AtomicU64::new(1),
             totals: Totals::default(),
@@ -130,9 +131,9 @@ impl Hub {
         &self.totals
     }
 
-    /// The seed of the hashers of this node's maps.
-    pub(crate) fn hash_seed(&self) -> u64 {
-        self.hash_seed
+    /// The hasher of the maps that connections keep.
+    pub(crate) fn hasher(&self) -> KeyedState {
+        self.hasher.clone()
     }
 
     pub(crate) fn next_cid(&self) -> u64 {
@@ -163,9 +164,10 @@ impl Hub {
     /// Counts the reasons that monitoring sums up.
     pub(crate) fn record_closed(&self, kind: Kind, reason: CloseReason) {
         let counter = match (reason, kind) {
-            (CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline, Kind::Client) => {
-                &self.totals.slow_clients
-            }
+            (
+                CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline,
+                Kind::Client,
+            ) => &self.totals.slow_clients,
             (CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline, Kind::Route) => {
                 &self.totals.slow_routes
             }
@@ -206,11 +208,6 @@ impl Hub {
             auth_required: self.config.authorization != Authorization::None,
             ..self.base_info()
         }
-    }
-
-    /// Whether the configured client port may be any, for monitoring.
-    pub(crate) fn has_fixed_client_port(&self) -> bool {
-        matches!(self.config.port, Port::Fixed(_))
     }
 }
 

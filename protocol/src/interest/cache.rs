@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::quality::FixedState;
-
 use super::{Matches, Stamp, Targets};
 use crate::account::Account;
+use crate::hash::KeyedState;
 use crate::hub::{Entry, Hub};
 
 /// More subjects than this are not remembered by one connection.
@@ -21,7 +20,7 @@ const MAX_COST_BYTES: usize = 2 * 1024 * 1024;
 /// subject is remembered too.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    places: HashMap<Arc<[u8]>, u32, FixedState>,
+    places: HashMap<Arc<[u8]>, u32, KeyedState>,
     entries: Vec<Cached>,
     /// The subject of the last message is usually the subject of the next.
     last: usize,
@@ -37,9 +36,9 @@ struct Cached {
 }
 
 impl Cache {
-    pub(crate) fn new(hash_seed: u64) -> Self {
+    pub(crate) fn new(hasher: KeyedState) -> Self {
         Self {
-            places: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            places: HashMap::with_hasher(hasher),
             entries: Vec::new(),
             last: 0,
             cost_bytes: 0,
@@ -48,7 +47,13 @@ impl Cache {
     }
 
     /// Who gets what `publisher` publishes to `subject`.
-    pub(crate) fn targets(&mut self, hub: &Hub, account: &Account, publisher: &Entry, subject: &[u8]) -> &Targets {
+    pub(crate) fn targets(
+        &mut self,
+        hub: &Hub,
+        account: &Account,
+        publisher: &Entry,
+        subject: &[u8],
+    ) -> &Targets {
         let place = self.place(hub, account, publisher, subject);
         self.last = place;
         let cached = &mut self.entries[place];

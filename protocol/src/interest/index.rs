@@ -3,10 +3,10 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::hash::KeyedState;
 use super::part::Part;
 use super::trie::{is_wildcard, split_token};
 use super::{Subscription, SubscriptionId};
+use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 
 /// How many parts there are for filters that begin with a literal token.

@@ -17,13 +17,14 @@
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table.
 //! - `leaf`: the subscriptions that share one filter.
-//! - `hash`: hashing with a key.
+//! - `targets`, `cache`: what one connection prepared and remembers of it.
 
-mod hash;
+mod cache;
 mod index;
 mod leaf;
 mod part;
 mod subscription;
+mod targets;
 mod trie;
 
 #[cfg(test)]
@@ -31,5 +32,8 @@ mod model_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::Cache;
 pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
+pub(crate) use subscription::Admission;
 pub use subscription::{Origin, Subscription, SubscriptionId};
+pub(crate) use targets::{ClientTarget, Member, QueueTargets, RouteTarget, Targets};

@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Subscription;
-use super::hash::KeyedState;
 use super::index::{Change, Stats};
 use super::leaf::Leaf;
 use super::trie::{Trie, has_wildcard, shrunk_capacity};
+use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 
 /// Called with the listeners and the change of local interest that they must hear of.

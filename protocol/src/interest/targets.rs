@@ -98,8 +98,10 @@ impl Targets {
         matches: &Matches,
     ) -> Self {
         directory.with(|entry| {
-            let mut builder = Builder { account, publisher, subject, entry, prefixes: Vec::new(), routes: Vec::new() };
-            let clients = matches.plain.iter().filter_map(|subscription| builder.plain(subscription)).collect();
+            let mut builder =
+                Builder { account, publisher, subject, entry, prefixes: Vec::new(), routes: Vec::new() };
+            let clients =
+                matches.plain.iter().filter_map(|subscription| builder.plain(subscription)).collect();
             let queues = matches.queues.iter().map(|(name, members)| builder.queue(name, members)).collect();
             Self {
                 clients,
@@ -129,7 +131,8 @@ impl Targets {
 
     /// About how much memory this takes, in bytes.
     pub(crate) fn cost_bytes(&self) -> usize {
-        let members: usize = self.queues.iter().map(|queue| queue.name.len() + size_of_val(&*queue.members)).sum();
+        let members: usize =
+            self.queues.iter().map(|queue| queue.name.len() + size_of_val(&*queue.members)).sum();
         size_of::<Self>()
             + self.prefixes.len()
             + size_of_val(&*self.clients)

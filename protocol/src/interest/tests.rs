@@ -352,20 +352,25 @@ fn replay(view: &mut View, change: Change<'_>) {
     }
 }
 
-/// Subscribes and leaves for a while, in an order that depends on `salt`, and stays with some.
-fn churn(index: &Index, salt: u64, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) {
-    const FILTERS: [&str; 8] = ["a", "a.b", "a.*", "*.b", "c.>", "c", ">", "d.*.e"];
+/// Subscribes and leaves until `done`, in an order that depends on `salt`, and stays with some. Most filters
+/// are used once, so that no later change makes up for one that a listener missed.
+fn churn(index: &Index, salt: u64, done: &AtomicBool, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) {
     let mut live = Vec::new();
-    for step in 0..3_000 {
-        let id = step * 8 + salt;
-        let pick = (id * 2_654_435_761 >> 7) as usize;
+    for step in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
+        let id: u64 = step * 8 + salt;
+        let pick = (id * 2_654_435_761) as usize >> 7;
         if pick.is_multiple_of(3) && !live.is_empty() {
             let sub: Arc<Subscription> = live.swap_remove(pick % live.len());
             assert!(index.remove(&sub, announce));
         } else if pick.is_multiple_of(97) {
             index.remove_all(std::mem::take(&mut live), announce);
         } else {
-            let sub = member(id, FILTERS[pick % 8], ["", "q"][pick / 8 % 2]);
+            let filter = match pick % 8 {
+                0 => "a.*".to_owned(),
+                1 => format!("*.{id}"),
+                _ => format!("a.{id}"),
+            };
+            let sub = member(id, &filter, ["", "q"][pick / 8 % 2]);
             live.push(Arc::clone(&sub));
             index.insert(sub, announce);
         }
@@ -375,12 +380,13 @@ fn churn(index: &Index, salt: u64, announce: &mut dyn FnMut(&[ConnectionId], Cha
 #[test]
 fn whoever_listens_while_others_change_ends_with_the_true_interest() {
     let index = Index::new(1);
-    let views: [Mutex<View>; 8] = Default::default();
+    let views: Vec<Mutex<View>> = (0..200).map(|_| Mutex::default()).collect();
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for salt in 0..4 {
-            let (index, views) = (&index, &views);
+            let (index, views, done) = (&index, &views, &done);
             scope.spawn(move || {
-                churn(index, salt, &mut |listeners, change| {
+                churn(index, salt, done, &mut |listeners, change| {
                     for listener in listeners {
                         replay(&mut views[listener.index()].lock().unwrap(), change);
                     }
@@ -392,6 +398,7 @@ fn whoever_listens_while_others_change_ends_with_the_true_interest() {
             index.listen(listener, &mut |change| replay(&mut view.lock().unwrap(), change));
             thread::yield_now();
         }
+        done.store(true, Ordering::Relaxed);
     });
     let mut truth = View::new();
     index.for_each(&mut |sub| {

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::mem;
 
-use super::hash::KeyedState;
 use super::leaf::Leaf;
+use crate::hash::KeyedState;
 
 /// A map from filters to leaves that is asked with subjects.
 pub(super) struct Trie {

@@ -47,7 +47,8 @@ pub(crate) enum DialState {
 impl Dial {
     /// Whether the other wish would end in the same connection.
     fn is_same(&self, other: &Dial) -> bool {
-        let same_place = self.url.host.eq_ignore_ascii_case(&other.url.host) && self.url.port == other.url.port;
+        let same_place =
+            self.url.host.eq_ignore_ascii_case(&other.url.host) && self.url.port == other.url.port;
         let same_peer = self.peer.is_some() && self.peer == other.peer;
         self.account == other.account && (same_place || same_peer)
     }

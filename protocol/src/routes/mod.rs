@@ -6,6 +6,6 @@
 mod dials;
 mod peers;
 
-pub(crate) use dials::{Dial, DialState, Dials};
 pub use dials::DialId;
-pub(crate) use peers::{Peer, Seat, Solicited, Taken};
+pub(crate) use dials::{Dial, DialState, Dials, RETRY_PAUSE, jitter};
+pub(crate) use peers::{Peer, Seat, Solicited};

@@ -25,10 +25,6 @@ pub(crate) struct Solicited {
     pub(crate) explicit: bool,
 }
 
-/// The seat is occupied by this connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken(pub(crate) ConnectionId);
-
 /// A server that this node has at least one registered connection with.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -48,20 +44,37 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(info: Info, pool_size: usize) -> Self {
-        Self {
-            connect_urls: info.connect_urls.clone(),
-            info,
-            pooled: vec![None; pool_size],
+        let mut peer = Self {
+            info: Info::default(),
+            pooled: Vec::new(),
             dedicated: BTreeMap::new(),
             sole: None,
             solicited: None,
             retry: false,
+            connect_urls: Vec::new(),
+        };
+        peer.begin(info, pool_size);
+        peer
+    }
+
+    /// Starts afresh with what a first connection says; those that are dedicated to an account may be there already.
+    pub(crate) fn begin(&mut self, info: Info, pool_size: usize) {
+        self.connect_urls.clone_from(&info.connect_urls);
+        self.info = info;
+        self.pooled = vec![None; pool_size];
+    }
+
+    /// Makes room for a pool of this size.
+    pub(crate) fn grow_pool(&mut self, pool_size: usize) {
+        if self.pooled.len() < pool_size {
+            self.pooled.resize(pool_size, None);
         }
     }
 
-    /// How many pooled connections there should be; zero without a pool.
-    pub(crate) fn pool_size(&self) -> usize {
-        self.pooled.len()
+    /// Whether this is the only connection that carries more than one account.
+    pub(crate) fn is_only_carrier(&self, connection: ConnectionId) -> bool {
+        let mut carriers = self.sole.iter().chain(self.pooled.iter().flatten());
+        carriers.next() == Some(&connection) && carriers.next().is_none()
     }
 
     /// The lowest slot without a connection.
@@ -69,34 +82,36 @@ impl Peer {
         self.pooled.iter().position(Option::is_none)
     }
 
-    /// Gives a connection its seat.
-    pub(crate) fn seat(&mut self, seat: &Seat, connection: ConnectionId) -> Result<(), Taken> {
+    /// Gives a connection its seat; false if there is another on it.
+    pub(crate) fn seat(&mut self, seat: &Seat, connection: ConnectionId) -> bool {
         let place = match seat {
-            Seat::Slot(slot) => &mut self.pooled[*slot],
-            Seat::Sole => &mut self.sole,
+            Seat::Slot(slot) => self.pooled.get_mut(*slot),
+            Seat::Sole => Some(&mut self.sole),
             Seat::Dedicated(account) => {
-                return match self.dedicated.get(account) {
-                    Some(taken) => Err(Taken(*taken)),
-                    None => {
-                        self.dedicated.insert(account.clone(), connection);
-                        Ok(())
-                    }
-                };
+                let is_free = !self.dedicated.contains_key(account);
+                if is_free {
+                    self.dedicated.insert(account.clone(), connection);
+                }
+                return is_free;
             }
         };
         match place {
-            Some(taken) => Err(Taken(*taken)),
-            None => {
+            Some(place @ None) => {
                 *place = Some(connection);
-                Ok(())
+                true
             }
+            _ => false,
         }
     }
 
     /// Frees the seat of a connection that ended.
     pub(crate) fn unseat(&mut self, seat: &Seat) {
         match seat {
-            Seat::Slot(slot) => self.pooled[*slot] = None,
+            Seat::Slot(slot) => {
+                if let Some(place) = self.pooled.get_mut(*slot) {
+                    *place = None;
+                }
+            }
             Seat::Sole => self.sole = None,
             Seat::Dedicated(account) => {
                 self.dedicated.remove(account);

@@ -1,17 +1,18 @@
 //! Hashing with a key that nobody outside the node knows.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-/// Builds the hashers of one index: equal for equal seeds, and safe against chosen subjects.
+/// Builds the hashers of one index or cache: equal for equal seeds, and safe against chosen subjects.
 ///
 /// foldhash's own `FixedState` varies one word and multiplies with public constants; whoever sends tokens
 /// that cancel such a constant makes all of them collide. So the constants come from the seed too.
 #[derive(Clone)]
-pub(super) struct KeyedState(Arc<Key>);
+pub(crate) struct KeyedState(Arc<Key>);
 
 struct Key {
     start: u64,
@@ -19,8 +20,15 @@ struct Key {
 }
 
 impl KeyedState {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Key { start: seed, shared: SharedSeed::from_u64(seed) }))
+    }
+}
+
+impl fmt::Debug for KeyedState {
+    /// The key is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedState(..)")
     }
 }
 
@@ -34,7 +42,7 @@ impl BuildHasher for KeyedState {
 
 /// The hasher of a [`KeyedState`]. It owns its constants, because a standard hasher cannot borrow from its
 /// builder.
-pub(super) struct KeyedHasher {
+pub(crate) struct KeyedHasher {
     state: u64,
     shared: SharedSeed,
 }

@@ -1,0 +1,309 @@
+//! The route protocol (ROUTE-PROTOCOL 2): the handshake, interest and messages of another server.
+//!
+//! Whether a route is accepted, which seat it gets and what is gossiped about it is for the cluster to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, error, info};
+
+use super::context::Context;
+use crate::account::Account;
+use crate::close::CloseReason;
+use crate::cluster::Refusal;
+use crate::forwarding::{self, Courier};
+use crate::hub::{About, Flag, Held};
+use crate::interest::{Cache, Origin, Subscription};
+use crate::routes::{DialId, Seat};
+use crate::sink::Sink;
+use crate::wire::subject::is_valid_filter;
+use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
+
+/// Another server.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// It dialed this node and must present itself.
+    AwaitsConnect,
+    /// What it is will stand in its INFO.
+    AwaitsInfo,
+    /// A member of the cluster.
+    Peer(Peer),
+}
+
+/// A route that the cluster registered.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The account of lines that name none.
+    dedicated: Option<usize>,
+    /// Where messages go, by account, in the order of [`Hub::accounts`](crate::hub::Hub::accounts).
+    worlds: Vec<World>,
+    key: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct World {
+    account: Arc<Account>,
+    cache: Cache,
+}
+
+impl Route {
+    /// Greets a peer: with INFO if it dialed this node, with CONNECT if this node dialed it.
+    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>, dial: Option<DialId>) -> Self {
+        let (id, remote) = (context.entry().id(), context.entry().remote());
+        let shared = &mut *context.shared;
+        shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
+        info!("{context} - Route connection created");
+        let lines = context.shared.node.with_cluster(context.sink, |cluster, _| match dial {
+            None => cluster.handle_accepted(id, remote),
+            Some(dial) => cluster.handle_dialed(dial, id, remote).lines,
+        });
+        let Some(lines) = lines else {
+            // A node without a cluster has no route port; whoever made this connection was mistaken.
+            context.close(CloseReason::RouteRemoved);
+            return Self::AwaitsConnect;
+        };
+        context.send(&lines);
+        if dial.is_some() {
+            return Self::AwaitsInfo;
+        }
+        let cluster = context.hub().config().cluster.as_ref();
+        if let Some(timeout) =
+            cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout)
+        {
+            context.shared.auth_deadline = Some(context.now + timeout);
+        }
+        Self::AwaitsConnect
+    }
+
+    #[inline]
+    pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
+        match (&mut *self, op) {
+            (Self::Peer(peer), Op::RoutedMessage(message)) => peer.handle_message(context, message),
+            (Self::Peer(peer), Op::RoutedSub(sub)) => peer.handle_sub(context, sub),
+            (Self::Peer(peer), Op::RoutedUnsub(unsub)) => peer.handle_unsub(context, unsub),
+            (_, Op::Ping) => context.handle_ping(),
+            (_, Op::Pong) => handle_pong(context),
+            (_, Op::Info(json)) => self.handle_info(context, json),
+            (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
+            (_, Op::Err(text)) => {
+                error!("{context} - Route Error {}", text.escape_ascii());
+                context.close(CloseReason::ParseError);
+            }
+            // Interest and messages before the handshake is over, and what means nothing on a route.
+            _ => {}
+        }
+    }
+
+    pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>, reason: CloseReason) {
+        context.log_closed(reason);
+        let shared = &*context.shared;
+        let id = shared.entry.id();
+        if let Self::Peer(peer) = self {
+            shared.node.end_interest(id);
+            let held = std::mem::take(&mut *shared.entry.interest());
+            for (world, mut held) in peer.worlds.iter().zip(held) {
+                // All at once per account, so that a lost route costs one pass over what it brought.
+                shared.node.unsubscribe_all(&world.account, held.take_all(), context.sink);
+            }
+        }
+        let now = context.now;
+        shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
+    }
+
+    fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
+        let connect = match Connect::from_json(json) {
+            Ok(connect) => connect,
+            Err(fault) => {
+                error!("{context} - invalid CONNECT: {fault}");
+                return context.close(CloseReason::ProtocolViolation);
+            }
+        };
+        let verdict =
+            context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_connect(&connect));
+        match verdict {
+            Some(Ok(())) => {
+                context.shared.auth_deadline = None;
+                context.shared.dialect.connect_only = false;
+                *self = Self::AwaitsInfo;
+            }
+            Some(Err(refusal)) => refuse(context, refusal),
+            None => context.close(CloseReason::RouteRemoved),
+        }
+    }
+
+    fn handle_info<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
+        let info = match Info::from_json(json) {
+            Ok(info) => info,
+            Err(fault) => {
+                error!("{context} - invalid INFO: {fault}");
+                return context.close(CloseReason::ProtocolViolation);
+            }
+        };
+        let (id, now) = (context.entry().id(), context.now);
+        match self {
+            Self::AwaitsConnect => {}
+            Self::AwaitsInfo => self.register(context, info),
+            Self::Peer(_) => {
+                context
+                    .shared
+                    .node
+                    .with_cluster(context.sink, |cluster, _| cluster.handle_info(now, id, info));
+            }
+        }
+    }
+
+    /// Makes the peer a member of the cluster, if the cluster agrees.
+    fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info) {
+        let id = context.entry().id();
+        let verdict = context.shared.node.with_cluster(context.sink, |cluster, sink| {
+            let registered = cluster.handle_first_info(id, info)?;
+            // While the cluster is held: what it wants said over this route from now on must come after.
+            sink.announce(id, &registered.lines);
+            Ok(registered)
+        });
+        let registered = match verdict {
+            Some(Ok(registered)) => registered,
+            Some(Err(refusal)) => return refuse(context, refusal),
+            None => return context.close(CloseReason::RouteRemoved),
+        };
+        let shared = &mut *context.shared;
+        let account =
+            if let Seat::Dedicated(account) = &registered.seat { Some(account.clone()) } else { None };
+        shared.entry.set(Flag::Headers, registered.headers);
+        shared.entry.set(Flag::Dedicated, account.is_some());
+        shared.dialect.dedicated = account.is_some();
+        shared.dialect.leaf_unsub_origin = registered.leaf_unsub_origin;
+        if registered.pings {
+            shared.keepalive.handle_ping_sent(context.now);
+        }
+        let hub = shared.node.hub();
+        let accounts = hub.accounts();
+        *shared.entry.interest() = accounts.iter().map(|_| Held::new(hub.hasher())).collect();
+        let worlds =
+            accounts.map(|account| World { account: account.clone(), cache: Cache::new(hub.hasher()) });
+        let dedicated =
+            account.as_deref().and_then(|name| accounts.iter().position(|known| known.name() == name));
+        *self = Self::Peer(Peer { dedicated, worlds: worlds.into(), key: Vec::new() });
+        shared.entry.set_about(About {
+            name: registered.peer_name,
+            remote_id: registered.peer,
+            account,
+            ..About::default()
+        });
+        shared.node.begin_interest(&shared.entry, &registered.seat, context.sink);
+    }
+}
+
+impl Peer {
+    #[inline]
+    fn handle_message<S: Sink>(&mut self, context: &mut Context<'_, S>, routed: &RoutedMessage<'_>) {
+        let shared = &mut *context.shared;
+        shared.received.0 += 1;
+        shared.received.1 += routed.message.body.len() as u64 - 2;
+        let Some(place) = self.world(routed.account) else {
+            return debug!("{context} - Unknown account for routed message");
+        };
+        let World { account, cache } = &mut self.worlds[place];
+        let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
+        let (node, account) = (&shared.node, &*account);
+        let mut courier = Courier {
+            sink: context.sink,
+            rng: &mut shared.rng,
+            scratch: &mut shared.scratch,
+            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
+        };
+        forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
+    }
+
+    /// Hears of interest. A weight replaces the one before it (ROUTE-PROTOCOL 2.7).
+    fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
+        let Some(place) = self.world(sub.account) else {
+            let account = String::from_utf8_lossy(sub.account.unwrap_or_default());
+            let subject = String::from_utf8_lossy(sub.subject);
+            return debug!("{context} - Unknown account \"{account}\" for remote subject \"{subject}\"");
+        };
+        if !is_valid_filter(sub.subject) {
+            // Never answered with an error: a peer would end the route for it.
+            return error!("{context} - Invalid Subscription \"{}\"", sub.subject.escape_ascii());
+        }
+        let (queue, weight) = sub.queue.unwrap_or_default();
+        let (origin, leaf) = origin(sub.leaf);
+        self.set_key(sub.subject, queue, leaf);
+        let shared = &*context.shared;
+        let index = self.worlds[place].account.index();
+        let mut interest = shared.entry.interest();
+        let held = &mut interest[place];
+        match held.get(&self.key) {
+            Some(known) if sub.queue.is_some() => index.set_weight(known, weight),
+            Some(_) => {}
+            None => {
+                let id = shared.node.hub().next_subscription();
+                let new = Subscription::new(id, shared.entry.id(), origin, sub.subject, queue, leaf);
+                if sub.queue.is_some() {
+                    new.set_weight(weight);
+                }
+                let new = Arc::new(new);
+                held.insert(new.clone());
+                // Heard from a server, so told to no other.
+                index.insert(new, &mut |_, _| {});
+            }
+        }
+    }
+
+    fn handle_unsub<S: Sink>(&mut self, context: &mut Context<'_, S>, unsub: &RoutedUnsub<'_>) {
+        let Some(place) = self.world(unsub.account) else {
+            return;
+        };
+        let (_, leaf) = origin(unsub.leaf);
+        self.set_key(unsub.subject, unsub.queue.unwrap_or_default(), leaf);
+        let shared = &*context.shared;
+        let known = shared.entry.interest()[place].remove(&self.key);
+        if let Some(known) = known {
+            shared.node.unsubscribe(&self.worlds[place].account, &known, context.sink);
+        }
+    }
+
+    /// Which account a line is about; none if it is not known here.
+    fn world(&self, account: Option<&[u8]>) -> Option<usize> {
+        match account {
+            None => self.dedicated,
+            Some(name) => self.worlds.iter().position(|world| world.account.name().as_bytes() == name),
+        }
+    }
+
+    fn set_key(&mut self, subject: &[u8], queue: &[u8], leaf: &[u8]) {
+        self.key.clear();
+        for part in [subject, b" ", queue, b" ", leaf] {
+            self.key.extend_from_slice(part);
+        }
+    }
+}
+
+/// Where interest comes from, and the leaf's name in the key.
+fn origin<'a>(leaf: LeafOrigin<'a>) -> (Origin, &'a [u8]) {
+    match leaf {
+        LeafOrigin::None => (Origin::Route, b""),
+        // A blank, which no name can be.
+        LeafOrigin::Unnamed => (Origin::RouteLeaf, b" "),
+        LeafOrigin::Named(name) => (Origin::RouteLeaf, name),
+    }
+}
+
+fn handle_pong<S: Sink>(context: &mut Context<'_, S>) {
+    context.handle_pong();
+    let (id, now) = (context.entry().id(), context.now);
+    context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_pong(now, id));
+}
+
+fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
+    match refusal.error {
+        Some(error) => {
+            error!("{context} - {error}");
+            context.close_with(refusal.reason, &error);
+        }
+        None => context.close(refusal.reason),
+    }
+}
+
+/// The first PING to a peer comes so soon (ROUTE-PROTOCOL 2.11).
+const FIRST_PING_AFTER: Duration = Duration::from_secs(1);
