@@ -1,4 +1,5 @@
 use onehop::config::{Authorization, ClusterConfig, Included, Port, UserPassword};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -279,4 +280,13 @@ fn a_file_that_is_missing_or_wrong_is_told() {
 #[test]
 fn a_cluster_flag_without_a_cluster_is_a_warning() {
     assert_eq!(run("--cluster_name c").warnings, ["flag -cluster_name has no effect without -cluster"]);
+}
+
+proptest! {
+    #[test]
+    fn no_arguments_panic(
+        arguments in prop::collection::vec("(--?)?(p|c|D|DV|tls|cluster|routes|user|pass|t|bogus)?(=)?[ -~é]{0,6}", 0..6)
+    ) {
+        let _ = parse(arguments, &File("port: 5"));
+    }
 }
