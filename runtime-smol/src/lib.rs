@@ -1,1 +1,4 @@
-//! Placeholder while the foundation is laid.
+//! The reference server: sockets, timers, signals, files and HTTP around the machines of `onehop`.
+
+pub mod logger;
+pub mod options;

@@ -96,7 +96,7 @@ impl Options {
 
     /// Server a: as given, else the binary that the workspace builds next to this program.
     pub fn binary_a(&self) -> Result<Binary, String> {
-        let default = || env::current_exe().ok().and_then(|program| Some(program.parent()?.join("onehop")));
+        let default = || Some(program_dir()?.join("onehop"));
         let candidates = self.a.clone().or_else(default);
         find(candidates, &self.a_args)
             .ok_or_else(|| "onehop is not found: build it, or give --a PATH".to_owned())
@@ -104,9 +104,11 @@ impl Options {
 
     /// Server b: as given, else the downloaded release, else what the environment variable names.
     pub fn binary_b(&self) -> Result<Binary, String> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-        let release = workspace.join("target/real-servers/2.15.1/bin/nats-server");
-        let defaults = [Some(release), env::var_os("NATS_SERVER").map(PathBuf::from)];
+        const RELEASE: &str = "real-servers/2.15.1/bin/nats-server";
+        // The tests fetch it into the target directory that they were built in, which need not be the workspace's own.
+        let beside = program_dir().and_then(|profile| Some(profile.parent()?.join(RELEASE)));
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(RELEASE);
+        let defaults = [beside, Some(workspace), env::var_os("NATS_SERVER").map(PathBuf::from)];
         let candidates = match &self.b {
             Some(path) => vec![path.clone()],
             None => defaults.into_iter().flatten().collect(),
@@ -133,6 +135,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Where this program lies, and with it what the workspace builds in the same profile.
+fn program_dir() -> Option<PathBuf> {
+    Some(env::current_exe().ok()?.parent()?.to_path_buf())
 }
 
 /// The first of `candidates` that is a file.

@@ -173,14 +173,15 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         if is_bare && key == "include" && matches!(self.peek(), Some(' ' | '\t' | '\n' | '\r')) {
             return self.include();
         }
-        self.skip_blank_lines();
+        // No comment can stand here: in nats-server `#secret` is a value.
+        self.skip_whitespace();
         if (self.take(':') || self.take('=')) && context == Context::TopLevel {
             self.skip_blanks();
             if self.peek() == Some('\n') {
                 return Err(self.fault("Expected value but found new line"));
             }
         }
-        self.skip_blank_lines();
+        self.skip_whitespace();
         let Item { value, .. } = self.value()?;
         self.shared.charge(key.len())?;
         if let Some(scope) = self.shared.scopes.last_mut() {
@@ -394,12 +395,16 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
 
     fn skip_blank_lines(&mut self) {
         loop {
-            self.take_while(char::is_whitespace);
+            self.skip_whitespace();
             if !self.at_comment() {
                 return;
             }
             self.take_while(|c| c != '\n');
         }
+    }
+
+    fn skip_whitespace(&mut self) {
+        self.take_while(char::is_whitespace);
     }
 
     fn skip_blanks(&mut self) {

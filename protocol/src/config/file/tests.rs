@@ -192,6 +192,8 @@ fn strings_can_be_bare_quoted_or_raw() {
         ("a\\x41", "aA"),
         ("\"é\"", "é"),
         ("trueish", "trueish"),
+        ("#a", "#a"),
+        ("//a # c", "//a"),
         ("$2a$10$abc", "$2a$10$abc"),
         ("'$FIVE'", "$FIVE"),
     ] {

@@ -1,0 +1,297 @@
+//! Log lines in nats-server's format (ROUTE-PROTOCOL 9.7):
+//! `[pid] 2006/01/02 15:04:05.000000 [INF] text`.
+
+use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
+use onehop::config::ProcessSettings;
+
+/// The target of an error after which the process ends, logged as `FTL`:
+/// `log::error!(target: logger::FATAL, …)`.
+pub const FATAL: &str = "fatal";
+
+/// Writes each record as one line to standard error or to a file, in one write.
+///
+/// What cannot be written is lost: a server does not end because its log is gone.
+pub struct Logger {
+    debug: bool,
+    trace: bool,
+    /// Where log times are, or `None` for no times.
+    time_zone: Option<TimeZone>,
+    pid: u32,
+    path: Option<PathBuf>,
+    sink: Mutex<Sink>,
+}
+
+struct Sink {
+    output: Box<dyn Write + Send>,
+    /// The line that is being made, kept to be used again.
+    line: Vec<u8>,
+}
+
+impl Logger {
+    /// A logger as `settings` wants it.
+    ///
+    /// # Errors
+    /// The log file cannot be opened.
+    pub fn open(settings: &ProcessSettings) -> io::Result<Self> {
+        let path = settings.log_file.as_ref().map(PathBuf::from);
+        let output: Box<dyn Write + Send> = match &path {
+            Some(path) => Box::new(open_log(path)?),
+            None => Box::new(io::stderr()),
+        };
+        Ok(Self::with_output(settings, path, output))
+    }
+
+    fn with_output(settings: &ProcessSettings, path: Option<PathBuf>, output: Box<dyn Write + Send>) -> Self {
+        let time_zone = if settings.logtime_utc { TimeZone::UTC } else { TimeZone::system() };
+        Self {
+            debug: settings.debug,
+            trace: settings.trace,
+            time_zone: settings.logtime.then_some(time_zone),
+            pid: std::process::id(),
+            path,
+            sink: Mutex::new(Sink { output, line: Vec::new() }),
+        }
+    }
+
+    /// Makes this the logger of the process for the rest of its life.
+    ///
+    /// # Errors
+    /// The process has a logger already.
+    pub fn install(self) -> Result<&'static Self, SetLoggerError> {
+        let max_level = match (self.trace, self.debug) {
+            (true, _) => LevelFilter::Trace,
+            (false, true) => LevelFilter::Debug,
+            (false, false) => LevelFilter::Info,
+        };
+        let logger: &'static Self = Box::leak(Box::new(self));
+        log::set_logger(logger)?;
+        log::set_max_level(max_level);
+        Ok(logger)
+    }
+
+    /// Closes the log file and opens it again by its name, after it was moved away. Standard error stays.
+    ///
+    /// # Errors
+    /// The file cannot be opened; the former one is written on.
+    pub fn reopen(&self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            let file = open_log(path)?;
+            self.sink().output = Box::new(file);
+        }
+        Ok(())
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Logger {
+    /// Other crates are heard from the level of warnings on.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let is_ours = metadata.target().starts_with("onehop") || metadata.target() == FATAL;
+        match metadata.level() {
+            Level::Error | Level::Warn => true,
+            Level::Info => is_ours,
+            Level::Debug => is_ours && self.debug,
+            Level::Trace => is_ours && self.trace,
+        }
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let time = self.time_zone.as_ref().map(|zone| zone.to_datetime(Timestamp::now()));
+        let mut sink = self.sink();
+        let Sink { output, line } = &mut *sink;
+        line.clear();
+        write_line(line, self.pid, time, label(record.metadata()), record.args());
+        let _ = output.write_all(line);
+    }
+
+    fn flush(&self) {
+        let _ = self.sink().output.flush();
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn label(metadata: &Metadata<'_>) -> &'static str {
+    match metadata.level() {
+        Level::Error if metadata.target() == FATAL => "FTL",
+        Level::Error => "ERR",
+        Level::Warn => "WRN",
+        Level::Info => "INF",
+        Level::Debug => "DBG",
+        Level::Trace => "TRC",
+    }
+}
+
+fn write_line(line: &mut Vec<u8>, pid: u32, time: Option<DateTime>, label: &str, text: &fmt::Arguments<'_>) {
+    let _ = write!(line, "[{pid}] ");
+    if let Some(time) = time {
+        let (year, month, day) = (time.year(), time.month(), time.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        let micros = time.subsec_nanosecond() / 1000;
+        let _ = write!(line, "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06} ");
+    }
+    let _ = write!(line, "[{label}] ");
+    let _ = SingleLine(line).write_fmt(*text);
+    line.push(b'\n');
+}
+
+/// Escapes control characters, so that nobody who is quoted in a log can forge a line of it.
+struct SingleLine<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for SingleLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_escaped = |c: char| c.is_control() && c != '\t';
+        for piece in text.split_inclusive(is_escaped) {
+            let plain = piece.trim_end_matches(is_escaped);
+            self.0.extend_from_slice(plain.as_bytes());
+            self.0.extend(piece[plain.len()..].chars().flat_map(char::escape_default).map(|c| c as u8));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    fn say(logger: &Logger, level: Level, target: &str, text: &str) {
+        logger.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+    }
+
+    /// The labels of what `settings` let through of every level, ours and others'.
+    fn heard(settings: ProcessSettings) -> Vec<String> {
+        let memory = Memory::default();
+        let settings = ProcessSettings { logtime: false, ..settings };
+        let logger = Logger::with_output(&settings, None, Box::new(memory.clone()));
+        for level in [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace] {
+            say(&logger, level, "onehop::routes", "ours");
+            say(&logger, level, "polling", "other");
+        }
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let prefix = format!("[{}] ", std::process::id());
+        text.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
+    }
+
+    fn rendered(time: Option<DateTime>, label: &str, text: &str) -> String {
+        let mut line = Vec::new();
+        write_line(&mut line, 28976, time, label, &format_args!("{text}"));
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_process_time_level_and_text() {
+        let time = jiff::civil::date(2026, 1, 2).at(7, 0, 8, 5_083_999);
+        let text = "Listening for route connections on 127.0.0.1:15100";
+        assert_eq!(
+            rendered(Some(time), "INF", text),
+            "[28976] 2026/01/02 07:00:08.005083 [INF] Listening for route connections on 127.0.0.1:15100\n"
+        );
+        assert_eq!(rendered(None, "WRN", text), format!("[28976] [WRN] {text}\n"));
+    }
+
+    #[test]
+    fn a_text_cannot_forge_a_line() {
+        let forged = "name\n[1] [INF]\tforged\r\u{1b}[0m\u{85} é";
+        assert_eq!(
+            rendered(None, "ERR", forged),
+            "[28976] [ERR] name\\n[1] [INF]\tforged\\r\\u{1b}[0m\\u{85} é\n"
+        );
+    }
+
+    #[test]
+    fn debugging_and_tracing_are_heard_only_when_asked_for() {
+        let quiet = ["[ERR] ours", "[ERR] other", "[WRN] ours", "[WRN] other", "[INF] ours"];
+        assert_eq!(heard(ProcessSettings::default()), quiet);
+        let debug = heard(ProcessSettings { debug: true, ..Default::default() });
+        assert_eq!(debug, [&quiet[..], &["[DBG] ours"]].concat());
+        let trace = heard(ProcessSettings { trace: true, ..Default::default() });
+        assert_eq!(trace, [&quiet[..], &["[TRC] ours"]].concat());
+    }
+
+    #[test]
+    fn a_fatal_error_has_its_own_label() {
+        let memory = Memory::default();
+        let logger = Logger::with_output(&ProcessSettings::default(), None, Box::new(memory.clone()));
+        say(&logger, Level::Error, FATAL, "gone");
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with("[FTL] gone\n"), "{text}");
+    }
+
+    #[test]
+    fn an_output_that_is_gone_is_ignored() {
+        let logger = Logger::with_output(&ProcessSettings::default(), None, Box::new(Gone));
+        say(&logger, Level::Error, "onehop", "nobody hears this");
+        logger.flush();
+    }
+
+    #[test]
+    fn a_log_file_is_appended_to_and_can_be_moved_away() {
+        let directory = std::env::temp_dir().join(format!("onehop-logger-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("log");
+        let moved = directory.join("log.1");
+        std::fs::write(&path, "before\n").unwrap();
+        let log_file = Some(path.display().to_string());
+        let logger = Logger::open(&ProcessSettings { log_file, ..Default::default() }).unwrap();
+        say(&logger, Level::Info, "onehop", "one");
+        std::fs::rename(&path, &moved).unwrap();
+        logger.reopen().unwrap();
+        say(&logger, Level::Info, "onehop", "two");
+        let (first, second) =
+            (std::fs::read_to_string(moved).unwrap(), std::fs::read_to_string(path).unwrap());
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(first.starts_with("before\n") && first.ends_with("[INF] one\n"), "{first}");
+        assert!(second.ends_with("[INF] two\n") && !second.contains("one"), "{second}");
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_opened_is_an_error() {
+        let log_file = Some("/nonexistent/directory/log".to_owned());
+        assert!(Logger::open(&ProcessSettings { log_file, ..Default::default() }).is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! Flags override the configuration file.
+
+use std::str::FromStr;
+
+use onehop::config::{
+    AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_CLIENT_PORT, Listen, ListenUrl,
+    Port, RouteUrl, UserPassword,
+};
+
+use super::{Failure, Flags, Options};
+
+impl Flags {
+    pub(super) fn apply(self, options: &mut Options) -> Result<(), Failure> {
+        self.apply_process(options);
+        self.apply_addresses(&mut options.config)?;
+        self.apply_authorization(&mut options.config)?;
+        self.apply_cluster(options)
+    }
+
+    fn apply_process(&self, options: &mut Options) {
+        let process = &mut options.process;
+        override_with(&mut process.debug, self.debug_and_trace.then_some(true).or(self.debug));
+        override_with(&mut process.trace, self.debug_and_trace.then_some(true).or(self.trace));
+        override_with(&mut process.logtime, self.logtime);
+        override_with(&mut process.logtime_utc, self.logtime_utc);
+        process.log_file = self.log_file.clone().or(process.log_file.take());
+        process.pid_file = self.pid_file.clone().or(process.pid_file.take());
+    }
+
+    fn apply_addresses(&self, config: &mut Config) -> Result<(), Failure> {
+        config.server_name = self.server_name.clone().or(config.server_name.take());
+        override_with(&mut config.host, self.host.clone());
+        if let Some(port) = self.port {
+            config.port = parse_port("port", port)?.unwrap_or(Port::Fixed(DEFAULT_CLIENT_PORT));
+        }
+        if let Some(port) = self.http_port {
+            let host = config.monitoring.take().map(|listen| listen.host).unwrap_or_default();
+            config.monitoring = parse_port("http_port", port)?.map(|port| Listen { host, port });
+        }
+        if let Some(advertise) = &self.client_advertise {
+            config.client_advertise = Some(parse_address("client_advertise", advertise)?);
+        }
+        Ok(())
+    }
+
+    fn apply_authorization(&self, config: &mut Config) -> Result<(), Failure> {
+        let has_user = self.user.is_some() || self.password.is_some();
+        if let Some(token) = &self.token {
+            if has_user {
+                return Err(Failure::new("Cannot have a user/pass and token"));
+            }
+            config.authorization = Authorization::Token(token.as_str().into());
+        }
+        if has_user {
+            let (mut user, mut password) = match std::mem::take(&mut config.authorization) {
+                Authorization::User { user, password } => (user, password),
+                Authorization::None | Authorization::Token(_) => Default::default(),
+            };
+            override_with(&mut user, self.user.clone());
+            override_with(&mut password, self.password.clone().map(Into::into));
+            if user.is_empty() {
+                return Err(Failure::new("Cannot have a password without a user"));
+            }
+            config.authorization = Authorization::User { user, password };
+        }
+        Ok(())
+    }
+
+    fn apply_cluster(&self, options: &mut Options) -> Result<(), Failure> {
+        match self.cluster.as_deref() {
+            None => {}
+            Some("") => options.config.cluster = None,
+            Some(url) => listen(url, options.config.cluster.get_or_insert_default())?,
+        }
+        let routes = self.routes.as_deref().map(parse_routes).transpose()?;
+        let Some(cluster) = &mut options.config.cluster else {
+            if routes.is_some_and(|routes| !routes.is_empty()) {
+                return Err(Failure::new(ConfigError::RoutesWithoutCluster));
+            }
+            options.warnings.extend(self.idle_cluster_flag());
+            return Ok(());
+        };
+        override_with(&mut cluster.routes, routes);
+        cluster.name = self.cluster_name.clone().or(cluster.name.take());
+        override_with(&mut cluster.no_advertise, self.no_advertise);
+        override_with(&mut cluster.connect_retries, self.connect_retries);
+        if let Some(advertise) = &self.cluster_advertise {
+            cluster.advertise = Some(parse_address("cluster_advertise", advertise)?);
+        }
+        Ok(())
+    }
+
+    /// What to say of a flag for a cluster where there is no cluster.
+    fn idle_cluster_flag(&self) -> Option<String> {
+        let flags = [
+            ("cluster_name", self.cluster_name.is_some()),
+            ("cluster_advertise", self.cluster_advertise.is_some()),
+            ("connect_retries", self.connect_retries.is_some()),
+            ("no_advertise", self.no_advertise.is_some()),
+        ];
+        let (name, _) = flags.into_iter().find(|(_, is_given)| *is_given)?;
+        Some(format!("flag -{name} has no effect without -cluster"))
+    }
+}
+
+fn listen(url: &str, cluster: &mut ClusterConfig) -> Result<(), Failure> {
+    let url: ListenUrl = parse_address("cluster", url)?;
+    cluster.host = url.listen.host;
+    cluster.port = url.listen.port;
+    match (url.user, url.password) {
+        (Some(user), Some(password)) => cluster.authorization = Some(UserPassword { user, password }),
+        (None, None) => {}
+        (Some(_), None) => return Err(Failure::new("expected cluster password to be set")),
+        (None, Some(_)) => return Err(Failure::new("expected cluster user to be set")),
+    }
+    Ok(())
+}
+
+/// The comma-separated routes, without repetitions.
+fn parse_routes(text: &str) -> Result<Vec<RouteUrl>, Failure> {
+    let mut routes = Vec::new();
+    for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+        let route = parse_address("routes", url)?;
+        if !routes.contains(&route) {
+            routes.push(route);
+        }
+    }
+    Ok(routes)
+}
+
+/// The address is not repeated in the message: it may hold a password.
+fn parse_address<T: FromStr<Err = AddressError>>(flag: &str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error| Failure::new(format!("invalid value for flag -{flag}: {error}")))
+}
+
+/// A port; `None` where it is 0.
+fn parse_port(flag: &str, port: i64) -> Result<Option<Port>, Failure> {
+    match port {
+        -1 => Ok(Some(Port::Any)),
+        0 => Ok(None),
+        _ => u16::try_from(port).map(|port| Some(Port::Fixed(port))).map_err(|_| {
+            let expected = "a number from 1 to 65535, or -1 for any port";
+            Failure::new(format!("invalid value \"{port}\" for flag -{flag}: expected {expected}"))
+        }),
+    }
+}
+
+fn override_with<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}

@@ -1,0 +1,352 @@
+//! nats-server's command line (ROUTE-PROTOCOL 9.5).
+//!
+//! Flags have one or two dashes and take their value as `-flag value` or `-flag=value`; a switch takes one only as
+//! `-flag=value`. The first word that is not a flag ends them, in the manner of Go's flags.
+
+mod apply;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::fmt;
+
+use onehop::config::{Config, ProcessSettings, Sources, parse_file};
+
+pub use sources::SystemSources;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the server.
+    Run(Box<Options>),
+    /// Print this to standard output and exit.
+    Print(String),
+    /// The configuration file was tested and is valid: print this to standard error and exit.
+    ConfigIsValid(String),
+}
+
+/// What the server runs with: the configuration file's settings, overridden by the flags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What the protocol needs, checked as a whole. Its seed is not set.
+    pub config: Config,
+    /// Logging and the process id file.
+    pub process: ProcessSettings,
+    /// The configuration file's path, to read it again.
+    pub config_file: Option<String>,
+    /// What the user should better not say, one line each, to print before the server starts.
+    pub warnings: Vec<String>,
+}
+
+/// Why the server cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to print to standard error.
+    pub message: String,
+    /// The exit code: 2 for a flag that does not exist, 1 for everything else.
+    pub exit_code: u8,
+}
+
+impl Failure {
+    fn new(message: impl fmt::Display) -> Self {
+        Self { message: format!("onehop: {message}"), exit_code: 1 }
+    }
+
+    fn with_usage(message: impl fmt::Display) -> Self {
+        Self { message: format!("onehop: {message}\n{}", usage::USAGE), exit_code: 2 }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Understands the arguments, without the program's name. `sources` reads the configuration file too.
+///
+/// # Errors
+/// What the user got wrong.
+pub fn parse(arguments: impl IntoIterator<Item = String>, sources: &dyn Sources) -> Result<Command, Failure> {
+    let flags = read_flags(arguments)?;
+    if flags.help {
+        return Ok(Command::Print(usage::USAGE.to_owned()));
+    }
+    if flags.version {
+        return Ok(Command::Print(concat!("onehop: v", env!("CARGO_PKG_VERSION")).to_owned()));
+    }
+    match (&flags.config_file, flags.test_config) {
+        (Some(path), true) => test_config(path, sources),
+        (None, true) => {
+            Err(Failure::new("must specify [-c, --config] option to check configuration file syntax"))
+        }
+        (_, false) => Ok(Command::Run(Box::new(resolve(flags, sources)?))),
+    }
+}
+
+fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<Flags, Failure> {
+    let mut flags = Flags::default();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let Some(flag) = argument.strip_prefix('-').filter(|flag| !flag.is_empty()) else {
+            flags.read_word(&argument)?;
+            break;
+        };
+        if flag == "-" {
+            arguments.next().map_or(Ok(()), |word| flags.read_word(&word))?;
+            break;
+        }
+        let flag = flag.strip_prefix('-').unwrap_or(flag);
+        if flag.starts_with(['-', '=']) {
+            return Err(Failure::with_usage(format!("bad flag syntax: {argument}")));
+        }
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag, None),
+        };
+        if UNSUPPORTED.contains(&name) {
+            return Err(Failure::new(format!("flag -{name} is not supported yet")));
+        }
+        let flag = Flag::named(name)
+            .ok_or_else(|| Failure::with_usage(format!("flag provided but not defined: -{name}")))?;
+        let value = match value {
+            Some(value) => value,
+            None if flag.is_switch() => "true".to_owned(),
+            None => {
+                let missing = || Failure::new(format!("flag needs an argument: -{name}"));
+                arguments.next().ok_or_else(missing)?
+            }
+        };
+        flags.set(flag, name, value)?;
+    }
+    Ok(flags)
+}
+
+fn test_config(path: &str, sources: &dyn Sources) -> Result<Command, Failure> {
+    let file = sources.include("", path).map_err(Failure::new)?;
+    let settings = parse_file(path, &file.text, sources).map_err(Failure::new)?;
+    settings.config.validate().map_err(Failure::new)?;
+    if settings.warnings.is_empty() {
+        Ok(Command::ConfigIsValid(format!("onehop: configuration file {path} is valid")))
+    } else {
+        Err(Failure::new(settings.warnings.join("\n")))
+    }
+}
+
+fn resolve(flags: Flags, sources: &dyn Sources) -> Result<Options, Failure> {
+    let mut options = Options {
+        config: Config::default(),
+        process: ProcessSettings::default(),
+        config_file: flags.config_file.clone(),
+        warnings: Vec::new(),
+    };
+    if let Some(path) = &flags.config_file {
+        let file = sources.include("", path).map_err(Failure::new)?;
+        let settings = parse_file(path, &file.text, sources).map_err(Failure::new)?;
+        options.config = settings.config;
+        options.process = settings.process;
+        options.warnings = settings.warnings;
+    }
+    flags.apply(&mut options)?;
+    options.config.validate().map_err(Failure::new)?;
+    Ok(options)
+}
+
+/// What the flags say. Of a repeated flag the last counts, and an empty text says nothing.
+#[derive(Default)]
+struct Flags {
+    host: Option<String>,
+    port: Option<i64>,
+    server_name: Option<String>,
+    pid_file: Option<String>,
+    http_port: Option<i64>,
+    config_file: Option<String>,
+    test_config: bool,
+    client_advertise: Option<String>,
+    log_file: Option<String>,
+    logtime: Option<bool>,
+    logtime_utc: Option<bool>,
+    debug: Option<bool>,
+    trace: Option<bool>,
+    debug_and_trace: bool,
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    routes: Option<String>,
+    /// Here the empty text says that there is to be no cluster.
+    cluster: Option<String>,
+    cluster_name: Option<String>,
+    no_advertise: Option<bool>,
+    cluster_advertise: Option<String>,
+    connect_retries: Option<u32>,
+    version: bool,
+    help: bool,
+}
+
+impl Flags {
+    /// A word where a flag could be: two are commands.
+    fn read_word(&mut self, word: &str) -> Result<(), Failure> {
+        match word {
+            "version" => self.version = true,
+            "help" => self.help = true,
+            _ => return Err(Failure::new(format!("unrecognized command: {word:?}"))),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, flag: Flag, name: &str, value: String) -> Result<(), Failure> {
+        let switch = || parse_switch(name, &value);
+        match flag {
+            Flag::Port => self.port = Some(parse_number(name, &value)?),
+            Flag::HttpPort => self.http_port = Some(parse_number(name, &value)?),
+            Flag::ConnectRetries => self.connect_retries = Some(parse_number(name, &value)?),
+            Flag::TestConfig => self.test_config = switch()?,
+            Flag::Logtime => self.logtime = Some(switch()?),
+            Flag::LogtimeUtc => self.logtime_utc = Some(switch()?),
+            Flag::Debug => self.debug = Some(switch()?),
+            Flag::Trace => self.trace = Some(switch()?),
+            Flag::DebugAndTrace => self.debug_and_trace = switch()?,
+            Flag::NoAdvertise => self.no_advertise = Some(switch()?),
+            Flag::Version => self.version = switch()?,
+            Flag::Help => self.help = switch()?,
+            Flag::Cluster => self.cluster = Some(value),
+            Flag::Host => self.host = non_empty(value),
+            Flag::ServerName => self.server_name = non_empty(value),
+            Flag::PidFile => self.pid_file = non_empty(value),
+            Flag::ConfigFile => self.config_file = non_empty(value),
+            Flag::ClientAdvertise => self.client_advertise = non_empty(value),
+            Flag::LogFile => self.log_file = non_empty(value),
+            Flag::User => self.user = non_empty(value),
+            Flag::Password => self.password = non_empty(value),
+            Flag::Token => self.token = non_empty(value),
+            Flag::Routes => self.routes = non_empty(value),
+            Flag::ClusterName => self.cluster_name = non_empty(value),
+            Flag::ClusterAdvertise => self.cluster_advertise = non_empty(value),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Flag {
+    Host,
+    Port,
+    ServerName,
+    PidFile,
+    HttpPort,
+    ConfigFile,
+    TestConfig,
+    ClientAdvertise,
+    LogFile,
+    Logtime,
+    LogtimeUtc,
+    Debug,
+    Trace,
+    DebugAndTrace,
+    User,
+    Password,
+    Token,
+    Routes,
+    Cluster,
+    ClusterName,
+    NoAdvertise,
+    ClusterAdvertise,
+    ConnectRetries,
+    Version,
+    Help,
+}
+
+impl Flag {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "a" | "addr" | "net" => Self::Host,
+            "p" | "port" => Self::Port,
+            "n" | "name" | "server_name" => Self::ServerName,
+            "P" | "pid" => Self::PidFile,
+            "m" | "http_port" => Self::HttpPort,
+            "c" | "config" => Self::ConfigFile,
+            "t" => Self::TestConfig,
+            "client_advertise" => Self::ClientAdvertise,
+            "l" | "log" => Self::LogFile,
+            "T" | "logtime" => Self::Logtime,
+            "logtime_utc" => Self::LogtimeUtc,
+            "D" | "debug" => Self::Debug,
+            "V" | "trace" => Self::Trace,
+            "DV" => Self::DebugAndTrace,
+            "user" => Self::User,
+            "pass" => Self::Password,
+            "auth" => Self::Token,
+            "routes" => Self::Routes,
+            "cluster" | "cluster_listen" => Self::Cluster,
+            "cluster_name" => Self::ClusterName,
+            "no_advertise" => Self::NoAdvertise,
+            "cluster_advertise" => Self::ClusterAdvertise,
+            "connect_retries" => Self::ConnectRetries,
+            "v" | "version" => Self::Version,
+            "h" | "help" => Self::Help,
+            _ => return None,
+        })
+    }
+
+    fn is_switch(self) -> bool {
+        matches!(
+            self,
+            Self::TestConfig
+                | Self::Logtime
+                | Self::LogtimeUtc
+                | Self::Debug
+                | Self::Trace
+                | Self::DebugAndTrace
+                | Self::NoAdvertise
+                | Self::Version
+                | Self::Help
+        )
+    }
+}
+
+/// Flags of nats-server for what is not here yet.
+const UNSUPPORTED: &[&str] = &[
+    "DVV",
+    "VV",
+    "help_tls",
+    "https_port",
+    "jetstream",
+    "js",
+    "log_size_limit",
+    "max_traced_msg_len",
+    "ms",
+    "ports_file_dir",
+    "profile",
+    "r",
+    "remote_syslog",
+    "s",
+    "sd",
+    "signal",
+    "sl",
+    "store_dir",
+    "syslog",
+    "tls",
+    "tlscacert",
+    "tlscert",
+    "tlskey",
+    "tlsverify",
+];
+
+fn parse_number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Failure> {
+    value.parse().map_err(|_| Failure::new(format!("invalid value {value:?} for flag -{name}: parse error")))
+}
+
+fn parse_switch(name: &str, value: &str) -> Result<bool, Failure> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(Failure::new(format!("invalid boolean value {value:?} for -{name}: parse error"))),
+    }
+}
+
+fn non_empty(value: String) -> Option<String> {
+    Some(value).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,42 @@
+//! The file system and the environment, as configuration files refer to them.
+
+use std::path::Path;
+
+use onehop::config::{Included, Sources};
+
+/// Reads files, and variables of the environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemSources;
+
+impl Sources for SystemSources {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// A relative path is relative to the including file.
+    fn include(&self, from: &str, path: &str) -> Result<Included, String> {
+        let directory = Path::new(from).parent().unwrap_or(Path::new(""));
+        let full_path = directory.join(path);
+        let text = std::fs::read_to_string(&full_path)
+            .map_err(|error| format!("open {}: {error}", full_path.display()))?;
+        Ok(Included { name: full_path.display().to_string(), text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_included_relative_to_the_including_file() {
+        let directory = std::env::temp_dir().join(format!("onehop-sources-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("inner.conf"), "port: 5").unwrap();
+        let outer = directory.join("outer.conf").display().to_string();
+        let included = SystemSources.include(&outer, "inner.conf");
+        let missing = SystemSources.include(&outer, "missing.conf");
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(included.unwrap().text, "port: 5");
+        assert!(missing.unwrap_err().starts_with("open "));
+    }
+}

@@ -1,0 +1,292 @@
+use onehop::config::{Authorization, ClusterConfig, Included, Port, UserPassword};
+use proptest::prelude::*;
+
+use super::*;
+
+/// One file, `x.conf`, with this text.
+struct File(&'static str);
+
+impl Sources for File {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn include(&self, _from: &str, path: &str) -> Result<Included, String> {
+        match path {
+            "x.conf" => Ok(Included { name: path.to_owned(), text: self.0.to_owned() }),
+            _ => Err(format!("open {path}: no such file or directory")),
+        }
+    }
+}
+
+fn parse_line(line: &str, file: &'static str) -> Result<Command, Failure> {
+    let arguments = line.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace("''", ""));
+    parse(arguments, &File(file))
+}
+
+fn run_with(line: &str, file: &'static str) -> Options {
+    match parse_line(line, file) {
+        Ok(Command::Run(options)) => *options,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn run(line: &str) -> Options {
+    run_with(line, "")
+}
+
+fn cluster(line: &str) -> ClusterConfig {
+    run(line).config.cluster.unwrap()
+}
+
+/// The message without the program's name.
+fn refused_with(line: &str, file: &'static str) -> String {
+    let failure = parse_line(line, file).expect_err(line);
+    assert_eq!(failure.exit_code, 1, "{line}");
+    failure.message.strip_prefix("onehop: ").unwrap().to_owned()
+}
+
+fn refused(line: &str) -> String {
+    refused_with(line, "")
+}
+
+#[test]
+fn no_flags_are_the_defaults() {
+    let expected = Options {
+        config: Config::default(),
+        process: ProcessSettings::default(),
+        config_file: None,
+        warnings: vec![],
+    };
+    assert_eq!(run(""), expected);
+}
+
+#[test]
+fn a_flag_takes_one_or_two_dashes_and_its_value_after_a_blank_or_an_equals_sign() {
+    for line in ["-p 5", "--p 5", "-p=5", "--port=5", "-port 5", "-p 4 -p 5"] {
+        assert_eq!(run(line).config.port, Port::Fixed(5), "{line}");
+    }
+    assert_eq!(run("-p -1").config.port, Port::Any);
+    assert_eq!(run("-n a=b").config.server_name.as_deref(), Some("a=b"));
+    assert_eq!(run("-n=a=b").config.server_name.as_deref(), Some("a=b"));
+}
+
+#[test]
+fn a_switch_takes_its_value_only_after_an_equals_sign() {
+    assert!(run("-D").process.debug);
+    assert!(run("--debug=T").process.debug);
+    assert!(!run("-D -D=false").process.debug);
+    assert!(!run("-T=0").process.logtime);
+    assert_eq!(refused("-D false"), "unrecognized command: \"false\"");
+    assert_eq!(refused("-D=tRUE"), "invalid boolean value \"tRUE\" for -D: parse error");
+    let both = run("-DV").process;
+    assert!(both.debug && both.trace);
+    let neither = run("-DV=false").process;
+    assert!(!neither.debug && !neither.trace);
+}
+
+#[test]
+fn every_flag_of_the_node_is_read() {
+    let options = run(
+        "--addr 127.0.0.1 -n n1 -P pid -m 8222 --client_advertise a:1 -l log --logtime_utc -V --user u --pass p",
+    );
+    assert_eq!(options.config.host, "127.0.0.1");
+    assert_eq!(options.config.server_name.as_deref(), Some("n1"));
+    assert_eq!(options.config.client_advertise.unwrap().to_string(), "a:1");
+    assert_eq!(options.config.monitoring.unwrap().port, Port::Fixed(8222));
+    let authorization = Authorization::User { user: "u".into(), password: "p".into() };
+    assert_eq!(options.config.authorization, authorization);
+    let process = ProcessSettings {
+        debug: false,
+        trace: true,
+        logtime: true,
+        logtime_utc: true,
+        log_file: Some("log".into()),
+        pid_file: Some("pid".into()),
+    };
+    assert_eq!(options.process, process);
+    assert_eq!(run("--auth t").config.authorization, Authorization::Token("t".into()));
+}
+
+#[test]
+fn every_flag_of_the_cluster_is_read() {
+    let cluster = cluster(
+        "--cluster nats://u:p@127.0.0.1:-1 --cluster_name c1 --no_advertise --cluster_advertise a:1 \
+         --connect_retries 7 --routes nats://a:1,,nats://b:2,nats://a:1",
+    );
+    let expected = ClusterConfig {
+        name: Some("c1".into()),
+        host: "127.0.0.1".into(),
+        port: Port::Any,
+        advertise: Some("a:1".parse().unwrap()),
+        no_advertise: true,
+        routes: vec!["nats://a:1".parse().unwrap(), "nats://b:2".parse().unwrap()],
+        authorization: Some(UserPassword { user: "u".into(), password: "p".into() }),
+        connect_retries: 7,
+        ..ClusterConfig::default()
+    };
+    assert_eq!(cluster, expected);
+    assert_eq!(self::cluster("--cluster_listen nats://h:6222").port, Port::Fixed(6222));
+}
+
+#[test]
+fn routes_may_have_blanks_after_their_commas() {
+    let routes = "nats://a:1, nats://b:2".to_owned();
+    let arguments = ["--cluster", "nats://h:6222", "--routes"].map(String::from);
+    let command = parse(arguments.into_iter().chain([routes]), &File("")).unwrap();
+    let Command::Run(options) = command else { panic!("{command:?}") };
+    assert_eq!(options.config.cluster.unwrap().routes.len(), 2);
+}
+
+#[test]
+fn flags_override_the_file() {
+    let file = "port: 5, server_name: f, debug: true, http: '127.0.0.2:8222', log_file: l\n\
+                authorization { user: u, password: p }\n\
+                cluster { name: f, port: 6, routes: ['nats://a:1'], authorization { user: x, password: y } }";
+    let unchanged = run_with("-c x.conf", file);
+    assert_eq!(unchanged.config.port, Port::Fixed(5));
+    assert_eq!(unchanged.config_file.as_deref(), Some("x.conf"));
+    let line =
+        "-c x.conf -p 7 -D=false -m 9 --pass q --routes nats://b:2 --cluster nats://h:8 --cluster_name n";
+    let options = run_with(line, file);
+    assert_eq!(options.config.port, Port::Fixed(7));
+    assert_eq!(options.config.server_name.as_deref(), Some("f"));
+    assert!(!options.process.debug);
+    assert_eq!(options.process.log_file.as_deref(), Some("l"));
+    let monitoring = options.config.monitoring.unwrap();
+    assert_eq!((monitoring.host.as_str(), monitoring.port), ("127.0.0.2", Port::Fixed(9)));
+    let authorization = Authorization::User { user: "u".into(), password: "q".into() };
+    assert_eq!(options.config.authorization, authorization);
+    let cluster = options.config.cluster.unwrap();
+    assert_eq!((cluster.host.as_str(), cluster.port), ("h", Port::Fixed(8)));
+    assert_eq!(cluster.name.as_deref(), Some("n"));
+    assert_eq!(cluster.routes, ["nats://b:2".parse().unwrap()]);
+    assert!(cluster.authorization.is_some());
+    assert_eq!(run_with("-c x.conf --cluster ''", file).config.cluster, None);
+    assert_eq!(run_with("-c x.conf -m 0 -p 0", file).config.monitoring, None);
+    assert_eq!(run_with("-c x.conf -p 0", file).config.port, Port::Fixed(4222));
+}
+
+#[test]
+fn an_empty_value_says_nothing() {
+    assert_eq!(run("-a '' -n '' -P '' -l '' -c '' --user '' --auth '' --routes '' --cluster ''"), run(""));
+}
+
+#[test]
+fn a_bad_value_is_told_in_one_line() {
+    for (line, message) in [
+        ("-p abc", "invalid value \"abc\" for flag -p: parse error"),
+        ("-p", "flag needs an argument: -p"),
+        (
+            "-p 99999",
+            "invalid value \"99999\" for flag -port: expected a number from 1 to 65535, or -1 for any port",
+        ),
+        ("--connect_retries x", "invalid value \"x\" for flag -connect_retries: parse error"),
+        ("-n a\u{a0}b", "server name cannot contain spaces"),
+        ("--cluster nats://h:1 --cluster_name _", "cluster name is reserved"),
+        (
+            "--cluster h:1",
+            "invalid value for flag -cluster: the address must start with nats:// or nats-route://",
+        ),
+        ("--cluster nats://h", "invalid value for flag -cluster: missing port in address"),
+        ("--cluster nats://u@h:1", "expected cluster password to be set"),
+        ("--routes nats://a:1", "solicited routes require cluster capabilities, e.g. --cluster"),
+        (
+            "--client_advertise a:b",
+            "invalid value for flag -client_advertise: the port must be a number from 1 to 65535",
+        ),
+        ("--user u --pass p --auth t", "Cannot have a user/pass and token"),
+        ("--pass p", "Cannot have a password without a user"),
+        ("--auth $2a$10$abc", "bcrypt passwords and tokens are not supported yet"),
+    ] {
+        assert_eq!(refused(line), message, "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_flag_prints_the_usage() {
+    for (line, message) in [
+        ("--bogus", "flag provided but not defined: -bogus"),
+        ("-bogus=5", "flag provided but not defined: -bogus"),
+        ("---p 5", "bad flag syntax: ---p"),
+        ("-=5", "bad flag syntax: -=5"),
+    ] {
+        let failure = parse_line(line, "").unwrap_err();
+        assert_eq!(failure.exit_code, 2);
+        assert_eq!(failure.message.lines().next(), Some(format!("onehop: {message}").as_str()));
+        assert!(failure.message.contains("Usage: onehop [options]"));
+    }
+}
+
+#[test]
+fn a_flag_that_only_nats_server_has_is_told() {
+    for name in ["tls", "js", "sl", "signal=reload", "DVV", "ms"] {
+        let plain = name.split('=').next().unwrap();
+        assert_eq!(refused(&format!("--{name}")), format!("flag -{plain} is not supported yet"));
+    }
+}
+
+#[test]
+fn a_word_ends_the_flags() {
+    assert_eq!(refused("foo"), "unrecognized command: \"foo\"");
+    assert_eq!(refused("-p 4999 foo -p x"), "unrecognized command: \"foo\"");
+    assert_eq!(refused("-- foo"), "unrecognized command: \"foo\"");
+    assert_eq!(refused("-"), "unrecognized command: \"-\"");
+    assert_eq!(run("-p 5 --").config.port, Port::Fixed(5));
+}
+
+#[test]
+fn the_version_and_the_usage_are_printed() {
+    for line in ["-v", "--version", "version", "-p 5 -v"] {
+        assert_eq!(parse_line(line, ""), Ok(Command::Print("onehop: v0.1.0".into())), "{line}");
+    }
+    for line in ["-h", "--help", "help", "-v -h"] {
+        let Ok(Command::Print(text)) = parse_line(line, "") else { panic!("{line}") };
+        assert!(text.contains("Usage: onehop [options]"), "{line}");
+    }
+}
+
+#[test]
+fn every_flag_is_in_the_usage() {
+    for word in usage::USAGE.split_whitespace().filter(|word| word.starts_with('-')) {
+        let name = word.trim_start_matches('-').split(['=', '[', ',']).next().unwrap();
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            continue;
+        }
+        assert!(Flag::named(name).is_some(), "{word}");
+    }
+}
+
+#[test]
+fn a_file_can_be_tested() {
+    let valid = "onehop: configuration file x.conf is valid";
+    assert_eq!(parse_line("-t -c x.conf", "port: 5"), Ok(Command::ConfigIsValid(valid.into())));
+    assert_eq!(refused("-t"), "must specify [-c, --config] option to check configuration file syntax");
+    assert_eq!(refused_with("-t -c x.conf", "\nbogus: 5"), "x.conf:2:1: unknown field \"bogus\"");
+    let warning =
+        "x.conf:1:0: invalid use of field \"ping_interval\": ping_interval should be converted to a duration";
+    assert_eq!(refused_with("-t -c x.conf", "ping_interval: 5"), warning);
+    assert_eq!(run_with("-c x.conf", "ping_interval: 5").warnings, [warning]);
+}
+
+#[test]
+fn a_file_that_is_missing_or_wrong_is_told() {
+    assert_eq!(refused("-c none.conf"), "open none.conf: no such file or directory");
+    assert_eq!(refused_with("-c x.conf", "\nbogus: 5"), "x.conf:2:1: unknown field \"bogus\"");
+    let pending = "max_payload (2097152) cannot be higher than max_pending (1048576)";
+    assert_eq!(refused_with("-c x.conf", "max_payload: 2MB, max_pending: 1MB"), pending);
+}
+
+#[test]
+fn a_cluster_flag_without_a_cluster_is_a_warning() {
+    assert_eq!(run("--cluster_name c").warnings, ["flag -cluster_name has no effect without -cluster"]);
+}
+
+proptest! {
+    #[test]
+    fn no_arguments_panic(
+        arguments in prop::collection::vec("(--?)?(p|c|D|DV|tls|cluster|routes|user|pass|t|bogus)?(=)?[ -~é]{0,6}", 0..6)
+    ) {
+        let _ = parse(arguments, &File("port: 5"));
+    }
+}

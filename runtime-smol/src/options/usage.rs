@@ -1,0 +1,42 @@
+//! What `-h` prints.
+
+pub(super) const USAGE: &str = "
+Usage: onehop [options]
+
+Server Options:
+    -a, --addr, --net <host>         Bind to host address (default: 0.0.0.0)
+    -p, --port <port>                Use port for clients, -1 for any (default: 4222)
+    -n, --name
+        --server_name <server_name>  Server name (default: auto)
+    -P, --pid <file>                 File to store PID
+    -m, --http_port <port>           Use port for http monitoring, -1 for any
+    -c, --config <file>              Configuration file
+    -t                               Test configuration and exit
+        --client_advertise <string>  Client address to advertise to other servers
+
+Logging Options:
+    -l, --log <file>                 File to redirect log output
+    -T, --logtime                    Timestamp log entries (default: true)
+        --logtime_utc                Timestamps in UTC instead of local timezone (default: false)
+    -D, --debug                      Enable debugging output
+    -V, --trace                      Trace the raw protocol
+    -DV                              Debug and trace
+
+Authorization Options:
+        --user <user>                User required for connections
+        --pass <password>            Password required for connections
+        --auth <token>               Authorization token required for connections
+
+Cluster Options:
+        --routes <rurl-1, rurl-2>    Routes to solicit and connect
+        --cluster <cluster-url>
+        --cluster_listen <url>       Cluster URL from which members can solicit routes, with port -1 for any
+        --cluster_name <string>      Cluster name, if not set one will be dynamically generated
+        --no_advertise[=<bool>]      Do not advertise known cluster information to clients
+        --cluster_advertise <string> Cluster address to advertise to other servers
+        --connect_retries <number>   For implicit routes, number of connect retries
+
+Common Options:
+    -h, --help                       Show this message
+    -v, --version                    Show version
+";
