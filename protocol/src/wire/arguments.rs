@@ -364,7 +364,8 @@ impl<'a> Words<'a> {
     }
 }
 
-/// CR and LF are here so that none can be smuggled into a subject, and out again in another client's line.
+/// CR and LF are here so that none can be smuggled into a subject, and out again in another client's line. (The Go server
+/// takes them for separators everywhere but in `PUB` and `HPUB`, where they become part of the subject.)
 #[inline]
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')

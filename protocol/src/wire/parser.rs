@@ -55,8 +55,9 @@ pub enum Parsed<'a> {
     Incomplete {
         /// How many bytes of the input are done with. What follows them must be presented again, followed by more.
         consumed: usize,
-        /// How many bytes, counted from the first that is not done with, the operation needs in total, if that is
-        /// known. Calling again earlier is correct, and pointless except to find a wrong byte early.
+        /// How many bytes, counted from the first that is not done with, the operation needs in total; `None` if
+        /// that is not known before the next LF. Calling again earlier is correct: it finds a wrong byte or an
+        /// over-long line as early as the Go server does.
         wanted: Option<usize>,
     },
 }
@@ -282,7 +283,7 @@ fn recognise(role: Role, input: &[u8]) -> Result<Option<(Verb, usize)>, ParseErr
 fn recognise_any(role: Role, input: &[u8]) -> Result<Option<(Verb, usize)>, ParseError> {
     let route_verbs = if role == Role::Route { ROUTE_VERBS } else { &[] };
     let mut is_prefix = false;
-    for &(name, verb) in SHARED_VERBS.iter().chain(route_verbs) {
+    for &(name, verb) in route_verbs.iter().chain(SHARED_VERBS) {
         let len = name.len().min(input.len());
         if name.iter().zip(&input[..len]).all(|(&expected, &byte)| spells(expected, byte)) {
             if len == name.len() {

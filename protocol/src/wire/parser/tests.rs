@@ -395,6 +395,12 @@ fn the_end_of_leaf_interest_names_its_origin_only_if_that_was_agreed() {
 }
 
 #[test]
+fn an_end_of_leaf_interest_without_arguments_is_an_error() {
+    // It makes a Go server 2.15.1 that agreed on origins panic.
+    assert_eq!(error(&ROUTE, b"LS- \r\n"), bad("LS-"));
+}
+
+#[test]
 fn a_routed_message_has_a_reply_or_an_indicator_and_queues() {
     let form = |line: &'static [u8]| {
         let routed = routed(&ROUTE, line);
