@@ -83,8 +83,8 @@ impl fmt::Debug for Frame {
 const OPTIONAL: [&str; 6] = ["git_commit", "xkey", "api_lvl", "jetstream", "domain", "nonce"];
 
 /// Fields whose presence matters and whose value does not.
-const MASKED: [&str; 8] =
-    ["server_id", "server_name", "version", "go", "port", "client_id", "route_acc_add_reqid", "ip"];
+const MASKED: [&str; 7] =
+    ["server_id", "server_name", "version", "go", "port", "client_id", "route_acc_add_reqid"];
 
 fn normalise(fields: Map<String, Value>) -> Map<String, Value> {
     let own_id = fields.get("server_id").cloned();
@@ -97,6 +97,8 @@ fn normalise(fields: Map<String, Value>) -> Map<String, Value> {
             "server_name" if Some(&value) == own_id.as_ref() => "ID".into(),
             // On routes the name in CONNECT is the dialer's id.
             "name" if value.as_str().is_some_and(|name| name.len() == 56) => "ID".into(),
+            // A server without message tracing says 2 to routes (ROUTE-PROTOCOL 2.4); clients get 1 from all.
+            "proto" if value.as_u64() >= Some(2) => "2+".into(),
             "connect_urls" => value.as_array().map_or(0, Vec::len).to_string().into(),
             key if MASKED.contains(&key) => "*".into(),
             _ => value,

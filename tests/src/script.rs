@@ -17,6 +17,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long silence lasts before it counts as the end of an answer that no `PONG` marks.
 const QUIET: Duration = Duration::from_millis(120);
 
+/// Stands for the id of the server that a script talks to.
+pub const SERVER_ID: &str = "@SERVER_ID@";
+
 /// Which of a server's ports a connection goes to. The number tells connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum To {
@@ -160,10 +163,16 @@ struct Run<'a> {
     server: &'a Server,
     conns: BTreeMap<To, RawConn>,
     unanswered: bool,
+    server_id: String,
 }
 
 fn run(case: &Case, cut: Cut, server: &Server, expected: Option<&Transcript>) -> Transcript {
-    let mut run = Run { case, cut, server, conns: BTreeMap::new(), unanswered: false };
+    let mut run =
+        Run { case, cut, server, conns: BTreeMap::new(), unanswered: false, server_id: String::new() };
+    if case.steps.iter().any(|step| matches!(step, Step::Say(_, bytes) if find(bytes, SERVER_ID).is_some())) {
+        let page = server.monitor("/varz").expect("the server is monitored");
+        run.server_id = page["server_id"].as_str().unwrap_or_default().to_owned();
+    }
     for step in &case.steps {
         run.step(step);
     }
@@ -198,12 +207,20 @@ impl Run<'_> {
 
     fn say(&mut self, to: To, bytes: &[u8]) {
         let cut = self.cut;
+        let bytes = self.with_server_id(bytes);
         let conn = self.conn(to);
-        let due = count_pongs(conn.frames()) + count_pings(bytes) + 1;
-        conn.send_cut(&[bytes, b"PING\r\n"].concat(), cut);
+        let due = count_pongs(conn.frames()) + count_pings(&bytes) + 1;
+        conn.send_cut(&[&bytes[..], b"PING\r\n"].concat(), cut);
         let answered = conn.read_until(ANSWER_TIMEOUT, |frames| count_pongs(frames) >= due);
         let closed = conn.is_closed();
         self.unanswered |= !answered && !closed;
+    }
+
+    fn with_server_id(&self, bytes: &[u8]) -> Vec<u8> {
+        match find(bytes, SERVER_ID) {
+            Some(at) => [&bytes[..at], self.server_id.as_bytes(), &bytes[at + SERVER_ID.len()..]].concat(),
+            None => bytes.to_vec(),
+        }
     }
 
     fn conn(&mut self, to: To) -> &mut RawConn {
@@ -278,6 +295,10 @@ impl Run<'_> {
             std::thread::sleep(Duration::from_millis(if ended > 0 { 5 } else { 1 }));
         }
     }
+}
+
+fn find(bytes: &[u8], wanted: &str) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted.as_bytes())
 }
 
 /// How many lines of a script are a `PING` of its own.

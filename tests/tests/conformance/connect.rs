@@ -31,8 +31,10 @@ fn absent_and_unusual_fields_of_connect() {
     let cases: Vec<Case> = ODD_CONNECTS
         .iter()
         .map(|json| {
+            // The Go server refuses a subject twice if a read ends inside the payload: whole writes only.
             case(format!("CONNECT {json}"))
                 .client(0, format!("CONNECT {json}\r\nSUB a 1\r\nPUB a.> 1\r\nx\r\n"))
+                .whole_only()
         })
         .collect();
     compare(&Options::default(), &cases);

@@ -43,7 +43,8 @@ fn pedantic_publishers_are_told_of_bad_subjects_but_served() {
         .chain(&["foo.>", "foo.>.x", ">", "*", "a..b", ".a", "a.", "..", "a.*.b", "a*b", "a>b", "a.b>"])
         .map(|subject| {
             let lines = format!("{PEDANTIC}SUB > 1\r\nPUB {subject} 1\r\nx\r\nPUB ok {subject} 1\r\ny\r\n");
-            case(format!("pedantic publish to {subject}")).client(0, lines)
+            // The Go server tells it twice if a read ends inside the payload: whole writes only.
+            case(format!("pedantic publish to {subject}")).client(0, lines).whole_only()
         })
         .collect();
     compare(&Options::default(), &cases);

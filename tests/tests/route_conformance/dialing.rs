@@ -1,0 +1,114 @@
+//! Dialing: what a server says to a member that it was told to connect to (ROUTE-PROTOCOL 2.3, 3.1, 4.3).
+
+use std::time::Duration;
+
+use onehop_tests::peer::{Acceptor, Conversation, Identity};
+use onehop_tests::server::{Kind, Options, Server};
+
+/// Longer than the second after which a lost explicit route is dialed again, so that redials are seen.
+const QUIET: Duration = Duration::from_millis(700);
+
+/// Starts both kinds of server, each with a made-up member to dial, and compares all conversations.
+fn compare_dialers(configure: impl Fn(u16) -> Options, acceptor: impl Fn() -> Acceptor) {
+    let listen = |kind| {
+        let acceptor = acceptor();
+        let server = Server::start(kind, configure(acceptor.port()))?;
+        let said = acceptor.converse(QUIET);
+        drop(server);
+        Some(said)
+    };
+    let (Some(expected), Some(found)) = (listen(Kind::REFERENCE), listen(Kind::Onehop)) else { return };
+    assert!(expected.iter().any(|talk| talk.label != "?"), "the reference never joined: {expected:#?}");
+    assert_eq!(show(&found), show(&expected), "left: onehop, right: the Go server");
+}
+
+fn show(conversations: &[Conversation]) -> Vec<String> {
+    conversations
+        .iter()
+        .flat_map(|talk| talk.lines.iter().map(move |line| format!("#{} {line}", talk.label)))
+        .collect()
+}
+
+fn member(port: u16) -> Options {
+    Options::member("C", "alpha", &[port])
+}
+
+#[test]
+fn the_whole_pool_and_the_dedicated_connection_are_dialed() {
+    compare_dialers(member, || Acceptor::bind(Identity::new("P").info("route_pool_size", 3)));
+}
+
+#[test]
+fn a_larger_pool_of_the_acceptor_is_filled() {
+    compare_dialers(member, || Acceptor::bind(Identity::new("P").info("route_pool_size", 5)));
+}
+
+#[test]
+fn a_smaller_pool_of_the_acceptor_does_not_count() {
+    compare_dialers(member, || Acceptor::bind(Identity::new("P").info("route_pool_size", 2)));
+}
+
+#[test]
+fn without_a_pong_the_chain_stops_at_the_first_slot() {
+    let acceptor = || Acceptor::bind(Identity::new("P").info("route_pool_size", 3)).without_pongs();
+    compare_dialers(member, acceptor);
+}
+
+#[test]
+fn a_server_without_pooling_dials_once_and_says_both_lines_at_once() {
+    let options = |port| {
+        Options::configured(&format!(
+            "server_name: alpha\ncluster {{ name: C, listen: \"127.0.0.1:-1\", pool_size: -1, compression: off, \
+             routes: [ \"nats://127.0.0.1:{port}\" ] }}\n"
+        ))
+    };
+    compare_dialers(options, || Acceptor::bind(Identity::without_pool("P")));
+}
+
+#[test]
+fn credentials_of_the_route_are_sent() {
+    let options = |port: u16| {
+        Options::member("C", "alpha", &[])
+            .with(&["--routes", &format!("nats://someone:secret@127.0.0.1:{port}")])
+    };
+    compare_dialers(options, || Acceptor::bind(Identity::new("P").info("route_pool_size", 3)));
+}
+
+#[test]
+fn a_lost_explicit_route_is_dialed_again_and_takes_the_free_slot() {
+    for kind in [Kind::REFERENCE, Kind::Onehop] {
+        let acceptor = Acceptor::bind(Identity::new("P"));
+        let options = Options::configured(&format!(
+            "server_name: alpha\ncluster {{ name: C, listen: \"127.0.0.1:-1\", pool_size: 1, routes: [ \"nats://127.0.0.1:{}\" ] }}\n",
+            acceptor.port()
+        ));
+        let Some(_server) = Server::start(kind, options) else { return };
+        let first = acceptor.converse(QUIET);
+        assert!(first.iter().any(|talk| talk.label == "0"), "{kind}: {first:#?}");
+        // All connections ended with that conversation; both must come back within a few seconds.
+        let again = acceptor.accept();
+        drop(again);
+        let second = acceptor.converse(Duration::from_millis(2500));
+        assert!(second.iter().any(|talk| talk.label == "0"), "{kind} took no slot again: {second:#?}");
+        assert!(
+            second.iter().any(|talk| talk.label == "$SYS"),
+            "{kind} lost the dedicated route: {second:#?}"
+        );
+    }
+}
+
+#[test]
+fn an_unreachable_member_is_dialed_until_it_is_there() {
+    for kind in [Kind::REFERENCE, Kind::Onehop] {
+        let port = onehop_tests::server::reserve_port();
+        let Some(server) = Server::start(kind, Options::member("C", "alpha", &[port])) else { return };
+        std::thread::sleep(Duration::from_millis(300));
+        let late = Server::start(Kind::REFERENCE, {
+            let mut options = Options::member("C", "beta", &[]);
+            options.ports.route = port;
+            options
+        });
+        let Some(late) = late else { return };
+        onehop_tests::mesh::wait_for_mesh(&[&server, &late], Duration::from_secs(10));
+    }
+}
