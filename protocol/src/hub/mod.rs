@@ -161,6 +161,11 @@ impl Hub {
         }
     }
 
+    /// Counts a producer that was made to wait for a slow consumer.
+    pub fn record_stall(&self) {
+        self.totals.stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts the reasons that monitoring sums up.
     pub(crate) fn record_closed(&self, kind: Kind, reason: CloseReason) {
         let counter = match (reason, kind) {

@@ -1,0 +1,26 @@
+//! The machines' clock: the system's monotonic one, counted from the start of the process.
+
+use onehop::Instant;
+
+/// A clock. Copies tell the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: std::time::Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    pub fn start() -> Self {
+        Self { start: std::time::Instant::now() }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// A moment of this clock as the system's timers want it.
+    pub fn to_system(&self, instant: Instant) -> std::time::Instant {
+        self.start + instant.since(Instant::ZERO)
+    }
+}

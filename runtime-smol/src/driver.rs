@@ -1,0 +1,213 @@
+//! The life of one connection on its worker: wait, read, hand to the machine, flush; until it ends.
+
+use std::future::poll_fn;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_io::Timer;
+use log::error;
+use onehop::outbox::{Overdue, Pressure};
+use onehop::{CloseReason, Connection, Instant};
+use smol::future::{FutureExt, yield_now};
+
+use crate::links::Link;
+use crate::worker::Worker;
+
+/// Drives a connection from its first byte to its last.
+pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, link: Arc<Link>) {
+    let mut driver =
+        Driver { worker, connection, link, timer: Timer::never(), timer_at: None, readable: true };
+    driver.after_batch();
+    let reason = loop {
+        if let Some(reason) = driver.connection.poll_close() {
+            break reason;
+        }
+        driver.set_timer();
+        match poll_fn(|cx| driver.poll_event(cx)).await {
+            Event::Readable => driver.read().await,
+            Event::Writable => driver.link.write_pending(driver.worker.clock.now()),
+            Event::Timeout => driver.handle_timeout(),
+            Event::CloseRequest(reason) => driver.connection.handle_close_request(reason),
+        }
+    };
+    driver.end(reason).await;
+}
+
+struct Driver {
+    worker: Rc<Worker>,
+    connection: Connection,
+    link: Arc<Link>,
+    timer: Timer,
+    timer_at: Option<Instant>,
+    /// There may be more to read without waiting.
+    readable: bool,
+}
+
+enum Event {
+    Readable,
+    Writable,
+    Timeout,
+    CloseRequest(CloseReason),
+}
+
+impl Driver {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.link.waker.register(cx.waker());
+        if let Some(reason) = self.link.close_request() {
+            return Poll::Ready(Event::CloseRequest(reason));
+        }
+        if self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
+            return Poll::Ready(Event::Writable);
+        }
+        if self.readable || self.link.socket.poll_readable(cx).is_ready() {
+            return Poll::Ready(Event::Readable);
+        }
+        Pin::new(&mut self.timer).poll(cx).map(|_| Event::Timeout)
+    }
+
+    /// Reads once, into the worker's buffer, and handles it.
+    async fn read(&mut self) {
+        let mut buffer = self.worker.buffer.take();
+        let result = self.link.socket.get_ref().read(&mut buffer);
+        let now = self.worker.clock.now();
+        // A buffer that was not filled has emptied the socket.
+        self.readable = matches!(&result, Ok(read) if *read == buffer.len());
+        match result {
+            Ok(0) => self.connection.handle_close_request(CloseReason::ClientClosed),
+            Ok(read) => self.guarded(|driver| {
+                let mut post = driver.worker.post.borrow_mut();
+                driver.connection.handle_input(now, &buffer[..read], &mut *post);
+            }),
+            Err(fault) if matches!(fault.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => self.connection.handle_close_request(CloseReason::ReadError),
+        }
+        self.worker.buffer.replace(buffer);
+        let pressure = self.after_batch();
+        if pressure == Pressure::High
+            && let Some(longest) = self.connection.stall(pressure)
+        {
+            self.stall(longest).await;
+        }
+        if self.readable {
+            // Others on this worker come first before more of a busy connection.
+            yield_now().await;
+        }
+    }
+
+    /// Leaves the socket unread until slow targets have caught up, but not for long.
+    async fn stall(&self, longest: Duration) {
+        let slow = self.worker.slow_links();
+        self.worker.node.hub().record_stall();
+        let relief = async {
+            for link in slow {
+                let listener = link.relief.listen();
+                if link.is_slow() {
+                    listener.await;
+                }
+            }
+        };
+        let timeout = async {
+            Timer::after(longest).await;
+        };
+        // The own socket may be among the slow ones, and nobody else empties its outbox.
+        let own = poll_fn(|cx| {
+            self.link.waker.register(cx.waker());
+            while self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
+                self.link.write_pending(self.worker.clock.now());
+            }
+            Poll::Pending
+        });
+        relief.or(timeout).or(own).await;
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.worker.clock.now();
+        self.timer_at = None;
+        let overdue = self.link.outbox().handle_deadline(now, self.link.policy());
+        if overdue == Overdue::Close {
+            self.connection.handle_close_request(CloseReason::SlowConsumerWriteDeadline);
+        }
+        self.guarded(|driver| {
+            let mut post = driver.worker.post.borrow_mut();
+            driver.connection.handle_timeout(now, &mut *post);
+        });
+        self.after_batch();
+    }
+
+    /// Sends what the machine had to say, and lets the control task know if the cluster wants something.
+    fn after_batch(&mut self) -> Pressure {
+        let slow = self.worker.flush();
+        if self.worker.node.take_attention() {
+            self.worker.attention.notify(1);
+        }
+        if slow { Pressure::High } else { Pressure::Low }
+    }
+
+    fn set_timer(&mut self) {
+        let (mut at, _) = self.connection.poll_timeout();
+        if self.link.is_blocked()
+            && let Some(deadline) = self.link.outbox().poll_deadline()
+        {
+            at = at.min(deadline);
+        }
+        if self.timer_at != Some(at) {
+            self.timer_at = Some(at);
+            self.timer.set_at(self.worker.clock.to_system(at));
+        }
+    }
+
+    /// A fault of the machine ends this connection and no other.
+    fn guarded(&mut self, f: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| f(self))).is_err() {
+            error!("internal error on connection {}, which is closed", self.link.entry.cid());
+            self.connection.handle_close_request(CloseReason::ProtocolViolation);
+        }
+    }
+
+    async fn end(self, reason: CloseReason) {
+        let Self { worker, connection, link, .. } = self;
+        let id = connection.id();
+        let now = worker.clock.now();
+        let ended =
+            catch_unwind(AssertUnwindSafe(|| connection.handle_closed(now, &mut *worker.post.borrow_mut())));
+        if ended.is_err() {
+            error!("internal error while connection {} was closed", link.entry.cid());
+        }
+        worker.flush();
+        if worker.node.take_attention() {
+            worker.attention.notify(1);
+        }
+        if reason.flushes() {
+            write_rest(&worker, &link).await;
+        }
+        worker.links.remove(id);
+        link.shutdown();
+        // Nobody waits for a connection that is gone.
+        link.relief.notify(usize::MAX);
+    }
+}
+
+/// Writes what still waits for a peer whose connection ends, for a short while.
+async fn write_rest(worker: &Worker, link: &Link) {
+    let rest = poll_fn(|cx| {
+        while link.is_blocked() {
+            if link.socket.poll_writable(cx).is_pending() {
+                return Poll::Pending;
+            }
+            link.write_pending(worker.clock.now());
+        }
+        Poll::Ready(())
+    });
+    let timeout = async {
+        Timer::after(LAST_WORDS).await;
+    };
+    rest.or(timeout).await;
+}
+
+/// How long a connection that ends may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -1,0 +1,65 @@
+//! The `onehop` command: a NATS server that joins clusters by the address of any one member.
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use log::warn;
+use onehop_smol::logger::Logger;
+use onehop_smol::options::{self, Command, Options, SystemSources};
+use onehop_smol::server::{Server, log_fatal};
+
+fn main() -> ExitCode {
+    let arguments = std::env::args().skip(1);
+    match options::parse(arguments, &SystemSources) {
+        Ok(Command::Run(options)) => run(*options),
+        Ok(Command::Print(text)) => {
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::ConfigIsValid(text)) => {
+            complain(&text);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn run(options: Options) -> ExitCode {
+    let opened = Logger::open(&options.process).map_err(|fault| fault.to_string());
+    let installed = opened.and_then(|logger| logger.install().map_err(|fault| fault.to_string()));
+    let logger = match installed {
+        Ok(logger) => logger,
+        Err(fault) => {
+            complain(&format!("onehop: cannot open the log: {fault}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    options.warnings.iter().for_each(|warning| warn!("{warning}"));
+    if let Some(path) = &options.process.pid_file
+        && let Err(fault) = fs::write(path, std::process::id().to_string())
+    {
+        log_fatal(&format!("Could not write pidfile: {fault}"));
+        return ExitCode::FAILURE;
+    }
+    let workers = available_parallelism().map_or(1, |cores| cores.get());
+    match Server::bind(options.config, workers) {
+        Ok(server) => {
+            server.run(logger);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            log_fatal(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Standard error may be gone; there is nobody to tell then.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}

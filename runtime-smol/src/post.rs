@@ -1,0 +1,130 @@
+//! What a worker's connections send, staged until their whole read buffer was handled.
+
+use std::sync::Arc;
+
+use onehop::hub::Hub;
+use onehop::outbox::{Delivery, Outbox, Pressure};
+use onehop::{CloseReason, ConnectionId, Instant, Sink};
+
+use crate::links::{Link, Links};
+
+/// The staging area of one worker.
+#[derive(Debug)]
+pub struct Post {
+    links: Arc<Links>,
+    /// By the index of a connection: its place among the staged, plus one.
+    places: Vec<u32>,
+    staged: Vec<Staged>,
+    used: usize,
+    /// Targets of the last batch that are too slow.
+    slow: Vec<Arc<Link>>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    id: ConnectionId,
+    outbox: Outbox,
+}
+
+impl Post {
+    /// An empty staging area.
+    pub fn new(links: Arc<Links>) -> Self {
+        Self { links, places: Vec::new(), staged: Vec::new(), used: 0, slow: Vec::new() }
+    }
+
+    /// Sends everything. Returns the targets that are too slow, for producers to wait for.
+    pub fn flush(&mut self, now: Instant, hub: &Hub) -> &[Arc<Link>] {
+        self.slow.clear();
+        for place in 0..self.used {
+            let Staged { id, outbox } = &mut self.staged[place];
+            self.places[id.index()] = 0;
+            let Some(link) = self.links.get(*id) else {
+                outbox.clear();
+                continue;
+            };
+            let (messages, bytes) = outbox.take_traffic();
+            hub.record_delivered(&link.entry, messages, bytes);
+            if link.write_staged(now, outbox) == Pressure::High {
+                self.slow.push(link);
+            }
+        }
+        self.used = 0;
+        // A wide fan-out once in a while should not keep its memory.
+        self.staged.truncate(KEPT_BUFFERS);
+        &self.slow
+    }
+
+    #[inline]
+    fn staged(&mut self, id: ConnectionId) -> &mut Outbox {
+        match self.places.get(id.index()) {
+            Some(place @ 1..) if self.staged[*place as usize - 1].id == id => {
+                &mut self.staged[*place as usize - 1].outbox
+            }
+            _ => self.stage(id),
+        }
+    }
+
+    /// Makes a place for a connection that nothing was staged for in this batch.
+    fn stage(&mut self, id: ConnectionId) -> &mut Outbox {
+        if self.places.len() <= id.index() {
+            self.places.resize(id.index() + 1, 0);
+        }
+        if self.used == self.staged.len() {
+            self.staged.push(Staged { id, outbox: Outbox::new() });
+        }
+        let staged = &mut self.staged[self.used];
+        staged.id = id;
+        self.used += 1;
+        self.places[id.index()] = self.used as u32;
+        &mut staged.outbox
+    }
+
+    /// Hands over what is staged for one connection before the batch is over, since it is much.
+    #[cold]
+    fn relieve(&mut self, id: ConnectionId) {
+        let links = self.links.clone();
+        let outbox = self.staged(id);
+        match links.get(id) {
+            Some(link) => link.append(outbox, b""),
+            None => outbox.clear(),
+        }
+    }
+}
+
+impl Sink for Post {
+    #[inline]
+    fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>) {
+        let outbox = self.staged(to);
+        outbox.push(delivery);
+        if outbox.pending_bytes() > STAGED_BYTES {
+            self.relieve(to);
+        }
+    }
+
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]) {
+        self.staged(to).push_bytes(bytes);
+    }
+
+    fn announce(&mut self, to: ConnectionId, bytes: &[u8]) {
+        let links = self.links.clone();
+        // Staged all the same, so that the link is written to at the end of the batch.
+        let outbox = self.staged(to);
+        match links.get(to) {
+            Some(link) => link.append(outbox, bytes),
+            // Its driver has not begun; nobody else can announce to it before this worker's batch is over.
+            None => outbox.push_bytes(bytes),
+        }
+    }
+
+    fn close(&mut self, to: ConnectionId, reason: CloseReason) {
+        if let Some(link) = self.links.get(to) {
+            link.request_close(reason);
+        }
+    }
+}
+
+/// More than this is not staged for one connection.
+const STAGED_BYTES: usize = 1024 * 1024;
+
+/// So many targets keep their buffers from batch to batch.
+const KEPT_BUFFERS: usize = 64;

@@ -1,0 +1,259 @@
+//! The whole server: listeners, workers, the control task, signals.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use async_signal::{Signal, Signals};
+use event_listener::Event;
+use log::{error, info, warn};
+use onehop::config::{Config, Port};
+use onehop::{CloseReason, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
+use smol::Executor;
+use smol::channel::Sender;
+use smol::future::FutureExt;
+use smol::stream::StreamExt;
+
+use crate::clock::Clock;
+use crate::dial::dial;
+use crate::links::Links;
+use crate::logger::{FATAL, Logger};
+use crate::worker::{self, Job, Shared};
+
+/// A server whose sockets are bound.
+#[derive(Debug)]
+pub struct Server {
+    shared: Shared,
+    clients: Async<TcpListener>,
+    routes: Option<Async<TcpListener>>,
+    workers: Vec<Sender<Job>>,
+    next_worker: AtomicUsize,
+}
+
+impl Server {
+    /// Binds all sockets and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// An address is in use or does not exist, or the system has no thread left. The text is ready to be shown.
+    pub fn bind(mut config: Config, workers: usize) -> Result<Self, String> {
+        if config.seed == 0 {
+            config.seed = fastrand::u64(1..);
+        }
+        let clients = listen(&config.host, config.port).map_err(|fault| listen_error("port", &fault))?;
+        let cluster = config.cluster.as_ref().map(|cluster| listen(&cluster.host, cluster.port)).transpose();
+        let routes = cluster.map_err(|fault| listen_error("router port", &fault))?;
+        let port = |listener: &Async<TcpListener>| {
+            listener.get_ref().local_addr().map_or(0, |address| address.port())
+        };
+        let listening = Listening {
+            client_port: port(&clients),
+            route_port: routes.as_ref().map_or(0, port),
+            interfaces: interfaces(),
+        };
+        let clock = Clock::start();
+        let shared = Shared {
+            node: Node::new(config, &listening, clock.now()),
+            links: Arc::new(Links::default()),
+            clock,
+            attention: Arc::new(Event::new()),
+        };
+        let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
+        let workers =
+            workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
+        Ok(Self { shared, clients, routes, workers, next_worker: AtomicUsize::new(0) })
+    }
+
+    /// The node that is served.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.shared.node
+    }
+
+    /// Serves until a signal ends it.
+    pub fn run(self, logger: &'static Logger) {
+        self.log_start();
+        let server = Arc::new(self);
+        let executor = Arc::new(Executor::new());
+        async_io::block_on(executor.run(async {
+            executor.spawn(server.clone().control(executor.clone())).detach();
+            executor.spawn(server.clone().accept_clients()).detach();
+            executor.spawn(server.clone().accept_routes()).detach();
+            wait_for_end(logger).await;
+            server.shut_down().await;
+        }));
+    }
+
+    fn log_start(&self) {
+        let node = self.node();
+        info!("Starting onehop");
+        info!(
+            "  Version:  {} ({IMPLEMENTATION}, protocol of nats-server {NATS_VERSION})",
+            env!("CARGO_PKG_VERSION")
+        );
+        if let Some(name) = node.cluster_name() {
+            info!("  Cluster:  {name}");
+        }
+        info!("  Name:     {}", node.hub().server_name());
+        info!("  ID:       {}", node.hub().server_id());
+        let config = node.hub().config();
+        info!("Listening for client connections on {}", shown(&config.host, &self.clients));
+        info!("Server is ready");
+        if let (Some(name), Some(routes), Some(cluster)) =
+            (node.cluster_name(), &self.routes, &config.cluster)
+        {
+            info!("Cluster name is {name}");
+            if cluster.name.is_none() {
+                warn!("Cluster name was dynamically generated, consider setting one");
+            }
+            info!("Listening for route connections on {}", shown(&cluster.host, routes));
+        }
+    }
+
+    async fn accept_clients(self: Arc<Self>) {
+        loop {
+            let (socket, remote) = accept(&self.clients).await;
+            self.assign(Job::Client(socket, remote));
+        }
+    }
+
+    async fn accept_routes(self: Arc<Self>) {
+        let Some(routes) = &self.routes else {
+            return;
+        };
+        loop {
+            let (socket, remote) = accept(routes).await;
+            self.assign(Job::Route(socket, remote));
+        }
+    }
+
+    /// Carries out what the cluster wants dialed.
+    async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
+        loop {
+            let listener = self.shared.attention.listen();
+            while let Some(request) = self.node().poll_dial(self.shared.clock.now()) {
+                executor.spawn(self.clone().carry_out(request)).detach();
+            }
+            let _ = self.node().take_attention();
+            let timeout = self.node().poll_timeout();
+            let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
+            let due = async {
+                timer.await;
+            };
+            listener.or(due).await;
+        }
+    }
+
+    async fn carry_out(self: Arc<Self>, request: DialRequest) {
+        match dial(&request).await {
+            Ok((socket, remote)) => self.assign(Job::Dialed(request.id, socket, remote)),
+            Err(why) => {
+                self.node().handle_dial_failed(self.shared.clock.now(), request.id, &why);
+                self.shared.attention.notify(1);
+            }
+        }
+    }
+
+    /// Gives a socket to the next worker in turn.
+    fn assign(&self, job: Job) {
+        let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        // A worker ends only after its sender is gone.
+        let _ = self.workers[number].try_send(job);
+    }
+
+    /// Ends all connections, and waits until their last words are said.
+    async fn shut_down(&self) {
+        info!("Initiating Shutdown...");
+        let deadline = std::time::Instant::now() + SHUTDOWN_TIMEOUT;
+        while self.shared.links.close_all(CloseReason::ServerShutdown) > 0
+            && std::time::Instant::now() < deadline
+        {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+        info!("Server Exiting..");
+    }
+}
+
+/// Waits for the signal to end; handles others meanwhile (ROUTE-PROTOCOL 9.6).
+async fn wait_for_end(logger: &'static Logger) {
+    let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
+    let mut signals = match Signals::new(watched) {
+        Ok(signals) => signals,
+        Err(fault) => {
+            error!("cannot watch signals: {fault}");
+            return std::future::pending().await;
+        }
+    };
+    while let Some(signal) = signals.next().await {
+        match signal {
+            Ok(Signal::Int | Signal::Term) => return,
+            Ok(Signal::Usr1) => {
+                if let Err(fault) = logger.reopen() {
+                    error!("cannot reopen the log file: {fault}");
+                }
+            }
+            Ok(Signal::Hup) => warn!("Reloading the configuration is not supported yet"),
+            Ok(Signal::Usr2) => warn!("Lame duck mode is not supported yet"),
+            _ => {}
+        }
+    }
+}
+
+/// Accepts one connection, whatever it takes: a lack of descriptors passes, and the port must stay served.
+async fn accept(listener: &Async<TcpListener>) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await.and_then(|(socket, remote)| Ok((socket.into_inner()?, remote))) {
+            Ok(accepted) => return accepted,
+            Err(fault) => {
+                error!("Accept error: {fault}");
+                Timer::after(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn listen(host: &str, port: Port) -> Result<Async<TcpListener>, (String, io::Error)> {
+    let address = format!("{host}:{}", port.to_bind());
+    let bind = || {
+        let addresses: Vec<_> = (host, port.to_bind()).to_socket_addrs()?.collect();
+        Async::new(TcpListener::bind(&*addresses)?)
+    };
+    bind().map_err(|fault| (address, fault))
+}
+
+fn listen_error(what: &str, (address, fault): &(String, io::Error)) -> String {
+    let fault = match fault.kind() {
+        io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".to_owned(),
+        _ => fault.to_string(),
+    };
+    format!("Error listening on {what}: {address}, \"listen tcp {address}: {fault}\"")
+}
+
+fn shown(host: &str, listener: &Async<TcpListener>) -> String {
+    let port = listener.get_ref().local_addr().map_or(0, |address| address.port());
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+/// The addresses by which others may reach this host.
+fn interfaces() -> Vec<IpAddr> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let global = all.into_iter().filter(|interface| !interface.is_loopback() && !interface.is_link_local());
+    global.map(|interface| interface.ip()).collect()
+}
+
+/// Logs why the server cannot run.
+pub fn log_fatal(why: &str) {
+    error!(target: FATAL, "{why}");
+}
+
+/// After a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are not closed by then are cut.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,147 @@
+//! A thread that owns connections.
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_io::Async;
+use event_listener::Event;
+use log::{debug, warn};
+use onehop::{Connection, DialError, DialId, Node};
+use smol::LocalExecutor;
+use smol::channel::{Receiver, Sender, unbounded};
+
+use crate::clock::Clock;
+use crate::driver;
+use crate::links::{Link, Links};
+use crate::post::Post;
+
+/// What all workers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The node that they serve.
+    pub node: Arc<Node>,
+    /// The sockets of all connections.
+    pub links: Arc<Links>,
+    /// The time.
+    pub clock: Clock,
+    /// Notified when the cluster may want something of the control task.
+    pub attention: Arc<Event>,
+}
+
+/// A socket for a worker to take over.
+#[derive(Debug)]
+pub enum Job {
+    /// A client connected.
+    Client(TcpStream, SocketAddr),
+    /// A server connected.
+    Route(TcpStream, SocketAddr),
+    /// A dial succeeded.
+    Dialed(DialId, TcpStream, SocketAddr),
+}
+
+/// The state that the connections of one thread share.
+pub(crate) struct Worker {
+    pub(crate) node: Arc<Node>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) clock: Clock,
+    pub(crate) attention: Arc<Event>,
+    /// What every connection reads into.
+    pub(crate) buffer: Cell<Vec<u8>>,
+    pub(crate) post: RefCell<Post>,
+    slow: RefCell<Vec<Arc<Link>>>,
+}
+
+/// Starts a worker thread; it ends when the sender is dropped and its connections are closed.
+///
+/// # Errors
+///
+/// The system has no thread left.
+pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Sender<Job>> {
+    let (sender, jobs) = unbounded();
+    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+    thread.spawn(move || run(shared, &jobs))?;
+    Ok(sender)
+}
+
+fn run(shared: Shared, jobs: &Receiver<Job>) {
+    let Shared { node, links, clock, attention } = shared;
+    let worker = Rc::new(Worker {
+        post: RefCell::new(Post::new(links.clone())),
+        node,
+        links,
+        clock,
+        attention,
+        buffer: Cell::new(vec![0; READ_BYTES]),
+        slow: RefCell::default(),
+    });
+    let executor = LocalExecutor::new();
+    async_io::block_on(executor.run(async {
+        while let Ok(job) = jobs.recv().await {
+            if let Some((connection, link)) = worker.take_over(job) {
+                executor.spawn(driver::drive(worker.clone(), connection, link)).detach();
+            }
+        }
+        // What is still open is closed by its driver.
+        while worker.links.count() > 0 {
+            async_io::Timer::after(DRAIN_PAUSE).await;
+        }
+    }));
+}
+
+impl Worker {
+    /// Makes a connection of a socket.
+    fn take_over(&self, job: Job) -> Option<(Connection, Arc<Link>)> {
+        let now = self.clock.now();
+        let post = &mut *self.post.borrow_mut();
+        let (socket, connect): (_, Box<dyn FnOnce(&mut Post) -> Connection>) = match job {
+            Job::Client(socket, remote) => {
+                (prepare(socket), Box::new(move |post| self.node.accept_client(now, remote, post)))
+            }
+            Job::Route(socket, remote) => {
+                (prepare(socket), Box::new(move |post| self.node.accept_route(now, remote, post)))
+            }
+            Job::Dialed(id, socket, remote) => {
+                let socket = prepare(socket);
+                if let Err(fault) = &socket {
+                    self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
+                }
+                (socket, Box::new(move |post| self.node.handle_dialed(now, id, remote, post)))
+            }
+        };
+        let socket = socket.inspect_err(|fault| warn!("cannot use a socket: {fault}")).ok()?;
+        let connection = connect(post);
+        let link = Arc::new(Link::new(connection.entry().clone(), socket, connection.write_policy()));
+        self.links.insert(link.clone());
+        debug!("{} is connection {:?}", link.entry.remote(), link.entry.id());
+        Some((connection, link))
+    }
+
+    /// Sends what is staged; true if a target is too slow.
+    pub(crate) fn flush(&self) -> bool {
+        let mut post = self.post.borrow_mut();
+        let slow = post.flush(self.clock.now(), self.node.hub());
+        if slow.is_empty() {
+            return false;
+        }
+        self.slow.replace(slow.to_vec());
+        true
+    }
+
+    /// The targets that the last flush found too slow.
+    pub(crate) fn slow_links(&self) -> Vec<Arc<Link>> {
+        self.slow.take()
+    }
+}
+
+fn prepare(socket: TcpStream) -> std::io::Result<Async<TcpStream>> {
+    socket.set_nodelay(true)?;
+    Async::new(socket)
+}
+
+/// How much one read takes. More was no better, and worse for larger messages.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How often a worker that is to end looks whether all connections are closed.
+const DRAIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
