@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::dial::dial;
 use crate::links::Links;
 use crate::logger::{FATAL, Logger};
-use crate::worker::{self, Job, Shared};
+use crate::worker::{self, Job, Origin, Shared};
 
 /// A server whose sockets are bound.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Server {
     async fn accept_clients(self: Arc<Self>) {
         loop {
             let (socket, remote) = accept(&self.clients).await;
-            self.assign(Job::Client(socket, remote));
+            self.assign(Job { socket, remote, origin: Origin::Client });
         }
     }
 
@@ -125,7 +125,7 @@ impl Server {
         };
         loop {
             let (socket, remote) = accept(routes).await;
-            self.assign(Job::Route(socket, remote));
+            self.assign(Job { socket, remote, origin: Origin::Route });
         }
     }
 
@@ -148,7 +148,7 @@ impl Server {
 
     async fn carry_out(self: Arc<Self>, request: DialRequest) {
         match dial(&request).await {
-            Ok((socket, remote)) => self.assign(Job::Dialed(request.id, socket, remote)),
+            Ok((socket, remote)) => self.assign(Job { socket, remote, origin: Origin::Dialed(request.id) }),
             Err(why) => {
                 self.node().handle_dial_failed(self.shared.clock.now(), request.id, &why);
                 self.shared.attention.notify(1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_io::Async;
 use event_listener::Event;
-use log::{debug, warn};
+use log::warn;
 use onehop::{Connection, DialError, DialId, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, unbounded};
@@ -19,26 +19,31 @@ use crate::post::Post;
 
 /// What all workers share.
 #[derive(Clone, Debug)]
-pub struct Shared {
-    /// The node that they serve.
-    pub node: Arc<Node>,
-    /// The sockets of all connections.
-    pub links: Arc<Links>,
-    /// The time.
-    pub clock: Clock,
+pub(crate) struct Shared {
+    pub(crate) node: Arc<Node>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) clock: Clock,
     /// Notified when the cluster may want something of the control task.
-    pub attention: Arc<Event>,
+    pub(crate) attention: Arc<Event>,
 }
 
 /// A socket for a worker to take over.
 #[derive(Debug)]
-pub enum Job {
+pub(crate) struct Job {
+    pub(crate) socket: TcpStream,
+    pub(crate) remote: SocketAddr,
+    pub(crate) origin: Origin,
+}
+
+/// Where a socket comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
     /// A client connected.
-    Client(TcpStream, SocketAddr),
+    Client,
     /// A server connected.
-    Route(TcpStream, SocketAddr),
+    Route,
     /// A dial succeeded.
-    Dialed(DialId, TcpStream, SocketAddr),
+    Dialed(DialId),
 }
 
 /// The state that the connections of one thread share.
@@ -95,26 +100,24 @@ impl Worker {
     fn take_over(&self, job: Job) -> Option<(Connection, Arc<Link>)> {
         let now = self.clock.now();
         let post = &mut *self.post.borrow_mut();
-        let (socket, connect): (_, Box<dyn FnOnce(&mut Post) -> Connection>) = match job {
-            Job::Client(socket, remote) => {
-                (prepare(socket), Box::new(move |post| self.node.accept_client(now, remote, post)))
-            }
-            Job::Route(socket, remote) => {
-                (prepare(socket), Box::new(move |post| self.node.accept_route(now, remote, post)))
-            }
-            Job::Dialed(id, socket, remote) => {
-                let socket = prepare(socket);
-                if let Err(fault) = &socket {
+        let Job { socket, remote, origin } = job;
+        let socket = match prepare(socket) {
+            Ok(socket) => socket,
+            Err(fault) => {
+                warn!("cannot use a socket: {fault}");
+                if let Origin::Dialed(id) = origin {
                     self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
                 }
-                (socket, Box::new(move |post| self.node.handle_dialed(now, id, remote, post)))
+                return None;
             }
         };
-        let socket = socket.inspect_err(|fault| warn!("cannot use a socket: {fault}")).ok()?;
-        let connection = connect(post);
+        let connection = match origin {
+            Origin::Client => self.node.accept_client(now, remote, post),
+            Origin::Route => self.node.accept_route(now, remote, post),
+            Origin::Dialed(id) => self.node.handle_dialed(now, id, remote, post),
+        };
         let link = Arc::new(Link::new(connection.entry().clone(), socket, connection.write_policy()));
         self.links.insert(link.clone());
-        debug!("{} is connection {:?}", link.entry.remote(), link.entry.id());
         Some((connection, link))
     }
 

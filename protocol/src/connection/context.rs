@@ -87,23 +87,11 @@ impl<S: Sink> Context<'_, S> {
 impl<S> fmt::Display for Context<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = &self.shared.entry;
-        write!(f, "{} - {}:{}", entry.remote(), prefix(entry.kind()), entry.cid())
-    }
-}
-
-/// What the number of a connection is called.
-pub(super) fn prefix(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Client => "cid",
-        Kind::Route => "rid",
-    }
-}
-
-/// What a connection is called when it begins.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Client => "Client",
-        Kind::Route => "Route",
+        let prefix = match entry.kind() {
+            Kind::Client => "cid",
+            Kind::Route => "rid",
+        };
+        write!(f, "{} - {prefix}:{}", entry.remote(), entry.cid())
     }
 }
 

@@ -312,11 +312,9 @@ impl Shared {
         let hub = node.hub();
         let cid = hub.next_cid();
         let entry = hub.directory().insert(cid, kind, remote, now, hub.hasher());
-        debug!(
-            "{remote} - {}:{cid} - {} connection created",
-            context::prefix(kind),
-            context::kind_name(kind)
-        );
+        if kind == Kind::Client {
+            debug!("{remote} - cid:{cid} - Client connection created");
+        }
         Self {
             node: node.clone(),
             entry,
