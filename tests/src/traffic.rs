@@ -157,7 +157,7 @@ fn messages(from: usize, to: usize, large: usize) -> Vec<u8> {
     for number in 0..BURST {
         bytes.extend(format!("PUB {subject} 4\r\n{number:04}\r\n").bytes());
     }
-    bytes.extend(format!("HPUB {subject} 23 27\r\nNATS/1.0\r\nFrom: {from:02} x\r\n\r\nhead\r\n").bytes());
+    bytes.extend(format!("HPUB {subject} 24 28\r\nNATS/1.0\r\nFrom: {from:02} x\r\n\r\nhead\r\n").bytes());
     bytes.extend(format!("PUB {subject} inbox.{from}.{to} 5\r\nreply\r\n").bytes());
     bytes.extend(format!("PUB {subject} {large}\r\n").bytes());
     bytes.extend(large_payload(large));
@@ -180,7 +180,7 @@ fn check_received(conn: &mut RawConn, before: usize, from: usize, to: usize, lar
     for (number, frame) in got[..BURST].iter().enumerate() {
         assert_eq!(frame.to_string(), format!("MSG {subject} 1 4 / {number:04}"), "{pair}");
     }
-    let head = format!("HMSG {subject} 1 23 27 / NATS/1.0\\r\\nFrom: {from:02} x\\r\\n\\r\\nhead");
+    let head = format!("HMSG {subject} 1 24 28 / NATS/1.0\\r\\nFrom: {from:02} x\\r\\n\\r\\nhead");
     assert_eq!(got[BURST].to_string(), head, "{pair}");
     assert_eq!(got[BURST + 1].to_string(), format!("MSG {subject} 1 inbox.{from}.{to} 5 / reply"), "{pair}");
     assert!(got[BURST + 2].payload == Some(large_payload(large)), "{pair}: the large payload changed");
