@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, Subscriber};
 use bytes::Bytes;
-use onehop_tests::mesh::{Topology, start, wait_for_mesh};
+use onehop_tests::mesh::{Topology, start, wait_for_mesh, wait_until};
 use onehop_tests::server::{Kind, Options, Server};
+use onehop_tests::traffic::{client as raw_client, known_urls};
 use smol::stream::StreamExt;
 
 const MESH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -20,13 +21,13 @@ struct Pair {
 }
 
 /// Runs a test on a cluster of two, within a minute.
-fn on_a_pair<F: Future<Output = ()>>(test: impl FnOnce(Pair) -> F) {
+fn on_a_pair(test: impl AsyncFnOnce(&mut Pair)) {
     let Some(servers) = start("clients", Topology::Chain, &[Kind::Onehop; 2]) else { return };
     wait_for_mesh(&[&servers[0], &servers[1]], MESH_TIMEOUT);
     block_on(async {
         let near = connect(&servers[0]).await;
         let far = connect(&servers[1]).await;
-        test(Pair { servers, near, far }).await;
+        test(&mut Pair { servers, near, far }).await;
     });
 }
 
@@ -42,9 +43,7 @@ async fn connect(server: &Server) -> Client {
 }
 
 fn options() -> ConnectOptions {
-    ConnectOptions::new()
-        .ping_interval(Duration::from_secs(1))
-        .reconnect_delay_callback(|_| Duration::from_millis(100))
+    ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(100))
 }
 
 async fn next(subscriber: &mut Subscriber) -> async_nats::Message {
@@ -67,7 +66,7 @@ async fn wait_for_interest(publisher: &Client, subscriber: &mut Subscriber, subj
 
 #[test]
 fn messages_cross_the_route_in_order() {
-    on_a_pair(|pair| async move {
+    on_a_pair(async |pair| {
         let mut subscriber = pair.far.subscribe("news.>").await.expect("subscribing works");
         wait_for_interest(&pair.near, &mut subscriber, "news.probe").await;
         for number in 0..1000 {
@@ -86,7 +85,7 @@ fn messages_cross_the_route_in_order() {
 
 #[test]
 fn headers_and_large_payloads_arrive_unchanged() {
-    on_a_pair(|pair| async move {
+    on_a_pair(async |pair| {
         let mut subscriber = pair.far.subscribe("data").await.expect("subscribing works");
         wait_for_interest(&pair.near, &mut subscriber, "data").await;
         let payload: Bytes =
@@ -113,7 +112,7 @@ fn headers_and_large_payloads_arrive_unchanged() {
 
 #[test]
 fn requests_are_answered_across_the_route_or_refused_at_once() {
-    on_a_pair(|pair| async move {
+    on_a_pair(async |pair| {
         let refused = pair.near.request("double", "1".into()).await.expect_err("nobody responds");
         assert_eq!(refused.kind(), RequestErrorKind::NoResponders);
         let mut requests = pair.far.subscribe("double").await.expect("subscribing works");
@@ -137,7 +136,7 @@ fn requests_are_answered_across_the_route_or_refused_at_once() {
 
 #[test]
 fn one_member_of_a_queue_group_hears_each_message() {
-    on_a_pair(|pair| async move {
+    on_a_pair(async |pair| {
         let mut members = Vec::new();
         for member in [&pair.near, &pair.near, &pair.far, &pair.far] {
             members.push(member.queue_subscribe("jobs", "crew".to_owned()).await.expect("subscribing works"));
@@ -169,7 +168,7 @@ fn one_member_of_a_queue_group_hears_each_message() {
 
 #[test]
 fn unsubscribing_after_some_messages_and_draining_work() {
-    on_a_pair(|pair| async move {
+    on_a_pair(async |pair| {
         let mut limited = pair.near.subscribe("limited").await.expect("subscribing works");
         limited.unsubscribe_after(3).await.expect("unsubscribing works");
         for number in 0..5 {
@@ -195,7 +194,7 @@ fn unsubscribing_after_some_messages_and_draining_work() {
 
 #[test]
 fn a_client_reconnects_to_a_restarted_server_and_hears_again() {
-    on_a_pair(|mut pair| async move {
+    on_a_pair(async |pair| {
         let mut subscriber = pair.far.subscribe("again").await.expect("subscribing works");
         wait_for_interest(&pair.near, &mut subscriber, "again").await;
         pair.servers[1].restart();
@@ -208,7 +207,7 @@ fn a_client_reconnects_to_a_restarted_server_and_hears_again() {
 
 #[test]
 fn a_client_of_a_killed_server_moves_to_one_that_it_was_told_of() {
-    on_a_pair(|mut pair| async move {
+    on_a_pair(async |pair| {
         let moved = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let notify = moved.clone();
         let mover = options()
@@ -236,24 +235,27 @@ fn a_client_of_a_killed_server_moves_to_one_that_it_was_told_of() {
 }
 
 #[test]
-fn the_list_of_servers_grows_with_the_cluster() {
-    let Some(first) = Server::start(Kind::Onehop, Options::member("grow", "S1", &[])) else { return };
+fn a_client_moves_to_a_member_that_joined_after_it_connected() {
+    let start = |name: &str, seeds: &[u16]| Server::start(Kind::Onehop, Options::member("grow", name, seeds));
+    let Some(mut first) = start("S1", &[]) else { return };
     block_on(async {
         let client = connect(&first).await;
-        let seed = [first.ports().route];
-        let mut others = Vec::new();
-        for name in ["S2", "S3"] {
-            others.extend(Server::start(Kind::Onehop, Options::member("grow", name, &seed)));
-            let wanted = others.len() + 1;
-            for _ in 0..200 {
-                if client.server_info().connect_urls.len() == wanted {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut watcher = raw_client(&first);
+        let second = start("S2", &[first.ports().route]).expect("the first one started, too");
+        wait_until("the second member is announced", MESH_TIMEOUT, || {
+            watcher.read_until_quiet(Duration::from_millis(20));
+            known_urls(&watcher).len() == 2
+        });
+        // The answer comes behind the announcement, so the client knows the second member now.
+        client.request("nobody", "".into()).await.expect_err("nobody responds");
+        first.kill();
+        for _ in 0..100 {
+            if client.server_info().server_name == second.name() {
+                break;
             }
-            let urls = client.server_info().connect_urls;
-            assert_eq!(urls.len(), wanted, "{urls:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        assert_eq!(client.server_info().server_name, second.name());
     });
 }
 
