@@ -131,8 +131,8 @@ pub fn wait_for_interest(publisher: &mut RawConn, subscriber: &mut RawConn, subj
 
 /// The addresses that the server last told this client of.
 pub fn known_urls(conn: &RawConn) -> Vec<String> {
-    let infos = conn.frames().iter().filter(|frame| frame.op() == "INFO");
-    let last = infos.last().and_then(Frame::json).unwrap_or_default();
+    let mut infos = conn.frames().iter().filter(|frame| frame.op() == "INFO");
+    let last = infos.next_back().and_then(Frame::json).unwrap_or_default();
     let mut urls: Vec<String> = last["connect_urls"]
         .as_array()
         .into_iter()
