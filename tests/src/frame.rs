@@ -82,6 +82,9 @@ impl fmt::Debug for Frame {
 /// Fields that a server may have or lack: build details, JetStream, and an encryption key that only `$SYS` tools use.
 const OPTIONAL: [&str; 6] = ["git_commit", "xkey", "api_lvl", "jetstream", "domain", "nonce"];
 
+/// How the names of fields begin that only onehop servers send each other.
+const EXTENSION: &str = "onehop";
+
 /// Fields whose presence matters and whose value does not.
 const MASKED: [&str; 7] =
     ["server_id", "server_name", "version", "go", "port", "client_id", "route_acc_add_reqid"];
@@ -91,7 +94,7 @@ fn normalise(fields: Map<String, Value>) -> Map<String, Value> {
     let mut kept = Map::new();
     for (key, value) in fields {
         let shown = match key.as_str() {
-            key if OPTIONAL.contains(&key) => continue,
+            key if OPTIONAL.contains(&key) || key.starts_with(EXTENSION) => continue,
             // A server without a configured name is called by its id.
             "server_name" if value.as_str().is_some_and(|name| name.len() < 20) => value,
             "server_name" if Some(&value) == own_id.as_ref() => "ID".into(),

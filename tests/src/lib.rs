@@ -8,6 +8,7 @@
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
 //! * [`script`] runs one script of raw bytes against two servers and compares what they answered;
 //! * [`load`] puts servers under load and measures what it costs them;
+//! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer.
 //!
 //! Nothing here uses `onehop` as a library, so what these tests see is what a network sees.
@@ -21,3 +22,4 @@ pub mod raw;
 pub mod real_server;
 pub mod script;
 pub mod server;
+pub mod traffic;

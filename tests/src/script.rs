@@ -270,6 +270,7 @@ impl Run<'_> {
     fn shown(&self, conn: &RawConn) -> Vec<String> {
         let mut lines: Vec<String> = conn.frames().iter().map(Frame::to_string).collect();
         lines.retain(|line| !self.case.ignored.iter().any(|prefix| line.starts_with(prefix)));
+        sort_bulk_interest(&mut lines);
         if self.case.any_order {
             lines.sort();
         }
@@ -295,6 +296,14 @@ impl Run<'_> {
             std::thread::sleep(Duration::from_millis(if ended > 0 { 5 } else { 1 }));
         }
     }
+}
+
+/// The interest that a newcomer is told of right after INFO comes in any order (ROUTE-PROTOCOL 2.7).
+fn sort_bulk_interest(lines: &mut [String]) {
+    let Some(info) = lines.iter().position(|line| line.starts_with("INFO")) else { return };
+    let bulk = &mut lines[info + 1..];
+    let end = bulk.iter().take_while(|line| line.starts_with("RS+")).count();
+    bulk[..end].sort();
 }
 
 fn find(bytes: &[u8], wanted: &str) -> Option<usize> {
@@ -330,10 +339,10 @@ fn describe(text: &mut String, case: &Case, cut: Cut, expected: &Transcript, fou
         for line in &unexpected {
             let _ = writeln!(text, "+ {to:?} {line}");
         }
-        let mut sorted = [wanted.clone(), got.clone()];
-        sorted.iter_mut().for_each(|lines| lines.sort());
-        if wanted != got && sorted[0] == sorted[1] {
-            let _ = writeln!(text, "- {to:?} order {wanted:?}\n+ {to:?} order {got:?}");
+        if unexpected.is_empty() && wanted.len() == got.len() {
+            for (wanted, got) in wanted.iter().zip(got).filter(|(wanted, got)| wanted != got) {
+                let _ = writeln!(text, "order: - {to:?} {wanted}\norder: + {to:?} {got}");
+            }
         }
     }
 }

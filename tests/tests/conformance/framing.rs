@@ -79,7 +79,7 @@ fn accepted() -> Vec<Case> {
         ("an INFO that is no JSON", "INFO nonsense\r\n"),
         ("several pings in one write", "PING\r\nPING\r\nPING\r\n"),
         ("a reply without subscription", "SUB a 1\r\nPUB a r.e.p 2\r\nhi\r\n"),
-        ("many operations in one write", &MANY),
+        ("many operations in one write", MANY),
         ("bytes beyond ASCII in a subject", "SUB grüße.* 1\r\nPUB grüße.ß 1\r\nx\r\n"),
         ("no blank between the verb and a tab", "SUB\t\ta\t1\r\n"),
     ];

@@ -5,8 +5,8 @@ use std::time::Duration;
 use onehop_tests::peer::{Acceptor, Conversation, Identity};
 use onehop_tests::server::{Kind, Options, Server};
 
-/// Longer than the second after which a lost explicit route is dialed again, so that redials are seen.
-const QUIET: Duration = Duration::from_millis(700);
+/// Long enough for every step of the handshakes, and short enough to end before the keep-alive begins after a second.
+const QUIET: Duration = Duration::from_millis(400);
 
 /// Starts both kinds of server, each with a made-up member to dial, and compares all conversations.
 fn compare_dialers(configure: impl Fn(u16) -> Options, acceptor: impl Fn() -> Acceptor) {

@@ -100,7 +100,7 @@ fn dialed(kind: Kind, identity: Identity) -> Option<String> {
     let acceptor = Acceptor::bind(identity);
     let server = Server::start(kind, Options::member("C", "alpha", &[acceptor.port()]))?;
     let mut text = String::new();
-    for talk in acceptor.converse(Duration::from_millis(700)) {
+    for talk in acceptor.converse(Duration::from_millis(400)) {
         for line in &talk.lines {
             let _ = writeln!(text, "#{} {line}", talk.label);
         }

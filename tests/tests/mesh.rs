@@ -1,0 +1,157 @@
+//! Clusters of several members, of onehop alone and with a Go server of every pinned version in every place.
+
+use std::time::Duration;
+
+use onehop_tests::mesh::{Topology, start, wait_for_mesh, wait_until};
+use onehop_tests::real_server::Version;
+use onehop_tests::server::{Kind, Server};
+use onehop_tests::traffic::{
+    check_every_pair, check_no_responders, check_queue_group, client, known_urls, wait_for_interest,
+};
+
+/// How long a mesh may take to form or to heal.
+const MESH_TIMEOUT: Duration = Duration::from_secs(15);
+
+const MIB: usize = 1024 * 1024;
+
+fn form(cluster: &str, topology: Topology, kinds: &[Kind]) -> Option<Vec<Server>> {
+    let servers = start(cluster, topology, kinds)?;
+    let took = wait_for_mesh(&servers.iter().collect::<Vec<_>>(), MESH_TIMEOUT);
+    println!("{cluster}: {} members in {took:?}", servers.len());
+    Some(servers)
+}
+
+#[test]
+fn a_chain_of_three_is_a_full_mesh() {
+    let Some(servers) = form("chain3", Topology::Chain, &[Kind::Onehop; 3]) else { return };
+    check_every_pair(&servers, MIB);
+    check_queue_group(&servers, 4000);
+    check_no_responders(&servers);
+}
+
+#[test]
+fn a_chain_of_ten_is_a_full_mesh() {
+    let Some(servers) = form("chain10", Topology::Chain, &[Kind::Onehop; 10]) else { return };
+    check_every_pair(&servers, 32 * 1024);
+    check_queue_group(&servers, 5500);
+}
+
+#[test]
+fn five_that_know_one_seed_are_a_full_mesh() {
+    let Some(servers) = form("seed5", Topology::Seed, &[Kind::Onehop; 5]) else { return };
+    check_every_pair(&servers, MIB);
+}
+
+#[test]
+fn a_chain_of_five_is_a_full_mesh() {
+    let Some(servers) = form("chain5", Topology::Chain, &[Kind::Onehop; 5]) else { return };
+    check_every_pair(&servers, 1000);
+}
+
+#[test]
+fn a_ring_of_five_is_a_full_mesh() {
+    let Some(servers) = form("ring5", Topology::Ring, &[Kind::Onehop; 5]) else { return };
+    check_every_pair(&servers, 1000);
+}
+
+#[test]
+fn a_2_15_server_is_a_full_member_in_every_place_of_a_chain() {
+    mix_with(Version::V2_15_1);
+}
+
+#[test]
+fn a_2_12_server_is_a_full_member_in_every_place_of_a_chain() {
+    mix_with(Version::V2_12_8);
+}
+
+#[test]
+fn a_2_10_server_is_a_full_member_in_every_place_of_a_chain() {
+    mix_with(Version::V2_10_26);
+}
+
+#[test]
+fn a_2_9_server_is_a_full_member_in_every_place_of_a_chain() {
+    mix_with(Version::V2_9_10);
+}
+
+fn mix_with(version: Version) {
+    for place in 0..3 {
+        let mut kinds = [Kind::Onehop; 3];
+        kinds[place] = Kind::Real(version);
+        let Some(servers) = form(&format!("mix{place}"), Topology::Chain, &kinds) else { return };
+        check_every_pair(&servers, MIB);
+        check_queue_group(&servers, 1200);
+        check_no_responders(&servers);
+    }
+}
+
+#[test]
+fn a_member_that_was_killed_comes_back_into_the_mesh() {
+    for place in 0..3 {
+        kill_and_restart(place, Kind::Onehop);
+    }
+}
+
+#[test]
+fn a_go_server_that_was_killed_comes_back_into_the_mesh() {
+    kill_and_restart(1, Kind::REFERENCE);
+}
+
+fn kill_and_restart(place: usize, kind: Kind) {
+    let mut kinds = [Kind::Onehop; 3];
+    kinds[place] = kind;
+    let Some(mut servers) = form(&format!("restart{place}"), Topology::Chain, &kinds) else { return };
+    let survivors: Vec<usize> = (0..3).filter(|&index| index != place).collect();
+    let mut subscribers: Vec<_> = survivors.iter().map(|&index| client(&servers[index])).collect();
+    for subscriber in &mut subscribers {
+        subscriber.send("SUB still.here 1\r\n");
+        subscriber.ping();
+    }
+    servers[place].kill();
+    let left: Vec<&Server> = survivors.iter().map(|&index| &servers[index]).collect();
+    wait_for_mesh(&left, MESH_TIMEOUT);
+    servers[place].restart();
+    wait_for_mesh(&servers.iter().collect::<Vec<_>>(), MESH_TIMEOUT);
+    let mut publisher = client(&servers[place]);
+    for subscriber in &mut subscribers {
+        wait_for_interest(&mut publisher, subscriber, "still.here");
+    }
+    check_every_pair(&servers, 1000);
+}
+
+#[test]
+fn a_client_is_told_which_members_there_are() {
+    for other in [Kind::Onehop, Kind::REFERENCE] {
+        let Some(mut servers) = form("urls", Topology::Chain, &[Kind::Onehop, Kind::Onehop, other]) else {
+            return;
+        };
+        let mut watcher = client(&servers[0]);
+        let urls = |servers: &[Server]| {
+            let mut urls: Vec<_> =
+                servers.iter().map(|server| format!("127.0.0.1:{}", server.ports().client)).collect();
+            urls.sort();
+            urls
+        };
+        let mut follows = |what: &str, wanted: Vec<String>| {
+            wait_until(what, MESH_TIMEOUT, || {
+                watcher.read_until_quiet(Duration::from_millis(20));
+                known_urls(&watcher) == wanted
+            });
+        };
+        follows("all three are known", urls(&servers));
+        servers[2].kill();
+        follows("the killed member is forgotten", urls(&servers[..2]));
+        servers[2].restart();
+        follows("the member is known again", urls(&servers));
+    }
+}
+
+#[test]
+fn a_terminated_member_leaves_in_order() {
+    let Some(mut servers) = form("leaving", Topology::Seed, &[Kind::Onehop; 3]) else { return };
+    servers[2].signal("TERM");
+    let status = servers[2].wait_exit(Duration::from_secs(5));
+    assert!(status.is_some_and(|status| status.success()), "the exit was {status:?}");
+    wait_for_mesh(&[&servers[0], &servers[1]], MESH_TIMEOUT);
+    check_every_pair(&servers[..2], 1000);
+}
