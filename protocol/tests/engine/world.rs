@@ -102,6 +102,7 @@ impl World {
         for end in gone.iter().flatten().filter(|end| end.node != name) {
             self.hang_up(end);
         }
+        self.settle();
     }
 
     /// Ends all routes between two nodes and lets none be made until [`World::mend`].
@@ -114,16 +115,18 @@ impl World {
         let (gone, left): (Vec<_>, Vec<_>) = self.routes.drain(..).partition(between);
         self.routes = left;
         gone.iter().flatten().for_each(|end| self.hang_up(end));
+        self.settle();
     }
 
     pub(crate) fn mend(&mut self) {
         self.cut.clear();
     }
 
-    /// Ends one route connection at both ends and returns who had it.
+    /// Ends one route connection at both ends.
     pub(crate) fn lose_route(&mut self, place: usize) {
         let ends = self.routes.remove(place);
         ends.iter().for_each(|end| self.hang_up(end));
+        self.settle();
     }
 
     pub(crate) fn node(&self, name: &str) -> &Engine {
@@ -190,6 +193,22 @@ impl World {
         let (now, remote) = (self.now, self.remote(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let id = self.engine(node).handle_accept_route(now, remote).expect("a clustered node");
         self.socket(node, id)
+    }
+
+    /// Connects to the route port of a node as the server `NPEER-<name>` without a pool, whose INFO says `more`.
+    pub(crate) fn raw_peer(&mut self, node: &str, name: &str, more: &str) -> Peer {
+        let peer = self.raw_route(node);
+        self.take(peer);
+        let id = format!("NPEER-{name}");
+        let lines = format!(
+            "CONNECT {{\"echo\":true,\"verbose\":false,\"pedantic\":false,\"headers\":true,\"name\":\"{id}\",\
+             \"cluster\":\"C\",\"lnoc\":true}}\r\n\
+             INFO {{\"server_id\":\"{id}\",\"server_name\":\"{name}\",\"version\":\"2.9.10\",\"proto\":2,\
+             \"host\":\"0.0.0.0\",\"port\":{ROUTE_PORT},\"headers\":true,\"nonce\":\"x\",\"cluster\":\"C\"{more}}}\r\n"
+        );
+        self.send(peer, lines.as_bytes());
+        assert_eq!(self.closed(peer), None, "the handshake of {name}");
+        peer
     }
 
     /// Hands bytes to a node, as if a peer had written them, and lets all that follows at once happen.
