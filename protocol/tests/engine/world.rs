@@ -211,6 +211,24 @@ impl World {
         peer
     }
 
+    /// Answers what a node dials first, by hand.
+    pub(crate) fn dialed_by_hand<const N: usize>(&mut self, node: &str) -> [Peer; N] {
+        let now = self.now;
+        let peers = std::array::from_fn(|_| {
+            let request = self.engine(node).poll_dial(now).expect("another dial");
+            let target = SocketAddr::new(request.host.parse().expect("an address"), request.port);
+            let id = self.engine(node).handle_dialed(now, request.id, target).expect("a dial asked for");
+            self.sockets.push(Socket {
+                end: End { node: node.to_owned(), id },
+                received: Vec::new(),
+                closed: None,
+            });
+            Peer(self.sockets.len() - 1)
+        });
+        self.settle();
+        peers
+    }
+
     /// Hands bytes to a node, as if a peer had written them, and lets all that follows at once happen.
     pub(crate) fn send(&mut self, peer: Peer, bytes: &[u8]) {
         self.send_unsettled(peer, bytes);
