@@ -227,7 +227,7 @@ impl Peer {
             return error!("{context} - Invalid Subscription \"{}\"", sub.subject.escape_ascii());
         }
         let (queue, weight) = sub.queue.unwrap_or_default();
-        let (origin, leaf) = origin(sub.leaf);
+        let (origin, leaf) = origin(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, queue, leaf);
         let shared = &*context.shared;
         let index = self.worlds[place].account.index();
@@ -254,7 +254,7 @@ impl Peer {
         let Some(place) = self.world(unsub.account) else {
             return;
         };
-        let (_, leaf) = origin(unsub.leaf);
+        let (_, leaf) = origin(unsub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(unsub.subject, unsub.queue.unwrap_or_default(), leaf);
         let shared = &*context.shared;
         let known = shared.entry.interest()[place].remove(&self.key);
@@ -279,13 +279,13 @@ impl Peer {
     }
 }
 
-/// Where interest comes from, and the leaf's name in the key.
-fn origin<'a>(leaf: LeafOrigin<'a>) -> (Origin, &'a [u8]) {
+/// Where interest comes from, and the leaf's name in the key: only if the peer will name it again at the end.
+fn origin<'a>(leaf: LeafOrigin<'a>, is_named_at_end: bool) -> (Origin, &'a [u8]) {
     match leaf {
         LeafOrigin::None => (Origin::Route, b""),
+        LeafOrigin::Named(name) if is_named_at_end => (Origin::RouteLeaf, name),
         // A blank, which no name can be.
-        LeafOrigin::Unnamed => (Origin::RouteLeaf, b" "),
-        LeafOrigin::Named(name) => (Origin::RouteLeaf, name),
+        LeafOrigin::Named(_) | LeafOrigin::Unnamed => (Origin::RouteLeaf, b" "),
     }
 }
 

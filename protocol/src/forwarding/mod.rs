@@ -132,7 +132,7 @@ fn choose<S: Sink>(
     parcel: &Parcel<'_>,
     preference: Preference,
 ) -> Choice {
-    let start = random_member(courier.rng, queue);
+    let start = random_member(courier.rng, queue, preference);
     let mut fallback = None;
     for member in queue.members[start..].iter().chain(&queue.members[..start]) {
         match member {
@@ -156,18 +156,22 @@ fn choose<S: Sink>(
     fallback.map_or(Choice::Nobody, |(route, _)| Choice::Route(route))
 }
 
-/// A random member's place, where an entry that stands for several is as likely as all of them.
-fn random_member(rng: &mut Rng, queue: &QueueTargets) -> usize {
+/// A random member's place, where an entry that stands for several is as likely as all of them. Among clients alone if
+/// they are preferred: who starts at a route and walks on favours the client behind it.
+fn random_member(rng: &mut Rng, queue: &QueueTargets, preference: Preference) -> usize {
     if queue.members.len() <= 1 {
         return 0;
     }
-    let total: u64 = queue.members.iter().map(Member::weight).sum();
+    let is_client = |member: &Member| matches!(member, Member::Client(_));
+    let clients_only = preference == Preference::Local && queue.members.iter().any(is_client);
+    let weight = |member: &Member| if clients_only && !is_client(member) { 0 } else { member.weight() };
+    let total: u64 = queue.members.iter().map(weight).sum();
     if total == 0 {
         return 0;
     }
     let mut rest = rng.u64(..total);
     for (place, member) in queue.members.iter().enumerate() {
-        let weight = member.weight();
+        let weight = weight(member);
         if rest < weight {
             return place;
         }

@@ -1,0 +1,134 @@
+//! What a client must present (ROUTE-PROTOCOL 1.3, 1.12).
+
+use onehop::CloseReason;
+use onehop::config::{Authorization, Config};
+
+use crate::script::play;
+use crate::world::{SECOND, World};
+
+fn guarded(authorization: Authorization) -> World {
+    World::alone(|config: &mut Config| config.authorization = authorization)
+}
+
+fn with_user() -> World {
+    guarded(Authorization::User { user: "joe".to_owned(), password: "secret".into() })
+}
+
+#[test]
+fn the_right_user_and_password_open_a_session() {
+    play(
+        &mut with_user(),
+        r#"
+        a> CONNECT {"verbose":false,"user":"joe","pass":"secret"}
+        a> SUB foo 1
+        a> PUB foo 0\r\n
+        a< MSG foo 1 0
+        a<
+        "#,
+    );
+}
+
+#[test]
+fn wrong_credentials_end_the_connection() {
+    for connect in [
+        r#"{"user":"joe","pass":"Secret"}"#,
+        r#"{"user":"jim","pass":"secret"}"#,
+        "{}",
+        r#"{"auth_token":"secret"}"#,
+    ] {
+        let script = format!(
+            "a> CONNECT {connect}
+             a< -ERR 'Authorization Violation'
+             a! Authentication Failure"
+        );
+        play(&mut with_user(), &script);
+    }
+}
+
+#[test]
+fn nothing_is_done_before_connect_where_one_is_needed() {
+    for line in ["PING", "SUB foo 1", r"PUB foo 0\r\n"] {
+        let script = format!(
+            "a> {line}
+             a< -ERR 'Authorization Violation'
+             a! Authentication Failure"
+        );
+        play(&mut with_user(), &script);
+    }
+}
+
+#[test]
+fn a_token_is_enough_where_one_is_asked_for() {
+    let world = || guarded(Authorization::Token("t0ken".into()));
+    play(
+        &mut world(),
+        r#"
+        a> CONNECT {"verbose":true,"auth_token":"t0ken"}
+        a< +OK
+        b> CONNECT {"auth_token":"token"}
+        b< -ERR 'Authorization Violation'
+        b! Authentication Failure
+        "#,
+    );
+}
+
+#[test]
+fn a_client_that_never_presents_itself_is_sent_away() {
+    let mut world = with_user();
+    let client = world.client("A");
+    world.take(client);
+    world.send(client, b"CONNE");
+    world.run_for(SECOND);
+    assert_eq!(world.take(client), "");
+    world.run_for(SECOND);
+    assert_eq!(world.take(client), "-ERR 'Authentication Timeout'\r\n");
+    assert_eq!(world.closed(client), Some(CloseReason::AuthenticationTimeout));
+}
+
+#[test]
+fn whoever_presented_itself_in_time_stays() {
+    play(
+        &mut with_user(),
+        r#"
+        a> CONNECT {"verbose":false,"user":"joe","pass":"secret"}
+        + 1s
+        + 1s
+        a> PING
+        a< PONG
+        "#,
+    );
+}
+
+#[test]
+fn a_second_connect_with_wrong_credentials_ends_the_session() {
+    play(
+        &mut with_user(),
+        r#"
+        a> CONNECT {"verbose":false,"user":"joe","pass":"secret"}
+        a> SUB foo 1
+        a> CONNECT {"verbose":false,"user":"joe","pass":"guess"}
+        a< -ERR 'Authorization Violation'
+        a! Authentication Failure
+        "#,
+    );
+}
+
+#[test]
+fn accounts_cannot_be_chosen() {
+    for connect in [r#"{"account":"X"}"#, r#"{"new_account":true}"#] {
+        let script = format!(
+            "a> CONNECT {connect}
+             a< -ERR 'Authorization Violation'
+             a! Authentication Failure"
+        );
+        play(&mut World::alone(|_| {}), &script);
+    }
+}
+
+#[test]
+fn info_says_whether_credentials_are_needed() {
+    for (mut world, needed) in [(with_user(), true), (World::alone(|_| {}), false)] {
+        let client = world.client("A");
+        assert_eq!(world.take(client).contains(r#""auth_required":true"#), needed);
+    }
+}

@@ -1,0 +1,366 @@
+//! The first words on a route, and who is sent away (ROUTE-PROTOCOL 2.2, 2.3, 2.9, 3.6).
+
+use onehop::CloseReason;
+use onehop::config::{ClusterConfig, Config, UserPassword};
+use onehop::wire::Info;
+
+use crate::script::play;
+use crate::world::{SECOND, World};
+
+fn cluster(config: &mut Config) -> &mut ClusterConfig {
+    config.cluster.as_mut().expect("a clustered node")
+}
+
+fn node() -> World {
+    World::cluster(&[("A", &[])])
+}
+
+/// Plays a transcript in which `$CONNECT` and `$INFO` stand for the usual ones of a pooling server R, with more fields
+/// where a `+` and the fields follow.
+fn play_route(world: &mut World, text: &str) {
+    let mut expanded = String::new();
+    for line in text.lines() {
+        let (start, more) = line.split_once(" + ").unwrap_or((line, ""));
+        let more = if more.is_empty() { String::new() } else { format!(",{more}") };
+        let line = start
+            .replace("$CONNECT", &format!(r#"CONNECT {{"echo":true,"verbose":false,"headers":true,"name":"NR"{more}}}"#))
+            .replace(
+                "$INFO",
+                &format!(
+                    r#"INFO {{"server_id":"NR","server_name":"R","proto":2,"host":"h","port":6222,"headers":true,"cluster":"C"{more}}}"#
+                ),
+            );
+        expanded.push_str(&line);
+        expanded.push('\n');
+    }
+    play(world, &expanded);
+}
+
+#[test]
+fn an_acceptor_greets_with_what_it_is() {
+    let mut world = node();
+    let route = world.raw_route("A");
+    let greeting = world.take(route);
+    let json = greeting.strip_prefix("INFO ").and_then(|info| info.strip_suffix(" \r\n")).expect("one INFO");
+    let info = Info::from_json(json.as_bytes()).expect("an INFO");
+    assert_eq!(info.server_id, world.node("A").node().hub().server_id());
+    assert_eq!(
+        (info.server_name.as_str(), info.cluster.as_str(), info.host.as_str()),
+        ("A", "C", "10.0.0.1")
+    );
+    assert_eq!((info.port, info.proto, info.route_pool_size, info.route_pool_idx), (6222, 2, 3, 0));
+    assert!(info.headers && info.lnoc && info.lnocu && info.ln && !info.auth_required);
+    assert_eq!(info.connect_urls, ["10.0.0.1:4222"]);
+}
+
+#[test]
+fn a_peer_that_presents_itself_hears_of_the_interest_there_is() {
+    play_route(
+        &mut node(),
+        r#"
+        a> SUB foo 1
+        a< +OK
+        a> SUB foo q 2
+        a< +OK
+        #r> $CONNECT + "cluster":"C"
+        #r> PING
+        #r< PONG
+        #r> $INFO
+        #r< RS+ $G foo
+        #r< RS+ $G foo q 1
+        #r> PING
+        #r< PONG
+        "#,
+    );
+}
+
+#[test]
+fn interest_goes_over_the_connection_that_carries_the_account() {
+    play_route(
+        &mut node(),
+        r#"
+        a> SUB foo 1
+        a< +OK
+        -- $G has slot 2 of 3.
+        #s0> $CONNECT + "cluster":"C"
+        #s0> $INFO + "route_pool_size":3
+        #s1> $CONNECT + "cluster":"C"
+        #s1> $INFO + "route_pool_size":3,"route_pool_idx":1
+        #s2> $CONNECT + "cluster":"C"
+        #s2> $INFO + "route_pool_size":3,"route_pool_idx":2
+        #s2< RS+ $G foo
+        #sys> $CONNECT + "cluster":"C"
+        #sys> $INFO + "route_pool_size":3,"route_account":"$SYS"
+        a> SUB bar 2
+        a< +OK
+        #s2< RS+ $G bar
+        "#,
+    );
+}
+
+#[test]
+fn whatever_comes_before_connect_ends_the_route() {
+    for line in ["PING", "$INFO", "RS+ $G foo"] {
+        let script = format!(
+            "#r> {line}
+             #r< -ERR 'Authorization Violation'
+             #r! Authentication Failure"
+        );
+        play_route(&mut node(), &script);
+    }
+}
+
+#[test]
+fn a_connect_that_does_not_fit_ends_the_route_with_the_reason() {
+    let cases = [
+        (r#""cluster":"C","lang":"go""#, "attempted to connect to route port", CloseReason::IncorrectPort),
+        (
+            r#""cluster":"C","gateway":"GW""#,
+            r#"Rejecting connection from gateway "GW" on the Route port"#,
+            CloseReason::WrongGateway,
+        ),
+        (
+            r#""cluster":"X""#,
+            r#"Rejecting connection, cluster name "X" does not match "C""#,
+            CloseReason::ClusterNameConflict,
+        ),
+        (
+            r#""cluster":"_""#,
+            r#"Rejecting connection, cluster name "_" is reserved"#,
+            CloseReason::ClusterNameConflict,
+        ),
+    ];
+    for (fields, error, reason) in cases {
+        let script = format!(
+            "#r> $CONNECT + {fields}
+             #r< -ERR '{error}'
+             #r! {reason}"
+        );
+        play_route(&mut node(), &script);
+    }
+}
+
+#[test]
+fn an_info_that_does_not_fit_ends_the_route() {
+    let own_id = node().node("A").node().hub().server_id().to_owned();
+    let silent = [
+        (r#""cluster":"X""#.to_owned(), CloseReason::ClusterNameConflict),
+        (r#""server_name":"A""#.to_owned(), CloseReason::DuplicateServerName),
+        (format!(r#""server_id":"{own_id}""#), CloseReason::DuplicateRoute),
+    ];
+    for (fields, reason) in silent {
+        let script = format!(
+            "#r> $CONNECT + \"cluster\":\"C\"\n#r> INFO {{\"server_id\":\"NR\",\"cluster\":\"C\",{fields}}}\n#r! {reason}"
+        );
+        play_route(&mut node(), &script);
+    }
+    let told = [
+        (
+            r#""route_pool_size":3,"route_pool_idx":3"#,
+            "Invalid route pool index: 3 - pool size is 3",
+            CloseReason::ProtocolViolation,
+        ),
+        (
+            r#""route_pool_size":3,"route_pool_idx":-1"#,
+            "Invalid route pool index: -1 - pool size is 3",
+            CloseReason::ProtocolViolation,
+        ),
+        (
+            r#""route_account":"$SYS""#,
+            r#"Not possible to have a dedicated route for account "$SYS" between those servers"#,
+            CloseReason::ProtocolViolation,
+        ),
+        (
+            r#""route_pool_size":3,"route_account":"ZZZ""#,
+            r#"Unable to lookup account "ZZZ": account missing"#,
+            CloseReason::MissingAccount,
+        ),
+        (
+            r#""route_pool_size":3,"route_account":"$G""#,
+            r#"No route for account "$G""#,
+            CloseReason::ProtocolViolation,
+        ),
+    ];
+    for (fields, error, reason) in told {
+        let script = format!(
+            "#r> $CONNECT + \"cluster\":\"C\"
+             #r> $INFO + {fields}
+             #r< -ERR '{error}'
+             #r! {reason}"
+        );
+        play_route(&mut node(), &script);
+    }
+}
+
+#[test]
+fn the_second_connection_for_a_seat_is_closed_and_the_first_stays() {
+    for fields in [
+        r#""x":0"#,
+        r#""route_pool_size":3,"route_pool_idx":1"#,
+        r#""route_pool_size":3,"route_account":"$SYS""#,
+    ] {
+        let script = format!(
+            "#r> $CONNECT + \"cluster\":\"C\"
+             #r> $INFO + {fields}
+             #s> $CONNECT + \"cluster\":\"C\"
+             #s> $INFO + {fields}
+             #s! Duplicate Route
+             #r> PING
+             #r< PONG"
+        );
+        play_route(&mut node(), &script);
+    }
+}
+
+#[test]
+fn a_peer_with_a_larger_pool_gets_as_many_slots() {
+    play_route(
+        &mut node(),
+        r#"
+        #r> $CONNECT + "cluster":"C"
+        #r> $INFO + "route_pool_size":5,"route_pool_idx":4
+        #r> PING
+        #r< PONG
+        "#,
+    );
+}
+
+#[test]
+fn a_route_must_present_the_clusters_user_and_password_in_time() {
+    let world = || {
+        let mut world = World::new();
+        world.start("A", &[], |config| {
+            cluster(config).authorization =
+                Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
+        });
+        world
+    };
+    play_route(
+        &mut world(),
+        r#"
+        #r> $CONNECT + "cluster":"C","user":"route","pass":"secret"
+        #r> PING
+        #r< PONG
+        #s> $CONNECT + "cluster":"C","user":"route","pass":"guess"
+        #s< -ERR 'Authorization Violation'
+        #s! Authentication Failure
+        "#,
+    );
+    let mut world = world();
+    let silent = world.raw_route("A");
+    assert!(world.take(silent).contains(r#""auth_required":true"#));
+    world.run_for(SECOND * 2);
+    assert!(world.take(silent).ends_with("-ERR 'Authentication Timeout'\r\n"));
+    assert_eq!(world.closed(silent), Some(CloseReason::AuthenticationTimeout));
+}
+
+#[test]
+fn members_with_the_clusters_credentials_in_the_url_become_a_mesh_by_gossip_too() {
+    let mut world = World::new();
+    let guard = |config: &mut Config| {
+        let own = cluster(config);
+        own.authorization = Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
+        for url in &mut own.routes {
+            (url.user, url.password) = (Some("route".to_owned()), Some("secret".into()));
+        }
+    };
+    world.start("A", &[], guard);
+    world.start("B", &["A"], guard);
+    world.start("C", &["A"], guard);
+    assert!(world.drive_until(SECOND * 5, |world| world.is_mesh(4)), "{}", world.describe());
+}
+
+#[test]
+fn a_member_with_the_wrong_password_tries_slowly_and_never_joins() {
+    let mut world = World::new();
+    world.start("A", &[], |config| {
+        cluster(config).authorization =
+            Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
+    });
+    world.start("B", &["A"], |_| {});
+    world.run_for(SECOND * 10);
+    assert!(world.dials() <= 24, "{} dials in ten seconds", world.dials());
+    assert_eq!(world.node("A").node().peer_count() + world.node("B").node().peer_count(), 0);
+}
+
+#[test]
+fn a_generated_cluster_name_gives_way_to_a_given_one() {
+    let mut world = World::new();
+    world.start("A", &[], |config| cluster(config).name = None);
+    world.start("B", &["A"], |_| {});
+    assert!(world.drive_until(SECOND * 5, |world| world.is_mesh(4)), "{}", world.describe());
+    assert_eq!(world.node("A").node().cluster_name().as_deref(), Some("C"));
+}
+
+#[test]
+fn of_generated_cluster_names_all_members_agree_on_one() {
+    let mut world = World::new();
+    for (name, routes) in [("A", &[] as &[&str]), ("B", &["A"]), ("C", &["B"]), ("D", &["C"])] {
+        world.start(name, routes, |config| cluster(config).name = None);
+    }
+    assert!(world.drive_until(SECOND * 10, |world| world.is_mesh(4)), "{}", world.describe());
+    let mut names: Vec<_> = world.names().iter().map(|name| world.node(name).node().cluster_name()).collect();
+    names.dedup();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn clusters_of_different_given_names_stay_apart() {
+    let mut world = World::new();
+    world.start("A", &[], |_| {});
+    world.start("B", &["A"], |config| cluster(config).name = Some("D".to_owned()));
+    world.run_for(SECOND * 10);
+    assert_eq!(world.route_count("A", "B"), 0);
+    assert!((8..=24).contains(&world.dials()), "about one a second of each kind: {}", world.dials());
+}
+
+#[test]
+fn a_node_of_a_name_that_is_taken_does_not_join() {
+    let mut world = World::new();
+    world.start("A", &[], |_| {});
+    world.start("B", &["A"], |config| config.server_name = Some("A".to_owned()));
+    world.run_for(SECOND * 5);
+    assert_eq!(world.route_count("A", "B"), 0);
+    assert_eq!(world.node("A").node().peer_count(), 0);
+}
+
+#[test]
+fn an_acceptor_must_not_name_a_slot() {
+    let mut world = World::new();
+    let url = "nats://10.0.0.99:6222";
+    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [dialed, _system] = world.dialed_by_hand("A");
+    world.take(dialed);
+    world.send(
+        dialed,
+        br#"INFO {"server_id":"NR","server_name":"R","cluster":"C","route_pool_size":3,"route_pool_idx":1}"#,
+    );
+    world.send(dialed, b"\r\n");
+    assert_eq!(world.take(dialed), "-ERR 'Route pool index should not be set but is set to 1'\r\n");
+    assert_eq!(world.closed(dialed), Some(CloseReason::ProtocolViolation));
+}
+
+#[test]
+fn a_dialer_says_connect_first_and_its_info_when_it_knows_its_slot() {
+    let mut world = World::new();
+    let url = "nats://u:p@10.0.0.99:6222";
+    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [pooled, system] = world.dialed_by_hand("A");
+    let connect = world.take(pooled);
+    assert!(connect.starts_with("CONNECT {") && connect.matches("\r\n").count() == 1, "{connect}");
+    assert!(connect.contains(r#""user":"u","pass":"p""#) && !connect.contains("lang"), "{connect}");
+    let both = world.take(system);
+    assert!(both.contains("\r\nINFO {") && both.contains(r#""route_account":"$SYS""#), "{both}");
+    world.send(
+        pooled,
+        b"INFO {\"server_id\":\"NR\",\"server_name\":\"R\",\"cluster\":\"C\",\"route_pool_size\":3}\r\n",
+    );
+    let rest = world.take(pooled);
+    assert!(rest.starts_with("INFO {") && rest.ends_with("} \r\nPING\r\n"), "{rest}");
+    assert!(!rest.contains("route_pool_idx"), "slot 0 is not named: {rest}");
+    let dials = world.dials();
+    world.run_for(SECOND / 2);
+    assert_eq!(world.dials(), dials, "no further slot before the PONG");
+    world.send(pooled, b"PONG\r\n");
+    assert_eq!(world.dials(), dials + 1);
+}

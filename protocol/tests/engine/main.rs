@@ -1,0 +1,20 @@
+//! What a node does, seen from outside: engines in virtual time, driven through the crate's public API.
+//!
+//! [`world`] is the harness, [`script`] reads the transcripts that most tests are.
+
+mod authentication;
+mod clients;
+mod close;
+mod determinism;
+mod gossip;
+mod handshake;
+mod interest;
+mod keepalive;
+mod limits;
+mod mesh;
+mod messages;
+mod misuse;
+mod queues;
+mod script;
+mod slow_consumers;
+mod world;
