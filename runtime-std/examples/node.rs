@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let config = parse(std::env::args().skip(1))?;
-    log::set_logger(&Printer).map(|()| log::set_max_level(LevelFilter::Info))?;
+    log::set_logger(&Printer).map_err(|error| error.to_string())?;
+    log::set_max_level(LevelFilter::Info);
     let server = Server::start(config)?;
     println!("Server {} is ready for clients on {}", server.node().hub().server_name(), server.client_addr());
     let node = server.node().clone();

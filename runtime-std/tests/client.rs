@@ -66,7 +66,8 @@ fn a_silent_client_is_pinged_and_then_closed_as_stale() {
     let config = Config { ping_interval: Duration::from_millis(100), ping_max: 2, ..alone() };
     let server = Server::start(config).unwrap();
     let mut client = Client::connect(&server);
-    client.expect(&["PING", "PING", "-ERR 'Stale Connection'", ""]);
+    let lines: Vec<_> = std::iter::repeat_with(|| client.any_line()).take(4).collect();
+    assert_eq!(lines, ["PING", "PING", "-ERR 'Stale Connection'", ""]);
 }
 
 #[test]

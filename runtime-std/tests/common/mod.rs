@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use onehop::config::{ClusterConfig, Config, Port};
 use onehop_std::Server;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server for clients only, on a free port.
-pub fn alone() -> Config {
+pub(crate) fn alone() -> Config {
     Config { host: "127.0.0.1".to_owned(), port: Port::Any, ..Config::default() }
 }
 
 /// A member of a cluster that knows these addresses of other members.
-pub fn member(name: &str, known: &[SocketAddr]) -> Config {
+pub(crate) fn member(name: &str, known: &[SocketAddr]) -> Config {
     let routes = known.iter().map(|address| format!("nats://{address}").parse().unwrap());
     let cluster = ClusterConfig {
         name: Some("std".to_owned()),
@@ -29,7 +29,7 @@ pub fn member(name: &str, known: &[SocketAddr]) -> Config {
 }
 
 /// Waits for something to become true.
-pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_true() {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
@@ -38,17 +38,17 @@ pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
 }
 
 /// A client that sends and receives plain lines.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
     /// Connects and makes sure that the server has taken it in.
-    pub fn connect(server: &Server) -> Self {
+    pub(crate) fn connect(server: &Server) -> Self {
         Self::connect_to(server.client_addr())
     }
 
-    pub fn connect_to(address: SocketAddr) -> Self {
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -59,35 +59,45 @@ impl Client {
         client
     }
 
-    pub fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         self.stream.get_ref()
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
     /// Waits until the server has handled what was sent.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.send("PING\r\n");
         assert_eq!(self.line(), "PONG");
     }
 
+    /// The next line, without its end; empty once the server has closed. PINGs are left out.
+    pub(crate) fn line(&mut self) -> String {
+        loop {
+            let line = self.any_line();
+            if line != "PING" {
+                return line;
+            }
+        }
+    }
+
     /// The next line, without its end; empty once the server has closed.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn any_line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    pub fn expect(&mut self, lines: &[&str]) {
+    pub(crate) fn expect(&mut self, lines: &[&str]) {
         for line in lines {
             assert_eq!(self.line(), *line);
         }
     }
 
     /// Whether nothing comes for a while.
-    pub fn hears_nothing(&mut self) -> bool {
+    pub(crate) fn hears_nothing(&mut self) -> bool {
         self.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let nothing = self.stream.fill_buf().is_err();
         self.stream().set_read_timeout(Some(PATIENCE)).unwrap();
@@ -95,7 +105,7 @@ impl Client {
     }
 
     /// Reads until the server closes; returns how many bytes came.
-    pub fn drain(&mut self) -> u64 {
+    pub(crate) fn drain(&mut self) -> u64 {
         let mut buffer = [0; 64 * 1024];
         let mut bytes = 0;
         // A reset is an end too.
