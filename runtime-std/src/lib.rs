@@ -1,1 +1,163 @@
-//! Placeholder while the foundation is laid.
+//! The onehop server on blocking threads of the standard library, to be embedded in any program.
+//!
+//! All that NATS is about happens in [`onehop`]; here are sockets, threads and timers, and no decision:
+//!
+//! - one thread per listening port, which accepts;
+//! - one control thread, which starts a thread for each dial that the node asks for;
+//! - two threads per connection: one reads, drives the connection and writes into the outboxes of those it concerns;
+//!   the other writes what waits in the connection's own outbox.
+//!
+//! ```
+//! use std::io::{BufRead, BufReader, Write};
+//! use std::net::TcpStream;
+//!
+//! use onehop::config::{Config, Port};
+//! use onehop_std::Server;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let config = Config { host: "127.0.0.1".to_owned(), port: Port::Any, ..Config::default() };
+//! let server = Server::start(config)?;
+//!
+//! let client = TcpStream::connect(server.client_addr())?;
+//! (&client).write_all(b"PING\r\n")?;
+//! let mut lines = BufReader::new(&client).lines();
+//! assert!(lines.next().unwrap()?.starts_with("INFO {"));
+//! assert_eq!(lines.next().unwrap()?, "PONG");
+//!
+//! server.shutdown();
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod alarm;
+mod connection;
+mod dial;
+mod listen;
+mod peer;
+mod shared;
+mod sink;
+mod timer;
+mod writer;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle, Scope};
+
+use onehop::config::Config;
+use onehop::{CloseReason, Node};
+
+use crate::connection::Origin;
+use crate::listen::Listeners;
+use crate::shared::Shared;
+
+/// A running server. Dropping it shuts it down.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    client_addr: SocketAddr,
+    route_addr: Option<SocketAddr>,
+    control: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds the ports that `config` names and starts to serve them.
+    ///
+    /// A `seed` of zero is replaced by a random one. Monitoring is not served: its numbers are in
+    /// [`Server::node`]. A node that listens on every interface tells clients of other nodes the one address that its
+    /// host sends from, since the standard library cannot list the others; `client_advertise` names a better one.
+    ///
+    /// # Errors
+    /// The configuration breaks a rule ([`io::ErrorKind::InvalidInput`]), a port cannot be bound, or no thread can be
+    /// started.
+    pub fn start(mut config: Config) -> io::Result<Self> {
+        config.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        if config.seed == 0 {
+            config.seed = RandomState::new().hash_one(0);
+        }
+        let listeners = Listeners::bind(&config)?;
+        let client_addr = listeners.clients.local_addr()?;
+        let route_addr = listeners.routes.as_ref().map(TcpListener::local_addr).transpose()?;
+        let shared = Arc::new(Shared::new(config, &listeners.listening()?));
+        let (report, started) = mpsc::channel();
+        let control = thread::Builder::new().name("onehop-control".to_owned()).spawn({
+            let shared = shared.clone();
+            move || run(&shared, &listeners, &report)
+        })?;
+        let server = Self { shared, client_addr, route_addr, control: Some(control) };
+        started.recv().unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))?;
+        Ok(server)
+    }
+
+    /// Where clients connect to.
+    pub fn client_addr(&self) -> SocketAddr {
+        self.client_addr
+    }
+
+    /// Where other servers connect to; `None` if the node is in no cluster.
+    pub fn route_addr(&self) -> Option<SocketAddr> {
+        self.route_addr
+    }
+
+    /// The node that is being run: its name, its peers, its counters.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.shared.node
+    }
+
+    /// Closes all connections and waits until every thread has ended.
+    ///
+    /// What waits for clients and peers is still written, for a quarter of a second at most. A dial under way is waited
+    /// for: a second at most, but for as long as the system takes if it is resolving a name.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+
+    fn stop(&mut self) {
+        let Some(control) = self.control.take() else {
+            return;
+        };
+        self.shared.begin_shutdown();
+        for address in std::iter::once(self.client_addr).chain(self.route_addr) {
+            listen::wake(address);
+        }
+        for peer in self.shared.peers.all() {
+            peer.request_close(CloseReason::ServerShutdown);
+        }
+        if control.join().is_err() {
+            log::error!("The control thread panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs the server on this thread, which becomes the control thread, until it is shut down and all others have ended.
+fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<()>>) {
+    thread::scope(|scope| {
+        let started = listen::start(scope, shared, &listeners.clients, Origin::Client).and_then(|()| {
+            let routes = listeners.routes.as_ref();
+            routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, Origin::Route))
+        });
+        // If it cannot be told, nobody is left to be told.
+        let _ = report.send(started);
+        dial_until_shutdown(scope, shared);
+    });
+}
+
+/// Starts the dials that the node asks for, whenever it does.
+fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Shared) {
+    while !shared.is_shutting_down() {
+        let now = shared.now();
+        while let Some(request) = shared.node.poll_dial(now) {
+            dial::start(scope, shared, request);
+        }
+        let pause = shared.node.poll_timeout().map(|at| at.since(shared.now()));
+        shared.attention.wait(pause);
+    }
+}

@@ -98,6 +98,7 @@ impl Cluster {
         }
     }
 
+    /// Whether there is such a connection already. One that is dedicated to an account stands for no other.
     fn knows(&self, server_id: &str, account: Option<&str>) -> bool {
         self.peers.get(server_id).is_some_and(|peer| match account {
             Some(account) => peer.dedicated(account).is_some(),
@@ -217,5 +218,52 @@ impl Cluster {
                 state: DialState::Waiting(now + if explicit { pause + RETRY_PAUSE } else { pause }),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::ZERO;
+
+    fn cluster() -> Cluster {
+        let config = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
+        let own = Info { server_id: "own".to_owned(), server_name: "own".to_owned(), ..Info::default() };
+        Cluster::new(config, (1, 1), 1, own, 1, Vec::new(), NOW)
+    }
+
+    fn info(id: &str) -> Info {
+        Info {
+            server_id: id.to_owned(),
+            server_name: id.to_owned(),
+            cluster: "c".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 7,
+            route_pool_size: 3,
+            ..Info::default()
+        }
+    }
+
+    fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
+        let connection = ConnectionId::new(index, 0);
+        cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+        cluster.handle_first_info(connection, info).expect("it is registered");
+        connection
+    }
+
+    #[test]
+    fn gossip_of_a_pool_is_news_though_a_connection_for_one_account_came_first() {
+        let mut cluster = cluster();
+        let teller = accept(&mut cluster, 0, info("teller"));
+        accept(&mut cluster, 1, Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..info("newcomer") });
+        let gossip = Info { ip: "nats-route://127.0.0.1:9/".to_owned(), ..info("newcomer") };
+        cluster.handle_info(NOW, teller, gossip.clone());
+        assert_eq!(cluster.poll_dial(NOW).map(|dial| dial.port), Some(9));
+
+        accept(&mut cluster, 2, info("newcomer"));
+        let again = Info { ip: "nats-route://127.0.0.1:10/".to_owned(), ..gossip };
+        cluster.handle_info(NOW, teller, again);
+        assert_eq!(cluster.poll_dial(NOW), None, "now it is known");
     }
 }

@@ -1,0 +1,102 @@
+//! Listening ports and the threads that accept.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use log::{error, info};
+use onehop::Listening;
+use onehop::config::Config;
+
+use crate::connection::{self, Origin};
+use crate::shared::Shared;
+
+/// The bound ports of a server.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) clients: TcpListener,
+    pub(crate) routes: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub(crate) fn bind(config: &Config) -> io::Result<Self> {
+        let clients = bind(&config.host, config.port.to_bind())?;
+        let cluster = config.cluster.as_ref();
+        let routes = cluster.map(|cluster| bind(&cluster.host, cluster.port.to_bind())).transpose()?;
+        info!("Listening for client connections on {}", clients.local_addr()?);
+        if let Some(routes) = &routes {
+            info!("Listening for route connections on {}", routes.local_addr()?);
+        }
+        Ok(Self { clients, routes })
+    }
+
+    pub(crate) fn listening(&self) -> io::Result<Listening> {
+        let clients = self.clients.local_addr()?;
+        let routes = self.routes.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Listening {
+            client_port: clients.port(),
+            route_port: routes.map_or(0, |routes| routes.port()),
+            interfaces: if clients.ip().is_unspecified() { interfaces(clients.ip()) } else { Vec::new() },
+        })
+    }
+}
+
+/// Starts a thread that serves what connects to `listener`, until the server shuts down.
+pub(crate) fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared,
+    listener: &'scope TcpListener,
+    origin: Origin,
+) -> io::Result<()> {
+    let name = format!("onehop-accept-{}", listener.local_addr()?.port());
+    thread::Builder::new().name(name).spawn_scoped(scope, move || {
+        while !shared.is_shutting_down() {
+            match listener.accept() {
+                Ok(_) if shared.is_shutting_down() => {}
+                Ok((stream, remote)) => connection::start(scope, shared, stream, remote, origin),
+                Err(error) => {
+                    error!("Accept error: {error}");
+                    thread::sleep(PAUSE_AFTER_ERROR);
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Lets a thread that accepts on `listening` see that the server shuts down: `accept` cannot be interrupted otherwise.
+pub(crate) fn wake(listening: SocketAddr) {
+    let reachable = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(reachable, listening.port());
+    if let Err(error) = TcpStream::connect_timeout(&address, WAKE_TIMEOUT) {
+        error!("Cannot connect to {address} to stop listening there: {error}");
+    }
+}
+
+fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((host, port))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))
+}
+
+/// The address that this host sends from. Connecting a UDP socket looks up a way to its (documentation-only) target and
+/// sends nothing.
+fn interfaces(unspecified: IpAddr) -> Vec<IpAddr> {
+    let target = match unspecified {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    };
+    let local = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
+        socket.connect((target, 9))?;
+        socket.local_addr()
+    });
+    local.into_iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified()).collect()
+}
+
+/// When the process has no file descriptor left, `accept` fails at once, again and again.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+const WAKE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,55 @@
+//! What all threads of a server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time;
+
+use onehop::config::Config;
+use onehop::{Instant, Listening, Node};
+
+use crate::alarm::Alarm;
+use crate::peer::Peers;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) node: Arc<Node>,
+    pub(crate) peers: Peers,
+    /// Wakes the control thread.
+    pub(crate) attention: Alarm,
+    shutting_down: AtomicBool,
+    started: time::Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, listening: &Listening) -> Self {
+        Self {
+            node: Node::new(config, listening, Instant::ZERO),
+            peers: Peers::default(),
+            attention: Alarm::default(),
+            shutting_down: AtomicBool::new(false),
+            started: time::Instant::now(),
+        }
+    }
+
+    /// The time on the node's clock.
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Wakes the control thread if the node wants to dial or to be asked at another time. After each call of a
+    /// connection, and after a failed dial.
+    pub(crate) fn pass_on_attention(&self) {
+        if self.node.take_attention() {
+            self.attention.ring();
+        }
+    }
+
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutting_down.store(true, Ordering::SeqCst);
+        self.attention.ring();
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::SeqCst)
+    }
+}

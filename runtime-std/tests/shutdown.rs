@@ -1,0 +1,91 @@
+//! The end of a server.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Client, alone, member, wait_until};
+use onehop_std::Server;
+
+#[test]
+fn a_busy_server_shuts_down_within_a_second() {
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let first = Server::start(member("A", &[refusing])).unwrap();
+    let second = Server::start(member("B", &[first.route_addr().unwrap()])).unwrap();
+    let mut subscribers: Vec<_> = [&first, &second, &first, &second].map(Client::connect).into();
+    for subscriber in &mut subscribers {
+        subscriber.send("SUB a 1\r\n");
+        subscriber.flush();
+    }
+    // Two never read again, two do.
+    let idle = subscribers.split_off(2);
+    let publishers = [&first, &second].map(|server| publish_until_closed(server.client_addr()));
+    let readers = subscribers.into_iter().map(|mut subscriber| thread::spawn(move || subscriber.drain()));
+    let readers: Vec<_> = readers.collect();
+    wait_until("messages cross the route", || {
+        first.node().hub().totals().routes.in_messages() > 10_000
+            && second.node().hub().totals().routes.in_messages() > 10_000
+    });
+    for server in [first, second] {
+        let started = Instant::now();
+        server.shutdown();
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(1), "it took {took:?}");
+    }
+    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    for reader in readers {
+        assert!(reader.join().unwrap() > 0);
+    }
+    drop(idle);
+}
+
+#[test]
+fn a_server_that_is_dropped_frees_its_ports_and_closes_its_connections() {
+    let server = Server::start(member("A", &[])).unwrap();
+    let (client_addr, route_addr) = (server.client_addr(), server.route_addr().unwrap());
+    let mut client = Client::connect(&server);
+    let mut silent_route = TcpStream::connect(route_addr).unwrap();
+    drop(server);
+    assert_eq!(client.drain(), 0);
+    let mut rest = Vec::new();
+    let _ = silent_route.read_to_end(&mut rest);
+    for address in [client_addr, route_addr] {
+        assert!(TcpStream::connect(address).is_err());
+        TcpListener::bind(address).expect("the port is free again");
+    }
+}
+
+#[test]
+fn what_was_answered_before_the_shutdown_arrives() {
+    let server = Server::start(alone()).unwrap();
+    let mut client = Client::connect(&server);
+    client.send("SUB a 1\r\n");
+    client.flush();
+    let payload = "x".repeat(1000);
+    client.send(format!("PUB a 1000\r\n{payload}\r\n").repeat(100));
+    wait_until("all is handled", || server.node().hub().totals().clients.in_messages() == 100);
+    server.shutdown();
+    for _ in 0..100 {
+        client.expect(&["MSG a 1 1000", &payload]);
+    }
+    client.expect(&[""]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_and_so_is_a_wrong_configuration() {
+    let server = Server::start(alone()).unwrap();
+    let port = onehop::config::Port::Fixed(server.client_addr().port());
+    let error = Server::start(onehop::config::Config { port, ..alone() }).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    let wrong = onehop::config::Config { max_pending: 1, ..alone() };
+    assert_eq!(Server::start(wrong).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+}
+
+fn publish_until_closed(address: SocketAddr) -> thread::JoinHandle<()> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let batch = format!("PUB a 100\r\n{}\r\n", "x".repeat(100)).repeat(100);
+    thread::spawn(move || while stream.write_all(batch.as_bytes()).is_ok() {})
+}
