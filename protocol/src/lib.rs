@@ -98,6 +98,7 @@ pub mod hub;
 mod id;
 mod identity;
 pub mod interest;
+pub mod monitor;
 mod node;
 pub mod outbox;
 mod routes;

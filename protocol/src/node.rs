@@ -207,6 +207,11 @@ impl Node {
         sink.announce(entry.id(), &info.to_line());
     }
 
+    /// Where clients are told that they may connect to.
+    pub(crate) fn shown_urls(&self) -> Vec<String> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).connect_urls.clone()
+    }
+
     fn info_for(&self, shown: &Shown, entry: &Entry) -> Info {
         Info {
             client_id: entry.cid(),

@@ -11,6 +11,7 @@ mod dial;
 mod driver;
 pub mod links;
 pub mod logger;
+pub mod monitor;
 pub mod options;
 pub mod post;
 pub mod server;

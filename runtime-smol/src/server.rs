@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::dial::dial;
 use crate::links::Links;
 use crate::logger::{FATAL, Logger};
+use crate::monitor;
 use crate::worker::{self, Job, Origin, Shared};
 
 /// A server whose sockets are bound.
@@ -29,6 +30,7 @@ pub struct Server {
     shared: Shared,
     clients: Async<TcpListener>,
     routes: Option<Async<TcpListener>>,
+    monitoring: Option<Async<TcpListener>>,
     workers: Vec<Sender<Job>>,
     next_worker: AtomicUsize,
 }
@@ -46,6 +48,9 @@ impl Server {
         let clients = listen(&config.host, config.port).map_err(|fault| listen_error("port", &fault))?;
         let cluster = config.cluster.as_ref().map(|cluster| listen(&cluster.host, cluster.port)).transpose();
         let routes = cluster.map_err(|fault| listen_error("router port", &fault))?;
+        let address = config.monitoring_address();
+        let monitoring = address.as_ref().map(|address| listen(&address.host, address.port)).transpose();
+        let monitoring = monitoring.map_err(|fault| listen_error("http port", &fault))?;
         let port = |listener: &Async<TcpListener>| {
             listener.get_ref().local_addr().map_or(0, |address| address.port())
         };
@@ -64,7 +69,7 @@ impl Server {
         let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
-        Ok(Self { shared, clients, routes, workers, next_worker: AtomicUsize::new(0) })
+        Ok(Self { shared, clients, routes, monitoring, workers, next_worker: AtomicUsize::new(0) })
     }
 
     /// The node that is served.
@@ -73,14 +78,19 @@ impl Server {
     }
 
     /// Serves until a signal ends it.
-    pub fn run(self, logger: &'static Logger) {
+    pub fn run(mut self, logger: &'static Logger) {
         self.log_start();
+        let monitoring = self.monitoring.take();
+        let subject = self.monitored();
         let server = Arc::new(self);
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
             executor.spawn(server.clone().control(executor.clone())).detach();
             executor.spawn(server.clone().accept_clients()).detach();
             executor.spawn(server.clone().accept_routes()).detach();
+            if let Some(listener) = monitoring {
+                executor.spawn(monitor::serve(listener, subject)).detach();
+            }
             wait_for_end(logger).await;
             server.shut_down().await;
         }));
@@ -99,6 +109,9 @@ impl Server {
         info!("  Name:     {}", node.hub().server_name());
         info!("  ID:       {}", node.hub().server_id());
         let config = node.hub().config();
+        if let (Some(address), Some(listener)) = (config.monitoring_address(), &self.monitoring) {
+            info!("Starting http monitor on {}", shown(&address.host, listener));
+        }
         info!("Listening for client connections on {}", shown(&config.host, &self.clients));
         info!("Server is ready");
         if let (Some(name), Some(routes), Some(cluster)) =
@@ -109,6 +122,20 @@ impl Server {
                 warn!("Cluster name was dynamically generated, consider setting one");
             }
             info!("Listening for route connections on {}", shown(&cluster.host, routes));
+        }
+    }
+
+    /// What monitoring shows.
+    fn monitored(&self) -> monitor::Subject {
+        let (clock, links) = (self.shared.clock, self.shared.links.clone());
+        let address = self.node().hub().config().monitoring_address();
+        monitor::Subject {
+            node: self.node().clone(),
+            clock: Box::new(move || clock.now()),
+            pending_bytes: Box::new(move |id| links.get(id).map_or(0, |link| link.pending_bytes() as u64)),
+            workers: self.workers.len(),
+            http_host: address.map_or_else(String::new, |address| address.host),
+            config_digest: String::new(),
         }
     }
 

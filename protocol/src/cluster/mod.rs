@@ -29,6 +29,7 @@ pub(crate) use handshake::Refusal;
 #[derive(Debug)]
 pub(crate) struct Cluster {
     config: ClusterConfig,
+    port: u16,
     /// How often a failed attempt is reported as an error.
     error_reports: (u32, u32),
     server_id: String,
@@ -129,6 +130,7 @@ impl Cluster {
         let mut cluster = Self {
             server_id: own_info.server_id.clone(),
             server_name: own_info.server_name.clone(),
+            port: route_port,
             error_reports,
             cluster_name,
             dynamic,
@@ -162,6 +164,16 @@ impl Cluster {
     /// How many servers there are routes to.
     pub(crate) fn peer_count(&self) -> usize {
         self.peers.len()
+    }
+
+    /// The port that this node listens on for peers.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a peer says of itself.
+    pub(crate) fn peer_info(&self, peer: &str) -> Option<&Info> {
+        self.peers.get(peer).map(|peer| &peer.info)
     }
 
     /// Whether the route to a peer was dialed from here, and whether the URL is configured.

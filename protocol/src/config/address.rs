@@ -112,6 +112,13 @@ impl FromStr for RouteUrl {
     }
 }
 
+impl RouteUrl {
+    /// Host and port, `host:port`, without anything secret.
+    pub fn authority(&self) -> String {
+        HostPort { host: self.host.clone(), port: Some(self.port) }.to_string()
+    }
+}
+
 impl fmt::Display for RouteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nats://")?;

@@ -151,6 +151,8 @@ impl Session {
         self.cache.clear();
         let user = (!connect.user.is_empty()).then_some(connect.user);
         let Connect { name, lang, version, .. } = connect;
+        // What CONNECT took to come is the first that is known of the round trip.
+        shared.entry.set_rtt(context.now.since(shared.entry.start()));
         shared.entry.set_about(About { name, lang, version, user, ..About::default() });
         self.ok(context);
     }

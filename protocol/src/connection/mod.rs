@@ -230,6 +230,7 @@ impl Connection {
     /// Removes everything that the connection brought. The last call.
     pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
+        self.shared.node.hub().closed().note(&self.shared.entry, now, reason);
         let mut context = self.shared.context(now, sink);
         match &mut self.side {
             Side::Client(client) => client.handle_closed(&mut context),

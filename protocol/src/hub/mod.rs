@@ -3,6 +3,7 @@
 //! Everything here takes `&self`. On the publish path it is only read: atomics, and the interest index behind
 //! each connection's cache.
 
+mod closed;
 mod directory;
 mod entry;
 mod held;
@@ -16,9 +17,11 @@ use crate::config::{Authorization, Config};
 use crate::hash::KeyedState;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
+use crate::monitor::Requests;
 use crate::time::Instant;
 use crate::wire::Info;
 
+pub use closed::{Closed, ClosedConnections, MAX_KEPT_SUBSCRIPTIONS};
 pub use directory::Directory;
 pub use entry::{About, Entry, Flag, Kind, Traffic};
 pub(crate) use held::{BySid, ByText, Held};
@@ -33,6 +36,7 @@ pub struct Hub {
     global: Arc<Account>,
     system: Arc<Account>,
     directory: Directory,
+    closed: ClosedConnections,
     hasher: KeyedState,
     next_cid: AtomicU64,
     next_subscription: AtomicU64,
@@ -58,6 +62,15 @@ pub struct Totals {
     pub stale_routes: AtomicU64,
     /// How often a producer was made to wait for a slow consumer.
     pub stalls: AtomicU64,
+    /// How often each page of monitoring was asked for.
+    pub(crate) requests: Requests,
+}
+
+impl Totals {
+    /// What a counter says now.
+    pub(crate) fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
 }
 
 impl Hub {
@@ -73,6 +86,7 @@ impl Hub {
             global: Arc::new(Account::new(GLOBAL_ACCOUNT, hashing.u64(..))),
             system: Arc::new(Account::new(SYSTEM_ACCOUNT, hashing.u64(..))),
             directory: Directory::default(),
+            closed: ClosedConnections::new(config.max_closed_clients),
             hasher,
             next_cid: AtomicU64::new(1),
             next_subscription: AtomicU64::new(1),
@@ -124,6 +138,11 @@ impl Hub {
     /// All open connections.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The clients that ended last.
+    pub fn closed(&self) -> &ClosedConnections {
+        &self.closed
     }
 
     /// Counters of the whole node.

@@ -1,0 +1,73 @@
+//! The clients that are gone, of whom monitoring remembers the last.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Entry, Kind};
+use crate::close::CloseReason;
+use crate::interest::Subscription;
+use crate::time::Instant;
+
+/// The clients that ended last, as many as [`max_closed_clients`](crate::config::Config::max_closed_clients).
+#[derive(Debug)]
+pub struct ClosedConnections {
+    max: usize,
+    ring: Mutex<VecDeque<Arc<Closed>>>,
+}
+
+/// A client that is gone.
+#[derive(Debug)]
+pub struct Closed {
+    /// What was known of it.
+    pub entry: Arc<Entry>,
+    /// When it ended.
+    pub stop: Instant,
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// How many subscriptions it had at its end.
+    pub subscription_count: usize,
+    /// The oldest of them, at most [`MAX_KEPT_SUBSCRIPTIONS`].
+    pub subscriptions: Box<[Arc<Subscription>]>,
+}
+
+impl ClosedConnections {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, ring: Mutex::default() }
+    }
+
+    /// All that are remembered, from the first to the last that ended.
+    pub fn to_vec(&self) -> Vec<Arc<Closed>> {
+        self.ring().iter().cloned().collect()
+    }
+
+    /// Notes what is to be remembered of a connection that ends. To be called while it still has its subscriptions.
+    pub(crate) fn note(&self, entry: &Arc<Entry>, stop: Instant, reason: CloseReason) {
+        if self.max == 0 || entry.kind() != Kind::Client {
+            return;
+        }
+        let closed = Arc::new(Closed::new(entry, stop, reason));
+        let mut ring = self.ring();
+        let forgotten = if ring.len() >= self.max { ring.pop_front() } else { None };
+        ring.push_back(closed);
+        drop(ring);
+        // What it held is freed outside of the lock.
+        drop(forgotten);
+    }
+
+    fn ring(&self) -> MutexGuard<'_, VecDeque<Arc<Closed>>> {
+        // A ring whose former holder panicked is whole, with or without its last entry.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Closed {
+    fn new(entry: &Arc<Entry>, stop: Instant, reason: CloseReason) -> Self {
+        let mut subscriptions = entry.subscriptions().to_vec();
+        let subscription_count = subscriptions.len();
+        subscriptions.truncate(MAX_KEPT_SUBSCRIPTIONS);
+        Self { entry: entry.clone(), stop, reason, subscription_count, subscriptions: subscriptions.into() }
+    }
+}
+
+/// How many subscriptions of a closed connection are remembered, so that what clients left behind stays small.
+pub const MAX_KEPT_SUBSCRIPTIONS: usize = 64;

@@ -1,0 +1,263 @@
+//! Times, durations, numbers and JSON as nats-server writes them.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::Facts;
+use crate::time::Instant;
+
+impl Facts<'_> {
+    /// A moment as RFC 3339 in UTC, to the nanosecond.
+    pub(super) fn time(&self, at: Instant) -> String {
+        rfc3339(self.unix_nanos_at_zero.saturating_add(at.as_nanos()))
+    }
+
+    /// The moment of the request, likewise.
+    pub(super) fn time_now(&self) -> String {
+        self.time(self.now)
+    }
+}
+
+/// Indented JSON, with the characters escaped that Go escapes for the sake of HTML. They occur within strings only.
+pub(super) fn pretty_json(value: &impl Serialize) -> String {
+    // Plain structs with text keys always have a JSON form.
+    escaped(&serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// JSON without blanks, likewise escaped.
+pub(super) fn compact_json(value: &impl Serialize) -> String {
+    escaped(&serde_json::to_string(value).unwrap_or_default())
+}
+
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Whether an optional number, text, list or flag is left out.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Text that came over the network.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A number that has no decimal point unless it needs one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Float(pub(super) f64);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let whole = self.0 as i64;
+        if whole as f64 == self.0 {
+            serializer.serialize_i64(whole)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+impl From<Duration> for Float {
+    /// In seconds.
+    fn from(duration: Duration) -> Self {
+        Self(duration.as_secs_f64())
+    }
+}
+
+/// A duration as a number of nanoseconds.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A duration as monitoring shows ages: `1d2h3m4s`, in whole seconds, from the largest unit that is needed to the
+/// smallest.
+pub(super) fn age(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / DAY_SECONDS);
+    let (years, of_year) = (days / 365, days % 365);
+    let (of_day, of_hour, of_minute) = (hours % 24, minutes % 60, seconds % 60);
+    match () {
+        () if years > 0 => format!("{years}y{of_year}d{of_day}h{of_hour}m{of_minute}s"),
+        () if days > 0 => format!("{days}d{of_day}h{of_hour}m{of_minute}s"),
+        () if hours > 0 => format!("{hours}h{of_hour}m{of_minute}s"),
+        () if minutes > 0 => format!("{minutes}m{of_minute}s"),
+        () => format!("{seconds}s"),
+    }
+}
+
+/// A round-trip time: below a millisecond it is shown in whole microseconds.
+pub(super) fn round_trip(rtt: Duration) -> String {
+    let (micro, milli) = (Duration::from_micros(1), Duration::from_millis(1));
+    if rtt > micro && rtt < milli {
+        return go_duration(Duration::from_micros(u64::from(rtt.subsec_micros())));
+    }
+    go_duration(rtt)
+}
+
+/// A duration as Go writes it: `341µs`, `1.5ms`, `2m0.5s`, `0s`.
+fn go_duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), u64::from(duration.subsec_nanos()));
+    if seconds == 0 {
+        return match nanos {
+            0 => "0s".to_owned(),
+            1..1_000 => format!("{nanos}ns"),
+            1_000..1_000_000 => format!("{}µs", decimal(nanos / 1_000, nanos % 1_000, 3)),
+            _ => format!("{}ms", decimal(nanos / 1_000_000, nanos % 1_000_000, 6)),
+        };
+    }
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let below = decimal(seconds % 60, nanos, 9);
+    match (hours, minutes) {
+        (0, 0) => format!("{below}s"),
+        (0, _) => format!("{minutes}m{below}s"),
+        _ => format!("{hours}h{minutes}m{below}s"),
+    }
+}
+
+/// A number with a fraction of `digits` digits, without zeros at its end.
+fn decimal(whole: u64, fraction: u64, digits: usize) -> String {
+    if fraction == 0 {
+        return whole.to_string();
+    }
+    let fraction = format!("{fraction:0digits$}");
+    format!("{whole}.{}", fraction.trim_end_matches('0'))
+}
+
+/// RFC 3339 in UTC, with as many digits after the second as it needs.
+fn rfc3339(unix_nanos: u64) -> String {
+    let (seconds, nanos) = (unix_nanos / 1_000_000_000, unix_nanos % 1_000_000_000);
+    let (year, month, day) = civil_date(seconds / DAY_SECONDS);
+    let of_day = seconds % DAY_SECONDS;
+    let (hour, minute) = (of_day / 3600, of_day / 60 % 60);
+    let mut time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", of_day % 60);
+    if nanos > 0 {
+        time.push_str(decimal(0, nanos, 9).trim_start_matches('0'));
+    }
+    time.push('Z');
+    time
+}
+
+/// The date of a day, counted from 1970-01-01, in the Gregorian calendar.
+///
+/// Years are counted from March on, so that the leap day is the last of its year, in cycles of 400 years.
+fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+    const DAYS_FROM_0000_03_01: u64 = 719_468;
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let days = days_since_1970 + DAYS_FROM_0000_03_01;
+    let (cycle, day_of_cycle) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    // Takes out the leap days before the division: one in 4 years, none in 100, one in 400.
+    let leap_days = day_of_cycle / 1_460 + day_of_cycle / 146_096 - day_of_cycle / 36_524;
+    let year_of_cycle = (day_of_cycle - leap_days) / 365;
+    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    // From March on, five months have 153 days.
+    let months_since_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
+    let month = if months_since_march < 10 { months_since_march + 3 } else { months_since_march - 9 };
+    let year = cycle * 400 + year_of_cycle + u64::from(month <= 2);
+    (year, month, day)
+}
+
+const DAY_SECONDS: u64 = 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_zeros_at_the_end_of_a_second() {
+        let at = |seconds: u64, nanos: u64| rfc3339(seconds * 1_000_000_000 + nanos);
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399, 1), "2000-02-28T23:59:59.000000001Z");
+        assert_eq!(at(951_782_400, 500_000_000), "2000-02-29T00:00:00.5Z");
+        assert_eq!(at(1_709_251_199, 0), "2024-02-29T23:59:59Z");
+        assert_eq!(at(1_795_330_732, 332_412_650), "2026-11-22T06:58:52.33241265Z");
+        assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_follows_the_one_before() {
+        let lengths = |year: u64| {
+            let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+            [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        };
+        let mut expected = (1970, 1, 1);
+        for day in 0..146_097 {
+            assert_eq!(civil_date(day), expected);
+            let (year, month, of_month) = expected;
+            expected = match lengths(year)[month as usize - 1] {
+                length if of_month < length => (year, month, of_month + 1),
+                _ if month < 12 => (year, month + 1, 1),
+                _ => (year + 1, 1, 1),
+            };
+        }
+    }
+
+    #[test]
+    fn ages_begin_with_the_largest_unit_that_is_needed() {
+        let shown = [0, 59, 60, 3_599, 3_600, 86_399, 93_784, 365 * 86_400, 400 * 86_400 + 3_600]
+            .map(|seconds| age(Duration::from_secs(seconds)));
+        let expected =
+            ["0s", "59s", "1m0s", "59m59s", "1h0m0s", "23h59m59s", "1d2h3m4s", "1y0d0h0m0s", "1y35d1h0m0s"];
+        assert_eq!(shown, expected);
+        assert_eq!(age(Duration::from_millis(1999)), "1s");
+    }
+
+    #[test]
+    fn round_trips_are_written_as_go_writes_durations() {
+        let shown = [
+            0,
+            1,
+            999,
+            1_000,
+            341_567,
+            999_999,
+            1_000_000,
+            1_500_000,
+            2_047_132_579,
+            60_000_000_000,
+            90_500_000_000,
+            7_200_000_000_000,
+        ]
+        .map(|nanos| round_trip(Duration::from_nanos(nanos)));
+        let expected = [
+            "0s",
+            "1ns",
+            "999ns",
+            "1µs",
+            "341µs",
+            "999µs",
+            "1ms",
+            "1.5ms",
+            "2.047132579s",
+            "1m0s",
+            "1m30.5s",
+            "2h0m0s",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn json_is_escaped_and_indented_as_go_does_it() {
+        #[derive(Serialize)]
+        struct Page {
+            a: &'static str,
+            b: Vec<u8>,
+            c: [Float; 3],
+        }
+        let page = Page { a: "<a&b>\u{2028}\"é", b: Vec::new(), c: [Float(0.0), Float(-2.0), Float(0.25)] };
+        let expected = "{\n  \"a\": \"\\u003ca\\u0026b\\u003e\\u2028\\\"é\",\n  \"b\": [],\n  \"c\": [\n    0,\n    -2,\n    0.25\n  ]\n}";
+        assert_eq!(pretty_json(&page), expected);
+        assert_eq!(compact_json(&[Float(1.5)]), "[1.5]");
+    }
+}

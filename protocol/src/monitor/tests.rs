@@ -1,0 +1,480 @@
+//! Pages against a node with clients and a peer, and against what nats-server shows.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::close::CloseReason;
+use crate::config::{Authorization, ClusterConfig, Config};
+use crate::connection::Connection;
+use crate::node::Listening;
+use crate::outbox::Delivery;
+use crate::sink::Sink;
+
+/// A node whose clients and peers write what a test wants, and whose answers nobody reads.
+struct World {
+    node: Arc<Node>,
+    now: Instant,
+    open: Vec<Connection>,
+}
+
+struct Deaf;
+
+impl Sink for Deaf {
+    fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
+    fn send(&mut self, _: ConnectionId, _: &[u8]) {}
+    fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
+    fn close(&mut self, _: ConnectionId, _: CloseReason) {}
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let listening = Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new() };
+        let now = at(0);
+        Self { node: Node::new(config, &listening, now), now, open: Vec::new() }
+    }
+
+    /// A member of the cluster `C`, where a user is needed.
+    fn in_cluster() -> Self {
+        let cluster = ClusterConfig {
+            name: Some("C".to_owned()),
+            routes: vec!["nats://u:secret@192.0.2.7:6222".parse().expect("a URL")],
+            ..ClusterConfig::default()
+        };
+        let authorization = Authorization::User { user: "u".to_owned(), password: String::from("p").into() };
+        Self::new(Config { cluster: Some(cluster), authorization, ..Config::default() })
+    }
+
+    fn client(&mut self, lines: &str) -> &mut Connection {
+        let client = self.node.accept_client(self.now, address(), &mut Deaf);
+        self.add(client, lines)
+    }
+
+    /// A peer that fills one seat, with one member of a queue group behind it.
+    fn peer(&mut self, seat: &str, interest: &str) {
+        let route = self.node.accept_route(self.now, address(), &mut Deaf);
+        let info = r#""server_id":"NB","server_name":"B","version":"2.15.1","proto":2,"host":"127.0.0.1","port":6223,
+            "headers":true,"max_payload":1048576,"cluster":"C","connect_urls":["192.0.2.7:4222"],"compression":"off",
+            "route_pool_size":3"#;
+        let info = info.replace('\n', "");
+        let connect = r#"CONNECT {"verbose":false,"pedantic":false,"name":"NB","cluster":"C"}"#;
+        let route = self.add(route, &format!("{connect}\r\nINFO {{{info}{seat}}}\r\n{interest}\r\n"));
+        assert_eq!(route.poll_close(), None);
+    }
+
+    fn add(&mut self, mut connection: Connection, lines: &str) -> &mut Connection {
+        connection.handle_input(self.now, lines.as_bytes(), &mut Deaf);
+        self.open.push(connection);
+        self.open.last_mut().expect("just added")
+    }
+
+    fn close(&mut self, place: usize, reason: CloseReason) {
+        let mut connection = self.open.remove(place);
+        connection.handle_close_request(reason);
+        connection.handle_closed(self.now, &mut Deaf);
+    }
+
+    fn get(&self, target: &str) -> Response {
+        let pending_bytes = |id: ConnectionId| 100 + id.index() as u64;
+        let facts = Facts {
+            now: self.now,
+            start: at(0),
+            unix_nanos_at_zero: 1_700_000_000_000_000_000,
+            memory_bytes: 5_000_000,
+            cpu_percent: 12.5,
+            cores: 4,
+            workers: 2,
+            http_host: "127.0.0.1",
+            http_port: 8222,
+            config_digest: "",
+            pending_bytes: &pending_bytes,
+        };
+        respond(&self.node, &facts, target)
+    }
+
+    fn json(&self, target: &str) -> Value {
+        let response = self.get(target);
+        assert_eq!((response.status, response.content_type), (200, "application/json"), "{}", response.body);
+        serde_json::from_str(&response.body).expect("JSON")
+    }
+
+    /// The numbers of the connections that `/connz` lists.
+    fn cids(&self, options: &str) -> Vec<u64> {
+        let page = self.json(&format!("/connz?{options}"));
+        page["connections"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|each| each["cid"].as_u64())
+            .collect()
+    }
+
+    fn refusal(&self, target: &str) -> String {
+        let response = self.get(target);
+        assert_eq!((response.status, response.content_type), (400, "text/plain; charset=utf-8"));
+        response.body
+    }
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], 40_000))
+}
+
+const CONNECT: &str =
+    r#"CONNECT {"verbose":false,"user":"u","pass":"p","name":"n","lang":"l","version":"v"}"#;
+
+/// The keys of indented JSON in their order, each once, with the keys above them; `[]` stands after that of a list of
+/// objects.
+fn keys(json: &str) -> Vec<String> {
+    let (mut keys, mut above) = (Vec::new(), Vec::new());
+    let mut lines = json.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with(['}', ']']) {
+            above.pop();
+        } else if line == "{" {
+            above.push(String::new());
+        } else if let Some((key, value)) = line.trim_start_matches('"').split_once("\": ") {
+            let suffix = if value == "[" && lines.peek() == Some(&"{") { "[]" } else { "" };
+            let path = format!("{}{key}{suffix}", above.concat());
+            if !keys.contains(&path) {
+                keys.push(path);
+            }
+            if matches!(value, "{" | "[") {
+                above.push(format!("{key}{suffix}."));
+            }
+        }
+    }
+    keys
+}
+
+/// The keys that nats-server showed, by page.
+fn recorded(page: &str) -> Vec<String> {
+    let (_, section) =
+        include_str!("recorded_keys.txt").split_once(&format!("\n[{page}]\n")).expect("a recorded page");
+    section.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn pages_have_the_keys_of_nats_server_in_its_order() {
+    let mut pooled = World::in_cluster();
+    pooled.peer("", "RS+ $G zed q 1");
+    pooled.client(&format!("{CONNECT}\r\nSUB foo q 1\r\nUNSUB 1 5\r\n"));
+    pooled.client(&format!("{CONNECT}\r\nSUB foo q 1\r\n"));
+    pooled.close(2, CloseReason::ClientClosed);
+    let mut dedicated = World::in_cluster();
+    dedicated.peer(r#","route_account":"$SYS""#, "RS+ $SYS.SERVER.*.SHUTDOWN");
+    let alone = World::new(Config::default());
+    let same = |world: &World, target: &str, page: &str| {
+        let body = world.get(target).body;
+        let keys: Vec<_> =
+            keys(&body).into_iter().filter(|key| !key.starts_with("http_req_stats.")).collect();
+        assert_eq!(keys, recorded(page), "{body}");
+    };
+    same(&pooled, "/varz", "varz");
+    same(&alone, "/varz", "varz without a cluster");
+    same(&pooled, "/routez?subs=1", "routez?subs=1 pooled");
+    same(&pooled, "/routez?subs=detail", "routez?subs=detail pooled");
+    same(&dedicated, "/routez?subs=detail", "routez?subs=detail dedicated");
+    same(&pooled, "/subsz?subs=1&test=foo", "subsz?subs=1&test=foo");
+    for page in [
+        "connz?auth=1&subs=1",
+        "connz?subs=detail",
+        "connz?state=closed&auth=1&subs=1",
+        "connz?state=closed&subs=detail",
+    ] {
+        same(&pooled, &format!("/{page}"), page);
+    }
+    assert_eq!(alone.get("/healthz").body, r#"{"status":"ok"}"#);
+}
+
+#[test]
+fn varz_counts_both_kinds_of_connections() {
+    let mut world = World::in_cluster();
+    world.now = at(93_784);
+    world.peer("", "RS+ $G zed");
+    world.client(&format!("{CONNECT}\r\nSUB foo 1\r\nPUB zed 5\r\nhello\r\n"));
+    world.get("/connz");
+    let varz = world.json("/varz");
+    assert_eq!(varz["uptime"], "1d2h3m4s");
+    assert_eq!(varz["start"], "2023-11-14T22:13:20Z");
+    assert_eq!(
+        (varz["connections"].as_u64(), varz["routes"].as_u64(), varz["remotes"].as_u64()),
+        (Some(1), Some(1), Some(1))
+    );
+    assert_eq!((varz["in_msgs"].as_u64(), varz["in_client_bytes"].as_u64()), (Some(1), Some(5)));
+    assert_eq!((varz["subscriptions"].as_u64(), varz["cpu"].as_f64()), (Some(2), Some(12.5)));
+    assert_eq!(varz["http_req_stats"], serde_json::json!({ "/connz": 1, "/varz": 1 }));
+    assert_eq!(varz["cluster"]["urls"], serde_json::json!(["192.0.2.7:6222"]), "without the password");
+    assert_eq!(varz["auth_timeout"].to_string(), "2");
+    assert_eq!(varz["connect_urls"], serde_json::json!(["0.0.0.0:4222", "192.0.2.7:4222"]));
+}
+
+#[test]
+fn a_route_that_has_not_finished_its_handshake_is_not_shown() {
+    let mut world = World::in_cluster();
+    world.open.push(world.node.accept_route(world.now, address(), &mut Deaf));
+    assert_eq!(world.json("/routez")["num_routes"], 0);
+    assert_eq!(world.json("/varz")["routes"], 0);
+}
+
+#[test]
+fn interest_of_a_route_is_named_after_its_account_unless_the_route_is() {
+    let sid = |world: &World| {
+        world.json("/routez?subs=detail")["routes"][0]["subscriptions_list_detail"][0]["sid"].clone()
+    };
+    let mut pooled = World::in_cluster();
+    pooled.peer("", "RS+ $G zed q 1");
+    assert_eq!(sid(&pooled), "R $G zed q");
+    let mut dedicated = World::in_cluster();
+    dedicated.peer(r#","route_account":"$SYS""#, "RS+ a.>");
+    assert_eq!(sid(&dedicated), "R a.>");
+}
+
+#[test]
+fn connections_are_sorted_as_nats_server_sorts_them() {
+    let mut world = World::new(Config::default());
+    let lines = [
+        "SUB a 1\r\nPUB zz 10\r\n0123456789\r\n",
+        "SUB b 1\r\nSUB b 2\r\nSUB b 3\r\nPUB zz 1\r\n1\r\nPUB zz 1\r\n1\r\n",
+        "SUB c 1\r\nSUB c 2\r\nPUB zz 2\r\n11\r\nPUB zz 2\r\n11\r\nPUB zz 2\r\n11\r\n",
+    ];
+    for (second, lines) in [1, 2, 3].into_iter().zip(lines) {
+        world.now = at(second);
+        world.client(lines);
+    }
+    world.now = at(10);
+    world.open[0].handle_input(world.now, b"PING\r\n", &mut Deaf);
+    for (place, rtt) in [20, 5, 10].into_iter().enumerate() {
+        world.open[place].entry().set_rtt(Duration::from_millis(rtt));
+    }
+    let expected = [
+        ("cid", [1, 2, 3]),
+        ("start", [1, 2, 3]),
+        ("subs", [2, 3, 1]),
+        ("pending", [3, 2, 1]),
+        ("msgs_from", [3, 2, 1]),
+        ("bytes_from", [1, 3, 2]),
+        ("msgs_to", [1, 2, 3]),
+        ("bytes_to", [1, 2, 3]),
+        ("last", [1, 3, 2]),
+        ("idle", [2, 3, 1]),
+        ("uptime", [3, 2, 1]),
+        ("rtt", [1, 3, 2]),
+    ];
+    for (sort, cids) in expected {
+        assert_eq!(world.cids(&format!("sort={sort}")), cids, "{sort}");
+    }
+    for (second, place, reason) in [
+        (11, 1, CloseReason::StaleConnection),
+        (12, 1, CloseReason::ClientClosed),
+        (13, 0, CloseReason::ReadError),
+    ] {
+        world.now = at(second);
+        world.close(place, reason);
+    }
+    assert_eq!(world.cids("state=closed"), [1, 2, 3]);
+    assert_eq!(world.cids("state=closed&sort=stop"), [1, 3, 2]);
+    assert_eq!(world.cids("state=closed&sort=reason"), [3, 1, 2]);
+    assert_eq!(world.cids("state=closed&sort=uptime"), [2, 3, 1]);
+}
+
+#[test]
+fn a_closed_connection_keeps_what_it_was_at_its_end() {
+    let mut world = World::in_cluster();
+    world.client(&format!("{CONNECT}\r\nSUB foo 1\r\nSUB bar 2\r\n"));
+    world.now = at(7);
+    world.close(0, CloseReason::StaleConnection);
+    world.now = at(100);
+    let closed = &world.json("/connz?state=closed&subs=1&auth=1")["connections"][0];
+    assert_eq!(
+        (&closed["stop"], &closed["reason"]),
+        (&"2023-11-14T22:13:27Z".into(), &"Stale Connection".into())
+    );
+    assert_eq!((&closed["uptime"], &closed["idle"]), (&"7s".into(), &"7s".into()));
+    assert_eq!(closed["subscriptions"], 2);
+    assert_eq!(closed["subscriptions_list"], serde_json::json!(["foo", "bar"]));
+    assert_eq!(closed["authorized_user"], "u");
+    assert_eq!(closed["pending_bytes"], 0);
+    assert_eq!(world.json("/connz")["total"], 0);
+}
+
+#[test]
+fn only_the_last_closed_connections_are_remembered_and_only_their_first_subscriptions() {
+    let mut world = World::new(Config { max_closed_clients: 2, ..Config::default() });
+    let many: String = (0..100).map(|sid| format!("SUB s.{sid} {sid}\r\n")).collect();
+    for _ in 0..4 {
+        world.client(&many);
+        world.close(0, CloseReason::ClientClosed);
+    }
+    assert_eq!(world.cids("state=closed"), [3, 4]);
+    let page = world.json("/connz?state=closed&subs=1");
+    assert_eq!(
+        (page["total"].as_u64(), page["connections"][0]["subscriptions"].as_u64()),
+        (Some(2), Some(100))
+    );
+    let listed = page["connections"][0]["subscriptions_list"].as_array().expect("a list");
+    assert_eq!(listed.len(), crate::hub::MAX_KEPT_SUBSCRIPTIONS);
+    let mut forgetful = World::new(Config { max_closed_clients: 0, ..Config::default() });
+    forgetful.client("");
+    forgetful.close(0, CloseReason::ClientClosed);
+    assert_eq!(forgetful.json("/connz?state=closed")["total"], 0);
+}
+
+#[test]
+fn a_page_of_connections_is_cut_from_all_that_are_wanted() {
+    let mut world = World::in_cluster();
+    world.client(&format!("{CONNECT}\r\n"));
+    world.client("");
+    world.client(&format!("{CONNECT}\r\n"));
+    world.close(2, CloseReason::ClientClosed);
+    let cases: [(&str, &[u64], u64, u64, u64); 14] = [
+        ("", &[1, 2], 2, 0, 1024),
+        ("state=all", &[1, 2, 3], 3, 0, 1024),
+        ("state=ANY", &[1, 2, 3], 3, 0, 1024),
+        ("offset=1", &[2], 2, 1, 1024),
+        ("offset=5", &[], 2, 5, 1024),
+        ("offset=-5&limit=-1", &[1, 2], 2, 0, 1024),
+        ("limit=1", &[1], 2, 0, 1),
+        ("cid=2&offset=1", &[2], 2, 0, 1),
+        ("cid=3", &[], 2, 0, 1),
+        ("cid=3&state=closed", &[3], 1, 0, 1),
+        ("user=u&state=all", &[1, 3], 3, 0, 1024),
+        ("acc=$G&state=all", &[1, 2], 2, 0, 1024),
+        ("acc=$SYS", &[], 0, 0, 1024),
+        ("mqtt_client=x", &[], 2, 0, 1024),
+    ];
+    for (options, cids, total, offset, limit) in cases {
+        assert_eq!(world.cids(options), cids, "{options}");
+        let page = world.json(&format!("/connz?{options}"));
+        assert_eq!(page["num_connections"], cids.len(), "{options}");
+        let shown = [&page["total"], &page["offset"], &page["limit"]].map(Value::as_u64);
+        assert_eq!(shown, [total, offset, limit].map(Some), "{options}");
+    }
+    let unknown = world.json("/connz?acc=NOPE");
+    assert_eq!((&unknown["server_id"], &unknown["connections"]), (&"".into(), &Value::Null));
+}
+
+#[test]
+fn bad_options_are_refused_in_the_words_of_nats_server() {
+    let world = World::new(Config::default());
+    let cases = [
+        ("/connz?sort=bogus", "invalid sorting option: bogus"),
+        ("/connz?sort=stop", "sort by stop only valid on closed connections"),
+        ("/connz?sort=reason&state=all", "sort by reason only valid on closed connections"),
+        ("/connz?state=foo", "Error decoding state for foo"),
+        (
+            "/connz?auth=xx&sort=bogus",
+            r#"Error decoding boolean for 'auth': strconv.ParseBool: parsing "xx": invalid syntax"#,
+        ),
+        ("/connz?limit=x", r#"Error decoding int for 'limit': strconv.Atoi: parsing "x": invalid syntax"#),
+        (
+            "/connz?cid=x",
+            r#"Error decoding uint64 for 'cid': strconv.ParseUint: parsing "x": invalid syntax"#,
+        ),
+        (
+            "/routez?subs=xx",
+            r#"Error decoding boolean for 'subs': strconv.ParseBool: parsing "xx": invalid syntax"#,
+        ),
+        ("/subsz?test=foo.*", "invalid test subject, must be valid publish subject: foo.*"),
+        (
+            "/subsz?subs=detail",
+            r#"Error decoding boolean for 'subs': strconv.ParseBool: parsing "detail": invalid syntax"#,
+        ),
+        (
+            "/healthz?js-enabled-only=x",
+            r#"Error decoding boolean for 'js-enabled-only': strconv.ParseBool: parsing "x": invalid syntax"#,
+        ),
+    ];
+    for (target, expected) in cases {
+        assert_eq!(world.refusal(target), expected, "{target}");
+    }
+}
+
+#[test]
+fn subsz_lists_local_subscriptions_that_match() {
+    let mut world = World::in_cluster();
+    world.peer("", "RS+ $G a.>");
+    world.client(&format!("{CONNECT}\r\nSUB a.* 1\r\nSUB a.> q 2\r\nSUB b 3\r\nSUB b 4\r\nUNSUB 4\r\n"));
+    let page = |options: &str| {
+        let page = world.json(&format!("/subsz?{options}"));
+        let list = page["subscriptions_list"].as_array().cloned().unwrap_or_default();
+        let sids =
+            list.iter().map(|each| each["sid"].as_str().expect("a text").to_owned()).collect::<Vec<_>>();
+        (sids.concat(), page["total"].as_u64().expect("a number"))
+    };
+    assert_eq!(page("subs=1"), ("123".to_owned(), 3));
+    assert_eq!(page("subs=1&test=a.b"), ("12".to_owned(), 2));
+    assert_eq!(page("subs=1&offset=1&limit=1"), ("2".to_owned(), 3));
+    assert_eq!(page("subs=1&offset=9"), (String::new(), 3));
+    assert_eq!(page("subs=1&acc=$SYS"), (String::new(), 0));
+    assert_eq!(page("test=a.b"), (String::new(), 0));
+    let counts = world.json("/subscriptionsz");
+    assert_eq!(
+        [&counts["num_subscriptions"], &counts["num_inserts"], &counts["num_removes"]].map(Value::as_u64),
+        [4, 5, 1].map(Some)
+    );
+    assert_eq!(world.json("/subsz?acc=NOPE")["num_subscriptions"], 0);
+}
+
+#[test]
+fn health_is_refused_where_the_question_is_incomplete() {
+    let world = World::new(Config::default());
+    for (target, status, body) in [
+        (
+            "/healthz?details=1&js-enabled-only=1&js-server-only=true&js-meta-only=1",
+            200,
+            r#"{"status":"ok"}"#,
+        ),
+        ("/healthz?account=x&stream=y&consumer=z", 200, r#"{"status":"ok"}"#),
+        (
+            "/healthz?stream=x",
+            400,
+            r#"{"status":"error","error":"\"account\" must not be empty when checking stream health"}"#,
+        ),
+        (
+            "/healthz?consumer=x",
+            400,
+            r#"{"status":"error","error":"\"stream\" must not be empty when checking consumer health"}"#,
+        ),
+        (
+            "/healthz?stream=x&details=1",
+            400,
+            r#"{"status":"error","errors":[{"type":"BAD_REQUEST","error":"\"account\" must not be empty when checking stream health"}]}"#,
+        ),
+    ] {
+        let expected = Response { status, content_type: "application/json", body: body.to_owned() };
+        assert_eq!(world.get(target), expected, "{target}");
+    }
+}
+
+#[test]
+fn an_unknown_path_is_not_found_and_not_counted() {
+    let world = World::new(Config::default());
+    for path in ["/nope", "/varz/", "/Varz", "", "//varz", "/varz/x"] {
+        let expected = Response::text(404, "404 page not found\n");
+        assert_eq!(world.get(path), expected, "{path}");
+    }
+    assert_eq!(world.get("/varz%zz").status, 400);
+    let index = world.get("/");
+    assert_eq!((index.status, index.content_type), (200, "text/html; charset=utf-8"));
+    assert!(index.body.contains("href=\"./varz\""));
+    world.get("/he%61lthz?x");
+    let requests = world.json("/varz")["http_req_stats"].clone();
+    assert_eq!(requests, serde_json::json!({ "/": 1, "/healthz": 1, "/varz": 1 }));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_shown_with_replacements() {
+    let mut world = World::new(Config::default());
+    let client = world.client("");
+    client.handle_input(at(0), b"SUB a\xff<b 1\r\n", &mut Deaf);
+    let body = world.get("/connz?subs=1").body;
+    assert!(body.contains("\"a\u{fffd}\\u003cb\""), "{body}");
+}
