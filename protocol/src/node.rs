@@ -49,7 +49,7 @@ pub struct Listening {
 #[derive(Debug, Default)]
 struct Shown {
     cluster: String,
-    /// Addresses of this node's and its peers' client ports; empty while no peer is known.
+    /// Addresses of this node's and its peers' client ports; empty until a first peer was known.
     connect_urls: Vec<String>,
 }
 
@@ -173,11 +173,8 @@ impl Node {
 
     /// Tells clients where else they may connect to (ROUTE-PROTOCOL 1.11).
     fn tell_clients<S: Sink>(&self, cluster: &Cluster, sink: &mut S) {
-        let mut urls = cluster.peer_urls();
-        if !urls.is_empty() {
-            let own = cluster.own_urls().iter().filter(|own| !urls.contains(own));
-            urls = own.cloned().chain(urls.iter().cloned()).collect();
-        }
+        let mut urls = cluster.own_urls().to_vec();
+        urls.extend(cluster.peer_urls().into_iter().filter(|url| !cluster.own_urls().contains(url)));
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         if shown.connect_urls == urls {
             return;

@@ -11,9 +11,9 @@ use crate::close::CloseReason;
 use crate::config::Authorization;
 use crate::forwarding::{self, Courier};
 use crate::hub::{About, Flag, Hub, Kind};
-use crate::interest::{Cache, Origin, Subscription};
+use crate::interest::{Cache, Matches, Origin, Subscription};
 use crate::sink::Sink;
-use crate::wire::{self, Connect, Op, Publish};
+use crate::wire::{self, Connect, Info, Op, Publish};
 
 /// A client.
 #[derive(Debug)]
@@ -83,18 +83,28 @@ impl Client {
     }
 
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
-        let connect = match Connect::from_json(json) {
+        let earlier = match self {
+            Self::Session(session) if session.connected => Some(session.as_connect(context)),
+            _ => None,
+        };
+        let connect = match &earlier {
+            Some(earlier) => earlier.updated_by(json),
+            None => Connect::from_json(json),
+        };
+        let connect = match connect {
             Ok(connect) => connect,
             Err(fault) => {
                 error!("{context} - invalid CONNECT: {fault}");
                 return context.close(CloseReason::ProtocolViolation);
             }
         };
-        if let Self::Session(session) = self {
-            // Since 2.14 a second CONNECT starts afresh.
+        if let (Some(_), Self::Session(session)) = (&earlier, &mut *self) {
+            // Since 2.14 a second CONNECT drops what was subscribed to.
             session.drop_subscriptions(context);
         }
-        if !is_authorized(&context.hub().config().authorization, &connect)
+        // Credentials that a further CONNECT does not name are those that were good before.
+        let stays_authorized = earlier.is_some() && !names_credentials(&connect);
+        if !stays_authorized && !is_authorized(&context.hub().config().authorization, &connect)
             || !connect.account.is_empty()
             || connect.new_account
         {
@@ -133,6 +143,24 @@ impl Session {
         }
     }
 
+    /// What the last CONNECT said, apart from credentials.
+    fn as_connect<S: Sink>(&self, context: &Context<'_, S>) -> Connect {
+        let entry = context.entry();
+        let About { name, lang, version, .. } = entry.about();
+        Connect {
+            verbose: self.verbose,
+            pedantic: self.pedantic,
+            echo: !entry.has(Flag::NoEcho),
+            headers: entry.has(Flag::Headers),
+            no_responders: self.no_responders,
+            protocol: i64::from(self.async_info),
+            name,
+            lang,
+            version,
+            ..Connect::default()
+        }
+    }
+
     /// Applies a valid CONNECT.
     fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: Connect, headers: bool) {
         let shared = &mut *context.shared;
@@ -167,6 +195,8 @@ impl Session {
             Op::Unsub { sid, max } => self.unsubscribe(context, sid, *max),
             Op::Ping => self.handle_ping(context),
             Op::Pong => context.handle_pong(),
+            // Of no interest, but it must be one.
+            Op::Info(json) if Info::from_json(json).is_err() => context.close(CloseReason::ParseError),
             Op::Err(text) => {
                 error!("{context} - Client Error {}", text.escape_ascii());
                 context.close(CloseReason::ParseError);
@@ -235,16 +265,12 @@ impl Session {
         let header_len = body.len();
         body.extend_from_slice(b"\r\n");
         let notice = Publish { subject: reply, reply: None, header_len, line_tail: None, body: &body };
-        let shared = &mut *context.shared;
-        let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, reply);
-        let (node, account) = (&shared.node, &self.account);
-        let mut courier = Courier {
-            sink: context.sink,
-            rng: &mut shared.rng,
-            scratch: &mut shared.scratch,
-            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
-        };
-        forwarding::to_own(&mut courier, targets, shared.entry.id(), &notice);
+        let mut matches = Matches::default();
+        self.account.index().collect(reply, &mut matches);
+        let id = context.entry().id();
+        if let Some(own) = matches.plain.iter().find(|subscription| subscription.connection() == id) {
+            forwarding::notify(context.sink, own, &notice);
+        }
     }
 
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
@@ -272,7 +298,9 @@ impl Session {
         queue: &[u8],
     ) -> Result<(), String> {
         let config = context.hub().config();
-        let held = || context.entry().subscriptions().len();
+        if config.max_subscriptions > 0 && context.entry().subscriptions().len() >= config.max_subscriptions {
+            return Err("maximum subscriptions exceeded".to_owned());
+        }
         if !wire::subject::is_valid_filter(subject) {
             return Err("Invalid Subject".to_owned());
         }
@@ -288,9 +316,6 @@ impl Session {
         {
             let subject = String::from_utf8_lossy(subject);
             return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
-        }
-        if config.max_subscriptions > 0 && held() >= config.max_subscriptions {
-            return Err("maximum subscriptions exceeded".to_owned());
         }
         Ok(())
     }
@@ -331,6 +356,10 @@ fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {
             *user == connect.user && password
         }
     }
+}
+
+fn names_credentials(connect: &Connect) -> bool {
+    [&connect.user, &connect.pass, &connect.auth_token].iter().any(|credential| !credential.is_empty())
 }
 
 fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {

@@ -11,7 +11,6 @@ mod parcel;
 
 use fastrand::Rng;
 
-use crate::id::ConnectionId;
 use crate::interest::{Admission, ClientTarget, Member, QueueTargets, RouteTarget, Subscription, Targets};
 use crate::sink::Sink;
 use crate::wire::Publish;
@@ -91,19 +90,13 @@ pub(crate) fn from_route<S: Sink>(
     courier.scratch.line = line;
 }
 
-/// Delivers a message to one connection's own subscriptions only: the notice that nobody responded.
-pub(crate) fn to_own<S: Sink>(
-    courier: &mut Courier<'_, S>,
-    targets: &Targets,
-    own: ConnectionId,
-    message: &Publish<'_>,
-) {
-    let mut line = std::mem::take(&mut courier.scratch.line);
+/// Delivers a notice of the server itself to one subscription, which counts as no delivery.
+pub(crate) fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Publish<'_>) {
+    let mut line = Vec::new();
     let parcel = Parcel::new(message, &mut line);
-    if let Some(target) = targets.clients.iter().find(|target| target.connection == own) {
-        to_client(courier, targets, target, &parcel);
-    }
-    courier.scratch.line = line;
+    let mut scratch = Scratch::default();
+    let prefix = scratch.renamed_prefix(parcel.has_headers(), message.subject, to.sid());
+    sink.deliver(to.connection(), &parcel.delivery(prefix, parcel.has_headers()));
 }
 
 /// Whom to prefer among the members of a queue group.

@@ -123,6 +123,15 @@ impl Connect {
         json::read(text)
     }
 
+    /// Reads the JSON text of a further `CONNECT` on the same connection, where what it does not name stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connect::from_json`].
+    pub fn updated_by(&self, text: &[u8]) -> Result<Self, InvalidJson> {
+        json::read_over(self, text)
+    }
+
     /// The whole line.
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = b"CONNECT ".to_vec();

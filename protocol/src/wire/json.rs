@@ -33,6 +33,17 @@ pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
     serde_json::from_value(Value::Object(map)).map_err(InvalidJson)
 }
 
+/// Reads an object like [`read`], where absent keys keep the value that they have in `base`.
+pub(super) fn read_over<T: Serialize + DeserializeOwned>(base: &T, text: &[u8]) -> Result<T, InvalidJson> {
+    let text = String::from_utf8_lossy(text);
+    let object: Option<Object> = serde_json::from_str(&text).map_err(InvalidJson)?;
+    let mut value = serde_json::to_value(base).map_err(InvalidJson)?;
+    if let (Some(fields), Some(Object(new))) = (value.as_object_mut(), object) {
+        fields.extend(new);
+    }
+    serde_json::from_value(value).map_err(InvalidJson)
+}
+
 /// An object with lower-case keys and without nulls.
 #[derive(Default)]
 struct Object(Map<String, Value>);
