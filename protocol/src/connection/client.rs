@@ -90,6 +90,7 @@ impl Client {
                 return context.close(CloseReason::ProtocolViolation);
             }
         };
+        introduce(context, &connect);
         if let Self::Session(session) = self {
             // Since 2.14 a second CONNECT starts afresh.
             session.drop_subscriptions(context);
@@ -113,7 +114,7 @@ impl Client {
             *self = Self::Session(Box::new(Session::new(context.hub())));
         }
         if let Self::Session(session) = self {
-            session.begin(context, connect, headers);
+            session.begin(context, &connect, headers);
         }
     }
 }
@@ -134,7 +135,7 @@ impl Session {
     }
 
     /// Applies a valid CONNECT.
-    fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: Connect, headers: bool) {
+    fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, headers: bool) {
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;
@@ -149,11 +150,6 @@ impl Session {
         self.connected = true;
         // What is remembered was made for other settings of echo.
         self.cache.clear();
-        let user = (!connect.user.is_empty()).then_some(connect.user);
-        let Connect { name, lang, version, .. } = connect;
-        // What CONNECT took to come is the first that is known of the round trip.
-        shared.entry.set_rtt(context.now.since(shared.entry.start()));
-        shared.entry.set_about(About { name, lang, version, user, ..About::default() });
         self.ok(context);
     }
 
@@ -322,6 +318,27 @@ impl Session {
     }
 }
 
+/// Notes what a client says of itself, for monitoring: also of one that is turned away for it.
+fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
+    let entry = context.entry();
+    if entry.rtt().is_zero() {
+        // What CONNECT took to come is the first that is known of the round trip.
+        entry.set_rtt(context.now.since(entry.start()));
+    }
+    let user = match (connect.user.as_str(), connect.auth_token.as_str()) {
+        ("", "") => None,
+        ("", _) => Some(HIDDEN_TOKEN.to_owned()),
+        (user, _) => Some(user.to_owned()),
+    };
+    entry.set_about(About {
+        name: connect.name.clone(),
+        lang: connect.lang.clone(),
+        version: connect.version.clone(),
+        user,
+        ..About::default()
+    });
+}
+
 fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {
     match authorization {
         Authorization::None => true,
@@ -354,6 +371,9 @@ fn reserved(message: &Publish<'_>) -> Option<String> {
     let reply = message.reply.filter(|reply| begins(reply, &["_R_.", "_GR_.", "$JS.ACK."]))?;
     Some(format!("Permissions Violation for Publish with Reply of \"{}\"", String::from_utf8_lossy(reply)))
 }
+
+/// What stands for the user of a client that presents a token.
+const HIDDEN_TOKEN: &str = "[REDACTED]";
 
 /// The queue group that servers use among themselves.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
