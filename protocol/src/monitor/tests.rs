@@ -356,3 +356,20 @@ fn text_that_is_not_utf8_is_shown_with_replacements() {
     let body = world.get("/connz?subs=1").body;
     assert!(body.contains("\"a\u{fffd}\\u003cb\""), "{body}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn every_target_is_answered(
+        page in "/?(connz|subsz|routez|healthz|varz|[a-z]{0,3})?",
+        options in proptest::collection::vec(
+            "(sort|auth|subs|offset|limit|cid|state|user|acc|test|stream)?=(-?[0-9]{1,20}|[a-z%$.*>+;]{0,8}|\\PC{0,4})",
+            0..4,
+        ),
+    ) {
+        let mut world = World::new(Config::default());
+        world.client("SUB a.* 1\r\n");
+        let response = world.get(&format!("{page}?{}", options.join("&")));
+        proptest::prop_assert!([200, 400, 404].contains(&response.status));
+        proptest::prop_assert!(!response.body.is_empty());
+    }
+}
