@@ -19,7 +19,7 @@ pub enum CloseReason {
     WriteError,
     /// The socket failed while reading.
     ReadError,
-    /// The bytes were no operation.
+    /// The peer sent an error. Bytes that are no operation are a [`ProtocolViolation`](Self::ProtocolViolation).
     ParseError,
     /// Too many PINGs were left unanswered.
     StaleConnection,

@@ -173,6 +173,9 @@ impl Node {
 
     /// Tells clients where else they may connect to (ROUTE-PROTOCOL 1.11).
     fn tell_clients<S: Sink>(&self, cluster: &Cluster, sink: &mut S) {
+        if cluster.config().no_advertise {
+            return;
+        }
         let mut urls = cluster.own_urls().to_vec();
         urls.extend(cluster.peer_urls().into_iter().filter(|url| !cluster.own_urls().contains(url)));
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);

@@ -137,6 +137,10 @@ impl Cluster {
             error!("Remote server has a duplicate name: \"{}\"", info.server_name);
             return Err(Refusal::silent(CloseReason::DuplicateServerName));
         }
+        if self.config.compression == Compression::Accept && !COMPRESSION_MODES.contains(&info.compression.as_str()) {
+            let error = format!("unsupported route compression mode \"{}\"", info.compression);
+            return Err(Refusal::told(CloseReason::ProtocolViolation, error));
+        }
         if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
         }
@@ -363,7 +367,7 @@ impl Cluster {
     }
 
     /// Whether both belong to one cluster, if need be by taking over the peer's name for it (ROUTE-PROTOCOL 3.6).
-    fn agrees_on_name(&mut self, theirs: &str, theirs_is_dynamic: bool, peer: &str) -> bool {
+    pub(super) fn agrees_on_name(&mut self, theirs: &str, theirs_is_dynamic: bool, peer: &str) -> bool {
         if theirs == self.cluster_name {
             return true;
         }
@@ -386,6 +390,10 @@ impl Link {
         Self { remote, dial, origin, progress: Progress::Handshake, armed: false }
     }
 }
+
+/// What a peer may say about compression (ROUTE-PROTOCOL 5.1).
+const COMPRESSION_MODES: [&str; 9] =
+    ["", "not supported", "off", "accept", "s2_auto", "s2_uncompressed", "s2_fast", "s2_better", "s2_best"];
 
 /// Since 2.15 no cluster may be called so.
 const RESERVED_CLUSTER_NAME: &str = "_";

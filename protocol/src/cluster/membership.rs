@@ -15,10 +15,14 @@ impl Cluster {
         if !is_first {
             return;
         }
+        let others = || self.peers.iter().filter(|(id, _)| **id != info.server_id);
+        if account.is_some_and(|account| !others().any(|(_, peer)| peer.dedicated(account).is_some())) {
+            return;
+        }
         // What stands in the newcomer's INFO is what it is gossiped by; which account, only this connection says.
         let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
         let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
-        for (id, peer) in self.peers.iter().filter(|(id, _)| **id != info.server_id) {
+        for (id, peer) in others() {
             let Some(mode) = gossip::mode_onward(arrival, newcomer_mode, peer.is_explicit()) else {
                 continue;
             };
@@ -38,33 +42,43 @@ impl Cluster {
     }
 
     /// Hears an INFO on a registered route (ROUTE-PROTOCOL 2.10, in its order).
-    pub(crate) fn handle_info(&mut self, now: Instant, connection: ConnectionId, info: Info) {
-        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection)
-        else {
-            return;
+    pub(crate) fn handle_info(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        info: Info,
+    ) -> Result<(), CloseReason> {
+        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection) else {
+            return Ok(());
         };
+        let peer = peer.clone();
+        if info.server_id == self.server_id {
+            return Err(CloseReason::DuplicateRoute);
+        }
+        if !info.cluster.is_empty() && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &peer) {
+            return Err(CloseReason::ClusterNameConflict);
+        }
         if !info.route_acc_add_reqid.is_empty() {
             // The peer moves an account to a connection of its own and waits for this echo.
             let echo = Info { route_account: String::new(), ..info };
             self.outputs.push_back(Output::Send(connection, echo.to_gossip_line()));
         } else if !info.gateway.is_empty() {
             // Topology of gateways, which this node has none of.
-        } else if info.server_id != *peer {
-            let teller = peer.clone();
-            self.handle_gossip(now, &teller, &info);
+        } else if info.server_id != peer {
+            self.handle_gossip(now, &peer, &info);
         } else if info.ldm {
-            let peer = peer.clone();
             if let Some(peer) = self.peers.get_mut(&peer) {
                 peer.connect_urls.clear();
                 self.outputs.push_back(Output::ConnectUrlsChanged);
             }
         }
+        Ok(())
     }
 
     /// Hears of another server, and dials it if that is news (ROUTE-PROTOCOL 3.3).
     fn handle_gossip(&mut self, now: Instant, teller: &str, info: &Info) {
         let account = Some(info.route_account.as_str()).filter(|account| !account.is_empty());
-        if info.server_id == self.server_id || self.knows(&info.server_id, account) {
+        if self.knows(&info.server_id, account) {
             return;
         }
         if account.is_some_and(|account| !self.pinned_accounts().contains(&account)) {

@@ -98,6 +98,7 @@ impl Client {
                 return context.close(CloseReason::ProtocolViolation);
             }
         };
+        introduce(context, &connect);
         if let (Some(_), Self::Session(session)) = (&earlier, &mut *self) {
             // Since 2.14 a second CONNECT drops what was subscribed to.
             session.drop_subscriptions(context);
@@ -123,7 +124,7 @@ impl Client {
             *self = Self::Session(Box::new(Session::new(context.hub())));
         }
         if let Self::Session(session) = self {
-            session.begin(context, connect, headers);
+            session.begin(context, &connect, headers);
         }
     }
 }
@@ -162,7 +163,7 @@ impl Session {
     }
 
     /// Applies a valid CONNECT.
-    fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: Connect, headers: bool) {
+    fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, headers: bool) {
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;
@@ -177,11 +178,6 @@ impl Session {
         self.connected = true;
         // What is remembered was made for other settings of echo.
         self.cache.clear();
-        let user = (!connect.user.is_empty()).then_some(connect.user);
-        let Connect { name, lang, version, .. } = connect;
-        // What CONNECT took to come is the first that is known of the round trip.
-        shared.entry.set_rtt(context.now.since(shared.entry.start()));
-        shared.entry.set_about(About { name, lang, version, user, ..About::default() });
         self.ok(context);
     }
 
@@ -298,6 +294,12 @@ impl Session {
         queue: &[u8],
     ) -> Result<(), String> {
         let config = context.hub().config();
+        if config.max_subject_tokens > 0
+            && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
+        {
+            let subject = String::from_utf8_lossy(subject);
+            return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
+        }
         if config.max_subscriptions > 0 && context.entry().subscriptions().len() >= config.max_subscriptions {
             return Err("maximum subscriptions exceeded".to_owned());
         }
@@ -310,12 +312,6 @@ impl Session {
             return Err(format!(
                 "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
             ));
-        }
-        if config.max_subject_tokens > 0
-            && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
-        {
-            let subject = String::from_utf8_lossy(subject);
-            return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
         }
         Ok(())
     }
@@ -347,6 +343,27 @@ impl Session {
     }
 }
 
+/// Notes what a client says of itself, for monitoring: also of one that is turned away for it.
+fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
+    let entry = context.entry();
+    if entry.rtt().is_zero() {
+        // What CONNECT took to come is the first that is known of the round trip.
+        entry.set_rtt(context.now.since(entry.start()));
+    }
+    let user = match (connect.user.as_str(), connect.auth_token.as_str()) {
+        ("", "") => None,
+        ("", _) => Some(HIDDEN_TOKEN.to_owned()),
+        (user, _) => Some(user.to_owned()),
+    };
+    entry.set_about(About {
+        name: connect.name.clone(),
+        lang: connect.lang.clone(),
+        version: connect.version.clone(),
+        user,
+        ..About::default()
+    });
+}
+
 fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {
     match authorization {
         Authorization::None => true,
@@ -374,15 +391,20 @@ fn reserved(message: &Publish<'_>) -> Option<String> {
     if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
         return None;
     }
-    let begins =
-        |subject: &[u8], with: &[&str]| with.iter().any(|start| subject.starts_with(start.as_bytes()));
-    if begins(message.subject, &["_GR_.", "$NRG."]) {
+    // Something must follow: the bare beginnings are ordinary subjects.
+    let begins = |subject: &[u8], with: &[&str]| {
+        with.iter().any(|start| subject.len() > start.len() && subject.starts_with(start.as_bytes()))
+    };
+    if begins(message.subject, &["_GR_.", "$GR.", "$NRG."]) {
         let subject = String::from_utf8_lossy(message.subject);
         return Some(format!("Permissions Violation for Publish to \"{subject}\""));
     }
     let reply = message.reply.filter(|reply| begins(reply, &["_R_.", "_GR_.", "$JS.ACK."]))?;
     Some(format!("Permissions Violation for Publish with Reply of \"{}\"", String::from_utf8_lossy(reply)))
 }
+
+/// What stands for the user of a client that presents a token.
+const HIDDEN_TOKEN: &str = "[REDACTED]";
 
 /// The queue group that servers use among themselves.
 const RESERVED_QUEUE: &[u8] = b"_sys_";

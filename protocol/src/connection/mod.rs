@@ -271,15 +271,12 @@ impl Connection {
     }
 
     fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
-        let reason = match (fault, &self.side) {
-            (ParseError::NotConnect, _) => CloseReason::AuthenticationFailure,
-            (ParseError::MaxControlLine, _) => CloseReason::MaximumControlLineExceeded,
-            (ParseError::MaxPayload, _) => CloseReason::MaximumPayloadExceeded,
-            (ParseError::HeadersNotNegotiated, _) => CloseReason::HeaderViolation,
-            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Client(_)) => {
-                CloseReason::ParseError
-            }
-            (ParseError::UnknownOperation | ParseError::BadArguments(_), Side::Route(_)) => {
+        let reason = match fault {
+            ParseError::NotConnect => CloseReason::AuthenticationFailure,
+            ParseError::MaxControlLine => CloseReason::MaximumControlLineExceeded,
+            ParseError::MaxPayload => CloseReason::MaximumPayloadExceeded,
+            // Under this name in nats-server, whatever it was.
+            ParseError::HeadersNotNegotiated | ParseError::UnknownOperation | ParseError::BadArguments(_) => {
                 CloseReason::ProtocolViolation
             }
         };

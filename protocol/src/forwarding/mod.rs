@@ -73,10 +73,15 @@ pub(crate) fn from_route<S: Sink>(
         to_client(courier, targets, target, &parcel);
     }
     courier.scratch.chosen.clear();
+    courier.scratch.served.clear();
+    courier.scratch.served.resize(targets.queues.len(), false);
     for name in blank_separated(named_queues) {
         let Ok(number) = targets.queues.binary_search_by(|queue| (*queue.name).cmp(name)) else {
             continue;
         };
+        if std::mem::replace(&mut courier.scratch.served[number], true) {
+            continue;
+        }
         let choice = choose(courier, targets, &targets.queues[number], &parcel, Preference::Local);
         if let Choice::Route(route) = choice {
             courier.scratch.chosen.push((route, number));

@@ -13,6 +13,8 @@ pub(crate) struct Scratch {
     pub(super) queue_line: Vec<u8>,
     /// Which route was chosen for which queue group.
     pub(super) chosen: Vec<(usize, usize)>,
+    /// Which queue groups a server's message was delivered to already.
+    pub(super) served: Vec<bool>,
     prefix: Vec<u8>,
 }
 
@@ -118,16 +120,9 @@ impl<'a> Parcel<'a> {
             line.extend_from_slice(queue);
             line.push(b' ');
         }
-        let (header_len, body) = self.form(with_headers);
-        push_message_tail(line, None, header_len, body.bytes().len() - 2);
-    }
-
-    fn form(&self, with_headers: bool) -> (usize, &Body<'a>) {
-        if with_headers || !self.has_headers() {
-            (self.header_len, &self.body)
-        } else {
-            (0, &self.stripped().1)
-        }
+        let Delivery { line: own_line, .. } = self.delivery(b"", with_headers);
+        let reply_bytes = self.reply.map_or(0, |reply| reply.len() + 1);
+        line.extend_from_slice(&own_line[reply_bytes..]);
     }
 
     fn stripped(&self) -> &(Vec<u8>, Body<'a>) {

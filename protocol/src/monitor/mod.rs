@@ -70,11 +70,11 @@ pub struct Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
     Index,
-    Varz,
     Connz,
+    Healthz,
     Routez,
     Subsz,
-    Healthz,
+    Varz,
 }
 
 /// How often each page was asked for.
@@ -106,7 +106,7 @@ fn answer(node: &Node, facts: &Facts<'_>, page: Page, query: &Query) -> Result<R
 }
 
 impl Page {
-    /// In the order of their paths, in which they are counted and shown.
+    /// In the order of their paths.
     const ALL: [Self; 6] = [Self::Index, Self::Connz, Self::Healthz, Self::Routez, Self::Subsz, Self::Varz];
 
     fn at(path: &str) -> Option<Self> {

@@ -282,4 +282,21 @@ mod tests {
             "{text}"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_upset_it_and_nothing_is_taken_that_was_not_there(
+            start in "(GET|HEAD|X)?[ /]{0,2}[a-z?=%]{0,5} ?(HTTP/1.[01])?(\r\n)?",
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
+        ) {
+            let input = [start.as_bytes(), &rest].concat();
+            let respond = |_: &str| Response { status: 200, content_type: "text/plain", body: String::new() };
+            match handle(&input, DATE, respond) {
+                Step::More => {}
+                Step::Answered { consumed, answer, .. } => {
+                    proptest::prop_assert!(consumed <= input.len() && answer.starts_with(b"HTTP/1.1 "));
+                }
+            }
+        }
+    }
 }
