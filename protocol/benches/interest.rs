@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use onehop::id::ConnectionId;
+use onehop::ConnectionId;
 use onehop::interest::{Change, Index, Matches, Origin, Subscription, SubscriptionId};
 
 /// The system's allocator, counting the bytes that were asked for and not given back.

@@ -260,7 +260,7 @@ impl Cluster {
         let (connects, reconnects) = self.error_reports;
         let every = if dial.reconnect { reconnects } else { connects };
         let attempt = dial.failures.saturating_add(1);
-        if attempt == 1 || every > 0 && attempt % every == 0 {
+        if attempt == 1 || attempt.is_multiple_of(every) {
             error!("Error trying to connect to route (attempt {attempt}): {why}");
         } else {
             debug!("Error trying to connect to route (attempt {attempt}): {why}");
