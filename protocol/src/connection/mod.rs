@@ -246,9 +246,9 @@ impl Connection {
         let mut consumed = 0;
         while consumed < input.len() && self.shared.close.is_none() {
             match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
-                Ok(Parsed::Op { op, consumed: bytes }) => {
+                Ok(Parsed::Op { ref op, consumed: bytes }) => {
                     consumed += bytes;
-                    self.handle_operation(now, &op, sink);
+                    self.handle_operation(now, op, sink);
                 }
                 Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
                     self.wanted_bytes = wanted;

@@ -68,6 +68,7 @@ impl<K: Key> Held<K> {
     }
 
     /// Takes all out, in the order of their creation.
+    #[expect(clippy::mutable_key_type, reason = "the text that is hashed never changes")]
     pub(crate) fn take_all(&mut self) -> Vec<Arc<Subscription>> {
         let hasher = self.set.hasher().clone();
         let set = std::mem::replace(&mut self.set, HashSet::with_hasher(hasher));

@@ -135,6 +135,7 @@ impl Parser {
         result
     }
 
+    #[inline]
     fn start<'a>(&mut self, dialect: &Dialect, input: &'a [u8]) -> Result<Parsed<'a>, ParseError> {
         let Some(first) = input.first() else { return Ok(Parsed::Incomplete { consumed: 0, wanted: None }) };
         if dialect.connect_only && !first.eq_ignore_ascii_case(&b'C') {
@@ -181,11 +182,11 @@ impl Parser {
         if line.arguments().len() > dialect.max_control_line {
             return Err(ParseError::MaxControlLine);
         }
-        let parsed = verb.read(dialect, line, &rest[line_len..])?;
-        if let Parsed::Incomplete { .. } = parsed {
+        let parsed = verb.read(dialect, line, &rest[line_len..]);
+        if let Ok(Parsed::Incomplete { .. }) = parsed {
             self.state = State::Arguments(verb);
         }
-        Ok(parsed)
+        parsed
     }
 }
 

@@ -129,6 +129,13 @@ impl World {
         self.settle();
     }
 
+    /// Ends one route connection, if there is any.
+    pub(crate) fn lose_any_route(&mut self, which: proptest::sample::Index) {
+        if !self.routes.is_empty() {
+            self.lose_route(which.index(self.routes.len()));
+        }
+    }
+
     pub(crate) fn node(&self, name: &str) -> &Engine {
         &self.nodes[name]
     }
