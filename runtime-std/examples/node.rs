@@ -6,11 +6,11 @@
 //! cargo run -p onehop-std --example node -- --name C --port 4224 --cluster-port 6224 --route nats://127.0.0.1:6223
 //! ```
 //!
-//! The address of any one member is enough: C, which was told of B only, connects to A too. It runs until its standard
-//! input is closed or its process ended.
+//! The address of any one member is enough: C, which was told of B only, connects to A too. Press Enter to shut a node
+//! down.
 
 use std::error::Error;
-use std::io::{Read, stdin};
+use std::io::stdin;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -40,7 +40,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("Server {} is ready for clients on {}", server.node().hub().server_name(), server.client_addr());
     let node = server.node().clone();
     thread::spawn(move || report(&node));
-    stdin().read_to_end(&mut Vec::new())?;
+    while stdin().read_line(&mut String::new())? == 0 {
+        // In the background, where nobody presses keys.
+        thread::park();
+    }
     println!("Shutting down");
     server.shutdown();
     Ok(())

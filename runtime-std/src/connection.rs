@@ -84,9 +84,15 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, origin: Origin)
         read(shared, &mut connection, &peer, &mut batch);
         let flushes = connection.poll_close().is_some_and(CloseReason::flushes);
         peer.finish(flushes.then_some(MAX_LINGER));
+        clear_away(shared, connection, &mut batch);
     });
+}
+
+/// Removes a connection whose socket is shut. First from the peers: its id may be used again as soon as the node has
+/// let go of it.
+fn clear_away(shared: &Shared, connection: Connection, batch: &mut Batch<'_>) {
     shared.peers.remove(connection.id());
-    connection.handle_closed(shared.now(), &mut batch);
+    connection.handle_closed(shared.now(), batch);
     batch.flush();
     shared.pass_on_attention();
 }

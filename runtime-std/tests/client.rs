@@ -105,6 +105,7 @@ fn cut_slow_consumer(config: Config) {
     reader.join().expect("the other subscriber gets everything");
     let totals = server.node().hub().totals();
     wait_until("the slow subscriber is cut", || totals.slow_clients.load(Ordering::Relaxed) == 1);
+    assert!(totals.stalls.load(Ordering::Relaxed) > 0, "its publisher was slowed before");
     let received = slow.drain();
     assert!(received < (MESSAGES * PAYLOAD) as u64, "it was cut before the end, but got {received} bytes");
     publisher.flush();
