@@ -130,12 +130,12 @@ fn clients_are_told_where_else_they_can_connect() {
     ];
     compare(&one_slot(), &comparable(cases));
     let silent = Options::member("C", "alpha", &[]).with(&["--no_advertise"]);
-    let nothing = [case("no_advertise").client(0, LISTENER).route(0, p("")).client(0, "")];
+    let nothing = [case("no_advertise").with_greeting().client(0, LISTENER).route(0, p("")).client(0, "")];
     compare(&silent, &comparable(nothing));
 }
 
 #[test]
 fn the_advertised_cluster_address_is_told() {
     let options = Options::member("C", "alpha", &[]).with(&["--cluster_advertise", "example.org:6333"]);
-    compare(&options, &comparable([case("INFO with an address").route(0, p(""))]));
+    compare(&options, &comparable([case("INFO with an address").route(0, p("")).with_greeting()]));
 }

@@ -12,7 +12,7 @@ use super::{client, comparable, one_slot, p, three_slots};
 fn a_member_joins_and_is_answered() {
     let peer = || Identity::new("P");
     let cases = [
-        case("with pooling").route(0, p("")),
+        case("with pooling").route(0, p("")).with_greeting(),
         case("without pooling").route(0, Identity::without_pool("P").join("")),
         case("step by step").route(0, peer().connect_line()).route(0, peer().info_line()),
         case("CONNECT alone, then PING").route(0, peer().connect_line()),
@@ -105,7 +105,7 @@ fn wrong_members_are_refused_with_the_same_words() {
 fn slots_of_a_pool_are_taken_one_by_one() {
     let slot = |index: i64, size: i64| Identity::new("P").slot(index, size).join("");
     let cases = [
-        case("three slots").route(0, slot(0, 3)).route(1, slot(1, 3)).route(2, slot(2, 3)),
+        case("three slots").with_greeting().route(0, slot(0, 3)).route(1, slot(1, 3)).route(2, slot(2, 3)),
         case("a slot twice").route(0, slot(0, 3)).route(1, slot(1, 3)).route(2, slot(1, 3)).route(0, ""),
         case("beyond the larger of both sizes").route(0, slot(0, 3)).route(1, slot(3, 3)),
         case("a larger pool").route(0, slot(0, 5)).route(1, slot(4, 5)),
@@ -198,7 +198,7 @@ fn credentials_of_the_cluster_are_required() {
     let peer =
         |user: &str, pass: &str| Identity::new("P").connect("user", user).connect("pass", pass).join("");
     let cases = [
-        case("right").route(0, peer("r", "secret")),
+        case("right").route(0, peer("r", "secret")).with_greeting(),
         case("wrong password").route(0, peer("r", "wrong")),
         case("wrong user").route(0, peer("x", "secret")),
         case("none").route(0, p("")),
