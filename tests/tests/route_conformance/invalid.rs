@@ -7,11 +7,13 @@ use super::{client, comparable, one_slot, p};
 #[test]
 fn invalid_lines_of_a_member() {
     let cases = LINES.iter().map(|line| {
-        case(format!("line {}", line.escape_default()))
+        let case = case(format!("line {}", line.escape_default()))
             .client(0, client("SUB foo 1\r\nSUB foo q 2\r\n"))
             .route(0, p(""))
             .route(0, line)
-            .in_any_order()
+            .in_any_order();
+        // What the Go server does with a client's publish on a route depends on where its reads end.
+        if line.contains("PUB foo") { case.whole_only() } else { case }
     });
     compare(&one_slot(), &comparable(cases));
 }
