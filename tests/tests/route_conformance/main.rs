@@ -7,6 +7,7 @@ mod handshake;
 mod interest;
 mod invalid;
 mod messages;
+mod random;
 mod transcripts;
 
 use onehop_tests::peer::Identity;
