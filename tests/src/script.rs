@@ -51,6 +51,7 @@ pub struct Case {
     steps: Vec<Step>,
     any_order: bool,
     greeted: bool,
+    taken_as: Option<(&'static str, &'static str)>,
     ignored: Vec<&'static str>,
     cuts: Vec<Cut>,
 }
@@ -64,6 +65,7 @@ pub fn case(name: impl Into<String>) -> Case {
         steps: Vec::new(),
         any_order: false,
         greeted: false,
+        taken_as: None,
         ignored,
         cuts: vec![Cut::Whole, Cut::ByteByByte],
     }
@@ -113,6 +115,12 @@ impl Case {
     /// `PING` from the server is part of what is compared.
     pub fn with_keep_alive(mut self) -> Self {
         self.ignored.clear();
+        self
+    }
+
+    /// Lines that begin with `one` count as if they began with `other`: the choice is left to the server.
+    pub fn taking(mut self, one: &'static str, other: &'static str) -> Self {
+        self.taken_as = Some((one, other));
         self
     }
 
@@ -291,6 +299,11 @@ impl Run<'_> {
             lines[0] = "INFO".to_owned();
         }
         lines.retain(|line| !self.case.ignored.iter().any(|prefix| line.starts_with(prefix)));
+        if let Some((one, other)) = self.case.taken_as {
+            for line in lines.iter_mut().filter(|line| line.starts_with(one)) {
+                line.replace_range(..one.len(), other);
+            }
+        }
         sort_bulk_interest(&mut lines);
         if self.case.any_order {
             lines.sort();

@@ -12,8 +12,8 @@ fn invalid_lines_of_a_member() {
             .route(0, p(""))
             .route(0, line)
             .in_any_order();
-        // What the Go server does with a client's publish on a route depends on where its reads end.
-        if line.contains("PUB foo") { case.whole_only() } else { case }
+        // What the Go server makes of a client's publish, or of a stray carriage return, depends on where its reads end.
+        if line.contains("PUB foo") || line.contains("\rbar") { case.whole_only() } else { case }
     });
     compare(&one_slot(), &comparable(cases));
 }
