@@ -278,7 +278,12 @@ impl Run<'_> {
                 self.conn(to).read_until_quiet(Duration::from_millis(20));
             }
         }
-        let heard = self.conns.iter().map(|(&to, conn)| (to, self.shown(conn))).collect();
+        let mut heard: BTreeMap<_, _> = self.conns.iter().map(|(&to, conn)| (to, self.shown(conn))).collect();
+        if self.unanswered {
+            heard
+                .values_mut()
+                .for_each(|lines| lines.push("[a PING or a close was not answered in time]".to_owned()));
+        }
         for conn in self.conns.values_mut() {
             conn.finish();
             conn.read_until_closed(Duration::from_millis(500));
