@@ -11,7 +11,9 @@ fn invalid_lines_of_a_member() {
             .client(0, client("SUB foo 1\r\nSUB foo q 2\r\n"))
             .route(0, p(""))
             .route(0, line)
-            .in_any_order();
+            .in_any_order()
+            // The Go server says so, but ends a route itself when it hears it: onehop does not (ROUTE-PROTOCOL 2.7).
+            .ignoring(r"-ERR \'Invalid Subscription");
         // What the Go server makes of a client's publish, or of a stray carriage return, depends on where its reads end.
         if line.contains("PUB foo") || line.contains("\rbar") { case.whole_only() } else { case }
     });
