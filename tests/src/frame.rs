@@ -50,6 +50,26 @@ impl Frame {
         serde_json::from_slice(&self.line[start..]).ok()
     }
 
+    /// The line with its list of queues sorted: a server may name them in any order.
+    fn with_sorted_queues(&self) -> Vec<u8> {
+        let sizes = match self.op() {
+            "RMSG" => 1,
+            "HMSG" | "LMSG" => 2,
+            _ => return self.line.clone(),
+        };
+        let mut words: Vec<&[u8]> = self.line.split(|&byte| byte == b' ').collect();
+        let first = match words.iter().position(|word| matches!(*word, b"|" | b"+")) {
+            Some(at) if words[at] == b"|" => at + 1,
+            Some(at) => at + 2,
+            None => return self.line.clone(),
+        };
+        let last = words.len().saturating_sub(sizes).max(first);
+        if let Some(queues) = words.get_mut(first..last) {
+            queues.sort();
+        }
+        words.join(&b' ')
+    }
+
     fn payload_len(&self) -> Option<usize> {
         if !matches!(self.op(), "MSG" | "HMSG" | "RMSG" | "LMSG") {
             return None;
@@ -64,7 +84,7 @@ impl fmt::Display for Frame {
         if let (op @ ("INFO" | "CONNECT"), Some(Value::Object(fields))) = (self.op(), self.json()) {
             return write!(f, "{op} {}", Value::Object(normalise(fields)));
         }
-        write!(f, "{}", self.line.escape_ascii())?;
+        write!(f, "{}", self.with_sorted_queues().escape_ascii())?;
         match &self.payload {
             Some(payload) if payload.len() > 200 => write!(f, " / {} bytes", payload.len()),
             Some(payload) => write!(f, " / {}", payload.escape_ascii()),
@@ -128,6 +148,13 @@ mod tests {
         let (frames, rest) = take_all(b"MSG a 1 6\r\nPING\r\n\r\nPONG\r\nMSG b 1 3\r\nab");
         assert_eq!(frames, ["MSG a 1 6 / PING\\r\\n", "PONG"]);
         assert_eq!(rest, b"MSG b 1 3\r\nab");
+    }
+
+    #[test]
+    fn the_queues_of_a_route_message_are_shown_in_order() {
+        let (frames, _) =
+            take_all(b"RMSG $G a + r q2 q1 1\r\nx\r\nHMSG $G a | z b 0 1\r\nx\r\nRMSG $G a | 1\r\nx\r\n");
+        assert_eq!(frames, ["RMSG $G a + r q1 q2 1 / x", "HMSG $G a | b z 0 1 / x", "RMSG $G a | 1 / x"]);
     }
 
     #[test]

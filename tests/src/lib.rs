@@ -11,6 +11,10 @@
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer.
 //!
+//! The environment steers it: `ONEHOP_BIN` names another binary to test, `CI` turns what cannot be run into a failure,
+//! `ONEHOP_SHOW_TRANSCRIPTS` prints what the Go server answers, and `ONEHOP_RECORD_TRANSCRIPTS` writes the recorded
+//! handshakes anew.
+//!
 //! Nothing here uses `onehop` as a library, so what these tests see is what a network sees.
 
 pub mod frame;

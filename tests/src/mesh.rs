@@ -28,18 +28,39 @@ pub fn start(cluster: &str, topology: Topology, kinds: &[Kind]) -> Option<Vec<Se
         return None;
     }
     let ports: Vec<u16> = kinds.iter().map(|_| reserve_port()).collect();
-    let members = kinds.iter().enumerate().map(|(index, &kind)| {
-        let known = match (topology, index) {
-            (Topology::Ring, 0) => vec![ports[kinds.len() - 1]],
-            (_, 0) => vec![],
-            (Topology::Seed, _) => vec![ports[0]],
-            (Topology::Chain | Topology::Ring, _) => vec![ports[index - 1]],
-        };
-        let mut options = Options::member(cluster, &format!("S{}", index + 1), &known);
-        options.ports.route = ports[index];
-        Server::start(kind, options)
-    });
-    members.collect()
+    let members = kinds.iter().enumerate();
+    members.map(|(index, &kind)| Server::start(kind, options(cluster, topology, &ports, index))).collect()
+}
+
+/// The same with all servers started at once, so that most find nobody at first.
+pub fn start_at_once(cluster: &str, topology: Topology, kinds: &[Kind]) -> Option<Vec<Server>> {
+    if kinds.iter().any(|kind| kind.binary().is_none()) {
+        return None;
+    }
+    let ports: Vec<u16> = kinds.iter().map(|_| reserve_port()).collect();
+    std::thread::scope(|scope| {
+        let starting: Vec<_> = kinds
+            .iter()
+            .enumerate()
+            .map(|(index, &kind)| {
+                let options = options(cluster, topology, &ports, index);
+                scope.spawn(move || Server::start(kind, options))
+            })
+            .collect();
+        starting.into_iter().map(|server| server.join().expect("the server starts")).collect()
+    })
+}
+
+fn options(cluster: &str, topology: Topology, ports: &[u16], index: usize) -> Options {
+    let known = match (topology, index) {
+        (Topology::Ring, 0) => vec![ports[ports.len() - 1]],
+        (_, 0) => vec![],
+        (Topology::Seed, _) => vec![ports[0]],
+        (Topology::Chain | Topology::Ring, _) => vec![ports[index - 1]],
+    };
+    let mut options = Options::member(cluster, &format!("S{}", index + 1), &known);
+    options.ports.route = ports[index];
+    options
 }
 
 /// Waits until every pair of the servers is connected by exactly as many connections as its two kinds have, and by

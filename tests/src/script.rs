@@ -1,7 +1,10 @@
 //! Scripts of raw bytes, run against the reference server and against onehop, whose answers must be the same.
 //!
 //! A script names its connections by small numbers and opens each when it is first used. Answers are kept per connection,
-//! in order, and compared byte for byte, except for the values in `INFO` that [`Frame`]'s display leaves out.
+//! in order, and compared byte for byte, except for the values in `INFO` that [`Frame`]'s display leaves out. The `INFO`
+//! that greets each connection is compared only where a script asks for it: one wrong field in it would fail them all.
+//!
+//! With `ONEHOP_SHOW_TRANSCRIPTS` set, what the reference answers is printed, which is the quickest way to look it up.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,6 +50,8 @@ pub struct Case {
     name: String,
     steps: Vec<Step>,
     any_order: bool,
+    greeted: bool,
+    taken_as: Option<(&'static str, &'static str)>,
     ignored: Vec<&'static str>,
     cuts: Vec<Cut>,
 }
@@ -59,6 +64,8 @@ pub fn case(name: impl Into<String>) -> Case {
         name: name.into(),
         steps: Vec::new(),
         any_order: false,
+        greeted: false,
+        taken_as: None,
         ignored,
         cuts: vec![Cut::Whole, Cut::ByteByByte],
     }
@@ -99,9 +106,21 @@ impl Case {
         self
     }
 
+    /// The `INFO` that greets each connection is part of what is compared.
+    pub fn with_greeting(mut self) -> Self {
+        self.greeted = true;
+        self
+    }
+
     /// `PING` from the server is part of what is compared.
     pub fn with_keep_alive(mut self) -> Self {
         self.ignored.clear();
+        self
+    }
+
+    /// Lines that begin with `one` count as if they began with `other`: the choice is left to the server.
+    pub fn taking(mut self, one: &'static str, other: &'static str) -> Self {
+        self.taken_as = Some((one, other));
         self
     }
 
@@ -134,20 +153,27 @@ pub fn compare(options: &Options, cases: &[Case]) {
         return;
     };
     let mut differences = String::new();
-    let mut runs = 0;
+    let (mut runs, mut failed) = (0, 0);
     for case in cases {
+        let mut described = String::new();
         for &cut in &case.cuts {
             let expected = run(case, cut, &reference, None);
             assert!(!expected.unanswered, "script {:?} gets no answer: {:#?}", case.name, expected.heard);
+            show(case, &expected);
             let found = run(case, cut, &tested, Some(&expected));
             runs += 1;
             if found.heard != expected.heard {
-                describe(&mut differences, case, cut, &expected, &found);
+                failed += 1;
+                let description = describe(case, &expected, &found);
+                match description == described {
+                    true => differences.push_str("  (the same byte by byte)\n"),
+                    false => drop(write!(differences, "\n=== {} ({cut:?})\n{description}", case.name)),
+                }
+                described = description;
             }
         }
     }
     println!("{runs} runs of {} scripts compared", cases.len());
-    let failed = differences.matches("\n=== ").count();
     assert!(differences.is_empty(), "{failed} of {runs} runs differ (- expected, + found):\n{differences}");
 }
 
@@ -252,7 +278,12 @@ impl Run<'_> {
                 self.conn(to).read_until_quiet(Duration::from_millis(20));
             }
         }
-        let heard = self.conns.iter().map(|(&to, conn)| (to, self.shown(conn))).collect();
+        let mut heard: BTreeMap<_, _> = self.conns.iter().map(|(&to, conn)| (to, self.shown(conn))).collect();
+        if self.unanswered {
+            heard
+                .values_mut()
+                .for_each(|lines| lines.push("[a PING or a close was not answered in time]".to_owned()));
+        }
         for conn in self.conns.values_mut() {
             conn.finish();
             conn.read_until_closed(Duration::from_millis(500));
@@ -269,7 +300,15 @@ impl Run<'_> {
 
     fn shown(&self, conn: &RawConn) -> Vec<String> {
         let mut lines: Vec<String> = conn.frames().iter().map(Frame::to_string).collect();
+        if !self.case.greeted && lines.first().is_some_and(|line| line.starts_with("INFO")) {
+            lines[0] = "INFO".to_owned();
+        }
         lines.retain(|line| !self.case.ignored.iter().any(|prefix| line.starts_with(prefix)));
+        if let Some((one, other)) = self.case.taken_as {
+            for line in lines.iter_mut().filter(|line| line.starts_with(one)) {
+                line.replace_range(..one.len(), other);
+            }
+        }
         sort_bulk_interest(&mut lines);
         if self.case.any_order {
             lines.sort();
@@ -318,15 +357,19 @@ fn count_pings(bytes: &[u8]) -> usize {
         .count()
 }
 
-fn describe(text: &mut String, case: &Case, cut: Cut, expected: &Transcript, found: &Transcript) {
-    let _ = writeln!(text, "\n=== {} ({cut:?})", case.name);
-    for step in &case.steps {
-        let _ = match step {
-            Step::Say(to, bytes) | Step::Raw(to, bytes) => writeln!(text, "  {to:?} < {}", shorten(bytes)),
-            Step::AwaitClose(to, _) => writeln!(text, "  {to:?} waits"),
-            Step::Leave(to) => writeln!(text, "  {to:?} leaves"),
-        };
+/// Prints what the reference answers, for people who look it up.
+fn show(case: &Case, expected: &Transcript) {
+    if std::env::var_os("ONEHOP_SHOW_TRANSCRIPTS").is_none() {
+        return;
     }
+    println!("\n=== {}\n{}", case.name, script(case));
+    for (to, lines) in &expected.heard {
+        lines.iter().for_each(|line| println!("  {to:?} > {line}"));
+    }
+}
+
+fn describe(case: &Case, expected: &Transcript, found: &Transcript) -> String {
+    let mut text = script(case);
     for (to, wanted) in &expected.heard {
         let got = &found.heard[to];
         let mut unexpected: Vec<&String> = got.iter().collect();
@@ -345,9 +388,26 @@ fn describe(text: &mut String, case: &Case, cut: Cut, expected: &Transcript, fou
             }
         }
     }
+    text
 }
 
+fn script(case: &Case) -> String {
+    let mut text = String::new();
+    for step in &case.steps {
+        let _ = match step {
+            Step::Say(to, bytes) | Step::Raw(to, bytes) => writeln!(text, "  {to:?} < {}", shorten(bytes)),
+            Step::AwaitClose(to, _) => writeln!(text, "  {to:?} waits"),
+            Step::Leave(to) => writeln!(text, "  {to:?} leaves"),
+        };
+    }
+    text
+}
+
+/// Each line of what is sent, without the middle of long ones.
 fn shorten(bytes: &[u8]) -> String {
-    let shown = bytes.escape_ascii().to_string();
-    if shown.len() <= 300 { shown } else { format!("{}… {} bytes", &shown[..300], bytes.len()) }
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n').map(|line| {
+        let shown = line.escape_ascii().to_string();
+        if shown.len() <= 160 { shown } else { format!("{}…{}", &shown[..100], &shown[shown.len() - 20..]) }
+    });
+    lines.take(40).collect()
 }

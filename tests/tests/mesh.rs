@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onehop_tests::mesh::{Topology, start, wait_for_mesh, wait_until};
+use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_mesh, wait_until};
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Server};
 use onehop_tests::traffic::{
@@ -34,6 +34,13 @@ fn a_chain_of_ten_is_a_full_mesh() {
     let Some(servers) = form("chain10", Topology::Chain, &[Kind::Onehop; 10]) else { return };
     check_every_pair(&servers, 32 * 1024);
     check_queue_group(&servers, 5500);
+}
+
+#[test]
+fn a_chain_of_ten_started_at_once_is_a_full_mesh() {
+    let Some(servers) = start_at_once("atonce10", Topology::Chain, &[Kind::Onehop; 10]) else { return };
+    wait_for_mesh(&servers.iter().collect::<Vec<_>>(), 2 * MESH_TIMEOUT);
+    check_every_pair(&servers, 1000);
 }
 
 #[test]

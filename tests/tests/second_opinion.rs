@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
-use onehop_tests::real_server::python_package;
+use onehop_tests::real_server::{not_run, python_package};
 use onehop_tests::server::Kind;
 
 #[test]
@@ -14,7 +14,7 @@ fn nats_py_finds_nothing_unusual() {
         Ok(found) => found,
         Err(reason) => {
             assert!(std::env::var_os("CI").is_none(), "nats-py is needed in CI: {reason}");
-            println!("NOT RUN: nats-py: {reason}");
+            not_run(&format!("nats-py: {reason}"));
             return;
         }
     };

@@ -48,6 +48,7 @@ fn attempts() -> Vec<Case> {
             .client(0, "CONNECT {\"user\":\"u\",\"pass\":\"secret\",\"auth_token\":\"secret\",\"verbose\":false}\r\nSUB a 1\r\n")
             .client(0, "CONNECT {\"user\":\"u\",\"pass\":\"no\",\"auth_token\":\"no\"}\r\nPUB a 1\r\nx\r\n"),
     );
+    cases.push(case("the greeting says that credentials are required").client(0, "").with_greeting());
     cases
 }
 

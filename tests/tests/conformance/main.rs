@@ -8,6 +8,7 @@ mod framing;
 mod headers;
 mod limits;
 mod operations;
+mod random;
 mod subjects;
 mod timing;
 

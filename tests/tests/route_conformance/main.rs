@@ -7,6 +7,7 @@ mod handshake;
 mod interest;
 mod invalid;
 mod messages;
+mod random;
 mod transcripts;
 
 use onehop_tests::peer::Identity;
@@ -39,7 +40,8 @@ fn q(lines: &str) -> String {
     Identity::new("Q").join(lines)
 }
 
-/// Leaves out what differs for good reasons: interest in the system account.
+/// Leaves out what differs for good reasons: interest in the system account, and where between two other lines a `PONG`
+/// comes (what one connection causes on another may come a little later; an answer that never comes is noticed anyway).
 fn comparable(cases: impl IntoIterator<Item = Case>) -> Vec<Case> {
-    cases.into_iter().map(|case| case.ignoring("RS+ $SYS")).collect()
+    cases.into_iter().map(|case| case.ignoring("RS+ $SYS").ignoring("PONG")).collect()
 }

@@ -53,8 +53,20 @@ fn messages_leave_in_the_form_that_the_interest_asks_for() {
 
 #[test]
 fn several_queues_of_a_member_share_one_message() {
-    // The order of the names is free, so each case has one order in which both servers can put them.
+    let publish = "PUB foo 1\r\nx\r\nPUB foo rep 1\r\ny\r\n";
     let cases = [
+        case("two queues").route(0, p("RS+ $G foo q1 1\r\nRS+ $G foo q2 1\r\n")).client(0, client(publish)),
+        case("three queues on wildcards, and plain interest")
+            .route(0, p("RS+ $G * q1 1\r\nRS+ $G > q2 4\r\nRS+ $G foo q3 2\r\nRS+ $G foo\r\n"))
+            .client(0, client(publish)),
+        case("one of two queues was taken back")
+            .route(0, p("RS+ $G foo q1 1\r\nRS+ $G foo q2 1\r\nRS- $G foo q1\r\n"))
+            .client(0, client(publish)),
+        case("one queue of each of two members")
+            .route(0, p("RS+ $G foo q1 1\r\n"))
+            .route(1, q("RS+ $G foo q2 1\r\n"))
+            .client(0, client(publish))
+            .ignoring("INFO"),
         case("the same queue on two filters")
             .route(0, p("RS+ $G foo q 1\r\nRS+ $G > q 1\r\n"))
             .client(0, client("PUB foo 1\r\nx\r\n")),
