@@ -59,8 +59,9 @@ fn member_line(rng: &mut Rng, member: &str) -> String {
     match rng.u8(..14) {
         0 => format!("RS+ $G {filter}\r\n"),
         1 => ["RS+ $G >\r\n", "RS- $G >\r\n"][rng.usize(..2)].to_owned(),
-        // One filter for each group, since a group on several filters would have several members.
-        2..=3 => format!("RS+ $G a.> {queue} {}\r\n", rng.u8(..3)),
+        // One filter for each group, since a group on several filters would have several members. No weight of zero: the
+        // Go server selects such a member or not, depending on what its cache of matches holds.
+        2..=3 => format!("RS+ $G a.> {queue} {}\r\n", rng.u8(1..4)),
         4 => format!("RS- $G {filter}\r\n"),
         5 => format!("RS- $G a.> {queue}\r\n"),
         6..=7 => format!("RMSG $G {subject} 2\r\nhi\r\n"),
