@@ -137,7 +137,9 @@ impl Cluster {
             error!("Remote server has a duplicate name: \"{}\"", info.server_name);
             return Err(Refusal::silent(CloseReason::DuplicateServerName));
         }
-        if self.config.compression == Compression::Accept && !COMPRESSION_MODES.contains(&info.compression.as_str()) {
+        if self.config.compression == Compression::Accept
+            && !COMPRESSION_MODES.contains(&info.compression.as_str())
+        {
             let error = format!("unsupported route compression mode \"{}\"", info.compression);
             return Err(Refusal::told(CloseReason::ProtocolViolation, error));
         }

@@ -48,7 +48,8 @@ impl Cluster {
         connection: ConnectionId,
         info: Info,
     ) -> Result<(), CloseReason> {
-        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection) else {
+        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = self.links.get(&connection)
+        else {
             return Ok(());
         };
         let peer = peer.clone();
@@ -272,12 +273,12 @@ mod tests {
         let teller = accept(&mut cluster, 0, info("teller"));
         accept(&mut cluster, 1, Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..info("newcomer") });
         let gossip = Info { ip: "nats-route://127.0.0.1:9/".to_owned(), ..info("newcomer") };
-        cluster.handle_info(NOW, teller, gossip.clone());
+        let _ = cluster.handle_info(NOW, teller, gossip.clone());
         assert_eq!(cluster.poll_dial(NOW).map(|dial| dial.port), Some(9));
 
         accept(&mut cluster, 2, info("newcomer"));
         let again = Info { ip: "nats-route://127.0.0.1:10/".to_owned(), ..gossip };
-        cluster.handle_info(NOW, teller, again);
+        let _ = cluster.handle_info(NOW, teller, again);
         assert_eq!(cluster.poll_dial(NOW), None, "now it is known");
     }
 }

@@ -271,6 +271,10 @@ impl Session {
 
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
         context.shared.keepalive.handle_activity(context.now);
+        // A name that is taken keeps its old subscription, whatever the new one would be (ROUTE-PROTOCOL 1.4).
+        if context.entry().subscriptions().get(sid).is_some() {
+            return self.ok(context);
+        }
         if let Err(error) = self.may_subscribe(context, subject, queue) {
             error!("{context} - {error}");
             return context.send_error(&error);
@@ -279,11 +283,8 @@ impl Session {
         let id = shared.node.hub().next_subscription();
         let subscription =
             Arc::new(Subscription::new(id, shared.entry.id(), Origin::Client, subject, queue, sid));
-        // A name that is taken keeps its old subscription (ROUTE-PROTOCOL 1.4).
-        let is_new = shared.entry.subscriptions().insert(subscription.clone());
-        if is_new {
-            shared.node.subscribe(&self.account, subscription, context.sink);
-        }
+        shared.entry.subscriptions().insert(subscription.clone());
+        shared.node.subscribe(&self.account, subscription, context.sink);
         self.ok(context);
     }
 
@@ -391,16 +392,18 @@ fn reserved(message: &Publish<'_>) -> Option<String> {
     if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
         return None;
     }
-    // Something must follow: the bare beginnings are ordinary subjects.
-    let begins = |subject: &[u8], with: &[&str]| {
-        with.iter().any(|start| subject.len() > start.len() && subject.starts_with(start.as_bytes()))
-    };
     if begins(message.subject, &["_GR_.", "$GR.", "$NRG."]) {
         let subject = String::from_utf8_lossy(message.subject);
         return Some(format!("Permissions Violation for Publish to \"{subject}\""));
     }
-    let reply = message.reply.filter(|reply| begins(reply, &["_R_.", "_GR_.", "$JS.ACK."]))?;
+    let reply =
+        message.reply.filter(|reply| reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]))?;
     Some(format!("Permissions Violation for Publish with Reply of \"{}\"", String::from_utf8_lossy(reply)))
+}
+
+/// Whether something follows one of these beginnings.
+fn begins(subject: &[u8], with: &[&str]) -> bool {
+    with.iter().any(|start| subject.len() > start.len() && subject.starts_with(start.as_bytes()))
 }
 
 /// What stands for the user of a client that presents a token.

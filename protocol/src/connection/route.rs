@@ -16,6 +16,7 @@ use crate::hub::{About, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
+use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
 
@@ -25,7 +26,10 @@ pub(super) enum Route {
     /// It dialed this node and must present itself.
     AwaitsConnect,
     /// What it is will stand in its INFO.
-    AwaitsInfo,
+    AwaitsInfo {
+        /// Its CONNECT asked for `+OK` after each operation.
+        verbose: bool,
+    },
     /// A member of the cluster.
     Peer(Peer),
 }
@@ -35,6 +39,7 @@ pub(super) enum Route {
 pub(super) struct Peer {
     /// The account of lines that name none.
     dedicated: Option<usize>,
+    verbose: bool,
     /// Where messages go, by account, in the order of [`Hub::accounts`](crate::hub::Hub::accounts).
     worlds: Vec<World>,
     key: Vec<u8>,
@@ -64,7 +69,7 @@ impl Route {
         };
         context.send(&lines);
         if dial.is_some() {
-            return Self::AwaitsInfo;
+            return Self::AwaitsInfo { verbose: false };
         }
         let cluster = context.hub().config().cluster.as_ref();
         if let Some(timeout) =
@@ -78,9 +83,18 @@ impl Route {
     #[inline]
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
         match (&mut *self, op) {
-            (Self::Peer(peer), Op::RoutedMessage(message)) => peer.handle_message(context, message),
-            (Self::Peer(peer), Op::RoutedSub(sub)) => peer.handle_sub(context, sub),
-            (Self::Peer(peer), Op::RoutedUnsub(unsub)) => peer.handle_unsub(context, unsub),
+            (Self::Peer(peer), Op::RoutedMessage(message)) => {
+                peer.handle_message(context, message);
+                peer.ok(context);
+            }
+            (Self::Peer(peer), Op::RoutedSub(sub)) => {
+                peer.handle_sub(context, sub);
+                peer.ok(context);
+            }
+            (Self::Peer(peer), Op::RoutedUnsub(unsub)) => {
+                peer.handle_unsub(context, unsub);
+                peer.ok(context);
+            }
             (_, Op::Ping) => context.handle_ping(),
             (_, Op::Pong) => handle_pong(context),
             (_, Op::Info(json)) => self.handle_info(context, json),
@@ -124,7 +138,7 @@ impl Route {
             Some(Ok(())) => {
                 context.shared.auth_deadline = None;
                 context.shared.dialect.connect_only = false;
-                *self = Self::AwaitsInfo;
+                *self = Self::AwaitsInfo { verbose: connect.verbose };
             }
             Some(Err(refusal)) => refuse(context, refusal),
             None => context.close(CloseReason::RouteRemoved),
@@ -142,18 +156,23 @@ impl Route {
         let (id, now) = (context.entry().id(), context.now);
         match self {
             Self::AwaitsConnect => {}
-            Self::AwaitsInfo => self.register(context, info),
+            Self::AwaitsInfo { verbose } => {
+                let verbose = *verbose;
+                self.register(context, info, verbose);
+            }
             Self::Peer(_) => {
-                context
-                    .shared
-                    .node
-                    .with_cluster(context.sink, |cluster, _| cluster.handle_info(now, id, info));
+                let node = context.shared.node.clone();
+                let verdict =
+                    node.with_cluster(context.sink, |cluster, _| cluster.handle_info(now, id, info));
+                if let Some(Err(reason)) = verdict {
+                    context.close(reason);
+                }
             }
         }
     }
 
     /// Makes the peer a member of the cluster, if the cluster agrees.
-    fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info) {
+    fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
         let id = context.entry().id();
         let verdict = context.shared.node.with_cluster(context.sink, |cluster, sink| {
             let registered = cluster.handle_first_info(id, info)?;
@@ -183,7 +202,7 @@ impl Route {
             accounts.map(|account| World { account: account.clone(), cache: Cache::new(hub.hasher()) });
         let dedicated =
             account.as_deref().and_then(|name| accounts.iter().position(|known| known.name() == name));
-        *self = Self::Peer(Peer { dedicated, worlds: worlds.into(), key: Vec::new() });
+        *self = Self::Peer(Peer { dedicated, verbose, worlds: worlds.into(), key: Vec::new() });
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
@@ -195,6 +214,12 @@ impl Route {
 }
 
 impl Peer {
+    fn ok<S: Sink>(&self, context: &mut Context<'_, S>) {
+        if self.verbose {
+            context.send(OK);
+        }
+    }
+
     #[inline]
     fn handle_message<S: Sink>(&mut self, context: &mut Context<'_, S>, routed: &RoutedMessage<'_>) {
         let shared = &mut *context.shared;

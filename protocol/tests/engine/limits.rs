@@ -91,7 +91,7 @@ fn what_is_no_operation_ends_the_connection() {
         let script = format!(
             "a> {line}
              a< -ERR 'Unknown Protocol Operation'
-             a! Parse Error"
+             a! Protocol Violation"
         );
         play_alone(&script);
     }
@@ -100,7 +100,7 @@ fn what_is_no_operation_ends_the_connection() {
 #[test]
 fn malformed_arguments_end_the_connection_without_a_word() {
     for line in ["PUB foo abc", "PUB foo", "SUB foo", "SUB a b c d", "UNSUB a b c", "PUB foo 1234567890"] {
-        play_alone(&format!("a> {line}\na! Parse Error"));
+        play_alone(&format!("a> {line}\na! Protocol Violation"));
     }
 }
 
@@ -110,7 +110,7 @@ fn a_payload_without_its_end_of_line_is_no_operation() {
         r"
         a> PUB foo 2\r\nabcd
         a< -ERR 'Unknown Protocol Operation'
-        a! Parse Error
+        a! Protocol Violation
         ",
     );
 }
@@ -143,7 +143,7 @@ fn headers_that_were_not_negotiated_end_the_connection_without_a_word() {
         r#"
         a> CONNECT {"verbose":false}
         a> HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi
-        a! Message Header Violation
+        a! Protocol Violation
         "#,
     );
 }
@@ -173,7 +173,7 @@ fn without_header_support_nobody_negotiates_headers() {
         r#"
         a> CONNECT {"verbose":false,"headers":true}
         a> HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi
-        a! Message Header Violation
+        a! Protocol Violation
         "#,
     );
 }

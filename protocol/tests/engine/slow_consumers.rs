@@ -113,6 +113,6 @@ fn the_last_words_of_a_closed_connection_are_written_or_given_up_after_the_deadl
         } else {
             slow.engine.handle_timeout(Instant::ZERO + DEADLINE);
         }
-        assert_eq!(slow.engine.poll_closed(), Some((subscriber, CloseReason::ParseError)));
+        assert_eq!(slow.engine.poll_closed(), Some((subscriber, CloseReason::ProtocolViolation)));
     }
 }
