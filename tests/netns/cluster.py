@@ -106,13 +106,13 @@ class Cluster:
 
     def time_to_mesh(self, since, watch):
         """Seconds from `since` until messages arrive between all pairs and continue to, or None if not within `watch`."""
-        steady = 0
+        steady, first = 0, None
         while True:
             began = time.monotonic()
             if self.missing_pairs():
                 steady = 0
             else:
-                first = began if steady == 0 else first
+                first = time.monotonic() if steady == 0 else first
                 steady += 1
             if steady == STEADY_ROUNDS:
                 return first - since

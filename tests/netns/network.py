@@ -70,7 +70,7 @@ class Network:
     def close(self):
         """Removes the namespaces; the links go with them."""
         while self.made:
-            subprocess.run(["ip", "netns", "delete", self.made.pop()], check=False)
+            subprocess.run(["ip", "netns", "delete", self.made.pop()], check=False, capture_output=True)
 
     def namespace(self, host):
         """The name of a host's namespace."""
@@ -145,8 +145,9 @@ class Network:
         ip("-n", self.router, "rule", action, "from", rule[0], "to", rule[1], "blackhole")
 
     def _make_namespace(self, name):
-        ip("netns", "add", name)
+        # Noted first, so that an interrupted `add` is undone too.
         self.made.append(name)
+        ip("netns", "add", name)
         ip("-n", name, "link", "set", "lo", "up")
 
     def _make_host(self, host):
