@@ -37,12 +37,10 @@ def main():
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         require_namespaces()
-        runs = planned_runs(options)
+        failed = report(options, planned_runs(options))
     except NotPossible as reason:
         print(f"NOT RUN: {reason}")
         return NOT_RUN
-    try:
-        failed = report(options, runs)
     except KeyboardInterrupt:
         return 130
     return 1 if failed else 0
@@ -69,14 +67,16 @@ def parse_arguments():
         parser.error("give --onehop, --nats-server or both")
     if options.repeat < 1 or not 2 <= (options.nodes or 2) <= 200:
         parser.error("--repeat is at least 1, and --nodes 2 to 200")
+    for binary in (options.onehop, options.nats_server):
+        if binary and shutil.which(binary) is None:
+            parser.error(f"{binary} is not a program")
+    if not planned_runs(options):
+        parser.error("no chosen scenario can be run with these binaries")
     return options
 
 
 def planned_runs(options):
     """The (scenario, servers) to run with the binaries that were given."""
-    for binary in (options.onehop, options.nats_server):
-        if binary and shutil.which(binary) is None:
-            raise NotPossible(f"{binary} is not a program")
     runs = []
     for name in options.scenario or SCENARIOS:
         scenario = SCENARIOS[name]
@@ -84,8 +84,6 @@ def planned_runs(options):
             wanted = not options.servers or servers in options.servers
             if wanted and None not in programs(options, servers, nodes_of(options, scenario)).values():
                 runs.append((name, servers))
-    if not runs:
-        raise NotPossible("no chosen scenario can be run with these binaries")
     return runs
 
 

@@ -18,8 +18,7 @@ fn two_servers_that_lost_each_other_for_ten_seconds_connect_again() {
 #[test]
 fn one_onehop_between_two_go_servers_makes_them_connect_again() {
     let (Some(onehop), Some(go)) = (Kind::Onehop.binary(), Kind::REFERENCE.binary()) else { return };
-    let programs =
-        ["--onehop".as_ref(), onehop.as_os_str(), "--nats-server".as_ref(), go.as_os_str()];
+    let programs = ["--onehop".as_ref(), onehop.as_os_str(), "--nats-server".as_ref(), go.as_os_str()];
     heals_after_a_cut("onehop in the middle", &programs);
 }
 
