@@ -136,28 +136,33 @@ class Cluster:
         """How many messages arrived twice."""
         return sum(client.duplicates() for client in self.clients.values())
 
-    def routes(self, host):
-        """The names of the servers that /routez of a host lists, one for each connection, or None without an answer."""
+    def listed(self, pairs):
+        """Whether /routez of either host lists the other, by pair; pairs where neither host has an answer are left out."""
+        names = {host: self._routes(host) for host in self.clients}
+        answers = {}
+        for one, other in pairs:
+            lists = [(names[one], other), (names[other], one)]
+            known = [f"h{peer}" in found for found, peer in lists if found is not None]
+            if known:
+                answers[one, other] = any(known)
+        return answers
+
+    def logged(self, text):
+        """How many lines of all logs contain a text."""
+        logs = [log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log"))]
+        return sum(text in line for log in logs for line in log.splitlines())
+
+    def _routes(self, host):
+        """The names of the servers that /routez of a host lists, or None without an answer."""
         request = b"GET /routez HTTP/1.0\r\nHost: localhost\r\n\r\n"
         try:
             with self.network.connect(host, MONITOR_PORT, 2) as connection:
                 connection.sendall(request)
                 with connection.makefile("rb") as answer:
                     body = answer.read().partition(b"\r\n\r\n")[2]
-            return [route["remote_name"] for route in json.loads(body)["routes"] or []]
+            return {route["remote_name"] for route in json.loads(body)["routes"] or []}
         except (OSError, ValueError, KeyError):
             return None
-
-    def connected(self, one, other):
-        """Whether /routez of either host lists the other, or None if neither has an answer."""
-        lists = [(self.routes(one), other), (self.routes(other), one)]
-        answers = [f"h{peer}" in names for names, peer in lists if names is not None]
-        return any(answers) if answers else None
-
-    def logged(self, text):
-        """How many lines of all logs contain a text."""
-        logs = [log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log"))]
-        return sum(text in line for log in logs for line in log.splitlines())
 
     def _arrived(self, pair, texts):
         sender, receiver = pair

@@ -129,8 +129,9 @@ def run_once(options, name, servers, number):
 
 
 def is_whole(outcome):
-    """Whether the mesh formed, healed and lost nothing."""
-    return outcome.mesh is not None and (outcome.heal is not None or not outcome.heals) and outcome.lost == 0
+    """Whether the mesh formed, was really apart where it was cut, healed and lost nothing."""
+    healed = outcome.heal is not None or not outcome.heals
+    return outcome.mesh is not None and healed and outcome.held == 0 and outcome.lost == 0
 
 
 def summary(outcomes):

@@ -20,6 +20,8 @@ class Outcome:
     heals: bool = True
     sent: int = 0
     lost: int = 0
+    # Cut pairs that kept their routes, so that there was nothing to heal.
+    held: int = 0
     notes: list = field(default_factory=list)
 
 
@@ -77,11 +79,7 @@ def partition(cluster, watch):
     for one, other in across:
         cluster.network.cut(one, other)
     time.sleep(CUT_SECONDS)
-    notes = unnoticed(cluster, across)
-    cluster.network.restore()
-    outcome = healed(cluster, watch, mesh, time.monotonic(), both_ways(across))
-    outcome.notes += notes
-    return outcome
+    return restored(cluster, watch, mesh, across)
 
 
 def join_without_seed(cluster, watch):
@@ -107,16 +105,24 @@ def cut_pair(cluster, watch, cut):
     mesh = form_chain(cluster, watch)
     cut(1, 3)
     time.sleep(CUT_SECONDS)
-    notes = unnoticed(cluster, [(1, 3)])
-    cluster.network.restore()
-    outcome = healed(cluster, watch, mesh, time.monotonic(), [(1, 3), (3, 1)])
-    outcome.notes += notes
-    return outcome
+    return restored(cluster, watch, mesh, [(1, 3)])
 
 
 def form_chain(cluster, watch):
     """Starts all servers as a chain, one after another: seconds from the start of the last until the full mesh."""
     return cluster.time_to_mesh(cluster.start_chain(cluster.network.hosts), watch)
+
+
+def restored(cluster, watch, mesh, cut):
+    """Lifts the cut of these pairs and watches the mesh come back."""
+    held = sum(cluster.listed(cut).values())
+    cluster.network.restore()
+    both_ways = cut + [(other, one) for one, other in cut]
+    outcome = healed(cluster, watch, mesh, time.monotonic(), both_ways)
+    outcome.held = held
+    if held:
+        outcome.notes.append(f"{held} of {len(cut)} cut pairs kept their routes")
+    return outcome
 
 
 def healed(cluster, watch, mesh, began, pairs):
@@ -131,29 +137,18 @@ def finish(cluster, outcome, pairs, count=500):
     if apart:
         shown = " ".join(f"{one}-{other}" for one, other in apart[:6])
         outcome.notes.append(f"{len(apart)} pairs apart: {shown}" + (" ..." if len(apart) > 6 else ""))
-    unlisted = [pair for pair in combinations(sorted(cluster.clients), 2) if cluster.connected(*pair) is False]
-    if unlisted and not apart:
-        outcome.notes.append(f"{len(unlisted)} pairs not in /routez")
+    listed = cluster.listed(combinations(sorted(cluster.clients), 2))
+    if not apart and not all(listed.values()):
+        outcome.notes.append(f"{list(listed.values()).count(False)} pairs not in /routez")
     twice = cluster.duplicates_delivered()
     if twice:
         outcome.notes.append(f"{twice} messages delivered twice")
     return outcome
 
 
-def unnoticed(cluster, pairs):
-    """A note if a cut did not make the servers give up their connections: what follows would not be healing then."""
-    held = [pair for pair in pairs if cluster.connected(*pair)]
-    return [f"{len(held)} of {len(pairs)} cut pairs kept their routes"] if held else []
-
-
 def pairs_of(cluster, host):
     """The ordered pairs that a host is part of."""
     return [pair for pair in cluster.pairs() if host in pair]
-
-
-def both_ways(pairs):
-    """Each pair and its reverse."""
-    return [pair for one, other in pairs for pair in ((one, other), (other, one))]
 
 
 @dataclass(frozen=True)
