@@ -59,8 +59,8 @@ pub enum ApiMisuse {
 /// What [`Engine::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineTimeout {
-    /// [`Engine::poll_dial`] will have something to dial.
-    Dial,
+    /// [`Engine::poll_dial`] will have something to dial, or the mesh is to be looked after.
+    Cluster,
     /// A connection waits for this.
     Connection(ConnectionId, TimeoutReason),
     /// A peer must have taken what waits for it.
@@ -229,7 +229,7 @@ impl Engine {
     /// call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, EngineTimeout)> {
-        let dial = self.node.poll_timeout().map(|at| (at, EngineTimeout::Dial));
+        let dial = self.node.poll_timeout().map(|at| (at, EngineTimeout::Cluster));
         let connections = self.connections.iter().map(|(id, connection)| {
             let (at, why) = connection.poll_timeout();
             (at, EngineTimeout::Connection(*id, why))
@@ -251,6 +251,7 @@ impl Engine {
             // One that an earlier one closed is not there any more, and then nothing is due.
             let _ = self.drive(now, id, |connection, sink| connection.handle_timeout(now, sink));
         }
+        self.node.handle_timeout(now, &mut self.outboxes);
         self.outboxes.handle_deadlines(now);
         self.carry_out_closes(now);
         for closing in self.closing.values_mut().filter(|closing| closing.give_up_at <= now) {

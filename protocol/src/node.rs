@@ -105,7 +105,19 @@ impl Node {
         self.cluster()?.poll_dial(now)
     }
 
-    /// When [`Node::poll_dial`] is to be called next, whatever else happens.
+    /// Looks after the mesh, if it is time: to be called when [`Node::poll_timeout`] is due. Harmless otherwise.
+    pub fn handle_timeout<S: Sink>(&self, now: Instant, sink: &mut S) {
+        if self.poll_timeout().is_some_and(|at| at <= now) {
+            self.with_cluster(sink, |cluster, _| cluster.handle_timeout(now));
+        }
+    }
+
+    /// How many attempts to reach other servers were begun since the start.
+    pub fn dials_started(&self) -> u64 {
+        self.cluster().map_or(0, |cluster| cluster.dials_started())
+    }
+
+    /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.cluster()?.poll_timeout()

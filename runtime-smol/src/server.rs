@@ -22,6 +22,7 @@ use crate::dial::dial;
 use crate::links::Links;
 use crate::logger::{FATAL, Logger};
 use crate::monitor;
+use crate::post::Post;
 use crate::worker::{self, Job, Origin, Shared};
 
 /// A server whose sockets are bound.
@@ -158,12 +159,17 @@ impl Server {
 
     /// Carries out what the cluster wants dialed.
     async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
+        let mut post = Post::new(self.shared.links.clone());
         loop {
             let listener = self.shared.attention.listen();
-            while let Some(request) = self.node().poll_dial(self.shared.clock.now()) {
+            let now = self.shared.clock.now();
+            // What is wanted from here on is seen below, or comes with a new notification.
+            let _ = self.node().take_attention();
+            self.node().handle_timeout(now, &mut post);
+            post.flush(now, self.node().hub());
+            while let Some(request) = self.node().poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
-            let _ = self.node().take_attention();
             let timeout = self.node().poll_timeout();
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {

@@ -52,6 +52,7 @@ use onehop::{CloseReason, Node};
 use crate::connection::Origin;
 use crate::listen::Listeners;
 use crate::shared::Shared;
+use crate::sink::Batch;
 
 /// A running server. Dropping it shuts it down.
 #[derive(Debug)]
@@ -154,6 +155,11 @@ fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<
 fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Shared) {
     while !shared.is_shutting_down() {
         let now = shared.now();
+        // What is wanted from here on is seen below, or comes with a new wake-up.
+        let _ = shared.node.take_attention();
+        let mut batch = Batch::new(shared);
+        shared.node.handle_timeout(now, &mut batch);
+        batch.flush();
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }

@@ -113,6 +113,7 @@ impl Cluster {
     /// Judges the first INFO on a route, and makes the route part of the cluster.
     pub(crate) fn handle_first_info(
         &mut self,
+        now: Instant,
         connection: ConnectionId,
         mut info: Info,
     ) -> Result<Registered, Refusal> {
@@ -154,8 +155,8 @@ impl Cluster {
                 self.dials.remove(dial);
             }
         })?;
-        self.take_seat(connection, origin.as_ref(), &info, &seat)?;
-        Ok(self.register(connection, origin, info, seat))
+        self.take_seat(now, connection, origin.as_ref(), &info, &seat)?;
+        Ok(self.register(now, connection, origin, info, seat))
     }
 
     /// The CONNECT that introduces this node on a route that it dialed.
@@ -197,7 +198,7 @@ impl Cluster {
     }
 
     /// Own INFO as of now.
-    fn info_now(&self) -> Info {
+    pub(super) fn info_now(&self) -> Info {
         Info { cluster: self.cluster_name.clone(), cluster_dynamic: self.dynamic, ..self.own_info.clone() }
     }
 
@@ -270,6 +271,7 @@ impl Cluster {
     /// Takes the seat, or resolves the duplicate: what is there stays, and inherits what the newcomer stood for.
     fn take_seat(
         &mut self,
+        now: Instant,
         connection: ConnectionId,
         origin: Option<&Origin>,
         info: &Info,
@@ -292,6 +294,7 @@ impl Cluster {
             return Ok(());
         }
         peer.retry = true;
+        let holder = peer.holder(seat);
         if let Some(origin) = origin {
             peer.solicit(Solicited { url: origin.url.clone(), explicit: origin.explicit });
             // The wish is fulfilled by the connection that is there.
@@ -299,11 +302,15 @@ impl Cluster {
                 self.dials.remove(dial);
             }
         }
+        if let Some(holder) = holder {
+            self.probe(now, holder);
+        }
         Err(Refusal::silent(CloseReason::DuplicateRoute))
     }
 
     fn register(
         &mut self,
+        now: Instant,
         connection: ConnectionId,
         origin: Option<Origin>,
         info: Info,
@@ -327,7 +334,8 @@ impl Cluster {
                 self.dials.remove(dial);
             }
             link.armed = pings;
-            link.progress = Progress::Registered { peer: info.server_id.clone(), seat: seat.clone() };
+            link.progress =
+                Progress::Registered { peer: info.server_id.clone(), seat: seat.clone(), since: now };
         }
         let arrival = match &origin {
             None => Arrival::Accepted,
@@ -389,7 +397,7 @@ impl Cluster {
 
 impl Link {
     fn new(remote: SocketAddr, dial: Option<DialId>, origin: Option<Origin>) -> Self {
-        Self { remote, dial, origin, progress: Progress::Handshake, armed: false }
+        Self { remote, dial, origin, progress: Progress::Handshake, armed: false, probed_until: None }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Life after registration: newcomers are introduced, gossip is heard, connections are lost.
 
+use std::time::Duration;
+
 use super::*;
 use crate::gossip::{self, Arrival};
+use crate::routes::Solicited;
 
 impl Cluster {
     /// Tells the others of a connection that was just registered, where it is the first of its kind (ROUTE-PROTOCOL
@@ -69,9 +72,12 @@ impl Cluster {
             self.handle_gossip(now, &peer, &info);
         } else if info.ldm {
             if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.leaves = true;
                 peer.connect_urls.clear();
                 self.outputs.push_back(Output::ConnectUrlsChanged);
             }
+        } else {
+            self.handle_comparison(now, &peer, info);
         }
         Ok(())
     }
@@ -85,36 +91,59 @@ impl Cluster {
         if account.is_some_and(|account| !self.pinned_accounts().contains(&account)) {
             return;
         }
-        let Ok(mut url) = info.ip.trim_end_matches('/').parse::<RouteUrl>() else {
-            error!("Cannot parse the route address \"{}\" of server {}", info.ip, info.server_id);
+        let Some(url) = self.dialable(&info.ip) else {
             return;
         };
-        if self.is_configured(&info.host, info.port) || self.is_configured(&url.host, info.port) {
+        if self.is_configured(&info.host, info.port) {
             return;
         }
-        (url.user, url.password) = (None, None);
-        let teller_pools = self.peers.get(teller).is_some_and(Peer::is_pooled);
+        let teller = self.peers.get(teller);
+        let teller_pools = teller.is_some_and(Peer::is_pooled);
+        // A onehop teller lets the newcomer hear of this node too, so that either may dial.
+        let either_may = info.onehop > 0 && teller.is_some_and(|teller| teller.info.onehop > 0);
         let mut accounts = vec![account.map(str::to_owned)];
         if account.is_none() && !teller_pools {
             // The teller cannot tell of dedicated connections, so they are dialed along (ROUTE-PROTOCOL 3.3, rule 5).
             accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
         }
+        let mode = GossipMode::from_wire(info.gossip_mode);
         for account in accounts {
-            self.dials.add(Dial {
-                url: url.clone(),
-                explicit: false,
-                account,
-                gossip_mode: GossipMode::from_wire(info.gossip_mode),
-                peer: Some(info.server_id.clone()),
-                reconnect: false,
-                failures: 0,
-                state: DialState::Waiting(now),
-            });
+            self.want(now, &info.server_id, &url, account, mode, either_may);
         }
     }
 
+    /// Where gossip says that a server can be dialed; none if that is no address, or a configured one, which is dialed
+    /// anyway.
+    pub(super) fn dialable(&self, url: &str) -> Option<RouteUrl> {
+        let Ok(url) = url.trim_end_matches('/').parse::<RouteUrl>() else {
+            error!("Cannot parse the route address \"{url}\"");
+            return None;
+        };
+        // Credentials are this node's own, whatever the teller says.
+        (!self.is_configured(&url.host, url.port)).then_some(RouteUrl { user: None, password: None, ..url })
+    }
+
+    /// Dials a server that was heard of. If the other may as well hear of this node, only one of the two dials at once;
+    /// the other waits, and does not if a connection came meanwhile.
+    pub(super) fn want(
+        &mut self,
+        now: Instant,
+        id: &str,
+        url: &RouteUrl,
+        account: Option<String>,
+        gossip_mode: GossipMode,
+        either_may: bool,
+    ) {
+        let healing = &self.config.healing;
+        let waits = either_may && healing.arbitrate && healing.compare && self.server_id.as_str() > id;
+        let at = if waits { now + healing.arbitration_delay + jitter(&mut self.rng) } else { now };
+        let until = self.remembered_until(now);
+        let dial = Dial::new(url.clone(), account, at);
+        self.dials.add(Dial { gossip_mode, peer: Some(id.to_owned()), until, ..dial });
+    }
+
     /// Whether there is such a connection already. One that is dedicated to an account stands for no other.
-    fn knows(&self, server_id: &str, account: Option<&str>) -> bool {
+    pub(super) fn knows(&self, server_id: &str, account: Option<&str>) -> bool {
         self.peers.get(server_id).is_some_and(|peer| match account {
             Some(account) => peer.dedicated(account).is_some(),
             // The connection for the system account may come first and carries nothing else.
@@ -132,7 +161,8 @@ impl Cluster {
         let Some(link) = self.links.get_mut(&connection) else {
             return;
         };
-        let Progress::Registered { peer, seat: Seat::Slot(_) } = &link.progress else {
+        link.probed_until = None;
+        let Progress::Registered { peer, seat: Seat::Slot(_), .. } = &link.progress else {
             return;
         };
         if !std::mem::take(&mut link.armed) {
@@ -143,17 +173,10 @@ impl Cluster {
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.empty_slot().is_some()) else {
             return;
         };
-        if let Some(solicited) = &peer.solicited {
-            self.dials.add(Dial {
-                url: solicited.url.clone(),
-                explicit: solicited.explicit,
-                account: None,
-                gossip_mode,
-                peer: Some(id),
-                reconnect: false,
-                failures: 0,
-                state: DialState::Waiting(now),
-            });
+        if let Some(Solicited { url, explicit }) = peer.solicited.clone() {
+            let until = self.remembered_until(now);
+            let dial = Dial::new(url, None, now);
+            self.dials.add(Dial { explicit, gossip_mode, peer: Some(id), until, fills: true, ..dial });
         }
     }
 
@@ -162,13 +185,21 @@ impl Cluster {
         let Some(link) = self.links.remove(&connection) else {
             return;
         };
+        if reason == CloseReason::ServerShutdown && self.config.healing.remember {
+            // A last word, so that this node is not waited for.
+            let info = Info { ldm: true, ..self.info_now() };
+            self.outputs.push_back(Output::Send(connection, info.to_line()));
+        }
         match link.progress {
             Progress::Handshake => {
                 if let Some(dial) = link.dial {
                     self.handle_handshake_lost(now, dial, reason);
                 }
             }
-            Progress::Registered { peer, seat } => self.handle_route_lost(now, &peer, &seat, reason),
+            Progress::Registered { peer, seat, since } => {
+                let lived = now.since(since);
+                self.handle_route_lost(now, &peer, &seat, reason, lived);
+            }
         }
     }
 
@@ -180,14 +211,22 @@ impl Cluster {
         }
     }
 
-    fn handle_route_lost(&mut self, now: Instant, id: &str, seat: &Seat, reason: CloseReason) {
+    fn handle_route_lost(
+        &mut self,
+        now: Instant,
+        id: &str,
+        seat: &Seat,
+        reason: CloseReason,
+        lived: Duration,
+    ) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
         peer.unseat(seat);
-        let wanted = (peer.solicited.is_some() || peer.retry) && reason != CloseReason::ServerShutdown;
-        if wanted {
-            self.redial(now, id, seat);
+        let is_remembered = self.config.healing.remember && !peer.leaves;
+        let is_wanted = peer.solicited.is_some() || peer.retry || is_remembered;
+        if is_wanted && reason != CloseReason::ServerShutdown {
+            self.redial(now, id, seat, lived);
         }
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -201,18 +240,19 @@ impl Cluster {
     }
 
     /// Wants a lost connection back.
-    fn redial(&mut self, now: Instant, id: &str, seat: &Seat) {
-        let pause = jitter(&mut self.rng);
+    fn redial(&mut self, now: Instant, id: &str, seat: &Seat, lived: Duration) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        let (url, explicit) = match &peer.solicited {
-            Some(solicited) => (solicited.url.clone(), solicited.explicit),
-            None => match peer.info.ip.trim_end_matches('/').parse() {
-                Ok(url) => (url, false),
-                Err(_) => return,
-            },
+        let Some(url) = peer.url() else {
+            return;
         };
+        let explicit = peer.is_explicit();
+        // A configured route pauses. So does one that was only accepted: the other side is likely to dial. And one that
+        // was refused as soon as it stood, since at once it would be again.
+        let pauses = explicit || peer.solicited.is_none() || lived < RETRY_PAUSE;
+        let fills = peer.first().is_some();
+        let until = self.remembered_until(now).filter(|_| !peer.leaves);
         let mut accounts = match seat {
             Seat::Dedicated(account) => vec![Some(account.clone())],
             Seat::Slot(_) | Seat::Sole => vec![None],
@@ -221,16 +261,16 @@ impl Cluster {
             // It may come back as a server that pools, to which the accounts have connections of their own.
             accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
         }
+        let at = now + jitter(&mut self.rng) + if pauses { RETRY_PAUSE } else { Duration::ZERO };
         for account in accounts {
+            let dial = Dial::new(url.clone(), account, at);
             self.dials.add(Dial {
-                url: url.clone(),
                 explicit,
-                account,
-                gossip_mode: GossipMode::Default,
                 peer: Some(id.to_owned()),
                 reconnect: true,
-                failures: 0,
-                state: DialState::Waiting(now + if explicit { pause + RETRY_PAUSE } else { pause }),
+                fills,
+                until,
+                ..dial
             });
         }
     }
@@ -263,7 +303,7 @@ mod tests {
     fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
         let connection = ConnectionId::new(index, 0);
         cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
-        cluster.handle_first_info(connection, info).expect("it is registered");
+        cluster.handle_first_info(NOW, connection, info).expect("it is registered");
         connection
     }
 

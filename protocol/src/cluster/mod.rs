@@ -5,6 +5,7 @@
 //! lock, so that a decision and its consequences (a seat taken, gossip queued) are one step.
 
 mod handshake;
+mod healing;
 mod membership;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,7 @@ use crate::time::Instant;
 use crate::wire::Info;
 
 pub(crate) use handshake::Refusal;
+use healing::HealingState;
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub(crate) struct Cluster {
     dials: Dials,
     /// Addresses that turned out to be this node's own.
     own_addresses: Vec<SocketAddr>,
+    healing: HealingState,
     outputs: VecDeque<Output>,
     rng: Rng,
 }
@@ -95,6 +98,8 @@ struct Link {
     progress: Progress,
     /// The next PONG lets the next slot of the pool be dialed.
     armed: bool,
+    /// Until then it must give a sign of life.
+    probed_until: Option<Instant>,
 }
 
 /// What is known of a connection that this node dialed.
@@ -109,7 +114,7 @@ struct Origin {
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
     Handshake,
-    Registered { peer: String, seat: Seat },
+    Registered { peer: String, seat: Seat, since: Instant },
 }
 
 impl Cluster {
@@ -141,6 +146,7 @@ impl Cluster {
             links: BTreeMap::new(),
             dials: Dials::default(),
             own_addresses: Vec::new(),
+            healing: HealingState::new(now),
             outputs: VecDeque::new(),
             rng: identity::stream(seed, Stream::Dials),
             config,
@@ -208,7 +214,10 @@ impl Cluster {
     /// What is to be dialed now. Poll until `None` after every other call and when [`Cluster::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
-        let (id, dial) = self.dials.begin_next(now)?;
+        let mut dials = std::mem::take(&mut self.dials);
+        dials.drop_satisfied(|dial| self.is_satisfied(dial));
+        self.dials = dials;
+        let (id, dial) = self.dials.begin_next(now, &self.config)?;
         debug!("Trying to connect to route on {}:{}", dial.url.host, dial.url.port);
         Some(DialRequest {
             id,
@@ -218,10 +227,15 @@ impl Cluster {
         })
     }
 
-    /// When [`Cluster::poll_dial`] is to be called next. Changes with every other call.
+    /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.dials.poll_timeout()
+        self.dials.poll_timeout(&self.config).into_iter().chain(self.healing_timeout()).min()
+    }
+
+    /// How many attempts to reach servers were begun.
+    pub(crate) fn dials_started(&self) -> u64 {
+        self.dials.started()
     }
 
     /// Notes that a dial failed.
@@ -245,16 +259,7 @@ impl Cluster {
     fn dial_configured(&mut self, url: &RouteUrl, now: Instant) {
         let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
         for account in std::iter::once(None).chain(pinned) {
-            self.dials.add(Dial {
-                url: url.clone(),
-                explicit: true,
-                account,
-                gossip_mode: GossipMode::Default,
-                peer: None,
-                reconnect: false,
-                failures: 0,
-                state: DialState::Waiting(now),
-            });
+            self.dials.add(Dial { explicit: true, ..Dial::new(url.clone(), account, now) });
         }
     }
 
@@ -296,6 +301,7 @@ fn route_info(config: &ClusterConfig, base: Info, route_port: u16, client_urls: 
         lnoc: true,
         lnocu: true,
         ln: true,
+        onehop: i32::from(config.healing.compare),
         route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),
         ..base
     };

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::{DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, HostPort, Port, RouteUrl, UserPassword};
+use super::{DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteUrl, UserPassword};
 
 /// How this node takes part in a cluster (ROUTE-PROTOCOL 3, 4.1, 9.3).
 ///
@@ -43,6 +43,8 @@ pub struct ClusterConfig {
     pub write_deadline: Option<Duration>,
     /// What this node says about compression of its routes.
     pub compression: Compression,
+    /// How this node keeps the mesh whole.
+    pub healing: Healing,
 }
 
 impl ClusterConfig {
@@ -70,6 +72,7 @@ impl Default for ClusterConfig {
             ping_max: None,
             write_deadline: None,
             compression: Compression::default(),
+            healing: Healing::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod address;
 mod cluster;
 mod file;
+mod healing;
 mod secret;
 mod validate;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
+pub use healing::Healing;
 pub use secret::Secret;
 pub use validate::{ConfigError, MAX_PAYLOAD};
 

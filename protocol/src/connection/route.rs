@@ -173,9 +173,9 @@ impl Route {
 
     /// Makes the peer a member of the cluster, if the cluster agrees.
     fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
-        let id = context.entry().id();
+        let (id, now) = (context.entry().id(), context.now);
         let verdict = context.shared.node.with_cluster(context.sink, |cluster, sink| {
-            let registered = cluster.handle_first_info(id, info)?;
+            let registered = cluster.handle_first_info(now, id, info)?;
             // While the cluster is held: what it wants said over this route from now on must come after.
             sink.announce(id, &registered.lines);
             Ok(registered)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use log::debug;
 
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::gossip::GossipMode;
@@ -28,6 +29,10 @@ pub(crate) struct Dial {
     pub(crate) peer: Option<String>,
     /// Whether there was a connection before, for the choice of what to log.
     pub(crate) reconnect: bool,
+    /// Until then it is tried again, though it is not configured.
+    pub(crate) until: Option<Instant>,
+    /// For another connection to a server that there is a route to already.
+    pub(crate) fills: bool,
     /// Attempts that failed.
     pub(crate) failures: u32,
     pub(crate) state: DialState,
@@ -45,6 +50,22 @@ pub(crate) enum DialState {
 }
 
 impl Dial {
+    /// A dial of a server that was only heard of, to be tried once.
+    pub(crate) fn new(url: RouteUrl, account: Option<String>, at: Instant) -> Self {
+        Self {
+            url,
+            explicit: false,
+            account,
+            gossip_mode: GossipMode::Default,
+            peer: None,
+            reconnect: false,
+            until: None,
+            fills: false,
+            failures: 0,
+            state: DialState::Waiting(at),
+        }
+    }
+
     /// Whether the other wish would end in the same connection.
     fn is_same(&self, other: &Dial) -> bool {
         let same_place =
@@ -59,18 +80,35 @@ impl Dial {
 pub(crate) struct Dials {
     dials: BTreeMap<DialId, Dial>,
     last: u64,
+    /// When the dials that were begun would be paid for at the allowed pace.
+    paid_until: Instant,
+    started: u64,
 }
 
 impl Dials {
     /// Adds a dial unless there is one already that would make the same connection.
     pub(crate) fn add(&mut self, dial: Dial) {
         if let Some(same) = self.dials.values_mut().find(|known| known.is_same(&dial)) {
-            // What is configured is never given up, even if it was heard of first.
+            // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
             same.explicit |= dial.explicit;
+            same.until = same.until.max(dial.until);
             return;
+        }
+        if !dial.explicit && self.dials.len() >= MAX_DIALS {
+            return debug!("Too many servers to dial, leaving out {}", dial.url);
         }
         self.last += 1;
         self.dials.insert(DialId(self.last), dial);
+    }
+
+    /// Drops dials that wait for what is there already.
+    pub(crate) fn drop_satisfied(&mut self, is_satisfied: impl Fn(&Dial) -> bool) {
+        self.dials.retain(|_, dial| !matches!(dial.state, DialState::Waiting(_)) || !is_satisfied(dial));
+    }
+
+    /// How many attempts were begun since the start.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
     }
 
     pub(crate) fn get(&self, id: DialId) -> Option<&Dial> {
@@ -85,18 +123,26 @@ impl Dials {
         self.dials.remove(&id)
     }
 
-    /// The next dial that is due; it counts as begun.
-    pub(crate) fn begin_next(&mut self, now: Instant) -> Option<(DialId, &Dial)> {
-        let due = |dial: &Dial| matches!(dial.state, DialState::Waiting(at) if at <= now);
-        let (id, dial) = self.dials.iter_mut().find(|(_, dial)| due(dial))?;
+    /// The next dial that is due; it counts as begun. Configured ones come whenever they want, others at an allowed pace.
+    pub(crate) fn begin_next(&mut self, now: Instant, config: &ClusterConfig) -> Option<(DialId, &Dial)> {
+        let may_others = self.pace_allows_at(config) <= now;
+        let is_due = |dial: &Dial| {
+            matches!(dial.state, DialState::Waiting(at) if at <= now) && (dial.explicit || may_others)
+        };
+        let (id, dial) = self.dials.iter_mut().find(|(_, dial)| is_due(dial))?;
         dial.state = DialState::Dialing;
+        self.started += 1;
+        if !dial.explicit {
+            self.paid_until = self.paid_until.max(now) + dial_cost(config);
+        }
         Some((*id, dial))
     }
 
     /// When the next dial is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, config: &ClusterConfig) -> Option<Instant> {
+        let pace = self.pace_allows_at(config);
         let waiting = self.dials.values().filter_map(|dial| match dial.state {
-            DialState::Waiting(at) => Some(at),
+            DialState::Waiting(at) => Some(if dial.explicit { at } else { at.max(pace) }),
             _ => None,
         });
         waiting.min()
@@ -108,24 +154,36 @@ impl Dials {
             return false;
         };
         dial.failures = dial.failures.saturating_add(1);
-        if !dial.explicit && dial.failures > config.connect_retries {
+        let is_remembered = dial.until.is_some_and(|until| now < until);
+        if !dial.explicit && !is_remembered && dial.failures > config.connect_retries {
             self.dials.remove(&id);
             return false;
         }
-        dial.state = DialState::Waiting(now + retry_pause(config, dial.failures) + jitter(rng));
+        let pause = match (dial.explicit, is_remembered) {
+            (false, true) => doubled(dial.failures, config.healing.max_retry_pause),
+            _ if config.connect_backoff => doubled(dial.failures, MAX_RETRY_PAUSE),
+            _ => RETRY_PAUSE,
+        };
+        dial.state = DialState::Waiting(now + pause + jitter(rng));
         true
     }
-}
 
-/// The pause before attempt `failures` + 1.
-fn retry_pause(config: &ClusterConfig, failures: u32) -> Duration {
-    if config.connect_backoff {
-        RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(MAX_RETRY_PAUSE)
-    } else {
-        RETRY_PAUSE
+    /// A burst of a quarter of a second's worth is fine; then one after the other.
+    fn pace_allows_at(&self, config: &ClusterConfig) -> Instant {
+        let burst = dial_cost(config).saturating_mul(config.healing.dials_per_second / 4);
+        Instant::ZERO + self.paid_until.since(Instant::ZERO).saturating_sub(burst)
     }
 }
 
+/// The share of a second that one dial takes at the allowed pace.
+fn dial_cost(config: &ClusterConfig) -> Duration {
+    Duration::from_secs(1) / config.healing.dials_per_second.max(1)
+}
+
+/// The pause before attempt `failures` + 1, which doubles from one second on.
+fn doubled(failures: u32, longest: Duration) -> Duration {
+    RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
+}
 /// A random moment, so that two servers that dial each other do not collide for ever.
 pub(crate) fn jitter(rng: &mut Rng) -> Duration {
     Duration::from_micros(rng.u64(..u64::try_from(MAX_JITTER.as_micros()).unwrap_or(u64::MAX)))
@@ -134,4 +192,6 @@ pub(crate) fn jitter(rng: &mut Rng) -> Duration {
 /// Between two attempts to reach a server, and before a configured route that was lost is dialed again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
+const MAX_DIALS: usize = 4096;
 const MAX_JITTER: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
+use crate::time::Instant;
 use crate::wire::Info;
 
 /// What a connection is to the pair of servers that it joins (ROUTE-PROTOCOL 2.1).
@@ -40,6 +41,15 @@ pub(crate) struct Peer {
     pub(crate) retry: bool,
     /// What its clients may connect to, from its INFO; emptied when it goes into lame duck mode.
     pub(crate) connect_urls: Vec<String>,
+    /// It said that it leaves.
+    pub(crate) leaves: bool,
+    /// Since when connections to it are missing.
+    pub(crate) gap_since: Option<Instant>,
+    /// What it was last told and said of the servers that each has routes to; empty if nothing.
+    pub(crate) told_digest: String,
+    pub(crate) heard_digest: String,
+    /// When it was last told the servers by name, and the digest of these.
+    pub(crate) told_servers: Option<(String, Instant)>,
 }
 
 impl Peer {
@@ -52,6 +62,11 @@ impl Peer {
             solicited: None,
             retry: false,
             connect_urls: Vec::new(),
+            leaves: false,
+            gap_since: None,
+            told_digest: String::new(),
+            heard_digest: String::new(),
+            told_servers: None,
         };
         peer.begin(info, pool_size);
         peer
@@ -62,6 +77,10 @@ impl Peer {
         self.connect_urls.clone_from(&info.connect_urls);
         self.info = info;
         self.pooled = vec![None; pool_size];
+        // What was said over connections that are gone may not have arrived.
+        self.told_digest.clear();
+        self.heard_digest.clear();
+        self.told_servers = None;
     }
 
     /// Makes room for a pool of this size.
@@ -101,6 +120,32 @@ impl Peer {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The connection on a seat.
+    pub(crate) fn holder(&self, seat: &Seat) -> Option<ConnectionId> {
+        match seat {
+            Seat::Slot(slot) => *self.pooled.get(*slot)?,
+            Seat::Sole => self.sole,
+            Seat::Dedicated(account) => self.dedicated(account),
+        }
+    }
+
+    /// The kinds of connections that are missing: of the pool (none), and dedicated to an account.
+    pub(crate) fn missing(&self, pinned: &[&str]) -> Vec<Option<String>> {
+        let of_pool = self.first().is_none() || self.empty_slot().is_some();
+        let pools = self.first().is_none() || self.is_pooled();
+        let accounts = pinned.iter().filter(|account| pools && self.dedicated(account).is_none());
+        let accounts = accounts.map(|account| Some((*account).to_owned()));
+        of_pool.then_some(None).into_iter().chain(accounts).collect()
+    }
+
+    /// Where to dial it: where this node did before, else where it says it is.
+    pub(crate) fn url(&self) -> Option<RouteUrl> {
+        match &self.solicited {
+            Some(solicited) => Some(solicited.url.clone()),
+            None => self.info.ip.trim_end_matches('/').parse().ok(),
         }
     }
 

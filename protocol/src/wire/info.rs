@@ -132,6 +132,29 @@ pub struct Info {
     /// Routes: where leaf nodes can connect.
     #[serde(skip_serializing_if = "is_default")]
     pub leafnode_urls: Vec<String>,
+    /// Routes between onehop nodes: the level of what they understand beyond NATS; zero for other servers, which ignore
+    /// this field and those below.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop: i32,
+    /// Routes between onehop nodes: a digest of the servers that the sender has routes to, itself included.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop_digest: String,
+    /// Routes between onehop nodes: servers that the sender has routes to.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop_peers: Vec<KnownServer>,
+}
+
+/// A server that another has a route to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KnownServer {
+    /// Its id.
+    pub id: String,
+    /// Where its routes go, `nats-route://host:port/`.
+    pub url: String,
+    /// Whether it is a onehop node.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop: bool,
 }
 
 /// Subjects that are allowed (all, if none is named) and denied.

@@ -20,7 +20,7 @@ pub mod subject;
 
 pub use arguments::MAX_SIZE_DIGITS;
 pub use connect::Connect;
-pub use info::{Info, Permissions};
+pub use info::{Info, KnownServer, Permissions};
 pub use json::InvalidJson;
 pub use op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
 pub use parser::{Dialect, ParseError, Parsed, Parser, Role};

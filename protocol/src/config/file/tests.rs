@@ -132,6 +132,7 @@ fn every_field_of_the_cluster_is_read() {
         ping_max: Some(8),
         write_deadline: Some(Duration::from_secs(9)),
         compression: Compression::Off,
+        healing: crate::config::Healing::default(),
     };
     assert_eq!(read.cluster, Some(expected));
 }

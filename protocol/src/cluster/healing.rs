@@ -1,0 +1,277 @@
+//! What keeps the mesh whole beyond nats-server's rules (DESIGN section 4): servers are remembered, gaps are filled,
+//! onehop nodes compare whom they know, and nats-server peers are told of each other again.
+//!
+//! All of it happens from time to time in [`Cluster::handle_timeout`], a bounded amount each time.
+
+use std::time::Duration;
+
+use super::*;
+use crate::gossip;
+use crate::wire::KnownServer;
+use crate::wire::encode::PING;
+
+/// What the rules keep in mind.
+#[derive(Debug)]
+pub(super) struct HealingState {
+    /// When to look after the mesh again.
+    at: Instant,
+    /// The next pair of nats-server peers to be told of each other.
+    next_pair: usize,
+    /// When the present round of all pairs began.
+    round_began: Instant,
+}
+
+impl HealingState {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { at: now, next_pair: 0, round_began: now }
+    }
+}
+
+impl Cluster {
+    /// When to look after the mesh again.
+    pub(super) fn healing_timeout(&self) -> Option<Instant> {
+        (self.config.healing.is_active() && !self.peers.is_empty()).then_some(self.healing.at)
+    }
+
+    /// Looks after the mesh, if it is time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.healing_timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        self.healing.at = now + self.config.healing.interval + jitter(&mut self.rng);
+        if self.config.healing.remember {
+            self.close_lifeless(now);
+            self.fill_gaps(now);
+        }
+        if self.config.healing.compare {
+            self.compare(now);
+        }
+        if self.config.healing.regossip {
+            self.regossip(now);
+        }
+    }
+
+    /// Until when a server that is wanted now is tried.
+    pub(super) fn remembered_until(&self, now: Instant) -> Option<Instant> {
+        self.config.healing.remember.then(|| now + self.config.healing.forget_after)
+    }
+
+    /// Whether what a dial is for is there already.
+    pub(super) fn is_satisfied(&self, dial: &Dial) -> bool {
+        let Some(peer) = dial.peer.as_ref().and_then(|id| self.peers.get(id)) else {
+            return false;
+        };
+        match &dial.account {
+            _ if dial.explicit => false,
+            Some(account) => peer.dedicated(account).is_some(),
+            None if dial.fills => peer.empty_slot().is_none(),
+            None => peer.first().is_some(),
+        }
+    }
+
+    /// Asks a connection for a sign of life, since the peer tries to make another in its place: it may be one that is
+    /// open on this side only, and would be so until keep-alive notices.
+    pub(super) fn probe(&mut self, now: Instant, connection: ConnectionId) {
+        if !self.config.healing.remember {
+            return;
+        }
+        if let Some(link) = self.links.get_mut(&connection)
+            && link.probed_until.is_none()
+        {
+            link.probed_until = Some(now + PROBE_TIMEOUT);
+            self.outputs.push_back(Output::Send(connection, PING.to_vec()));
+        }
+    }
+
+    /// Closes connections that gave no sign of life when asked.
+    fn close_lifeless(&mut self, now: Instant) {
+        for (id, link) in &mut self.links {
+            if link.probed_until.is_some_and(|until| until <= now) {
+                link.probed_until = None;
+                self.outputs.push_back(Output::Close(*id, CloseReason::StaleConnection));
+            }
+        }
+    }
+
+    /// Dials what is missing of the connections to a peer. Usually one side does so at once when a connection is lost;
+    /// this is for when that failed, so it waits a while, on one side longer than on the other.
+    fn fill_gaps(&mut self, now: Instant) {
+        let (pinned, until) = (self.pinned_accounts(), self.remembered_until(now));
+        let mut wanted = Vec::new();
+        for (id, peer) in &mut self.peers {
+            let missing = peer.missing(pinned);
+            if missing.is_empty() || peer.leaves {
+                peer.gap_since = None;
+                continue;
+            }
+            let patience = if self.server_id < *id { GAP_PATIENCE } else { GAP_PATIENCE * 2 };
+            if now.since(*peer.gap_since.get_or_insert(now)) < patience {
+                continue;
+            }
+            peer.gap_since = Some(now);
+            if let Some(url) = peer.url() {
+                debug!("Connections to {id} are missing, dialing it again");
+                let dials = missing.into_iter().map(|account| Dial::new(url.clone(), account, now));
+                wanted.extend(dials.map(|dial| Dial {
+                    peer: Some(id.clone()),
+                    reconnect: true,
+                    fills: true,
+                    until,
+                    ..dial
+                }));
+            }
+        }
+        wanted.into_iter().for_each(|dial| self.dials.add(dial));
+    }
+
+    /// Tells other onehop nodes a digest of the servers that this node has routes to, when it changed; and names the
+    /// servers to those whose digest differs. Whoever lacks one of them dials it.
+    fn compare(&mut self, now: Instant) {
+        let digest = self.digest();
+        let (mut digest_to, mut servers_to) = (Vec::new(), Vec::new());
+        for (id, peer) in &mut self.peers {
+            let Some(over) = peer.first().filter(|_| peer.info.onehop > 0) else {
+                continue;
+            };
+            if peer.told_digest != digest {
+                peer.told_digest.clone_from(&digest);
+                digest_to.push(over);
+            }
+            let differs = !peer.heard_digest.is_empty() && peer.heard_digest != digest;
+            let told = peer.told_servers.as_ref();
+            let is_told = told.is_some_and(|(of, at)| *of == digest && now.since(*at) < TELL_SERVERS_AGAIN);
+            if differs && !is_told && servers_to.len() < SERVERS_TO_AT_ONCE {
+                peer.told_servers = Some((digest.clone(), now));
+                servers_to.push((id.clone(), over));
+            }
+        }
+        for over in digest_to {
+            let info = Info { onehop_digest: digest.clone(), ..self.own_id() };
+            self.outputs.push_back(Output::Send(over, info.to_gossip_line()));
+        }
+        for (id, over) in servers_to {
+            for servers in self.servers_beside(&id).chunks(SERVERS_PER_LINE) {
+                let info = Info { onehop_peers: servers.to_vec(), ..self.own_id() };
+                self.outputs.push_back(Output::Send(over, info.to_gossip_line()));
+            }
+        }
+    }
+
+    /// Hears what another onehop node knows.
+    pub(super) fn handle_comparison(&mut self, now: Instant, peer: &str, info: Info) {
+        if !self.config.healing.compare {
+            return;
+        }
+        if !info.onehop_digest.is_empty()
+            && let Some(peer) = self.peers.get_mut(peer)
+        {
+            peer.heard_digest = info.onehop_digest;
+        }
+        for server in info.onehop_peers {
+            if server.id == self.server_id || self.knows(&server.id, None) {
+                continue;
+            }
+            if let Some(url) = self.dialable(&server.url) {
+                let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
+                for account in std::iter::once(None).chain(pinned) {
+                    self.want(now, &server.id, &url, account, GossipMode::Disabled, server.onehop);
+                }
+            }
+        }
+    }
+
+    /// Tells nats-server peers of each other, some pairs each time. Those that have a route ignore it, and the others
+    /// dial (checked with 2.15.1 and 2.10.26).
+    fn regossip(&mut self, now: Instant) {
+        let healing = &self.config.healing;
+        let peers: Vec<_> =
+            self.peers.values().filter(|peer| peer.info.onehop == 0 && peer.first().is_some()).collect();
+        let pairs = peers.len() * peers.len().saturating_sub(1);
+        if self.healing.next_pair >= pairs {
+            if now.since(self.healing.round_began) < healing.regossip_interval {
+                return;
+            }
+            self.healing.round_began = now;
+            self.healing.next_pair = 0;
+        }
+        let seconds = healing.interval.as_secs_f64();
+        let lines = (f64::from(healing.regossip_lines_per_second) * seconds).ceil() as usize;
+        let last = pairs.min(self.healing.next_pair + (lines / LINES_PER_PAIR).max(1));
+        for pair in self.healing.next_pair..last {
+            let (told, other) = (pair / (peers.len() - 1), pair % (peers.len() - 1));
+            let newcomer = if other >= told { other + 1 } else { other };
+            self.outputs.extend(tell_again(peers[told], peers[newcomer], self.pinned_accounts()));
+        }
+        self.healing.next_pair = last;
+    }
+
+    /// A digest of the servers that this node has routes to and itself: equal on all members of a full mesh.
+    fn digest(&self) -> String {
+        let present = self.peers.iter().filter(|(_, peer)| peer.first().is_some()).map(|(id, _)| id);
+        // A sum does not depend on the order.
+        let sum = present.chain([&self.server_id]).fold(0, |sum: u64, id| sum.wrapping_add(fnv1a(id)));
+        format!("{sum:016x}")
+    }
+
+    /// The servers that this node has routes to, apart from one.
+    fn servers_beside(&self, peer: &str) -> Vec<KnownServer> {
+        let others =
+            self.peers.iter().filter(|(id, other)| *id != peer && other.first().is_some() && !other.leaves);
+        others
+            .map(|(id, other)| KnownServer {
+                id: id.clone(),
+                url: other.info.ip.clone(),
+                onehop: other.info.onehop > 0,
+            })
+            .collect()
+    }
+
+    /// An INFO that says nothing but from whom it is.
+    fn own_id(&self) -> Info {
+        let Info { server_id, server_name, onehop, .. } = &self.own_info;
+        Info {
+            server_id: server_id.clone(),
+            server_name: server_name.clone(),
+            onehop: *onehop,
+            ..Info::default()
+        }
+    }
+}
+
+/// The lines that tell a peer of another once more.
+fn tell_again(told: &Peer, newcomer: &Peer, pinned: &[&str]) -> Vec<Output> {
+    let url = &newcomer.info.ip;
+    let of_pool =
+        told.first().map(|over| Output::Send(over, gossip::line(&newcomer.info, url, GossipMode::Disabled)));
+    let of_accounts =
+        pinned.iter().filter(|_| told.is_pooled() && newcomer.is_pooled()).filter_map(|account| {
+            let over = told.dedicated(account).or_else(|| told.first())?;
+            let info = Info { route_account: (*account).to_owned(), ..newcomer.info.clone() };
+            Some(Output::Send(over, gossip::line(&info, url, GossipMode::Disabled)))
+        });
+    of_pool.into_iter().chain(of_accounts).collect()
+}
+
+/// FNV-1a, 64 bits.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// How long a connection may take to give a sign of life when asked.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long connections to a peer may be missing before they are dialed again.
+const GAP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// The same servers are named to the same peer again after so long.
+const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);
+
+/// To so many peers servers are named each time.
+const SERVERS_TO_AT_ONCE: usize = 8;
+
+/// So many servers are named on one line, which a route limits to 64 KiB.
+const SERVERS_PER_LINE: usize = 256;
+
+/// A pair of peers takes so many lines: one for the pool and one for the system account.
+const LINES_PER_PAIR: usize = 2;

@@ -1,0 +1,63 @@
+//! How a node keeps the mesh whole, beyond what nats-server does (DESIGN section 4).
+
+use std::time::Duration;
+
+/// The rules by which a node makes the mesh form and heal. On the wire all of it is NATS Routes as nats-server
+/// understands it; what passes between two onehop nodes only is marked as such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Healing {
+    /// Dials servers that were heard of or lost again and again, until they are forgotten; fills gaps in their pools; and
+    /// asks a connection for a sign of life when another wants its seat. Without it a server that was only heard of
+    /// is tried as nats-server does it, once.
+    pub remember: bool,
+    /// A remembered server that could not be reached for so long is forgotten.
+    pub forget_after: Duration,
+    /// The longest pause between two attempts to reach a remembered server. Pauses begin at one second and double.
+    pub max_retry_pause: Duration,
+    /// Tells nats-server peers of each other again and again, so that pairs that miss each other connect.
+    pub regossip: bool,
+    /// Each pair is told again after so long at the earliest.
+    pub regossip_interval: Duration,
+    /// Not more lines of repeated gossip are sent per second.
+    pub regossip_lines_per_second: u32,
+    /// Compares with other onehop nodes which servers each has routes to, and names those that one of them lacks.
+    pub compare: bool,
+    /// Of two onehop nodes that hear of each other, the one with the greater id waits for the other to dial.
+    pub arbitrate: bool,
+    /// How long it waits.
+    pub arbitration_delay: Duration,
+    /// Not more servers are dialed per second, apart from configured ones.
+    pub dials_per_second: u32,
+    /// How often the node looks after all this.
+    pub interval: Duration,
+}
+
+impl Healing {
+    /// No rule but those of nats-server: for comparisons, and for tests that show what a rule is good for.
+    pub fn none() -> Self {
+        Self { remember: false, regossip: false, compare: false, arbitrate: false, ..Self::default() }
+    }
+
+    /// Whether there is anything to look after from time to time.
+    pub(crate) fn is_active(&self) -> bool {
+        self.remember || self.regossip || self.compare
+    }
+}
+
+impl Default for Healing {
+    fn default() -> Self {
+        Self {
+            remember: true,
+            forget_after: Duration::from_secs(3600),
+            max_retry_pause: Duration::from_secs(30),
+            regossip: true,
+            regossip_interval: Duration::from_secs(10),
+            regossip_lines_per_second: 20,
+            compare: true,
+            arbitrate: true,
+            arbitration_delay: Duration::from_secs(1),
+            dials_per_second: 100,
+            interval: Duration::from_secs(1),
+        }
+    }
+}
