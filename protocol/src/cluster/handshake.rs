@@ -278,10 +278,12 @@ impl Cluster {
         seat: &Seat,
     ) -> Result<(), Refusal> {
         let pool_size = if *seat == Seat::Sole { 0 } else { self.effective_pool_size(info) };
-        let peer =
-            self.peers.entry(info.server_id.clone()).or_insert_with(|| Peer::new(info.clone(), pool_size));
+        let peer = self
+            .peers
+            .entry(info.server_id.clone())
+            .or_insert_with(|| Peer::new(info.clone(), pool_size, now));
         if peer.is_gone() || peer.first().is_none() && !matches!(seat, Seat::Dedicated(_)) {
-            peer.begin(info.clone(), pool_size);
+            peer.begin(info.clone(), pool_size, now);
         }
         // A peer that changed between pooling and not is another server to us: until its old connections are gone,
         // there is no seat for the new.

@@ -184,8 +184,13 @@ impl Cluster {
     /// dial (checked with 2.15.1 and 2.10.26).
     fn regossip(&mut self, now: Instant) {
         let healing = &self.config.healing;
-        let peers: Vec<_> =
-            self.peers.values().filter(|peer| peer.info.onehop == 0 && peer.first().is_some()).collect();
+        // A pair that is new has been told of each other just now.
+        let is_due = |peer: &&Peer| {
+            peer.info.onehop == 0
+                && peer.first().is_some()
+                && now.since(peer.since) >= healing.regossip_interval
+        };
+        let peers: Vec<_> = self.peers.values().filter(is_due).collect();
         let pairs = peers.len() * peers.len().saturating_sub(1);
         if self.healing.next_pair >= pairs {
             if now.since(self.healing.round_began) < healing.regossip_interval {

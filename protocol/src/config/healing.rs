@@ -51,7 +51,7 @@ impl Default for Healing {
             forget_after: Duration::from_secs(3600),
             max_retry_pause: Duration::from_secs(30),
             regossip: true,
-            regossip_interval: Duration::from_secs(10),
+            regossip_interval: Duration::from_secs(5),
             regossip_lines_per_second: 20,
             compare: true,
             arbitrate: true,

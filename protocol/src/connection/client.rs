@@ -271,11 +271,15 @@ impl Session {
 
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
         context.shared.keepalive.handle_activity(context.now);
+        if let Err(error) = self.may_hold_another(context, subject) {
+            error!("{context} - {error}");
+            return context.send_error(&error);
+        }
         // A name that is taken keeps its old subscription, whatever the new one would be (ROUTE-PROTOCOL 1.4).
         if context.entry().subscriptions().get(sid).is_some() {
             return self.ok(context);
         }
-        if let Err(error) = self.may_subscribe(context, subject, queue) {
+        if let Err(error) = may_subscribe(subject, queue) {
             error!("{context} - {error}");
             return context.send_error(&error);
         }
@@ -288,12 +292,8 @@ impl Session {
         self.ok(context);
     }
 
-    fn may_subscribe<S: Sink>(
-        &self,
-        context: &Context<'_, S>,
-        subject: &[u8],
-        queue: &[u8],
-    ) -> Result<(), String> {
+    /// Whether one more subscription keeps within the limits.
+    fn may_hold_another<S: Sink>(&self, context: &Context<'_, S>, subject: &[u8]) -> Result<(), String> {
         let config = context.hub().config();
         if config.max_subject_tokens > 0
             && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
@@ -303,16 +303,6 @@ impl Session {
         }
         if config.max_subscriptions > 0 && context.entry().subscriptions().len() >= config.max_subscriptions {
             return Err("maximum subscriptions exceeded".to_owned());
-        }
-        if !wire::subject::is_valid_filter(subject) {
-            return Err("Invalid Subject".to_owned());
-        }
-        if queue == RESERVED_QUEUE {
-            let subject = String::from_utf8_lossy(subject);
-            let queue = String::from_utf8_lossy(queue);
-            return Err(format!(
-                "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
-            ));
         }
         Ok(())
     }
@@ -363,6 +353,20 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
         user,
         ..About::default()
     });
+}
+
+fn may_subscribe(subject: &[u8], queue: &[u8]) -> Result<(), String> {
+    if !wire::subject::is_valid_filter(subject) {
+        return Err("Invalid Subject".to_owned());
+    }
+    if queue == RESERVED_QUEUE {
+        let subject = String::from_utf8_lossy(subject);
+        let queue = String::from_utf8_lossy(queue);
+        return Err(format!(
+            "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
+        ));
+    }
+    Ok(())
 }
 
 fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {

@@ -41,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) retry: bool,
     /// What its clients may connect to, from its INFO; emptied when it goes into lame duck mode.
     pub(crate) connect_urls: Vec<String>,
+    /// When its first connection was registered.
+    pub(crate) since: Instant,
     /// It said that it leaves.
     pub(crate) leaves: bool,
     /// Since when connections to it are missing.
@@ -53,7 +55,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(info: Info, pool_size: usize) -> Self {
+    pub(crate) fn new(info: Info, pool_size: usize, now: Instant) -> Self {
         let mut peer = Self {
             info: Info::default(),
             pooled: Vec::new(),
@@ -62,18 +64,21 @@ impl Peer {
             solicited: None,
             retry: false,
             connect_urls: Vec::new(),
+            since: now,
             leaves: false,
             gap_since: None,
             told_digest: String::new(),
             heard_digest: String::new(),
             told_servers: None,
         };
-        peer.begin(info, pool_size);
+        peer.begin(info, pool_size, now);
         peer
     }
 
     /// Starts afresh with what a first connection says; those that are dedicated to an account may be there already.
-    pub(crate) fn begin(&mut self, info: Info, pool_size: usize) {
+    pub(crate) fn begin(&mut self, info: Info, pool_size: usize, now: Instant) {
+        self.since = now;
+        self.leaves = false;
         self.connect_urls.clone_from(&info.connect_urls);
         self.info = info;
         self.pooled = vec![None; pool_size];

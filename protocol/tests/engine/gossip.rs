@@ -1,5 +1,6 @@
 //! Hearing of other servers and telling of them (ROUTE-PROTOCOL 3.3).
 
+use onehop::config::Healing;
 use onehop::wire::Info;
 
 use crate::world::{Peer, ROUTE_PORT, SECOND, World};
@@ -79,13 +80,31 @@ fn hearing_of_a_known_server_or_of_oneself_changes_nothing() {
 }
 
 #[test]
-fn a_server_that_was_only_heard_of_and_does_not_answer_is_given_up() {
-    let (mut world, teller) = listener_and_stranger();
+fn without_healing_a_server_that_was_only_heard_of_and_does_not_answer_is_given_up() {
+    let mut world = World::new();
+    world.start("A", &[], |config| {
+        config.cluster.as_mut().expect("a clustered node").healing = Healing::none();
+    });
+    world.start("X", &[], |_| {});
+    let teller = world.raw_peer("A", "T", ",\"route_pool_size\":3");
     let gossip = about(&mut world, "X", "");
     world.kill("X");
     world.send(teller, &gossip);
     world.run_for(SECOND * 30);
     assert_eq!(world.dials(), 1);
+}
+
+#[test]
+fn a_server_that_was_only_heard_of_is_tried_until_it_is_there() {
+    let mut world = World::cluster(&[("A", &[]), ("X", &[])]);
+    let teller = world.raw_peer("A", "T", "");
+    let gossip = about(&mut world, "X", "");
+    world.kill("X");
+    world.send(teller, &gossip);
+    world.run_for(SECOND * 30);
+    let attempts = world.dials();
+    // For the pool and for the system account.
+    assert!((8..=12).contains(&attempts), "{attempts} attempts, at pauses that double");
 }
 
 #[test]
@@ -131,7 +150,7 @@ fn what_is_heard_with_mode_2_is_told_on_once_and_otherwise_not() {
         world.run_for(SECOND);
         assert_eq!(world.route_count("A", "X"), 3);
         let onward = gossip_in(&world.take(other));
-        assert_eq!(onward.len(), told, "gossip with {mode:?}");
+        assert_eq!(onward.len(), told, "gossip with {mode:?}: {onward:?}");
         assert!(onward.iter().all(|info| info.gossip_mode == 0 && info.server_name == "X"));
     }
 }

@@ -204,10 +204,12 @@ fn the_second_connection_for_a_seat_is_closed_and_the_first_stays() {
              #r> $INFO + {fields}
              #s> $CONNECT + \"cluster\":\"C\"
              #s> $INFO + {fields}
+             #r< PING
              #s! Duplicate Route
              #r> PING
              #r< PONG"
         );
+        // The first is asked whether it is still alive.
         play_route(&mut node(), &script);
     }
 }
