@@ -101,6 +101,8 @@ pub mod interest;
 mod node;
 pub mod outbox;
 mod routes;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sink;
 mod time;
 pub mod wire;
