@@ -69,7 +69,7 @@ impl World {
             Fault::PowerLoss(node, _) => self.end_node(*node, None),
             Fault::Move(node) => self.move_node(*node),
             Fault::Refuse(node, _) => self.nodes[node.0].refuses = true,
-            Fault::SlowClient(client, _) => self.clients[client.0].is_paused = true,
+            Fault::SlowClient(client, _) => self.pause(*client, true),
         }
         if let Some(duration) = fault.duration() {
             self.queue.push(self.now + duration, Event::Heal(Box::new(fault)));
@@ -88,10 +88,16 @@ impl World {
             Fault::Stop(node, _) | Fault::Crash(node, _) | Fault::PowerLoss(node, _) => self.start(*node),
             Fault::Refuse(node, _) => self.nodes[node.0].refuses = false,
             Fault::SlowClient(client, _) => {
-                self.clients[client.0].is_paused = false;
+                self.pause(*client, false);
                 self.resume();
             }
             Fault::HalfOpen(..) | Fault::Reset(..) | Fault::Move(_) => {}
+        }
+    }
+
+    fn pause(&mut self, client: ClientId, is_paused: bool) {
+        if let Some(client) = self.clients.get_mut(client.0) {
+            client.is_paused = is_paused;
         }
     }
 
@@ -193,6 +199,22 @@ impl World {
 }
 
 impl Fault {
+    /// The nodes that it is about.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        match self {
+            Self::CutOneWay(a, b, _) | Self::Cut(a, b, _) | Self::HalfOpen(a, b) | Self::Reset(a, b) => {
+                vec![*a, *b]
+            }
+            Self::Partition(side, _) => side.clone(),
+            Self::Stop(node, _)
+            | Self::Crash(node, _)
+            | Self::PowerLoss(node, _)
+            | Self::Refuse(node, _)
+            | Self::Move(node) => vec![*node],
+            Self::SlowClient(..) => Vec::new(),
+        }
+    }
+
     /// How long it lasts; none if it happens once.
     pub fn duration(&self) -> Option<Duration> {
         match self {

