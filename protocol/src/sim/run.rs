@@ -135,7 +135,7 @@ impl Scenario {
         for (at, client) in clients.iter().enumerate() {
             world.subscribe(*client, FILTERS[at % FILTERS.len()], None, false);
             world.subscribe(*client, SUBJECTS[at % SUBJECTS.len()], Some(QUEUES[0]), false);
-            world.subscribe(*client, "ask", Some(QUEUES[1]), true);
+            world.subscribe(*client, "ask", Some("responders"), true);
         }
         world.run_for(SETTLING)?;
         let mut messages = Vec::new();

@@ -45,7 +45,8 @@ impl Tap {
                 each(Tapped { line: part.trim_ascii_end(), body: b"" });
                 continue;
             }
-            self.line.extend_from_slice(part.trim_ascii_end());
+            self.line.extend_from_slice(part);
+            self.line.truncate(self.line.trim_ascii_end().len());
             if has_body(&self.line) {
                 self.missing_bytes = body_bytes(&self.line) + 2;
             } else {
