@@ -95,8 +95,8 @@ impl Ledger {
             return Ok(());
         }
         message.handed_on += 1;
-        if queues && message.handed_on == 1 {
-            // The chosen member of a group vanished meanwhile: the one exception.
+        if queues && message.handed_on <= MAX_HANDED_ON {
+            // The chosen member of a group vanished meanwhile: the one exception (ROUTE-PROTOCOL 7.5).
             return Ok(());
         }
         let text = format!("{sender} forwards {id}, which was published at {}", message.origin);
@@ -115,7 +115,10 @@ impl Ledger {
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{client} got {id}")));
         };
-        if message.publisher == client && !echo {
+        // Who gets a message that was handed on gets it as if it were new: plain subscriptions there may hear it again,
+        // since no line of the protocol is for a group alone.
+        let again = message.handed_on > 0 && queue.is_none();
+        if message.publisher == client && !echo && !again {
             return Err(Violation::new(Rule::NoEcho, format!("{client} got its own {id}")));
         }
         match queue {
@@ -129,6 +132,9 @@ impl Ledger {
             }
             None => {
                 if !message.plain.insert((client, sid)) {
+                    if again {
+                        return Ok(());
+                    }
                     let text = format!("{id} came twice to {client}/{sid}");
                     return Err(Violation::new(Rule::NoDuplicate, text));
                 }
@@ -151,6 +157,9 @@ impl Ledger {
             return Ok(());
         }
         let earlier = self.messages[id.0].published_at;
+        if self.messages[id.0].handed_on > 0 || self.messages[last.0].handed_on > 0 {
+            return Ok(());
+        }
         let lost_at = self.lost.get(&(origin.min(at), origin.max(at)));
         if lost_at.is_some_and(|lost_at| *lost_at >= earlier) {
             return Ok(());
@@ -202,6 +211,9 @@ impl Ledger {
         Ok(())
     }
 }
+
+/// How often a message may be handed on, which ends when the news of the change arrives.
+const MAX_HANDED_ON: u32 = 64;
 
 impl MessageId {
     /// Finds the message's name at the end of headers, or at the start of a payload.
