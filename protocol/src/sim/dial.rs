@@ -24,6 +24,13 @@ pub(super) struct Attempt {
     begun: Instant,
 }
 
+impl Attempt {
+    /// Tells dials apart, whatever else happens in which order.
+    fn label(&self) -> u64 {
+        u64::from(self.incarnation) << 48 | (self.node.0 as u64) << 32 | self.dial.0
+    }
+}
+
 impl World {
     /// Does what a runtime does with a dial: it resolves the name, leaves out the node's own addresses and tries the rest one
     /// after the other.
@@ -91,6 +98,8 @@ impl World {
         let mut stream = route_stream(target, connection, attempt.node, self.now);
         let established = self.now + delay;
         stream.pipes[ACCEPTOR].last_arrival = established;
+        stream.label = attempt.label();
+        self.note_input(target, attempt.label(), b"accept");
         let stream = self.streams.insert(stream);
         self.nodes[target.0].open(Socket {
             connection,
@@ -125,6 +134,8 @@ impl World {
             return self.close_end(id, DIALER, Ending::Reset);
         };
         stream.ends[DIALER] = End::Node(node, connection);
+        let label = stream.label;
+        self.note_input(node, label, b"connected");
         self.nodes[node.0].open(Socket {
             connection,
             stream: id,
@@ -143,6 +154,7 @@ impl World {
 
     /// The dial failed at this address; there may be others.
     pub(super) fn fail_dial(&mut self, mut attempt: Attempt, why: &str) {
+        self.note_input(attempt.node, attempt.label(), why.as_bytes());
         let node = &mut self.nodes[attempt.node.0];
         let Some(engine) = node.engine.as_mut().filter(|_| node.incarnation == attempt.incarnation) else {
             return;

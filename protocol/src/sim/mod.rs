@@ -33,6 +33,7 @@
 
 mod client;
 mod dial;
+mod explore;
 mod faults;
 mod invariants;
 mod ledger;
@@ -50,6 +51,7 @@ mod trace;
 mod world;
 
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
+pub use explore::{BadOrder, Explored, explore};
 pub use faults::Fault;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;

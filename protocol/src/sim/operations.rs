@@ -172,7 +172,8 @@ impl World {
         let mut tap = std::mem::take(&mut stream.pipes[side].tap);
         let mut violation = None;
         tap.feed(bytes, &mut |tapped| {
-            if self.trace.keeps_lines() {
+            // Keep-alive says nothing to a reader.
+            if self.trace.keeps_lines() && !matches!(tapped.line, b"PING" | b"PONG") {
                 self.trace.protocol(self.now, &who, tapped.line);
             }
             if !is_route {

@@ -41,7 +41,7 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.faults.clear());
     if scenario.nodes.len() > 2 {
         add(&|it| it.nodes.truncate((it.nodes.len() / 2).max(2)));
-        add(&|it| drop(it.nodes.pop()));
+        add(&|it| it.nodes.truncate(it.nodes.len() - 1));
     }
     for (start, end) in chunks(scenario.faults.len()) {
         add(&|it| drop(it.faults.drain(start..end)));

@@ -74,13 +74,15 @@ pub(super) struct Stream {
     pub(super) nodes: [NodeId; 2],
     /// Whether it joins two servers.
     pub(super) is_route: bool,
+    /// Which dial made it, the same in every order of events.
+    pub(super) label: u64,
     /// Set when either end is closed or loses bytes: who expects delivery over it expects no more.
     pub(super) is_broken: bool,
 }
 
 impl Stream {
     pub(super) fn new(ends: [End; 2], nodes: [NodeId; 2], is_route: bool, now: Instant) -> Self {
-        Self { ends, pipes: [Pipe::new(now), Pipe::new(now)], nodes, is_route, is_broken: false }
+        Self { ends, pipes: [Pipe::new(now), Pipe::new(now)], nodes, is_route, label: 0, is_broken: false }
     }
 
     /// Lets everything vanish that is or will be on its way, in both directions.

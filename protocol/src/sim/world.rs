@@ -42,6 +42,8 @@ pub struct World {
     pub(super) trace: Trace,
     pub(super) statistics: Statistics,
     pub(super) violation: Option<Violation>,
+    /// What each node heard, for [`super::explore`].
+    pub(super) histories: Option<Vec<u64>>,
 }
 
 /// How whole the mesh is.
@@ -108,6 +110,7 @@ impl World {
             trace: Trace::new(keeps_trace),
             statistics: Statistics::default(),
             violation: None,
+            histories: None,
         }
     }
 
@@ -212,6 +215,8 @@ impl World {
     /// Lets time pass until the mesh is whole, and returns how long it took; none if it was not within `limit`.
     pub fn run_until_whole(&mut self, limit: Duration) -> Result<Option<Duration>, Violation> {
         let (start, end) = (self.now, self.now + limit);
+        // Who is to start now does.
+        self.run_for(Duration::ZERO)?;
         while !self.is_mesh_whole() {
             if self.queue.next_at().is_none_or(|at| at > end) {
                 self.now = end;
@@ -418,6 +423,7 @@ impl World {
     fn deliver(&mut self, id: StreamId, side: Side, reader: End, bytes: &[u8]) {
         match reader {
             End::Node(node, connection) => {
+                self.note_stream_input(node, id, bytes);
                 self.note_published(id, side);
                 if let Some(engine) = &mut self.nodes[node.0].engine {
                     // A connection that the engine closed a moment ago reads no more.
@@ -431,9 +437,16 @@ impl World {
         }
     }
 
+    fn note_stream_input(&mut self, node: NodeId, id: StreamId, bytes: &[u8]) {
+        if let Some(label) = self.streams.get(id).map(|stream| stream.label) {
+            self.note_input(node, label, bytes);
+        }
+    }
+
     fn deliver_end(&mut self, id: StreamId, reader: End, ending: Ending) {
         match reader {
             End::Node(node, connection) => {
+                self.note_stream_input(node, id, b"");
                 let reason = match ending {
                     Ending::Fin => CloseReason::ClientClosed,
                     Ending::Reset => CloseReason::ReadError,
