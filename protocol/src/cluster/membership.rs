@@ -99,11 +99,10 @@ impl Cluster {
     }
 
     fn knows(&self, server_id: &str, account: Option<&str>) -> bool {
-        self.peers.get(server_id).is_some_and(|peer| match account {
-            Some(account) => peer.dedicated(account).is_some(),
-            // The connection for the system account may come first and carries nothing else.
-            None => peer.first().is_some(),
-        })
+        let Some(peer) = self.peers.get(server_id) else {
+            return false;
+        };
+        account.is_none_or(|account| peer.dedicated(account).is_some())
     }
 
     fn is_configured(&self, host: &str, port: u16) -> bool {
