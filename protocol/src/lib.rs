@@ -102,6 +102,8 @@ pub mod monitor;
 mod node;
 pub mod outbox;
 mod routes;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sink;
 mod time;
 pub mod wire;

@@ -1,0 +1,204 @@
+//! How long a cluster takes to become a full mesh, and what that costs.
+//!
+//! ```text
+//! cargo run --release -p onehop --features sim --example converge -- --nodes 50 --topology chain
+//! ```
+
+use std::error::Error;
+use std::io::{IsTerminal, Write as _};
+use std::time::Duration;
+
+use fastrand::Rng;
+use onehop::sim::{CLUSTER_NAME, NetworkConfig, NodeId, NodeSpec, Topology, World};
+
+const USAGE: &str = "\
+usage: converge [options]
+  --nodes <n>           how many nodes (default 50)
+  --topology <name>     seed, chain, full, star, ring, tree or name (default chain)
+  --start <how>         together or one-by-one (default together)
+  --pool <n>            connections per peer, 0 for none (default 3)
+  --latency-ms <n>      one way (default 1), with as much jitter
+  --loss <n>            of a million segments, how many reset their connection (default 0)
+  --limit-s <n>         gives up after so much virtual time (default 120)
+  --seed <n>            (default 1)";
+
+struct Options {
+    nodes: usize,
+    topology: Topology,
+    together: bool,
+    pool: u16,
+    latency_ms: u64,
+    loss: u32,
+    limit_s: u64,
+    seed: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Some(options) = parse(std::env::args().skip(1))? else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    let mut world = build(&options);
+    println!(
+        "{} nodes, {}, pool of {}, seed {}\n",
+        options.nodes, options.topology, options.pool, options.seed
+    );
+    let whole = watch(&mut world, &options)?;
+    report(&world, whole);
+    Ok(())
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Box<dyn Error>> {
+    let mut options = Options {
+        nodes: 50,
+        topology: Topology::Chain,
+        together: true,
+        pool: 3,
+        latency_ms: 1,
+        loss: 0,
+        limit_s: 120,
+        seed: 1,
+    };
+    while let Some(word) = words.next() {
+        if word == "--help" || word == "-h" {
+            return Ok(None);
+        }
+        let value = words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"))?;
+        match word.as_str() {
+            "--nodes" => options.nodes = value.parse()?,
+            "--topology" => options.topology = value.parse()?,
+            "--start" => options.together = value != "one-by-one",
+            "--pool" => options.pool = value.parse()?,
+            "--latency-ms" => options.latency_ms = value.parse()?,
+            "--loss" => options.loss = value.parse()?,
+            "--limit-s" => options.limit_s = value.parse()?,
+            "--seed" => options.seed = value.parse()?,
+            _ => return Err(format!("what is {word}?\n{USAGE}").into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn build(options: &Options) -> World {
+    let latency = Duration::from_millis(options.latency_ms);
+    let network = NetworkConfig {
+        latency,
+        jitter: latency,
+        resets_per_million: options.loss,
+        ..NetworkConfig::default()
+    };
+    let mut world = World::new(options.seed, network, false);
+    let routes = options.topology.routes(options.nodes, &mut Rng::with_seed(options.seed));
+    let mut ids = Vec::new();
+    for routes in routes {
+        let mut spec = NodeSpec::new(Some(options.pool)).joining(routes);
+        if let Some(cluster) = &mut spec.config.cluster {
+            // Nothing dies here without being noticed, so that seldom pings will do.
+            cluster.ping_interval = None;
+        }
+        ids.push(world.add_node(spec));
+    }
+    world.add_name(CLUSTER_NAME, &ids);
+    for (at, id) in ids.into_iter().enumerate() {
+        let delay = if options.together { Duration::ZERO } else { Duration::from_millis(200) * at as u32 };
+        world.start_after(id, delay);
+    }
+    world
+}
+
+/// Lets time pass until the mesh is whole, and shows how it grows.
+fn watch(world: &mut World, options: &Options) -> Result<Option<Duration>, Box<dyn Error>> {
+    let bar = Bar { shows: std::io::stderr().is_terminal() };
+    let starting =
+        if options.together { Duration::ZERO } else { Duration::from_millis(200) * options.nodes as u32 };
+    let limit = starting + Duration::from_secs(options.limit_s);
+    let mut next = Duration::from_millis(1);
+    while world.now().since(onehop::Instant::ZERO) < limit {
+        let elapsed = world.now().since(onehop::Instant::ZERO);
+        let all_run = (0..options.nodes).all(|node| world.is_running(NodeId(node)));
+        let whole = world.run_until_whole(next.saturating_sub(elapsed))?;
+        if all_run && whole.is_some() {
+            bar.clear();
+            show(world);
+            return Ok(Some(world.now().since(onehop::Instant::ZERO)));
+        }
+        if whole.is_some() {
+            // Those that run are one mesh, and others are still to come.
+            world.run_for(Duration::from_millis(1))?;
+        }
+        let elapsed = world.now().since(onehop::Instant::ZERO);
+        bar.show(connected(world), options.nodes);
+        if elapsed >= next {
+            bar.clear();
+            show(world);
+            next = (next * 2).max(elapsed + Duration::from_millis(1)).min(limit);
+        }
+    }
+    Ok(None)
+}
+
+/// A line for the moment: how many pairs are connected, and for each node how many peers it has.
+fn show(world: &World) {
+    let count = world.node_count();
+    let shades = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
+    let rows: String = (0..count)
+        .map(|a| {
+            let peers = (0..count).filter(|b| *b != a && is_connected(world, a, *b)).count();
+            shades[peers * (shades.len() - 1) / count.saturating_sub(1).max(1)]
+        })
+        .collect();
+    let pairs = (count * count.saturating_sub(1)).max(1);
+    let percent = connected(world) * 100 / pairs;
+    let millis = world.now().since(onehop::Instant::ZERO).as_secs_f64() * 1000.0;
+    println!("{millis:>10.1} ms {percent:>3} % [{rows}]");
+}
+
+fn is_connected(world: &World, a: usize, b: usize) -> bool {
+    world.is_running(NodeId(b)) && world.is_connected(NodeId(a), NodeId(b))
+}
+
+fn connected(world: &World) -> usize {
+    let count = world.node_count();
+    (0..count).map(|a| (0..count).filter(|b| *b != a && is_connected(world, a, *b)).count()).sum()
+}
+
+fn report(world: &World, whole: Option<Duration>) {
+    let statistics = world.statistics();
+    let count = world.node_count();
+    let pairs = count * count.saturating_sub(1) / 2;
+    match whole {
+        Some(took) => println!("\nfull mesh after  {:.1} ms", took.as_secs_f64() * 1000.0),
+        None => {
+            println!("\nno full mesh; missing {} of {} ordered pairs", world.missing_pairs().len(), 2 * pairs)
+        }
+    }
+    let per_pair = |number: u64| number as f64 / pairs.max(1) as f64;
+    println!("dials            {} ({:.1} per pair)", statistics.dials, per_pair(statistics.dials));
+    println!("duplicates       {} ({:.1} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
+    println!("gossip           {} lines, {} bytes", statistics.gossip_lines, statistics.gossip_bytes);
+    println!("bytes on routes  {}", statistics.route_bytes);
+    println!("events           {}", statistics.events);
+}
+
+/// How far it is, on a terminal.
+struct Bar {
+    shows: bool,
+}
+
+impl Bar {
+    fn show(&self, connected: usize, nodes: usize) {
+        if self.shows {
+            let pairs = (nodes * nodes.saturating_sub(1)).max(1);
+            let filled = connected * 40 / pairs;
+            eprint!("\r[{:<40}] {connected}/{pairs}", "#".repeat(filled));
+            // A bar that cannot be drawn is no reason to stop.
+            let _ = std::io::stderr().flush();
+        }
+    }
+
+    fn clear(&self) {
+        if self.shows {
+            eprint!("\r{:<70}\r", "");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A simulated client: it subscribes, publishes numbered messages, asks and answers, and remembers all it hears.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io::Write as _;
+
+use super::ledger::MessageId;
+use super::node::NodeId;
+use super::stream::StreamId;
+use crate::time::Instant;
+use crate::wire::Info;
+
+/// A client of a world, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub usize);
+
+/// A subscription of one client, counted from one.
+pub type Sid = u64;
+
+/// A client's subscription.
+#[derive(Clone, Debug)]
+pub struct SimSubscription {
+    /// What it listens to.
+    pub subject: String,
+    /// The group that it is a member of.
+    pub queue: Option<String>,
+    /// Answers what comes with a reply subject.
+    pub responds: bool,
+    /// The client has asked to end it, or is gone.
+    pub is_ended: bool,
+}
+
+/// A message as a client got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// When.
+    pub at: Instant,
+    /// For which subscription.
+    pub sid: Sid,
+    /// On which subject.
+    pub subject: String,
+    /// Which message of the world it was; none for what the server itself said, such as "no responders".
+    pub message: Option<MessageId>,
+}
+
+/// A client of a world. It is attached to its node by a fast and reliable network.
+#[derive(Debug)]
+pub struct SimClient {
+    pub(super) id: ClientId,
+    pub(super) node: NodeId,
+    pub(super) stream: StreamId,
+    pub(super) echo: bool,
+    pub(super) is_open: bool,
+    /// It reads nothing, so that what is sent to it piles up.
+    pub(super) is_paused: bool,
+    pub(super) subscriptions: BTreeMap<Sid, SimSubscription>,
+    /// What was published, and where in the stream of its bytes it ends.
+    pub(super) published: VecDeque<(u64, MessageId)>,
+    written_bytes: u64,
+    unfinished: Vec<u8>,
+    pub(super) received: Vec<Received>,
+    connect_urls: Vec<String>,
+    errors: Vec<String>,
+}
+
+/// What a client has to do because of what it read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Message { sid: Sid, subject: String, reply: Option<String>, message: Option<MessageId> },
+    Ping,
+}
+
+impl SimClient {
+    pub(super) fn new(id: ClientId, node: NodeId, stream: StreamId, echo: bool) -> Self {
+        Self {
+            id,
+            node,
+            stream,
+            echo,
+            is_open: true,
+            is_paused: false,
+            subscriptions: BTreeMap::new(),
+            published: VecDeque::new(),
+            written_bytes: 0,
+            unfinished: Vec::new(),
+            received: Vec::new(),
+            connect_urls: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// The node that it is connected to, while it is.
+    pub fn node(&self) -> Option<NodeId> {
+        self.is_open.then_some(self.node)
+    }
+
+    /// All that it got.
+    pub fn received(&self) -> &[Received] {
+        &self.received
+    }
+
+    /// Its subscriptions, ended ones included.
+    pub fn subscriptions(&self) -> &BTreeMap<Sid, SimSubscription> {
+        &self.subscriptions
+    }
+
+    /// What the server last told it to connect to.
+    pub fn connect_urls(&self) -> &[String] {
+        &self.connect_urls
+    }
+
+    /// The texts of all `-ERR` that it got.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    /// Its first bytes.
+    pub(super) fn greeting(&mut self) -> Vec<u8> {
+        let echo = self.echo;
+        let connect = format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":{echo},\"protocol\":1,\"headers\":true,\
+             \"no_responders\":true,\"name\":\"{}\"}}\r\nPING\r\n",
+            self.id
+        );
+        self.count(connect.into_bytes())
+    }
+
+    pub(super) fn subscribe(&mut self, subject: &str, queue: Option<&str>, responds: bool) -> (Sid, Vec<u8>) {
+        let sid = self.subscriptions.len() as u64 + 1;
+        let line = format!(
+            "SUB {subject} {}{}{sid}\r\n",
+            queue.unwrap_or(""),
+            if queue.is_some() { " " } else { "" }
+        );
+        let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
+        self.subscriptions.insert(sid, SimSubscription { subject, queue, responds, is_ended: false });
+        (sid, self.count(line.into_bytes()))
+    }
+
+    /// Ends a subscription; none if there is none.
+    pub(super) fn unsubscribe(&mut self, sid: Sid) -> Option<Vec<u8>> {
+        let subscription = self.subscriptions.get_mut(&sid).filter(|subscription| !subscription.is_ended)?;
+        subscription.is_ended = true;
+        Some(self.count(format!("UNSUB {sid}\r\n").into_bytes()))
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        message: MessageId,
+        subject: &str,
+        reply: Option<&str>,
+        padding_bytes: usize,
+    ) -> Vec<u8> {
+        let payload_bytes = message.to_string().len() + 1 + padding_bytes;
+        let mut bytes = Vec::with_capacity(payload_bytes + 64);
+        let (reply, space) = (reply.unwrap_or(""), if reply.is_some() { " " } else { "" });
+        // Writing into a vector cannot fail.
+        let _ = write!(bytes, "PUB {subject} {reply}{space}{payload_bytes}\r\n{message};");
+        bytes.resize(bytes.len() + padding_bytes, b'.');
+        bytes.extend_from_slice(b"\r\n");
+        let bytes = self.count(bytes);
+        self.published.push_back((self.written_bytes, message));
+        bytes
+    }
+
+    pub(super) fn pong(&mut self) -> Vec<u8> {
+        self.count(b"PONG\r\n".to_vec())
+    }
+
+    /// The messages whose last byte is among the first `bytes` of what it wrote.
+    pub(super) fn published_within(&mut self, bytes: u64) -> Vec<MessageId> {
+        let count = self.published.iter().take_while(|(end, _)| *end <= bytes).count();
+        self.published.drain(..count).map(|(_, message)| message).collect()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_open = false;
+        self.subscriptions.values_mut().for_each(|subscription| subscription.is_ended = true);
+    }
+
+    fn count(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        self.written_bytes += bytes.len() as u64;
+        bytes
+    }
+
+    /// Takes in bytes from the server.
+    pub(super) fn hear(&mut self, at: Instant, bytes: &[u8]) -> Vec<Heard> {
+        let mut all = std::mem::take(&mut self.unfinished);
+        all.extend_from_slice(bytes);
+        let mut heard = Vec::new();
+        let mut rest = all.as_slice();
+        while let Some(lf) = memchr::memchr(b'\n', rest) {
+            let line = rest[..lf].trim_ascii_end();
+            let Some(taken) = self.hear_line(at, line, &rest[lf + 1..], &mut heard) else {
+                break;
+            };
+            rest = &rest[lf + 1 + taken..];
+        }
+        self.unfinished = rest.to_vec();
+        heard
+    }
+
+    /// Handles a line and returns how many bytes of its body it took; none if they have not all come.
+    fn hear_line(&mut self, at: Instant, line: &[u8], after: &[u8], heard: &mut Vec<Heard>) -> Option<usize> {
+        let line = String::from_utf8_lossy(line);
+        let mut words = line.split(' ');
+        match words.next().unwrap_or_default() {
+            verb @ ("MSG" | "HMSG") => {
+                let words: Vec<&str> = words.collect();
+                let sizes = if verb == "HMSG" { 2 } else { 1 };
+                let size: usize = words.last()?.parse().ok()?;
+                let body = after.get(..size + 2)?;
+                let subject = words.first()?.to_string();
+                let sid = words.get(1)?.parse().ok()?;
+                let reply = words.get(2).filter(|_| words.len() > 2 + sizes).map(|reply| (*reply).to_owned());
+                let message = MessageId::find(body);
+                self.received.push(Received { at, sid, subject: subject.clone(), message });
+                heard.push(Heard::Message { sid, subject, reply, message });
+                return Some(size + 2);
+            }
+            "INFO" => {
+                if let Ok(info) = Info::from_json(line["INFO ".len()..].as_bytes()) {
+                    self.connect_urls = info.connect_urls;
+                }
+            }
+            "PING" => heard.push(Heard::Ping),
+            "-ERR" => self.errors.push(line["-ERR".len()..].trim().to_owned()),
+            _ => {}
+        }
+        Some(0)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}

@@ -1,0 +1,197 @@
+//! How a node's wish to connect becomes a connection, or a failure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::invariants::{Rule, Violation};
+use super::node::{NodeId, ROUTE_PORT, Socket};
+use super::stream::{ACCEPTOR, DIALER, End, Ending, StreamId};
+use super::world::{Event, World, route_stream};
+use crate::cluster::{DialError, DialRequest};
+use crate::routes::DialId;
+use crate::time::Instant;
+
+/// One dial on its way through the addresses of its host.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    node: NodeId,
+    /// A node that was restarted meanwhile knows nothing of it.
+    incarnation: u32,
+    dial: DialId,
+    port: u16,
+    /// The address that is tried now, and those to be tried then.
+    address: IpAddr,
+    rest: Vec<IpAddr>,
+    begun: Instant,
+}
+
+impl Attempt {
+    /// Tells dials apart, whatever else happens in which order.
+    fn label(&self) -> u64 {
+        u64::from(self.incarnation) << 48 | (self.node.0 as u64) << 32 | self.dial.0
+    }
+}
+
+impl World {
+    /// Does what a runtime does with a dial: it resolves the name, leaves out the node's own addresses and tries the rest one
+    /// after the other.
+    pub(super) fn begin_dial(&mut self, id: NodeId, request: DialRequest) {
+        self.statistics.dials += 1;
+        let mut addresses = self.network.resolve(&request.host);
+        let found = addresses.len();
+        addresses.retain(|ip| !request.own_addresses.contains(&SocketAddr::new(*ip, request.port)));
+        let words = [6 << 32 | id.0 as u64, request.id.0, 0];
+        self.trace.note(self.now, words, || format!("{id} dials {}:{}", request.host, request.port));
+        if addresses.is_empty() {
+            let nowhere = DialError::Failed(format!("lookup {}: no address", request.host));
+            let why = if found > 0 { DialError::OnlySelf } else { nowhere };
+            if let Some(engine) = &mut self.nodes[id.0].engine {
+                // It asked for the dial a moment ago.
+                let _ = engine.handle_dial_failed(self.now, request.id, &why);
+            }
+            return;
+        }
+        let address = addresses.remove(0);
+        let node = &self.nodes[id.0];
+        let attempt = Attempt {
+            node: id,
+            incarnation: node.incarnation,
+            dial: request.id,
+            port: request.port,
+            address,
+            rest: addresses,
+            begun: self.now,
+        };
+        self.attempt(Box::new(attempt));
+    }
+
+    /// Tries one address.
+    pub(super) fn attempt(&mut self, attempt: Box<Attempt>) {
+        let delay = self.network.delay();
+        let (refused, timed_out) =
+            (self.network.config.refusals_per_million, self.network.config.timeouts_per_million);
+        let target = self.network.host(attempt.address).filter(|_| attempt.port == ROUTE_PORT);
+        let is_cut = target.is_none_or(|target| {
+            self.network.is_cut(attempt.node, target) || self.network.is_cut(target, attempt.node)
+        });
+        if is_cut || self.network.happens(timed_out) {
+            self.time_out(attempt);
+        } else if self.network.happens(refused) || self.listener(attempt.address).is_none() {
+            self.refuse(attempt, delay);
+        } else {
+            self.queue.push(self.now + delay, Event::Reach(attempt));
+        }
+    }
+
+    /// The host takes the connection, if it is still there.
+    pub(super) fn reach(&mut self, attempt: Box<Attempt>) {
+        let delay = self.network.delay();
+        let Some(target) = self.listener(attempt.address) else {
+            return self.refuse(attempt, delay);
+        };
+        let dialer = &mut self.nodes[attempt.node.0];
+        let remote = SocketAddr::new(dialer.seen_ip(), dialer.dialer_port());
+        let Some(Ok(connection)) =
+            self.nodes[target.0].engine.as_mut().map(|engine| engine.handle_accept_route(self.now, remote))
+        else {
+            return self.refuse(attempt, delay);
+        };
+        let mut stream = route_stream(target, connection, attempt.node, self.now);
+        let established = self.now + delay;
+        stream.pipes[ACCEPTOR].last_arrival = established;
+        stream.label = attempt.label();
+        self.note_input(target, attempt.label(), b"accept");
+        let stream = self.streams.insert(stream);
+        self.nodes[target.0].open(Socket {
+            connection,
+            stream,
+            side: ACCEPTOR,
+            peer: None,
+            is_client: false,
+        });
+        self.queue.push(established, Event::Establish(attempt, stream));
+        self.pump(target);
+    }
+
+    /// The dialer hears that it is connected, if that gets through.
+    pub(super) fn establish(&mut self, attempt: Attempt, id: StreamId) {
+        let Attempt { node, incarnation, dial, address, port, .. } = attempt;
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        if self.nodes[node.0].incarnation != incarnation || self.nodes[node.0].engine.is_none() {
+            return self.close_end(id, DIALER, Ending::Reset);
+        }
+        if self.network.is_cut(stream.nodes[ACCEPTOR], node) {
+            // The acceptor has a connection that nobody else knows of.
+            stream.lose();
+            stream.ends[DIALER] = End::Closed;
+            return self.time_out(Box::new(attempt));
+        }
+        let remote = SocketAddr::new(address, port);
+        let Some(Ok(connection)) =
+            self.nodes[node.0].engine.as_mut().map(|engine| engine.handle_dialed(self.now, dial, remote))
+        else {
+            return self.close_end(id, DIALER, Ending::Reset);
+        };
+        stream.ends[DIALER] = End::Node(node, connection);
+        let label = stream.label;
+        self.note_input(node, label, b"connected");
+        self.nodes[node.0].open(Socket {
+            connection,
+            stream: id,
+            side: DIALER,
+            peer: None,
+            is_client: false,
+        });
+        self.trace.note(
+            self.now,
+            [7 << 32 | node.0 as u64, connection.index() as u64, id.number() as u64],
+            || format!("{node} is connected to {address} by s{} as {connection:?}", id.number()),
+        );
+        self.check_connections(node);
+        self.pump(node);
+    }
+
+    /// The dial failed at this address; there may be others.
+    pub(super) fn fail_dial(&mut self, mut attempt: Attempt, why: &str) {
+        self.note_input(attempt.node, attempt.label(), why.as_bytes());
+        let node = &mut self.nodes[attempt.node.0];
+        let Some(engine) = node.engine.as_mut().filter(|_| node.incarnation == attempt.incarnation) else {
+            return;
+        };
+        if !attempt.rest.is_empty() {
+            attempt.address = attempt.rest.remove(0);
+            attempt.begun = self.now;
+            return self.attempt(Box::new(attempt));
+        }
+        let words = [8 << 32 | attempt.node.0 as u64, attempt.dial.0, 0];
+        self.trace.note(self.now, words, || format!("{} cannot connect: {why}", attempt.node));
+        // Every dial is answered once.
+        let _ = engine.handle_dial_failed(self.now, attempt.dial, &DialError::Failed(why.to_owned()));
+        self.pump(attempt.node);
+    }
+
+    fn refuse(&mut self, attempt: Box<Attempt>, delay: std::time::Duration) {
+        let why = format!("dial tcp {}: connection refused", attempt.address);
+        self.queue.push(self.now + delay, Event::FailDial(attempt, why));
+    }
+
+    fn time_out(&mut self, attempt: Box<Attempt>) {
+        let why = format!("dial tcp {}: i/o timeout", attempt.address);
+        let at = attempt.begun + self.network.config.dial_timeout;
+        self.queue.push(at.max(self.now), Event::FailDial(attempt, why));
+    }
+
+    /// However many others there are, a node does not keep opening connections without end.
+    fn check_connections(&mut self, id: NodeId) {
+        let open = self.nodes[id.0].sockets().count();
+        let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
+        if open > limit {
+            let text = format!("{id} has {open} connections open, more than {limit}");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+}
+
+/// For each node of the world a node may have so many connections open, duplicates included.
+const MAX_CONNECTIONS_PER_NODE: usize = 32;

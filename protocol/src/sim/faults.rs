@@ -1,0 +1,232 @@
+//! What goes wrong.
+
+use std::time::Duration;
+
+use super::client::ClientId;
+use super::node::NodeId;
+use super::stream::{End, Ending, StreamId};
+use super::world::{Event, World};
+
+/// Something that goes wrong, once or for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing gets from one node to the other; it is sent again and arrives when the cut has healed.
+    CutOneWay(NodeId, NodeId, Duration),
+    /// Nothing gets through between two nodes.
+    Cut(NodeId, NodeId, Duration),
+    /// Nothing gets through between these nodes and all others.
+    Partition(Vec<NodeId>, Duration),
+    /// All connections between two nodes are dead from now on, and neither is told.
+    HalfOpen(NodeId, NodeId),
+    /// All connections between two nodes are reset.
+    Reset(NodeId, NodeId),
+    /// A node closes its connections in order and is started again, as another server, after a while.
+    Stop(NodeId, Duration),
+    /// A node's process dies; its connections are reset.
+    Crash(NodeId, Duration),
+    /// A node vanishes without a word.
+    PowerLoss(NodeId, Duration),
+    /// A node gets another address; its connections are dead and neither side is told.
+    Move(NodeId),
+    /// A node takes no new connections.
+    Refuse(NodeId, Duration),
+    /// A client does not read.
+    SlowClient(ClientId, Duration),
+}
+
+impl World {
+    /// Lets something go wrong now.
+    pub fn fault(&mut self, fault: Fault) {
+        self.begin_fault(fault);
+    }
+
+    /// Ends all cuts, starts all nodes that are down, lets everybody read.
+    pub fn end_faults(&mut self) {
+        self.trace.note(self.now, [9 << 32, 0, 0], || "all faults end".to_owned());
+        self.network.heal_all();
+        let config = &mut self.network.config;
+        (config.resets_per_million, config.refusals_per_million, config.timeouts_per_million) = (0, 0, 0);
+        self.clients.iter_mut().for_each(|client| client.is_paused = false);
+        self.resume();
+        for id in (0..self.nodes.len()).map(NodeId) {
+            self.nodes[id.0].refuses = false;
+            self.start(id);
+        }
+    }
+
+    pub(super) fn begin_fault(&mut self, fault: Fault) {
+        self.trace.note(self.now, [10 << 32, 0, 0], || format!("fault: {fault:?}"));
+        match &fault {
+            Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {
+                for (from, to) in self.cut_by(&fault) {
+                    self.network.cut(from, to);
+                }
+            }
+            Fault::HalfOpen(a, b) => self.between(*a, *b).into_iter().for_each(|id| self.lose(id)),
+            Fault::Reset(a, b) => self.between(*a, *b).into_iter().for_each(|id| self.reset(id)),
+            Fault::Stop(node, _) => self.end_node(*node, Some(Ending::Fin)),
+            Fault::Crash(node, _) => self.end_node(*node, Some(Ending::Reset)),
+            Fault::PowerLoss(node, _) => self.end_node(*node, None),
+            Fault::Move(node) => self.move_node(*node),
+            Fault::Refuse(node, _) => self.nodes[node.0].refuses = true,
+            Fault::SlowClient(client, _) => self.pause(*client, true),
+        }
+        if let Some(duration) = fault.duration() {
+            self.queue.push(self.now + duration, Event::Heal(Box::new(fault)));
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, fault: &Fault) {
+        self.trace.note(self.now, [11 << 32, 0, 0], || format!("ends: {fault:?}"));
+        match fault {
+            Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {
+                for (from, to) in self.cut_by(fault) {
+                    self.network.heal(from, to);
+                }
+                self.resume();
+            }
+            Fault::Stop(node, _) | Fault::Crash(node, _) | Fault::PowerLoss(node, _) => self.start(*node),
+            Fault::Refuse(node, _) => self.nodes[node.0].refuses = false,
+            Fault::SlowClient(client, _) => {
+                self.pause(*client, false);
+                self.resume();
+            }
+            Fault::HalfOpen(..) | Fault::Reset(..) | Fault::Move(_) => {}
+        }
+    }
+
+    fn pause(&mut self, client: ClientId, is_paused: bool) {
+        if let Some(client) = self.clients.get_mut(client.0) {
+            client.is_paused = is_paused;
+        }
+    }
+
+    fn cut_by(&self, fault: &Fault) -> Vec<(NodeId, NodeId)> {
+        match fault {
+            Fault::CutOneWay(from, to, _) => vec![(*from, *to)],
+            Fault::Cut(a, b, _) => vec![(*a, *b), (*b, *a)],
+            Fault::Partition(side, _) => {
+                let others = || (0..self.nodes.len()).map(NodeId).filter(|node| !side.contains(node));
+                side.iter().flat_map(|a| others().flat_map(move |b| [(*a, b), (b, *a)])).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets arrive what was held up and is no more.
+    fn resume(&mut self) {
+        let held: Vec<_> = self
+            .streams
+            .iter()
+            .flat_map(|(id, stream)| [0, 1].map(|side| (id, side, stream.pipes[side].parked)))
+            .collect();
+        for (id, side, parked) in held {
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            let acknowledges =
+                !stream.is_route || !self.network.is_cut(stream.nodes[1 - side], stream.nodes[side]);
+            let writer = stream.ends[side];
+            let pipe = &mut stream.pipes[side];
+            pipe.parked = 0;
+            pipe.acknowledge(0, acknowledges);
+            let at = self.now + self.network.delay();
+            for _ in 0..parked {
+                self.queue.push(at, Event::Arrive(id, side));
+            }
+            if pipe.writer_waits
+                && let End::Node(node, _) = writer
+            {
+                self.pump(node);
+            }
+        }
+    }
+
+    fn between(&self, a: NodeId, b: NodeId) -> Vec<StreamId> {
+        let joins = |nodes: [NodeId; 2]| nodes == [a, b] || nodes == [b, a];
+        self.streams.iter().filter(|(_, it)| it.is_route && joins(it.nodes)).map(|(id, _)| id).collect()
+    }
+
+    fn lose(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.lose();
+            let [a, b] = stream.nodes;
+            self.ledger.handle_route_lost(a, b, self.now);
+        }
+    }
+
+    /// A node is no more; its peers are told so, or not.
+    fn end_node(&mut self, id: NodeId, told: Option<Ending>) {
+        if self.nodes[id.0].engine.is_none() {
+            return;
+        }
+        let peers: Vec<String> = self.nodes[id.0].routes.keys().cloned().collect();
+        for peer in &peers {
+            self.mesh.exact -= usize::from(self.is_exact(id, peer));
+            if let Some(other) = self.ids.get(peer) {
+                self.ledger.handle_route_lost(id, *other, self.now);
+            }
+        }
+        self.mesh.peers -= peers.len();
+        let server_id = self.nodes[id.0].server_id.clone();
+        let known_by =
+            (0..self.nodes.len()).filter(|at| *at != id.0 && self.is_exact(NodeId(*at), &server_id));
+        self.mesh.exact -= known_by.count();
+        self.ids.remove(&server_id);
+        let node = &mut self.nodes[id.0];
+        node.routes.clear();
+        node.engine = None;
+        node.timer = None;
+        let sockets: Vec<_> = node.sockets().cloned().collect();
+        for socket in sockets {
+            if told.is_none() || socket.is_client {
+                self.lose(socket.stream);
+            }
+            self.close_end(socket.stream, socket.side, told.unwrap_or(Ending::Reset));
+        }
+        self.clients.iter_mut().filter(|client| client.node == id).for_each(|client| client.close());
+    }
+
+    fn move_node(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        node.moves += 1;
+        let ip = node.ip();
+        self.network.assign(ip, id);
+        let streams = self.streams.iter().filter(|(_, it)| it.is_route && it.nodes.contains(&id));
+        let streams: Vec<_> = streams.map(|(id, _)| id).collect();
+        streams.into_iter().for_each(|stream| self.lose(stream));
+    }
+}
+
+impl Fault {
+    /// The nodes that it is about.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        match self {
+            Self::CutOneWay(a, b, _) | Self::Cut(a, b, _) | Self::HalfOpen(a, b) | Self::Reset(a, b) => {
+                vec![*a, *b]
+            }
+            Self::Partition(side, _) => side.clone(),
+            Self::Stop(node, _)
+            | Self::Crash(node, _)
+            | Self::PowerLoss(node, _)
+            | Self::Refuse(node, _)
+            | Self::Move(node) => vec![*node],
+            Self::SlowClient(..) => Vec::new(),
+        }
+    }
+
+    /// How long it lasts; none if it happens once.
+    pub fn duration(&self) -> Option<Duration> {
+        match self {
+            Self::CutOneWay(_, _, duration)
+            | Self::Cut(_, _, duration)
+            | Self::Partition(_, duration)
+            | Self::Stop(_, duration)
+            | Self::Crash(_, duration)
+            | Self::PowerLoss(_, duration)
+            | Self::Refuse(_, duration)
+            | Self::SlowClient(_, duration) => Some(*duration),
+            Self::HalfOpen(..) | Self::Reset(..) | Self::Move(_) => None,
+        }
+    }
+}

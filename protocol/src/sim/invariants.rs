@@ -1,0 +1,342 @@
+//! What must hold: at every step, and once the network is whole again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::client::{ClientId, Sid};
+use super::ledger::MessageId;
+use super::node::{NodeId, wanted_routes};
+use super::world::World;
+use crate::id::ConnectionId;
+use crate::interest::Origin;
+use crate::time::Instant;
+
+/// What was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A message crosses at most one route.
+    OneHop,
+    /// A subscription gets a message once.
+    NoDuplicate,
+    /// A client that does not want its own messages does not get them.
+    NoEcho,
+    /// A message is not lost on connections that stay up.
+    NoLoss,
+    /// Messages of one publisher arrive in their order.
+    Order,
+    /// One member of a queue group gets a message, cluster-wide.
+    OneMember,
+    /// Nobody gets what was never published.
+    UnknownMessage,
+    /// A node has no route to itself.
+    NoRouteToSelf,
+    /// There are never more routes to a peer than its pool and its dedicated accounts have.
+    PoolSize,
+    /// What is waiting or being dialed stays within bounds.
+    Limit,
+    /// Nothing panics.
+    NoPanic,
+    /// The mesh becomes whole again within the bound.
+    Convergence,
+    /// What is known of the others' interest is what their clients subscribed to.
+    Interest,
+    /// Clients are told of all nodes.
+    ConnectUrls,
+    /// In a whole mesh everybody who wants a message gets it, and nobody else.
+    Delivery,
+    /// A request gets its answer.
+    Reply,
+    /// The number of dials grows with the number of pairs.
+    Dials,
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// By what.
+    pub text: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Violation {
+    pub(super) fn new(rule: Rule, text: String) -> Self {
+        Self { rule, text, at: Instant::ZERO }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:?}: {}", self.rule, self.at, self.text)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+impl World {
+    /// Notes that a connection of a node became a registered route, if it did.
+    pub(super) fn note_registration(&mut self, id: NodeId, connection: ConnectionId) {
+        let node = &mut self.nodes[id.0];
+        let known = node.socket(connection).is_none_or(|socket| socket.is_client || socket.peer.is_some());
+        let Some(engine) = node.engine.as_ref().filter(|_| !known) else {
+            return;
+        };
+        let Some(entry) = engine.node().hub().directory().get(connection) else {
+            return;
+        };
+        let about = entry.about();
+        if about.remote_id.is_empty() {
+            return;
+        }
+        let peer = about.remote_id;
+        self.change_routes(id, &peer, |node, routes| {
+            // A connection that ended may still have bytes to write.
+            let directory = node.hub().directory();
+            routes.pooled.retain(|route| directory.get(*route).is_some());
+            routes.dedicated.retain(|(_, route)| directory.get(*route).is_some());
+            match &about.account {
+                Some(account) => routes.dedicated.push((account.clone(), connection)),
+                None => routes.pooled.push(connection),
+            }
+        });
+        if let Some(socket) = self.nodes[id.0].socket_mut(connection) {
+            socket.peer = Some(peer.clone());
+        }
+        let words = [3 << 32 | id.0 as u64, connection.index() as u64, 0];
+        self.trace.note(self.now, words, || format!("{id} registers {connection:?} {:?}", about.account));
+        self.check_routes(id, &peer);
+    }
+
+    /// Notes that a connection of a node is gone.
+    pub(super) fn note_route_closed(&mut self, id: NodeId, connection: ConnectionId, peer: &str) {
+        self.change_routes(id, peer, |_, routes| routes.remove(connection));
+        if let Some(other) = self.ids.get(peer) {
+            self.ledger.handle_route_lost(id, *other, self.now);
+        }
+    }
+
+    fn change_routes(
+        &mut self,
+        id: NodeId,
+        peer: &str,
+        change: impl FnOnce(&crate::Node, &mut super::node::PeerRoutes),
+    ) {
+        let was_exact = self.is_exact(id, peer);
+        let node = &mut self.nodes[id.0];
+        let Some(engine) = &node.engine else {
+            return;
+        };
+        let before = node.routes.len();
+        let routes = node.routes.entry(peer.to_owned()).or_default();
+        change(engine.node(), routes);
+        if routes.is_empty() {
+            node.routes.remove(peer);
+        }
+        self.mesh.peers = self.mesh.peers + node.routes.len() - before;
+        self.mesh.exact += usize::from(self.is_exact(id, peer));
+        self.mesh.exact -= usize::from(was_exact);
+    }
+
+    /// Whether a node has exactly the routes to a peer that it should.
+    pub(super) fn is_exact(&self, id: NodeId, peer: &str) -> bool {
+        let Some(other) = self.ids.get(peer) else {
+            return false;
+        };
+        let node = &self.nodes[id.0];
+        let theirs = self.nodes[other.0].spec.pool_size();
+        node.routes.get(peer).is_some_and(|routes| routes.is_exact(node.spec.pool_size(), theirs))
+    }
+
+    fn check_routes(&mut self, id: NodeId, peer: &str) {
+        let node = &self.nodes[id.0];
+        if node.server_id == *peer {
+            return self.fail(Violation::new(Rule::NoRouteToSelf, format!("{id} has a route to itself")));
+        }
+        let (Some(routes), Some(other)) = (node.routes.get(peer), self.ids.get(peer)) else {
+            return;
+        };
+        let theirs = self.nodes[other.0].spec.pool_size();
+        let (pooled, dedicated) = wanted_routes(node.spec.pool_size(), theirs);
+        if routes.pooled.len() > pooled || routes.dedicated.len() > dedicated {
+            let text =
+                format!("{id} has {} + {} routes to {other}", routes.pooled.len(), routes.dedicated.len());
+            self.fail(Violation::new(Rule::PoolSize, text));
+        }
+    }
+
+    /// Whether every node that runs has exactly the routes to every other that it should, and no others.
+    pub fn is_mesh_whole(&self) -> bool {
+        let up = self.ids.len();
+        let pairs = up * up.saturating_sub(1);
+        self.mesh.exact == pairs && self.mesh.peers == pairs
+    }
+
+    /// The pairs of running nodes that have no complete set of routes, for those who ask why.
+    pub fn missing_pairs(&self) -> Vec<(NodeId, NodeId)> {
+        let up: Vec<_> = self.nodes.iter().filter(|node| node.engine.is_some()).collect();
+        let pairs = up.iter().flat_map(|a| up.iter().map(move |b| (a, b))).filter(|(a, b)| a.id != b.id);
+        pairs.filter(|(a, b)| !self.is_exact(a.id, &b.server_id)).map(|(a, b)| (a.id, b.id)).collect()
+    }
+
+    /// Whether two nodes are connected at all, as the first sees it.
+    pub fn is_connected(&self, a: NodeId, b: NodeId) -> bool {
+        self.nodes[a.0].routes.contains_key(&self.nodes[b.0].server_id)
+    }
+
+    /// Checks what holds once the mesh is whole and everything that was under way has arrived: nothing was lost, all
+    /// know each other's interest, all clients know all nodes.
+    pub fn check_settled(&self) -> Result<(), Violation> {
+        let at = |violation| Violation { at: self.now, ..violation };
+        self.ledger
+            .check_losses(|stream| self.streams.is_whole(stream), |client, sid| self.is_live(client, sid))
+            .map_err(at)?;
+        self.check_interest().map_err(at)?;
+        self.check_connect_urls().map_err(at)
+    }
+
+    /// Checks that a message, published into a whole mesh, came to all who want it and to nobody else.
+    pub fn check_delivery(&self, message: MessageId) -> Result<(), Violation> {
+        let Some(subject) = self.ledger.get(message).map(|message| message.subject.as_str()) else {
+            return Ok(());
+        };
+        let (mut plain, mut queues) = (BTreeSet::new(), BTreeSet::new());
+        for (client, sid) in self.live_subscriptions() {
+            let subscription = &self.clients[client.0].subscriptions[&sid];
+            let is_own = self.ledger.get(message).is_some_and(|message| message.publisher == client);
+            if !matches(&subscription.subject, subject) || is_own && !self.clients[client.0].echo {
+                continue;
+            }
+            match &subscription.queue {
+                Some(queue) => drop(queues.insert(queue.clone())),
+                None => drop(plain.insert((client, sid))),
+            }
+        }
+        let checked = self.ledger.check_exact(message, &plain, &queues);
+        checked.map_err(|violation| Violation { at: self.now, ..violation })
+    }
+
+    pub(super) fn is_live(&self, client: ClientId, sid: Sid) -> bool {
+        let client = &self.clients[client.0];
+        client.is_open && client.subscriptions.get(&sid).is_some_and(|subscription| !subscription.is_ended)
+    }
+
+    fn live_subscriptions(&self) -> impl Iterator<Item = (ClientId, Sid)> {
+        self.clients.iter().filter(|client| client.is_open).flat_map(|client| {
+            let live = client.subscriptions.iter().filter(|(_, subscription)| !subscription.is_ended);
+            live.map(|(sid, _)| (client.id, *sid))
+        })
+    }
+
+    /// Interest as all others should know it, by node: the number of subscriptions of each filter and group.
+    fn wanted_interest(&self) -> BTreeMap<NodeId, Interest> {
+        let mut wanted: BTreeMap<NodeId, Interest> = BTreeMap::new();
+        for (client, sid) in self.live_subscriptions() {
+            let client = &self.clients[client.0];
+            let subscription = &client.subscriptions[&sid];
+            let key = (subscription.subject.clone(), subscription.queue.clone());
+            let weight = wanted.entry(client.node).or_default().entry(key).or_default();
+            *weight = if subscription.queue.is_some() { *weight + 1 } else { 1 };
+        }
+        wanted
+    }
+
+    fn check_interest(&self) -> Result<(), Violation> {
+        let wanted = self.wanted_interest();
+        let nothing = Interest::new();
+        for node in &self.nodes {
+            let Some(engine) = &node.engine else {
+                continue;
+            };
+            let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
+            engine.node().hub().global_account().index().for_each(&mut |subscription| {
+                let of = match subscription.origin() {
+                    Origin::Client => Some(node.id),
+                    _ => self.peer_at(node.id, subscription.connection()),
+                };
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let key = (text(subscription.subject()), subscription.queue().map(text));
+                let weight = known.entry(of.unwrap_or(NOBODY)).or_default().entry(key).or_default();
+                let more = if subscription.origin() == Origin::Client { 1 } else { subscription.weight() };
+                *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
+            });
+            for other in self.nodes.iter().filter(|other| other.engine.is_some()) {
+                let known = known.get(&other.id).unwrap_or(&nothing);
+                let wanted = wanted.get(&other.id).unwrap_or(&nothing);
+                if known != wanted {
+                    let text = format!("{} knows {known:?} of {}, not {wanted:?}", node.id, other.id);
+                    return Err(Violation::new(Rule::Interest, text));
+                }
+            }
+            if let Some(known) = known.get(&NOBODY) {
+                let text = format!("{} knows {known:?} of nobody", node.id);
+                return Err(Violation::new(Rule::Interest, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_connect_urls(&self) -> Result<(), Violation> {
+        let up = self.nodes.iter().filter(|node| node.engine.is_some());
+        let wanted: BTreeSet<&String> = up.flat_map(|node| &node.connect_urls).collect();
+        if self.ids.len() < 2 {
+            return Ok(());
+        }
+        for client in self.clients.iter().filter(|client| client.is_open) {
+            let known: BTreeSet<&String> = client.connect_urls().iter().collect();
+            if known != wanted {
+                let text = format!("{} at {} knows {known:?}, not {wanted:?}", client.id, client.node);
+                return Err(Violation::new(Rule::ConnectUrls, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which node is at the other end of a registered route.
+    pub(super) fn peer_at(&self, id: NodeId, connection: ConnectionId) -> Option<NodeId> {
+        let socket = self.nodes[id.0].socket(connection)?;
+        self.ids.get(socket.peer.as_ref()?).copied()
+    }
+}
+
+type Interest = BTreeMap<(String, Option<String>), u32>;
+
+/// Stands for a peer that is not there.
+const NOBODY: NodeId = NodeId(usize::MAX);
+
+/// Whether a filter matches a subject (ROUTE-PROTOCOL 1.5): the model that the index is compared with.
+pub(super) fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_matches_as_nats_does() {
+        for (filter, subject, expected) in [
+            ("a", "a", true),
+            ("a", "a.b", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            (">", "a", true),
+            ("*.b", "a.b", true),
+            ("*", "a.b", false),
+        ] {
+            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
+        }
+    }
+}

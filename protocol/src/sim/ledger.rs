@@ -1,0 +1,234 @@
+//! Every message of a world: who has to get it, who got it, and whether that was right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::client::{ClientId, Sid};
+use super::invariants::{Rule, Violation};
+use super::node::NodeId;
+use super::stream::StreamId;
+use crate::time::Instant;
+
+/// A message of a world, counted from zero. It stands in the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub usize);
+
+/// A message that was published.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) publisher: ClientId,
+    /// The node that the publisher is connected to.
+    pub(super) origin: NodeId,
+    pub(super) subject: String,
+    pub(super) published_at: Instant,
+    /// Who must get it, because interest in it was known where it was published, and over which route. Void if the
+    /// route or the subscription ends.
+    pub(super) expected: Vec<Expected>,
+    plain: BTreeSet<(ClientId, Sid)>,
+    queues: BTreeMap<String, (ClientId, Sid)>,
+    /// How often it was handed on by a node that it was not published at.
+    handed_on: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) client: ClientId,
+    pub(super) sid: Sid,
+    pub(super) via: Option<StreamId>,
+}
+
+/// All messages of a world.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    messages: Vec<Message>,
+    /// The last message of a publisher that a subscription got.
+    last: BTreeMap<(ClientId, ClientId, Sid), MessageId>,
+    /// When a route between two nodes was last lost: what was published before it may be overtaken.
+    lost: BTreeMap<(NodeId, NodeId), Instant>,
+}
+
+impl Ledger {
+    pub(super) fn publish(
+        &mut self,
+        publisher: ClientId,
+        origin: NodeId,
+        subject: &str,
+        at: Instant,
+    ) -> MessageId {
+        self.messages.push(Message {
+            publisher,
+            origin,
+            subject: subject.to_owned(),
+            published_at: at,
+            expected: Vec::new(),
+            plain: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            handed_on: 0,
+        });
+        MessageId(self.messages.len() - 1)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn get(&self, id: MessageId) -> Option<&Message> {
+        self.messages.get(id.0)
+    }
+
+    pub(super) fn expect(&mut self, id: MessageId, expected: Vec<Expected>) {
+        if let Some(message) = self.messages.get_mut(id.0) {
+            message.expected = expected;
+        }
+    }
+
+    pub(super) fn handle_route_lost(&mut self, a: NodeId, b: NodeId, at: Instant) {
+        self.lost.insert((a.min(b), a.max(b)), at);
+    }
+
+    /// Notes that a message crosses a route, sent by `sender`. `queues` is whether the line names queue groups.
+    pub(super) fn cross(&mut self, id: MessageId, sender: NodeId, queues: bool) -> Result<(), Violation> {
+        let Some(message) = self.messages.get_mut(id.0) else {
+            return Err(Violation::new(Rule::UnknownMessage, format!("{id} was never published")));
+        };
+        if message.origin == sender {
+            return Ok(());
+        }
+        message.handed_on += 1;
+        if queues && message.handed_on <= MAX_HANDED_ON {
+            // The chosen member of a group vanished meanwhile: the one exception (ROUTE-PROTOCOL 7.5).
+            return Ok(());
+        }
+        let text = format!("{sender} forwards {id}, which was published at {}", message.origin);
+        Err(Violation::new(Rule::OneHop, text))
+    }
+
+    /// Notes that a client that is connected to `at_node` got a message.
+    pub(super) fn receive(
+        &mut self,
+        id: MessageId,
+        (client, sid): (ClientId, Sid),
+        at_node: NodeId,
+        queue: Option<&str>,
+        echo: bool,
+    ) -> Result<(), Violation> {
+        let Some(message) = self.messages.get_mut(id.0) else {
+            return Err(Violation::new(Rule::UnknownMessage, format!("{client} got {id}")));
+        };
+        // Who gets a message that was handed on gets it as if it were new: plain subscriptions there may hear it again,
+        // since no line of the protocol is for a group alone.
+        let again = message.handed_on > 0 && queue.is_none();
+        if message.publisher == client && !echo && !again {
+            return Err(Violation::new(Rule::NoEcho, format!("{client} got its own {id}")));
+        }
+        match queue {
+            Some(queue) => {
+                if let Some((other, other_sid)) = message.queues.insert(queue.to_owned(), (client, sid)) {
+                    let text =
+                        format!("{id} came to {other}/{other_sid} and {client}/{sid} of group {queue}");
+                    return Err(Violation::new(Rule::OneMember, text));
+                }
+                Ok(())
+            }
+            None => {
+                if !message.plain.insert((client, sid)) {
+                    if again {
+                        return Ok(());
+                    }
+                    let text = format!("{id} came twice to {client}/{sid}");
+                    return Err(Violation::new(Rule::NoDuplicate, text));
+                }
+                self.check_order(id, client, sid, at_node)
+            }
+        }
+    }
+
+    fn check_order(
+        &mut self,
+        id: MessageId,
+        client: ClientId,
+        sid: Sid,
+        at: NodeId,
+    ) -> Result<(), Violation> {
+        let Message { publisher, origin, .. } = self.messages[id.0];
+        let last = self.last.entry((publisher, client, sid)).or_insert(id);
+        if *last <= id {
+            *last = id;
+            return Ok(());
+        }
+        let earlier = self.messages[id.0].published_at;
+        if self.messages[id.0].handed_on > 0 || self.messages[last.0].handed_on > 0 {
+            return Ok(());
+        }
+        let lost_at = self.lost.get(&(origin.min(at), origin.max(at)));
+        if lost_at.is_some_and(|lost_at| *lost_at >= earlier) {
+            return Ok(());
+        }
+        Err(Violation::new(Rule::Order, format!("{client}/{sid} got {id} of {publisher} after {last}")))
+    }
+
+    /// Checks that nothing was lost that must have arrived by now.
+    pub(super) fn check_losses(
+        &self,
+        is_whole: impl Fn(StreamId) -> bool,
+        is_live: impl Fn(ClientId, Sid) -> bool,
+    ) -> Result<(), Violation> {
+        for (id, message) in self.messages.iter().enumerate() {
+            for expected in &message.expected {
+                let Expected { client, sid, via } = *expected;
+                if message.plain.contains(&(client, sid)) || !is_live(client, sid) {
+                    continue;
+                }
+                if via.is_none_or(&is_whole) {
+                    let (id, origin) = (MessageId(id), message.origin);
+                    let text = format!("{id}, published at {origin}, never came to {client}/{sid}");
+                    return Err(Violation::new(Rule::NoLoss, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a message came to exactly these.
+    pub(super) fn check_exact(
+        &self,
+        id: MessageId,
+        plain: &BTreeSet<(ClientId, Sid)>,
+        queues: &BTreeSet<String>,
+    ) -> Result<(), Violation> {
+        let Some(message) = self.get(id) else {
+            return Err(Violation::new(Rule::UnknownMessage, format!("{id} was never published")));
+        };
+        if message.plain != *plain {
+            let text = format!("{id} on {} came to {:?}, not to {plain:?}", message.subject, message.plain);
+            return Err(Violation::new(Rule::Delivery, text));
+        }
+        if !message.queues.keys().eq(queues) {
+            let text =
+                format!("{id} on {} came to groups {:?}, not to {queues:?}", message.subject, message.queues);
+            return Err(Violation::new(Rule::Delivery, text));
+        }
+        Ok(())
+    }
+}
+
+/// How often a message may be handed on, which ends when the news of the change arrives.
+const MAX_HANDED_ON: u32 = 64;
+
+impl MessageId {
+    /// Finds the message's name at the end of headers, or at the start of a payload.
+    pub(super) fn find(body: &[u8]) -> Option<Self> {
+        let payload = match memchr::memmem::find(body, b"\r\n\r\n") {
+            Some(end) if body.starts_with(b"NATS/1.0") => &body[end + 4..],
+            _ => body,
+        };
+        let digits = payload.strip_prefix(b"m")?.split(|byte| *byte == b';').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok().map(Self)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.0)
+    }
+}

@@ -1,0 +1,237 @@
+//! A simulated server: an engine, its sockets, and the routes it has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::network::address;
+use super::stream::{Side, StreamId};
+use crate::config::{ClusterConfig, Config, HostPort, Port, RouteUrl};
+use crate::engine::Engine;
+use crate::id::ConnectionId;
+use crate::node::Listening;
+use crate::time::Instant;
+
+/// A node of a world, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// What a node is configured with to join the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// The address that a node has when this one starts.
+    Node(NodeId),
+    /// A name, which the world resolves ([`World::add_name`](super::World::add_name)).
+    Name(String),
+}
+
+/// A node as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Its configuration. The world fills in the server's name and seed, where it listens, and
+    /// [`ClusterConfig::routes`].
+    pub config: Config,
+    /// Its configured routes.
+    pub routes: Vec<Seed>,
+    /// Others see another address than the one that it can be reached at, which it advertises.
+    pub is_behind_nat: bool,
+}
+
+impl NodeSpec {
+    /// A node with a pool of so many connections per peer, or without a pool, which pings often enough for a dead
+    /// connection to be found within seconds.
+    pub fn new(pool_size: Option<u16>) -> Self {
+        let cluster = ClusterConfig {
+            name: Some("sim".to_owned()),
+            pool_size: pool_size.and_then(NonZeroU16::new),
+            ping_interval: Some(Duration::from_secs(3)),
+            write_deadline: Some(Duration::from_secs(2)),
+            ..ClusterConfig::default()
+        };
+        let config =
+            Config { cluster: Some(cluster), ping_interval: Duration::from_secs(60), ..Config::default() };
+        Self { config, routes: Vec::new(), is_behind_nat: false }
+    }
+
+    /// The same with these configured routes.
+    #[must_use]
+    pub fn joining(self, routes: impl IntoIterator<Item = Seed>) -> Self {
+        Self { routes: routes.into_iter().collect(), ..self }
+    }
+
+    /// The same with the healing rules on, or off: then it behaves like the Go server (DESIGN 4).
+    #[must_use]
+    pub fn healing(self, _on: bool) -> Self {
+        self
+    }
+
+    /// How many connections it wants in a pool.
+    pub fn pool_size(&self) -> Option<usize> {
+        let cluster = self.config.cluster.as_ref()?;
+        cluster.pool_size.map(|size| usize::from(size.get()))
+    }
+}
+
+/// A node of a world.
+#[derive(Debug)]
+pub(super) struct SimNode {
+    pub(super) id: NodeId,
+    pub(super) spec: NodeSpec,
+    /// None while it is down.
+    pub(super) engine: Option<Engine>,
+    /// Counts starts; what concerns an earlier one is void.
+    pub(super) incarnation: u32,
+    /// How often its address changed.
+    pub(super) moves: u8,
+    /// Takes no new connections though it runs.
+    pub(super) refuses: bool,
+    pub(super) server_id: String,
+    pub(super) connect_urls: Vec<String>,
+    /// When it is to be woken; earlier wishes are void.
+    pub(super) timer: Option<Instant>,
+    /// The routes that it registered, by the peer's server id.
+    pub(super) routes: BTreeMap<String, PeerRoutes>,
+    /// By the index of the connection.
+    sockets: Vec<Option<Socket>>,
+    next_port: u16,
+}
+
+/// What belongs to one connection of an engine.
+#[derive(Clone, Debug)]
+pub(super) struct Socket {
+    pub(super) connection: ConnectionId,
+    pub(super) stream: StreamId,
+    pub(super) side: Side,
+    /// Whose route it is, once it is registered.
+    pub(super) peer: Option<String>,
+    pub(super) is_client: bool,
+}
+
+/// The routes between a node and one peer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PeerRoutes {
+    pub(super) pooled: Vec<ConnectionId>,
+    pub(super) dedicated: Vec<(String, ConnectionId)>,
+}
+
+impl PeerRoutes {
+    pub(super) fn remove(&mut self, connection: ConnectionId) {
+        self.pooled.retain(|it| *it != connection);
+        self.dedicated.retain(|(_, it)| *it != connection);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pooled.is_empty() && self.dedicated.is_empty()
+    }
+
+    /// Whether there are exactly as many as two nodes with these pools want.
+    pub(super) fn is_exact(&self, own: Option<usize>, theirs: Option<usize>) -> bool {
+        let (pooled, dedicated) = wanted_routes(own, theirs);
+        self.pooled.len() == pooled && self.dedicated.len() == dedicated
+    }
+}
+
+/// How many connections carry several accounts and how many a single one, between nodes with these pools
+/// (ROUTE-PROTOCOL 4.3, 4.4: the system account has its own).
+pub(super) fn wanted_routes(own: Option<usize>, theirs: Option<usize>) -> (usize, usize) {
+    match (own, theirs) {
+        (Some(own), Some(theirs)) => (own.max(theirs), 1),
+        _ => (1, 0),
+    }
+}
+
+impl SimNode {
+    pub(super) fn new(id: NodeId, spec: NodeSpec) -> Self {
+        Self {
+            id,
+            spec,
+            engine: None,
+            incarnation: 0,
+            moves: 0,
+            refuses: false,
+            server_id: String::new(),
+            connect_urls: Vec::new(),
+            timer: None,
+            routes: BTreeMap::new(),
+            sockets: Vec::new(),
+            next_port: FIRST_DIALER_PORT,
+        }
+    }
+
+    /// Where it can be reached.
+    pub(super) fn ip(&self) -> IpAddr {
+        address(self.id, self.moves)
+    }
+
+    /// Where others see its connections come from.
+    pub(super) fn seen_ip(&self) -> IpAddr {
+        if self.spec.is_behind_nat { address(self.id, u8::MAX - self.moves) } else { self.ip() }
+    }
+
+    /// Starts it, with another identity than before.
+    pub(super) fn start(&mut self, seed: u64, routes: Vec<RouteUrl>, now: Instant) {
+        let ip = self.ip();
+        let mut config = Config { seed, server_name: Some(self.id.to_string()), ..self.spec.config.clone() };
+        if let Some(cluster) = &mut config.cluster {
+            cluster.routes = routes;
+            cluster.port = Port::Fixed(ROUTE_PORT);
+            if self.spec.is_behind_nat {
+                cluster.advertise = Some(HostPort { host: ip.to_string(), port: None });
+            }
+        }
+        let listening = Listening { client_port: CLIENT_PORT, route_port: ROUTE_PORT, interfaces: vec![ip] };
+        let engine = Engine::new(config, &listening, now);
+        self.incarnation += 1;
+        self.server_id = engine.node().hub().server_id().to_owned();
+        self.connect_urls = vec![format!("{ip}:{CLIENT_PORT}")];
+        self.engine = Some(engine);
+        self.timer = None;
+        self.refuses = false;
+        self.sockets.clear();
+    }
+
+    /// The port that its next connection comes from.
+    pub(super) fn dialer_port(&mut self) -> u16 {
+        self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_DIALER_PORT);
+        self.next_port
+    }
+
+    pub(super) fn open(&mut self, socket: Socket) {
+        let at = socket.connection.index();
+        if self.sockets.len() <= at {
+            self.sockets.resize(at + 1, None);
+        }
+        self.sockets[at] = Some(socket);
+    }
+
+    pub(super) fn socket(&self, connection: ConnectionId) -> Option<&Socket> {
+        self.sockets.get(connection.index())?.as_ref().filter(|socket| socket.connection == connection)
+    }
+
+    pub(super) fn socket_mut(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
+        self.sockets.get_mut(connection.index())?.as_mut().filter(|socket| socket.connection == connection)
+    }
+
+    pub(super) fn close(&mut self, connection: ConnectionId) -> Option<Socket> {
+        self.socket(connection)?;
+        self.sockets[connection.index()].take()
+    }
+
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.sockets.iter().flatten()
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// Where every simulated node listens for peers.
+pub(super) const ROUTE_PORT: u16 = 6222;
+/// Where every simulated node listens for clients.
+pub(super) const CLIENT_PORT: u16 = 4222;
+const FIRST_DIALER_PORT: u16 = 30_000;

@@ -1,0 +1,222 @@
+//! What clients do, and what is noted about it.
+
+use super::client::{ClientId, Sid, SimClient};
+use super::ledger::{Expected, MessageId};
+use super::node::{NodeId, Socket};
+use super::stream::{ACCEPTOR, DIALER, End, Ending, Side, Stream, StreamId};
+use super::world::{Event, World};
+use crate::interest::{Matches, Origin};
+
+impl World {
+    /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
+    pub fn connect(&mut self, node: NodeId, echo: bool) -> Option<ClientId> {
+        let id = ClientId(self.clients.len());
+        let remote = ([10, 255, (id.0 >> 8) as u8, id.0 as u8], 40_000).into();
+        let connection = self.nodes[node.0].engine.as_mut()?.handle_accept_client(self.now, remote);
+        let ends = [End::Client(id), End::Node(node, connection)];
+        let stream = self.streams.insert(Stream::new(ends, [node, node], false, self.now));
+        self.nodes[node.0].open(Socket { connection, stream, side: ACCEPTOR, peer: None, is_client: true });
+        self.clients.push(SimClient::new(id, node, stream, echo));
+        let greeting = self.clients[id.0].greeting();
+        self.write_as_client(id, greeting);
+        self.pump(node);
+        Some(id)
+    }
+
+    /// Closes a client's connection.
+    pub fn disconnect(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.0];
+        if client.is_open {
+            client.close();
+            let stream = client.stream;
+            self.close_end(stream, DIALER, Ending::Fin);
+        }
+    }
+
+    /// Subscribes; none if the client is not connected any more. With `responds` whatever asks for a reply gets one.
+    pub fn subscribe(
+        &mut self,
+        id: ClientId,
+        subject: &str,
+        queue: Option<&str>,
+        responds: bool,
+    ) -> Option<Sid> {
+        let client = self.clients.get_mut(id.0).filter(|client| client.is_open)?;
+        let (sid, bytes) = client.subscribe(subject, queue, responds);
+        self.write_as_client(id, bytes);
+        Some(sid)
+    }
+
+    /// Ends a subscription, if there is one.
+    pub fn unsubscribe(&mut self, id: ClientId, sid: Sid) {
+        let client = self.clients.get_mut(id.0).filter(|client| client.is_open);
+        if let Some(bytes) = client.and_then(|client| client.unsubscribe(sid)) {
+            self.write_as_client(id, bytes);
+        }
+    }
+
+    /// Publishes the next message, with so many bytes beside its number; none if the client is not connected any more.
+    pub fn publish(&mut self, id: ClientId, subject: &str, padding_bytes: usize) -> Option<MessageId> {
+        self.publish_with_reply(id, subject, None, padding_bytes)
+    }
+
+    /// Asks a question. The answer comes to the subscription that is returned beside it, of which the client has one for
+    /// all its questions.
+    pub fn request(&mut self, id: ClientId, subject: &str) -> Option<(MessageId, Sid)> {
+        let client = self.clients.get(id.0).filter(|client| client.is_open)?;
+        let inbox = format!("_INBOX.{id}.*");
+        let known = client.subscriptions.iter().find(|(_, it)| it.subject == inbox && !it.is_ended);
+        let sid = match known.map(|(sid, _)| *sid) {
+            Some(sid) => sid,
+            None => self.subscribe(id, &inbox, None, false)?,
+        };
+        let reply = format!("_INBOX.{id}.{}", self.ledger.len());
+        Some((self.publish_with_reply(id, subject, Some(&reply), 0)?, sid))
+    }
+
+    fn publish_with_reply(
+        &mut self,
+        id: ClientId,
+        subject: &str,
+        reply: Option<&str>,
+        padding_bytes: usize,
+    ) -> Option<MessageId> {
+        let client = self.clients.get_mut(id.0).filter(|client| client.is_open)?;
+        let message = self.ledger.publish(id, client.node, subject, self.now);
+        let bytes = client.publish(message, subject, reply, padding_bytes);
+        self.write_as_client(id, bytes);
+        Some(message)
+    }
+
+    pub(super) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
+        let stream = self.clients[id.0].stream;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.network.segment(rest.len()));
+            self.write(stream, DIALER, now.to_vec());
+            rest = later;
+        }
+    }
+
+    /// Before a node handles what came out of a client's pipe: who must get the messages that it completes.
+    pub(super) fn note_published(&mut self, id: StreamId, side: Side) {
+        let Some(stream) = self.streams.get(id) else {
+            return;
+        };
+        let (End::Client(client), End::Node(node, _)) = (stream.ends[side], stream.ends[1 - side]) else {
+            return;
+        };
+        let delivered = stream.pipes[side].delivered_bytes;
+        for message in self.clients[client.0].published_within(delivered) {
+            let expected = self.expected(message, client, node);
+            self.ledger.expect(message, expected);
+        }
+    }
+
+    fn expected(&self, message: MessageId, publisher: ClientId, at: NodeId) -> Vec<Expected> {
+        let Some(subject) = self.ledger.get(message).map(|message| message.subject.as_bytes()) else {
+            return Vec::new();
+        };
+        let mut expected = self.local_listeners(at, subject, None);
+        expected.retain(|it| it.client != publisher || self.clients[publisher.0].echo);
+        let mut told = Vec::new();
+        for subscription in self.matches(at, subject).plain {
+            let connection = subscription.connection();
+            if subscription.origin() == Origin::Client || told.contains(&connection) {
+                continue;
+            }
+            told.push(connection);
+            if let (Some(peer), Some(socket)) =
+                (self.peer_at(at, connection), self.nodes[at.0].socket(connection))
+            {
+                expected.extend(self.local_listeners(peer, subject, Some(socket.stream)));
+            }
+        }
+        expected
+    }
+
+    /// Plain subscriptions of a node's own clients that match.
+    fn local_listeners(&self, at: NodeId, subject: &[u8], via: Option<StreamId>) -> Vec<Expected> {
+        let matches = self.matches(at, subject);
+        let own = matches.plain.iter().filter(|subscription| subscription.origin() == Origin::Client);
+        let own = own.filter_map(|subscription| {
+            let socket = self.nodes[at.0].socket(subscription.connection())?;
+            let End::Client(client) = self.streams.get(socket.stream)?.ends[DIALER] else {
+                return None;
+            };
+            let sid = std::str::from_utf8(subscription.sid()).ok()?.parse().ok()?;
+            Some(Expected { client, sid, via })
+        });
+        own.collect()
+    }
+
+    fn matches(&self, at: NodeId, subject: &[u8]) -> Matches {
+        let mut matches = Matches::default();
+        if let Some(engine) = &self.nodes[at.0].engine {
+            engine.node().hub().global_account().index().collect(subject, &mut matches);
+        }
+        matches
+    }
+
+    /// Reads along what is written.
+    pub(super) fn tap(&mut self, id: StreamId, side: Side, bytes: &[u8]) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        self.trace.take(bytes);
+        if !stream.is_route && !self.trace.keeps_lines() {
+            return;
+        }
+        let (is_route, sender) = (stream.is_route, stream.nodes[side]);
+        let who = if self.trace.keeps_lines() { describe(id, stream, side) } else { String::new() };
+        let mut tap = std::mem::take(&mut stream.pipes[side].tap);
+        let mut violation = None;
+        tap.feed(bytes, &mut |tapped| {
+            // Keep-alive says nothing to a reader.
+            if self.trace.keeps_lines() && !matches!(tapped.line, b"PING" | b"PONG") {
+                self.trace.protocol(self.now, &who, tapped.line);
+            }
+            if !is_route {
+                return;
+            }
+            let begins = |verb: &[u8]| tapped.line.starts_with(verb);
+            if begins(b"INFO ") && !is_about(tapped.line, &self.nodes[sender.0].server_id) {
+                self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
+                self.statistics.gossip_lines += 1;
+            } else if (begins(b"RMSG ") || begins(b"HMSG "))
+                && let Some(message) = MessageId::find(tapped.body)
+            {
+                let queues = tapped.line.split(|byte| *byte == b' ').any(|word| matches!(word, b"|" | b"+"));
+                violation = violation.take().or(self.ledger.cross(message, sender, queues).err());
+            }
+        });
+        self.statistics.route_bytes += if is_route { bytes.len() as u64 } else { 0 };
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.pipes[side].tap = tap;
+        }
+        if let Some(violation) = violation {
+            self.fail(violation);
+        }
+    }
+}
+
+/// Whether an INFO line is about this server.
+fn is_about(info: &[u8], server_id: &str) -> bool {
+    let rest = info.strip_prefix(b"INFO {\"server_id\":\"".as_slice());
+    rest.is_some_and(|rest| rest.starts_with(server_id.as_bytes()))
+}
+
+fn describe(id: StreamId, stream: &Stream, side: Side) -> String {
+    let name = |side: Side| match stream.ends[side] {
+        End::Client(client) => client.to_string(),
+        _ => stream.nodes[side].to_string(),
+    };
+    format!("{}>{} s{}", name(side), name(1 - side), id.number())
+}
+
+impl Event {
+    /// Whether it is a timer, which comes last where the order is chosen ([`super::explore`]).
+    pub(super) fn is_timer(&self) -> bool {
+        matches!(self, Self::Wake(_) | Self::Start(_) | Self::Fault(_) | Self::Heal(_))
+    }
+}

@@ -1,0 +1,239 @@
+//! Runs a scenario in its two phases: while faults are on, safety must hold; once they are off, all must become whole.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::client::ClientId;
+use super::invariants::{Rule, Violation};
+use super::ledger::MessageId;
+use super::network::NetworkConfig;
+use super::node::{NodeId, wanted_routes};
+use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
+use super::topology::CLUSTER_NAME;
+use super::world::{Statistics, World};
+use crate::time::Instant;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The rule that was broken, if any.
+    pub violation: Option<Violation>,
+    /// How long after the end of the faults the mesh was whole; none if it was not.
+    pub whole_after: Option<Duration>,
+    /// What it cost.
+    pub statistics: Statistics,
+    /// Messages that were published.
+    pub messages: usize,
+    /// Virtual time.
+    pub elapsed: Duration,
+    /// Tells two runs apart ([`Trace::hash`](super::Trace::hash)).
+    pub trace_hash: u64,
+    /// What happened, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+impl Scenario {
+    /// Runs it. With `keeps_trace` the outcome has the lines of what happened.
+    pub fn run(&self, keeps_trace: bool) -> Outcome {
+        let mut world = self.build(keeps_trace);
+        // A panic anywhere inside is a finding like any other. The world is only read afterwards.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.drive(&mut world)));
+        let (violation, whole_after) = match ended {
+            Ok(Ok(whole_after)) => (None, whole_after),
+            Ok(Err(violation)) => (Some(violation), None),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                let violation =
+                    Violation { at: world.now(), ..Violation::new(Rule::NoPanic, text.to_owned()) };
+                (Some(violation), None)
+            }
+        };
+        Outcome {
+            violation,
+            whole_after,
+            statistics: world.statistics(),
+            messages: world.message_count(),
+            elapsed: world.now().since(Instant::ZERO),
+            trace_hash: world.trace().hash(),
+            trace: world.trace().lines().to_vec(),
+        }
+    }
+
+    /// The world before anything happened in it.
+    pub fn build(&self, keeps_trace: bool) -> World {
+        let mut world = World::new(self.seed, self.network.clone(), keeps_trace);
+        let routes = self.topology.routes(self.nodes.len(), &mut fastrand::Rng::with_seed(self.seed));
+        let specs = self.nodes.iter().zip(routes);
+        let ids: Vec<_> =
+            specs.map(|(member, routes)| world.add_node(member.spec().joining(routes))).collect();
+        world.add_name(CLUSTER_NAME, &ids);
+        for (at, id) in ids.into_iter().enumerate() {
+            world.start_after(id, self.start_gap * at as u32);
+        }
+        for (at, fault) in &self.faults {
+            world.fault_after(*at, fault.clone());
+        }
+        world
+    }
+
+    fn drive(&self, world: &mut World) -> Result<Option<Duration>, Violation> {
+        for (at, operation) in &self.operations {
+            world.run_for(at.saturating_sub(world.now().since(Instant::ZERO)))?;
+            operation.apply(world);
+        }
+        world.run_for(self.faulty_for.saturating_sub(world.now().since(Instant::ZERO)))?;
+        world.end_faults();
+        let whole_after = self.converge(world)?;
+        if whole_after.is_some() {
+            self.check_traffic(world)?;
+            if self.is_quiet() {
+                check_dials(world, self)?;
+            }
+        }
+        Ok(whole_after)
+    }
+
+    /// Lets the mesh become whole and checks it.
+    fn converge(&self, world: &mut World) -> Result<Option<Duration>, Violation> {
+        let quiet_from = world.now();
+        if !self.is_quiet() {
+            // Dead connections look alive until pings have found them.
+            world.run_for(DEATH_IS_NOTICED)?;
+        }
+        let whole = world.run_until_whole(CONVERGENCE_BOUND)?;
+        if whole.is_none() {
+            if !self.must_converge {
+                return Ok(None);
+            }
+            let missing = world.missing_pairs();
+            let some: Vec<_> = missing.iter().take(6).map(|(a, b)| format!("{a}-{b}")).collect();
+            let text = format!(
+                "{} ordered pairs are not connected as they should: {}",
+                missing.len(),
+                some.join(" ")
+            );
+            return Err(violation(world, Rule::Convergence, text));
+        }
+        let whole_after = world.now().since(quiet_from);
+        world.run_for(SETTLING)?;
+        if !world.is_mesh_whole() {
+            if !self.must_converge {
+                return Ok(None);
+            }
+            let text = format!("the mesh was whole and is not any more: {:?}", world.missing_pairs());
+            return Err(violation(world, Rule::Convergence, text));
+        }
+        world.check_settled()?;
+        Ok(Some(whole_after))
+    }
+
+    /// In a whole mesh everybody publishes on everything, and everybody who listens hears it.
+    fn check_traffic(&self, world: &mut World) -> Result<(), Violation> {
+        let nodes = (0..world.node_count()).map(NodeId);
+        let clients: Vec<ClientId> = nodes.filter_map(|node| world.connect(node, true)).collect();
+        for (at, client) in clients.iter().enumerate() {
+            world.subscribe(*client, FILTERS[at % FILTERS.len()], None, false);
+            world.subscribe(*client, SUBJECTS[at % SUBJECTS.len()], Some(QUEUES[0]), false);
+            world.subscribe(*client, "ask", Some("responders"), true);
+        }
+        world.run_for(SETTLING)?;
+        let mut messages = Vec::new();
+        let mut requests = Vec::new();
+        for client in &clients {
+            messages.extend(SUBJECTS.iter().filter_map(|subject| world.publish(*client, subject, 10)));
+            requests.extend(world.request(*client, "ask").map(|request| (*client, request)));
+        }
+        world.run_for(SETTLING)?;
+        messages.iter().try_for_each(|message| world.check_delivery(*message))?;
+        if self.pools_agree() {
+            requests.into_iter().try_for_each(|(client, request)| check_reply(world, client, request))?;
+        }
+        world.check_settled()
+    }
+
+    /// Where pools differ in size, a question and the interest in its answer take different routes, so that the answer may
+    /// come before anybody knows who wants it (ROUTE-PROTOCOL 4.2).
+    fn pools_agree(&self) -> bool {
+        let mut sizes: Vec<_> = self.nodes.iter().filter_map(|node| node.pool_size).collect();
+        sizes.dedup();
+        sizes.len() <= 1
+    }
+
+    fn is_quiet(&self) -> bool {
+        let NetworkConfig { resets_per_million, refusals_per_million, timeouts_per_million, .. } =
+            self.network;
+        self.faults.is_empty() && [resets_per_million, refusals_per_million, timeouts_per_million] == [0; 3]
+    }
+}
+
+impl Operation {
+    /// Lets a client do it, if there is one.
+    pub fn apply(self, world: &mut World) {
+        let clients = world.clients.len();
+        let pick = |client: usize| ClientId(client % clients.max(1));
+        match self {
+            Self::Connect { node, echo } => {
+                world.connect(NodeId(node % world.node_count().max(1)), echo);
+            }
+            _ if clients == 0 => {}
+            Self::Disconnect { client } => world.disconnect(pick(client)),
+            Self::Subscribe { client, filter, queue } => {
+                let queue = queue.map(|queue| QUEUES[queue % QUEUES.len()]);
+                world.subscribe(pick(client), FILTERS[filter % FILTERS.len()], queue, false);
+            }
+            Self::Unsubscribe { client, subscription } => {
+                let count = world.client(pick(client)).subscriptions().len();
+                world.unsubscribe(pick(client), (subscription % count.max(1)) as u64 + 1);
+            }
+            Self::Publish { client, subject, padding_bytes } => {
+                world.publish(pick(client), SUBJECTS[subject % SUBJECTS.len()], padding_bytes);
+            }
+            Self::Request { client, subject } => {
+                world.request(pick(client), SUBJECTS[subject % SUBJECTS.len()]);
+            }
+        }
+    }
+}
+
+fn check_reply(world: &World, client: ClientId, (message, sid): (MessageId, u64)) -> Result<(), Violation> {
+    let reply = format!("_INBOX.{client}.{}", message.0);
+    let replies = world.received(client).iter().filter(|it| it.sid == sid && it.subject == reply).count();
+    if replies == 1 {
+        return Ok(());
+    }
+    Err(violation(world, Rule::Reply, format!("{client} got {replies} replies to {message}")))
+}
+
+/// Without faults no more than [`DIALS_PER_ROUTE`] dials are made for each route that a full mesh has.
+fn check_dials(world: &World, scenario: &Scenario) -> Result<(), Violation> {
+    let sizes: Vec<_> = scenario.nodes.iter().map(|node| node.pool_size.map(usize::from)).collect();
+    let routes: usize = (0..sizes.len())
+        .flat_map(|a| (0..a).map(move |b| (a, b)))
+        .map(|(a, b)| {
+            let (pooled, dedicated) = wanted_routes(sizes[a], sizes[b]);
+            pooled + dedicated
+        })
+        .sum();
+    // Names may resolve to oneself, and so may configured addresses.
+    let limit = (routes + 4 * sizes.len()) as u64 * DIALS_PER_ROUTE;
+    let dials = world.statistics().dials;
+    if dials <= limit {
+        return Ok(());
+    }
+    Err(violation(world, Rule::Dials, format!("{dials} dials for {routes} routes")))
+}
+
+fn violation(world: &World, rule: Rule, text: String) -> Violation {
+    Violation { at: world.now(), ..Violation::new(rule, text) }
+}
+
+/// So long after the last fault every dead connection was found by pings and write deadlines
+/// ([`NodeSpec::new`](super::NodeSpec::new): three unanswered at most, three seconds apart, and their jitter).
+pub const DEATH_IS_NOTICED: Duration = Duration::from_secs(14);
+/// So long after that the mesh is whole.
+pub const CONVERGENCE_BOUND: Duration = Duration::from_secs(120);
+/// So long after that everything that was under way has arrived.
+pub const SETTLING: Duration = Duration::from_secs(3);
+/// How many dials each route of a mesh may cost.
+pub const DIALS_PER_ROUTE: u64 = 4;

@@ -1,0 +1,313 @@
+//! A run as plain data: who is there, what goes wrong, what clients do. Drawn from one seed, or written by hand.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::ClientId;
+use super::faults::Fault;
+use super::network::NetworkConfig;
+use super::node::{NodeId, NodeSpec};
+use super::topology::Topology;
+
+/// Everything that a run consists of. The same scenario gives the same run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Decides what is left to chance within the run.
+    pub seed: u64,
+    /// The nodes.
+    pub nodes: Vec<Member>,
+    /// How they are configured to find each other.
+    pub topology: Topology,
+    /// How long after the one before it each node starts; zero starts all at once.
+    pub start_gap: Duration,
+    /// The network while faults are on; without its losses afterwards.
+    pub network: NetworkConfig,
+    /// What goes wrong, and when.
+    pub faults: Vec<(Duration, Fault)>,
+    /// What clients do, and when; in the order of time.
+    pub operations: Vec<(Duration, Operation)>,
+    /// When the faults end.
+    pub faulty_for: Duration,
+    /// Whether the mesh must become whole. Without the healing rules it need not.
+    pub must_converge: bool,
+}
+
+/// What kind of node one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Connections per peer; `None` does not pool.
+    pub pool_size: Option<u16>,
+    /// Whether it follows the healing rules (DESIGN 4), or behaves like the Go server.
+    pub heals: bool,
+    /// Whether others see another address than the one that it advertises.
+    pub is_behind_nat: bool,
+}
+
+/// Something that a client does. Numbers are taken modulo what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A client connects to a node.
+    Connect {
+        /// Which node.
+        node: usize,
+        /// Whether it wants its own messages too.
+        echo: bool,
+    },
+    /// A client leaves.
+    Disconnect {
+        /// Which client.
+        client: usize,
+    },
+    /// A client subscribes.
+    Subscribe {
+        /// Which client.
+        client: usize,
+        /// Which of [`FILTERS`].
+        filter: usize,
+        /// Which queue group, if any.
+        queue: Option<usize>,
+    },
+    /// A client ends a subscription.
+    Unsubscribe {
+        /// Which client.
+        client: usize,
+        /// Which of its subscriptions.
+        subscription: usize,
+    },
+    /// A client publishes.
+    Publish {
+        /// Which client.
+        client: usize,
+        /// Which of [`SUBJECTS`].
+        subject: usize,
+        /// How large.
+        padding_bytes: usize,
+    },
+    /// A client asks a question.
+    Request {
+        /// Which client.
+        client: usize,
+        /// Which of [`SUBJECTS`].
+        subject: usize,
+    },
+}
+
+/// What clients publish on.
+pub const SUBJECTS: [&str; 4] = ["a", "a.b", "b.a", "c"];
+/// What clients subscribe to.
+pub const FILTERS: [&str; 7] = ["a", "a.b", "a.*", "a.>", "*.a", ">", "c"];
+/// The groups that clients are members of.
+pub const QUEUES: [&str; 2] = ["q", "r"];
+
+/// How much goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultLevel {
+    /// Nothing.
+    None,
+    /// A little of a few kinds.
+    Light,
+    /// A lot of everything.
+    Heavy,
+}
+
+/// Which nodes follow the healing rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Healing {
+    /// All.
+    On,
+    /// None: all behave like the Go server.
+    Off,
+    /// Some, at least one.
+    Mixed,
+}
+
+/// What [`Scenario::draw`] may draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawing {
+    /// How many nodes.
+    pub nodes: RangeInclusive<usize>,
+    /// How much goes wrong.
+    pub faults: FaultLevel,
+    /// Which nodes heal.
+    pub healing: Healing,
+}
+
+impl Default for Drawing {
+    fn default() -> Self {
+        Self { nodes: 2..=6, faults: FaultLevel::Light, healing: Healing::On }
+    }
+}
+
+impl Scenario {
+    /// A quiet scenario: nodes of one kind that all start at once, no clients, no faults.
+    pub fn new(seed: u64, nodes: usize, topology: Topology, member: Member) -> Self {
+        Self {
+            seed,
+            nodes: vec![member; nodes],
+            topology,
+            start_gap: Duration::ZERO,
+            network: NetworkConfig::default(),
+            faults: Vec::new(),
+            operations: Vec::new(),
+            faulty_for: Duration::from_secs(2),
+            must_converge: member.heals,
+        }
+    }
+
+    /// Draws one. The seed and what may be drawn decide it.
+    pub fn draw(seed: u64, drawing: &Drawing) -> Self {
+        let rng = &mut Rng::with_seed(seed ^ 0x6F6E_6568_6F70);
+        let count = rng.usize(drawing.nodes.clone());
+        let faulty_for = Duration::from_millis(rng.u64(1_000..20_000));
+        let nodes = draw_members(rng, count, drawing.healing);
+        let operation_count = rng.usize(..60);
+        let operations = draw_operations(rng, operation_count, faulty_for);
+        Self {
+            seed,
+            topology: Topology::ALL[rng.usize(..Topology::ALL.len())],
+            start_gap: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) }),
+            network: draw_network(rng, drawing.faults),
+            faults: draw_faults(rng, drawing.faults, count, faulty_for),
+            must_converge: nodes.iter().any(|member| member.heals),
+            nodes,
+            operations,
+            faulty_for,
+        }
+    }
+
+    /// Without the faults that are about nodes which are not there.
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        let count = self.nodes.len();
+        self.faults.retain(|(_, fault)| fault.nodes().iter().all(|node| node.0 < count));
+        self
+    }
+}
+
+impl Member {
+    /// A node that heals, with the usual pool.
+    pub const HEALING: Self = Self { pool_size: Some(3), heals: true, is_behind_nat: false };
+    /// A node that behaves like the Go server, with the usual pool.
+    pub const GO_LIKE: Self = Self { pool_size: Some(3), heals: false, is_behind_nat: false };
+
+    /// The node.
+    pub fn spec(self) -> NodeSpec {
+        let spec = NodeSpec::new(self.pool_size);
+        NodeSpec { is_behind_nat: self.is_behind_nat, ..spec }.healing(self.heals)
+    }
+}
+
+fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {
+    let pool_size = [Some(3), Some(1), Some(2), None][rng.usize(..4)];
+    let differ = rng.u8(..4) == 0;
+    let nats = rng.u8(..4) == 0;
+    let healer = rng.usize(..count.max(1));
+    let draw = |at: usize| Member {
+        pool_size: if differ && rng.bool() { [Some(5), None, Some(1)][rng.usize(..3)] } else { pool_size },
+        heals: match healing {
+            Healing::On => true,
+            Healing::Off => false,
+            Healing::Mixed => at == healer || rng.bool(),
+        },
+        is_behind_nat: nats && rng.bool(),
+    };
+    (0..count).map(draw).collect()
+}
+
+fn draw_network(rng: &mut Rng, level: FaultLevel) -> NetworkConfig {
+    let latency = Duration::from_micros(100 << rng.u32(..8));
+    let mut config = NetworkConfig {
+        latency,
+        jitter: latency * rng.u32(..3),
+        buffer_bytes: 1 << rng.u32(12..17),
+        splits_per_million: [0, 50_000, 500_000][rng.usize(..3)],
+        merges_per_million: [0, 250_000, 900_000][rng.usize(..3)],
+        ..NetworkConfig::default()
+    };
+    let weight = match level {
+        FaultLevel::None => return config,
+        FaultLevel::Light => 1,
+        FaultLevel::Heavy => 10,
+    };
+    config.resets_per_million = [0, 500, 2_000][rng.usize(..3)] * weight;
+    config.refusals_per_million = [0, 5_000, 20_000][rng.usize(..3)] * weight;
+    config.timeouts_per_million = [0, 2_000, 10_000][rng.usize(..3)] * weight;
+    config
+}
+
+fn draw_faults(rng: &mut Rng, level: FaultLevel, nodes: usize, within: Duration) -> Vec<(Duration, Fault)> {
+    let most = match level {
+        FaultLevel::None => return Vec::new(),
+        FaultLevel::Light => 3,
+        FaultLevel::Heavy => 12,
+    };
+    if nodes < 2 {
+        return Vec::new();
+    }
+    // Each run has its own mixture of kinds, so that one kind does not always hide another.
+    let weights: [u32; 11] = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+    let count = rng.usize(..=most);
+    let mut faults: Vec<_> =
+        (0..count).map(|_| (draw_time(rng, within), draw_fault(rng, &weights, nodes))).collect();
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn draw_fault(rng: &mut Rng, weights: &[u32], nodes: usize) -> Fault {
+    let sum: u32 = weights.iter().sum();
+    let mut pick = rng.u32(..sum.max(1));
+    let kind = weights.iter().position(|weight| {
+        let found = pick < *weight;
+        pick = pick.saturating_sub(*weight);
+        found
+    });
+    let a = rng.usize(..nodes);
+    let b = (a + rng.usize(1..nodes)) % nodes;
+    let (a, b) = (NodeId(a), NodeId(b));
+    let duration = Duration::from_millis(10 << rng.u32(..11));
+    match kind.unwrap_or(0) {
+        0 => Fault::Reset(a, b),
+        1 => Fault::Cut(a, b, duration),
+        2 => Fault::CutOneWay(a, b, duration),
+        3 => Fault::Partition((0..nodes).filter(|_| rng.bool()).map(NodeId).collect(), duration),
+        4 => Fault::HalfOpen(a, b),
+        5 => Fault::Stop(a, duration),
+        6 => Fault::Crash(a, duration),
+        7 => Fault::PowerLoss(a, duration),
+        8 => Fault::Move(a),
+        9 => Fault::Refuse(a, duration),
+        _ => Fault::SlowClient(ClientId(rng.usize(..8)), duration),
+    }
+}
+
+fn draw_operations(rng: &mut Rng, count: usize, within: Duration) -> Vec<(Duration, Operation)> {
+    let mut times: Vec<_> = (0..count).map(|_| draw_time(rng, within)).collect();
+    times.sort_unstable();
+    times.into_iter().map(|at| (at, draw_operation(rng))).collect()
+}
+
+fn draw_operation(rng: &mut Rng) -> Operation {
+    let client = rng.usize(..1 << 16);
+    let subject = rng.usize(..SUBJECTS.len());
+    match rng.u8(..20) {
+        0..4 => Operation::Connect { node: client, echo: rng.bool() },
+        4 => Operation::Disconnect { client },
+        5..9 => Operation::Subscribe {
+            client,
+            filter: rng.usize(..FILTERS.len()),
+            queue: rng.bool().then(|| rng.usize(..QUEUES.len())),
+        },
+        9..11 => Operation::Unsubscribe { client, subscription: rng.usize(..8) },
+        11..18 => {
+            let most = 1 << rng.u32(..14);
+            Operation::Publish { client, subject, padding_bytes: rng.usize(..most) }
+        }
+        _ => Operation::Request { client, subject },
+    }
+}
+
+fn draw_time(rng: &mut Rng, within: Duration) -> Duration {
+    Duration::from_micros(rng.u64(..u64::try_from(within.as_micros()).unwrap_or(u64::MAX)))
+}

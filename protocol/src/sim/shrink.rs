@@ -1,0 +1,82 @@
+//! Makes a failing scenario small.
+
+use std::time::Duration;
+
+use super::invariants::Rule;
+use super::network::NetworkConfig;
+use super::scenario::Scenario;
+use super::topology::Topology;
+
+impl Scenario {
+    /// The smallest scenario found that breaks the same rule, with at most `runs` tries: fewer nodes, fewer faults, fewer
+    /// operations, a simpler topology, a quieter network.
+    #[must_use]
+    pub fn shrunk(&self, rule: Rule, runs: usize) -> Scenario {
+        let mut best = self.clone();
+        let mut left = runs;
+        loop {
+            let Some(smaller) = smaller(&best).find(|candidate| {
+                left = left.saturating_sub(1);
+                left > 0 && candidate.run(false).violation.is_some_and(|violation| violation.rule == rule)
+            }) else {
+                return best;
+            };
+            best = smaller;
+        }
+    }
+}
+
+/// Simpler variants, the most promising first.
+fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
+    let mut all = Vec::new();
+    let mut add = |change: &dyn Fn(&mut Scenario)| {
+        let mut changed = scenario.clone();
+        change(&mut changed);
+        let changed = changed.fitted();
+        if changed != *scenario {
+            all.push(changed);
+        }
+    };
+    add(&|it| it.operations.clear());
+    add(&|it| it.faults.clear());
+    if scenario.nodes.len() > 2 {
+        add(&|it| it.nodes.truncate((it.nodes.len() / 2).max(2)));
+        add(&|it| it.nodes.truncate(it.nodes.len() - 1));
+    }
+    for (start, end) in chunks(scenario.faults.len()) {
+        add(&|it| drop(it.faults.drain(start..end)));
+    }
+    for (start, end) in chunks(scenario.operations.len()) {
+        add(&|it| drop(it.operations.drain(start..end)));
+    }
+    let last_fault = scenario.faults.last().map_or(Duration::ZERO, |(at, _)| *at);
+    let last_operation = scenario.operations.last().map_or(Duration::ZERO, |(at, _)| *at);
+    let needed = last_fault.max(last_operation) + Duration::from_millis(1);
+    add(&|it| it.faulty_for = it.faulty_for.min(needed));
+    add(&|it| {
+        it.network =
+            NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
+    });
+    add(&|it| it.network.resets_per_million = 0);
+    add(&|it| (it.network.refusals_per_million, it.network.timeouts_per_million) = (0, 0));
+    add(&|it| it.network.jitter = Duration::ZERO);
+    add(&|it| it.start_gap = Duration::ZERO);
+    for topology in Topology::ALL.into_iter().filter(|topology| *topology < scenario.topology) {
+        add(&|it| it.topology = topology);
+    }
+    add(&|it| it.nodes.iter_mut().for_each(|node| node.is_behind_nat = false));
+    add(&|it| it.nodes.iter_mut().for_each(|node| node.pool_size = Some(1)));
+    add(&|it| it.seed = 0);
+    all.into_iter()
+}
+
+/// The halves of a list, then its quarters, down to single elements.
+fn chunks(len: usize) -> Vec<(usize, usize)> {
+    let mut chunks = Vec::new();
+    let mut size = len / 2;
+    while size > 0 {
+        chunks.extend((0..len).step_by(size).map(|start| (start, (start + size).min(len))));
+        size /= 2;
+    }
+    chunks
+}
