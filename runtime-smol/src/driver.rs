@@ -141,7 +141,7 @@ impl Driver {
 
     /// Sends what the machine had to say, and lets the control task know if the cluster wants something.
     fn after_batch(&mut self) -> Pressure {
-        let slow = self.worker.flush();
+        let slow = self.worker.flush(self.link.entry.id());
         if self.worker.node.take_attention() {
             self.worker.attention.notify(1);
         }
@@ -178,7 +178,7 @@ impl Driver {
         if ended.is_err() {
             error!("internal error while connection {} was closed", link.entry.cid());
         }
-        worker.flush();
+        worker.flush(id);
         if worker.node.take_attention() {
             worker.attention.notify(1);
         }

@@ -33,8 +33,15 @@ impl Post {
     }
 
     /// Sends everything. Returns the targets that are too slow, for producers to wait for.
-    pub fn flush(&mut self, now: Instant, hub: &Hub) -> &[Arc<Link>] {
+    ///
+    /// What is for `last`, the connection that was read from, goes out last: whoever has the PONG to its PING
+    /// may rely on what it sent before being on its way.
+    pub fn flush(&mut self, now: Instant, hub: &Hub, last: Option<ConnectionId>) -> &[Arc<Link>] {
         self.slow.clear();
+        let staged = &mut self.staged[..self.used];
+        if let Some(place) = staged.iter().position(|staged| Some(staged.id) == last) {
+            staged[place..].rotate_left(1);
+        }
         for place in 0..self.used {
             let Staged { id, outbox } = &mut self.staged[place];
             self.places[id.index()] = 0;

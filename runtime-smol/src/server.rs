@@ -166,7 +166,7 @@ impl Server {
             // What is wanted from here on is seen below, or comes with a new notification.
             let _ = self.node().take_attention();
             self.node().handle_timeout(now, &mut post);
-            post.flush(now, self.node().hub());
+            post.flush(now, self.node().hub(), None);
             while let Some(request) = self.node().poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_io::Async;
 use event_listener::Event;
 use log::warn;
-use onehop::{Connection, DialError, DialId, Node};
+use onehop::{Connection, ConnectionId, DialError, DialId, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, unbounded};
 
@@ -121,10 +121,10 @@ impl Worker {
         Some((connection, link))
     }
 
-    /// Sends what is staged; true if a target is too slow.
-    pub(crate) fn flush(&self) -> bool {
+    /// Sends what is staged, for one connection last; true if a target is too slow.
+    pub(crate) fn flush(&self, last: ConnectionId) -> bool {
         let mut post = self.post.borrow_mut();
-        let slow = post.flush(self.clock.now(), self.node.hub());
+        let slow = post.flush(self.clock.now(), self.node.hub(), Some(last));
         if slow.is_empty() {
             return false;
         }
