@@ -40,7 +40,8 @@ impl Post {
         self.slow.clear();
         let staged = &mut self.staged[..self.used];
         if let Some(place) = staged.iter().position(|staged| Some(staged.id) == last) {
-            staged[place..].rotate_left(1);
+            let end = staged.len() - 1;
+            staged.swap(place, end);
         }
         for place in 0..self.used {
             let Staged { id, outbox } = &mut self.staged[place];
