@@ -137,7 +137,8 @@ impl Network {
             return vec![ip];
         }
         let nodes = self.names.get(&host.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default();
-        let mut addresses: Vec<_> = nodes.iter().filter_map(|node| self.addresses.get(node)).copied().collect();
+        let mut addresses: Vec<_> =
+            nodes.iter().filter_map(|node| self.addresses.get(node)).copied().collect();
         if !addresses.is_empty() {
             let first = self.rng.usize(..addresses.len());
             addresses.rotate_left(first);

@@ -113,8 +113,9 @@ impl Scenario {
             }
             let missing = world.missing_pairs();
             let some: Vec<_> = missing.iter().take(6).map(|(a, b)| format!("{a}-{b}")).collect();
+            let stale = world.stale_peers();
             let text = format!(
-                "{} ordered pairs are not connected as they should: {}",
+                "{} ordered pairs are not connected as they should: {}; routes to servers that are gone: {stale:?}",
                 missing.len(),
                 some.join(" ")
             );
