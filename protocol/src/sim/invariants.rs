@@ -180,6 +180,13 @@ impl World {
         pairs.filter(|(a, b)| !self.is_exact(a.id, &b.server_id)).map(|(a, b)| (a.id, b.id)).collect()
     }
 
+    /// Nodes that have routes to servers which are not there any more, with how many such servers.
+    pub fn stale_peers(&self) -> Vec<(NodeId, usize)> {
+        let stale =
+            |node: &super::node::SimNode| node.routes.keys().filter(|id| !self.ids.contains_key(*id)).count();
+        self.nodes.iter().map(|node| (node.id, stale(node))).filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Whether two nodes are connected at all, as the first sees it.
     pub fn is_connected(&self, a: NodeId, b: NodeId) -> bool {
         self.nodes[a.0].routes.contains_key(&self.nodes[b.0].server_id)

@@ -56,12 +56,20 @@ pub(super) struct Network {
     /// How many cuts lie on the way from one node to another.
     cuts: BTreeMap<(NodeId, NodeId), u32>,
     hosts: BTreeMap<IpAddr, NodeId>,
-    names: BTreeMap<String, Vec<IpAddr>>,
+    addresses: BTreeMap<NodeId, IpAddr>,
+    names: BTreeMap<String, Vec<NodeId>>,
 }
 
 impl Network {
     pub(super) fn new(config: NetworkConfig, rng: Rng) -> Self {
-        Self { config, rng, cuts: BTreeMap::new(), hosts: BTreeMap::new(), names: BTreeMap::new() }
+        Self {
+            config,
+            rng,
+            cuts: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
     }
 
     /// How long the next segment travels.
@@ -111,15 +119,16 @@ impl Network {
     pub(super) fn assign(&mut self, ip: IpAddr, node: NodeId) {
         self.hosts.retain(|_, owner| *owner != node);
         self.hosts.insert(ip, node);
+        self.addresses.insert(node, ip);
     }
 
     pub(super) fn host(&self, ip: IpAddr) -> Option<NodeId> {
         self.hosts.get(&ip).copied()
     }
 
-    /// From now on a name has these addresses.
-    pub(super) fn name(&mut self, name: &str, addresses: Vec<IpAddr>) {
-        self.names.insert(name.to_ascii_lowercase(), addresses);
+    /// From now on a name has the addresses of these nodes.
+    pub(super) fn name(&mut self, name: &str, nodes: Vec<NodeId>) {
+        self.names.insert(name.to_ascii_lowercase(), nodes);
     }
 
     /// The addresses of a host, from a random one on, as a dialer tries them.
@@ -127,7 +136,9 @@ impl Network {
         if let Ok(ip) = host.parse() {
             return vec![ip];
         }
-        let mut addresses = self.names.get(&host.to_ascii_lowercase()).cloned().unwrap_or_default();
+        let nodes = self.names.get(&host.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default();
+        let mut addresses: Vec<_> =
+            nodes.iter().filter_map(|node| self.addresses.get(node)).copied().collect();
         if !addresses.is_empty() {
             let first = self.rng.usize(..addresses.len());
             addresses.rotate_left(first);

@@ -93,8 +93,8 @@ pub(super) struct SimNode {
     pub(super) timer: Option<Instant>,
     /// The routes that it registered, by the peer's server id.
     pub(super) routes: BTreeMap<String, PeerRoutes>,
-    /// By the index of the connection.
-    sockets: Vec<Option<Socket>>,
+    /// One that is ending is still here when another has its index.
+    sockets: BTreeMap<ConnectionId, Socket>,
     next_port: u16,
 }
 
@@ -155,7 +155,7 @@ impl SimNode {
             connect_urls: Vec::new(),
             timer: None,
             routes: BTreeMap::new(),
-            sockets: Vec::new(),
+            sockets: BTreeMap::new(),
             next_port: FIRST_DIALER_PORT,
         }
     }
@@ -199,28 +199,23 @@ impl SimNode {
     }
 
     pub(super) fn open(&mut self, socket: Socket) {
-        let at = socket.connection.index();
-        if self.sockets.len() <= at {
-            self.sockets.resize(at + 1, None);
-        }
-        self.sockets[at] = Some(socket);
+        self.sockets.insert(socket.connection, socket);
     }
 
     pub(super) fn socket(&self, connection: ConnectionId) -> Option<&Socket> {
-        self.sockets.get(connection.index())?.as_ref().filter(|socket| socket.connection == connection)
+        self.sockets.get(&connection)
     }
 
     pub(super) fn socket_mut(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
-        self.sockets.get_mut(connection.index())?.as_mut().filter(|socket| socket.connection == connection)
+        self.sockets.get_mut(&connection)
     }
 
     pub(super) fn close(&mut self, connection: ConnectionId) -> Option<Socket> {
-        self.socket(connection)?;
-        self.sockets[connection.index()].take()
+        self.sockets.remove(&connection)
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        self.sockets.iter().flatten()
+        self.sockets.values()
     }
 }
 

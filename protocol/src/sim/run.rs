@@ -7,7 +7,7 @@ use super::client::ClientId;
 use super::invariants::{Rule, Violation};
 use super::ledger::MessageId;
 use super::network::NetworkConfig;
-use super::node::{NodeId, wanted_routes};
+use super::node::{NodeId, Seed, wanted_routes};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;
 use super::world::{Statistics, World};
@@ -64,11 +64,16 @@ impl Scenario {
     pub fn build(&self, keeps_trace: bool) -> World {
         let mut world = World::new(self.seed, self.network.clone(), keeps_trace);
         let routes = self.topology.routes(self.nodes.len(), &mut fastrand::Rng::with_seed(self.seed));
+        let named = |seed: Seed| match seed {
+            Seed::Node(node) if self.uses_names => Seed::Name(format!("{node}.example")),
+            seed => seed,
+        };
         let specs = self.nodes.iter().zip(routes);
-        let ids: Vec<_> =
-            specs.map(|(member, routes)| world.add_node(member.spec().joining(routes))).collect();
-        world.add_name(CLUSTER_NAME, &ids);
+        let specs = specs.map(|(member, routes)| member.spec().joining(routes.into_iter().map(named)));
+        let ids: Vec<_> = specs.map(|spec| world.add_node(spec)).collect();
+        world.add_name(CLUSTER_NAME, &ids[..ids.len().min(2)]);
         for (at, id) in ids.into_iter().enumerate() {
+            world.add_name(&format!("{id}.example"), &[id]);
             world.start_after(id, self.start_gap * at as u32);
         }
         for (at, fault) in &self.faults {
@@ -108,8 +113,9 @@ impl Scenario {
             }
             let missing = world.missing_pairs();
             let some: Vec<_> = missing.iter().take(6).map(|(a, b)| format!("{a}-{b}")).collect();
+            let stale = world.stale_peers();
             let text = format!(
-                "{} ordered pairs are not connected as they should: {}",
+                "{} ordered pairs are not connected as they should: {}; routes to servers that are gone: {stale:?}",
                 missing.len(),
                 some.join(" ")
             );

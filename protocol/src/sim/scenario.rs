@@ -20,6 +20,8 @@ pub struct Scenario {
     pub nodes: Vec<Member>,
     /// How they are configured to find each other.
     pub topology: Topology,
+    /// Whether nodes are configured by names, which follow them to other addresses, or by addresses.
+    pub uses_names: bool,
     /// How long after the one before it each node starts; zero starts all at once.
     pub start_gap: Duration,
     /// The network while faults are on; without its losses afterwards.
@@ -147,6 +149,7 @@ impl Scenario {
             seed,
             nodes: vec![member; nodes],
             topology,
+            uses_names: false,
             start_gap: Duration::ZERO,
             network: NetworkConfig::default(),
             faults: Vec::new(),
@@ -162,14 +165,16 @@ impl Scenario {
         let count = rng.usize(drawing.nodes.clone());
         let faulty_for = Duration::from_millis(rng.u64(1_000..20_000));
         let nodes = draw_members(rng, count, drawing.healing);
+        let uses_names = rng.bool();
         let operation_count = rng.usize(..60);
         let operations = draw_operations(rng, operation_count, faulty_for);
         Self {
             seed,
             topology: Topology::ALL[rng.usize(..Topology::ALL.len())],
+            uses_names,
             start_gap: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) }),
             network: draw_network(rng, drawing.faults),
-            faults: draw_faults(rng, drawing.faults, count, faulty_for),
+            faults: draw_faults(rng, drawing.faults, count, uses_names, faulty_for),
             must_converge: nodes.iter().any(|member| member.heals),
             nodes,
             operations,
@@ -237,7 +242,13 @@ fn draw_network(rng: &mut Rng, level: FaultLevel) -> NetworkConfig {
     config
 }
 
-fn draw_faults(rng: &mut Rng, level: FaultLevel, nodes: usize, within: Duration) -> Vec<(Duration, Fault)> {
+fn draw_faults(
+    rng: &mut Rng,
+    level: FaultLevel,
+    nodes: usize,
+    uses_names: bool,
+    within: Duration,
+) -> Vec<(Duration, Fault)> {
     let most = match level {
         FaultLevel::None => return Vec::new(),
         FaultLevel::Light => 3,
@@ -247,7 +258,11 @@ fn draw_faults(rng: &mut Rng, level: FaultLevel, nodes: usize, within: Duration)
         return Vec::new();
     }
     // Each run has its own mixture of kinds, so that one kind does not always hide another.
-    let weights: [u32; 11] = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+    let mut weights: [u32; 11] = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+    if !uses_names {
+        // Who moves without leaving word, and is known by its address only, cannot be found again.
+        weights[MOVE] = 0;
+    }
     let count = rng.usize(..=most);
     let mut faults: Vec<_> =
         (0..count).map(|_| (draw_time(rng, within), draw_fault(rng, &weights, nodes))).collect();
@@ -276,11 +291,13 @@ fn draw_fault(rng: &mut Rng, weights: &[u32], nodes: usize) -> Fault {
         5 => Fault::Stop(a, duration),
         6 => Fault::Crash(a, duration),
         7 => Fault::PowerLoss(a, duration),
-        8 => Fault::Move(a),
+        MOVE => Fault::Move(a),
         9 => Fault::Refuse(a, duration),
         _ => Fault::SlowClient(ClientId(rng.usize(..8)), duration),
     }
 }
+
+const MOVE: usize = 8;
 
 fn draw_operations(rng: &mut Rng, count: usize, within: Duration) -> Vec<(Duration, Operation)> {
     let mut times: Vec<_> = (0..count).map(|_| draw_time(rng, within)).collect();

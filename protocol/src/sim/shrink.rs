@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::faults::Fault;
 use super::invariants::Rule;
 use super::network::NetworkConfig;
 use super::scenario::Scenario;
@@ -60,6 +61,9 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.network.resets_per_million = 0);
     add(&|it| (it.network.refusals_per_million, it.network.timeouts_per_million) = (0, 0));
     add(&|it| it.network.jitter = Duration::ZERO);
+    if scenario.faults.iter().all(|(_, fault)| !matches!(fault, Fault::Move(_))) {
+        add(&|it| it.uses_names = false);
+    }
     add(&|it| it.start_gap = Duration::ZERO);
     for topology in Topology::ALL.into_iter().filter(|topology| *topology < scenario.topology) {
         add(&|it| it.topology = topology);

@@ -22,7 +22,7 @@ pub enum Topology {
     Ring,
     /// Each dials a random earlier one.
     Tree,
-    /// All but the first dial one name, which resolves to the addresses of all.
+    /// All but the first dial one name, which resolves to the addresses of the first two.
     Name,
 }
 
@@ -77,5 +77,5 @@ impl FromStr for Topology {
     }
 }
 
-/// The name that resolves to all nodes of [`Topology::Name`].
+/// The name that [`Topology::Name`] is about.
 pub const CLUSTER_NAME: &str = "cluster.example";

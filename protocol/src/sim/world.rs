@@ -123,10 +123,9 @@ impl World {
         id
     }
 
-    /// From now on a host name resolves to the addresses that these nodes have now.
+    /// From now on a host name resolves to the addresses that these nodes have when it is asked for.
     pub fn add_name(&mut self, name: &str, nodes: &[NodeId]) {
-        let addresses = nodes.iter().map(|node| self.nodes[node.0].ip()).collect();
-        self.network.name(name, addresses);
+        self.network.name(name, nodes.to_vec());
     }
 
     /// Starts a node now, as a new server, unless it runs.
