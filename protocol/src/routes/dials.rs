@@ -66,6 +66,20 @@ impl Dial {
         }
     }
 
+    /// Takes over what a newer wish for the same connection knows better.
+    fn renew(&mut self, newer: Dial) {
+        let moved = !self.explicit && (self.url.host != newer.url.host || self.url.port != newer.url.port);
+        if moved && matches!(self.state, DialState::Waiting(_)) {
+            // The server is said to be elsewhere now, so earlier failures mean nothing.
+            self.url = newer.url;
+            self.failures = 0;
+            self.state = newer.state;
+        }
+        // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
+        self.explicit |= newer.explicit;
+        self.until = self.until.max(newer.until);
+    }
+
     /// Whether the other wish would end in the same connection.
     fn is_same(&self, other: &Dial) -> bool {
         let same_place =
@@ -89,9 +103,7 @@ impl Dials {
     /// Adds a dial unless there is one already that would make the same connection.
     pub(crate) fn add(&mut self, dial: Dial) {
         if let Some(same) = self.dials.values_mut().find(|known| known.is_same(&dial)) {
-            // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
-            same.explicit |= dial.explicit;
-            same.until = same.until.max(dial.until);
+            same.renew(dial);
             return;
         }
         if !dial.explicit && self.dials.len() >= MAX_DIALS {

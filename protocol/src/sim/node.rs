@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::network::address;
 use super::stream::{Side, StreamId};
-use crate::config::{ClusterConfig, Config, HostPort, Port, RouteUrl};
+use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
 use crate::node::Listening;
@@ -63,7 +63,10 @@ impl NodeSpec {
 
     /// The same with the healing rules on, or off: then it behaves like the Go server (DESIGN 4).
     #[must_use]
-    pub fn healing(self, _on: bool) -> Self {
+    pub fn healing(mut self, on: bool) -> Self {
+        if let Some(cluster) = &mut self.config.cluster {
+            cluster.healing = if on { Healing::default() } else { Healing::none() };
+        }
         self
     }
 
