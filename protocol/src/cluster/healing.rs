@@ -133,8 +133,9 @@ impl Cluster {
             let Some(over) = peer.first().filter(|_| peer.info.onehop > 0) else {
                 continue;
             };
-            if peer.told_digest != digest {
-                peer.told_digest.clone_from(&digest);
+            let told = peer.told_digest.as_ref();
+            if !told.is_some_and(|(of, at)| *of == digest && now.since(*at) < TELL_DIGEST_AGAIN) {
+                peer.told_digest = Some((digest.clone(), now));
                 digest_to.push(over);
             }
             let differs = !peer.heard_digest.is_empty() && peer.heard_digest != digest;
@@ -268,6 +269,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long connections to a peer may be missing before they are dialed again.
 const GAP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// The same digest is told to the same peer again after so long, should it not have arrived.
+const TELL_DIGEST_AGAIN: Duration = Duration::from_secs(30);
 
 /// The same servers are named to the same peer again after so long.
 const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);

@@ -47,8 +47,9 @@ pub(crate) struct Peer {
     pub(crate) leaves: bool,
     /// Since when connections to it are missing.
     pub(crate) gap_since: Option<Instant>,
-    /// What it was last told and said of the servers that each has routes to; empty if nothing.
-    pub(crate) told_digest: String,
+    /// The digest of this node's servers that it was last told, and when.
+    pub(crate) told_digest: Option<(String, Instant)>,
+    /// The digest of its own servers that it last told; empty if none.
     pub(crate) heard_digest: String,
     /// When it was last told the servers by name, and the digest of these.
     pub(crate) told_servers: Option<(String, Instant)>,
@@ -67,7 +68,7 @@ impl Peer {
             since: now,
             leaves: false,
             gap_since: None,
-            told_digest: String::new(),
+            told_digest: None,
             heard_digest: String::new(),
             told_servers: None,
         };
@@ -83,7 +84,7 @@ impl Peer {
         self.info = info;
         self.pooled = vec![None; pool_size];
         // What was said over connections that are gone may not have arrived.
-        self.told_digest.clear();
+        self.told_digest = None;
         self.heard_digest.clear();
         self.told_servers = None;
     }
@@ -122,6 +123,8 @@ impl Peer {
         match place {
             Some(place @ None) => {
                 *place = Some(connection);
+                // What it was told over a connection that is being replaced may not have arrived.
+                self.told_digest = None;
                 true
             }
             _ => false,
