@@ -18,8 +18,11 @@ mod stream;
 
 pub use choices::Choices;
 
+/// The name of a target, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [Target; 7] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
