@@ -7,7 +7,7 @@ use fastrand::Rng;
 use onehop_fuzz::TARGETS;
 
 /// Random inputs for each target.
-const RANDOM_INPUTS: usize = 300;
+const RANDOM_INPUTS: usize = 200;
 
 #[test]
 fn the_corpus_of_every_target_passes() {
