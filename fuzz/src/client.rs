@@ -97,11 +97,15 @@ impl World {
                 }
             }
         }
+        self.collect_closed();
+        assert_eq!(self.engine.poll_dial(self.now), None, "there is no cluster");
+    }
+
+    fn collect_closed(&mut self) {
         while let Some((id, _)) = self.engine.poll_closed() {
             assert!(self.clients.remove(&id).is_some(), "{id:?} is closed twice");
             assert_eq!(self.engine.transmit(id), Err(ApiMisuse::UnknownConnection(id)));
         }
-        assert_eq!(self.engine.poll_dial(self.now), None, "there is no cluster");
     }
 
     fn accept(&mut self) {
@@ -166,7 +170,13 @@ impl World {
         assert!(hub.system_account().index().is_empty(), "clients are in another account");
     }
 
+    /// Those who still read get whole lines to the last byte; then all go.
     fn assert_leaves_nothing(mut self) {
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.read_some(id, usize::MAX);
+        }
+        self.collect_closed();
+        assert!(self.clients.values().all(ClientStream::is_between_lines), "the last line has no end");
         for id in self.clients.keys() {
             self.engine.handle_closed(self.now, *id, CloseReason::ClientClosed).expect("an open socket");
         }

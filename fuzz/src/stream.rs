@@ -31,6 +31,11 @@ impl ClientStream {
         self.unread.drain(..at);
         messages
     }
+
+    /// Whether all that was read is whole.
+    pub(crate) fn is_between_lines(&self) -> bool {
+        self.unread.is_empty()
+    }
 }
 
 /// One operation and its length; none if it is not whole.
