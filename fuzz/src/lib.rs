@@ -1,1 +1,33 @@
-//! Placeholder while the foundation is laid.
+//! Fuzz targets: functions that take any bytes and panic if onehop breaks a promise.
+//!
+//! Each module is one target with a `run`. A text target reads its input as what would come over the wire or from a
+//! file; a program target reads it as [`Choices`]: what happens next, byte by byte, so that small changes of the input
+//! are small changes of the story. `cargo test` replays the committed corpora and as many random inputs as it has time
+//! for; `cargo fuzz` goes on from there (see README.md).
+
+mod choices;
+pub mod client;
+pub mod cluster;
+pub mod config;
+pub mod encode;
+pub mod interest;
+pub mod json;
+mod logging;
+pub mod parser;
+mod stream;
+
+pub use choices::Choices;
+
+/// The name of a target, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets by name, which is also the name of the folder of their corpus.
+pub const TARGETS: [Target; 7] = [
+    ("parser", parser::run),
+    ("encode", encode::run),
+    ("json", json::run),
+    ("client", client::run),
+    ("cluster", cluster::run),
+    ("interest", interest::run),
+    ("config", config::run),
+];

@@ -63,9 +63,12 @@ impl Cluster {
             return Err(CloseReason::ClusterNameConflict);
         }
         if !info.route_acc_add_reqid.is_empty() {
-            // The peer moves an account to a connection of its own and waits for this echo.
-            let echo = Info { route_account: String::new(), ..info };
-            self.outputs.push_back(Output::Send(connection, echo.to_gossip_line()));
+            // The peer moves an account to a connection of its own and waits for this echo. Without an account it is
+            // such an echo, which this node never waits for, and echoing it would have no end (ROUTE-PROTOCOL 4.5).
+            if !info.route_account.is_empty() {
+                let echo = Info { route_account: String::new(), ..info };
+                self.outputs.push_back(Output::Send(connection, echo.to_gossip_line()));
+            }
         } else if !info.gateway.is_empty() {
             // Topology of gateways, which this node has none of.
         } else if info.server_id != peer {

@@ -74,8 +74,9 @@ pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Vec<u8> {
         nonce: String::new(),
         ip: url.to_owned(),
         gossip_mode: mode.to_wire(),
-        // Belongs to the newcomer's connection, not to the one that the told server will make.
+        // These belong to the newcomer's connection, not to the one that the told server will make.
         route_pool_idx: 0,
+        route_acc_add_reqid: String::new(),
         ..newcomer.clone()
     };
     info.to_gossip_line()

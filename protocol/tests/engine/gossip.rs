@@ -206,6 +206,27 @@ fn a_node_that_does_not_advertise_names_no_client_addresses() {
 }
 
 /// The `connect_urls` of each INFO.
+#[test]
+fn an_account_that_moves_is_acknowledged_once_and_an_acknowledgement_never() {
+    let (mut world, peer) = listener_and_stranger();
+    world.take(peer);
+    world.send(peer, b"INFO {\"route_account\":\"ACC\",\"route_acc_add_reqid\":\"x\"}\r\n");
+    let answer = world.take(peer);
+    assert!(answer.contains("\"route_acc_add_reqid\":\"x\"") && !answer.contains("ACC"), "{answer}");
+    // What two nodes would otherwise say to each other for ever.
+    world.send(peer, answer.as_bytes());
+    assert_eq!(world.take(peer), "");
+}
+
+#[test]
+fn gossip_about_a_newcomer_that_moves_an_account_is_gossip_all_the_same() {
+    let mut world = World::cluster(&[("A", &[])]);
+    let told = world.raw_peer("A", "T", "");
+    world.raw_peer("A", "N", ",\"route_acc_add_reqid\":\"x\"");
+    let gossip = gossip_in(&world.take(told));
+    assert!(gossip.iter().any(|info| info.server_id == "NPEER-N" && info.route_acc_add_reqid.is_empty()));
+}
+
 fn connect_urls(received: &str) -> Vec<Vec<String>> {
     let infos = received.split("\r\n").filter_map(|line| line.strip_prefix("INFO "));
     infos.map(|json| Info::from_json(json.as_bytes()).expect("an INFO").connect_urls).collect()

@@ -1,0 +1,245 @@
+//! Clients of one engine, who say anything, read in pieces or not at all, and vanish.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use onehop::config::{Authorization, Config};
+use onehop::hub::Kind;
+use onehop::{ApiMisuse, CloseReason, ConnectionId, Engine, Instant, Listening};
+
+use crate::stream::ClientStream;
+use crate::{Choices, logging};
+
+/// A program: three bytes of configuration, then what happens.
+pub fn run(data: &[u8]) {
+    logging::enable();
+    let mut choices = Choices::new(data);
+    let mut world = World::new(&mut choices);
+    while !choices.is_empty() {
+        world.step(&mut choices);
+        world.assert_safe();
+    }
+    world.assert_leaves_nothing();
+}
+
+struct World {
+    engine: Engine,
+    now: Instant,
+    /// Those whose socket is open.
+    clients: BTreeMap<ConnectionId, ClientStream>,
+    accepted: u16,
+}
+
+const MAX_PENDING_BYTES: usize = 4096;
+const MAX_PAYLOAD_BYTES: usize = 2048;
+const MAX_CONTROL_LINE_BYTES: usize = 1024;
+/// No single push is larger: a line of INFO or a message.
+const MAX_PUSH_BYTES: usize = 2 * MAX_CONTROL_LINE_BYTES + MAX_PAYLOAD_BYTES;
+
+impl World {
+    fn new(choices: &mut Choices<'_>) -> Self {
+        let (bits, limits) = (choices.byte(), choices.byte());
+        let authorization = match bits & 3 {
+            0 | 1 => Authorization::None,
+            2 => Authorization::Token("t".to_owned().into()),
+            _ => Authorization::User { user: "u".to_owned(), password: "p".to_owned().into() },
+        };
+        let config = Config {
+            authorization,
+            no_header_support: bits & 4 != 0,
+            ping_max: u32::from(bits >> 3 & 1),
+            ping_interval: Duration::from_secs(if bits & 16 != 0 { 1 } else { 60 }),
+            max_subscriptions: usize::from(limits & 3),
+            max_subject_tokens: limits >> 2 & 3,
+            max_connections: 1 + usize::from(limits >> 4 & 7),
+            max_closed_clients: 2,
+            max_pending: MAX_PENDING_BYTES,
+            max_payload: MAX_PAYLOAD_BYTES,
+            max_control_line: MAX_CONTROL_LINE_BYTES,
+            seed: u64::from(choices.byte()),
+            ..Config::default()
+        };
+        let listening = Listening { client_port: 4222, route_port: 0, interfaces: Vec::new() };
+        let engine = Engine::new(config, &listening, Instant::ZERO);
+        Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0 }
+    }
+
+    fn step(&mut self, choices: &mut Choices<'_>) {
+        match choices.below(10) {
+            0 | 1 => self.accept(),
+            2 => {
+                if let Some(id) = self.any(choices) {
+                    self.input(id, choices.bytes());
+                }
+            }
+            3..=5 => {
+                if let Some(id) = self.any(choices) {
+                    self.input(id, &line(choices));
+                }
+            }
+            6 => self.pass(Duration::from_millis(50 * u64::from(choices.byte()))),
+            7 => {
+                if let Some(id) = self.any(choices) {
+                    let reason = choices.pick(&[CloseReason::ClientClosed, CloseReason::ReadError]);
+                    self.engine.handle_closed(self.now, id, reason).expect("an open socket");
+                    self.clients.remove(&id);
+                }
+            }
+            8 => {
+                if let Some(id) = self.any(choices) {
+                    self.read_some(id, usize::from(choices.byte()) * 16);
+                }
+            }
+            _ => {
+                if let Some(id) = self.any(choices) {
+                    self.engine.handle_blocked(self.now, id).expect("an open socket");
+                }
+            }
+        }
+        self.collect_closed();
+        assert_eq!(self.engine.poll_dial(self.now), None, "there is no cluster");
+    }
+
+    fn collect_closed(&mut self) {
+        while let Some((id, _)) = self.engine.poll_closed() {
+            assert!(self.clients.remove(&id).is_some(), "{id:?} is closed twice");
+            assert_eq!(self.engine.transmit(id), Err(ApiMisuse::UnknownConnection(id)));
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.clients.len() < 8 {
+            self.accepted += 1;
+            let remote = ([127, 0, 0, 1], self.accepted).into();
+            let id = self.engine.handle_accept_client(self.now, remote);
+            assert!(self.clients.insert(id, ClientStream::default()).is_none(), "{id:?} is in use");
+        }
+    }
+
+    fn any(&self, choices: &mut Choices<'_>) -> Option<ConnectionId> {
+        let len = self.clients.len();
+        (len > 0).then(|| choices.below(len)).and_then(|at| self.clients.keys().nth(at).copied())
+    }
+
+    fn input(&mut self, id: ConnectionId, bytes: &[u8]) {
+        self.engine.handle_input(self.now, id, bytes).expect("an open socket");
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+        self.engine.handle_timeout(self.now);
+        let next = self.engine.poll_timeout();
+        assert!(next.is_none_or(|(at, _)| at > self.now), "{next:?} is still due at {:?}", self.now);
+    }
+
+    /// A socket takes up to so many bytes.
+    fn read_some(&mut self, id: ConnectionId, bytes: usize) {
+        let waiting = self.waiting(id);
+        let taken = &waiting[..waiting.len().min(bytes)];
+        self.engine.advance(id, taken.len()).expect("no more than waits");
+        let stream = self.clients.get_mut(&id).expect("an open socket");
+        stream.read(taken);
+        assert_eq!(self.waiting(id), waiting[taken.len()..], "what was not taken stays");
+    }
+
+    /// All that waits for a client.
+    fn waiting(&self, id: ConnectionId) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let filled = self.engine.poll_transmit(id, &mut slices).expect("an open socket");
+        slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    fn assert_safe(&self) {
+        let hub = self.engine.node().hub();
+        for id in self.clients.keys() {
+            let waiting = self.waiting(*id).len();
+            let is_open = hub.directory().get(*id).is_some();
+            let max = if is_open { MAX_PENDING_BYTES } else { MAX_PENDING_BYTES + MAX_PUSH_BYTES };
+            assert!(waiting <= max, "{waiting} bytes wait for {id:?}");
+            assert_eq!(waiting > 0, self.engine.pending().any(|pending| pending == *id));
+        }
+        let config = hub.config();
+        assert!(hub.directory().count(Kind::Client) <= config.max_connections);
+        let mut held = BTreeMap::<ConnectionId, usize>::new();
+        hub.global_account().index().for_each(&mut |sub| *held.entry(sub.connection()).or_default() += 1);
+        for (id, count) in held {
+            assert!(hub.directory().get(id).is_some(), "{id:?} ended and left interest");
+            assert!(config.max_subscriptions == 0 || count <= config.max_subscriptions);
+        }
+        assert!(hub.system_account().index().is_empty(), "clients are in another account");
+    }
+
+    /// Those who still read get whole lines to the last byte; then all go.
+    fn assert_leaves_nothing(mut self) {
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.read_some(id, usize::MAX);
+        }
+        self.collect_closed();
+        assert!(self.clients.values().all(ClientStream::is_between_lines), "the last line has no end");
+        for id in self.clients.keys() {
+            self.engine.handle_closed(self.now, *id, CloseReason::ClientClosed).expect("an open socket");
+        }
+        assert_eq!(self.engine.poll_closed(), None);
+        assert_eq!(self.engine.pending().next(), None);
+        assert_eq!(self.engine.poll_timeout(), None);
+        let hub = self.engine.node().hub();
+        assert_eq!(hub.directory().count(Kind::Client), 0);
+        assert!(hub.global_account().index().is_empty(), "interest of nobody");
+    }
+}
+
+/// A line that is mostly right, so that what follows it is reached.
+fn line(choices: &mut Choices<'_>) -> Vec<u8> {
+    let subject = choices.pick(SUBJECTS);
+    let text = match choices.below(10) {
+        0 | 1 => format!("SUB {subject} {}\r\n", choices.below(4)),
+        2 => format!("SUB {subject} {} {}\r\n", choices.pick(&["q", "r", "_sys_"]), choices.below(4)),
+        3 => format!("UNSUB {} {}\r\n", choices.below(4), choices.below(4)),
+        4 => return message("PUB", subject, choices),
+        5 => return message("HPUB", subject, choices),
+        6 => choices.pick(CONNECTS).to_owned(),
+        7 => choices.pick(&["PING\r\n", "PONG\r\n", "+OK\r\n", "INFO {}\r\n"]).to_owned(),
+        8 => choices.pick(WRONG).to_owned(),
+        _ => String::from_utf8_lossy(choices.bytes()).into_owned() + "\r\n",
+    };
+    text.into_bytes()
+}
+
+fn message(verb: &str, subject: &str, choices: &mut Choices<'_>) -> Vec<u8> {
+    let reply = choices.pick(&["", "", "a ", "b.c ", "_R_.x ", "$JS.ACK.x "]);
+    let size = choices.pick(&[0, 1, 16, 100, 1000, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES + 1]);
+    let headers = if verb == "HPUB" { format!("{} ", size / 2) } else { String::new() };
+    let mut bytes = format!("{verb} {subject} {reply}{headers}{size}\r\n").into_bytes();
+    bytes.resize(bytes.len() + size, b'x');
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
+const SUBJECTS: &[&str] = &[
+    "a", "a", "b", "a.b", "b.c", "*", ">", "a.*", "a.>", "*.c", "a..b", "a.", "$SYS.a", "_GR_.a", "a.b.c.d",
+];
+
+const CONNECTS: &[&str] = &[
+    "CONNECT {}\r\n",
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"protocol\":1}\r\n",
+    "CONNECT {\"verbose\":false,\"auth_token\":\"t\",\"user\":\"u\",\"pass\":\"p\"}\r\n",
+    "CONNECT {\"echo\":false,\"headers\":true}\r\n",
+    "CONNECT {\"no_responders\":true}\r\n",
+    "CONNECT {\"protocol\":2}\r\n",
+    "CONNECT {\"account\":\"A\"}\r\n",
+    "CONNECT []\r\n",
+];
+
+const WRONG: &[&str] = &[
+    "PUB a 5\r\nabcdefg\r\n",
+    "HPUB a 3 2\r\nab\r\n",
+    "PUB a -1\r\n",
+    "SUB\r\n",
+    "SUB a b c d\r\n",
+    "UNSUB\r\n",
+    "-ERR 'no'\r\n",
+    "INFO [\r\n",
+    "RS+ $G a\r\n",
+    "PUB a 2048\r\nno",
+];

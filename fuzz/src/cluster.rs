@@ -1,0 +1,7 @@
+//! Two to five engines that form a cluster over pipes, which carry bytes in pieces and break, among peers who lie.
+
+mod net;
+mod node;
+mod program;
+
+pub use program::run;
