@@ -48,7 +48,7 @@ fn a_run_is_a_function_of_its_seed() {
 }
 
 #[test]
-fn nodes_that_start_one_after_the_other_become_a_mesh_without_a_single_failed_message() {
+fn go_like_nodes_that_start_one_after_the_other_become_a_mesh() {
     // In the others a node dials one that is not there yet, and then several at the same moment.
     for topology in [Topology::Seed, Topology::Chain, Topology::Tree] {
         for nodes in 1..6 {
