@@ -184,7 +184,7 @@ impl World {
 
     /// However many others there are, a node does not keep opening connections without end.
     fn check_connections(&mut self, id: NodeId) {
-        let open = self.nodes[id.0].sockets().count();
+        let open = self.nodes[id.0].sockets.len();
         let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
         if open > limit {
             let text = format!("{id} has {open} connections open, more than {limit}");

@@ -94,10 +94,14 @@ pub(super) struct SimNode {
     pub(super) connect_urls: Vec<String>,
     /// When it is to be woken; earlier wishes are void.
     pub(super) timer: Option<Instant>,
+    /// Something is due then; otherwise it is to be asked then.
+    pub(super) timer_is_due: bool,
+    /// When its engine was last asked for the next.
+    pub(super) timer_asked_at: Instant,
     /// The routes that it registered, by the peer's server id.
     pub(super) routes: BTreeMap<String, PeerRoutes>,
     /// One that is ending is still here when another has its index.
-    sockets: BTreeMap<ConnectionId, Socket>,
+    pub(super) sockets: BTreeMap<ConnectionId, Socket>,
     next_port: u16,
 }
 
@@ -157,6 +161,8 @@ impl SimNode {
             server_id: String::new(),
             connect_urls: Vec::new(),
             timer: None,
+            timer_is_due: false,
+            timer_asked_at: Instant::ZERO,
             routes: BTreeMap::new(),
             sockets: BTreeMap::new(),
             next_port: FIRST_DIALER_PORT,

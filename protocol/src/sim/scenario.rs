@@ -168,15 +168,19 @@ impl Scenario {
         let uses_names = rng.bool();
         let operation_count = rng.usize(..60);
         let operations = draw_operations(rng, operation_count, faulty_for);
+        let topology = Topology::ALL[rng.usize(..Topology::ALL.len())];
+        let start_gap = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) });
+        let network = draw_network(rng, drawing.faults);
+        let faults = draw_faults(rng, drawing.faults, count, uses_names, faulty_for);
         Self {
             seed,
-            topology: Topology::ALL[rng.usize(..Topology::ALL.len())],
-            uses_names,
-            start_gap: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) }),
-            network: draw_network(rng, drawing.faults),
-            faults: draw_faults(rng, drawing.faults, count, uses_names, faulty_for),
-            must_converge: nodes.iter().any(|member| member.heals),
+            must_converge: must_converge(&nodes, topology, &faults),
             nodes,
+            topology,
+            uses_names,
+            start_gap,
+            network,
+            faults,
             operations,
             faulty_for,
         }
@@ -202,6 +206,14 @@ impl Member {
         let spec = NodeSpec::new(self.pool_size);
         NodeSpec { is_behind_nat: self.is_behind_nat, ..spec }.healing(self.heals)
     }
+}
+
+/// Where nodes that do not heal are among the others, these tell them of each other. That does not help where such a node
+/// knows another already, though by an address that is not its own alone, or not any more.
+fn must_converge(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
+    let all_heal = nodes.iter().all(|member| member.heals);
+    let moves = faults.iter().any(|(_, fault)| matches!(fault, Fault::Move(_)));
+    all_heal || nodes.iter().any(|member| member.heals) && topology != Topology::Name && !moves
 }
 
 fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {

@@ -259,7 +259,7 @@ impl World {
             return;
         }
         node.timer = None;
-        if let Some(engine) = &mut node.engine {
+        if let Some(engine) = node.engine.as_mut().filter(|_| node.timer_is_due) {
             engine.handle_timeout(self.now);
         }
         self.pump(id);
@@ -292,13 +292,26 @@ impl World {
 
     fn set_timer(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
-        let Some((at, _)) = node.engine.as_ref().and_then(|engine| engine.poll_timeout()) else {
+        let Some(engine) = &node.engine else {
             return;
+        };
+        let is_asked_often =
+            node.sockets.len() > MANY_CONNECTIONS && self.now < node.timer_asked_at + COARSE_GRAIN;
+        let at = if is_asked_often {
+            // To ask takes as long as there are connections.
+            node.timer_asked_at + COARSE_GRAIN
+        } else {
+            node.timer_asked_at = self.now;
+            let Some((at, _)) = engine.poll_timeout() else {
+                return;
+            };
+            at
         };
         // What was due and is not done by now is tried again a moment later, never at the same moment for ever.
         let at = if at > self.now { at } else { self.now + TIMER_GRAIN };
         if node.timer.is_none_or(|timer| at < timer || timer < self.now) {
             node.timer = Some(at);
+            node.timer_is_due = !is_asked_often;
             self.queue.push(at, Event::Wake(id));
         }
     }
@@ -577,6 +590,11 @@ impl World {
 
 /// How long bytes travel between a client and its node.
 pub(super) const CLIENT_LATENCY: Duration = Duration::from_micros(50);
+
+/// A node with more connections than this has less exact timers.
+const MANY_CONNECTIONS: usize = 64;
+/// How exact these are.
+const COARSE_GRAIN: Duration = Duration::from_millis(5);
 
 /// Timers are not more exact than this.
 const TIMER_GRAIN: Duration = Duration::from_micros(100);
