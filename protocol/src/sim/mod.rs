@@ -15,8 +15,8 @@
 //! let c = world.add_node(NodeSpec::new(Some(3)).joining([Seed::Node(a)]));
 //! for node in [a, b, c] {
 //!     world.start(node);
-//!     world.run_for(Duration::from_millis(100))?;
 //! }
+//! world.run_for(Duration::from_secs(5))?;
 //! assert!(world.is_mesh_whole());
 //!
 //! let (listener, speaker) = (world.connect(b, true).unwrap(), world.connect(c, true).unwrap());

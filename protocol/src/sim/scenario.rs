@@ -171,7 +171,7 @@ impl Scenario {
         let topology = Topology::ALL[rng.usize(..Topology::ALL.len())];
         let start_gap = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) });
         let network = draw_network(rng, drawing.faults);
-        let faults = draw_faults(rng, drawing.faults, count, uses_names, faulty_for);
+        let faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
         Self {
             seed,
             must_converge: must_converge(&nodes, topology, &faults),
@@ -257,7 +257,7 @@ fn draw_network(rng: &mut Rng, level: FaultLevel) -> NetworkConfig {
 fn draw_faults(
     rng: &mut Rng,
     level: FaultLevel,
-    nodes: usize,
+    members: &[Member],
     uses_names: bool,
     within: Duration,
 ) -> Vec<(Duration, Fault)> {
@@ -266,6 +266,7 @@ fn draw_faults(
         FaultLevel::Light => 3,
         FaultLevel::Heavy => 12,
     };
+    let nodes = members.len();
     if nodes < 2 {
         return Vec::new();
     }
@@ -278,6 +279,8 @@ fn draw_faults(
     let count = rng.usize(..=most);
     let mut faults: Vec<_> =
         (0..count).map(|_| (draw_time(rng, within), draw_fault(rng, &weights, nodes))).collect();
+    // Nor can one that goes on advertising the address that it left.
+    faults.retain(|(_, fault)| !matches!(fault, Fault::Move(node) if members[node.0].is_behind_nat));
     faults.sort_by_key(|(at, _)| *at);
     faults
 }
