@@ -80,6 +80,10 @@ impl Peer {
     pub(crate) fn begin(&mut self, info: Info, pool_size: usize, now: Instant) {
         self.since = now;
         self.leaves = false;
+        if !self.is_explicit() {
+            // It may be elsewhere now than where this node once dialed it.
+            self.solicited = None;
+        }
         self.connect_urls.clone_from(&info.connect_urls);
         self.info = info;
         self.pooled = vec![None; pool_size];
@@ -195,7 +199,7 @@ impl Peer {
     /// Notes that this node dialed the peer. A configured URL replaces one that was only heard of, never the
     /// other way round: a redial of a URL that is not configured would be abandoned (ROUTE-PROTOCOL 12).
     pub(crate) fn solicit(&mut self, solicited: Solicited) {
-        if solicited.explicit || self.solicited.is_none() {
+        if solicited.explicit || !self.is_explicit() {
             self.solicited = Some(solicited);
         }
     }
