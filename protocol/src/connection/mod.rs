@@ -52,7 +52,7 @@ struct Shared {
     entry: Arc<Entry>,
     dialect: Dialect,
     keepalive: KeepAlive,
-    /// Until then a valid CONNECT (and on a route INFO) must have come.
+    /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     rng: fastrand::Rng,
@@ -70,7 +70,7 @@ enum Side {
 /// What [`Connection::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReason {
-    /// A peer that has not authenticated in time.
+    /// A client that has not authenticated in time, or a server that has not finished its handshake.
     Authentication,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,

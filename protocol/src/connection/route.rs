@@ -69,14 +69,12 @@ impl Route {
         };
         context.send(&lines);
         if dial.is_some() {
+            context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::AwaitsInfo { verbose: false };
         }
         let cluster = context.hub().config().cluster.as_ref();
-        if let Some(timeout) =
-            cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout)
-        {
-            context.shared.auth_deadline = Some(context.now + timeout);
-        }
+        let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
+        context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
         Self::AwaitsConnect
     }
 
@@ -136,7 +134,7 @@ impl Route {
             context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_connect(&connect));
         match verdict {
             Some(Ok(())) => {
-                context.shared.auth_deadline = None;
+                context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
                 *self = Self::AwaitsInfo { verbose: connect.verbose };
             }
@@ -186,6 +184,7 @@ impl Route {
             None => return context.close(CloseReason::RouteRemoved),
         };
         let shared = &mut *context.shared;
+        shared.auth_deadline = None;
         let account =
             if let Seat::Dedicated(account) = &registered.seat { Some(account.clone()) } else { None };
         shared.entry.set(Flag::Headers, registered.headers);
@@ -329,6 +328,10 @@ fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
         None => context.close(refusal.reason),
     }
 }
+
+/// How long a peer may take for its CONNECT where it need not authenticate, and for its INFO. nats-server waits for
+/// as long as PINGs are answered; but a dial that hangs so keeps this node from dialing the server anew.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first PING to a peer comes so soon (ROUTE-PROTOCOL 2.11).
 const FIRST_PING_AFTER: Duration = Duration::from_secs(1);
