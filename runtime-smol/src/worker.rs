@@ -105,6 +105,7 @@ impl Worker {
             Ok(socket) => socket,
             Err(fault) => {
                 warn!("cannot use a socket: {fault}");
+                    self.attention.notify(1);
                 if let Origin::Dialed(id) = origin {
                     self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
                 }
