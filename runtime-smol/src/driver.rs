@@ -95,6 +95,10 @@ impl Driver {
             self.stall(longest).await;
         }
         if self.readable {
+            if self.timer_at.is_some_and(|at| at <= now) {
+                // Nobody looks at the timer while there is more to read.
+                self.handle_timeout();
+            }
             // Others on this worker come first before more of a busy connection.
             yield_now().await;
         }
