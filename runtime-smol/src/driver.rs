@@ -121,6 +121,9 @@ impl Driver {
         };
         // The own socket may be among the slow ones, and nobody else empties its outbox.
         let own = poll_fn(|cx| {
+            if self.link.close_request().is_some() {
+                return Poll::Ready(());
+            }
             self.link.waker.register(cx.waker());
             while self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
                 self.link.write_pending(self.worker.clock.now());

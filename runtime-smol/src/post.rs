@@ -134,5 +134,38 @@ impl Sink for Post {
 /// More than this is not staged for one connection.
 const STAGED_BYTES: usize = 1024 * 1024;
 
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use async_io::Async;
+    use onehop::config::Config;
+    use onehop::outbox::Body;
+    use onehop::{Listening, Node};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_that_multiplies_ends_its_target_before_it_takes_much_more_memory_than_is_allowed() {
+        let max_pending = 2 * STAGED_BYTES;
+        let config = Config { max_pending, ..Config::default() };
+        let node = Node::new(config, &Listening::default(), Instant::ZERO);
+        let links = Arc::new(Links::default());
+        let mut post = Post::new(links.clone());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let socket = Async::new(TcpStream::connect(address).expect("a connection")).expect("a socket");
+        let connection = node.accept_client(Instant::ZERO, address, &mut post);
+        let link = Arc::new(Link::new(connection.entry().clone(), socket, connection.write_policy()));
+        links.insert(link.clone());
+        let body = Body::new(&[b'x'; 1024]);
+        for _ in 0..16 * STAGED_BYTES / 1024 {
+            post.deliver(connection.id(), &Delivery { prefix: b"MSG a 1 ", line: b"1022\r\n", body: &body });
+        }
+        assert!(link.pending_bytes() <= max_pending + 2 * STAGED_BYTES, "{}", link.pending_bytes());
+        assert_eq!(link.close_request(), Some(CloseReason::SlowConsumerPendingBytes));
+    }
+}
 /// So many targets keep their buffers from batch to batch.
 const KEPT_BUFFERS: usize = 64;
