@@ -88,11 +88,11 @@ impl Driver {
             Err(_) => self.connection.handle_close_request(CloseReason::ReadError),
         }
         self.worker.buffer.replace(buffer);
-        let pressure = self.after_batch();
-        if pressure == Pressure::High
-            && let Some(longest) = self.connection.stall(pressure)
+        let slow = self.after_batch();
+        if !slow.is_empty()
+            && let Some(longest) = self.connection.stall(Pressure::High)
         {
-            self.stall(longest).await;
+            self.stall(slow, longest).await;
         }
         if self.readable {
             if self.timer_at.is_some_and(|at| at <= now) {
@@ -105,8 +105,7 @@ impl Driver {
     }
 
     /// Leaves the socket unread until slow targets have caught up, but not for long.
-    async fn stall(&self, longest: Duration) {
-        let slow = self.worker.slow_links();
+    async fn stall(&self, slow: Vec<Arc<Link>>, longest: Duration) {
         self.worker.node.hub().record_stall();
         let relief = async {
             for link in slow {
@@ -121,10 +120,10 @@ impl Driver {
         };
         // The own socket may be among the slow ones, and nobody else empties its outbox.
         let own = poll_fn(|cx| {
+            self.link.waker.register(cx.waker());
             if self.link.close_request().is_some() {
                 return Poll::Ready(());
             }
-            self.link.waker.register(cx.waker());
             while self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
                 self.link.write_pending(self.worker.clock.now());
             }
@@ -147,13 +146,14 @@ impl Driver {
         self.after_batch();
     }
 
-    /// Sends what the machine had to say, and lets the control task know if the cluster wants something.
-    fn after_batch(&mut self) -> Pressure {
+    /// Sends what the machine had to say, and lets the control task know if the cluster wants something. Returns the
+    /// targets that are too slow.
+    fn after_batch(&mut self) -> Vec<Arc<Link>> {
         let slow = self.worker.flush(self.link.entry.id());
         if self.worker.node.take_attention() {
             self.worker.attention.notify(1);
         }
-        if slow { Pressure::High } else { Pressure::Low }
+        slow
     }
 
     fn set_timer(&mut self) {

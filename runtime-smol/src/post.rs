@@ -16,8 +16,6 @@ pub struct Post {
     places: Vec<u32>,
     staged: Vec<Staged>,
     used: usize,
-    /// Targets of the last batch that are too slow.
-    slow: Vec<Arc<Link>>,
 }
 
 #[derive(Debug)]
@@ -29,15 +27,15 @@ struct Staged {
 impl Post {
     /// An empty staging area.
     pub fn new(links: Arc<Links>) -> Self {
-        Self { links, places: Vec::new(), staged: Vec::new(), used: 0, slow: Vec::new() }
+        Self { links, places: Vec::new(), staged: Vec::new(), used: 0 }
     }
 
     /// Sends everything. Returns the targets that are too slow, for producers to wait for.
     ///
     /// What is for `last`, the connection that was read from, goes out last: whoever has the PONG to its PING
     /// may rely on what it sent before being on its way.
-    pub fn flush(&mut self, now: Instant, hub: &Hub, last: Option<ConnectionId>) -> &[Arc<Link>] {
-        self.slow.clear();
+    pub fn flush(&mut self, now: Instant, hub: &Hub, last: Option<ConnectionId>) -> Vec<Arc<Link>> {
+        let mut slow = Vec::new();
         let staged = &mut self.staged[..self.used];
         if let Some(place) = staged.iter().position(|staged| Some(staged.id) == last) {
             let end = staged.len() - 1;
@@ -53,13 +51,13 @@ impl Post {
             let (messages, bytes) = outbox.take_traffic();
             hub.record_delivered(&link.entry, messages, bytes);
             if link.write_staged(now, outbox) == Pressure::High {
-                self.slow.push(link);
+                slow.push(link);
             }
         }
         self.used = 0;
         // A wide fan-out once in a while should not keep its memory.
         self.staged.truncate(KEPT_BUFFERS);
-        &self.slow
+        slow
     }
 
     #[inline]
@@ -134,6 +132,8 @@ impl Sink for Post {
 /// More than this is not staged for one connection.
 const STAGED_BYTES: usize = 1024 * 1024;
 
+/// So many targets keep their buffers from batch to batch.
+const KEPT_BUFFERS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -167,5 +167,3 @@ mod tests {
         assert_eq!(link.close_request(), Some(CloseReason::SlowConsumerPendingBytes));
     }
 }
-/// So many targets keep their buffers from batch to batch.
-const KEPT_BUFFERS: usize = 64;
