@@ -231,7 +231,9 @@ impl Connection {
     pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         self.shared.node.hub().closed().note(&self.shared.entry, now, reason);
+        let policy = self.write_policy();
         let mut context = self.shared.context(now, sink);
+        context.log_slowness(reason, &policy);
         match &mut self.side {
             Side::Client(client) => client.handle_closed(&mut context),
             Side::Route(route) => route.handle_closed(&mut context, reason),
