@@ -308,6 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
+        let mut cluster = cluster();
+        let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
+        accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
+        accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
+        let told = cluster.peer_urls();
+        assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
+        assert_eq!(told.len(), 2 + 256 - 1);
+    }
+
+    #[test]
     fn gossip_of_a_pool_is_news_though_a_connection_for_one_account_came_first() {
         let mut cluster = cluster();
         let teller = accept(&mut cluster, 0, info("teller"));
