@@ -197,8 +197,9 @@ impl Connection {
             Tick::Nothing => {}
             Tick::Ping => {
                 context.send(wire::encode::PING);
-                if let Side::Client(client) = &mut self.side {
-                    client.handle_idle();
+                match &mut self.side {
+                    Side::Client(client) => client.handle_idle(),
+                    Side::Route(route) => route.handle_ping_due(context.entry()),
                 }
             }
             Tick::Stale => {

@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
-use crate::hub::{About, Flag, Held};
+use crate::hub::{About, Entry, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
@@ -42,6 +42,8 @@ pub(super) struct Peer {
     verbose: bool,
     /// Where messages go, by account, in the order of [`Hub::accounts`](crate::hub::Hub::accounts).
     worlds: Vec<World>,
+    /// How many messages had come when the last PING was due.
+    messages_at_ping: u64,
     key: Vec<u8>,
 }
 
@@ -103,6 +105,16 @@ impl Route {
             }
             // Interest and messages before the handshake is over, and what means nothing on a route.
             _ => {}
+        }
+    }
+
+    /// Frees what only an active peer needs, if it sent no message since the last call.
+    pub(super) fn handle_ping_due(&mut self, entry: &Entry) {
+        if let Self::Peer(peer) = self {
+            let messages = entry.traffic().in_messages();
+            if std::mem::replace(&mut peer.messages_at_ping, messages) == messages {
+                peer.worlds.iter_mut().for_each(|world| world.cache.clear());
+            }
         }
     }
 
@@ -201,7 +213,13 @@ impl Route {
             accounts.map(|account| World { account: account.clone(), cache: Cache::new(hub.hasher()) });
         let dedicated =
             account.as_deref().and_then(|name| accounts.iter().position(|known| known.name() == name));
-        *self = Self::Peer(Peer { dedicated, verbose, worlds: worlds.into(), key: Vec::new() });
+        *self = Self::Peer(Peer {
+            dedicated,
+            verbose,
+            worlds: worlds.into(),
+            messages_at_ping: 0,
+            key: Vec::new(),
+        });
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
