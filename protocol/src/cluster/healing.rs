@@ -247,13 +247,13 @@ impl Cluster {
 /// The lines that tell a peer of another once more.
 fn tell_again(told: &Peer, newcomer: &Peer, pinned: &[&str]) -> Vec<Output> {
     let url = &newcomer.info.ip;
-    let of_pool =
-        told.first().map(|over| Output::Send(over, gossip::line(&newcomer.info, url, GossipMode::Disabled)));
+    let line = |info: &Info| gossip::line(info, url, GossipMode::Disabled);
+    let of_pool = told.first().and_then(|over| Some(Output::Send(over, line(&newcomer.info)?)));
     let of_accounts =
         pinned.iter().filter(|_| told.is_pooled() && newcomer.is_pooled()).filter_map(|account| {
             let over = told.dedicated(account).or_else(|| told.first())?;
             let info = Info { route_account: (*account).to_owned(), ..newcomer.info.clone() };
-            Some(Output::Send(over, gossip::line(&info, url, GossipMode::Disabled)))
+            Some(Output::Send(over, line(&info)?))
         });
     of_pool.into_iter().chain(of_accounts).collect()
 }

@@ -34,9 +34,11 @@ impl Cluster {
                 Some(_) if !peer.is_pooled() => None,
                 Some(account) => peer.dedicated(account).or_else(|| peer.first()),
             };
-            if let Some(over) = over {
+            if let Some(over) = over
+                && let Some(line) = gossip::line(&told, &info.ip, mode)
+            {
                 debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
-                self.outputs.push_back(Output::Send(over, gossip::line(&told, &info.ip, mode)));
+                self.outputs.push_back(Output::Send(over, line));
             }
         }
         if account.is_none() && !info.connect_urls.is_empty() {
@@ -316,6 +318,17 @@ mod tests {
         let told = cluster.peer_urls();
         assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
         assert_eq!(told.len(), 2 + 256 - 1);
+    }
+
+    #[test]
+    fn a_newcomer_that_says_too_much_of_itself_is_not_passed_on() {
+        for (name_bytes, lines) in [(60_000, 1), (66_000, 0)] {
+            let mut cluster = cluster();
+            accept(&mut cluster, 0, info("told"));
+            while cluster.poll_output().is_some() {}
+            accept(&mut cluster, 1, Info { server_name: "n".repeat(name_bytes), ..info("newcomer") });
+            assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{name_bytes}");
+        }
     }
 
     #[test]
