@@ -224,6 +224,7 @@ impl Cluster {
         let others =
             self.peers.iter().filter(|(id, other)| *id != peer && other.first().is_some() && !other.leaves);
         others
+            .filter(|(id, other)| id.len() + other.info.ip.len() <= MAX_SERVER_BYTES)
             .map(|(id, other)| KnownServer {
                 id: id.clone(),
                 url: other.info.ip.clone(),
@@ -280,7 +281,10 @@ const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);
 const SERVERS_TO_AT_ONCE: usize = 8;
 
 /// So many servers are named on one line, which a route limits to 64 KiB.
-const SERVERS_PER_LINE: usize = 256;
+const SERVERS_PER_LINE: usize = 128;
+
+/// A server whose id and address take more than this is left out, so that the line keeps within that limit.
+const MAX_SERVER_BYTES: usize = 400;
 
 /// A pair of peers takes so many lines: one for the pool and one for the system account.
 const LINES_PER_PAIR: usize = 2;
