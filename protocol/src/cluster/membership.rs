@@ -136,6 +136,9 @@ impl Cluster {
         gossip_mode: GossipMode,
         either_may: bool,
     ) {
+        if id.len() + url.host.len() > MAX_WANTED_BYTES {
+            return debug!("Too long a name to dial a server by");
+        }
         let healing = &self.config.healing;
         let waits = either_may && healing.arbitrate && healing.compare && self.server_id.as_str() > id;
         let at = if waits { now + healing.arbitration_delay + jitter(&mut self.rng) } else { now };
@@ -278,6 +281,9 @@ impl Cluster {
     }
 }
 
+/// Id and host of a server that is dialed on hearsay; both together take about 300 bytes at most where they are true.
+const MAX_WANTED_BYTES: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,6 +334,17 @@ mod tests {
             while cluster.poll_output().is_some() {}
             accept(&mut cluster, 1, Info { server_name: "n".repeat(name_bytes), ..info("newcomer") });
             assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{name_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_server_with_an_endless_name_is_not_dialed() {
+        let mut cluster = cluster();
+        let teller = accept(&mut cluster, 0, info("teller"));
+        for (host_bytes, is_dialed) in [(2000, false), (200, true)] {
+            let ip = format!("nats-route://{}:9/", "h".repeat(host_bytes));
+            let _ = cluster.handle_info(NOW, teller, Info { ip, ..info("newcomer") });
+            assert_eq!(cluster.poll_dial(NOW).is_some(), is_dialed, "{host_bytes}");
         }
     }
 
