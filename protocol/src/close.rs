@@ -7,7 +7,7 @@ use std::fmt;
 pub enum CloseReason {
     /// The peer closed its side.
     ClientClosed,
-    /// No valid CONNECT in time.
+    /// No valid CONNECT in time, or from a server no INFO.
     AuthenticationTimeout,
     /// Wrong credentials, or an operation before CONNECT where one is needed.
     AuthenticationFailure,

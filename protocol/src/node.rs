@@ -271,7 +271,8 @@ impl Node {
     /// Ends a client's subscription that got its last message.
     pub(crate) fn expire<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) {
         if let Some(entry) = self.hub.directory().get(subscription.connection()) {
-            entry.subscriptions().remove(subscription.sid());
+            // The client may have ended it meanwhile, and given its name to another.
+            entry.subscriptions().remove_same(subscription);
         }
         self.unsubscribe(account, subscription, sink);
     }

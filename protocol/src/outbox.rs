@@ -163,10 +163,9 @@ impl Outbox {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// Moves all that `staged` holds behind what waits here, and says how full this is now.
+    /// Moves all that `staged` holds behind what waits here, and says how full this is now. The traffic that was pushed
+    /// to `staged` stays to be taken from there ([`Outbox::take_traffic`]).
     pub fn absorb(&mut self, staged: &mut Outbox, policy: &WritePolicy) -> Pressure {
-        self.messages += std::mem::take(&mut staged.messages);
-        self.message_bytes += std::mem::take(&mut staged.message_bytes);
         self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
         debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
         if self.sealed.is_empty() && self.tail.is_empty() {
@@ -355,6 +354,7 @@ mod tests {
                 expected.extend(message(&mut staged, b"staged\r\n"));
                 assert_eq!(outbox.absorb(&mut staged, &POLICY), Pressure::Low);
                 assert!(staged.is_empty());
+                assert_eq!((staged.take_traffic(), staged.take_traffic()), ((1, 6), (0, 0)));
                 if at_once == 7 {
                     outbox.advance(11);
                     expected.drain(..11);

@@ -27,7 +27,6 @@ pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, link: Arc<
         if let Some(reason) = driver.connection.poll_close() {
             break reason;
         }
-        driver.set_timer();
         match poll_fn(|cx| driver.poll_event(cx)).await {
             Event::Readable => driver.read().await,
             Event::Writable => driver.link.write_pending(driver.worker.clock.now()),
@@ -64,6 +63,8 @@ impl Driver {
         if self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
             return Poll::Ready(Event::Writable);
         }
+        // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
+        self.set_timer();
         if self.readable || self.link.socket.poll_readable(cx).is_ready() {
             return Poll::Ready(Event::Readable);
         }
@@ -87,21 +88,24 @@ impl Driver {
             Err(_) => self.connection.handle_close_request(CloseReason::ReadError),
         }
         self.worker.buffer.replace(buffer);
-        let pressure = self.after_batch();
-        if pressure == Pressure::High
-            && let Some(longest) = self.connection.stall(pressure)
+        let slow = self.after_batch();
+        if !slow.is_empty()
+            && let Some(longest) = self.connection.stall(Pressure::High)
         {
-            self.stall(longest).await;
+            self.stall(slow, longest).await;
         }
         if self.readable {
+            if self.timer_at.is_some_and(|at| at <= now) {
+                // Nobody looks at the timer while there is more to read.
+                self.handle_timeout();
+            }
             // Others on this worker come first before more of a busy connection.
             yield_now().await;
         }
     }
 
     /// Leaves the socket unread until slow targets have caught up, but not for long.
-    async fn stall(&self, longest: Duration) {
-        let slow = self.worker.slow_links();
+    async fn stall(&self, slow: Vec<Arc<Link>>, longest: Duration) {
         self.worker.node.hub().record_stall();
         let relief = async {
             for link in slow {
@@ -117,6 +121,9 @@ impl Driver {
         // The own socket may be among the slow ones, and nobody else empties its outbox.
         let own = poll_fn(|cx| {
             self.link.waker.register(cx.waker());
+            if self.link.close_request().is_some() {
+                return Poll::Ready(());
+            }
             while self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
                 self.link.write_pending(self.worker.clock.now());
             }
@@ -139,13 +146,14 @@ impl Driver {
         self.after_batch();
     }
 
-    /// Sends what the machine had to say, and lets the control task know if the cluster wants something.
-    fn after_batch(&mut self) -> Pressure {
+    /// Sends what the machine had to say, and lets the control task know if the cluster wants something. Returns the
+    /// targets that are too slow.
+    fn after_batch(&mut self) -> Vec<Arc<Link>> {
         let slow = self.worker.flush(self.link.entry.id());
         if self.worker.node.take_attention() {
             self.worker.attention.notify(1);
         }
-        if slow { Pressure::High } else { Pressure::Low }
+        slow
     }
 
     fn set_timer(&mut self) {
@@ -211,3 +219,62 @@ async fn write_rest(worker: &Worker, link: &Link) {
 
 /// How long a connection that ends may take to hear why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use event_listener::Event;
+    use onehop::config::Config;
+    use onehop::{Listening, Node};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::links::Links;
+    use crate::worker::{self, Job, Origin, Shared};
+
+    fn pair() -> (TcpStream, TcpStream, SocketAddr) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let (far, remote) = listener.accept().expect("a connection");
+        (near, far, remote)
+    }
+
+    #[test]
+    fn who_reads_nothing_of_what_others_send_is_closed_at_the_write_deadline() {
+        let clock = Clock::start();
+        let config = Config { write_deadline: Duration::from_millis(200), ..Config::default() };
+        let shared = Shared {
+            node: Node::new(config, &Listening::default(), clock.now()),
+            links: Arc::new(Links::default()),
+            clock,
+            attention: Arc::new(Event::new()),
+        };
+        let (links, node) = (shared.links.clone(), shared.node.clone());
+        let jobs = worker::start(shared, 0).expect("a thread");
+        let connect = || {
+            let (near, far, remote) = pair();
+            jobs.try_send(Job { socket: far, remote, origin: Origin::Client }).expect("a worker");
+            near
+        };
+        // Without a CONNECT no PING comes for two minutes: nothing but the deadline can wake the driver.
+        let mut subscriber = connect();
+        subscriber.write_all(b"SUB a 1\r\n").expect("written");
+        while node.hub().global_account().index().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut publisher = connect();
+        // More than the buffers of the two sockets take.
+        let message = [b"PUB a 500000\r\n".as_slice(), &[b'x'; 500_000], b"\r\n"].concat();
+        for _ in 0..60 {
+            publisher.write_all(&message).expect("written");
+        }
+        let limit = std::time::Instant::now() + Duration::from_secs(20);
+        while links.count() > 1 && std::time::Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let slow_clients = node.hub().totals().slow_clients.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((slow_clients, links.count()), (1, 1));
+    }
+}

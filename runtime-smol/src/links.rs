@@ -54,10 +54,7 @@ impl Link {
     /// Moves what is staged into the outbox and writes as much as the socket takes.
     pub fn write_staged(&self, now: Instant, staged: &mut Outbox) -> Pressure {
         let mut outbox = self.outbox();
-        let pressure = outbox.absorb(staged, &self.policy);
-        if pressure == Pressure::Overflow {
-            self.request_close(CloseReason::SlowConsumerPendingBytes);
-        } else if !self.is_blocked() {
+        if self.absorb(&mut outbox, staged) != Pressure::Overflow && !self.is_blocked() {
             self.write(now, &mut outbox);
             outbox.release_into(staged);
         }
@@ -68,8 +65,9 @@ impl Link {
     /// Appends to the outbox without writing.
     pub fn append(&self, staged: &mut Outbox, bytes: &[u8]) {
         let mut outbox = self.outbox();
-        outbox.absorb(staged, &self.policy);
-        outbox.push_bytes(bytes);
+        if self.absorb(&mut outbox, staged) != Pressure::Overflow {
+            outbox.push_bytes(bytes);
+        }
         self.note_pending(&outbox);
     }
 
@@ -138,6 +136,19 @@ impl Link {
                 Ok(0) | Err(_) => break,
             }
         }
+    }
+
+    /// Moves what is staged into the outbox. A slow consumer that is to be closed takes nothing more.
+    fn absorb(&self, outbox: &mut Outbox, staged: &mut Outbox) -> Pressure {
+        if outbox.pressure(&self.policy) == Pressure::Overflow {
+            staged.clear();
+            return Pressure::Overflow;
+        }
+        let pressure = outbox.absorb(staged, &self.policy);
+        if pressure == Pressure::Overflow {
+            self.request_close(CloseReason::SlowConsumerPendingBytes);
+        }
+        pressure
     }
 
     fn write(&self, now: Instant, outbox: &mut Outbox) {

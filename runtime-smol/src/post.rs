@@ -16,8 +16,6 @@ pub struct Post {
     places: Vec<u32>,
     staged: Vec<Staged>,
     used: usize,
-    /// Targets of the last batch that are too slow.
-    slow: Vec<Arc<Link>>,
 }
 
 #[derive(Debug)]
@@ -29,15 +27,15 @@ struct Staged {
 impl Post {
     /// An empty staging area.
     pub fn new(links: Arc<Links>) -> Self {
-        Self { links, places: Vec::new(), staged: Vec::new(), used: 0, slow: Vec::new() }
+        Self { links, places: Vec::new(), staged: Vec::new(), used: 0 }
     }
 
     /// Sends everything. Returns the targets that are too slow, for producers to wait for.
     ///
     /// What is for `last`, the connection that was read from, goes out last: whoever has the PONG to its PING
     /// may rely on what it sent before being on its way.
-    pub fn flush(&mut self, now: Instant, hub: &Hub, last: Option<ConnectionId>) -> &[Arc<Link>] {
-        self.slow.clear();
+    pub fn flush(&mut self, now: Instant, hub: &Hub, last: Option<ConnectionId>) -> Vec<Arc<Link>> {
+        let mut slow = Vec::new();
         let staged = &mut self.staged[..self.used];
         if let Some(place) = staged.iter().position(|staged| Some(staged.id) == last) {
             let end = staged.len() - 1;
@@ -53,13 +51,13 @@ impl Post {
             let (messages, bytes) = outbox.take_traffic();
             hub.record_delivered(&link.entry, messages, bytes);
             if link.write_staged(now, outbox) == Pressure::High {
-                self.slow.push(link);
+                slow.push(link);
             }
         }
         self.used = 0;
         // A wide fan-out once in a while should not keep its memory.
         self.staged.truncate(KEPT_BUFFERS);
-        &self.slow
+        slow
     }
 
     #[inline]
@@ -136,3 +134,36 @@ const STAGED_BYTES: usize = 1024 * 1024;
 
 /// So many targets keep their buffers from batch to batch.
 const KEPT_BUFFERS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use async_io::Async;
+    use onehop::config::Config;
+    use onehop::outbox::Body;
+    use onehop::{Listening, Node};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_that_multiplies_ends_its_target_before_it_takes_much_more_memory_than_is_allowed() {
+        let max_pending = 2 * STAGED_BYTES;
+        let config = Config { max_pending, ..Config::default() };
+        let node = Node::new(config, &Listening::default(), Instant::ZERO);
+        let links = Arc::new(Links::default());
+        let mut post = Post::new(links.clone());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let socket = Async::new(TcpStream::connect(address).expect("a connection")).expect("a socket");
+        let connection = node.accept_client(Instant::ZERO, address, &mut post);
+        let link = Arc::new(Link::new(connection.entry().clone(), socket, connection.write_policy()));
+        links.insert(link.clone());
+        let body = Body::new(&[b'x'; 1024]);
+        for _ in 0..16 * STAGED_BYTES / 1024 {
+            post.deliver(connection.id(), &Delivery { prefix: b"MSG a 1 ", line: b"1022\r\n", body: &body });
+        }
+        assert!(link.pending_bytes() <= max_pending + 2 * STAGED_BYTES, "{}", link.pending_bytes());
+        assert_eq!(link.close_request(), Some(CloseReason::SlowConsumerPendingBytes));
+    }
+}

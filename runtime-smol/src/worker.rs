@@ -55,7 +55,6 @@ pub(crate) struct Worker {
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
     pub(crate) post: RefCell<Post>,
-    slow: RefCell<Vec<Arc<Link>>>,
 }
 
 /// Starts a worker thread; it ends when the sender is dropped and its connections are closed.
@@ -79,7 +78,6 @@ fn run(shared: Shared, jobs: &Receiver<Job>) {
         clock,
         attention,
         buffer: Cell::new(vec![0; READ_BYTES]),
-        slow: RefCell::default(),
     });
     let executor = LocalExecutor::new();
     async_io::block_on(executor.run(async {
@@ -107,6 +105,7 @@ impl Worker {
                 warn!("cannot use a socket: {fault}");
                 if let Origin::Dialed(id) = origin {
                     self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
+                    self.attention.notify(1);
                 }
                 return None;
             }
@@ -121,20 +120,9 @@ impl Worker {
         Some((connection, link))
     }
 
-    /// Sends what is staged, for one connection last; true if a target is too slow.
-    pub(crate) fn flush(&self, last: ConnectionId) -> bool {
-        let mut post = self.post.borrow_mut();
-        let slow = post.flush(self.clock.now(), self.node.hub(), Some(last));
-        if slow.is_empty() {
-            return false;
-        }
-        self.slow.replace(slow.to_vec());
-        true
-    }
-
-    /// The targets that the last flush found too slow.
-    pub(crate) fn slow_links(&self) -> Vec<Arc<Link>> {
-        self.slow.take()
+    /// Sends what is staged, for one connection last. Returns the targets that are too slow.
+    pub(crate) fn flush(&self, last: ConnectionId) -> Vec<Arc<Link>> {
+        self.post.borrow_mut().flush(self.clock.now(), self.node.hub(), Some(last))
     }
 }
 

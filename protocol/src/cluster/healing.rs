@@ -224,6 +224,7 @@ impl Cluster {
         let others =
             self.peers.iter().filter(|(id, other)| *id != peer && other.first().is_some() && !other.leaves);
         others
+            .filter(|(id, other)| id.len() + other.info.ip.len() <= MAX_SERVER_BYTES)
             .map(|(id, other)| KnownServer {
                 id: id.clone(),
                 url: other.info.ip.clone(),
@@ -247,13 +248,13 @@ impl Cluster {
 /// The lines that tell a peer of another once more.
 fn tell_again(told: &Peer, newcomer: &Peer, pinned: &[&str]) -> Vec<Output> {
     let url = &newcomer.info.ip;
-    let of_pool =
-        told.first().map(|over| Output::Send(over, gossip::line(&newcomer.info, url, GossipMode::Disabled)));
+    let line = |info: &Info| gossip::line(info, url, GossipMode::Disabled);
+    let of_pool = told.first().and_then(|over| Some(Output::Send(over, line(&newcomer.info)?)));
     let of_accounts =
         pinned.iter().filter(|_| told.is_pooled() && newcomer.is_pooled()).filter_map(|account| {
             let over = told.dedicated(account).or_else(|| told.first())?;
             let info = Info { route_account: (*account).to_owned(), ..newcomer.info.clone() };
-            Some(Output::Send(over, gossip::line(&info, url, GossipMode::Disabled)))
+            Some(Output::Send(over, line(&info)?))
         });
     of_pool.into_iter().chain(of_accounts).collect()
 }
@@ -280,7 +281,10 @@ const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);
 const SERVERS_TO_AT_ONCE: usize = 8;
 
 /// So many servers are named on one line, which a route limits to 64 KiB.
-const SERVERS_PER_LINE: usize = 256;
+const SERVERS_PER_LINE: usize = 128;
+
+/// A server whose id and address take more than this is left out, so that the line keeps within that limit.
+const MAX_SERVER_BYTES: usize = 400;
 
 /// A pair of peers takes so many lines: one for the pool and one for the system account.
 const LINES_PER_PAIR: usize = 2;

@@ -34,9 +34,11 @@ impl Cluster {
                 Some(_) if !peer.is_pooled() => None,
                 Some(account) => peer.dedicated(account).or_else(|| peer.first()),
             };
-            if let Some(over) = over {
+            if let Some(over) = over
+                && let Some(line) = gossip::line(&told, &info.ip, mode)
+            {
                 debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
-                self.outputs.push_back(Output::Send(over, gossip::line(&told, &info.ip, mode)));
+                self.outputs.push_back(Output::Send(over, line));
             }
         }
         if account.is_none() && !info.connect_urls.is_empty() {
@@ -137,6 +139,9 @@ impl Cluster {
         gossip_mode: GossipMode,
         either_may: bool,
     ) {
+        if id.len() + url.host.len() > MAX_WANTED_BYTES {
+            return debug!("Too long a name to dial a server by");
+        }
         let healing = &self.config.healing;
         let waits = either_may && healing.arbitrate && healing.compare && self.server_id.as_str() > id;
         let at = if waits { now + healing.arbitration_delay + jitter(&mut self.rng) } else { now };
@@ -279,6 +284,9 @@ impl Cluster {
     }
 }
 
+/// Id and host of a server that is dialed on hearsay; both together take about 300 bytes at most where they are true.
+const MAX_WANTED_BYTES: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,6 +316,39 @@ mod tests {
         cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
         cluster.handle_first_info(NOW, connection, info).expect("it is registered");
         connection
+    }
+
+    #[test]
+    fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
+        let mut cluster = cluster();
+        let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
+        accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
+        accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
+        let told = cluster.peer_urls();
+        assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
+        assert_eq!(told.len(), 2 + 256 - 1);
+    }
+
+    #[test]
+    fn a_newcomer_that_says_too_much_of_itself_is_not_passed_on() {
+        for (name_bytes, lines) in [(60_000, 1), (66_000, 0)] {
+            let mut cluster = cluster();
+            accept(&mut cluster, 0, info("told"));
+            while cluster.poll_output().is_some() {}
+            accept(&mut cluster, 1, Info { server_name: "n".repeat(name_bytes), ..info("newcomer") });
+            assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{name_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_server_with_an_endless_name_is_not_dialed() {
+        let mut cluster = cluster();
+        let teller = accept(&mut cluster, 0, info("teller"));
+        for (host_bytes, is_dialed) in [(2000, false), (200, true)] {
+            let ip = format!("nats-route://{}:9/", "h".repeat(host_bytes));
+            let _ = cluster.handle_info(NOW, teller, Info { ip, ..info("newcomer") });
+            assert_eq!(cluster.poll_dial(NOW).is_some(), is_dialed, "{host_bytes}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod handshake;
 mod healing;
 mod membership;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use fastrand::Rng;
@@ -190,14 +190,9 @@ impl Cluster {
 
     /// Client addresses of the peers, in the order of their ids.
     pub(crate) fn peer_urls(&self) -> Vec<String> {
-        let mut urls = Vec::new();
+        let mut seen = BTreeSet::new();
         let present = self.peers.values().filter(|peer| peer.first().is_some());
-        for url in present.flat_map(|peer| &peer.connect_urls) {
-            if !urls.contains(url) {
-                urls.push(url.clone());
-            }
-        }
-        urls
+        present.flat_map(|peer| &peer.connect_urls).filter(|url| seen.insert(*url)).cloned().collect()
     }
 
     /// Client addresses of this node, whether or not the peers are told.

@@ -8,6 +8,7 @@ use super::Shared;
 use crate::close::CloseReason;
 use crate::hub::{Entry, Hub, Kind};
 use crate::node::Node;
+use crate::outbox::WritePolicy;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::{self, Op};
@@ -66,6 +67,19 @@ impl<S: Sink> Context<'_, S> {
     pub(super) fn handle_pong(&mut self) {
         if let Some(rtt) = self.shared.keepalive.handle_pong(self.now) {
             self.shared.entry.set_rtt(rtt);
+        }
+    }
+
+    /// Operators look for these lines (ROUTE-PROTOCOL 1.10).
+    pub(super) fn log_slowness(&self, reason: CloseReason, policy: &WritePolicy) {
+        match (reason, policy.max_pending_bytes) {
+            (CloseReason::SlowConsumerPendingBytes, Some(max)) => {
+                info!("{self} - Slow Consumer Detected: MaxPending of {max} Exceeded");
+            }
+            (CloseReason::SlowConsumerWriteDeadline, _) => {
+                info!("{self} - Slow Consumer Detected: WriteDeadline of {:?} exceeded", policy.deadline);
+            }
+            _ => {}
         }
     }
 

@@ -52,7 +52,7 @@ struct Shared {
     entry: Arc<Entry>,
     dialect: Dialect,
     keepalive: KeepAlive,
-    /// Until then a valid CONNECT (and on a route INFO) must have come.
+    /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     rng: fastrand::Rng,
@@ -70,7 +70,7 @@ enum Side {
 /// What [`Connection::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReason {
-    /// A peer that has not authenticated in time.
+    /// A client that has not authenticated in time, or a server that has not finished its handshake.
     Authentication,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
@@ -197,8 +197,9 @@ impl Connection {
             Tick::Nothing => {}
             Tick::Ping => {
                 context.send(wire::encode::PING);
-                if let Side::Client(client) = &mut self.side {
-                    client.handle_idle();
+                match &mut self.side {
+                    Side::Client(client) => client.handle_idle(),
+                    Side::Route(route) => route.handle_ping_due(context.entry()),
                 }
             }
             Tick::Stale => {
@@ -231,7 +232,9 @@ impl Connection {
     pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         self.shared.node.hub().closed().note(&self.shared.entry, now, reason);
+        let policy = self.write_policy();
         let mut context = self.shared.context(now, sink);
+        context.log_slowness(reason, &policy);
         match &mut self.side {
             Side::Client(client) => client.handle_closed(&mut context),
             Side::Route(route) => route.handle_closed(&mut context, reason),

@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
-use crate::hub::{About, Flag, Held};
+use crate::hub::{About, Entry, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
@@ -42,6 +42,8 @@ pub(super) struct Peer {
     verbose: bool,
     /// Where messages go, by account, in the order of [`Hub::accounts`](crate::hub::Hub::accounts).
     worlds: Vec<World>,
+    /// How many messages had come when the last PING was due.
+    messages_at_ping: u64,
     key: Vec<u8>,
 }
 
@@ -69,14 +71,12 @@ impl Route {
         };
         context.send(&lines);
         if dial.is_some() {
+            context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::AwaitsInfo { verbose: false };
         }
         let cluster = context.hub().config().cluster.as_ref();
-        if let Some(timeout) =
-            cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout)
-        {
-            context.shared.auth_deadline = Some(context.now + timeout);
-        }
+        let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
+        context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
         Self::AwaitsConnect
     }
 
@@ -108,6 +108,16 @@ impl Route {
         }
     }
 
+    /// Frees what only an active peer needs, if it sent no message since the last call.
+    pub(super) fn handle_ping_due(&mut self, entry: &Entry) {
+        if let Self::Peer(peer) = self {
+            let messages = entry.traffic().in_messages();
+            if std::mem::replace(&mut peer.messages_at_ping, messages) == messages {
+                peer.worlds.iter_mut().for_each(|world| world.cache.clear());
+            }
+        }
+    }
+
     pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>, reason: CloseReason) {
         context.log_closed(reason);
         let shared = &*context.shared;
@@ -136,7 +146,7 @@ impl Route {
             context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_connect(&connect));
         match verdict {
             Some(Ok(())) => {
-                context.shared.auth_deadline = None;
+                context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
                 *self = Self::AwaitsInfo { verbose: connect.verbose };
             }
@@ -186,6 +196,7 @@ impl Route {
             None => return context.close(CloseReason::RouteRemoved),
         };
         let shared = &mut *context.shared;
+        shared.auth_deadline = None;
         let account =
             if let Seat::Dedicated(account) = &registered.seat { Some(account.clone()) } else { None };
         shared.entry.set(Flag::Headers, registered.headers);
@@ -202,7 +213,13 @@ impl Route {
             accounts.map(|account| World { account: account.clone(), cache: Cache::new(hub.hasher()) });
         let dedicated =
             account.as_deref().and_then(|name| accounts.iter().position(|known| known.name() == name));
-        *self = Self::Peer(Peer { dedicated, verbose, worlds: worlds.into(), key: Vec::new() });
+        *self = Self::Peer(Peer {
+            dedicated,
+            verbose,
+            worlds: worlds.into(),
+            messages_at_ping: 0,
+            key: Vec::new(),
+        });
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
@@ -329,6 +346,10 @@ fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
         None => context.close(refusal.reason),
     }
 }
+
+/// How long a peer may take for its CONNECT where it need not authenticate, and for its INFO. nats-server waits for
+/// as long as PINGs are answered; but a dial that hangs so keeps this node from dialing the server anew.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first PING to a peer comes so soon (ROUTE-PROTOCOL 2.11).
 const FIRST_PING_AFTER: Duration = Duration::from_secs(1);

@@ -68,8 +68,9 @@ pub(crate) fn mode_onward(
     }
 }
 
-/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by.
-pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Vec<u8> {
+/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by. None if the
+/// newcomer says so much of itself that peers would end the route for such a line.
+pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Vec<u8>> {
     let info = Info {
         nonce: String::new(),
         ip: url.to_owned(),
@@ -79,8 +80,11 @@ pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Vec<u8> {
         route_acc_add_reqid: String::new(),
         ..newcomer.clone()
     };
-    info.to_gossip_line()
+    Some(info.to_gossip_line()).filter(|line| line.len() <= MAX_LINE_BYTES)
 }
+
+/// What a line may have on a route between servers that are not configured otherwise (ROUTE-PROTOCOL 2.6).
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

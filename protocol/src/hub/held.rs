@@ -67,6 +67,14 @@ impl<K: Key> Held<K> {
         removed
     }
 
+    /// Takes out this very subscription. Another that got its key meanwhile stays.
+    pub(crate) fn remove_same(&mut self, subscription: &Subscription) {
+        let key = K::key(subscription);
+        if self.get(key).is_some_and(|known| known.id() == subscription.id()) {
+            self.remove(key);
+        }
+    }
+
     /// Takes all out, in the order of their creation.
     #[expect(clippy::mutable_key_type, reason = "the text that is hashed never changes")]
     pub(crate) fn take_all(&mut self) -> Vec<Arc<Subscription>> {
@@ -112,3 +120,26 @@ impl<K: Key> PartialEq for Keyed<K> {
 }
 
 impl<K: Key> Eq for Keyed<K> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::interest::{Origin, SubscriptionId};
+
+    fn subscription(id: u64, subject: &[u8]) -> Arc<Subscription> {
+        let connection = ConnectionId::new(0, 0);
+        Arc::new(Subscription::new(SubscriptionId(id), connection, Origin::Client, subject, b"", b"1"))
+    }
+
+    #[test]
+    fn a_subscription_that_ended_does_not_take_the_next_of_its_name_along() {
+        let mut held = Held::<BySid>::new(KeyedState::new(1));
+        let (ended, next) = (subscription(1, b"foo"), subscription(2, b"bar"));
+        held.insert(next.clone());
+        held.remove_same(&ended);
+        assert_eq!(held.get(b"1").map(|known| known.id()), Some(next.id()));
+        held.remove_same(&next);
+        assert_eq!(held.len(), 0);
+    }
+}

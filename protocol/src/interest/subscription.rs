@@ -124,7 +124,9 @@ impl Subscription {
     /// Sets after how many deliveries it ends; false if it got as many already.
     pub(crate) fn set_max(&self, max: u64) -> bool {
         self.max.store(max, Ordering::Relaxed);
-        self.delivered() < max
+        // Adding nothing puts this in order with [`admit`](Self::admit): a delivery that is not counted here sees the new
+        // limit. Otherwise the last one could go unnoticed on both sides, and the subscription would stay for good.
+        self.delivered.fetch_add(0, Ordering::Release) < max
     }
 
     /// No more deliveries from now on. False if it was closed already.
@@ -137,7 +139,7 @@ impl Subscription {
         if self.closed.load(Ordering::Relaxed) {
             return Admission::Refused;
         }
-        let delivered = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+        let delivered = self.delivered.fetch_add(1, Ordering::Acquire) + 1;
         match self.max.load(Ordering::Relaxed) {
             0 => Admission::Granted,
             max if delivered < max => Admission::Granted,

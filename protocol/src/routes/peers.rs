@@ -85,6 +85,7 @@ impl Peer {
             self.solicited = None;
         }
         self.connect_urls.clone_from(&info.connect_urls);
+        self.connect_urls.truncate(MAX_CONNECT_URLS);
         self.info = info;
         self.pooled = vec![None; pool_size];
         // What was said over connections that are gone may not have arrived.
@@ -209,3 +210,6 @@ impl Peer {
         self.solicited.as_ref().is_some_and(|solicited| solicited.explicit)
     }
 }
+
+/// Clients are told no more addresses of one peer than this.
+const MAX_CONNECT_URLS: usize = 256;

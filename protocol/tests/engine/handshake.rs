@@ -257,6 +257,39 @@ fn a_route_must_present_the_clusters_user_and_password_in_time() {
 }
 
 #[test]
+fn a_server_that_was_dialed_and_never_says_who_it_is_is_dialed_anew() {
+    let mut world = World::new();
+    let url = "nats://10.0.0.99:6222";
+    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [pooled, system] = world.dialed_by_hand("A");
+    world.run_for(SECOND * 5);
+    // Signs of life are not enough.
+    world.send(pooled, b"PONG\r\n");
+    assert_eq!((world.closed(pooled), world.dials()), (None, 0));
+    world.run_for(SECOND * 6);
+    for dialed in [pooled, system] {
+        assert_eq!(world.closed(dialed), Some(CloseReason::AuthenticationTimeout));
+    }
+    world.run_for(SECOND * 2);
+    assert!(world.dials() >= 2, "{} dials", world.dials());
+}
+
+#[test]
+fn a_server_that_dials_must_finish_its_handshake_in_time() {
+    let mut world = node();
+    let [silent, halfway] = [(); 2].map(|()| world.raw_route("A"));
+    world.run_for(SECOND * 9);
+    world.send(halfway, b"CONNECT {\"name\":\"NR\",\"cluster\":\"C\"}\r\n");
+    let whole = world.raw_peer("A", "R", "");
+    world.run_for(SECOND * 2);
+    assert_eq!(world.closed(silent), Some(CloseReason::AuthenticationTimeout));
+    assert_eq!(world.closed(halfway), None, "it has as long again for its INFO");
+    world.run_for(SECOND * 10);
+    assert_eq!(world.closed(halfway), Some(CloseReason::AuthenticationTimeout));
+    assert_eq!(world.closed(whole), None);
+}
+
+#[test]
 fn members_with_the_clusters_credentials_in_the_url_become_a_mesh_by_gossip_too() {
     let mut world = World::new();
     let guard = |config: &mut Config| {
