@@ -221,16 +221,28 @@ fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {
     let differ = rng.u8(..4) == 0;
     let nats = rng.u8(..4) == 0;
     let healer = rng.usize(..count.max(1));
-    let draw = |at: usize| Member {
-        pool_size: if differ && rng.bool() { [Some(5), None, Some(1)][rng.usize(..3)] } else { pool_size },
-        heals: match healing {
-            Healing::On => true,
-            Healing::Off => false,
-            Healing::Mixed => at == healer || rng.bool(),
-        },
-        is_behind_nat: nats && rng.bool(),
-    };
-    (0..count).map(draw).collect()
+    let mut members: Vec<_> = (0..count)
+        .map(|at| Member {
+            pool_size: if differ && rng.bool() {
+                [Some(5), None, Some(1)][rng.usize(..3)]
+            } else {
+                pool_size
+            },
+            heals: match healing {
+                Healing::On => true,
+                Healing::Off => false,
+                Healing::Mixed => at == healer || rng.bool(),
+            },
+            is_behind_nat: nats && rng.bool(),
+        })
+        .collect();
+    if healing == Healing::Mixed {
+        // Two that do not heal can be told of each other, but nobody can make them fill a gap in their pool.
+        for member in members.iter_mut().filter(|member| !member.heals) {
+            member.pool_size = member.pool_size.and(Some(1));
+        }
+    }
+    members
 }
 
 fn draw_network(rng: &mut Rng, level: FaultLevel) -> NetworkConfig {
