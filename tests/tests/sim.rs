@@ -48,8 +48,9 @@ fn a_run_is_a_function_of_its_seed() {
 }
 
 #[test]
-fn nodes_that_start_one_after_the_other_become_a_mesh_without_a_single_failed_message() {
-    for topology in Topology::ALL {
+fn go_like_nodes_that_start_one_after_the_other_become_a_mesh() {
+    // In the others a node dials one that is not there yet, and then several at the same moment.
+    for topology in [Topology::Seed, Topology::Chain, Topology::Tree] {
         for nodes in 1..6 {
             let mut scenario = Scenario::new(nodes as u64, nodes, topology, Member::GO_LIKE);
             scenario.start_gap = 100 * MILLISECOND;

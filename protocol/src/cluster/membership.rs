@@ -269,7 +269,12 @@ impl Cluster {
             // It may come back as a server that pools, to which the accounts have connections of their own.
             accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
         }
-        let at = now + jitter(&mut self.rng) + if pauses { RETRY_PAUSE } else { Duration::ZERO };
+        let mut at = now + jitter(&mut self.rng) + if pauses { RETRY_PAUSE } else { Duration::ZERO };
+        if lived < RETRY_PAUSE && self.config.healing.remember {
+            // Most likely both dialed at once and each kept its own. The usual jitter is less than a slow network's
+            // round trip, so that they would collide again and again.
+            at += RETRY_PAUSE.mul_f64(self.rng.f64());
+        }
         for account in accounts {
             let dial = Dial::new(url.clone(), account, at);
             self.dials.add(Dial {
