@@ -290,6 +290,8 @@ impl Cluster {
         let fits = peer.is_pooled() == (*seat != Seat::Sole);
         peer.grow_pool(pool_size);
         if fits && peer.seat(seat, connection) {
+            // It may have moved while connections from its former address are not known to be dead yet.
+            peer.info.ip.clone_from(&info.ip);
             if let Some(origin) = origin {
                 peer.solicit(Solicited { url: origin.url.clone(), explicit: origin.explicit });
             }
