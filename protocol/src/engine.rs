@@ -152,6 +152,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends a connection from this side, for instance because the node shuts down. What waits for it, a last word
+    /// included, is still to be written; then [`Engine::poll_closed`] names it.
+    pub fn handle_close_request(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        reason: CloseReason,
+    ) -> Result<(), ApiMisuse> {
+        if self.closing.contains_key(&id) {
+            return Ok(());
+        }
+        self.drive(now, id, |connection, _| connection.handle_close_request(reason))
+    }
+
     /// The connections that bytes wait for. Ask after every `handle_*` call.
     pub fn pending(&self) -> impl Iterator<Item = ConnectionId> {
         let closing = self.closing.iter().filter(|(_, closing)| !closing.outbox.is_empty());

@@ -117,6 +117,14 @@ fn what_a_cut_held_up_arrives_when_it_heals_soon() {
 }
 
 #[test]
+fn both_sides_hear_of_a_reset() {
+    let mut world = chain_of_three(Member::GO_LIKE);
+    world.fault(Fault::Reset(NodeId(0), NodeId(1)));
+    world.run_for(100 * MILLISECOND).expect("no rule is broken");
+    assert!(!world.is_connected(NodeId(0), NodeId(1)) && !world.is_connected(NodeId(1), NodeId(0)));
+}
+
+#[test]
 fn half_open_connections_are_found_by_pings_and_dialed_again() {
     let mut world = World::new(3, NetworkConfig::default(), false);
     let a = world.add_node(NodeSpec::new(Some(3)));

@@ -6,6 +6,7 @@ use super::client::ClientId;
 use super::node::NodeId;
 use super::stream::{End, Ending, StreamId};
 use super::world::{Event, World};
+use crate::close::CloseReason;
 
 /// Something that goes wrong, once or for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,20 @@ impl World {
             self.nodes[id.0].refuses = false;
             self.start(id);
         }
+    }
+
+    /// Shuts a node down for good: it says goodbye to its peers, then closes its connections.
+    pub fn leave(&mut self, id: NodeId) {
+        self.trace.note(self.now, [12 << 32 | id.0 as u64, 0, 0], || format!("{id} leaves"));
+        let connections: Vec<_> = self.nodes[id.0].sockets().map(|socket| socket.connection).collect();
+        for connection in connections {
+            if let Some(engine) = &mut self.nodes[id.0].engine {
+                // One that is ending already needs no goodbye.
+                let _ = engine.handle_close_request(self.now, connection, CloseReason::ServerShutdown);
+            }
+        }
+        self.pump(id);
+        self.end_node(id, Some(Ending::Fin));
     }
 
     pub(super) fn begin_fault(&mut self, fault: Fault) {

@@ -425,7 +425,7 @@ impl World {
         };
         match segment {
             Segment::Bytes(bytes) => self.deliver(id, side, reader, &bytes),
-            Segment::End(ending) => self.deliver_end(id, reader, ending),
+            Segment::End(ending) => self.deliver_end(id, side, reader, ending),
         }
         if writer_waits && let End::Node(node, _) = writer {
             self.pump(node);
@@ -455,7 +455,7 @@ impl World {
         }
     }
 
-    fn deliver_end(&mut self, id: StreamId, reader: End, ending: Ending) {
+    fn deliver_end(&mut self, id: StreamId, side: Side, reader: End, ending: Ending) {
         match reader {
             End::Node(node, connection) => {
                 self.note_stream_input(node, id, b"");
@@ -474,9 +474,8 @@ impl World {
         }
         if let Some(stream) = self.streams.get_mut(id) {
             stream.is_broken = true;
-            // Whoever it was, it is gone.
-            let side = if stream.ends[DIALER] == reader { DIALER } else { ACCEPTOR };
-            stream.ends[side] = End::Closed;
+            // Whoever it was, it is gone; the other side, if it is still there, hears of it too.
+            stream.ends[1 - side] = End::Closed;
             if stream.is_over() {
                 self.streams.remove(id);
             }
