@@ -341,6 +341,8 @@ mod tests {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
                         if let Ok(mut socket) = TcpStream::connect(address) {
+                            // Where nobody accepts any more, nothing ends the wait.
+                            socket.set_read_timeout(Some(SHUTDOWN_TIMEOUT)).unwrap();
                             let _ = socket.read_to_end(&mut Vec::new());
                         }
                     }
