@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_come_back_at_once_do_not_hold_up_the_shutdown() {
+    fn clients_that_come_back_at_once_find_the_port_closed_and_do_not_hold_up_the_shutdown() {
         let server = Server::bind(local(), 1).unwrap();
         let address = server.clients.get_ref().local_addr().unwrap();
         let done = AtomicBool::new(false);
@@ -361,7 +361,9 @@ mod tests {
             end.try_send(()).unwrap();
             serving.join().unwrap();
             let took = started.elapsed();
+            let is_open = TcpStream::connect(address).is_ok();
             done.store(true, Ordering::Relaxed);
+            assert!(!is_open, "the port still takes connections");
             assert!(took < SHUTDOWN_TIMEOUT / 2, "it took {took:?}");
         });
     }
