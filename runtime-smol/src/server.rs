@@ -11,7 +11,7 @@ use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, Port};
-use onehop::{CloseReason, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
+use onehop::{CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
 use smol::Executor;
 use smol::channel::Sender;
 use smol::future::FutureExt;
@@ -28,10 +28,16 @@ use crate::worker::{self, Job, Origin, Shared};
 /// A server whose sockets are bound.
 #[derive(Debug)]
 pub struct Server {
-    shared: Shared,
+    core: Core,
     clients: Async<TcpListener>,
     routes: Option<Async<TcpListener>>,
     monitoring: Option<Async<TcpListener>>,
+}
+
+/// What is behind the listeners.
+#[derive(Debug)]
+struct Core {
+    shared: Shared,
     workers: Vec<Sender<Job>>,
     next_worker: AtomicUsize,
 }
@@ -70,30 +76,44 @@ impl Server {
         let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
-        Ok(Self { shared, clients, routes, monitoring, workers, next_worker: AtomicUsize::new(0) })
+        let core = Core { shared, workers, next_worker: AtomicUsize::new(0) };
+        Ok(Self { core, clients, routes, monitoring })
     }
 
     /// The node that is served.
     pub fn node(&self) -> &Arc<Node> {
-        &self.shared.node
+        &self.core.shared.node
     }
 
     /// Serves until a signal ends it.
-    pub fn run(mut self, logger: &'static Logger) {
+    pub fn run(self, logger: &'static Logger) {
+        self.serve_until(wait_for_end(logger));
+    }
+
+    fn serve_until(self, end: impl Future<Output = ()>) {
         self.log_start();
-        let monitoring = self.monitoring.take();
         let subject = self.monitored();
-        let server = Arc::new(self);
+        let Self { core, clients, routes, monitoring } = self;
+        let core = Arc::new(core);
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
-            executor.spawn(server.clone().control(executor.clone())).detach();
-            executor.spawn(server.clone().accept_clients()).detach();
-            executor.spawn(server.clone().accept_routes()).detach();
+            let mut begins_connections = vec![
+                executor.spawn(core.clone().control(executor.clone())),
+                executor.spawn(core.clone().accept_all(clients, Origin::Client)),
+            ];
+            begins_connections
+                .extend(routes.map(|routes| executor.spawn(core.clone().accept_all(routes, Origin::Route))));
             if let Some(listener) = monitoring {
                 executor.spawn(monitor::serve(listener, subject)).detach();
             }
-            wait_for_end(logger).await;
-            server.shut_down().await;
+            end.await;
+            info!("Initiating Shutdown...");
+            // Those who come back at once would keep the server from ever having none: the ports are closed first.
+            for task in begins_connections {
+                task.cancel().await;
+            }
+            core.shut_down().await;
+            info!("Server Exiting..");
         }));
     }
 
@@ -128,32 +148,26 @@ impl Server {
 
     /// What monitoring shows.
     fn monitored(&self) -> monitor::Subject {
-        let (clock, links) = (self.shared.clock, self.shared.links.clone());
+        let Core { shared, workers, .. } = &self.core;
+        let (clock, links) = (shared.clock, shared.links.clone());
         let address = self.node().hub().config().monitoring_address();
         monitor::Subject {
             node: self.node().clone(),
             clock: Box::new(move || clock.now()),
             pending_bytes: Box::new(move |id| links.get(id).map_or(0, |link| link.pending_bytes() as u64)),
-            workers: self.workers.len(),
+            workers: workers.len(),
             http_host: address.map_or_else(String::new, |address| address.host),
             config_digest: String::new(),
         }
     }
+}
 
-    async fn accept_clients(self: Arc<Self>) {
+impl Core {
+    /// Takes in what connects to a port, which is closed when this is cancelled.
+    async fn accept_all(self: Arc<Self>, listener: Async<TcpListener>, origin: Origin) {
         loop {
-            let (socket, remote) = accept(&self.clients).await;
-            self.assign(Job { socket, remote, origin: Origin::Client });
-        }
-    }
-
-    async fn accept_routes(self: Arc<Self>) {
-        let Some(routes) = &self.routes else {
-            return;
-        };
-        loop {
-            let (socket, remote) = accept(routes).await;
-            self.assign(Job { socket, remote, origin: Origin::Route });
+            let (socket, remote) = accept(&listener).await;
+            self.assign(Job { socket, remote, origin });
         }
     }
 
@@ -164,13 +178,14 @@ impl Server {
             let listener = self.shared.attention.listen();
             let now = self.shared.clock.now();
             // What is wanted from here on is seen below, or comes with a new notification.
-            let _ = self.node().take_attention();
-            self.node().handle_timeout(now, &mut post);
-            post.flush(now, self.node().hub(), None);
-            while let Some(request) = self.node().poll_dial(now) {
+            let _ = self.shared.node.take_attention();
+            let node = &self.shared.node;
+            node.handle_timeout(now, &mut post);
+            post.flush(now, node.hub(), None);
+            while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
-            let timeout = self.node().poll_timeout();
+            let timeout = node.poll_timeout();
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {
                 timer.await;
@@ -182,30 +197,37 @@ impl Server {
     async fn carry_out(self: Arc<Self>, request: DialRequest) {
         match dial(&request).await {
             Ok((socket, remote)) => self.assign(Job { socket, remote, origin: Origin::Dialed(request.id) }),
-            Err(why) => {
-                self.node().handle_dial_failed(self.shared.clock.now(), request.id, &why);
-                self.shared.attention.notify(1);
-            }
+            Err(why) => self.note_failed_dial(request.id, &why),
         }
     }
 
     /// Gives a socket to the next worker in turn.
     fn assign(&self, job: Job) {
         let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        // A worker ends only after its sender is gone.
-        let _ = self.workers[number].try_send(job);
+        let origin = job.origin;
+        // A worker ends before its sender is gone only if it panicked. The socket is closed then; the next one goes to
+        // another worker.
+        if self.workers[number].try_send(job).is_err() {
+            error!("worker {number} is gone");
+            if let Origin::Dialed(id) = origin {
+                self.note_failed_dial(id, &DialError::Failed(format!("worker {number} is gone")));
+            }
+        }
+    }
+
+    fn note_failed_dial(&self, id: DialId, why: &DialError) {
+        self.shared.node.handle_dial_failed(self.shared.clock.now(), id, why);
+        self.shared.attention.notify(1);
     }
 
     /// Ends all connections, and waits until their last words are said.
     async fn shut_down(&self) {
-        info!("Initiating Shutdown...");
         let deadline = std::time::Instant::now() + SHUTDOWN_TIMEOUT;
         while self.shared.links.close_all(CloseReason::ServerShutdown) > 0
             && std::time::Instant::now() < deadline
         {
             Timer::after(Duration::from_millis(5)).await;
         }
-        info!("Server Exiting..");
     }
 }
 
@@ -290,3 +312,83 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that are not closed by then are cut.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::iter;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::Instant;
+
+    use onehop::config::ClusterConfig;
+    use smol::channel;
+
+    use super::*;
+
+    fn local() -> Config {
+        Config { host: "127.0.0.1".into(), port: Port::Any, ..Config::default() }
+    }
+
+    #[test]
+    fn clients_that_come_back_at_once_find_the_port_closed_and_do_not_hold_up_the_shutdown() {
+        let server = Server::bind(local(), 1).unwrap();
+        let address = server.clients.get_ref().local_addr().unwrap();
+        let done = AtomicBool::new(false);
+        let (end, ended) = channel::bounded::<()>(1);
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        if let Ok(mut socket) = TcpStream::connect(address) {
+                            // Where nobody accepts any more, nothing ends the wait.
+                            socket.set_read_timeout(Some(SHUTDOWN_TIMEOUT)).unwrap();
+                            let _ = socket.read_to_end(&mut Vec::new());
+                        }
+                    }
+                });
+            }
+            let links = server.core.shared.links.clone();
+            let serving = scope.spawn(|| {
+                server.serve_until(async move {
+                    let _ = ended.recv().await;
+                })
+            });
+            while links.count() < 16 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let started = Instant::now();
+            end.try_send(()).unwrap();
+            serving.join().unwrap();
+            let took = started.elapsed();
+            let is_open = TcpStream::connect(address).is_ok();
+            done.store(true, Ordering::Relaxed);
+            assert!(!is_open, "the port still takes connections");
+            assert!(took < SHUTDOWN_TIMEOUT / 2, "it took {took:?}");
+        });
+    }
+
+    #[test]
+    fn a_dial_whose_worker_is_gone_has_failed_and_is_tried_again() {
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = peer.local_addr().unwrap();
+        let cluster = ClusterConfig {
+            host: "127.0.0.1".into(),
+            routes: vec![format!("nats://{remote}").parse().unwrap()],
+            ..ClusterConfig::default()
+        };
+        let mut server = Server::bind(Config { cluster: Some(cluster), ..local() }, 1).unwrap();
+        server.core.workers = vec![channel::unbounded().0];
+        let now = server.core.shared.clock.now();
+        let due =
+            |at| iter::from_fn(|| server.node().poll_dial(at)).map(|request| request.id).collect::<Vec<_>>();
+        let begun = due(now);
+        assert_eq!(due(now + RETRIED), []);
+        let socket = TcpStream::connect(remote).unwrap();
+        server.core.assign(Job { socket, remote, origin: Origin::Dialed(begun[0]) });
+        assert_eq!(due(now + RETRIED), begun[..1]);
+    }
+
+    /// By then a dial that failed at once is due again.
+    const RETRIED: Duration = Duration::from_secs(10);
+}

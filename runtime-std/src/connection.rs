@@ -82,19 +82,23 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, origin: Origin)
             peer.abort(CloseReason::WriteError);
         }
         read(shared, &mut connection, &peer, &mut batch);
-        let flushes = connection.poll_close().is_some_and(CloseReason::flushes);
-        peer.finish(flushes.then_some(MAX_LINGER));
-        clear_away(shared, connection, &mut batch);
+        clear_away(shared, connection, &peer, &mut batch);
     });
 }
 
-/// Removes a connection whose socket is shut. First from the peers: its id may be used again as soon as the node has
-/// let go of it.
-fn clear_away(shared: &Shared, connection: Connection, batch: &mut Batch<'_>) {
-    shared.peers.remove(connection.id());
-    connection.handle_closed(shared.now(), batch);
+/// Ends a connection: its last words are said before its socket is shut, such as that this server stops for good.
+fn clear_away(shared: &Shared, connection: Connection, peer: &Peer, batch: &mut Batch<'_>) {
+    let flushes = connection.poll_close().is_some_and(CloseReason::flushes);
+    let ended = catch_unwind(AssertUnwindSafe(|| connection.handle_closed(shared.now(), batch)));
+    if let Err(panic) = ended {
+        error!("{} - the connection could not be cleared away: {}", peer.entry.remote(), panic_text(&*panic));
+    }
     batch.flush();
     shared.pass_on_attention();
+    // The writing thread ends whatever happened above. Where the node gave the connection's place to another meanwhile,
+    // that one stays.
+    peer.finish(flushes.then_some(MAX_LINGER));
+    shared.peers.remove(peer.entry.id());
 }
 
 /// Reads until the connection is to be closed, however that comes.

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, alone, member, wait_until};
+use onehop::hub::Kind;
 use onehop_std::Server;
 
 #[test]
@@ -72,6 +73,21 @@ fn what_was_answered_before_the_shutdown_arrives() {
         client.expect(&["MSG a 1 1000", &payload]);
     }
     client.expect(&[""]);
+}
+
+#[test]
+fn a_server_that_shut_down_is_not_dialed_again_by_its_peer() {
+    let stays = Server::start(member("A", &[])).unwrap();
+    let leaves = Server::start(member("B", &[stays.route_addr().unwrap()])).unwrap();
+    wait_until("both have the whole pool and a route for the system account", || {
+        [&stays, &leaves].iter().all(|server| server.node().hub().directory().count(Kind::Route) == 4)
+    });
+    leaves.shutdown();
+    wait_until("the routes are gone", || stays.node().peer_count() == 0);
+    let before = stays.node().dials_started();
+    // A peer that was cut off, without a last word, is dialed about one second later, and again after one more.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(stays.node().dials_started(), before);
 }
 
 #[test]

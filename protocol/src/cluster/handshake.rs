@@ -288,7 +288,9 @@ impl Cluster {
         // A peer that changed between pooling and not is another server to us: until its old connections are gone,
         // there is no seat for the new.
         let fits = peer.is_pooled() == (*seat != Seat::Sole);
-        peer.grow_pool(pool_size);
+        if fits {
+            peer.grow_pool(pool_size);
+        }
         if fits && peer.seat(seat, connection) {
             // It may have moved while connections from its former address are not known to be dead yet.
             peer.info.ip.clone_from(&info.ip);
@@ -298,7 +300,8 @@ impl Cluster {
             return Ok(());
         }
         peer.retry = true;
-        let holder = peer.holder(seat);
+        // Where the seat is of another kind than all that are taken, any connection tells whether the peer still has them.
+        let holder = peer.holder(seat).or_else(|| peer.first());
         if let Some(origin) = origin {
             peer.solicit(Solicited { url: origin.url.clone(), explicit: origin.explicit });
             // The wish is fulfilled by the connection that is there.

@@ -215,6 +215,33 @@ fn the_second_connection_for_a_seat_is_closed_and_the_first_stays() {
 }
 
 #[test]
+fn a_peer_that_changes_between_pooling_and_not_has_its_old_connection_probed() {
+    let (sole, pooled) = (r#""x":0"#, r#""route_pool_size":3,"route_pool_idx":0"#);
+    for (old, new) in [(sole, pooled), (pooled, sole)] {
+        let script = format!(
+            "#r> $CONNECT + \"cluster\":\"C\"
+             #r> $INFO + {old}
+             #s> $CONNECT + \"cluster\":\"C\"
+             #s> $INFO + {new}
+             #r< PING
+             #s! Duplicate Route
+             -- It is asked once. Until it is found dead there is no seat for the others.
+             #t> $CONNECT + \"cluster\":\"C\"
+             #t> $INFO + {new}
+             #t! Duplicate Route
+             +5s
+             #r< PING
+             #r! Stale Connection
+             #u> $CONNECT + \"cluster\":\"C\"
+             #u> $INFO + {new}
+             #u> PING
+             #u< PONG"
+        );
+        play_route(&mut node(), &script);
+    }
+}
+
+#[test]
 fn a_peer_with_a_larger_pool_gets_as_many_slots() {
     play_route(
         &mut node(),

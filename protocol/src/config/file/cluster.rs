@@ -1,9 +1,10 @@
-//! The fields of the `cluster` block (ROUTE-PROTOCOL 9.3).
+//! The fields of the `cluster` block (ROUTE-PROTOCOL 9.3), and `healing`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::fields::{Fault, Field, Report, read_fields, type_name};
+use super::healing;
 use super::syntax::{Item, Value};
 use super::top_level::Credentials;
 use crate::config::validate::{ConfigError, check_cluster_name};
@@ -59,6 +60,7 @@ fn read_field(
             cluster.write_deadline = Some(deadline).filter(|deadline| !deadline.is_zero());
         }
         "compression" => cluster.compression = compression(field)?,
+        "healing" => cluster.healing = healing::read(field, report)?,
         "accounts" | "permissions" | "tls" | "write_timeout" => return Err(Fault::UnsupportedField),
         _ => return Err(Fault::UnknownField),
     }

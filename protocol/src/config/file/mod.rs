@@ -4,6 +4,7 @@
 
 mod cluster;
 mod fields;
+mod healing;
 mod scalar;
 mod syntax;
 #[cfg(test)]

@@ -1,9 +1,11 @@
+mod healing;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Authorization, ClusterConfig, Compression, HostPort, Listen, Port};
+use crate::config::{Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, Port};
 
 /// Variables `FIVE`, `SELF`, `EMPTY` and `LIST`; files that the tests below name.
 struct World;
@@ -132,7 +134,7 @@ fn every_field_of_the_cluster_is_read() {
         ping_max: Some(8),
         write_deadline: Some(Duration::from_secs(9)),
         compression: Compression::Off,
-        healing: crate::config::Healing::default(),
+        healing: Healing::default(),
     };
     assert_eq!(read.cluster, Some(expected));
 }
@@ -480,6 +482,8 @@ fn piece() -> impl Strategy<Value = String> {
             "token",
             "max_payload",
             "users",
+            "healing",
+            "interval",
         ])
         .prop_map(str::to_owned),
         "[ -~]{0,4}",
