@@ -33,6 +33,8 @@ use crate::time::Instant;
 pub struct Engine {
     node: Arc<Node>,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// When each connection wants to be called, kept up to date after each of its calls.
+    timers: BTreeSet<(Instant, ConnectionId)>,
     outboxes: Outboxes,
     /// Connections that ended, while their last bytes are written.
     closing: BTreeMap<ConnectionId, Closing>,
@@ -73,6 +75,7 @@ impl Engine {
         Self {
             node: Node::new(config, listening, now),
             connections: BTreeMap::new(),
+            timers: BTreeSet::new(),
             outboxes: Outboxes::default(),
             closing: BTreeMap::new(),
             dialing: BTreeSet::new(),
@@ -193,6 +196,9 @@ impl Engine {
         }
         outbox.advance(written);
         let (messages, bytes) = outbox.take_traffic();
+        if outbox.is_empty() {
+            self.outboxes.waiting.remove(&id);
+        }
         if let Some(connection) = self.connections.get(&id) {
             self.node.hub().record_delivered(connection.entry(), messages, bytes);
         }
@@ -244,23 +250,24 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, EngineTimeout)> {
         let dial = self.node.poll_timeout().map(|at| (at, EngineTimeout::Cluster));
-        let connections = self.connections.iter().map(|(id, connection)| {
-            let (at, why) = connection.poll_timeout();
-            (at, EngineTimeout::Connection(*id, why))
+        let connection = self.timers.first().and_then(|(at, id)| {
+            let (_, why) = self.connections.get(id)?.poll_timeout();
+            Some((*at, EngineTimeout::Connection(*id, why)))
         });
         let writes = self
             .outboxes
-            .slots()
+            .waiting()
             .filter_map(|slot| Some((slot.outbox.poll_deadline()?, EngineTimeout::WriteDeadline(slot.id))));
         let closing = self.closing.iter().filter(|(_, closing)| !closing.outbox.is_empty());
         let closing = closing.map(|(id, closing)| (closing.give_up_at, EngineTimeout::WriteDeadline(*id)));
-        dial.into_iter().chain(connections).chain(writes).chain(closing).min_by_key(|(at, _)| *at)
+        dial.into_iter().chain(connection).chain(writes).chain(closing).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let connections = self.connections.iter();
-        let due: Vec<_> = connections.filter(|(_, c)| c.poll_timeout().0 <= now).map(|(id, _)| *id).collect();
+        let mut due: Vec<_> =
+            self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        due.sort_unstable();
         for id in due {
             // One that an earlier one closed is not there any more, and then nothing is due.
             let _ = self.drive(now, id, |connection, sink| connection.handle_timeout(now, sink));
@@ -295,6 +302,7 @@ impl Engine {
         let outbox = self.outboxes.newcomer.take().unwrap_or_default();
         self.outboxes.insert(Slot { id, outbox, policy: connection.write_policy(), overflowed: false });
         let reason = connection.poll_close();
+        self.timers.insert((connection.poll_timeout().0, id));
         self.connections.insert(id, connection);
         self.outboxes.closes.extend(reason.map(|reason| (id, reason)));
         self.carry_out_closes(now);
@@ -309,7 +317,13 @@ impl Engine {
         f: impl FnOnce(&mut Connection, &mut Outboxes),
     ) -> Result<(), ApiMisuse> {
         let connection = self.connections.get_mut(&id).ok_or(ApiMisuse::UnknownConnection(id))?;
+        let (before, _) = connection.poll_timeout();
         f(connection, &mut self.outboxes);
+        let (after, _) = connection.poll_timeout();
+        if before != after {
+            self.timers.remove(&(before, id));
+            self.timers.insert((after, id));
+        }
         if let Some(reason) = connection.poll_close() {
             self.outboxes.closes.push_back((id, reason));
         }
@@ -323,6 +337,7 @@ impl Engine {
             let Some(mut connection) = self.connections.remove(&id) else {
                 continue;
             };
+            self.timers.remove(&(connection.poll_timeout().0, id));
             connection.handle_close_request(reason);
             let reason = connection.poll_close().unwrap_or(reason);
             let entry = connection.entry().clone();
@@ -354,6 +369,8 @@ struct Closing {
 struct Outboxes {
     /// By the index of the connection.
     slots: Vec<Option<Slot>>,
+    /// Those whose outbox is not empty.
+    waiting: BTreeSet<ConnectionId>,
     /// Takes what is sent to a connection that is being made.
     newcomer: Option<Outbox>,
     closes: VecDeque<(ConnectionId, CloseReason)>,
@@ -374,6 +391,9 @@ impl Outboxes {
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
+        if !slot.outbox.is_empty() {
+            self.waiting.insert(slot.id);
+        }
         self.slots[index] = Some(slot);
     }
 
@@ -387,19 +407,23 @@ impl Outboxes {
 
     fn remove(&mut self, id: ConnectionId) -> Option<Outbox> {
         self.get(id)?;
+        self.waiting.remove(&id);
         self.slots[id.index()].take().map(|slot| slot.outbox)
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().flatten()
+    fn waiting(&self) -> impl Iterator<Item = &Slot> {
+        self.waiting.iter().filter_map(|id| self.get(*id))
     }
 
     fn pending(&self) -> impl Iterator<Item = ConnectionId> {
-        self.slots().filter(|slot| !slot.outbox.is_empty()).map(|slot| slot.id)
+        self.waiting.iter().copied()
     }
 
     fn handle_deadlines(&mut self, now: Instant) {
-        for slot in self.slots.iter_mut().flatten() {
+        for id in &self.waiting {
+            let Some(slot) = &mut self.slots[id.index()] else {
+                continue;
+            };
             if slot.outbox.handle_deadline(now, &slot.policy) == Overdue::Close {
                 self.closes.push_back((slot.id, CloseReason::SlowConsumerWriteDeadline));
             }
@@ -413,7 +437,11 @@ impl Outboxes {
                 if slot.overflowed {
                     return;
                 }
+                let was_empty = slot.outbox.is_empty();
                 push(&mut slot.outbox);
+                if was_empty && !slot.outbox.is_empty() {
+                    self.waiting.insert(to);
+                }
                 if slot.outbox.pressure(&slot.policy) == Pressure::Overflow {
                     slot.overflowed = true;
                     self.closes.push_back((to, CloseReason::SlowConsumerPendingBytes));

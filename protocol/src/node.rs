@@ -189,7 +189,9 @@ impl Node {
             return;
         }
         let mut urls = cluster.own_urls().to_vec();
-        urls.extend(cluster.peer_urls().into_iter().filter(|url| !cluster.own_urls().contains(url)));
+        urls.extend(
+            cluster.peer_urls(&self.hub.hasher()).into_iter().filter(|url| !cluster.own_urls().contains(url)),
+        );
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         if shown.connect_urls == urls {
             return;

@@ -117,6 +117,7 @@ impl Cluster {
         connection: ConnectionId,
         mut info: Info,
     ) -> Result<Registered, Refusal> {
+        self.next_dial = None;
         let Some(link) = self.links.get(&connection) else {
             return Err(Refusal::silent(CloseReason::RouteRemoved));
         };

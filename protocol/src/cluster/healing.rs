@@ -38,6 +38,7 @@ impl Cluster {
         if self.healing_timeout().is_none_or(|at| now < at) {
             return;
         }
+        self.next_dial = None;
         self.healing.at = now + self.config.healing.interval + jitter(&mut self.rng);
         if self.config.healing.remember {
             self.close_lifeless(now);
@@ -58,11 +59,13 @@ impl Cluster {
 
     /// Whether what a dial is for is there already.
     pub(super) fn is_satisfied(&self, dial: &Dial) -> bool {
+        if dial.explicit {
+            return false;
+        }
         let Some(peer) = dial.peer.as_ref().and_then(|id| self.peers.get(id)) else {
             return false;
         };
         match &dial.account {
-            _ if dial.explicit => false,
             Some(account) => peer.dedicated(account).is_some(),
             None if dial.fills => peer.empty_slot().is_none(),
             None => peer.first().is_some(),
@@ -146,9 +149,9 @@ impl Cluster {
                 servers_to.push((id.clone(), over));
             }
         }
-        for over in digest_to {
-            let info = Info { onehop_digest: digest.clone(), ..self.own_id() };
-            self.outputs.push_back(Output::Send(over, info.to_gossip_line()));
+        if !digest_to.is_empty() {
+            let line = Info { onehop_digest: digest, ..self.own_id() }.to_gossip_line();
+            self.outputs.extend(digest_to.into_iter().map(|over| Output::Send(over, line.clone())));
         }
         for (id, over) in servers_to {
             for servers in self.servers_beside(&id).chunks(SERVERS_PER_LINE) {

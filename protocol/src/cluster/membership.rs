@@ -25,6 +25,8 @@ impl Cluster {
         // What stands in the newcomer's INFO is what it is gossiped by; which account, only this connection says.
         let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
         let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
+        // At most two modes differ among the peers, and the line of one is the same for all that are told so.
+        let mut lines: Vec<(GossipMode, Option<Vec<u8>>)> = Vec::new();
         for (id, peer) in others() {
             let Some(mode) = gossip::mode_onward(arrival, newcomer_mode, peer.is_explicit()) else {
                 continue;
@@ -34,11 +36,16 @@ impl Cluster {
                 Some(_) if !peer.is_pooled() => None,
                 Some(account) => peer.dedicated(account).or_else(|| peer.first()),
             };
-            if let Some(over) = over
-                && let Some(line) = gossip::line(&told, &info.ip, mode)
-            {
+            let Some(over) = over else {
+                continue;
+            };
+            let known = lines.iter().position(|(of, _)| *of == mode).unwrap_or_else(|| {
+                lines.push((mode, gossip::line(&told, &info.ip, mode)));
+                lines.len() - 1
+            });
+            if let Some(line) = &lines[known].1 {
                 debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
-                self.outputs.push_back(Output::Send(over, line));
+                self.outputs.push_back(Output::Send(over, line.clone()));
             }
         }
         if account.is_none() && !info.connect_urls.is_empty() {
@@ -147,6 +154,7 @@ impl Cluster {
         let at = if waits { now + healing.arbitration_delay + jitter(&mut self.rng) } else { now };
         let until = self.remembered_until(now);
         let dial = Dial::new(url.clone(), account, at);
+        self.next_dial = None;
         self.dials.add(Dial { gossip_mode, peer: Some(id.to_owned()), until, ..dial });
     }
 
@@ -182,6 +190,7 @@ impl Cluster {
             return;
         };
         if let Some(Solicited { url, explicit }) = peer.solicited.clone() {
+            self.next_dial = None;
             let until = self.remembered_until(now);
             let dial = Dial::new(url, None, now);
             self.dials.add(Dial { explicit, gossip_mode, peer: Some(id), until, fills: true, ..dial });
@@ -193,6 +202,7 @@ impl Cluster {
         let Some(link) = self.links.remove(&connection) else {
             return;
         };
+        self.next_dial = None;
         if reason == CloseReason::ServerShutdown && self.config.healing.remember {
             // A last word, so that this node is not waited for.
             let info = Info { ldm: true, ..self.info_now() };
@@ -295,6 +305,7 @@ const MAX_WANTED_BYTES: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::KeyedState;
 
     const NOW: Instant = Instant::ZERO;
 
@@ -329,7 +340,7 @@ mod tests {
         let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
         accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
         accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
-        let told = cluster.peer_urls();
+        let told = cluster.peer_urls(&KeyedState::new(1));
         assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
         assert_eq!(told.len(), 2 + 256 - 1);
     }

@@ -8,7 +8,7 @@ mod handshake;
 mod healing;
 mod membership;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use fastrand::Rng;
@@ -18,6 +18,7 @@ use crate::account::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Compression, RouteUrl};
 use crate::gossip::GossipMode;
+use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::{Dial, DialId, DialState, Dials, Peer, RETRY_PAUSE, Seat, jitter};
@@ -47,6 +48,8 @@ pub(crate) struct Cluster {
     peers: BTreeMap<String, Peer>,
     links: BTreeMap<ConnectionId, Link>,
     dials: Dials,
+    /// When the next dial is due, if nothing changed since there was none to begin; none if something did.
+    next_dial: Option<NextDial>,
     /// Addresses that turned out to be this node's own.
     own_addresses: Vec<SocketAddr>,
     healing: HealingState,
@@ -86,6 +89,10 @@ pub enum DialError {
     /// Every address of the name is this node's own.
     OnlySelf,
 }
+
+/// When the next dial is due; none if there is none.
+#[derive(Clone, Copy, Debug)]
+struct NextDial(Option<Instant>);
 
 /// One route connection, from its first byte to its last.
 #[derive(Debug)]
@@ -145,6 +152,7 @@ impl Cluster {
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
             dials: Dials::default(),
+            next_dial: None,
             own_addresses: Vec::new(),
             healing: HealingState::new(now),
             outputs: VecDeque::new(),
@@ -188,9 +196,9 @@ impl Cluster {
         solicited.map_or((false, false), |solicited| (true, solicited.explicit))
     }
 
-    /// Client addresses of the peers, in the order of their ids.
-    pub(crate) fn peer_urls(&self) -> Vec<String> {
-        let mut seen = BTreeSet::new();
+    /// Client addresses of the peers, in the order of their ids. The hasher finds the duplicates.
+    pub(crate) fn peer_urls(&self, hasher: &KeyedState) -> Vec<String> {
+        let mut seen = HashSet::with_capacity_and_hasher(self.peers.len(), hasher.clone());
         let present = self.peers.values().filter(|peer| peer.first().is_some());
         present.flat_map(|peer| &peer.connect_urls).filter(|url| seen.insert(*url)).cloned().collect()
     }
@@ -209,10 +217,17 @@ impl Cluster {
     /// What is to be dialed now. Poll until `None` after every other call and when [`Cluster::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
+        if self.next_dial.is_some_and(|next| next.0.is_none_or(|at| now < at)) {
+            return None;
+        }
+        self.next_dial = None;
         let mut dials = std::mem::take(&mut self.dials);
         dials.drop_satisfied(|dial| self.is_satisfied(dial));
         self.dials = dials;
-        let (id, dial) = self.dials.begin_next(now, &self.config)?;
+        let Some((id, dial)) = self.dials.begin_next(now, &self.config) else {
+            self.next_dial = Some(NextDial(self.dials.poll_timeout(&self.config)));
+            return None;
+        };
         debug!("Trying to connect to route on {}:{}", dial.url.host, dial.url.port);
         Some(DialRequest {
             id,
@@ -225,7 +240,8 @@ impl Cluster {
     /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.dials.poll_timeout(&self.config).into_iter().chain(self.healing_timeout()).min()
+        let dial = self.next_dial.map_or_else(|| self.dials.poll_timeout(&self.config), |next| next.0);
+        dial.into_iter().chain(self.healing_timeout()).min()
     }
 
     /// How many attempts to reach servers were begun.
@@ -235,6 +251,7 @@ impl Cluster {
 
     /// Notes that a dial failed.
     pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
+        self.next_dial = None;
         let Some(dial) = self.dials.get(id) else {
             return;
         };

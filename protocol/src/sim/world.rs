@@ -318,7 +318,7 @@ impl World {
 
     /// Writes what waits for a connection into its pipe, as far as there is room.
     fn transmit(&mut self, id: NodeId, connection: ConnectionId) {
-        let Some(Socket { stream, side, .. }) = self.nodes[id.0].socket(connection).cloned() else {
+        let Some(&Socket { stream, side, .. }) = self.nodes[id.0].socket(connection) else {
             return;
         };
         loop {
