@@ -241,8 +241,10 @@ impl Cluster {
             return;
         };
         peer.unseat(seat);
-        let is_remembered = self.config.healing.remember && !peer.leaves;
-        let is_wanted = peer.solicited.is_some() || peer.retry || is_remembered;
+        let was_dialed = peer.solicited.is_some() || peer.retry;
+        // Who said that it leaves is not waited for, unless it is configured: then it may be back under the same address.
+        let is_wanted =
+            if peer.leaves { peer.is_explicit() } else { was_dialed || self.config.healing.remember };
         if is_wanted && reason != CloseReason::ServerShutdown {
             self.redial(now, id, seat, lived);
         }
