@@ -284,8 +284,12 @@ impl Cluster {
         let mut at = now + jitter(&mut self.rng) + if pauses { RETRY_PAUSE } else { Duration::ZERO };
         if lived < RETRY_PAUSE && self.config.healing.remember {
             // Most likely both dialed at once and each kept its own. The usual jitter is less than a slow network's
-            // round trip, so that they would collide again and again.
-            at += RETRY_PAUSE.mul_f64(self.rng.f64());
+            // round trip, so that they would collide again and again. Where both arbitrate, one goes first.
+            at += match peer.info.onehop > 0 && self.config.healing.arbitrate {
+                true if self.server_id.as_str() > id => self.config.healing.arbitration_delay,
+                true => Duration::ZERO,
+                false => RETRY_PAUSE.mul_f64(self.rng.f64()),
+            };
         }
         for account in accounts {
             let dial = Dial::new(url.clone(), account, at);
