@@ -229,7 +229,6 @@ fn two_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
 }
 
 #[test]
-#[ignore = "the random moment is shorter than a dial takes, so that they go on dropping each other's connection"]
 fn two_distant_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
     let runs: Vec<_> =
         (0..20).map(|seed| dial_each_other(seed, &Healing::default(), 150 * MILLISECOND)).collect();
