@@ -108,7 +108,10 @@ fn check_flood(count: usize) {
         (cost_of_mesh(count, &Healing::default()), cost_of_mesh(count, &all_but(|it| it.arbitrate = false)));
     assert!(with.duplicates <= pairs / 10, "{count}: {with:?}");
     assert!(with.dials <= 4 * pairs + pairs / 5, "{count}: {with:?}");
-    assert!(without.duplicates > pairs / 10, "the bound does not hold without the rule, {count}: {without:?}");
+    assert!(
+        without.duplicates > pairs / 10,
+        "the bound does not hold without the rule, {count}: {without:?}"
+    );
     assert!(without.dials > with.dials, "{count}: {without:?}");
 }
 
