@@ -45,8 +45,6 @@ pub enum CloseReason {
     ServerShutdown,
     /// A route asked for an account that is not here.
     MissingAccount,
-    /// Headers from a client that did not negotiate them.
-    HeaderViolation,
     /// `no_responders` without `headers`.
     NoRespondersRequiresHeaders,
     /// The peer belongs to another cluster.
@@ -79,7 +77,6 @@ impl CloseReason {
             Self::RouteRemoved => "Route Removed",
             Self::ServerShutdown => "Server Shutdown",
             Self::MissingAccount => "Missing Account",
-            Self::HeaderViolation => "Message Header Violation",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::ClusterNameConflict => "Cluster Name Conflict",
             Self::DuplicateServerName => "Duplicate Server Name",

@@ -7,13 +7,6 @@ use crate::routes::Solicited;
 use crate::wire::Connect;
 use crate::wire::encode::PING;
 
-/// What this node says first on a route that it dialed.
-#[derive(Debug)]
-pub(crate) struct Greeting {
-    /// CONNECT, and INFO where it need not wait for the peer's.
-    pub(crate) lines: Vec<u8>,
-}
-
 /// A route that is refused: what the peer is told, if anything, and the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -56,13 +49,14 @@ impl Cluster {
         self.info_now().to_line()
     }
 
-    /// Notes a connection that a dial made and returns what to say first on it.
+    /// Notes a connection that a dial made and returns what to say first on it: CONNECT, and INFO where
+    /// it need not wait for the peer's.
     pub(crate) fn handle_dialed(
         &mut self,
         id: DialId,
         connection: ConnectionId,
         remote: SocketAddr,
-    ) -> Greeting {
+    ) -> Vec<u8> {
         let origin = self.dials.get_mut(id).map(|dial| {
             dial.state = DialState::Shaking(connection);
             Origin {
@@ -79,7 +73,7 @@ impl Cluster {
             lines.extend(self.info_to_dialed(origin, None).to_line());
         }
         self.links.insert(connection, Link::new(remote, Some(id), origin));
-        Greeting { lines }
+        lines
     }
 
     /// Judges the CONNECT of a route that was accepted.

@@ -176,8 +176,7 @@ impl Cluster {
                 continue;
             }
             if let Some(url) = self.dialable(&server.url) {
-                let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
-                for account in std::iter::once(None).chain(pinned) {
+                for account in self.kinds_of_connection() {
                     self.want(now, &server.id, &url, account, GossipMode::Disabled, server.onehop);
                 }
             }

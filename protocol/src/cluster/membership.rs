@@ -113,11 +113,11 @@ impl Cluster {
         let teller_pools = teller.is_some_and(Peer::is_pooled);
         // A onehop teller lets the newcomer hear of this node too, so that either may dial.
         let either_may = info.onehop > 0 && teller.is_some_and(|teller| teller.info.onehop > 0);
-        let mut accounts = vec![account.map(str::to_owned)];
-        if account.is_none() && !teller_pools {
+        let accounts = match account {
             // The teller cannot tell of dedicated connections, so they are dialed along (ROUTE-PROTOCOL 3.3, rule 5).
-            accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
-        }
+            None if !teller_pools => self.kinds_of_connection(),
+            _ => vec![account.map(str::to_owned)],
+        };
         let mode = GossipMode::from_wire(info.gossip_mode);
         for account in accounts {
             self.want(now, &info.server_id, &url, account, mode, either_may);
@@ -273,14 +273,12 @@ impl Cluster {
         let pauses = explicit || peer.solicited.is_none() || lived < RETRY_PAUSE;
         let fills = peer.first().is_some();
         let until = self.remembered_until(now).filter(|_| !peer.leaves);
-        let mut accounts = match seat {
+        let accounts = match seat {
             Seat::Dedicated(account) => vec![Some(account.clone())],
-            Seat::Slot(_) | Seat::Sole => vec![None],
-        };
-        if *seat == Seat::Sole {
+            Seat::Slot(_) => vec![None],
             // It may come back as a server that pools, to which the accounts have connections of their own.
-            accounts.extend(self.pinned_accounts().iter().map(|account| Some((*account).to_owned())));
-        }
+            Seat::Sole => self.kinds_of_connection(),
+        };
         let mut at = now + jitter(&mut self.rng) + if pauses { RETRY_PAUSE } else { Duration::ZERO };
         if lived < RETRY_PAUSE && self.config.healing.remember {
             // Most likely both dialed at once and each kept its own. The usual jitter is less than a slow network's

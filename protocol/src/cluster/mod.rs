@@ -269,10 +269,15 @@ impl Cluster {
 
     /// Wants a configured server: a connection of the pool, and one for each account that has its own.
     fn dial_configured(&mut self, url: &RouteUrl, now: Instant) {
-        let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
-        for account in std::iter::once(None).chain(pinned) {
+        for account in self.kinds_of_connection() {
             self.dials.add(Dial { explicit: true, ..Dial::new(url.clone(), account, now) });
         }
+    }
+
+    /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
+    fn kinds_of_connection(&self) -> Vec<Option<String>> {
+        let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
+        std::iter::once(None).chain(pinned).collect()
     }
 
     /// Accounts with connections of their own: a server that pools has one for the system account

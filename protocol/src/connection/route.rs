@@ -62,7 +62,7 @@ impl Route {
         info!("{context} - Route connection created");
         let lines = context.shared.node.with_cluster(context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
-            Some(dial) => cluster.handle_dialed(dial, id, remote).lines,
+            Some(dial) => cluster.handle_dialed(dial, id, remote),
         });
         let Some(lines) = lines else {
             // A node without a cluster has no route port; whoever made this connection was mistaken.
