@@ -183,6 +183,23 @@ fn a_queue_message_that_is_handed_on_is_heard_again_by_plain_subscriptions_there
     );
 }
 
+/// Inherited from NATS: no line of the protocol names the publisher (ROUTE-PROTOCOL 7.5).
+#[test]
+fn a_queue_message_that_is_handed_back_is_heard_by_its_publisher_even_without_echo() {
+    let mut world = chain_of_three(Member::GO_LIKE);
+    let publisher = world.connect(NodeId(0), false).expect("the node runs");
+    let leaver = world.connect(NodeId(1), true).expect("the node runs");
+    let membership = world.subscribe(leaver, "a", Some("q"), false).expect("it is connected");
+    world.run_for(SECOND).expect("no rule is broken");
+    world.fault(Fault::Cut(NodeId(0), NodeId(1), SECOND));
+    world.unsubscribe(leaver, membership);
+    world.subscribe(publisher, "a", Some("q"), false);
+    world.publish(publisher, "a", 0);
+    world.run_for(3 * SECOND).expect("no rule is broken");
+    assert_eq!(world.received(leaver).len(), 0);
+    assert_eq!(world.received(publisher).len(), 1);
+}
+
 /// Interest goes over the slot that the sender's own pool size gives, messages over the slot of the other side's
 /// interest (ROUTE-PROTOCOL 4.2): between pools of different sizes these are not the same.
 #[test]

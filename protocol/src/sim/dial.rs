@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::invariants::{Rule, Violation};
 use super::node::{NodeId, ROUTE_PORT, Socket};
-use super::stream::{ACCEPTOR, DIALER, End, Ending, StreamId};
-use super::world::{Event, World, route_stream};
+use super::stream::{ACCEPTOR, DIALER, End, Ending, Stream, StreamId};
+use super::world::{Event, World};
 use crate::cluster::{DialError, DialRequest};
 use crate::routes::DialId;
 use crate::time::Instant;
@@ -95,7 +95,8 @@ impl World {
         else {
             return self.refuse(attempt, delay);
         };
-        let mut stream = route_stream(target, connection, attempt.node, self.now);
+        let ends = [End::Pending, End::Node(target, connection)];
+        let mut stream = Stream::new(ends, [attempt.node, target], true, self.now);
         let established = self.now + delay;
         stream.pipes[ACCEPTOR].last_arrival = established;
         stream.label = attempt.label();

@@ -115,10 +115,10 @@ impl Ledger {
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{client} got {id}")));
         };
-        // Who gets a message that was handed on gets it as if it were new: plain subscriptions there may hear it again,
-        // since no line of the protocol is for a group alone.
-        let again = message.handed_on > 0 && queue.is_none();
-        if message.publisher == client && !echo && !again {
+        // Who gets a message that was handed on gets it as if it were new, since no line of the protocol is for a group
+        // alone or names the publisher: plain subscriptions there may hear it again, and the publisher its own.
+        let was_handed_on = message.handed_on > 0;
+        if message.publisher == client && !echo && !was_handed_on {
             return Err(Violation::new(Rule::NoEcho, format!("{client} got its own {id}")));
         }
         match queue {
@@ -132,7 +132,7 @@ impl Ledger {
             }
             None => {
                 if !message.plain.insert((client, sid)) {
-                    if again {
+                    if was_handed_on {
                         return Ok(());
                     }
                     let text = format!("{id} came twice to {client}/{sid}");

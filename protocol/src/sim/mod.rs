@@ -33,6 +33,7 @@
 
 mod client;
 mod dial;
+mod drive;
 mod explore;
 mod faults;
 mod invariants;
@@ -48,6 +49,7 @@ mod stream;
 mod tap;
 mod topology;
 mod trace;
+mod transport;
 mod world;
 
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};

@@ -1,6 +1,6 @@
 //! What clients do, and what is noted about it.
 
-use super::client::{ClientId, Sid, SimClient};
+use super::client::{ClientId, Heard, Sid, SimClient};
 use super::ledger::{Expected, MessageId};
 use super::node::{NodeId, Socket};
 use super::stream::{ACCEPTOR, DIALER, End, Ending, Side, Stream, StreamId};
@@ -148,6 +148,41 @@ impl World {
             Some(Expected { client, sid, via })
         });
         own.collect()
+    }
+
+    /// What a client does when it reads.
+    pub(super) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
+        let heard = self.clients[id.0].hear(self.now, bytes);
+        for heard in heard {
+            match heard {
+                Heard::Ping => {
+                    let pong = self.clients[id.0].pong();
+                    self.write_as_client(id, pong);
+                }
+                Heard::Message { sid, subject, reply, message } => {
+                    self.note_received(id, sid, &subject, message);
+                    let responds = self.clients[id.0].subscriptions.get(&sid).is_some_and(|it| it.responds);
+                    if let Some(reply) = reply.filter(|_| responds) {
+                        self.publish(id, &reply, 0);
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_received(&mut self, id: ClientId, sid: Sid, subject: &str, message: Option<MessageId>) {
+        let client = &self.clients[id.0];
+        let Some(message) = message else {
+            return;
+        };
+        self.trace.note(self.now, [5 << 32 | id.0 as u64, sid, message.0 as u64], || {
+            format!("{id} gets {message} on {subject} for {sid}")
+        });
+        let queue = client.subscriptions.get(&sid).and_then(|subscription| subscription.queue.as_deref());
+        let verdict = self.ledger.receive(message, (id, sid), client.node, queue, client.echo);
+        if let Err(violation) = verdict {
+            self.fail(violation);
+        }
     }
 
     fn matches(&self, at: NodeId, subject: &[u8]) -> Matches {

@@ -1,25 +1,22 @@
 //! The world: virtual time, nodes, clients and the network between them.
 
 use std::collections::BTreeMap;
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::client::{ClientId, Heard, Received, Sid, SimClient};
+use super::client::{ClientId, Received, SimClient};
 use super::dial::Attempt;
 use super::faults::Fault;
 use super::invariants::Violation;
-use super::ledger::{Ledger, MessageId};
+use super::ledger::Ledger;
 use super::network::{Network, NetworkConfig};
-use super::node::{NodeId, NodeSpec, Seed, SimNode, Socket};
+use super::node::{NodeId, NodeSpec, Seed, SimNode};
 use super::queue::Queue;
-use super::stream::{ACCEPTOR, DIALER, End, Ending, Segment, Side, Stream, StreamId, Streams};
+use super::stream::{Side, StreamId, Streams};
 use super::trace::Trace;
-use crate::close::CloseReason;
 use crate::config::RouteUrl;
-use crate::id::ConnectionId;
 use crate::time::Instant;
 
 /// Servers, clients and a network in one value, driven by virtual time.
@@ -253,278 +250,6 @@ impl World {
         }
     }
 
-    fn wake(&mut self, id: NodeId) {
-        let node = &mut self.nodes[id.0];
-        if node.timer != Some(self.now) {
-            return;
-        }
-        node.timer = None;
-        if let Some(engine) = node.engine.as_mut().filter(|_| node.timer_is_due) {
-            engine.handle_timeout(self.now);
-        }
-        self.pump(id);
-    }
-
-    /// Carries out everything that an engine wants.
-    pub(super) fn pump(&mut self, id: NodeId) {
-        let Some(engine) = &self.nodes[id.0].engine else {
-            return;
-        };
-        let pending: Vec<ConnectionId> = engine.pending().collect();
-        pending.into_iter().for_each(|connection| self.transmit(id, connection));
-        while let Some((connection, reason)) = self.poll_closed(id) {
-            self.statistics.duplicates += u64::from(reason == CloseReason::DuplicateRoute);
-            self.close_socket(id, connection, reason);
-        }
-        while let Some(request) = self.poll_dial(id) {
-            self.begin_dial(id, request);
-        }
-        self.set_timer(id);
-    }
-
-    fn poll_closed(&mut self, id: NodeId) -> Option<(ConnectionId, CloseReason)> {
-        self.nodes[id.0].engine.as_mut()?.poll_closed()
-    }
-
-    fn poll_dial(&mut self, id: NodeId) -> Option<crate::DialRequest> {
-        self.nodes[id.0].engine.as_mut()?.poll_dial(self.now)
-    }
-
-    fn set_timer(&mut self, id: NodeId) {
-        let node = &mut self.nodes[id.0];
-        let Some(engine) = &node.engine else {
-            return;
-        };
-        let is_asked_often =
-            node.sockets.len() > MANY_CONNECTIONS && self.now < node.timer_asked_at + COARSE_GRAIN;
-        let at = if is_asked_often {
-            // To ask takes as long as there are connections.
-            node.timer_asked_at + COARSE_GRAIN
-        } else {
-            node.timer_asked_at = self.now;
-            let Some((at, _)) = engine.poll_timeout() else {
-                return;
-            };
-            at
-        };
-        // What was due and is not done by now is tried again a moment later, never at the same moment for ever.
-        let at = if at > self.now { at } else { self.now + TIMER_GRAIN };
-        if node.timer.is_none_or(|timer| at < timer || timer < self.now) {
-            node.timer = Some(at);
-            node.timer_is_due = !is_asked_often;
-            self.queue.push(at, Event::Wake(id));
-        }
-    }
-
-    /// Writes what waits for a connection into its pipe, as far as there is room.
-    fn transmit(&mut self, id: NodeId, connection: ConnectionId) {
-        let Some(&Socket { stream, side, .. }) = self.nodes[id.0].socket(connection) else {
-            return;
-        };
-        loop {
-            let Some(room) = self.room(stream, side) else {
-                return;
-            };
-            let Some(engine) = &mut self.nodes[id.0].engine else {
-                return;
-            };
-            let mut slices = [IoSlice::new(&[]); 8];
-            let filled = engine.poll_transmit(connection, &mut slices).unwrap_or(0);
-            if filled == 0 {
-                return;
-            }
-            if room == 0 {
-                // It is known, since bytes wait for it.
-                let _ = engine.handle_blocked(self.now, connection);
-                return;
-            }
-            let waiting = slices[..filled].iter().map(|slice| slice.len()).sum::<usize>();
-            let size = self.network.segment(waiting.min(room));
-            let mut bytes = Vec::with_capacity(size);
-            for slice in &slices[..filled] {
-                bytes.extend_from_slice(&slice[..slice.len().min(size - bytes.len())]);
-            }
-            let _ = engine.advance(connection, size);
-            self.write(stream, side, bytes);
-        }
-    }
-
-    fn room(&mut self, stream: StreamId, side: Side) -> Option<usize> {
-        let pipe = &mut self.streams.get_mut(stream)?.pipes[side];
-        let room = pipe.room(self.network.config.buffer_bytes);
-        pipe.writer_waits = room == 0;
-        Some(room)
-    }
-
-    /// Sends a segment through a pipe.
-    pub(super) fn write(&mut self, id: StreamId, side: Side, bytes: Vec<u8>) {
-        self.tap(id, side, &bytes);
-        let is_reset = self.network.config.resets_per_million > 0
-            && self.streams.get(id).is_some_and(|stream| stream.is_route)
-            && self.network.happens(self.network.config.resets_per_million);
-        if is_reset {
-            return self.reset(id);
-        }
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        let pipe = &mut stream.pipes[side];
-        pipe.held_bytes += bytes.len();
-        if pipe.is_lost {
-            return;
-        }
-        if let Some(Segment::Bytes(last)) = pipe.segments.back_mut()
-            && self.network.happens(self.network.config.merges_per_million)
-        {
-            last.extend_from_slice(&bytes);
-            return;
-        }
-        self.send(id, side, Segment::Bytes(bytes));
-    }
-
-    fn send(&mut self, id: StreamId, side: Side, segment: Segment) {
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        let delay = if stream.is_route { self.network.delay() } else { CLIENT_LATENCY };
-        let pipe = &mut stream.pipes[side];
-        if pipe.is_lost {
-            return;
-        }
-        pipe.last_arrival = pipe.last_arrival.max(self.now + delay);
-        pipe.segments.push_back(segment);
-        self.queue.push(pipe.last_arrival, Event::Arrive(id, side));
-    }
-
-    fn arrive(&mut self, id: StreamId, side: Side) {
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        let (to, from) = (stream.nodes[1 - side], stream.nodes[side]);
-        let is_paused =
-            matches!(stream.ends[1 - side], End::Client(client) if self.clients[client.0].is_paused);
-        let is_cut = stream.is_route && self.network.is_cut(from, to);
-        let acknowledges = !stream.is_route || !self.network.is_cut(to, from);
-        let pipe = &mut stream.pipes[side];
-        if is_cut || is_paused {
-            pipe.parked += usize::from(!pipe.is_lost);
-            return;
-        }
-        let Some(segment) = pipe.segments.pop_front() else {
-            return;
-        };
-        let writer = stream.ends[side];
-        let reader = stream.ends[1 - side];
-        let writer_waits = match &segment {
-            Segment::Bytes(bytes) => {
-                pipe.delivered_bytes += bytes.len() as u64;
-                pipe.acknowledge(bytes.len(), acknowledges);
-                std::mem::take(&mut pipe.writer_waits)
-            }
-            Segment::End(_) => false,
-        };
-        match segment {
-            Segment::Bytes(bytes) => self.deliver(id, side, reader, &bytes),
-            Segment::End(ending) => self.deliver_end(id, side, reader, ending),
-        }
-        if writer_waits && let End::Node(node, _) = writer {
-            self.pump(node);
-        }
-    }
-
-    fn deliver(&mut self, id: StreamId, side: Side, reader: End, bytes: &[u8]) {
-        match reader {
-            End::Node(node, connection) => {
-                self.note_stream_input(node, id, bytes);
-                self.note_published(id, side);
-                if let Some(engine) = &mut self.nodes[node.0].engine {
-                    // A connection that the engine closed a moment ago reads no more.
-                    let _ = engine.handle_input(self.now, connection, bytes);
-                }
-                self.note_registration(node, connection);
-                self.pump(node);
-            }
-            End::Client(client) => self.hear(client, bytes),
-            End::Pending | End::Closed => {}
-        }
-    }
-
-    fn note_stream_input(&mut self, node: NodeId, id: StreamId, bytes: &[u8]) {
-        if let Some(label) = self.streams.get(id).map(|stream| stream.label) {
-            self.note_input(node, label, bytes);
-        }
-    }
-
-    fn deliver_end(&mut self, id: StreamId, side: Side, reader: End, ending: Ending) {
-        match reader {
-            End::Node(node, connection) => {
-                self.note_stream_input(node, id, b"");
-                let reason = match ending {
-                    Ending::Fin => CloseReason::ClientClosed,
-                    Ending::Reset => CloseReason::ReadError,
-                };
-                if let Some(engine) = &mut self.nodes[node.0].engine {
-                    let _ = engine.handle_closed(self.now, connection, reason);
-                }
-                self.close_socket(node, connection, reason);
-                self.pump(node);
-            }
-            End::Client(client) => self.clients[client.0].close(),
-            End::Pending | End::Closed => {}
-        }
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.is_broken = true;
-            // Whoever it was, it is gone; the other side, if it is still there, hears of it too.
-            stream.ends[1 - side] = End::Closed;
-            if stream.is_over() {
-                self.streams.remove(id);
-            }
-        }
-    }
-
-    /// A node's socket is closed: the other side will hear of it.
-    fn close_socket(&mut self, id: NodeId, connection: ConnectionId, reason: CloseReason) {
-        let Some(socket) = self.nodes[id.0].close(connection) else {
-            return;
-        };
-        self.trace.note(self.now, [2 << 32 | id.0 as u64, connection.index() as u64, reason as u64], || {
-            format!("{id} closes {connection:?} s{}: {reason}", socket.stream.number())
-        });
-        if let Some(peer) = &socket.peer {
-            self.note_route_closed(id, connection, peer);
-        }
-        self.close_end(socket.stream, socket.side, Ending::Fin);
-    }
-
-    /// Closes one end of a stream.
-    pub(super) fn close_end(&mut self, id: StreamId, side: Side, ending: Ending) {
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        stream.is_broken = true;
-        stream.ends[side] = End::Closed;
-        if stream.is_over() {
-            self.streams.remove(id);
-        } else {
-            self.send(id, side, Segment::End(ending));
-        }
-    }
-
-    /// Both ends of a stream find it reset, a moment later; what is on its way is lost.
-    pub(super) fn reset(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(id) else {
-            return;
-        };
-        stream.is_broken = true;
-        stream.pipes.iter_mut().for_each(|pipe| {
-            pipe.segments.clear();
-            pipe.parked = 0;
-        });
-        self.trace.note(self.now, [4 << 32, id.number() as u64, 0], || format!("s{} is reset", id.number()));
-        self.send(id, DIALER, Segment::End(Ending::Reset));
-        self.send(id, ACCEPTOR, Segment::End(Ending::Reset));
-    }
-
     /// The URL that a node is configured with.
     fn url(&self, seed: &Seed) -> RouteUrl {
         let host = match seed {
@@ -542,40 +267,6 @@ impl World {
         })
     }
 
-    fn hear(&mut self, id: ClientId, bytes: &[u8]) {
-        let heard = self.clients[id.0].hear(self.now, bytes);
-        for heard in heard {
-            match heard {
-                Heard::Ping => {
-                    let pong = self.clients[id.0].pong();
-                    self.write_as_client(id, pong);
-                }
-                Heard::Message { sid, subject, reply, message } => {
-                    self.note_received(id, sid, &subject, message);
-                    let responds = self.clients[id.0].subscriptions.get(&sid).is_some_and(|it| it.responds);
-                    if let Some(reply) = reply.filter(|_| responds) {
-                        self.publish(id, &reply, 0);
-                    }
-                }
-            }
-        }
-    }
-
-    fn note_received(&mut self, id: ClientId, sid: Sid, subject: &str, message: Option<MessageId>) {
-        let client = &self.clients[id.0];
-        let Some(message) = message else {
-            return;
-        };
-        self.trace.note(self.now, [5 << 32 | id.0 as u64, sid, message.0 as u64], || {
-            format!("{id} gets {message} on {subject} for {sid}")
-        });
-        let queue = client.subscriptions.get(&sid).and_then(|subscription| subscription.queue.as_deref());
-        let verdict = self.ledger.receive(message, (id, sid), client.node, queue, client.echo);
-        if let Err(violation) = verdict {
-            self.fail(violation);
-        }
-    }
-
     /// What a client got, in order.
     pub fn received(&self, id: ClientId) -> &[Received] {
         self.clients[id.0].received()
@@ -585,20 +276,4 @@ impl World {
     pub fn client(&self, id: ClientId) -> &SimClient {
         &self.clients[id.0]
     }
-}
-
-/// How long bytes travel between a client and its node.
-pub(super) const CLIENT_LATENCY: Duration = Duration::from_micros(50);
-
-/// A node with more connections than this has less exact timers.
-const MANY_CONNECTIONS: usize = 64;
-/// How exact these are.
-const COARSE_GRAIN: Duration = Duration::from_millis(5);
-
-/// Timers are not more exact than this.
-const TIMER_GRAIN: Duration = Duration::from_micros(100);
-
-/// A stream between nodes that was just accepted.
-pub(super) fn route_stream(node: NodeId, connection: ConnectionId, dialer: NodeId, now: Instant) -> Stream {
-    Stream::new([End::Pending, End::Node(node, connection)], [dialer, node], true, now)
 }
