@@ -60,7 +60,8 @@ impl World {
             seed: u64::from(choices.byte()),
             ..Config::default()
         };
-        let listening = Listening { client_port: 4222, route_port: 0, interfaces: Vec::new() };
+        let listening =
+            Listening { client_port: 4222, route_port: 0, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
         let engine = Engine::new(config, &listening, Instant::ZERO);
         Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0 }
     }

@@ -20,7 +20,8 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 fn engine(seed: u64, routes: &[&str]) -> Engine {
     let routes = routes.iter().map(|url| url.parse().expect("a URL")).collect();
     let cluster = Some(ClusterConfig { name: Some("C".to_owned()), routes, ..ClusterConfig::default() });
-    let listening = Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new() };
+    let listening =
+        Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
     Engine::new(Config { seed, cluster, ..Config::default() }, &listening, NOW)
 }
 

@@ -16,6 +16,7 @@ use crate::id::ConnectionId;
 use crate::interest::{Change, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
+use crate::system::System;
 use crate::time::Instant;
 use crate::wire::Info;
 use crate::wire::encode::{routed_sub, routed_unsub};
@@ -30,11 +31,12 @@ pub struct Node {
     cluster: Option<Mutex<Cluster>>,
     /// What clients are told of the cluster. Held while they are told, so that no older list follows a newer.
     shown: RwLock<Shown>,
+    system: System,
     /// The cluster may have something to dial, or another time to be asked at.
     wants_attention: AtomicBool,
 }
 
-/// Where a node listens, which only its runtime knows.
+/// What only a node's runtime knows: where it listens, and the calendar.
 #[derive(Clone, Debug, Default)]
 pub struct Listening {
     /// The port that clients connect to.
@@ -44,6 +46,8 @@ pub struct Listening {
     /// The addresses of this host's interfaces, for a node that listens on all of them; what clients of other nodes are
     /// told to connect to.
     pub interfaces: Vec<IpAddr>,
+    /// The wall clock at [`Instant::ZERO`], in nanoseconds since 1970 (UTC), for what other servers are told of past times.
+    pub unix_nanos_at_zero: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,8 +69,10 @@ impl Node {
             Cluster::new(config, error_reports, seed, hub.base_info(), listening.route_port, own_urls, now)
         });
         let cluster_name = cluster.as_ref().map_or("", |cluster| cluster.name()).to_owned();
+        let system = System::new(hub.server_id(), listening.unix_nanos_at_zero, now);
         Arc::new(Self {
             hub,
+            system,
             cluster: cluster.map(Mutex::new),
             shown: RwLock::new(Shown { cluster: cluster_name, connect_urls: Vec::new() }),
             wants_attention: AtomicBool::new(true),
@@ -157,6 +163,11 @@ impl Node {
     /// How many other servers there are routes to.
     pub fn peer_count(&self) -> usize {
         self.cluster().map_or(0, |cluster| cluster.peer_count())
+    }
+
+    /// What is listened to and answered in the system account.
+    pub(crate) fn system(&self) -> &System {
+        &self.system
     }
 
     pub(crate) fn cluster(&self) -> Option<MutexGuard<'_, Cluster>> {
@@ -284,6 +295,9 @@ impl Node {
         for account in self.accounts_of(seat) {
             let mut lines = Vec::new();
             let name = line_account(account, route);
+            if Arc::ptr_eq(account, self.hub.system_account()) {
+                sink.announce(route.id(), &self.system.announcement(name));
+            }
             account.index().listen(route.id(), &mut |change| {
                 push_change(&mut lines, name, change);
                 // Inside the critical section: nothing about the same key may come before it.
@@ -339,7 +353,7 @@ impl Node {
 }
 
 /// The account as it stands on the lines of a route.
-fn line_account<'a>(account: &'a Account, route: &Entry) -> Option<&'a [u8]> {
+pub(crate) fn line_account<'a>(account: &'a Account, route: &Entry) -> Option<&'a [u8]> {
     (!route.has(Flag::Dedicated)).then(|| account.name().as_bytes())
 }
 

@@ -1,5 +1,7 @@
 //! The machines' clock: the system's monotonic one, counted from the start of the process.
 
+use std::time::SystemTime;
+
 use onehop::Instant;
 
 /// A clock. Copies tell the same time.
@@ -23,4 +25,10 @@ impl Clock {
     pub fn to_system(&self, instant: Instant) -> std::time::Instant {
         self.start + instant.since(Instant::ZERO)
     }
+}
+
+/// The wall clock at [`Instant::ZERO`], in nanoseconds since 1970 (UTC), measured at `now`.
+pub(crate) fn unix_nanos_at_zero(now: Instant) -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX).saturating_sub(now.as_nanos())
 }

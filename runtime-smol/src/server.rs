@@ -17,7 +17,7 @@ use smol::channel::Sender;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::dial::dial;
 use crate::links::Links;
 use crate::logger::{FATAL, Logger};
@@ -61,12 +61,13 @@ impl Server {
         let port = |listener: &Async<TcpListener>| {
             listener.get_ref().local_addr().map_or(0, |address| address.port())
         };
+        let clock = Clock::start();
         let listening = Listening {
             client_port: port(&clients),
             route_port: routes.as_ref().map_or(0, port),
             interfaces: interfaces(),
+            unix_nanos_at_zero: clock::unix_nanos_at_zero(clock.now()),
         };
-        let clock = Clock::start();
         let shared = Shared {
             node: Node::new(config, &listening, clock.now()),
             links: Arc::new(Links::default()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{self, Scope};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use log::{error, info};
 use onehop::Listening;
@@ -37,6 +37,8 @@ impl Listeners {
         Ok(Listening {
             client_port: clients.port(),
             route_port: routes.map_or(0, |routes| routes.port()),
+            // The machines' clock starts now.
+            unix_nanos_at_zero: unix_nanos(),
             interfaces: if clients.ip().is_unspecified() { interfaces(clients.ip()) } else { Vec::new() },
         })
     }
@@ -76,6 +78,11 @@ pub(crate) fn wake(listening: SocketAddr) {
     if let Err(error) = TcpStream::connect_timeout(&address, WAKE_TIMEOUT) {
         error!("Cannot connect to {address} to stop listening there: {error}");
     }
+}
+
+fn unix_nanos() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_mesh, wait_until};
 use onehop_tests::real_server::Version;
-use onehop_tests::server::{Kind, Server};
+use onehop_tests::server::{Kind, Options, Server};
 use onehop_tests::traffic::{
     check_every_pair, check_no_responders, check_queue_group, client, known_urls, wait_for_interest,
 };
@@ -89,6 +89,26 @@ fn mix_with(version: Version) {
         check_every_pair(&servers, MIB);
         check_queue_group(&servers, 1200);
         check_no_responders(&servers);
+    }
+}
+
+/// nats-server tells the members of a newcomer and never the newcomer of the members: behind an address that nobody can
+/// dial it would be a member of one server only.
+#[test]
+fn a_member_that_nobody_can_dial_asks_go_servers_for_the_others_and_dials_them() {
+    for version in [Version::V2_15_1, Version::V2_12_8, Version::V2_10_26, Version::V2_9_10] {
+        let start = |kind, name: &str, routes: &[u16], args: &[&str]| {
+            Server::start(kind, Options::member("undialable", name, routes).with(args))
+        };
+        let kind = Kind::Real(version);
+        let Some(known_by_one) = start(kind, "S1", &[], &[]) else { return };
+        let Some(seed) = start(kind, "S2", &[known_by_one.ports().route], &[]) else { return };
+        wait_for_mesh(&[&known_by_one, &seed], MESH_TIMEOUT);
+        let nowhere = ["--cluster_advertise", "127.0.0.1:1"];
+        let Some(newcomer) = start(Kind::Onehop, "S3", &[seed.ports().route], &nowhere) else { return };
+        let servers = [known_by_one, seed, newcomer];
+        wait_for_mesh(&servers.iter().collect::<Vec<_>>(), MESH_TIMEOUT);
+        check_every_pair(&servers, 1000);
     }
 }
 

@@ -270,6 +270,33 @@ fn one_node_that_heals_among_those_that_do_not_heals_their_mesh() {
     assert!(!heals_after_cut(all_but(|it| it.regossip = false)));
 }
 
+/// nats-server tells the members of a newcomer and never the newcomer of the members, so that those that cannot dial it stay
+/// unknown to it: it asks the one that it knows.
+#[test]
+fn a_newcomer_that_nobody_can_dial_asks_for_the_others_and_dials_them() {
+    let becomes_whole = |asks: bool, is_pooled: bool| {
+        let healing = if asks { Healing::default() } else { all_but(|it| it.ask = false) };
+        let mut specs = nodes(3, &Healing::none());
+        specs.extend(nodes(1, &healing));
+        if !is_pooled {
+            specs
+                .iter_mut()
+                .filter_map(|spec| spec.config.cluster.as_mut())
+                .for_each(|it| it.pool_size = None);
+        }
+        let newcomer = NodeId(3);
+        let mut world = world(1, specs, Topology::Seed, 500 * MILLISECOND);
+        run(&mut world, 1500 * MILLISECOND);
+        assert!(world.is_running(newcomer));
+        world.fault(Fault::Refuse(newcomer, FOR_EVER));
+        heals(&mut world)
+    };
+    for is_pooled in [true, false] {
+        assert!(becomes_whole(true, is_pooled), "{is_pooled}");
+        assert!(!becomes_whole(false, is_pooled), "{is_pooled}");
+    }
+}
+
 /// How many dials are made in each of three minutes after the last of three nodes is gone.
 fn dials_after(others: &Healing, last: &Healing, goes: impl Fn(&mut World, NodeId)) -> [u64; 3] {
     let mut specs = nodes(2, others);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::gossip;
+use crate::system::{self, Neighbour};
 use crate::wire::KnownServer;
 use crate::wire::encode::PING;
 
@@ -19,11 +20,15 @@ pub(super) struct HealingState {
     next_pair: usize,
     /// When the present round of all pairs began.
     round_began: Instant,
+    /// The nats-server peer that was asked last for its routes, and when.
+    asked: Option<(String, Instant)>,
+    /// Its answer has not come yet.
+    awaits_answer: bool,
 }
 
 impl HealingState {
     pub(super) fn new(now: Instant) -> Self {
-        Self { at: now, next_pair: 0, round_began: now }
+        Self { at: now, next_pair: 0, round_began: now, asked: None, awaits_answer: false }
     }
 }
 
@@ -49,6 +54,9 @@ impl Cluster {
         }
         if self.config.healing.regossip {
             self.regossip(now);
+        }
+        if self.config.healing.ask {
+            self.ask(now);
         }
     }
 
@@ -208,9 +216,67 @@ impl Cluster {
         for pair in self.healing.next_pair..last {
             let (told, other) = (pair / (peers.len() - 1), pair % (peers.len() - 1));
             let newcomer = if other >= told { other + 1 } else { other };
-            self.outputs.extend(tell_again(peers[told], peers[newcomer], self.pinned_accounts()));
+            self.outputs.extend(tell_again(peers[told], peers[newcomer]));
         }
         self.healing.next_pair = last;
+    }
+
+    /// Asks the next nats-server peer for its routes, if it is time.
+    fn ask(&mut self, now: Instant) {
+        let asked = self.healing.asked.as_ref();
+        if asked.is_some_and(|(_, at)| now.since(*at) < self.config.healing.ask_interval) {
+            return;
+        }
+        let carriers = || {
+            let peers = self.peers.iter().filter(|(_, peer)| peer.info.onehop == 0 && !peer.leaves);
+            peers.filter_map(|(id, peer)| Some((id, peer.carrier(SYSTEM_ACCOUNT)?)))
+        };
+        let after_last = carriers().find(|(id, _)| asked.is_some_and(|(last, _)| *id > last));
+        let Some((id, (over, account))) = after_last.or_else(|| carriers().next()) else {
+            return;
+        };
+        let question = system::question(&self.server_id, id, account);
+        self.outputs.push_back(Output::Send(over, question));
+        self.healing.asked = Some((id.clone(), now));
+        self.healing.awaits_answer = true;
+    }
+
+    /// Hears which routes a peer has that was asked, and dials the servers that this node lacks.
+    pub(crate) fn handle_answer(&mut self, now: Instant, connection: ConnectionId, answer: &[u8]) {
+        let link = self.links.get(&connection);
+        let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = link else {
+            return;
+        };
+        let was_asked = self.healing.asked.as_ref().is_some_and(|(id, _)| id == peer);
+        if !was_asked || !std::mem::take(&mut self.healing.awaits_answer) {
+            return;
+        }
+        for server in system::neighbours(answer) {
+            if server.id != self.server_id && !self.knows(&server.id, None) && !self.dials.is_for(&server.id)
+            {
+                self.dial_neighbour(now, &server);
+            }
+        }
+    }
+
+    /// Dials a server that a peer has routes to, once, wherever it may be: at the ports that the peer may have dialed it
+    /// at, and at this node's own, since the members of a cluster are often configured alike.
+    fn dial_neighbour(&mut self, now: Instant, server: &Neighbour) {
+        for port in server.ports.iter().copied().filter(|port| *port != self.port).chain([self.port]) {
+            let url = RouteUrl { user: None, password: None, host: server.ip.to_string(), port };
+            let is_taken = self.own_addresses.contains(&SocketAddr::new(server.ip, port))
+                || self.peers.values().any(|peer| peer.url().is_some_and(|known| known == url));
+            if is_taken {
+                continue;
+            }
+            debug!("A peer has a route to {}, dialing {url}", server.id);
+            for account in self.kinds_of_connection() {
+                // Not named after the server, so that each address is tried.
+                let dial = Dial::new(url.clone(), account, now);
+                self.dials.add(Dial { gossip_mode: GossipMode::Disabled, ..dial });
+            }
+        }
+        self.next_dial = None;
     }
 
     /// A digest of the servers that this node has routes to and itself: equal on all members of a full mesh.
@@ -247,18 +313,18 @@ impl Cluster {
     }
 }
 
-/// The lines that tell a peer of another once more.
-fn tell_again(told: &Peer, newcomer: &Peer, pinned: &[&str]) -> Vec<Output> {
+/// The lines that tell a peer of another once more. Whether these two pool is between them: this node may not.
+fn tell_again(told: &Peer, newcomer: &Peer) -> Vec<Output> {
     let url = &newcomer.info.ip;
     let line = |info: &Info| gossip::line(info, url, GossipMode::Disabled);
     let of_pool = told.first().and_then(|over| Some(Output::Send(over, line(&newcomer.info)?)));
-    let of_accounts =
-        pinned.iter().filter(|_| told.is_pooled() && newcomer.is_pooled()).filter_map(|account| {
-            let over = told.dedicated(account).or_else(|| told.first())?;
-            let info = Info { route_account: (*account).to_owned(), ..newcomer.info.clone() };
-            Some(Output::Send(over, line(&info)?))
-        });
-    of_pool.into_iter().chain(of_accounts).collect()
+    let both_pool = told.info.route_pool_size > 0 && newcomer.info.route_pool_size > 0;
+    let of_account = both_pool.then(|| {
+        let over = told.dedicated(SYSTEM_ACCOUNT).or_else(|| told.first())?;
+        let info = Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..newcomer.info.clone() };
+        Some(Output::Send(over, line(&info)?))
+    });
+    of_pool.into_iter().chain(of_account.flatten()).collect()
 }
 
 /// FNV-1a, 64 bits.

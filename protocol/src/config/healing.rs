@@ -22,6 +22,12 @@ pub struct Healing {
     pub regossip_lines_per_second: u32,
     /// Compares with other onehop nodes which servers each has routes to, and names those that one of them lacks.
     pub compare: bool,
+    /// Asks nats-server peers, one at a time, which servers they have routes to, and dials those that it lacks: nats-server
+    /// tells a newcomer to the members, but never the members to a newcomer, which those that cannot dial it would
+    /// otherwise not know of.
+    pub ask: bool,
+    /// How long after the one before it the next is asked.
+    pub ask_interval: Duration,
     /// Of two onehop nodes that hear of each other, the one with the greater id waits for the other to dial.
     pub arbitrate: bool,
     /// How long it waits.
@@ -35,12 +41,19 @@ pub struct Healing {
 impl Healing {
     /// No rule but those of nats-server: for comparisons, and for tests that show what a rule is good for.
     pub fn none() -> Self {
-        Self { remember: false, regossip: false, compare: false, arbitrate: false, ..Self::default() }
+        Self {
+            remember: false,
+            regossip: false,
+            compare: false,
+            ask: false,
+            arbitrate: false,
+            ..Self::default()
+        }
     }
 
     /// Whether there is anything to look after from time to time.
     pub(crate) fn is_active(&self) -> bool {
-        self.remember || self.regossip || self.compare
+        self.remember || self.regossip || self.compare || self.ask
     }
 }
 
@@ -54,6 +67,8 @@ impl Default for Healing {
             regossip_interval: Duration::from_secs(5),
             regossip_lines_per_second: 20,
             compare: true,
+            ask: true,
+            ask_interval: Duration::from_secs(10),
             arbitrate: true,
             arbitration_delay: Duration::from_secs(1),
             dials_per_second: 100,

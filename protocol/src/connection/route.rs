@@ -14,11 +14,13 @@ use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
 use crate::hub::{About, Entry, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
+use crate::node::line_account;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
+use crate::system::{self, Meaning};
 use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
-use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{Connect, Info, LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
 
 /// Another server.
 #[derive(Debug)]
@@ -245,6 +247,10 @@ impl Peer {
         let Some(place) = self.world(routed.account) else {
             return debug!("{context} - Unknown account for routed message");
         };
+        if Arc::ptr_eq(&self.worlds[place].account, shared.node.hub().system_account()) {
+            handle_system_message(context, &routed.message);
+        }
+        let shared = &mut *context.shared;
         let World { account, cache } = &mut self.worlds[place];
         let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
         let (node, account) = (&shared.node, &*account);
@@ -318,6 +324,25 @@ impl Peer {
         for part in [subject, b" ", queue, b" ", leaf] {
             self.key.extend_from_slice(part);
         }
+    }
+}
+
+/// What other servers ask of this one, and tell it because it asked.
+fn handle_system_message<S: Sink>(context: &mut Context<'_, S>, message: &Publish<'_>) {
+    let node = context.shared.node.clone();
+    let payload = &message.body[message.header_len..message.body.len() - 2];
+    match (node.system().meaning(message.subject), message.reply) {
+        (Some(Meaning::Question), Some(reply)) => {
+            if let Some(answer) = node.system().answer(&node, context.now, payload) {
+                let account = line_account(node.hub().system_account(), context.entry());
+                context.send(&system::message(account, reply, None, &answer));
+            }
+        }
+        (Some(Meaning::Answer), _) => {
+            let (id, now) = (context.entry().id(), context.now);
+            node.with_cluster(context.sink, |cluster, _| cluster.handle_answer(now, id, payload));
+        }
+        _ => {}
     }
 }
 

@@ -8,13 +8,30 @@ use super::Facts;
 use crate::time::Instant;
 
 impl Facts<'_> {
+    /// What is known without asking a runtime: the time. The rest is zero.
+    pub(crate) fn of_core(now: Instant, start: Instant, unix_nanos_at_zero: u64) -> Self {
+        Self {
+            now,
+            start,
+            unix_nanos_at_zero,
+            memory_bytes: 0,
+            cpu_percent: 0.0,
+            cores: 0,
+            workers: 0,
+            http_host: "",
+            http_port: 0,
+            config_digest: "",
+            pending_bytes: &|_| 0,
+        }
+    }
+
     /// A moment as RFC 3339 in UTC, to the nanosecond.
     pub(super) fn time(&self, at: Instant) -> String {
         rfc3339(self.unix_nanos_at_zero.saturating_add(at.as_nanos()))
     }
 
     /// The moment of the request, likewise.
-    pub(super) fn time_now(&self) -> String {
+    pub(crate) fn time_now(&self) -> String {
         self.time(self.now)
     }
 }

@@ -25,7 +25,9 @@ use crate::identity;
 use crate::node::Node;
 use crate::time::Instant;
 
+pub(crate) use query::Listing;
 use query::{BadQuery, Query};
+pub(crate) use routez::{Routez, routez};
 
 /// What monitoring shows and only a runtime knows.
 #[derive(Clone, Copy)]
@@ -99,7 +101,7 @@ fn answer(node: &Node, facts: &Facts<'_>, page: Page, query: &Query) -> Result<R
         Page::Index => Response::html(index()),
         Page::Varz => Response::pretty(&varz::varz(node, facts)),
         Page::Connz => Response::pretty(&connz::connz(node, facts, &connz::Options::read(query)?)),
-        Page::Routez => Response::pretty(&routez::routez(node, facts, query.listing("subs")?)),
+        Page::Routez => Response::pretty(&routez(node, facts, query.listing("subs")?)),
         Page::Subsz => Response::pretty(&subsz::subsz(node, facts, &subsz::Options::read(query)?)),
         Page::Healthz => healthz::healthz(&healthz::Options::read(query)?).into_response(),
     })

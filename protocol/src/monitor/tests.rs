@@ -34,7 +34,8 @@ impl Sink for Deaf {
 
 impl World {
     fn new(config: Config) -> Self {
-        let listening = Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new() };
+        let listening =
+            Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
         let now = at(0);
         Self { node: Node::new(config, &listening, now), now, open: Vec::new() }
     }

@@ -123,6 +123,11 @@ impl Dials {
         self.started
     }
 
+    /// Whether a server is being dialed, or is going to be.
+    pub(crate) fn is_for(&self, server_id: &str) -> bool {
+        self.dials.values().any(|dial| dial.peer.as_deref() == Some(server_id))
+    }
+
     pub(crate) fn get(&self, id: DialId) -> Option<&Dial> {
         self.dials.get(&id)
     }

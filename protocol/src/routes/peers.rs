@@ -187,6 +187,13 @@ impl Peer {
         self.dedicated.get(account).copied()
     }
 
+    /// The connection that carries an account which is dedicated one if it can be, and the account as it stands on its
+    /// lines.
+    pub(crate) fn carrier<'a>(&self, account: &'a str) -> Option<(ConnectionId, Option<&'a str>)> {
+        let sole = || Some((self.sole?, Some(account)));
+        self.dedicated(account).map(|over| (over, None)).or_else(sole)
+    }
+
     /// Whether it has a pool of connections.
     pub(crate) fn is_pooled(&self) -> bool {
         !self.pooled.is_empty()

@@ -190,7 +190,12 @@ impl SimNode {
                 cluster.advertise = Some(HostPort { host: ip.to_string(), port: None });
             }
         }
-        let listening = Listening { client_port: CLIENT_PORT, route_port: ROUTE_PORT, interfaces: vec![ip] };
+        let listening = Listening {
+            client_port: CLIENT_PORT,
+            route_port: ROUTE_PORT,
+            interfaces: vec![ip],
+            unix_nanos_at_zero: 0,
+        };
         let engine = Engine::new(config, &listening, now);
         self.incarnation += 1;
         self.server_id = engine.node().hub().server_id().to_owned();

@@ -88,8 +88,12 @@ impl World {
             ..Config::default()
         };
         tweak(&mut config);
-        let listening =
-            Listening { client_port: CLIENT_PORT, route_port: ROUTE_PORT, interfaces: Vec::new() };
+        let listening = Listening {
+            client_port: CLIENT_PORT,
+            route_port: ROUTE_PORT,
+            interfaces: Vec::new(),
+            unix_nanos_at_zero: 0,
+        };
         self.nodes.insert(name.to_owned(), Engine::new(config, &listening, self.now));
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_io::{Async, Timer};
 use log::{debug, error};
@@ -19,6 +19,7 @@ use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::Semaphore;
 
+use crate::clock;
 use http::Step;
 use process::Process;
 
@@ -114,9 +115,7 @@ impl Wall {
     /// The wall clock at the start of the machines' clock. It stays the same, so that times that were shown once stay the
     /// same, until the wall clock was set or the system slept.
     fn unix_nanos_at_zero(&self, now: Instant) -> u64 {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wall_nanos = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-        self.anchor(wall_nanos.saturating_sub(now.as_nanos()))
+        self.anchor(clock::unix_nanos_at_zero(now))
     }
 
     fn anchor(&self, measured: u64) -> u64 {

@@ -40,6 +40,10 @@ fn read_field(field: &Field<'_>, healing: &mut Healing, report: &mut Report<'_>)
                 field.at_most_or(MAX_PER_SECOND, defaults.regossip_lines_per_second)?;
         }
         "compare" => healing.compare = field.bool()?,
+        "ask" => healing.ask = field.bool()?,
+        "ask_interval" => {
+            healing.ask_interval = duration(field, defaults.ask_interval, LONGEST, report)?;
+        }
         "arbitrate" => healing.arbitrate = field.bool()?,
         "arbitration_delay" => {
             healing.arbitration_delay =

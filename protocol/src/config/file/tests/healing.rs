@@ -6,7 +6,7 @@ use super::*;
 fn every_field_of_healing_is_read() {
     let read = cluster(
         "healing { remember: false, forget_after: 2h, max_retry_pause: '1m', regossip: no, regossip_interval: 10s\n\
-         regossip_lines_per_second: 1k, compare: off, arbitrate: false, arbitration_delay: 10ms\n\
+         regossip_lines_per_second: 1k, compare: off, ask: false, ask_interval: 3s, arbitrate: false, arbitration_delay: 10ms\n\
          dials_per_second: 7, interval: '500ms' }",
     );
     let expected = Healing {
@@ -17,6 +17,8 @@ fn every_field_of_healing_is_read() {
         regossip_interval: Duration::from_secs(10),
         regossip_lines_per_second: 1000,
         compare: false,
+        ask: false,
+        ask_interval: Duration::from_secs(3),
         arbitrate: false,
         arbitration_delay: Duration::from_millis(10),
         dials_per_second: 7,
