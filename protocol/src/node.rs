@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::hub::{Entry, Flag, Hub, Kind};
 use crate::id::ConnectionId;
-use crate::interest::{Change, Subscription};
+use crate::interest::{Change, Matches, Subscription};
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
 use crate::system::System;
@@ -186,12 +186,24 @@ impl Node {
         while let Some(output) = cluster.poll_output() {
             match output {
                 Output::Send(to, lines) => sink.send(to, &lines),
+                Output::Publish { over, subject, line } => {
+                    if self.is_wanted(over, subject.as_bytes()) {
+                        sink.send(over, &line);
+                    }
+                }
                 Output::Close(connection, reason) => sink.close(connection, reason),
                 Output::ConnectUrlsChanged => self.tell_clients(&cluster, sink),
             }
         }
         self.wants_attention.store(true, Ordering::Release);
         Some(result)
+    }
+
+    /// Whether a peer listens to a subject in the system account.
+    fn is_wanted(&self, route: ConnectionId, subject: &[u8]) -> bool {
+        let mut matches = Matches::default();
+        self.hub.system_account().index().collect(subject, &mut matches);
+        matches.plain.iter().any(|subscription| subscription.connection() == route)
     }
 
     /// Tells clients where else they may connect to (ROUTE-PROTOCOL 1.11).

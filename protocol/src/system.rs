@@ -15,6 +15,7 @@ use crate::monitor::{Facts, Listing, Routez, routez};
 use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::encode::{push_decimal, routed_sub};
+use crate::wire::json;
 
 /// The subjects that a node listens to in the system account, and what its answers need to know.
 #[derive(Debug)]
@@ -81,6 +82,13 @@ impl System {
 
     /// The answer to a question; none if it is meant for others.
     pub(crate) fn answer(&self, node: &Node, now: Instant, question: &[u8]) -> Option<Vec<u8>> {
+        let question = match question.trim_ascii() {
+            b"" => Ok(Question::default()),
+            text => json::read::<Question>(text),
+        };
+        if question.as_ref().is_ok_and(|question| !question.is_for(node)) {
+            return None;
+        }
         let facts = Facts::of_core(now, self.start, self.unix_nanos_at_zero);
         let server = Server {
             name: node.hub().server_name(),
@@ -93,23 +101,19 @@ impl System {
             seq: self.answers.fetch_add(1, Ordering::Relaxed) + 1,
             time: facts.time_now(),
         };
-        let question = match question {
-            b"" => Ok(Question::default()),
-            json => serde_json::from_slice::<Question>(json),
-        };
         let (data, error) = match question {
-            Ok(question) if !question.is_for(&server) => return None,
             Ok(question) => (Some(routez(node, &facts, question.listing())), None),
             Err(fault) => (None, Some(Fault { code: 400, description: fault.to_string() })),
         };
-        // Every value is text, a number or a list of these: it can be written.
-        serde_json::to_vec(&Answer { server, data, error }).ok()
+        let mut answer = Vec::new();
+        json::write(&mut answer, &Answer { server, data, error });
+        Some(answer)
     }
 }
 
-/// The message that asks one server which routes it has; `account` as it stands on the line.
-pub(crate) fn question(asker: &str, asked: &str, account: Option<&str>) -> Vec<u8> {
-    message(account.map(str::as_bytes), question_to(asked).as_bytes(), Some(&inbox_of(asker)), b"")
+/// The message that asks, on this subject, which routes a server has; `account` as it stands on the line.
+pub(crate) fn question(subject: &str, asker: &str, account: Option<&str>) -> Vec<u8> {
+    message(account.map(str::as_bytes), subject.as_bytes(), Some(&inbox_of(asker)), b"")
 }
 
 /// A message in the system account.
@@ -142,7 +146,8 @@ pub(crate) fn neighbours(answer: &[u8]) -> Vec<Neighbour> {
     neighbours.into_values().collect()
 }
 
-fn question_to(server_id: &str) -> String {
+/// The subject on which one server alone is asked.
+pub(crate) fn question_to(server_id: &str) -> String {
     format!("{SYSTEM_ACCOUNT}.REQ.SERVER.{server_id}.ROUTEZ")
 }
 
@@ -173,14 +178,15 @@ impl Question {
         }
     }
 
-    /// This server has no tags and no domain.
-    fn is_for(&self, server: &Server<'_>) -> bool {
+    /// Whether it is for this server, which has no tags and no domain.
+    fn is_for(&self, node: &Node) -> bool {
+        let hub = node.hub();
         let asks_for = |filter: &str, of: &str| {
             filter.is_empty() || if self.exact_match { filter == of } else { of.contains(filter) }
         };
-        asks_for(&self.server_name, server.name)
-            && asks_for(&self.cluster, &server.cluster)
-            && asks_for(&self.host, server.host)
+        asks_for(&self.server_name, hub.server_name())
+            && asks_for(&self.cluster, &node.cluster_name().unwrap_or_default())
+            && asks_for(&self.host, &hub.config().host)
             && self.tags.is_empty()
             && self.domain.is_empty()
     }
@@ -246,3 +252,117 @@ const MAX_ROUTES: usize = 4096;
 
 /// Not more ports of one server are tried: as many as two servers usually have connections.
 const MAX_PORTS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::{ClusterConfig, Config};
+    use crate::node::Listening;
+    use std::sync::Arc;
+
+    fn node() -> Arc<Node> {
+        let cluster = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
+        let config = Config {
+            server_name: Some("A".to_owned()),
+            host: "127.0.0.1".to_owned(),
+            cluster: Some(cluster),
+            ..Config::default()
+        };
+        Node::new(config, &Listening::default(), Instant::ZERO)
+    }
+
+    fn ask(node: &Node, question: &str) -> Option<Value> {
+        let answer = node.system().answer(node, Instant::ZERO, question.as_bytes())?;
+        Some(serde_json::from_slice(&answer).expect("an answer is JSON"))
+    }
+
+    #[test]
+    fn a_question_is_answered_with_who_answers_and_its_routes() {
+        let node = node();
+        let answer = ask(&node, "").expect("it is for everybody");
+        assert_eq!(answer["server"]["name"], "A");
+        assert_eq!(answer["server"]["cluster"], "c");
+        assert_eq!(answer["server"]["id"], node.hub().server_id());
+        assert_eq!(answer["server"]["seq"], 1);
+        assert_eq!(answer["data"]["num_routes"], 0);
+        assert_eq!(answer["data"]["server_id"], node.hub().server_id());
+        assert_eq!(answer.get("error"), None);
+    }
+
+    #[test]
+    fn a_question_that_is_for_others_is_not_answered() {
+        let node = node();
+        for own in [
+            r#"{"server_name":"A"}"#,
+            r#"{"host":"0.0"}"#,
+            r#"{"cluster":"c","exact_match":true}"#,
+            r#"{"name":"B"}"#,
+            "null",
+            " {} ",
+        ] {
+            assert!(ask(&node, own).is_some(), "{own}");
+        }
+        for other in [
+            r#"{"server_name":"a"}"#,
+            r#"{"Server_Name":"B"}"#,
+            r#"{"host":"0.0","exact_match":true}"#,
+            r#"{"cluster":"d"}"#,
+            r#"{"tags":["x"]}"#,
+            r#"{"domain":"x"}"#,
+        ] {
+            assert_eq!(ask(&node, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_cannot_be_read_is_answered_with_an_error() {
+        for faulty in ["nonsense", "[]", "5", r#"{"subscriptions":5}"#] {
+            let answer = ask(&node(), faulty).expect("nobody else is meant");
+            assert_eq!(answer["error"]["code"], 400, "{faulty}");
+            assert_eq!(answer.get("data"), None, "{faulty}");
+        }
+    }
+
+    #[test]
+    fn the_servers_of_an_answer_are_heard_with_the_ports_that_were_dialed() {
+        let answer = br#"{"server":{},"data":{"routes":[
+            {"remote_id":"B","did_solicit":true,"ip":"10.0.0.2","port":6222},
+            {"remote_id":"B","did_solicit":false,"ip":"10.0.0.2","port":50001},
+            {"remote_id":"B","did_solicit":true,"ip":"10.0.0.2","port":6222},
+            {"remote_id":"C","did_solicit":false,"ip":"::1","port":50002},
+            {"remote_id":"D","did_solicit":true,"ip":"example.org","port":1}]}}"#;
+        let neighbour = |id: &str, ip: &str, ports: &[u16]| Neighbour {
+            id: id.to_owned(),
+            ip: ip.parse().unwrap(),
+            ports: ports.to_vec(),
+        };
+        assert_eq!(neighbours(answer), [neighbour("B", "10.0.0.2", &[6222]), neighbour("C", "::1", &[])]);
+        for faulty in [&b""[..], b"{}", br#"{"data":{"routes":5}}"#, b"[]"] {
+            assert_eq!(neighbours(faulty), []);
+        }
+        assert_eq!(neighbours(br#"{"data":{}}"#), []);
+    }
+
+    #[test]
+    fn the_answer_of_one_node_can_be_heard_by_another() {
+        let node = node();
+        let answer = node.system().answer(&node, Instant::ZERO, b"").expect("it is for everybody");
+        assert_eq!(neighbours(&answer), []);
+        assert!(serde_json::from_slice::<Heard>(&answer).is_ok());
+    }
+
+    #[test]
+    fn subjects_mean_what_they_say() {
+        let system = System::new("NA", 0, Instant::ZERO);
+        let meaning = |subject: &str| system.meaning(subject.as_bytes());
+        assert_eq!(meaning("$SYS.REQ.SERVER.PING.ROUTEZ"), Some(Meaning::Question));
+        assert_eq!(meaning("$SYS.REQ.SERVER.NA.ROUTEZ"), Some(Meaning::Question));
+        assert_eq!(meaning("$SYS._INBOX.NA"), Some(Meaning::Answer));
+        assert_eq!(meaning("$SYS.REQ.SERVER.NB.ROUTEZ"), None);
+        let asked = question(&question_to("NB"), "NA", Some("$SYS"));
+        assert_eq!(asked, b"RMSG $SYS $SYS.REQ.SERVER.NB.ROUTEZ $SYS._INBOX.NA 0\r\n\r\n");
+        assert_eq!(message(None, b"a", None, b"xy"), b"RMSG a 2\r\nxy\r\n");
+    }
+}

@@ -235,8 +235,9 @@ impl Cluster {
         let Some((id, (over, account))) = after_last.or_else(|| carriers().next()) else {
             return;
         };
-        let question = system::question(&self.server_id, id, account);
-        self.outputs.push_back(Output::Send(over, question));
+        let subject = system::question_to(id);
+        let line = system::question(&subject, &self.server_id, account);
+        self.outputs.push_back(Output::Publish { over, subject, line });
         self.healing.asked = Some((id.clone(), now));
         self.healing.awaits_answer = true;
     }

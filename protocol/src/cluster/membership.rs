@@ -339,6 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_heard_once_and_only_from_whom_it_was_asked() {
+        let mut cluster = cluster();
+        let asked = accept(&mut cluster, 1, Info { route_pool_size: 0, ..info("asked") });
+        let other = accept(&mut cluster, 2, Info { route_pool_size: 0, ..info("other") });
+        let answer =
+            br#"{"data":{"routes":[{"remote_id":"new","did_solicit":true,"ip":"10.0.0.9","port":6222}]}}"#;
+        let later = NOW + Duration::from_secs(1);
+        cluster.handle_answer(later, asked, answer);
+        assert_eq!(cluster.poll_dial(later), None, "nobody was asked yet");
+        cluster.handle_timeout(later);
+        cluster.handle_answer(later, other, answer);
+        assert_eq!(cluster.poll_dial(later), None, "another was asked");
+        cluster.handle_answer(later, asked, answer);
+        let dialed = cluster.poll_dial(later).map(|dial| (dial.host, dial.port));
+        assert_eq!(dialed, Some(("10.0.0.9".to_owned(), 6222)));
+        while cluster.poll_dial(later).is_some() {}
+        cluster.handle_answer(later, asked, answer);
+        assert_eq!(cluster.poll_dial(later), None, "it was answered already");
+    }
+
+    #[test]
     fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
         let mut cluster = cluster();
         let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();

@@ -62,6 +62,8 @@ pub(crate) struct Cluster {
 pub(crate) enum Output {
     /// Send these protocol lines over a registered route.
     Send(ConnectionId, Vec<u8>),
+    /// Send this message over a registered route, if the peer wants what is on its subject.
+    Publish { over: ConnectionId, subject: String, line: Vec<u8> },
     /// End a route.
     Close(ConnectionId, CloseReason),
     /// Clients are to be told of another set of servers.

@@ -335,7 +335,9 @@ fn handle_system_message<S: Sink>(context: &mut Context<'_, S>, message: &Publis
         (Some(Meaning::Question), Some(reply)) => {
             if let Some(answer) = node.system().answer(&node, context.now, payload) {
                 let account = line_account(node.hub().system_account(), context.entry());
-                context.send(&system::message(account, reply, None, &answer));
+                let lines = system::message(account, reply, None, &answer);
+                context.send(&lines);
+                node.hub().record_delivered(context.entry(), 1, answer.len() as u64);
             }
         }
         (Some(Meaning::Answer), _) => {

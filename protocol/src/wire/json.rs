@@ -26,7 +26,7 @@ impl error::Error for InvalidJson {
 
 /// Reads an object: keys in any case, of equal keys the last one, unknown keys ignored, `null` the same as an absent key
 /// and as an empty object, bytes that are not UTF-8 replaced.
-pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
+pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, InvalidJson> {
     let text = String::from_utf8_lossy(text);
     let object: Option<Object> = serde_json::from_str(&text).map_err(InvalidJson)?;
     let map = object.unwrap_or_default().0;
@@ -76,7 +76,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 }
 
 /// Appends `value` as JSON without blanks, with `<`, `>`, `&`, U+2028 and U+2029 escaped as Go does it.
-pub(super) fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     let written = value.serialize(&mut Serializer::with_formatter(out, GoFormatter));
     debug_assert!(written.is_ok(), "plain structs have a JSON form and a Vec takes it");
 }

@@ -13,7 +13,7 @@ mod arguments;
 mod connect;
 pub mod encode;
 mod info;
-mod json;
+pub(crate) mod json;
 mod op;
 mod parser;
 pub mod subject;

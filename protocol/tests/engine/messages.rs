@@ -259,3 +259,45 @@ fn a_large_message_crosses_a_route_whole() {
         assert!(world.take(subscriber) == format!("MSG foo 1 {}\r\n{body}\r\n", body.len()));
     }
 }
+
+/// ROUTE-PROTOCOL 10.3: every server answers which routes it has.
+#[test]
+fn a_peer_is_told_which_routes_there_are_when_it_asks() {
+    let mut world = World::cluster(&[("A", &[])]);
+    let peer = world.raw_peer("A", "R", "");
+    let greeting = world.take_all(peer);
+    let id = world.node("A").node().hub().server_id().to_owned();
+    for subject in ["PING", &*id] {
+        let question = format!("$SYS.REQ.SERVER.{subject}.ROUTEZ");
+        assert!(greeting.contains(&format!("RS+ $SYS {question}\r\n")), "{greeting}");
+        world.send(peer, format!("RMSG $SYS {question} an.inbox 0\r\n\r\n").as_bytes());
+        let answer = world.take(peer);
+        assert!(answer.starts_with("RMSG $SYS an.inbox "), "{answer}");
+        assert!(
+            answer.contains(r#""num_routes":1,"#) && answer.contains(r#""remote_id":"NPEER-R""#),
+            "{answer}"
+        );
+    }
+    world.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.PING.ROUTEZ 0\r\n\r\n");
+    world.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.NOBODY.ROUTEZ an.inbox 0\r\n\r\n");
+    world.send(peer, b"RMSG $G $SYS.REQ.SERVER.PING.ROUTEZ an.inbox 0\r\n\r\n");
+    assert_eq!(world.take(peer), "", "nowhere to answer to, another server, another account");
+}
+
+/// DESIGN 4: ask.
+#[test]
+fn a_peer_that_listens_for_it_is_asked_for_its_routes_from_time_to_time() {
+    let mut world = World::cluster(&[("A", &[])]);
+    let (listens, does_not) = (world.raw_peer("A", "L", ""), world.raw_peer("A", "N", ""));
+    world.send(listens, b"RS+ $SYS $SYS.REQ.SERVER.*.ROUTEZ\r\n");
+    world.take(listens);
+    world.take(does_not);
+    let mut asked = 0;
+    for _ in 0..60 {
+        world.run_for(SECOND);
+        asked += world.take(listens).matches("RMSG $SYS $SYS.REQ.SERVER.NPEER-L.ROUTEZ $SYS._INBOX.").count();
+        let silence = world.take(does_not);
+        assert!(!silence.contains("RMSG"), "{silence}");
+    }
+    assert!((2..=4).contains(&asked), "one of two peers every ten seconds, {asked}");
+}

@@ -254,8 +254,14 @@ impl World {
         }
     }
 
-    /// What a peer was sent since the last call.
+    /// What a peer was sent since the last call, without what every server listens to in the system account.
     pub(crate) fn take(&mut self, peer: Peer) -> String {
+        let all = self.take_all(peer);
+        all.split_inclusive("\r\n").filter(|line| !line.starts_with("RS+ $SYS")).collect()
+    }
+
+    /// What a peer was sent since the last call.
+    pub(crate) fn take_all(&mut self, peer: Peer) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.sockets[peer.0].received)).into_owned()
     }
 
