@@ -221,7 +221,7 @@ fn dial_each_other(seed: u64, healing: &Healing, latency: Duration) -> (bool, bo
 }
 
 /// #215: two servers dial each other at the same time; each keeps the connection that the other drops. That both try again, a
-/// random moment apart, is a rule of nats-server (ROUTE-PROTOCOL 3.5) that has no switch.
+/// random moment apart, is a rule of nats-server (ROUTE-PROTOCOL 3.5) that has no switch. It is enough between neighbours.
 #[test]
 fn two_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
     for healing in [Healing::default(), Healing::none()] {
@@ -231,11 +231,16 @@ fn two_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
     }
 }
 
+/// #215: the random moment of nats-server is shorter than a round trip between distant servers, so that they may drop each
+/// other's connection again and again. A node that remembers waits longer after a connection that did not live.
 #[test]
 fn two_distant_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
-    let runs: Vec<_> =
-        (0..20).map(|seed| dial_each_other(seed, &Healing::default(), 150 * MILLISECOND)).collect();
-    assert!(runs.iter().all(|(stays, _)| *stays), "{runs:?}");
+    let stays = |healing: &Healing| {
+        let runs = (0..20).map(|seed| dial_each_other(seed, healing, 150 * MILLISECOND));
+        runs.filter(|(stays, _)| *stays).count()
+    };
+    assert_eq!(stays(&Healing::default()), 20);
+    assert!(stays(&all_but(|it| it.remember = false)) < 20);
 }
 
 /// #215: of two that hear of each other only one dials at once.
