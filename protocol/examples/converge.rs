@@ -108,50 +108,107 @@ fn build(options: &Options) -> World {
 
 /// Lets time pass until the mesh is whole, and shows how it grows.
 fn watch(world: &mut World, options: &Options) -> Result<Option<Duration>, Box<dyn Error>> {
-    let bar = Bar { shows: std::io::stderr().is_terminal() };
+    let mut film = Film { bar: Bar { shows: std::io::stderr().is_terminal() }, frames: Vec::new() };
     let starting =
         if options.together { Duration::ZERO } else { Duration::from_millis(200) * options.nodes as u32 };
     let limit = starting + Duration::from_secs(options.limit_s);
     let mut next = Duration::from_millis(1);
-    while world.now().since(onehop::Instant::ZERO) < limit {
-        let elapsed = world.now().since(onehop::Instant::ZERO);
+    let mut whole_after = None;
+    while whole_after.is_none() && elapsed(world) < limit {
         let all_run = (0..options.nodes).all(|node| world.is_running(NodeId(node)));
-        let whole = world.run_until_whole(next.saturating_sub(elapsed))?;
-        if all_run && whole.is_some() {
-            bar.clear();
-            show(world);
-            return Ok(Some(world.now().since(onehop::Instant::ZERO)));
-        }
-        if whole.is_some() {
+        let whole = world.run_until_whole(next.saturating_sub(elapsed(world)))?;
+        if whole.is_some() && all_run {
+            whole_after = Some(elapsed(world));
+        } else if whole.is_some() {
             // Those that run are one mesh, and others are still to come.
             world.run_for(Duration::from_millis(1))?;
         }
-        let elapsed = world.now().since(onehop::Instant::ZERO);
-        bar.show(connected(world), options.nodes);
-        if elapsed >= next {
-            bar.clear();
-            show(world);
-            next = (next * 2).max(elapsed + Duration::from_millis(1)).min(limit);
+        film.bar.show(connected(world), options.nodes);
+        if whole_after.is_some() || elapsed(world) >= next {
+            film.take(world);
+            next = (next * 2).max(elapsed(world) + Duration::from_millis(1)).min(limit);
         }
     }
-    Ok(None)
+    film.show();
+    Ok(whole_after)
 }
 
-/// A line for the moment: how many pairs are connected, and for each node how many peers it has.
-fn show(world: &World) {
-    let count = world.node_count();
-    let shades = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
-    let rows: String = (0..count)
-        .map(|a| {
-            let peers = (0..count).filter(|b| *b != a && is_connected(world, a, *b)).count();
-            shades[peers * (shades.len() - 1) / count.saturating_sub(1).max(1)]
-        })
-        .collect();
-    let pairs = (count * count.saturating_sub(1)).max(1);
-    let percent = connected(world) * 100 / pairs;
-    let millis = world.now().since(onehop::Instant::ZERO).as_secs_f64() * 1000.0;
-    println!("{millis:>10.1} ms {percent:>3} % [{rows}]");
+fn elapsed(world: &World) -> Duration {
+    world.now().since(onehop::Instant::ZERO)
 }
+
+/// The adjacency of the nodes at several moments.
+struct Film {
+    bar: Bar,
+    frames: Vec<Frame>,
+}
+
+/// The adjacency at one moment: a square of all ordered pairs, in blocks that are the darker the more of them are connected.
+struct Frame {
+    percent: usize,
+    lines: Vec<String>,
+}
+
+impl Film {
+    /// Prints how many pairs are connected, and for each node how many peers it has; keeps a picture if it is a new one.
+    fn take(&mut self, world: &World) {
+        let count = world.node_count();
+        let shade_of = |a: usize| {
+            shade((0..count).filter(|b| is_connected(world, a, *b)).count(), count.saturating_sub(1))
+        };
+        let nodes: String = (0..count).map(shade_of).collect();
+        let pairs = (count * count.saturating_sub(1)).max(1);
+        let percent = connected(world) * 100 / pairs;
+        let millis = elapsed(world).as_secs_f64() * 1000.0;
+        self.bar.clear();
+        println!("{millis:>10.1} ms {percent:>3} % [{nodes}]");
+        if self.frames.last().is_none_or(|last| percent > last.percent + 4) {
+            let title = format!("{millis:.0} ms, {percent} %");
+            self.frames.push(Frame { percent, lines: picture(world, &title) });
+        }
+    }
+
+    /// Prints the pictures side by side.
+    fn show(&self) {
+        for frames in self.frames.chunks(FRAMES_PER_ROW) {
+            println!();
+            for line in 0..frames[0].lines.len() {
+                let row: Vec<_> =
+                    frames.iter().map(|frame| format!("{:1$}", frame.lines[line], WIDTH + 2)).collect();
+                println!("{}", row.join("  ").trim_end());
+            }
+        }
+    }
+}
+
+/// Rows are the nodes that look, columns those that they look for; the diagonal is what a node needs not.
+fn picture(world: &World, title: &str) -> Vec<String> {
+    let count = world.node_count();
+    let (width, height) = (WIDTH.min(count), HEIGHT.min(count));
+    let block = |at: usize, of: usize| at * count / of..(at + 1) * count / of;
+    let cell = |row: usize, column: usize| {
+        let pairs = block(row, height).flat_map(|a| block(column, width).map(move |b| (a, b)));
+        let pairs = pairs.filter(|(a, b)| a != b);
+        let (all, here) = pairs
+            .fold((0, 0), |(all, here), (a, b)| (all + 1, here + usize::from(is_connected(world, a, b))));
+        shade(here, all)
+    };
+    let edge = format!("+{}+", "-".repeat(width));
+    let rows = (0..height)
+        .map(|row| format!("|{}|", (0..width).map(|column| cell(row, column)).collect::<String>()));
+    [title.to_owned(), edge.clone()].into_iter().chain(rows).chain([edge]).collect()
+}
+
+/// The more, the darker.
+fn shade(some: usize, all: usize) -> char {
+    let shades = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
+    if all == 0 { '\\' } else { shades[some * (shades.len() - 1) / all] }
+}
+
+/// Of a picture.
+const WIDTH: usize = 24;
+const HEIGHT: usize = 12;
+const FRAMES_PER_ROW: usize = 4;
 
 fn is_connected(world: &World, a: usize, b: usize) -> bool {
     world.is_running(NodeId(b)) && world.is_connected(NodeId(a), NodeId(b))
@@ -174,7 +231,7 @@ fn report(world: &World, whole: Option<Duration>) {
     }
     let per_pair = |number: u64| number as f64 / pairs.max(1) as f64;
     println!("dials            {} ({:.1} per pair)", statistics.dials, per_pair(statistics.dials));
-    println!("duplicates       {} ({:.1} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
+    println!("duplicates       {} ({:.2} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
     println!("gossip           {} lines, {} bytes", statistics.gossip_lines, statistics.gossip_bytes);
     println!("bytes on routes  {}", statistics.route_bytes);
     println!("events           {}", statistics.events);
