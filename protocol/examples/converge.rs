@@ -202,7 +202,8 @@ fn picture(world: &World, title: &str) -> Vec<String> {
 /// The more, the darker.
 fn shade(some: usize, all: usize) -> char {
     let shades = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
-    if all == 0 { '\\' } else { shades[some * (shades.len() - 1) / all] }
+    let place = (some * (shades.len() - 1)).checked_div(all);
+    place.map_or('\\', |place| shades[place])
 }
 
 /// Of a picture.
