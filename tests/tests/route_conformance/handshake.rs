@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use onehop_tests::peer::Identity;
+use onehop_tests::raw::RawConn;
+use onehop_tests::real_server::Version;
 use onehop_tests::script::{Case, SERVER_ID, To, case, compare};
-use onehop_tests::server::Options;
+use onehop_tests::server::{Kind, Options, Server};
 
 use super::{client, comparable, one_slot, p, three_slots};
 
@@ -33,6 +35,32 @@ fn a_member_joins_and_is_answered() {
         case("in lame duck mode from the start").route(0, peer().info("ldm", true).join("")),
     ];
     compare(&one_slot(), &comparable(cases));
+}
+
+/// DESIGN 4: what onehop nodes say to each other in fields of their own, every nats-server ignores.
+#[test]
+fn the_fields_of_onehop_nodes_are_ignored_by_every_nats_server() {
+    let known = serde_json::json!([{ "id": "NKNOWN", "url": "nats-route://127.0.0.1:1/", "onehop": true }]);
+    for version in Version::ALL {
+        let Some(server) = Server::start(Kind::Real(version), three_slots()) else { return };
+        // Before 2.11 both sides must have pools of one size.
+        let pooled = Identity::new("P").info("route_pool_size", 3);
+        let peer = if version.pools_routes() { pooled } else { Identity::without_pool("P") };
+        let peer = peer.info("onehop", 1);
+        let mut route = RawConn::connect(server.ports().route);
+        let comparison =
+            peer.clone().info("onehop_digest", "0123456789abcdef").info("onehop_peers", known.clone());
+        route.send(peer.join(&comparison.info_line()));
+        route.ping();
+        assert!(!route.is_closed(), "{version}");
+        let errors: Vec<_> = route.frames().iter().filter(|frame| frame.op() == "-ERR").collect();
+        assert!(errors.is_empty(), "{version}: {errors:?}");
+        let routes = server.monitor("/routez").expect("monitoring is on");
+        assert_eq!(routes["num_routes"], 1, "{version}");
+        assert_eq!(routes["routes"][0]["remote_id"], onehop_tests::peer::server_id("P"), "{version}");
+        assert!(!server.log().contains("NKNOWN"), "{version}: {}", server.log());
+        assert!(!server.log().contains("[ERR]"), "{version}: {}", server.log());
+    }
 }
 
 #[test]
