@@ -106,6 +106,14 @@ class Network:
             if other != host:
                 self.cut(host, other)
 
+    def shield(self, host, port):
+        """Lets nobody open connections to a port of a host, as behind a firewall or an address translation. Lasts."""
+        for other in self.hosts:
+            if other != host:
+                sender, receiver = self.address(other), self.address(host)
+                only = ("ipproto", "tcp", "dport", str(port))
+                ip("-n", self.router, "rule", "add", "from", sender, "to", receiver, *only, "blackhole")
+
     def restore(self):
         """Lifts all cuts."""
         self._lift(list(self.cuts))

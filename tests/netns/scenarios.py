@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from cluster import ROUTE_PORT
+
 # Long enough for both ends of a cut to notice: two unanswered pings, one second apart, and the tick after.
 CUT_SECONDS = 10
 
@@ -100,6 +102,18 @@ def join_without_seed(cluster, watch):
     return healed(cluster, watch, mesh, time.monotonic(), pairs_of(cluster, 1))
 
 
+def shielded(cluster, watch):
+    """two that know each other; 1, which nobody can dial, joins through 2"""
+    cluster.network.shield(1, ROUTE_PORT)
+    cluster.start_chain([3, 2])
+    cluster.time_to_mesh(time.monotonic(), watch)
+    began = time.monotonic()
+    cluster.start(1, 2)
+    cluster.attach(1)
+    outcome = Outcome(cluster.time_to_mesh(began, watch), heals=False)
+    return finish(cluster, outcome, cluster.pairs())
+
+
 def cut_pair(cluster, watch, cut):
     """Cuts the pair of a chain of three that no configuration names."""
     mesh = form_chain(cluster, watch)
@@ -170,4 +184,5 @@ SCENARIOS = {
     "restart-moved": Scenario(restart_moved, 4),
     "partition": Scenario(partition, 6, ("mixed", "one onehop"), resizable=True),
     "join-without-seed": Scenario(join_without_seed, 4),
+    "shielded": Scenario(shielded, 3, ("onehop at one end",)),
 }

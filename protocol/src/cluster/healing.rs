@@ -229,6 +229,8 @@ impl Cluster {
         }
         let carriers = || {
             let peers = self.peers.iter().filter(|(_, peer)| peer.info.onehop == 0 && !peer.leaves);
+            // It says what it listens to once it is registered.
+            let peers = peers.filter(|(_, peer)| now.since(peer.since) >= ASK_AFTER);
             peers.filter_map(|(id, peer)| Some((id, peer.carrier(SYSTEM_ACCOUNT)?)))
         };
         let after_last = carriers().find(|(id, _)| asked.is_some_and(|(last, _)| *id > last));
@@ -348,6 +350,9 @@ const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);
 
 /// To so many peers servers are named each time.
 const SERVERS_TO_AT_ONCE: usize = 8;
+
+/// A peer is not asked before it was connected for so long.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 
 /// So many servers are named on one line, which a route limits to 64 KiB.
 const SERVERS_PER_LINE: usize = 128;
