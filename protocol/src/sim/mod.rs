@@ -37,6 +37,7 @@ mod drive;
 mod explore;
 mod faults;
 mod invariants;
+mod label;
 mod ledger;
 mod network;
 mod node;
@@ -53,7 +54,7 @@ mod transport;
 mod world;
 
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
-pub use explore::{BadOrder, Explored, explore};
+pub use explore::{BadOrder, End, Explored, explore};
 pub use faults::Fault;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;

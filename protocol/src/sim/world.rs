@@ -39,8 +39,6 @@ pub struct World {
     pub(super) trace: Trace,
     pub(super) statistics: Statistics,
     pub(super) violation: Option<Violation>,
-    /// What each node heard, for [`super::explore`].
-    pub(super) histories: Option<Vec<u64>>,
 }
 
 /// How whole the mesh is.
@@ -107,7 +105,6 @@ impl World {
             trace: Trace::new(keeps_trace),
             statistics: Statistics::default(),
             violation: None,
-            histories: None,
         }
     }
 

@@ -1,0 +1,329 @@
+//! All orders in which things can arrive, for worlds that are small enough.
+//!
+//! A [`World`] cannot be copied, and to run it anew for each order is slow. So each node is taken for what it is by
+//! definition, an automaton, which is found out as it is needed by driving its engine alone ([`automaton`], [`replica`]). Then
+//! a state of the world is a state of each node and what is on its way between them ([`state`]), states are walked
+//! through without running anything, and the world itself is run once for each state in which nothing is on its way any more.
+
+mod automaton;
+mod replica;
+mod scenario;
+mod state;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use super::invariants::Violation;
+use super::label::Label;
+use super::node::{NodeId, ROUTE_PORT};
+use super::stream::{DIALER, StreamId};
+use super::world::{Event, World};
+use automaton::{Automaton, Hashing, Output, Outside, Segments};
+pub(super) use replica::is_dedicated;
+use replica::{Plug, Replica, describe_cluster, digest};
+use state::{State, Step, What};
+
+/// What was explored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explored {
+    /// Different states of the world that were seen.
+    pub states: usize,
+    /// Different states of single nodes that these are made of.
+    pub node_states: usize,
+    /// States in which nothing is on its way any more, each of which was checked.
+    pub ends: usize,
+    /// Those that were found wanting.
+    pub wanting_ends: usize,
+    /// Orders of arrivals that lead to an end, as far as they were followed.
+    pub orders: u128,
+    /// Those that lead to one that was found wanting.
+    pub wanting_orders: u128,
+    /// Whether these are all there are.
+    pub is_complete: bool,
+}
+
+/// An order of arrivals that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadOrder {
+    /// The rule.
+    pub violation: Violation,
+    /// What arrived, in this order.
+    pub steps: Vec<String>,
+}
+
+/// What an end is found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it should be.
+    Good,
+    /// Not so, which is counted.
+    Wanting,
+}
+
+/// Follows every order of arrivals in the world that `build` makes, and calls `check` where nothing is on its way any more.
+/// Gives up after `limit` states.
+///
+/// All nodes of the world must run, must have been started without letting time pass, and must be configured by addresses;
+/// there must be no clients yet, no faults, and a network that neither splits, merges nor loses what is written. Each call of
+/// `build` must make the same world.
+///
+/// An order is one of:
+/// - when each dial reaches the host, relative to everything else,
+/// - when the dialer hears of it,
+/// - when each write of each node arrives, after those before it on the same connection.
+///
+/// What each node does follows from what it hears, in which order. Orders that lead to the same state are followed on
+/// together. States are the same if the same is on its way and every node will do the same from then on, apart from when
+/// it does it: times are no part of a state. They are not explored either. No time passes before an end is reached, so timers
+/// (retries, pings, the healing rules, a dial that waits for the other side's) come after all arrivals; `check` lets time
+/// pass, and from there on follows one order only. Nor does it explore where writes are split or merged.
+///
+/// Rules about the routes of a node are checked in each of its states, the rest where `check` does.
+///
+/// # Panics
+///
+/// If `build` does not make the same world each time; and if the world does not end as its nodes, driven alone, said.
+pub fn explore(
+    build: impl Fn() -> World,
+    limit: usize,
+    check: impl FnMut(&mut World) -> Result<End, Violation>,
+) -> Result<Explored, BadOrder> {
+    Explorer::new(build, check).run(limit)
+}
+
+struct Explorer<B, C> {
+    build: B,
+    check: C,
+    setting: Setting,
+    automata: Vec<Automaton>,
+    segments: Segments,
+    /// What follows from each state from which everything was followed.
+    seen: HashMap<u128, Orders, Hashing>,
+    explored: Explored,
+}
+
+/// What stays the same.
+struct Setting {
+    hosts: BTreeMap<IpAddr, NodeId>,
+    seen_ips: Vec<IpAddr>,
+    /// All nodes and the sizes of their pools, by server id.
+    peers: BTreeMap<String, (NodeId, Option<usize>)>,
+}
+
+/// How many orders lead on to an end.
+#[derive(Clone, Copy, Default)]
+struct Orders {
+    all: u128,
+    wanting: u128,
+}
+
+/// A state on the way, and how much of what follows from it was followed.
+struct Visit {
+    state: State,
+    digest: u128,
+    steps: Vec<Step>,
+    taken: usize,
+    orders: Orders,
+}
+
+impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<B, C> {
+    fn new(build: B, check: C) -> Self {
+        let world = build();
+        let setting = Setting::new(&world);
+        let automata = (0..world.nodes.len()).map(|node| Automaton::new(replica(&build, NodeId(node))));
+        Self {
+            automata: automata.collect(),
+            build,
+            check,
+            setting,
+            segments: Segments::default(),
+            seen: HashMap::default(),
+            explored: Explored::default(),
+        }
+    }
+
+    fn run(mut self, limit: usize) -> Result<Explored, BadOrder> {
+        let dialed = world_dials(&(self.build)()).into_iter().map(|(label, _)| label);
+        let first = State::new(self.automata.len(), dialed);
+        let mut path = Vec::new();
+        self.visit(first, &mut path)?;
+        while let Some(visit) = path.last_mut() {
+            if self.explored.states >= limit {
+                return Ok(self.report(path[0].orders, false));
+            }
+            let Some(&step) = visit.steps.get(visit.taken) else {
+                let (digest, orders) = (visit.digest, visit.orders);
+                self.seen.insert(digest, orders);
+                path.pop();
+                match path.last_mut() {
+                    Some(before) => before.orders.add(orders),
+                    None => return Ok(self.report(orders, true)),
+                }
+                continue;
+            };
+            visit.taken += 1;
+            let mut state = visit.state.clone();
+            let followed = self.take(&mut state, step);
+            followed.map_err(|violation| BadOrder { violation, steps: taken(&path) })?;
+            self.visit(state, &mut path)?;
+        }
+        Ok(self.report(Orders::default(), true))
+    }
+
+    /// Begins to follow what comes after a state, unless that was done.
+    fn visit(&mut self, state: State, path: &mut Vec<Visit>) -> Result<(), BadOrder> {
+        let digest = digest(&state);
+        if let Some(orders) = self.seen.get(&digest) {
+            path.last_mut().into_iter().for_each(|visit| visit.orders.add(*orders));
+            return Ok(());
+        }
+        self.explored.states += 1;
+        let steps = state.steps();
+        let is_end = steps.is_empty();
+        path.push(Visit { state, digest, steps, taken: 0, orders: Orders::default() });
+        if is_end {
+            let end = self.end(path).map_err(|violation| BadOrder { violation, steps: taken(path) })?;
+            let wanting = u128::from(end == End::Wanting);
+            self.explored.ends += 1;
+            self.explored.wanting_ends += wanting as usize;
+            path.last_mut().into_iter().for_each(|visit| visit.orders = Orders { all: 1, wanting });
+        }
+        Ok(())
+    }
+
+    /// Lets a step happen.
+    fn take(&mut self, state: &mut State, step: Step) -> Result<(), Violation> {
+        let Some((side, input)) = state.take(step) else {
+            return Ok(());
+        };
+        let Some(node) = self.setting.node_at((step.label, side)) else {
+            return Ok(());
+        };
+        let mut outside = Outside {
+            start: &|| replica(&self.build, node),
+            remote: &|label| SocketAddr::new(self.setting.seen_ips[label.from.0], ROUTE_PORT),
+            broken_rule: &|replica| replica.broken_rule(&self.setting.peers),
+            segments: &mut self.segments,
+        };
+        let local = &mut state.locals[node.0];
+        let plug = (step.label, side);
+        let transition = self.automata[node.0].step(*local, plug, input, &mut outside)?;
+        *local = transition.to;
+        for output in &transition.outputs {
+            match output {
+                Output::Dial(label) if !self.setting.hosts.contains_key(&label.to) => {}
+                output => state.apply(*output),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the world to an end and judges it.
+    fn end(&mut self, path: &[Visit]) -> Result<End, Violation> {
+        let mut world = (self.build)();
+        for visit in &path[..path.len() - 1] {
+            world.take(visit.steps[visit.taken - 1])?;
+        }
+        let locals = path.last().map(|visit| visit.state.locals.as_slice()).unwrap_or_default();
+        for (node, (local, automaton)) in locals.iter().zip(&self.automata).enumerate() {
+            assert_eq!(
+                world.cluster_digest(NodeId(node)),
+                automaton.cluster_digest(*local),
+                "n{node} is in another state in the world than alone, after {:#?}",
+                taken(path)
+            );
+        }
+        (self.check)(&mut world)
+    }
+
+    fn report(&self, orders: Orders, is_complete: bool) -> Explored {
+        Explored {
+            node_states: self.automata.iter().map(Automaton::len).sum(),
+            orders: orders.all,
+            wanting_orders: orders.wanting,
+            is_complete,
+            ..self.explored
+        }
+    }
+}
+
+impl Orders {
+    fn add(&mut self, more: Self) {
+        self.all = self.all.saturating_add(more.all);
+        self.wanting = self.wanting.saturating_add(more.wanting);
+    }
+}
+
+impl Setting {
+    fn new(world: &World) -> Self {
+        let nodes = || world.nodes.iter();
+        assert!(nodes().all(|node| node.engine.is_some()), "all nodes run");
+        assert!(world.clients.is_empty() && world.streams.iter().next().is_none(), "nothing happened yet");
+        Self {
+            hosts: nodes().map(|node| (node.ip(), node.id)).collect(),
+            seen_ips: nodes().map(|node| node.seen_ip()).collect(),
+            peers: nodes().map(|node| (node.server_id.clone(), (node.id, node.spec.pool_size()))).collect(),
+        }
+    }
+
+    /// Whose end of a connection this is.
+    fn node_at(&self, (label, side): Plug) -> Option<NodeId> {
+        if side == DIALER { Some(label.from) } else { self.hosts.get(&label.to).copied() }
+    }
+}
+
+/// The steps that led to the last state of a path, or were tried from there.
+fn taken(path: &[Visit]) -> Vec<String> {
+    path.iter().filter_map(|visit| visit.steps.get(visit.taken.checked_sub(1)?)).map(Step::to_string).collect()
+}
+
+/// A node as it was started.
+fn replica(build: impl Fn() -> World, id: NodeId) -> Replica {
+    let mut world = build();
+    let dials = world_dials(&world).into_iter().filter(|(label, _)| label.from == id).collect();
+    let now = world.now;
+    let mut node = world.nodes.swap_remove(id.0);
+    let engine = node.engine.take();
+    Replica::new(node, engine.expect("it runs"), now, dials)
+}
+
+/// What is being dialed in a world in which nothing was accepted yet.
+fn world_dials(world: &World) -> BTreeMap<Label, crate::DialId> {
+    let attempts = world.queue.iter().filter_map(|(_, event)| match event {
+        Event::Reach(attempt) => Some((attempt.label, attempt.dial)),
+        _ => None,
+    });
+    attempts.collect()
+}
+
+impl World {
+    /// Lets this happen next, whatever its time.
+    fn take(&mut self, step: Step) -> Result<(), Violation> {
+        let is_it = |event: &Event| match (event, step.what) {
+            (Event::Reach(attempt), What::Reach) => attempt.label == step.label,
+            (Event::Establish(attempt, _), What::Establish) => attempt.label == step.label,
+            (Event::Arrive(stream, side), What::Arrive(from)) => {
+                *side == from && self.is_of(*stream, step.label)
+            }
+            _ => false,
+        };
+        let key = self.queue.iter().find(|(_, event)| is_it(event)).map(|(key, _)| *key);
+        let event = key.and_then(|key| self.queue.take(key));
+        self.handle(event.unwrap_or_else(|| panic!("nothing like this is to happen: {step}")));
+        self.verdict()
+    }
+
+    fn is_of(&self, stream: StreamId, label: Label) -> bool {
+        self.streams.get(stream).is_some_and(|stream| stream.label == Some(label))
+    }
+
+    /// What a node's cluster machine is, to be compared with what it is alone.
+    fn cluster_digest(&self, id: NodeId) -> u128 {
+        let plug = |connection| {
+            let socket = self.nodes[id.0].socket(connection)?;
+            Some((self.streams.get(socket.stream)?.label?, socket.side))
+        };
+        let engine = self.nodes[id.0].engine.as_ref();
+        digest(&engine.map(|engine| describe_cluster(engine, self.now, plug)).unwrap_or_default())
+    }
+}

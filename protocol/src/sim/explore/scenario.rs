@@ -1,0 +1,59 @@
+//! Every order of a scenario: its nodes start at once, and must be able to work in the end.
+
+use std::time::Duration;
+
+use super::*;
+use crate::sim::invariants::Rule;
+use crate::sim::network::NetworkConfig;
+use crate::sim::scenario::Scenario;
+
+impl Scenario {
+    /// Follows every order in which things can arrive while its nodes connect, up to so many states ([`explore`]).
+    ///
+    /// All nodes start at once, on a network that neither splits, merges nor loses; nothing but seed, nodes and topology of
+    /// the scenario counts. After each end the mesh has to become whole soon, and then to deliver messages. If it does not
+    /// become whole, that breaks a rule if it must ([`Scenario::must_converge`]), and is counted as wanting otherwise.
+    pub fn explore(&self, limit: usize) -> Result<Explored, BadOrder> {
+        explore(|| self.start_at_once(false), limit, |world| self.judge(world))
+    }
+
+    fn start_at_once(&self, keeps_trace: bool) -> World {
+        let network =
+            NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
+        let quiet = Self { network, start_gap: Duration::ZERO, faults: Vec::new(), ..self.clone() };
+        let mut world = quiet.build(keeps_trace);
+        (0..self.nodes.len()).for_each(|node| world.start(NodeId(node)));
+        world
+    }
+
+    fn judge(&self, world: &mut World) -> Result<End, Violation> {
+        if world.run_until_whole(WHOLE_WITHIN)?.is_some() {
+            return works(world).map(|()| End::Good);
+        }
+        if !self.must_converge {
+            return Ok(End::Wanting);
+        }
+        let text = format!("{:?} are not connected", world.missing_pairs());
+        Err(Violation { at: world.now(), ..Violation::new(Rule::Convergence, text) })
+    }
+}
+
+/// Everybody hears what everybody says.
+fn works(world: &mut World) -> Result<(), Violation> {
+    let nodes = (0..world.node_count()).map(NodeId);
+    let clients: Vec<_> = nodes.filter_map(|node| world.connect(node, true)).collect();
+    for client in &clients {
+        world.subscribe(*client, "a", None, false);
+    }
+    world.run_for(SETTLING)?;
+    let messages: Vec<_> = clients.iter().filter_map(|client| world.publish(*client, "a", 0)).collect();
+    world.run_for(SETTLING)?;
+    messages.into_iter().try_for_each(|message| world.check_delivery(message))?;
+    world.check_settled()
+}
+
+/// Timers come after all arrivals. So long after these the healing rules have found whatever is missing, and those who do
+/// without them have repeated every dial that they repeat.
+const WHOLE_WITHIN: Duration = Duration::from_secs(30);
+/// By then all that is on its way has arrived.
+const SETTLING: Duration = Duration::from_millis(100);
