@@ -9,19 +9,24 @@ use std::rc::Rc;
 
 use crate::sim::invariants::Violation;
 use crate::sim::label::Label;
-use super::replica::{Done, Heard, Plug, Replica, digest};
+use crate::sim::stream::Side;
+use super::replica::{Done, Heard, Replica, digest};
 
 /// A state of a node: a place in its list.
 pub(super) type LocalId = u32;
 /// A place in the list of all byte strings that were ever written.
 pub(super) type SegmentId = u32;
+/// A place in the list of all dials that were ever made.
+pub(super) type LabelId = u32;
+/// One end of a connection.
+pub(super) type Port = (LabelId, Side);
 
 /// What is known of a node.
 #[derive(Debug)]
 pub(super) struct Automaton {
     locals: Vec<Local>,
     by_digest: HashMap<u128, LocalId, Hashing>,
-    transitions: HashMap<(LocalId, Plug, Input), Rc<Transition>, Hashing>,
+    transitions: HashMap<(LocalId, Port, Input), Rc<Transition>, Hashing>,
     /// The engine that was led to a state last, from which it can be led on.
     tip: (LocalId, Replica),
 }
@@ -33,7 +38,7 @@ pub(super) type Hashing = BuildHasherDefault<DefaultHasher>;
 #[derive(Debug)]
 struct Local {
     /// The state and the input that led here first; none for the one that the node was started in.
-    parent: Option<(LocalId, Plug, Input)>,
+    parent: Option<(LocalId, Port, Input)>,
     /// Digest of the state of the node's cluster machine, by which it is recognised in a world.
     cluster: u128,
 }
@@ -57,16 +62,23 @@ pub(super) struct Transition {
 /// What a node does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Output {
-    Dial(Label),
-    Write(Plug, SegmentId),
-    Close(Plug),
+    Dial(LabelId),
+    Write(Port, SegmentId),
+    Close(Port),
 }
 
-/// All byte strings that nodes wrote to each other.
+/// All that nodes wrote to each other and dialed, by numbers.
 #[derive(Debug, Default)]
-pub(super) struct Segments {
-    texts: Vec<Rc<[u8]>>,
-    ids: BTreeMap<Rc<[u8]>, SegmentId>,
+pub(super) struct Names {
+    pub(super) segments: Interned<Rc<[u8]>>,
+    pub(super) labels: Interned<Label>,
+}
+
+/// Things by the order in which they came up first.
+#[derive(Debug)]
+pub(super) struct Interned<T> {
+    all: Vec<T>,
+    ids: BTreeMap<T, u32>,
 }
 
 /// What an automaton needs of the world around it.
@@ -74,10 +86,10 @@ pub(super) struct Outside<'a> {
     /// Makes the node anew.
     pub(super) start: &'a dyn Fn() -> Replica,
     /// Where a connection seems to come from.
-    pub(super) remote: &'a dyn Fn(&Label) -> SocketAddr,
+    pub(super) remote: &'a dyn Fn(Label) -> SocketAddr,
     /// The rule that a node breaks, if any.
     pub(super) broken_rule: &'a dyn Fn(&Replica) -> Option<Violation>,
-    pub(super) segments: &'a mut Segments,
+    pub(super) names: &'a mut Names,
 }
 
 impl Automaton {
@@ -107,18 +119,18 @@ impl Automaton {
     pub(super) fn step(
         &mut self,
         from: LocalId,
-        plug: Plug,
+        port: Port,
         input: Input,
         outside: &mut Outside<'_>,
     ) -> Result<Rc<Transition>, Violation> {
-        if let Some(known) = self.transitions.get(&(from, plug, input)) {
+        if let Some(known) = self.transitions.get(&(from, port, input)) {
             return Ok(known.clone());
         }
         self.lead_to(from, outside);
-        let done = hear(&mut self.tip.1, plug, input, outside);
-        let outputs = done.into_iter().map(|done| outside.segments.output(done)).collect();
+        let done = hear(&mut self.tip.1, port, input, outside);
+        let outputs = done.into_iter().map(|done| outside.names.output(done)).collect();
         let known = self.locals.len();
-        let to = self.intern(Some((from, plug, input)));
+        let to = self.intern(Some((from, port, input)));
         self.tip.0 = to;
         if to as usize == known
             && let Some(violation) = (outside.broken_rule)(&self.tip.1)
@@ -126,7 +138,7 @@ impl Automaton {
             return Err(violation);
         }
         let transition = Rc::new(Transition { to, outputs });
-        self.transitions.insert((from, plug, input), transition.clone());
+        self.transitions.insert((from, port, input), transition.clone());
         Ok(transition)
     }
 
@@ -137,18 +149,18 @@ impl Automaton {
         }
         let mut path = Vec::new();
         let mut at = local;
-        while let Some((parent, plug, input)) = self.locals[at as usize].parent {
-            path.push((plug, input));
+        while let Some((parent, port, input)) = self.locals[at as usize].parent {
+            path.push((port, input));
             at = parent;
         }
         self.tip = (local, (outside.start)());
-        for (plug, input) in path.into_iter().rev() {
-            hear(&mut self.tip.1, plug, input, outside);
+        for (port, input) in path.into_iter().rev() {
+            hear(&mut self.tip.1, port, input, outside);
         }
     }
 
     /// The number of the state that the engine is in.
-    fn intern(&mut self, parent: Option<(LocalId, Plug, Input)>) -> LocalId {
+    fn intern(&mut self, parent: Option<(LocalId, Port, Input)>) -> LocalId {
         let next = self.locals.len() as LocalId;
         let id = *self.by_digest.entry(digest(&self.tip.1.describe())).or_insert(next);
         if id == next {
@@ -159,35 +171,46 @@ impl Automaton {
     }
 }
 
-fn hear(replica: &mut Replica, plug: Plug, input: Input, outside: &Outside<'_>) -> Vec<Done> {
-    match input {
-        Input::Accepted => replica.handle(plug, Heard::Accepted((outside.remote)(&plug.0))),
-        Input::Connected => replica.handle(plug, Heard::Connected),
-        Input::Bytes(segment) => replica.handle(plug, Heard::Bytes(outside.segments.text(segment))),
-        Input::End => replica.handle(plug, Heard::End),
+fn hear(replica: &mut Replica, (label, side): Port, input: Input, outside: &Outside<'_>) -> Vec<Done> {
+    let label = *outside.names.labels.get(label);
+    let heard = match input {
+        Input::Accepted => Heard::Accepted((outside.remote)(label)),
+        Input::Connected => Heard::Connected,
+        Input::Bytes(segment) => Heard::Bytes(outside.names.segments.get(segment)),
+        Input::End => Heard::End,
+    };
+    replica.handle((label, side), heard)
+}
+
+impl Names {
+    fn output(&mut self, done: Done) -> Output {
+        match done {
+            Done::Dial(label) => Output::Dial(self.labels.intern(label)),
+            Done::Write((label, side), bytes) => {
+                Output::Write((self.labels.intern(label), side), self.segments.intern(bytes.into()))
+            }
+            Done::Close((label, side)) => Output::Close((self.labels.intern(label), side)),
+        }
     }
 }
 
-impl Segments {
-    pub(super) fn text(&self, id: SegmentId) -> &[u8] {
-        &self.texts[id as usize]
+impl<T: Clone + Ord> Interned<T> {
+    pub(super) fn get(&self, id: u32) -> &T {
+        &self.all[id as usize]
     }
 
-    fn output(&mut self, done: Done) -> Output {
-        match done {
-            Done::Dial(label) => Output::Dial(label),
-            Done::Write(plug, bytes) => Output::Write(plug, self.intern(bytes)),
-            Done::Close(plug) => Output::Close(plug),
-        }
-    }
-
-    fn intern(&mut self, bytes: Vec<u8>) -> SegmentId {
-        let text: Rc<[u8]> = bytes.into();
-        let next = self.texts.len() as SegmentId;
-        let id = *self.ids.entry(text.clone()).or_insert(next);
+    pub(super) fn intern(&mut self, value: T) -> u32 {
+        let next = self.all.len() as u32;
+        let id = *self.ids.entry(value.clone()).or_insert(next);
         if id == next {
-            self.texts.push(text);
+            self.all.push(value);
         }
         id
+    }
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), ids: BTreeMap::new() }
     }
 }

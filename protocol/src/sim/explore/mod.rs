@@ -18,7 +18,7 @@ use super::label::Label;
 use super::node::{NodeId, ROUTE_PORT};
 use super::stream::{DIALER, StreamId};
 use super::world::{Event, World};
-use automaton::{Automaton, Hashing, Output, Outside, Segments};
+use automaton::{Automaton, Hashing, Names, Output, Outside};
 pub(super) use replica::is_dedicated;
 use replica::{Plug, Replica, describe_cluster, digest};
 use state::{State, Step, What};
@@ -96,7 +96,7 @@ struct Explorer<B, C> {
     check: C,
     setting: Setting,
     automata: Vec<Automaton>,
-    segments: Segments,
+    names: Names,
     /// What follows from each state from which everything was followed.
     seen: HashMap<u128, Orders, Hashing>,
     explored: Explored,
@@ -136,14 +136,14 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
             build,
             check,
             setting,
-            segments: Segments::default(),
+            names: Names::default(),
             seen: HashMap::default(),
             explored: Explored::default(),
         }
     }
 
     fn run(mut self, limit: usize) -> Result<Explored, BadOrder> {
-        let dialed = world_dials(&(self.build)()).into_iter().map(|(label, _)| label);
+        let dialed = world_dials(&(self.build)()).into_keys().map(|label| self.names.labels.intern(label));
         let first = State::new(self.automata.len(), dialed);
         let mut path = Vec::new();
         self.visit(first, &mut path)?;
@@ -164,7 +164,7 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
             visit.taken += 1;
             let mut state = visit.state.clone();
             let followed = self.take(&mut state, step);
-            followed.map_err(|violation| BadOrder { violation, steps: taken(&path) })?;
+            followed.map_err(|violation| self.bad(violation, &path))?;
             self.visit(state, &mut path)?;
         }
         Ok(self.report(Orders::default(), true))
@@ -172,7 +172,7 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
 
     /// Begins to follow what comes after a state, unless that was done.
     fn visit(&mut self, state: State, path: &mut Vec<Visit>) -> Result<(), BadOrder> {
-        let digest = digest(&state);
+        let digest = state.digest();
         if let Some(orders) = self.seen.get(&digest) {
             path.last_mut().into_iter().for_each(|visit| visit.orders.add(*orders));
             return Ok(());
@@ -182,7 +182,7 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
         let is_end = steps.is_empty();
         path.push(Visit { state, digest, steps, taken: 0, orders: Orders::default() });
         if is_end {
-            let end = self.end(path).map_err(|violation| BadOrder { violation, steps: taken(path) })?;
+            let end = self.end(path).map_err(|violation| self.bad(violation, path))?;
             let wanting = u128::from(end == End::Wanting);
             self.explored.ends += 1;
             self.explored.wanting_ends += wanting as usize;
@@ -196,22 +196,22 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
         let Some((side, input)) = state.take(step) else {
             return Ok(());
         };
-        let Some(node) = self.setting.node_at((step.label, side)) else {
+        let Some(node) = self.setting.node_at((*self.names.labels.get(step.label), side)) else {
             return Ok(());
         };
         let mut outside = Outside {
             start: &|| replica(&self.build, node),
             remote: &|label| SocketAddr::new(self.setting.seen_ips[label.from.0], ROUTE_PORT),
             broken_rule: &|replica| replica.broken_rule(&self.setting.peers),
-            segments: &mut self.segments,
+            names: &mut self.names,
         };
         let local = &mut state.locals[node.0];
-        let plug = (step.label, side);
-        let transition = self.automata[node.0].step(*local, plug, input, &mut outside)?;
+        let transition = self.automata[node.0].step(*local, (step.label, side), input, &mut outside)?;
         *local = transition.to;
         for output in &transition.outputs {
             match output {
-                Output::Dial(label) if !self.setting.hosts.contains_key(&label.to) => {}
+                // Nobody is there to answer.
+                Output::Dial(label) if self.setting.host(*self.names.labels.get(*label)).is_none() => {}
                 output => state.apply(*output),
             }
         }
@@ -222,7 +222,8 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
     fn end(&mut self, path: &[Visit]) -> Result<End, Violation> {
         let mut world = (self.build)();
         for visit in &path[..path.len() - 1] {
-            world.take(visit.steps[visit.taken - 1])?;
+            let Step { label, what } = visit.steps[visit.taken - 1];
+            world.take(*self.names.labels.get(label), what)?;
         }
         let locals = path.last().map(|visit| visit.state.locals.as_slice()).unwrap_or_default();
         for (node, (local, automaton)) in locals.iter().zip(&self.automata).enumerate() {
@@ -230,10 +231,21 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
                 world.cluster_digest(NodeId(node)),
                 automaton.cluster_digest(*local),
                 "n{node} is in another state in the world than alone, after {:#?}",
-                taken(path)
+                self.steps(path)
             );
         }
         (self.check)(&mut world)
+    }
+
+    /// An order that breaks a rule where a path ends, or at the step that was tried from there.
+    fn bad(&self, violation: Violation, path: &[Visit]) -> BadOrder {
+        BadOrder { violation, steps: self.steps(path) }
+    }
+
+    /// The steps that were taken.
+    fn steps(&self, path: &[Visit]) -> Vec<String> {
+        let taken = path.iter().filter_map(|visit| visit.steps.get(visit.taken.checked_sub(1)?));
+        taken.map(|step| format!("{}: {}", self.names.labels.get(step.label), step.what.text())).collect()
     }
 
     fn report(&self, orders: Orders, is_complete: bool) -> Explored {
@@ -268,13 +280,13 @@ impl Setting {
 
     /// Whose end of a connection this is.
     fn node_at(&self, (label, side): Plug) -> Option<NodeId> {
-        if side == DIALER { Some(label.from) } else { self.hosts.get(&label.to).copied() }
+        if side == DIALER { Some(label.from) } else { self.host(label) }
     }
-}
 
-/// The steps that led to the last state of a path, or were tried from there.
-fn taken(path: &[Visit]) -> Vec<String> {
-    path.iter().filter_map(|visit| visit.steps.get(visit.taken.checked_sub(1)?)).map(Step::to_string).collect()
+    /// Who answers a dial.
+    fn host(&self, label: Label) -> Option<NodeId> {
+        self.hosts.get(&label.to).copied()
+    }
 }
 
 /// A node as it was started.
@@ -298,18 +310,18 @@ fn world_dials(world: &World) -> BTreeMap<Label, crate::DialId> {
 
 impl World {
     /// Lets this happen next, whatever its time.
-    fn take(&mut self, step: Step) -> Result<(), Violation> {
-        let is_it = |event: &Event| match (event, step.what) {
-            (Event::Reach(attempt), What::Reach) => attempt.label == step.label,
-            (Event::Establish(attempt, _), What::Establish) => attempt.label == step.label,
+    fn take(&mut self, label: Label, what: What) -> Result<(), Violation> {
+        let is_it = |event: &Event| match (event, what) {
+            (Event::Reach(attempt), What::Reach) => attempt.label == label,
+            (Event::Establish(attempt, _), What::Establish) => attempt.label == label,
             (Event::Arrive(stream, side), What::Arrive(from)) => {
-                *side == from && self.is_of(*stream, step.label)
+                *side == from && self.is_of(*stream, label)
             }
             _ => false,
         };
         let key = self.queue.iter().find(|(_, event)| is_it(event)).map(|(key, _)| *key);
         let event = key.and_then(|key| self.queue.take(key));
-        self.handle(event.unwrap_or_else(|| panic!("nothing like this is to happen: {step}")));
+        self.handle(event.unwrap_or_else(|| panic!("not so in the world: {label}: {}", what.text())));
         self.verdict()
     }
 
