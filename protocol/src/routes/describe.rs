@@ -47,7 +47,8 @@ impl Dials {
 
 impl Dial {
     fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self { url, explicit, account, gossip_mode, peer, reconnect, until, fills, failures, state } = self;
+        let Self { url, explicit, account, gossip_mode, peer, reconnect, until, fills, failures, state } =
+            self;
         let state = match state {
             DialState::Waiting(at) if *at > now => "waits".to_owned(),
             DialState::Waiting(_) => "is due".to_owned(),

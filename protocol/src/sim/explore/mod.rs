@@ -11,6 +11,7 @@ mod scenario;
 mod state;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::invariants::Violation;
@@ -47,8 +48,15 @@ pub struct Explored {
 pub struct BadOrder {
     /// The rule.
     pub violation: Violation,
-    /// What arrived, in this order.
-    pub steps: Vec<String>,
+    /// The order, for [`World::follow`].
+    pub order: Vec<Arrival>,
+}
+
+/// Something that arrives at a node: a dial, the news that it came through, or what was written at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    label: Label,
+    what: What,
 }
 
 /// What an end is found to be.
@@ -61,39 +69,44 @@ pub enum End {
 }
 
 /// Follows every order of arrivals in the world that `build` makes, and calls `check` where nothing is on its way any more.
-/// Gives up after `limit` states.
+/// Gives up after `limit` states. Now and then `progress` is told how much was explored.
 ///
 /// All nodes of the world must run, must have been started without letting time pass, and must be configured by addresses;
 /// there must be no clients yet, no faults, and a network that neither splits, merges nor loses what is written. Each call of
 /// `build` must make the same world.
 ///
-/// An order is one of:
-/// - when each dial reaches the host, relative to everything else,
-/// - when the dialer hears of it,
-/// - when each write of each node arrives, after those before it on the same connection.
+/// What comes in every order, relative to everything else, is
+/// - when a dial reaches the host,
+/// - when the dialer hears that it is connected,
+/// - when what a node wrote at once arrives, or the end of a connection, after what was written before it on the same
+///   connection.
 ///
-/// What each node does follows from what it hears, in which order. Orders that lead to the same state are followed on
-/// together. States are the same if the same is on its way and every node will do the same from then on, apart from when
-/// it does it: times are no part of a state. They are not explored either. No time passes before an end is reached, so timers
-/// (retries, pings, the healing rules, a dial that waits for the other side's) come after all arrivals; `check` lets time
-/// pass, and from there on follows one order only. Nor does it explore where writes are split or merged.
+/// Orders that lead to the same state are followed on together. States are the same if the same is on its way and every
+/// node will do the same from then on, apart from when it does it: times are no part of a state.
+///
+/// Nor are they explored. No time passes before an end is reached, so timers (retries, pings, the healing rules, a dial that
+/// waits for the other side's) come after all arrivals; `check` lets time pass, and from there on one order is followed. What
+/// is written at once arrives at once: where TCP would cut it or join it to the next is not explored.
 ///
 /// Rules about the routes of a node are checked in each of its states, the rest where `check` does.
 ///
 /// # Panics
 ///
-/// If `build` does not make the same world each time; and if the world does not end as its nodes, driven alone, said.
+/// If the world is none of those, or `build` does not make the same each time; and if the world, run to an end, is not
+/// what its nodes became when each was driven alone.
 pub fn explore(
     build: impl Fn() -> World,
     limit: usize,
     check: impl FnMut(&mut World) -> Result<End, Violation>,
+    progress: impl FnMut(&Explored),
 ) -> Result<Explored, BadOrder> {
-    Explorer::new(build, check).run(limit)
+    Explorer::new(build, check, progress).run(limit)
 }
 
-struct Explorer<B, C> {
+struct Explorer<B, C, P> {
     build: B,
     check: C,
+    progress: P,
     setting: Setting,
     automata: Vec<Automaton>,
     names: Names,
@@ -126,8 +139,13 @@ struct Visit {
     orders: Orders,
 }
 
-impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<B, C> {
-    fn new(build: B, check: C) -> Self {
+impl<B, C, P> Explorer<B, C, P>
+where
+    B: Fn() -> World,
+    C: FnMut(&mut World) -> Result<End, Violation>,
+    P: FnMut(&Explored),
+{
+    fn new(build: B, check: C, progress: P) -> Self {
         let world = build();
         let setting = Setting::new(&world);
         let automata = (0..world.nodes.len()).map(|node| Automaton::new(replica(&build, NodeId(node))));
@@ -135,6 +153,7 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
             automata: automata.collect(),
             build,
             check,
+            progress,
             setting,
             names: Names::default(),
             seen: HashMap::default(),
@@ -144,51 +163,51 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
 
     fn run(mut self, limit: usize) -> Result<Explored, BadOrder> {
         let dialed = world_dials(&(self.build)()).into_keys().map(|label| self.names.labels.intern(label));
-        let first = State::new(self.automata.len(), dialed);
+        let mut state = State::new(self.automata.len(), dialed);
         let mut path = Vec::new();
-        self.visit(first, &mut path)?;
+        let mut orders = self.visit(state, &mut path)?;
         while let Some(visit) = path.last_mut() {
+            visit.orders.add(std::mem::take(&mut orders));
             if self.explored.states >= limit {
-                return Ok(self.report(path[0].orders, false));
+                path.iter().for_each(|visit| orders.add(visit.orders));
+                return Ok(self.report(orders, false));
             }
-            let Some(&step) = visit.steps.get(visit.taken) else {
-                let (digest, orders) = (visit.digest, visit.orders);
-                self.seen.insert(digest, orders);
+            if let Some(&step) = visit.steps.get(visit.taken) {
+                visit.taken += 1;
+                state = visit.state.clone();
+                self.take(&mut state, step).map_err(|violation| self.bad(violation, &path))?;
+                orders = self.visit(state, &mut path)?;
+            } else {
+                orders = visit.orders;
+                self.seen.insert(visit.digest, orders);
                 path.pop();
-                match path.last_mut() {
-                    Some(before) => before.orders.add(orders),
-                    None => return Ok(self.report(orders, true)),
-                }
-                continue;
-            };
-            visit.taken += 1;
-            let mut state = visit.state.clone();
-            let followed = self.take(&mut state, step);
-            followed.map_err(|violation| self.bad(violation, &path))?;
-            self.visit(state, &mut path)?;
+            }
         }
-        Ok(self.report(Orders::default(), true))
+        Ok(self.report(orders, true))
     }
 
-    /// Begins to follow what comes after a state, unless that was done.
-    fn visit(&mut self, state: State, path: &mut Vec<Visit>) -> Result<(), BadOrder> {
+    /// Begins to follow what comes after a state, unless that was done: then these are the orders that lead on from it.
+    fn visit(&mut self, state: State, path: &mut Vec<Visit>) -> Result<Orders, BadOrder> {
         let digest = state.digest();
         if let Some(orders) = self.seen.get(&digest) {
-            path.last_mut().into_iter().for_each(|visit| visit.orders.add(*orders));
-            return Ok(());
+            return Ok(*orders);
         }
         self.explored.states += 1;
+        if self.explored.states.is_multiple_of(STATES_PER_REPORT) {
+            let report = self.report(Orders::default(), false);
+            (self.progress)(&report);
+        }
         let steps = state.steps();
         let is_end = steps.is_empty();
         path.push(Visit { state, digest, steps, taken: 0, orders: Orders::default() });
-        if is_end {
-            let end = self.end(path).map_err(|violation| self.bad(violation, path))?;
-            let wanting = u128::from(end == End::Wanting);
-            self.explored.ends += 1;
-            self.explored.wanting_ends += wanting as usize;
-            path.last_mut().into_iter().for_each(|visit| visit.orders = Orders { all: 1, wanting });
+        if !is_end {
+            return Ok(Orders::default());
         }
-        Ok(())
+        let end = self.end(path).map_err(|violation| self.bad(violation, path))?;
+        let wanting = usize::from(end == End::Wanting);
+        self.explored.ends += 1;
+        self.explored.wanting_ends += wanting;
+        Ok(Orders { all: 1, wanting: wanting as u128 })
     }
 
     /// Lets a step happen.
@@ -218,34 +237,28 @@ impl<B: Fn() -> World, C: FnMut(&mut World) -> Result<End, Violation>> Explorer<
         Ok(())
     }
 
-    /// Runs the world to an end and judges it.
+    /// Runs the world to the end of a path and judges it.
     fn end(&mut self, path: &[Visit]) -> Result<End, Violation> {
+        let order = self.order(path);
         let mut world = (self.build)();
-        for visit in &path[..path.len() - 1] {
-            let Step { label, what } = visit.steps[visit.taken - 1];
-            world.take(*self.names.labels.get(label), what)?;
-        }
+        world.follow(&order)?;
         let locals = path.last().map(|visit| visit.state.locals.as_slice()).unwrap_or_default();
         for (node, (local, automaton)) in locals.iter().zip(&self.automata).enumerate() {
-            assert_eq!(
-                world.cluster_digest(NodeId(node)),
-                automaton.cluster_digest(*local),
-                "n{node} is in another state in the world than alone, after {:#?}",
-                self.steps(path)
-            );
+            let is_same = world.cluster_digest(NodeId(node)) == automaton.cluster_digest(*local);
+            assert!(is_same, "n{node} is not in the world what it is alone, after {order:#?}");
         }
         (self.check)(&mut world)
     }
 
     /// An order that breaks a rule where a path ends, or at the step that was tried from there.
     fn bad(&self, violation: Violation, path: &[Visit]) -> BadOrder {
-        BadOrder { violation, steps: self.steps(path) }
+        BadOrder { violation, order: self.order(path) }
     }
 
     /// The steps that were taken.
-    fn steps(&self, path: &[Visit]) -> Vec<String> {
+    fn order(&self, path: &[Visit]) -> Vec<Arrival> {
         let taken = path.iter().filter_map(|visit| visit.steps.get(visit.taken.checked_sub(1)?));
-        taken.map(|step| format!("{}: {}", self.names.labels.get(step.label), step.what.text())).collect()
+        taken.map(|step| Arrival { label: *self.names.labels.get(step.label), what: step.what }).collect()
     }
 
     fn report(&self, orders: Orders, is_complete: bool) -> Explored {
@@ -309,20 +322,29 @@ fn world_dials(world: &World) -> BTreeMap<Label, crate::DialId> {
 }
 
 impl World {
-    /// Lets this happen next, whatever its time.
-    fn take(&mut self, label: Label, what: What) -> Result<(), Violation> {
-        let is_it = |event: &Event| match (event, what) {
+    /// Lets these happen next, whatever their time, in a world like the one that was explored.
+    ///
+    /// # Panics
+    ///
+    /// If one of them cannot happen.
+    pub fn follow(&mut self, order: &[Arrival]) -> Result<(), Violation> {
+        for arrival in order {
+            let is_next = |event: &Event| self.is_arrival(event, *arrival);
+            let key = self.queue.iter().find(|(_, event)| is_next(event)).map(|(key, _)| *key);
+            let event = key.and_then(|key| self.queue.take(key));
+            self.handle(event.unwrap_or_else(|| panic!("cannot happen in this world: {arrival}")));
+            self.verdict()?;
+        }
+        Ok(())
+    }
+
+    fn is_arrival(&self, event: &Event, Arrival { label, what }: Arrival) -> bool {
+        match (event, what) {
             (Event::Reach(attempt), What::Reach) => attempt.label == label,
             (Event::Establish(attempt, _), What::Establish) => attempt.label == label,
-            (Event::Arrive(stream, side), What::Arrive(from)) => {
-                *side == from && self.is_of(*stream, label)
-            }
+            (Event::Arrive(stream, side), What::Arrive(from)) => *side == from && self.is_of(*stream, label),
             _ => false,
-        };
-        let key = self.queue.iter().find(|(_, event)| is_it(event)).map(|(key, _)| *key);
-        let event = key.and_then(|key| self.queue.take(key));
-        self.handle(event.unwrap_or_else(|| panic!("not so in the world: {label}: {}", what.text())));
-        self.verdict()
+        }
     }
 
     fn is_of(&self, stream: StreamId, label: Label) -> bool {
@@ -339,3 +361,18 @@ impl World {
         digest(&engine.map(|engine| describe_cluster(engine, self.now, plug)).unwrap_or_default())
     }
 }
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            What::Reach => "is accepted",
+            What::Establish => "is established",
+            What::Arrive(DIALER) => "what the dialer wrote arrives",
+            What::Arrive(_) => "what the acceptor wrote arrives",
+        };
+        write!(f, "{}: {what}", self.label)
+    }
+}
+
+/// So often progress is reported.
+const STATES_PER_REPORT: usize = 1 << 12;

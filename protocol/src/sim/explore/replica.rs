@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
-use crate::sim::invariants::{Rule, Violation};
-use crate::sim::label::{Label, Labels};
-use crate::sim::node::{NodeId, ROUTE_PORT, SimNode, wanted_routes};
-use crate::sim::stream::Side;
 use crate::close::CloseReason;
 use crate::engine::Engine;
 use crate::hub::Kind;
 use crate::id::ConnectionId;
 use crate::routes::DialId;
+use crate::sim::invariants::{Rule, Violation};
+use crate::sim::label::{Label, Labels};
+use crate::sim::node::{NodeId, ROUTE_PORT, SimNode, wanted_routes};
+use crate::sim::stream::Side;
 use crate::time::Instant;
 
 /// One end of a connection. A node that dials itself has both.
@@ -143,9 +143,7 @@ impl Replica {
         let mut done = Vec::new();
         let pending: Vec<_> = self.engine.pending().collect();
         for connection in pending {
-            if let (Some(plug), Ok(bytes)) =
-                (self.names.get(&connection), self.engine.transmit(connection))
-            {
+            if let (Some(plug), Ok(bytes)) = (self.names.get(&connection), self.engine.transmit(connection)) {
                 done.push(Done::Write(*plug, bytes));
             }
         }

@@ -5,16 +5,25 @@ use std::time::Duration;
 use super::*;
 use crate::sim::invariants::Rule;
 use crate::sim::network::NetworkConfig;
+use crate::sim::node::Seed;
 use crate::sim::scenario::Scenario;
 
 impl Scenario {
     /// Follows every order in which things can arrive while its nodes connect, up to so many states ([`explore`]).
     ///
     /// All nodes start at once, on a network that neither splits, merges nor loses; nothing but seed, nodes and topology of
-    /// the scenario counts. After each end the mesh has to become whole soon, and then to deliver messages. If it does not
+    /// the scenario counts, and no node dials itself. After each end the mesh has to become whole soon, and then to deliver messages. If it does not
     /// become whole, that breaks a rule if it must ([`Scenario::must_converge`]), and is counted as wanting otherwise.
-    pub fn explore(&self, limit: usize) -> Result<Explored, BadOrder> {
-        explore(|| self.start_at_once(false), limit, |world| self.judge(world))
+    pub fn explore(&self, limit: usize, progress: impl FnMut(&Explored)) -> Result<Explored, BadOrder> {
+        explore(|| self.start_at_once(false), limit, |world| self.judge(world), progress)
+    }
+
+    /// What happened in an order that [`Scenario::explore`] found, line by line.
+    pub fn trace_order(&self, order: &[Arrival]) -> Vec<String> {
+        let mut world = self.start_at_once(true);
+        // That it breaks a rule is known, and stands in the trace.
+        let _ = world.follow(order).and_then(|()| self.judge(&mut world));
+        world.trace().lines().to_vec()
     }
 
     fn start_at_once(&self, keeps_trace: bool) -> World {
@@ -22,6 +31,10 @@ impl Scenario {
             NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
         let quiet = Self { network, start_gap: Duration::ZERO, faults: Vec::new(), ..self.clone() };
         let mut world = quiet.build(keeps_trace);
+        for node in &mut world.nodes {
+            // That a node dials itself too multiplies the orders and concerns nobody else.
+            node.spec.routes.retain(|seed| *seed != Seed::Node(node.id));
+        }
         (0..self.nodes.len()).for_each(|node| world.start(NodeId(node)));
         world
     }

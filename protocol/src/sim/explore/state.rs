@@ -153,14 +153,3 @@ impl State {
         self.wires.binary_search_by_key(&label, |(label, _)| *label)
     }
 }
-
-impl What {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Reach => "it is accepted",
-            Self::Establish => "it is established",
-            Self::Arrive(DIALER) => "what the dialer wrote arrives",
-            Self::Arrive(_) => "what the acceptor wrote arrives",
-        }
-    }
-}
