@@ -66,11 +66,12 @@ fn three_nodes_in_a_ring_without_pools_connect_in_every_order_of_arrivals() {
 }
 
 #[test]
-fn three_nodes_that_all_dial_each_other_connect_in_many_orders_of_arrivals() {
-    for topology in [Topology::Ring, Topology::Full] {
-        for member in members(&[None, Some(1)]) {
-            let explored = follow(3, topology, member, 10_000);
-            assert!(explored.ends > 0, "{explored:?}");
+fn three_nodes_in_a_ring_with_pools_and_three_that_all_dial_each_other_connect_in_many_orders_of_arrivals() {
+    let cases = [(Topology::Ring, Some(1)), (Topology::Full, None), (Topology::Full, Some(1))];
+    for (topology, pool_size) in cases {
+        for member in members(&[pool_size]) {
+            let explored = follow(3, topology, member, 8_000);
+            assert!(explored.ends > 0 && explored.wanting_ends == 0, "{explored:?}");
         }
     }
 }

@@ -9,6 +9,8 @@ mod automaton;
 mod replica;
 mod scenario;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

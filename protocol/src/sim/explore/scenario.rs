@@ -26,7 +26,7 @@ impl Scenario {
         world.trace().lines().to_vec()
     }
 
-    fn start_at_once(&self, keeps_trace: bool) -> World {
+    pub(super) fn start_at_once(&self, keeps_trace: bool) -> World {
         let network =
             NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
         let quiet = Self { network, start_gap: Duration::ZERO, faults: Vec::new(), ..self.clone() };
