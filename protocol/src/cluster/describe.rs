@@ -9,7 +9,9 @@ impl Cluster {
     /// whatever they hear from now on. `name` gives connections names that do not depend on the order in which they came.
     ///
     /// It leaves out what never changes, what is counted for readers only, and all times: of these it says only whether they
-    /// are set, and of a dial whether it is due `now`. The random stream decides nothing but times.
+    /// are set, and of a dial whether it is due `now`. The random stream decides nothing but times. Nor does it tell in which
+    /// order connections came, which matters only where several are closed at once, for another name of the cluster: what
+    /// follows is the same but for its order.
     pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
         // Whoever adds a field has to decide here.
         let Self {

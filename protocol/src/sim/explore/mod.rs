@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::invariants::Violation;
 use super::label::Label;
+use super::network::NetworkConfig;
 use super::node::{NodeId, ROUTE_PORT};
 use super::stream::{DIALER, StreamId};
 use super::world::{Event, World};
@@ -286,6 +287,10 @@ impl Setting {
         let nodes = || world.nodes.iter();
         assert!(nodes().all(|node| node.engine.is_some()), "all nodes run");
         assert!(world.clients.is_empty() && world.streams.iter().next().is_none(), "nothing happened yet");
+        let NetworkConfig { splits_per_million, merges_per_million, resets_per_million, .. } =
+            world.network.config;
+        let is_plain = [splits_per_million, merges_per_million, resets_per_million] == [0; 3];
+        assert!(is_plain, "the network neither splits, merges nor loses");
         Self {
             hosts: nodes().map(|node| (node.ip(), node.id)).collect(),
             seen_ips: nodes().map(|node| node.seen_ip()).collect(),
