@@ -54,7 +54,7 @@ mod transport;
 mod world;
 
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
-pub use explore::{Arrival, BadOrder, End, Explored, explore};
+pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use faults::Fault;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;

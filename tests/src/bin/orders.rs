@@ -12,12 +12,14 @@ usage: orders [options]
   --topology <which>  who dials whom: seed, chain, full, star, ring or tree (default ring)
   --pool <n>          connections per peer, 0 for nodes that do not pool (default 1)
   --healing <which>   on or off (default on)
+  --seed <n>          decides the ids of the nodes, and with them who dials first where both may (default 0)
   --limit <n>         ends after so many states, of some 100 bytes each (default 100000000)";
 
 struct Options {
     nodes: usize,
     topology: Topology,
     member: Member,
+    seed: u64,
     limit: usize,
 }
 
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let member = Member { pool_size: Some(1), ..Member::HEALING };
-    let mut options = Options { nodes: 3, topology: Topology::Ring, member, limit: 100_000_000 };
+    let mut options = Options { nodes: 3, topology: Topology::Ring, member, seed: 0, limit: 100_000_000 };
     while let Some(word) = words.next() {
         if matches!(word.as_str(), "--help" | "-h") {
             return Ok(None);
@@ -50,6 +52,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--pool", _) => options.member.pool_size = Some(number(&value)?).filter(|size| *size > 0),
             ("--healing", "on") => options.member.heals = true,
             ("--healing", "off") => options.member.heals = false,
+            ("--seed", _) => options.seed = number(&value)?,
             ("--limit", _) => options.limit = number(&value)?,
             _ => return Err(format!("{word} {value} means nothing")),
         }
@@ -62,7 +65,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 }
 
 fn run(options: &Options) -> ExitCode {
-    let scenario = Scenario::new(7, options.nodes, options.topology, options.member);
+    let scenario = Scenario::new(options.seed, options.nodes, options.topology, options.member);
     let started = Instant::now();
     let shows = std::io::stderr().is_terminal();
     let explored = scenario.explore(options.limit, |so_far| {

@@ -62,9 +62,9 @@ pub struct Arrival {
     what: What,
 }
 
-/// What an end is found to be.
+/// What is found of the world where nothing is on its way any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Verdict {
     /// As it should be.
     Good,
     /// Not so, which is counted.
@@ -100,7 +100,7 @@ pub enum End {
 pub fn explore(
     build: impl Fn() -> World,
     limit: usize,
-    check: impl FnMut(&mut World) -> Result<End, Violation>,
+    check: impl FnMut(&mut World) -> Result<Verdict, Violation>,
     progress: impl FnMut(&Explored),
 ) -> Result<Explored, BadOrder> {
     Explorer::new(build, check, progress).run(limit)
@@ -145,7 +145,7 @@ struct Visit {
 impl<B, C, P> Explorer<B, C, P>
 where
     B: Fn() -> World,
-    C: FnMut(&mut World) -> Result<End, Violation>,
+    C: FnMut(&mut World) -> Result<Verdict, Violation>,
     P: FnMut(&Explored),
 {
     fn new(build: B, check: C, progress: P) -> Self {
@@ -206,8 +206,8 @@ where
         if !is_end {
             return Ok(Orders::default());
         }
-        let end = self.end(path).map_err(|violation| self.bad(violation, path))?;
-        let wanting = usize::from(end == End::Wanting);
+        let verdict = self.end(path).map_err(|violation| self.bad(violation, path))?;
+        let wanting = usize::from(verdict == Verdict::Wanting);
         self.explored.ends += 1;
         self.explored.wanting_ends += wanting;
         Ok(Orders { all: 1, wanting: wanting as u128 })
@@ -241,7 +241,7 @@ where
     }
 
     /// Runs the world to the end of a path and judges it.
-    fn end(&mut self, path: &[Visit]) -> Result<End, Violation> {
+    fn end(&mut self, path: &[Visit]) -> Result<Verdict, Violation> {
         let order = self.order(path);
         let mut world = (self.build)();
         world.follow(&order)?;

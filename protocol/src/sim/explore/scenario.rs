@@ -39,17 +39,17 @@ impl Scenario {
         world
     }
 
-    fn judge(&self, world: &mut World) -> Result<End, Violation> {
+    fn judge(&self, world: &mut World) -> Result<Verdict, Violation> {
         let end = world.now() + WHOLE_WITHIN;
         while world.run_until_whole(end.since(world.now()))?.is_some() {
             // Two that dialed each other may each have kept another connection, which do not last.
             world.run_for(SETTLING)?;
             if world.is_mesh_whole() {
-                return works(world).map(|()| End::Good);
+                return works(world).map(|()| Verdict::Good);
             }
         }
         if !self.must_converge {
-            return Ok(End::Wanting);
+            return Ok(Verdict::Wanting);
         }
         let text = format!("{:?} are not connected", world.missing_pairs());
         Err(Violation { at: world.now(), ..Violation::new(Rule::Convergence, text) })

@@ -140,11 +140,11 @@ impl State {
     }
 
     fn write(&mut self, label: LabelId, from: Side, segment: Segment) {
-        if let Ok(place) = self.find(label)
-            && let wire = &mut self.wires[place].1
-            && !wire.is_closed[1 - from]
-        {
-            wire.pipes[from].push(segment);
+        if let Ok(place) = self.find(label) {
+            let wire = &mut self.wires[place].1;
+            if !wire.is_closed[1 - from] {
+                wire.pipes[from].push(segment);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::sim::scenario::{Member, Scenario};
-use crate::sim::stream::{ACCEPTOR, End as StreamEnd, Side};
+use crate::sim::stream::{ACCEPTOR, End, Side};
 use crate::sim::topology::Topology;
 
 /// What can arrive next in a world.
@@ -16,7 +16,7 @@ fn arrivals(world: &World) -> Vec<Arrival> {
     });
     let pipes = world.streams.iter().flat_map(|(_, stream)| {
         let can_arrive = |side: &Side| {
-            let is_read = matches!(stream.ends[1 - side], StreamEnd::Node(..));
+            let is_read = matches!(stream.ends[1 - side], End::Node(..));
             is_read && !stream.pipes[*side].segments.is_empty()
         };
         let sides = [DIALER, ACCEPTOR].into_iter().filter(can_arrive);
@@ -59,7 +59,7 @@ fn as_many_orders_are_followed_as_there_are_and_to_the_same_ends() {
         let check = |world: &mut World| {
             let locals = (0..nodes).map(|node| world.cluster_digest(NodeId(node)));
             found.insert(locals.collect::<Vec<_>>());
-            Ok(End::Good)
+            Ok(Verdict::Good)
         };
         let explored = explore(build, usize::MAX, check, |_| {}).expect("no rule is broken");
         let mut ends = BTreeSet::new();
