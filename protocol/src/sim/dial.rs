@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// The host takes the connection, if it is still there.
+    /// The host takes the connection, if it is there by now.
     pub(super) fn reach(&mut self, attempt: Box<Attempt>) {
         let delay = self.network.delay();
         let Some(target) = self.listener(attempt.address) else {

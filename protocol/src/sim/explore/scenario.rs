@@ -12,8 +12,17 @@ impl Scenario {
     /// Follows every order in which things can arrive while its nodes connect, up to so many states ([`explore`]).
     ///
     /// All nodes start at once, on a network that neither splits, merges nor loses; nothing but seed, nodes and topology of
-    /// the scenario counts, and no node dials itself. After each end the mesh has to become whole soon, and then to deliver messages. If it does not
-    /// become whole, that breaks a rule if it must ([`Scenario::must_converge`]), and is counted as wanting otherwise.
+    /// the scenario counts, and no node dials itself. After each end the mesh has to become whole soon, and then to deliver
+    /// messages. If it does not become whole, that breaks a rule if it must ([`Scenario::must_converge`]), and is counted as
+    /// wanting otherwise.
+    ///
+    /// ```
+    /// use onehop::sim::{Member, Scenario, Topology};
+    ///
+    /// let scenario = Scenario::new(1, 2, Topology::Chain, Member::HEALING);
+    /// let explored = scenario.explore(1_000_000, |_| {}).expect("no order breaks a rule");
+    /// assert!(explored.is_complete && explored.orders > 1);
+    /// ```
     pub fn explore(&self, limit: usize, progress: impl FnMut(&Explored)) -> Result<Explored, BadOrder> {
         explore(|| self.start_at_once(false), limit, |world| self.judge(world), progress)
     }
