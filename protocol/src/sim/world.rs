@@ -178,7 +178,7 @@ impl World {
         &self.trace
     }
 
-    /// How many messages were published, each with the next [`MessageId`].
+    /// How many messages were published, each with the next [`MessageId`](super::MessageId).
     pub fn message_count(&self) -> usize {
         self.ledger.len()
     }
