@@ -2,7 +2,8 @@
 //!
 //! A [`World`] holds nodes (each an [`Engine`](crate::Engine)), clients, and a network of ordered byte streams that
 //! delays, cuts, merges, resets, and loses without telling. Everything that is left to chance follows from one `u64`
-//! seed. Rules that hold always are checked at every step ([`Rule`]).
+//! seed. Rules that hold always are checked at every step ([`Rule`]). Where a world is small enough, [`explore`] and
+//! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! ```
 //! use std::time::Duration;
