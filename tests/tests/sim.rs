@@ -35,6 +35,13 @@ fn chain_of_three(member: Member) -> World {
 }
 
 #[test]
+fn nodes_that_start_at_the_same_time_are_there_when_the_dials_arrive() {
+    // The first dials before the others listen, but not before they could hear of it.
+    let world = &mut Scenario::new(1, 3, Topology::Star, Member::GO_LIKE).build(false);
+    assert!(world.run_until_whole(SECOND / 2).expect("no rule is broken").is_some());
+}
+
+#[test]
 fn a_run_is_a_function_of_its_seed() {
     let drawing = Drawing { faults: FaultLevel::Heavy, healing: Healing::Mixed, ..Drawing::default() };
     for seed in 0..10 {

@@ -30,6 +30,13 @@ impl HealingState {
     pub(super) fn new(now: Instant) -> Self {
         Self { at: now, next_pair: 0, round_began: now, asked: None, awaits_answer: false }
     }
+
+    /// What there is to it apart from times ([`Cluster::describe`]).
+    #[cfg(feature = "sim")]
+    pub(super) fn describe(&self) -> String {
+        let Self { at: _, next_pair, round_began: _ } = self;
+        next_pair.to_string()
+    }
 }
 
 impl Cluster {

@@ -4,6 +4,8 @@
 //! [`Cluster::poll_dial`]. It is never on the path of a message. The wiring in [`crate::node`] guards it with one
 //! lock, so that a decision and its consequences (a seat taken, gossip queued) are one step.
 
+#[cfg(feature = "sim")]
+mod describe;
 mod handshake;
 mod healing;
 mod membership;

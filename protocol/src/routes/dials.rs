@@ -92,11 +92,11 @@ impl Dial {
 /// All dials of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Dials {
-    dials: BTreeMap<DialId, Dial>,
-    last: u64,
+    pub(super) dials: BTreeMap<DialId, Dial>,
+    pub(super) last: u64,
     /// When the dials that were begun would be paid for at the allowed pace.
-    paid_until: Instant,
-    started: u64,
+    pub(super) paid_until: Instant,
+    pub(super) started: u64,
 }
 
 impl Dials {

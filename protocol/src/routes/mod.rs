@@ -3,6 +3,8 @@
 //!
 //! Plain bookkeeping without output: the cluster machine asks, decides with what it hears, and speaks.
 
+#[cfg(feature = "sim")]
+mod describe;
 mod dials;
 mod peers;
 

@@ -31,9 +31,9 @@ pub(crate) struct Solicited {
 pub(crate) struct Peer {
     /// The INFO of its first connection, with `ip` filled.
     pub(crate) info: Info,
-    pooled: Vec<Option<ConnectionId>>,
-    dedicated: BTreeMap<String, ConnectionId>,
-    sole: Option<ConnectionId>,
+    pub(super) pooled: Vec<Option<ConnectionId>>,
+    pub(super) dedicated: BTreeMap<String, ConnectionId>,
+    pub(super) sole: Option<ConnectionId>,
     /// Set once this node dialed it.
     pub(crate) solicited: Option<Solicited>,
     /// It tried to make a connection that was refused as a duplicate, so it counts on the one that stayed: this node

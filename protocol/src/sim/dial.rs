@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::explore::is_dedicated;
 use super::invariants::{Rule, Violation};
+use super::label::Label;
 use super::node::{NodeId, ROUTE_PORT, Socket};
 use super::stream::{ACCEPTOR, DIALER, End, Ending, Stream, StreamId};
 use super::world::{Event, World};
@@ -13,22 +15,17 @@ use crate::time::Instant;
 /// One dial on its way through the addresses of its host.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    node: NodeId,
+    pub(super) node: NodeId,
+    /// The same whatever else happens in which order.
+    pub(super) label: Label,
     /// A node that was restarted meanwhile knows nothing of it.
     incarnation: u32,
-    dial: DialId,
+    pub(super) dial: DialId,
     port: u16,
     /// The address that is tried now, and those to be tried then.
     address: IpAddr,
     rest: Vec<IpAddr>,
     begun: Instant,
-}
-
-impl Attempt {
-    /// Tells dials apart, whatever else happens in which order.
-    fn label(&self) -> u64 {
-        u64::from(self.incarnation) << 48 | (self.node.0 as u64) << 32 | self.dial.0
-    }
 }
 
 impl World {
@@ -51,9 +48,11 @@ impl World {
             return;
         }
         let address = addresses.remove(0);
-        let node = &self.nodes[id.0];
+        let node = &mut self.nodes[id.0];
+        let is_dedicated = node.engine.as_ref().is_some_and(|engine| is_dedicated(engine, request.id));
         let attempt = Attempt {
             node: id,
+            label: node.labels.next(id, address, is_dedicated),
             incarnation: node.incarnation,
             dial: request.id,
             port: request.port,
@@ -75,14 +74,14 @@ impl World {
         });
         if is_cut || self.network.happens(timed_out) {
             self.time_out(attempt);
-        } else if self.network.happens(refused) || self.listener(attempt.address).is_none() {
+        } else if self.network.happens(refused) {
             self.refuse(attempt, delay);
         } else {
             self.queue.push(self.now + delay, Event::Reach(attempt));
         }
     }
 
-    /// The host takes the connection, if it is still there.
+    /// The host takes the connection, if it is there by now.
     pub(super) fn reach(&mut self, attempt: Box<Attempt>) {
         let delay = self.network.delay();
         let Some(target) = self.listener(attempt.address) else {
@@ -99,8 +98,7 @@ impl World {
         let mut stream = Stream::new(ends, [attempt.node, target], true, self.now);
         let established = self.now + delay;
         stream.pipes[ACCEPTOR].last_arrival = established;
-        stream.label = attempt.label();
-        self.note_input(target, attempt.label(), b"accept");
+        stream.label = Some(attempt.label);
         let stream = self.streams.insert(stream);
         self.nodes[target.0].open(Socket {
             connection,
@@ -135,8 +133,6 @@ impl World {
             return self.close_end(id, DIALER, Ending::Reset);
         };
         stream.ends[DIALER] = End::Node(node, connection);
-        let label = stream.label;
-        self.note_input(node, label, b"connected");
         self.nodes[node.0].open(Socket {
             connection,
             stream: id,
@@ -155,7 +151,6 @@ impl World {
 
     /// The dial failed at this address; there may be others.
     pub(super) fn fail_dial(&mut self, mut attempt: Attempt, why: &str) {
-        self.note_input(attempt.node, attempt.label(), why.as_bytes());
         let node = &mut self.nodes[attempt.node.0];
         let Some(engine) = node.engine.as_mut().filter(|_| node.incarnation == attempt.incarnation) else {
             return;

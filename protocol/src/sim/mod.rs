@@ -2,7 +2,8 @@
 //!
 //! A [`World`] holds nodes (each an [`Engine`](crate::Engine)), clients, and a network of ordered byte streams that
 //! delays, cuts, merges, resets, and loses without telling. Everything that is left to chance follows from one `u64`
-//! seed. Rules that hold always are checked at every step ([`Rule`]).
+//! seed. Rules that hold always are checked at every step ([`Rule`]). Where a world is small enough, [`explore`] and
+//! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,6 +38,7 @@ mod drive;
 mod explore;
 mod faults;
 mod invariants;
+mod label;
 mod ledger;
 mod network;
 mod node;
@@ -53,7 +55,7 @@ mod transport;
 mod world;
 
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
-pub use explore::{BadOrder, Explored, explore};
+pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use faults::Fault;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;

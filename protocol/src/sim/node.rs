@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::label::Labels;
 use super::network::address;
 use super::stream::{Side, StreamId};
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl};
@@ -102,6 +103,8 @@ pub(super) struct SimNode {
     pub(super) routes: BTreeMap<String, PeerRoutes>,
     /// One that is ending is still here when another has its index.
     pub(super) sockets: BTreeMap<ConnectionId, Socket>,
+    /// What its dials are called.
+    pub(super) labels: Labels,
     next_port: u16,
 }
 
@@ -165,6 +168,7 @@ impl SimNode {
             timer_asked_at: Instant::ZERO,
             routes: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            labels: Labels::default(),
             next_port: FIRST_DIALER_PORT,
         }
     }

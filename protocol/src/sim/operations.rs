@@ -4,7 +4,7 @@ use super::client::{ClientId, Heard, Sid, SimClient};
 use super::ledger::{Expected, MessageId};
 use super::node::{NodeId, Socket};
 use super::stream::{ACCEPTOR, DIALER, End, Ending, Side, Stream, StreamId};
-use super::world::{Event, World};
+use super::world::World;
 use crate::interest::{Matches, Origin};
 
 impl World {
@@ -247,11 +247,4 @@ fn describe(id: StreamId, stream: &Stream, side: Side) -> String {
         _ => stream.nodes[side].to_string(),
     };
     format!("{}>{} s{}", name(side), name(1 - side), id.number())
-}
-
-impl Event {
-    /// Whether it is a timer, which comes last where the order is chosen ([`super::explore`]).
-    pub(super) fn is_timer(&self) -> bool {
-        matches!(self, Self::Wake(_) | Self::Start(_) | Self::Fault(_) | Self::Heal(_))
-    }
 }

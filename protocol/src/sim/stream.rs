@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::label::Label;
 use super::node::NodeId;
 use super::tap::Tap;
 use super::{ClientId, MAX_SEGMENTS_IN_FLIGHT};
@@ -74,15 +75,15 @@ pub(super) struct Stream {
     pub(super) nodes: [NodeId; 2],
     /// Whether it joins two servers.
     pub(super) is_route: bool,
-    /// Which dial made it, the same in every order of events.
-    pub(super) label: u64,
+    /// Which dial made it; none for a client's stream.
+    pub(super) label: Option<Label>,
     /// Set when either end is closed or loses bytes: who expects delivery over it expects no more.
     pub(super) is_broken: bool,
 }
 
 impl Stream {
     pub(super) fn new(ends: [End; 2], nodes: [NodeId; 2], is_route: bool, now: Instant) -> Self {
-        Self { ends, pipes: [Pipe::new(now), Pipe::new(now)], nodes, is_route, label: 0, is_broken: false }
+        Self { ends, pipes: [Pipe::new(now), Pipe::new(now)], nodes, is_route, label: None, is_broken: false }
     }
 
     /// Lets everything vanish that is or will be on its way, in both directions.

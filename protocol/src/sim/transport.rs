@@ -95,7 +95,6 @@ impl World {
     fn deliver(&mut self, id: StreamId, side: Side, reader: End, bytes: &[u8]) {
         match reader {
             End::Node(node, connection) => {
-                self.note_stream_input(node, id, bytes);
                 self.note_published(id, side);
                 if let Some(engine) = &mut self.nodes[node.0].engine {
                     // A connection that the engine closed a moment ago reads no more.
@@ -109,16 +108,9 @@ impl World {
         }
     }
 
-    fn note_stream_input(&mut self, node: NodeId, id: StreamId, bytes: &[u8]) {
-        if let Some(label) = self.streams.get(id).map(|stream| stream.label) {
-            self.note_input(node, label, bytes);
-        }
-    }
-
     fn deliver_end(&mut self, id: StreamId, side: Side, reader: End, ending: Ending) {
         match reader {
             End::Node(node, connection) => {
-                self.note_stream_input(node, id, b"");
                 let reason = match ending {
                     Ending::Fin => CloseReason::ClientClosed,
                     Ending::Reset => CloseReason::ReadError,

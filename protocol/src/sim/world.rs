@@ -39,8 +39,6 @@ pub struct World {
     pub(super) trace: Trace,
     pub(super) statistics: Statistics,
     pub(super) violation: Option<Violation>,
-    /// What each node heard, for [`super::explore`].
-    pub(super) histories: Option<Vec<u64>>,
 }
 
 /// How whole the mesh is.
@@ -107,7 +105,6 @@ impl World {
             trace: Trace::new(keeps_trace),
             statistics: Statistics::default(),
             violation: None,
-            histories: None,
         }
     }
 
@@ -181,7 +178,7 @@ impl World {
         &self.trace
     }
 
-    /// How many messages were published, each with the next [`MessageId`].
+    /// How many messages were published, each with the next [`MessageId`](super::MessageId).
     pub fn message_count(&self) -> usize {
         self.ledger.len()
     }
