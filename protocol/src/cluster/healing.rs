@@ -34,8 +34,9 @@ impl HealingState {
     /// What there is to it apart from times ([`Cluster::describe`]).
     #[cfg(feature = "sim")]
     pub(super) fn describe(&self) -> String {
-        let Self { at: _, next_pair, round_began: _ } = self;
-        next_pair.to_string()
+        let Self { at: _, next_pair, round_began: _, asked, awaits_answer } = self;
+        let asked = asked.as_ref().map(|(peer, _)| peer);
+        format!("{next_pair} {asked:?} {awaits_answer}")
     }
 }
 
