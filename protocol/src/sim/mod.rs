@@ -34,6 +34,7 @@
 mod client;
 mod dial;
 mod drive;
+mod expectations;
 mod explore;
 mod faults;
 mod invariants;

@@ -121,6 +121,8 @@ pub(super) struct Socket {
 pub(super) struct PeerRoutes {
     pub(super) pooled: Vec<ConnectionId>,
     pub(super) dedicated: Vec<(String, ConnectionId)>,
+    /// When one came or went last.
+    pub(super) changed_at: Instant,
 }
 
 impl PeerRoutes {

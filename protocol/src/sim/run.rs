@@ -109,6 +109,7 @@ impl Scenario {
         let whole = world.run_until_whole(CONVERGENCE_BOUND)?;
         if whole.is_none() {
             if !self.must_converge {
+                world.check_connected()?;
                 return Ok(None);
             }
             let missing = world.missing_pairs();
@@ -125,6 +126,7 @@ impl Scenario {
         world.run_for(SETTLING)?;
         if !world.is_mesh_whole() {
             if !self.must_converge {
+                world.check_connected()?;
                 return Ok(None);
             }
             let text = format!("the mesh was whole and is not any more: {:?}", world.missing_pairs());

@@ -3,11 +3,11 @@
 //! A stream is two pipes. What is written into a pipe arrives in order, later, and cut elsewhere than it was written; or
 //! not at all, with or without anybody being told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::node::NodeId;
 use super::tap::Tap;
-use super::{ClientId, MAX_SEGMENTS_IN_FLIGHT};
+use super::{ClientId, MAX_SEGMENTS_IN_FLIGHT, Sid};
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
@@ -62,7 +62,10 @@ pub(super) struct Pipe {
     pub(super) is_lost: bool,
     /// The writer found the buffer full.
     pub(super) writer_waits: bool,
+    pub(super) written_bytes: u64,
     pub(super) delivered_bytes: u64,
+    /// The subscriptions of the writer's clients that the reader knows of once it has read so many bytes.
+    pub(super) told: BTreeMap<(ClientId, Sid), u64>,
     pub(super) tap: Tap,
 }
 
@@ -106,7 +109,9 @@ impl Pipe {
             parked: 0,
             is_lost: false,
             writer_waits: false,
+            written_bytes: 0,
             delivered_bytes: 0,
+            told: BTreeMap::new(),
             tap: Tap::default(),
         }
     }
