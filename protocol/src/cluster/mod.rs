@@ -4,6 +4,8 @@
 //! [`Cluster::poll_dial`]. It is never on the path of a message. The wiring in [`crate::node`] guards it with one
 //! lock, so that a decision and its consequences (a seat taken, gossip queued) are one step.
 
+#[cfg(feature = "sim")]
+mod audit;
 mod handshake;
 mod healing;
 mod membership;
@@ -25,6 +27,10 @@ use crate::routes::{Dial, DialId, DialState, Dials, Peer, RETRY_PAUSE, Seat, jit
 use crate::time::Instant;
 use crate::wire::Info;
 
+#[cfg(feature = "sim")]
+pub(crate) use audit::Kept;
+#[cfg(feature = "sim")]
+pub(crate) use handshake::MAX_OWN_ADDRESSES;
 pub(crate) use handshake::Refusal;
 use healing::HealingState;
 

@@ -123,6 +123,12 @@ impl Dials {
         self.started
     }
 
+    /// All of them, in the order of their ids.
+    #[cfg(feature = "sim")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Dial> {
+        self.dials.values()
+    }
+
     pub(crate) fn get(&self, id: DialId) -> Option<&Dial> {
         self.dials.get(&id)
     }
@@ -205,5 +211,5 @@ pub(crate) fn jitter(rng: &mut Rng) -> Duration {
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
-const MAX_DIALS: usize = 4096;
+pub(crate) const MAX_DIALS: usize = 4096;
 const MAX_JITTER: Duration = Duration::from_millis(100);

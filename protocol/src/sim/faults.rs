@@ -188,6 +188,7 @@ impl World {
             (0..self.nodes.len()).filter(|at| *at != id.0 && self.is_exact(NodeId(*at), &server_id));
         self.mesh.exact -= known_by.count();
         self.ids.remove(&server_id);
+        self.note_gone(id);
         let node = &mut self.nodes[id.0];
         node.routes.clear();
         node.engine = None;
@@ -204,7 +205,11 @@ impl World {
 
     fn move_node(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
+        if node.engine.is_some() {
+            self.network.vacate(node.ip(), self.now);
+        }
         node.moves += 1;
+        self.servers += 1;
         let ip = node.ip();
         self.network.assign(ip, id);
         let streams = self.streams.iter().filter(|(_, it)| it.is_route && it.nodes.contains(&id));

@@ -33,8 +33,10 @@ pub enum Rule {
     NoRouteToSelf,
     /// There are never more routes to a peer than its pool and its dedicated accounts have.
     PoolSize,
-    /// What is waiting or being dialed stays within bounds.
+    /// What is waiting, kept, said or being dialed stays within bounds, and nothing waits for ever.
     Limit,
+    /// Servers that are gone are forgotten on time.
+    Forgotten,
     /// Nothing panics.
     NoPanic,
     /// The mesh becomes whole again within the bound.
@@ -107,6 +109,7 @@ impl World {
         }
         let words = [3 << 32 | id.0 as u64, connection.index() as u64, 0];
         self.trace.note(self.now, words, || format!("{id} registers {connection:?} {:?}", about.account));
+        self.nodes[id.0].pace.registrations += 1;
         self.check_routes(id, &peer);
         true
     }

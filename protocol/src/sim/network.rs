@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::node::NodeId;
+use crate::time::Instant;
 
 /// How the network behaves towards everybody, all the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(super) struct Network {
     hosts: BTreeMap<IpAddr, NodeId>,
     addresses: BTreeMap<NodeId, IpAddr>,
     names: BTreeMap<String, Vec<NodeId>>,
+    /// Addresses that nobody has any more, since when.
+    vacated: BTreeMap<IpAddr, Instant>,
 }
 
 impl Network {
@@ -69,6 +72,7 @@ impl Network {
             hosts: BTreeMap::new(),
             addresses: BTreeMap::new(),
             names: BTreeMap::new(),
+            vacated: BTreeMap::new(),
         }
     }
 
@@ -120,6 +124,21 @@ impl Network {
         self.hosts.retain(|_, owner| *owner != node);
         self.hosts.insert(ip, node);
         self.addresses.insert(node, ip);
+    }
+
+    /// From now on nobody can be found at an address.
+    pub(super) fn vacate(&mut self, ip: IpAddr, now: Instant) {
+        self.vacated.insert(ip, now);
+    }
+
+    /// Somebody can be found there.
+    pub(super) fn occupy(&mut self, ip: IpAddr) {
+        self.vacated.remove(&ip);
+    }
+
+    /// Since when nobody can be found at an address where somebody was.
+    pub(super) fn vacated_at(&self, ip: IpAddr) -> Option<Instant> {
+        self.vacated.get(&ip).copied()
     }
 
     pub(super) fn host(&self, ip: IpAddr) -> Option<NodeId> {

@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::limits::Pace;
 use super::network::address;
 use super::stream::{Side, StreamId};
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
 use crate::node::Listening;
+use crate::routes::DialId;
 use crate::time::Instant;
 
 /// A node of a world, counted from zero.
@@ -102,6 +104,13 @@ pub(super) struct SimNode {
     pub(super) routes: BTreeMap<String, PeerRoutes>,
     /// One that is ending is still here when another has its index.
     pub(super) sockets: BTreeMap<ConnectionId, Socket>,
+    /// Where it dials now.
+    pub(super) dialing: BTreeMap<DialId, (String, u16)>,
+    /// Connections that it opened since it was started.
+    pub(super) opened: u32,
+    pub(super) pace: Pace,
+    /// When it did last what was due.
+    pub(super) served_at: Option<Instant>,
     next_port: u16,
 }
 
@@ -167,6 +176,10 @@ impl SimNode {
             timer_asked_at: Instant::ZERO,
             routes: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            dialing: BTreeMap::new(),
+            opened: 0,
+            pace: Pace::default(),
+            served_at: None,
             next_port: FIRST_DIALER_PORT,
         }
     }
@@ -201,6 +214,10 @@ impl SimNode {
         self.timer = None;
         self.refuses = false;
         self.sockets.clear();
+        self.dialing.clear();
+        self.opened = 0;
+        self.pace = Pace::new(now);
+        self.served_at = None;
     }
 
     /// The port that its next connection comes from.
@@ -210,6 +227,7 @@ impl SimNode {
     }
 
     pub(super) fn open(&mut self, socket: Socket) {
+        self.opened += u32::from(!socket.is_client);
         self.sockets.insert(socket.connection, socket);
     }
 

@@ -145,6 +145,7 @@ impl World {
         let who = if self.trace.keeps_lines() { describe(id, stream, side) } else { String::new() };
         let mut tap = std::mem::take(&mut stream.pipes[side].tap);
         let mut violation = None;
+        let mut infos = Vec::new();
         tap.feed(bytes, &mut |tapped| {
             // Keep-alive says nothing to a reader.
             if self.trace.keeps_lines() && !matches!(tapped.line, b"PING" | b"PONG") {
@@ -154,9 +155,14 @@ impl World {
                 return;
             }
             let begins = |verb: &[u8]| tapped.line.starts_with(verb);
-            if begins(b"INFO ") && !is_about(tapped.line, &self.nodes[sender.0].server_id) {
-                self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
-                self.statistics.gossip_lines += 1;
+            if begins(b"INFO ") {
+                let is_own = is_about(tapped.line, &self.nodes[sender.0].server_id);
+                if !is_own {
+                    self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
+                    self.statistics.gossip_lines += 1;
+                }
+                infos.push((tapped.line.len() + 2, is_own));
+                violation = violation.take().or(self.check_told(sender, tapped.line).err());
             } else if (begins(b"RMSG ") || begins(b"HMSG "))
                 && let Some(message) = MessageId::find(tapped.body)
             {
@@ -164,6 +170,7 @@ impl World {
                 violation = violation.take().or(self.ledger.cross(message, sender, queues).err());
             }
         });
+        infos.into_iter().for_each(|(bytes, is_own)| self.check_info_line(sender, bytes, is_own));
         self.statistics.route_bytes += if is_route { bytes.len() as u64 } else { 0 };
         if let Some(stream) = self.streams.get_mut(id) {
             stream.pipes[side].tap = tap;

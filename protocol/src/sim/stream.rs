@@ -62,6 +62,8 @@ pub(super) struct Pipe {
     pub(super) is_lost: bool,
     /// The writer found the buffer full.
     pub(super) writer_waits: bool,
+    /// Since when it has found no room at all.
+    pub(super) blocked_since: Option<Instant>,
     pub(super) written_bytes: u64,
     pub(super) delivered_bytes: u64,
     /// The subscriptions of the writer's clients that the reader knows of once it has read so many bytes.
@@ -109,6 +111,7 @@ impl Pipe {
             parked: 0,
             is_lost: false,
             writer_waits: false,
+            blocked_since: None,
             written_bytes: 0,
             delivered_bytes: 0,
             told: BTreeMap::new(),
@@ -134,6 +137,7 @@ impl Pipe {
     pub(super) fn acknowledge(&mut self, bytes: usize, gets_through: bool) {
         self.read_bytes += bytes;
         if gets_through {
+            self.blocked_since = None;
             self.held_bytes -= std::mem::take(&mut self.read_bytes);
         }
     }

@@ -155,6 +155,9 @@ impl World {
         self.trace.note(self.now, [2 << 32 | id.0 as u64, connection.index() as u64, reason as u64], || {
             format!("{id} closes {connection:?} s{}: {reason}", socket.stream.number())
         });
+        if socket.is_client {
+            self.check_closed_ring(id);
+        }
         if let Some(peer) = &socket.peer {
             self.note_route_closed(id, connection, peer);
         }
