@@ -52,8 +52,12 @@ impl NodeSpec {
             write_deadline: Some(Duration::from_secs(2)),
             ..ClusterConfig::default()
         };
-        let config =
-            Config { cluster: Some(cluster), ping_interval: Duration::from_secs(60), ..Config::default() };
+        let config = Config {
+            cluster: Some(cluster),
+            ping_interval: Duration::from_secs(60),
+            max_closed_clients: 2,
+            ..Config::default()
+        };
         Self { config, routes: Vec::new(), is_behind_nat: false }
     }
 
@@ -90,6 +94,8 @@ pub(super) struct SimNode {
     pub(super) incarnation: u32,
     /// How often its address changed.
     pub(super) moves: u8,
+    /// It is not started any more.
+    pub(super) is_gone_for_good: bool,
     /// Takes no new connections though it runs.
     pub(super) refuses: bool,
     pub(super) server_id: String,
@@ -168,6 +174,7 @@ impl SimNode {
             engine: None,
             incarnation: 0,
             moves: 0,
+            is_gone_for_good: false,
             refuses: false,
             server_id: String::new(),
             connect_urls: Vec::new(),

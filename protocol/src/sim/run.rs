@@ -7,7 +7,7 @@ use super::client::ClientId;
 use super::invariants::{Rule, Violation};
 use super::ledger::MessageId;
 use super::network::NetworkConfig;
-use super::node::{NodeId, Seed, wanted_routes};
+use super::node::{NodeId, NodeSpec, Seed, wanted_routes};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;
 use super::world::{Statistics, World};
@@ -69,17 +69,31 @@ impl Scenario {
             seed => seed,
         };
         let specs = self.nodes.iter().zip(routes);
-        let specs = specs.map(|(member, routes)| member.spec().joining(routes.into_iter().map(named)));
+        let specs =
+            specs.map(|(member, routes)| self.limited(member.spec()).joining(routes.into_iter().map(named)));
         let ids: Vec<_> = specs.map(|spec| world.add_node(spec)).collect();
         world.add_name(CLUSTER_NAME, &ids[..ids.len().min(2)]);
-        for (at, id) in ids.into_iter().enumerate() {
-            world.add_name(&format!("{id}.example"), &[id]);
-            world.start_after(id, self.start_gap * at as u32);
+        for (at, id) in ids.iter().enumerate() {
+            world.add_name(&format!("{id}.example"), &[*id]);
+            let place = if self.starts_backwards { ids.len() - 1 - at } else { at };
+            world.start_after(*id, self.start_gap * place as u32);
         }
         for (at, fault) in &self.faults {
             world.fault_after(*at, fault.clone());
         }
         world
+    }
+
+    fn limited(&self, mut spec: NodeSpec) -> NodeSpec {
+        if let (Some(forget_after), Some(cluster)) = (self.forget_after, &mut spec.config.cluster) {
+            cluster.healing.forget_after = forget_after;
+            cluster.healing.max_retry_pause = Duration::from_secs(5);
+        }
+        if let Some(bytes) = self.max_pending_bytes {
+            spec.config.max_pending = bytes;
+            spec.config.max_payload = spec.config.max_payload.min(bytes);
+        }
+        spec
     }
 
     fn drive(&self, world: &mut World) -> Result<Option<Duration>, Violation> {
@@ -95,6 +109,9 @@ impl Scenario {
             if self.is_quiet() {
                 check_dials(world, self)?;
             }
+        }
+        if let Some(at) = world.forgotten_at().filter(|_| self.forget_after.is_some()) {
+            world.run_for(at.since(world.now()) + SETTLING)?;
         }
         Ok(whole_after)
     }

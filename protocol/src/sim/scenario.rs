@@ -9,6 +9,7 @@ use super::ClientId;
 use super::faults::Fault;
 use super::network::NetworkConfig;
 use super::node::{NodeId, NodeSpec};
+use super::run::DEATH_IS_NOTICED;
 use super::topology::Topology;
 
 /// Everything that a run consists of. The same scenario gives the same run.
@@ -24,6 +25,14 @@ pub struct Scenario {
     pub uses_names: bool,
     /// How long after the one before it each node starts; zero starts all at once.
     pub start_gap: Duration,
+    /// They start in the order of their numbers, or the last first: then some dial others that are not there yet.
+    pub starts_backwards: bool,
+    /// How long nodes that heal remember servers that are gone; then the run takes long enough to see that they forget.
+    /// None is the default of [`Healing::forget_after`](crate::config::Healing::forget_after), and is not waited for.
+    pub forget_after: Option<Duration>,
+    /// How many bytes may wait for a client; none is the default of
+    /// [`Config::max_pending`](crate::config::Config::max_pending).
+    pub max_pending_bytes: Option<usize>,
     /// The network while faults are on; without its losses afterwards.
     pub network: NetworkConfig,
     /// What goes wrong, and when.
@@ -151,6 +160,9 @@ impl Scenario {
             topology,
             uses_names: false,
             start_gap: Duration::ZERO,
+            starts_backwards: false,
+            forget_after: None,
+            max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),
             operations: Vec::new(),
@@ -171,7 +183,10 @@ impl Scenario {
         let topology = Topology::ALL[rng.usize(..Topology::ALL.len())];
         let start_gap = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) });
         let network = draw_network(rng, drawing.faults);
-        let faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
+        let mut faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
+        let more = &mut Rng::with_seed(seed ^ 0x0072_6172_656C_79);
+        let network = draw_distance(more, network);
+        draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
         Self {
             seed,
             must_converge: must_converge(&nodes, topology, &faults),
@@ -179,6 +194,9 @@ impl Scenario {
             topology,
             uses_names,
             start_gap,
+            starts_backwards: more.bool(),
+            forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
+            max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
             network,
             faults,
             operations,
@@ -325,6 +343,48 @@ fn draw_fault(rng: &mut Rng, weights: &[u32], nodes: usize) -> Fault {
 }
 
 const MOVE: usize = 8;
+
+/// What changes the course of a whole run, and so is drawn in few: cuts that last until connections are given up, nodes that
+/// are somewhere else when they come back, and nodes that never come back.
+fn draw_rare_faults(
+    rng: &mut Rng,
+    level: FaultLevel,
+    faults: &mut Vec<(Duration, Fault)>,
+    members: &[Member],
+    uses_names: bool,
+    topology: Topology,
+    within: Duration,
+) {
+    let nodes = members.len();
+    if level == FaultLevel::None || nodes < 2 {
+        return;
+    }
+    let a = rng.usize(..nodes);
+    let b = NodeId((a + rng.usize(1..nodes)) % nodes);
+    let (a, at) = (NodeId(a), draw_time(rng, within));
+    match rng.u8(..16) {
+        0 => faults.push((at, Fault::Cut(a, b, within))),
+        1 => faults.push((at, Fault::CutOneWay(a, b, within))),
+        2 if uses_names && !members[a.0].is_behind_nat => {
+            let down_for = Duration::from_millis(10 << rng.u32(..11));
+            faults.extend([(at, Fault::PowerLoss(a, down_for)), (at + down_for / 2, Fault::Move(a))]);
+        }
+        // Without the last of them the others are still configured to find each other, but for one of two of a name.
+        kind @ 3..5 if nodes > 2 || topology != Topology::Name => {
+            let last = NodeId(nodes - 1);
+            faults.push((at, if kind == 3 { Fault::Leave(last) } else { Fault::Die(last) }));
+        }
+        _ => {}
+    }
+    faults.sort_by_key(|(at, _)| *at);
+}
+
+/// One network in eight spans continents.
+fn draw_distance(rng: &mut Rng, network: NetworkConfig) -> NetworkConfig {
+    let latency = Duration::from_millis(20 << rng.u32(..4));
+    let jitter = latency / 2 * rng.u32(..3);
+    if rng.u8(..8) == 0 { NetworkConfig { latency, jitter, ..network } } else { network }
+}
 
 fn draw_operations(rng: &mut Rng, count: usize, within: Duration) -> Vec<(Duration, Operation)> {
     let mut times: Vec<_> = (0..count).map(|_| draw_time(rng, within)).collect();

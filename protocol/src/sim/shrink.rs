@@ -65,6 +65,9 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
         add(&|it| it.uses_names = false);
     }
     add(&|it| it.start_gap = Duration::ZERO);
+    add(&|it| it.starts_backwards = false);
+    add(&|it| it.forget_after = None);
+    add(&|it| it.max_pending_bytes = None);
     for topology in Topology::ALL.into_iter().filter(|topology| *topology < scenario.topology) {
         add(&|it| it.topology = topology);
     }

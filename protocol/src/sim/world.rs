@@ -136,9 +136,9 @@ impl World {
         self.network.name(name, nodes.to_vec());
     }
 
-    /// Starts a node now, as a new server, unless it runs.
+    /// Starts a node now, as a new server, unless it runs or [never comes back](Fault::Leave).
     pub fn start(&mut self, id: NodeId) {
-        if self.nodes[id.0].engine.is_some() {
+        if self.nodes[id.0].engine.is_some() || self.nodes[id.0].is_gone_for_good {
             return;
         }
         let routes = self.nodes[id.0].spec.routes.iter().map(|seed| self.url(seed)).collect();
