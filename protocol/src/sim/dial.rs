@@ -70,8 +70,8 @@ impl World {
         let place = (request.host.clone(), request.port);
         let cluster =
             self.nodes[id.0].engine.as_ref().and_then(|it| it.node().hub().config().cluster.as_ref());
-        let is_configured = cluster
-            .is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
+        let is_configured =
+            cluster.is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
         self.nodes[id.0].dialing.insert(request.id, place.clone());
         self.check_dial(id, &place, is_configured);
         if !is_configured {

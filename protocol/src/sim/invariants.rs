@@ -179,6 +179,11 @@ impl World {
         self.mesh.exact == pairs && self.mesh.peers == pairs
     }
 
+    /// Whether no route came or went after that time.
+    pub(super) fn is_unchanged_since(&self, at: Instant) -> bool {
+        self.nodes.iter().flat_map(|node| node.routes.values()).all(|routes| routes.changed_at <= at)
+    }
+
     /// The pairs of running nodes that have no complete set of routes, for those who ask why.
     pub fn missing_pairs(&self) -> Vec<(NodeId, NodeId)> {
         let up: Vec<_> = self.nodes.iter().filter(|node| node.engine.is_some()).collect();

@@ -123,34 +123,21 @@ impl Scenario {
             // Dead connections look alive until pings have found them.
             world.run_for(DEATH_IS_NOTICED)?;
         }
-        let whole = world.run_until_whole(CONVERGENCE_BOUND)?;
-        if whole.is_none() {
-            if !self.must_converge {
+        let give_up_at = world.now() + CONVERGENCE_BOUND;
+        let whole_at = loop {
+            if world.run_until_whole(give_up_at.since(world.now()))?.is_none() {
                 world.check_connected()?;
-                return Ok(None);
+                return if self.must_converge { Err(not_whole(world)) } else { Ok(None) };
             }
-            let missing = world.missing_pairs();
-            let some: Vec<_> = missing.iter().take(6).map(|(a, b)| format!("{a}-{b}")).collect();
-            let stale = world.stale_peers();
-            let text = format!(
-                "{} ordered pairs are not connected as they should: {}; routes to servers that are gone: {stale:?}",
-                missing.len(),
-                some.join(" ")
-            );
-            return Err(violation(world, Rule::Convergence, text));
-        }
-        let whole_after = world.now().since(quiet_from);
-        world.run_for(SETTLING)?;
-        if !world.is_mesh_whole() {
-            if !self.must_converge {
-                world.check_connected()?;
-                return Ok(None);
+            // Where two dial each other at once each has a connection for a moment, and neither keeps it.
+            let whole_at = world.now();
+            world.run_for(SETTLING)?;
+            if world.is_mesh_whole() && world.is_unchanged_since(whole_at) {
+                break whole_at;
             }
-            let text = format!("the mesh was whole and is not any more: {:?}", world.missing_pairs());
-            return Err(violation(world, Rule::Convergence, text));
-        }
+        };
         world.check_settled()?;
-        Ok(Some(whole_after))
+        Ok(Some(whole_at.since(quiet_from)))
     }
 
     /// In a whole mesh everybody publishes on everything, and everybody who listens hears it.
@@ -247,6 +234,18 @@ fn check_dials(world: &World, scenario: &Scenario) -> Result<(), Violation> {
         return Ok(());
     }
     Err(violation(world, Rule::Dials, format!("{dials} dials for {routes} routes")))
+}
+
+fn not_whole(world: &World) -> Violation {
+    let missing = world.missing_pairs();
+    let some: Vec<_> = missing.iter().take(6).map(|(a, b)| format!("{a}-{b}")).collect();
+    let text = format!(
+        "{} ordered pairs are not connected as they should: {}; routes to servers that are gone: {:?}",
+        missing.len(),
+        some.join(" "),
+        world.stale_peers()
+    );
+    violation(world, Rule::Convergence, text)
 }
 
 fn violation(world: &World, rule: Rule, text: String) -> Violation {

@@ -189,7 +189,7 @@ impl Scenario {
         draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
         Self {
             seed,
-            must_converge: must_converge(&nodes, topology, &faults),
+            must_converge: is_promised_whole(&nodes, topology, &faults),
             nodes,
             topology,
             uses_names,
@@ -202,6 +202,11 @@ impl Scenario {
             operations,
             faulty_for,
         }
+    }
+
+    /// Whether the healing rules promise that the mesh becomes whole (DESIGN 4).
+    pub(super) fn is_promised_whole(&self) -> bool {
+        is_promised_whole(&self.nodes, self.topology, &self.faults)
     }
 
     /// Without the faults that are about nodes which are not there.
@@ -228,10 +233,14 @@ impl Member {
 
 /// Where nodes that do not heal are among the others, these tell them of each other. That does not help where such a node
 /// knows another already, though by an address that is not its own alone, or not any more.
-fn must_converge(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
+fn is_promised_whole(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
+    let stays = |node: usize| {
+        !faults.iter().any(|(_, fault)| matches!(fault, Fault::Leave(NodeId(gone)) | Fault::Die(NodeId(gone)) if *gone == node))
+    };
     let all_heal = nodes.iter().all(|member| member.heals);
+    let one_heals = nodes.iter().enumerate().any(|(at, member)| member.heals && stays(at));
     let moves = faults.iter().any(|(_, fault)| matches!(fault, Fault::Move(_)));
-    all_heal || nodes.iter().any(|member| member.heals) && topology != Topology::Name && !moves
+    all_heal || one_heals && topology != Topology::Name && !moves
 }
 
 fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {
