@@ -147,11 +147,13 @@ impl World {
         }
     }
 
-    /// Each place is dialed for each kind of connection once at a time, and those that are not configured at a bounded pace.
+    /// Each server is dialed for each kind of connection once at a time, and one that is not configured at a bounded pace.
     pub(super) fn check_dial(&mut self, id: NodeId, place: &(String, u16), is_configured: bool) {
+        // A name stands for several.
+        let servers = self.network.servers_at(&place.0);
         let node = &mut self.nodes[id.0];
         let at_once = node.dialing.values().filter(|dialed| *dialed == place).count();
-        if at_once > KINDS {
+        if at_once > KINDS * servers {
             let text = format!("{id} dials {}:{} {at_once} times at once", place.0, place.1);
             return self.fail(Violation::new(Rule::Limit, text));
         }

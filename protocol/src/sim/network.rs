@@ -150,6 +150,11 @@ impl Network {
         self.names.insert(name.to_ascii_lowercase(), nodes);
     }
 
+    /// How many servers may be found at a host.
+    pub(super) fn servers_at(&self, host: &str) -> usize {
+        self.names.get(&host.to_ascii_lowercase()).map_or(1, Vec::len)
+    }
+
     /// The addresses of a host, from a random one on, as a dialer tries them.
     pub(super) fn resolve(&mut self, host: &str) -> Vec<IpAddr> {
         if let Ok(ip) = host.parse() {
