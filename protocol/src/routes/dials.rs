@@ -71,9 +71,13 @@ impl Dial {
         let moved = !self.explicit && (self.url.host != newer.url.host || self.url.port != newer.url.port);
         if moved && matches!(self.state, DialState::Waiting(_)) {
             // The server is said to be elsewhere now, so earlier failures mean nothing.
-            self.url = newer.url;
+            self.url = newer.url.clone();
             self.failures = 0;
             self.state = newer.state;
+        }
+        if newer.explicit && !self.explicit {
+            // It is the configured place that is tried for ever, not where the server was once said to be.
+            self.url = newer.url;
         }
         // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
         self.explicit |= newer.explicit;
