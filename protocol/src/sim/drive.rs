@@ -49,7 +49,7 @@ impl World {
         self.nodes[id.0].engine.as_mut()?.poll_dial(self.now)
     }
 
-    fn set_timer(&mut self, id: NodeId) {
+    pub(super) fn set_timer(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         let Some(engine) = &node.engine else {
             return;

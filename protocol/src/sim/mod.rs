@@ -45,6 +45,8 @@ mod network;
 mod node;
 mod operations;
 mod queue;
+#[cfg(test)]
+mod rule_tests;
 mod run;
 mod scenario;
 mod shrink;

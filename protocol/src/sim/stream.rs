@@ -12,7 +12,7 @@ use crate::id::ConnectionId;
 use crate::time::Instant;
 
 /// A stream. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamId(usize);
 
 /// The number of a stream's end: the dialer's or the acceptor's.
