@@ -204,8 +204,9 @@ impl Scenario {
         }
     }
 
-    /// Whether the healing rules promise that the mesh becomes whole (DESIGN 4).
-    pub(super) fn is_promised_whole(&self) -> bool {
+    /// Whether the healing rules promise that the mesh becomes whole (DESIGN 4): what [`Scenario::draw`] takes for
+    /// [`Scenario::must_converge`].
+    pub fn is_promised_whole(&self) -> bool {
         is_promised_whole(&self.nodes, self.topology, &self.faults)
     }
 
