@@ -186,9 +186,12 @@ impl World {
         }
         let words = [8 << 32 | attempt.node.0 as u64, attempt.dial.0, 0];
         self.trace.note(self.now, words, || format!("{} cannot connect: {why}", attempt.node));
-        node.dialing.remove(&attempt.dial);
+        let place = node.dialing.remove(&attempt.dial);
         // Every dial is answered once.
         let _ = engine.handle_dial_failed(self.now, attempt.dial, &DialError::Failed(why.to_owned()));
+        if let Some((host, _)) = place {
+            self.check_failed_dial(attempt.node, host);
+        }
         self.pump(attempt.node);
     }
 

@@ -10,7 +10,7 @@ use super::world::World;
 use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
-use crate::routes::MAX_DIALS;
+use crate::routes::{MAX_DIALS, RETRY_PAUSE};
 use crate::time::Instant;
 
 /// Something that must not be so any more at a certain time.
@@ -165,6 +165,20 @@ impl World {
         node.pace.dials_until = node.pace.dials_until.max(self.now) + cost;
         if node.pace.dials_until > self.now + cost + Duration::from_secs(1) / 4 {
             let text = format!("{id} dials more than {per_second} servers per second");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// Between two attempts to connect to the same server there is a pause.
+    pub(super) fn check_failed_dial(&mut self, id: NodeId, host: String) {
+        let wishes = KINDS * WISHES_PER_SERVER * self.network.servers_at(&host);
+        let node = &mut self.nodes[id.0];
+        let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
+        let most = wishes as u64 * (pauses + 2);
+        let failed = node.failed_dials.entry(host.clone()).or_default();
+        *failed += 1;
+        if *failed > most {
+            let text = format!("{id} could not connect to {host} {failed} times within {pauses} s");
             self.fail(Violation::new(Rule::Limit, text));
         }
     }

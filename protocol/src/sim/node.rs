@@ -112,6 +112,8 @@ pub(super) struct SimNode {
     pub(super) sockets: BTreeMap<ConnectionId, Socket>,
     /// Where it dials now.
     pub(super) dialing: BTreeMap<DialId, (String, u16)>,
+    /// How often it could not connect to each host.
+    pub(super) failed_dials: BTreeMap<String, u64>,
     /// Connections that it opened since it was started.
     pub(super) opened: u32,
     pub(super) pace: Pace,
@@ -184,6 +186,7 @@ impl SimNode {
             routes: BTreeMap::new(),
             sockets: BTreeMap::new(),
             dialing: BTreeMap::new(),
+            failed_dials: BTreeMap::new(),
             opened: 0,
             pace: Pace::default(),
             served_at: None,
@@ -222,6 +225,7 @@ impl SimNode {
         self.refuses = false;
         self.sockets.clear();
         self.dialing.clear();
+        self.failed_dials.clear();
         self.opened = 0;
         self.pace = Pace::new(now);
         self.served_at = None;

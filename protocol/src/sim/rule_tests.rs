@@ -295,6 +295,14 @@ fn dialing_one_place_many_times_at_once_breaks_a_limit() {
 }
 
 #[test]
+fn attempts_without_a_pause_break_a_limit() {
+    let mut world = mesh(2);
+    (0..100).for_each(|_| world.check_failed_dial(B, "10.0.0.1".to_owned()));
+    let violation = world.verdict().expect_err("five seconds have passed");
+    assert!(violation.rule == Rule::Limit && violation.text.contains("could not connect"), "{violation}");
+}
+
+#[test]
 fn a_server_that_is_wanted_too_often_breaks_a_limit() {
     let mut world = mesh(3);
     // As if there had been none, so that whatever is wanted is too much.

@@ -89,6 +89,9 @@ impl Scenario {
             cluster.healing.forget_after = forget_after;
             cluster.healing.max_retry_pause = Duration::from_secs(5);
         }
+        if let (Some(dials), Some(cluster)) = (self.dials_per_second, &mut spec.config.cluster) {
+            cluster.healing.dials_per_second = dials;
+        }
         if let Some(bytes) = self.max_pending_bytes {
             spec.config.max_pending = bytes;
             spec.config.max_payload = spec.config.max_payload.min(bytes);
@@ -266,4 +269,4 @@ pub const CONVERGENCE_BOUND: Duration = Duration::from_secs(120);
 /// So long after that everything that was under way has arrived.
 pub const SETTLING: Duration = Duration::from_secs(3);
 /// How many dials each route of a mesh may cost.
-pub const DIALS_PER_ROUTE: u64 = 4;
+pub const DIALS_PER_ROUTE: u64 = 3;

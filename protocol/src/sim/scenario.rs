@@ -30,6 +30,9 @@ pub struct Scenario {
     /// How long nodes that heal remember servers that are gone; then the run takes long enough to see that they forget.
     /// None is the default of [`Healing::forget_after`](crate::config::Healing::forget_after), and is not waited for.
     pub forget_after: Option<Duration>,
+    /// How many servers that are not configured a node may dial per second; none is the default of
+    /// [`Healing::dials_per_second`](crate::config::Healing::dials_per_second).
+    pub dials_per_second: Option<u32>,
     /// How many bytes may wait for a client; none is the default of
     /// [`Config::max_pending`](crate::config::Config::max_pending).
     pub max_pending_bytes: Option<usize>,
@@ -162,6 +165,7 @@ impl Scenario {
             start_gap: Duration::ZERO,
             starts_backwards: false,
             forget_after: None,
+            dials_per_second: None,
             max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),
@@ -197,6 +201,7 @@ impl Scenario {
             starts_backwards: more.bool(),
             forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
             max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
+            dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
             faults,
             operations,

@@ -69,6 +69,7 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.start_gap = Duration::ZERO);
     add(&|it| it.starts_backwards = false);
     add(&|it| it.forget_after = None);
+    add(&|it| it.dials_per_second = None);
     add(&|it| it.max_pending_bytes = None);
     for topology in Topology::ALL.into_iter().filter(|topology| *topology < scenario.topology) {
         add(&|it| it.topology = topology);
