@@ -9,8 +9,10 @@ pub(crate) struct Kept {
     pub(crate) peers: usize,
     /// Connections.
     pub(crate) links: usize,
-    /// Wishes to be connected to servers that are not configured.
-    pub(crate) hearsay_dials: usize,
+    /// Wishes to be connected.
+    pub(crate) dials: usize,
+    /// Configured routes, each of which may be wanted for ever.
+    pub(crate) configured: usize,
     /// Addresses that turned out to be the node's own.
     pub(crate) own_addresses: usize,
     /// What is to be done to connections and was not polled yet.
@@ -23,7 +25,8 @@ impl Cluster {
         Kept {
             peers: self.peers.len(),
             links: self.links.len(),
-            hearsay_dials: self.dials.iter().filter(|dial| !dial.explicit).count(),
+            dials: self.dials.len(),
+            configured: self.config.routes.len(),
             own_addresses: self.own_addresses.len(),
             outputs: self.outputs.len(),
         }

@@ -127,6 +127,12 @@ impl Dials {
         self.started
     }
 
+    /// How many there are.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.dials.len()
+    }
+
     /// All of them, in the order of their ids.
     #[cfg(feature = "sim")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Dial> {

@@ -232,11 +232,11 @@ impl SimNode {
 
 /// What a node keeps too much of, if anything.
 fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
-    let wishes = MAX_DIALS.min(KINDS * servers * WISHES_PER_SERVER);
+    let wishes = MAX_DIALS.min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
     let bounds = [
         ("connections of the cluster", kept.links, sockets),
         ("peers", kept.peers, kept.links),
-        ("servers to dial", kept.hearsay_dials, wishes),
+        ("servers to dial", kept.dials, wishes),
         ("addresses of its own", kept.own_addresses, MAX_OWN_ADDRESSES),
         ("outputs that nobody polled", kept.outputs, 0),
     ];
@@ -263,15 +263,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_excess_is_named() {
-        let fine = Kept { peers: 2, links: 8, hearsay_dials: 12, own_addresses: 64, outputs: 0 };
+        let fine = Kept { peers: 2, links: 8, dials: 14, configured: 1, own_addresses: 64, outputs: 0 };
         assert_eq!(excess(&fine, 8, 3), None);
         let named = |kept: Kept| excess(&kept, 8, 3).expect("it is too much");
         assert!(named(Kept { links: 9, ..fine }).contains("connections of the cluster"));
         assert!(named(Kept { peers: 9, ..fine }).contains("peers"));
-        assert!(named(Kept { hearsay_dials: 13, ..fine }).contains("servers to dial"));
+        assert!(named(Kept { dials: 15, ..fine }).contains("servers to dial"));
         assert!(named(Kept { own_addresses: 65, ..fine }).contains("addresses of its own"));
         assert!(named(Kept { outputs: 1, ..fine }).contains("outputs"));
-        let many = Kept { hearsay_dials: MAX_DIALS + 1, ..fine };
+        let many = Kept { dials: MAX_DIALS + 3, ..fine };
         assert!(excess(&many, 8, 100_000).is_some(), "the named limit holds however many servers there were");
     }
 }

@@ -307,6 +307,7 @@ fn a_server_that_is_wanted_too_often_breaks_a_limit() {
     let mut world = mesh(3);
     // As if there had been none, so that whatever is wanted is too much.
     world.servers = 0;
+    world.fault(Fault::Die(B));
     world.fault(Fault::Die(C));
     let violation = violation_within(&mut world, 30 * SECOND);
     assert!(violation.rule == Rule::Limit && violation.text.contains("servers to dial"), "{violation}");
