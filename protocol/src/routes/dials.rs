@@ -223,3 +223,26 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
 pub(crate) const MAX_DIALS: usize = 4096;
 const MAX_JITTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_server_that_was_heard_of_elsewhere_is_tried_where_it_is_configured() {
+        let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
+        let dial = |url: &str, explicit| {
+            let dial = Dial::new(url.parse().expect("an address"), None, Instant::ZERO);
+            Dial { explicit, peer: Some("peer".to_owned()), ..dial }
+        };
+        let mut dials = Dials::default();
+        dials.add(dial("nats-route://10.0.0.1:6222", false));
+        let (id, heard_of) = dials.begin_next(Instant::ZERO, &config).expect("it is due");
+        assert_eq!(heard_of.url.host, "10.0.0.1");
+        dials.add(dial("nats-route://configured:6222", true));
+        assert!(dials.fail(id, Instant::ZERO, &config, &mut rng), "it is tried for ever");
+        let later = Instant::ZERO + Duration::from_secs(60);
+        let (_, again) = dials.begin_next(later, &config).expect("it is due");
+        assert_eq!(again.url.host, "configured");
+    }
+}
