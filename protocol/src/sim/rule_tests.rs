@@ -466,7 +466,7 @@ fn a_node_that_dials_where_nobody_is_any_more_remembers_too_long() {
     world.fault(Fault::Move(B));
     world.check_dialed_address(A, &address);
     assert_eq!(world.verdict(), Ok(()));
-    world.now = world.now + 2 * 3600 * SECOND;
+    world.now += 2 * 3600 * SECOND;
     world.check_dialed_address(A, &address);
     assert_eq!(world.verdict().map_err(|violation| violation.rule), Err(Rule::Forgotten));
 }

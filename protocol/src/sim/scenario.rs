@@ -188,7 +188,7 @@ impl Scenario {
         let start_gap = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) });
         let network = draw_network(rng, drawing.faults);
         let mut faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
-        let more = &mut Rng::with_seed(seed ^ 0x0072_6172_656C_79);
+        let more = &mut Rng::with_seed(seed ^ 0x7261_7265_6C79);
         let network = draw_distance(more, network);
         draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
         Self {
