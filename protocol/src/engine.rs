@@ -175,6 +175,13 @@ impl Engine {
         self.outboxes.pending().chain(closing.map(|(id, _)| *id))
     }
 
+    /// How many bytes wait for a connection; none if there is no such connection.
+    pub fn pending_bytes(&self, id: ConnectionId) -> usize {
+        let open = self.outboxes.get(id).map(|slot| &slot.outbox);
+        let outbox = open.or_else(|| self.closing.get(&id).map(|closing| &closing.outbox));
+        outbox.map_or(0, Outbox::pending_bytes)
+    }
+
     /// Fills `slices` with what is to be written next and returns how many it filled; none if nothing waits. Poll after
     /// every `handle_*` call and after [`Engine::advance`].
     pub fn poll_transmit<'a>(

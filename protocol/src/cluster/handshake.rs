@@ -414,4 +414,4 @@ const RESERVED_CLUSTER_NAME: &str = "_";
 const MAX_POOL_SIZE: usize = 256;
 
 /// No more of this node's own addresses than this are remembered.
-const MAX_OWN_ADDRESSES: usize = 64;
+pub(crate) const MAX_OWN_ADDRESSES: usize = 64;

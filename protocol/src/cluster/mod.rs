@@ -5,6 +5,8 @@
 //! lock, so that a decision and its consequences (a seat taken, gossip queued) are one step.
 
 #[cfg(feature = "sim")]
+mod audit;
+#[cfg(feature = "sim")]
 mod describe;
 mod handshake;
 mod healing;
@@ -27,6 +29,10 @@ use crate::routes::{Dial, DialId, DialState, Dials, Peer, RETRY_PAUSE, Seat, jit
 use crate::time::Instant;
 use crate::wire::Info;
 
+#[cfg(feature = "sim")]
+pub(crate) use audit::Kept;
+#[cfg(feature = "sim")]
+pub(crate) use handshake::MAX_OWN_ADDRESSES;
 pub(crate) use handshake::Refusal;
 use healing::HealingState;
 

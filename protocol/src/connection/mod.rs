@@ -31,6 +31,8 @@ use crate::wire::{self, Dialect, Op, ParseError, Parsed, Parser, Role};
 use client::Client;
 use context::Context;
 use keepalive::{KeepAlive, Tick};
+#[cfg(feature = "sim")]
+pub(crate) use route::HANDSHAKE_TIMEOUT;
 use route::Route;
 
 /// One client or one route.

@@ -376,7 +376,7 @@ fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
 
 /// How long a peer may take for its CONNECT where it need not authenticate, and for its INFO. nats-server waits for
 /// as long as PINGs are answered; but a dial that hangs so keeps this node from dialing the server anew.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first PING to a peer comes so soon (ROUTE-PROTOCOL 2.11).
 const FIRST_PING_AFTER: Duration = Duration::from_secs(1);

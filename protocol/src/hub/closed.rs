@@ -40,6 +40,12 @@ impl ClosedConnections {
         self.ring().iter().cloned().collect()
     }
 
+    /// How many are remembered.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.ring().len()
+    }
+
     /// Notes what is to be remembered of a connection that ends. To be called while it still has its subscriptions.
     pub(crate) fn note(&self, entry: &Arc<Entry>, stop: Instant, reason: CloseReason) {
         if self.max == 0 || entry.kind() != Kind::Client {

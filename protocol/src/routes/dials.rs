@@ -71,9 +71,13 @@ impl Dial {
         let moved = !self.explicit && (self.url.host != newer.url.host || self.url.port != newer.url.port);
         if moved && matches!(self.state, DialState::Waiting(_)) {
             // The server is said to be elsewhere now, so earlier failures mean nothing.
-            self.url = newer.url;
+            self.url = newer.url.clone();
             self.failures = 0;
             self.state = newer.state;
+        }
+        if newer.explicit && !self.explicit {
+            // It is the configured place that is tried for ever, not where the server was once said to be.
+            self.url = newer.url;
         }
         // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
         self.explicit |= newer.explicit;
@@ -126,6 +130,18 @@ impl Dials {
     /// Whether a server is being dialed, or is going to be.
     pub(crate) fn is_for(&self, server_id: &str) -> bool {
         self.dials.values().any(|dial| dial.peer.as_deref() == Some(server_id))
+    }
+
+    /// How many there are.
+    #[cfg(feature = "sim")]
+    pub(crate) fn len(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// All of them, in the order of their ids.
+    #[cfg(feature = "sim")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Dial> {
+        self.dials.values()
     }
 
     pub(crate) fn get(&self, id: DialId) -> Option<&Dial> {
@@ -210,5 +226,28 @@ pub(crate) fn jitter(rng: &mut Rng) -> Duration {
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
-const MAX_DIALS: usize = 4096;
+pub(crate) const MAX_DIALS: usize = 4096;
 const MAX_JITTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_server_that_was_heard_of_elsewhere_is_tried_where_it_is_configured() {
+        let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
+        let dial = |url: &str, explicit| {
+            let dial = Dial::new(url.parse().expect("an address"), None, Instant::ZERO);
+            Dial { explicit, peer: Some("peer".to_owned()), ..dial }
+        };
+        let mut dials = Dials::default();
+        dials.add(dial("nats-route://10.0.0.1:6222", false));
+        let (id, heard_of) = dials.begin_next(Instant::ZERO, &config).expect("it is due");
+        assert_eq!(heard_of.url.host, "10.0.0.1");
+        dials.add(dial("nats-route://configured:6222", true));
+        assert!(dials.fail(id, Instant::ZERO, &config, &mut rng), "it is tried for ever");
+        let later = Instant::ZERO + Duration::from_secs(60);
+        let (_, again) = dials.begin_next(later, &config).expect("it is due");
+        assert_eq!(again.url.host, "configured");
+    }
+}

@@ -9,5 +9,7 @@ mod dials;
 mod peers;
 
 pub use dials::DialId;
+#[cfg(feature = "sim")]
+pub(crate) use dials::MAX_DIALS;
 pub(crate) use dials::{Dial, DialState, Dials, RETRY_PAUSE, jitter};
 pub(crate) use peers::{Peer, Seat, Solicited};

@@ -28,6 +28,8 @@ pub struct SimSubscription {
     pub responds: bool,
     /// The client has asked to end it, or is gone.
     pub is_ended: bool,
+    /// The node has heard of it.
+    pub(super) is_heard: bool,
 }
 
 /// A message as a client got it.
@@ -54,13 +56,20 @@ pub struct SimClient {
     /// It reads nothing, so that what is sent to it piles up.
     pub(super) is_paused: bool,
     pub(super) subscriptions: BTreeMap<Sid, SimSubscription>,
-    /// What was published, and where in the stream of its bytes it ends.
-    pub(super) published: VecDeque<(u64, MessageId)>,
+    /// What it asked for, and where in the stream of its bytes that ends.
+    asked: VecDeque<(u64, Asked)>,
     written_bytes: u64,
     unfinished: Vec<u8>,
     pub(super) received: Vec<Received>,
     connect_urls: Vec<String>,
     errors: Vec<String>,
+}
+
+/// What a client asks of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Publish(MessageId),
+    Subscribe(Sid),
 }
 
 /// What a client has to do because of what it read.
@@ -80,7 +89,7 @@ impl SimClient {
             is_open: true,
             is_paused: false,
             subscriptions: BTreeMap::new(),
-            published: VecDeque::new(),
+            asked: VecDeque::new(),
             written_bytes: 0,
             unfinished: Vec::new(),
             received: Vec::new(),
@@ -133,8 +142,11 @@ impl SimClient {
             if queue.is_some() { " " } else { "" }
         );
         let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
-        self.subscriptions.insert(sid, SimSubscription { subject, queue, responds, is_ended: false });
-        (sid, self.count(line.into_bytes()))
+        let subscription = SimSubscription { subject, queue, responds, is_ended: false, is_heard: false };
+        self.subscriptions.insert(sid, subscription);
+        let bytes = self.count(line.into_bytes());
+        self.asked.push_back((self.written_bytes, Asked::Subscribe(sid)));
+        (sid, bytes)
     }
 
     /// Ends a subscription; none if there is none.
@@ -159,7 +171,7 @@ impl SimClient {
         bytes.resize(bytes.len() + padding_bytes, b'.');
         bytes.extend_from_slice(b"\r\n");
         let bytes = self.count(bytes);
-        self.published.push_back((self.written_bytes, message));
+        self.asked.push_back((self.written_bytes, Asked::Publish(message)));
         bytes
     }
 
@@ -167,10 +179,10 @@ impl SimClient {
         self.count(b"PONG\r\n".to_vec())
     }
 
-    /// The messages whose last byte is among the first `bytes` of what it wrote.
-    pub(super) fn published_within(&mut self, bytes: u64) -> Vec<MessageId> {
-        let count = self.published.iter().take_while(|(end, _)| *end <= bytes).count();
-        self.published.drain(..count).map(|(_, message)| message).collect()
+    /// What it asked for, and was not named yet, whose last byte is among the first `bytes` of what it wrote.
+    pub(super) fn asked_within(&mut self, bytes: u64) -> Vec<Asked> {
+        let count = self.asked.iter().take_while(|(end, _)| *end <= bytes).count();
+        self.asked.drain(..count).map(|(_, asked)| asked).collect()
     }
 
     pub(super) fn close(&mut self) {

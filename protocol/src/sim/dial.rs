@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::explore::is_dedicated;
-use super::invariants::{Rule, Violation};
 use super::label::Label;
 use super::node::{NodeId, ROUTE_PORT, Socket};
 use super::stream::{ACCEPTOR, DIALER, End, Ending, Stream, StreamId};
@@ -38,7 +37,9 @@ impl World {
         addresses.retain(|ip| !request.own_addresses.contains(&SocketAddr::new(*ip, request.port)));
         let words = [6 << 32 | id.0 as u64, request.id.0, 0];
         self.trace.note(self.now, words, || format!("{id} dials {}:{}", request.host, request.port));
+        self.note_dial(id, &request);
         if addresses.is_empty() {
+            self.nodes[id.0].dialing.remove(&request.id);
             let nowhere = DialError::Failed(format!("lookup {}: no address", request.host));
             let why = if found > 0 { DialError::OnlySelf } else { nowhere };
             if let Some(engine) = &mut self.nodes[id.0].engine {
@@ -61,6 +62,20 @@ impl World {
             begun: self.now,
         };
         self.attempt(Box::new(attempt));
+    }
+
+    /// Checks whether the node may dial this now.
+    fn note_dial(&mut self, id: NodeId, request: &DialRequest) {
+        let place = (request.host.clone(), request.port);
+        let cluster =
+            self.nodes[id.0].engine.as_ref().and_then(|it| it.node().hub().config().cluster.as_ref());
+        let is_configured =
+            cluster.is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
+        self.nodes[id.0].dialing.insert(request.id, place.clone());
+        self.check_dial(id, &place, is_configured);
+        if !is_configured {
+            self.check_dialed_address(id, &place.0);
+        }
     }
 
     /// Tries one address.
@@ -108,6 +123,8 @@ impl World {
             is_client: false,
         });
         self.queue.push(established, Event::Establish(attempt, stream));
+        self.watch_handshake(target, connection);
+        self.check_connections(target);
         self.pump(target);
     }
 
@@ -127,6 +144,7 @@ impl World {
             return self.time_out(Box::new(attempt));
         }
         let remote = SocketAddr::new(address, port);
+        self.nodes[node.0].dialing.remove(&dial);
         let Some(Ok(connection)) =
             self.nodes[node.0].engine.as_mut().map(|engine| engine.handle_dialed(self.now, dial, remote))
         else {
@@ -145,6 +163,7 @@ impl World {
             [7 << 32 | node.0 as u64, connection.index() as u64, id.number() as u64],
             || format!("{node} is connected to {address} by s{} as {connection:?}", id.number()),
         );
+        self.watch_handshake(node, connection);
         self.check_connections(node);
         self.pump(node);
     }
@@ -162,8 +181,12 @@ impl World {
         }
         let words = [8 << 32 | attempt.node.0 as u64, attempt.dial.0, 0];
         self.trace.note(self.now, words, || format!("{} cannot connect: {why}", attempt.node));
+        let place = node.dialing.remove(&attempt.dial);
         // Every dial is answered once.
         let _ = engine.handle_dial_failed(self.now, attempt.dial, &DialError::Failed(why.to_owned()));
+        if let Some((host, _)) = place {
+            self.check_failed_dial(attempt.node, host);
+        }
         self.pump(attempt.node);
     }
 
@@ -177,17 +200,4 @@ impl World {
         let at = attempt.begun + self.network.config.dial_timeout;
         self.queue.push(at.max(self.now), Event::FailDial(attempt, why));
     }
-
-    /// However many others there are, a node does not keep opening connections without end.
-    fn check_connections(&mut self, id: NodeId) {
-        let open = self.nodes[id.0].sockets.len();
-        let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
-        if open > limit {
-            let text = format!("{id} has {open} connections open, more than {limit}");
-            self.fail(Violation::new(Rule::Limit, text));
-        }
-    }
 }
-
-/// For each node of the world a node may have so many connections open, duplicates included.
-const MAX_CONNECTIONS_PER_NODE: usize = 32;

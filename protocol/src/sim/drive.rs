@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
+use super::invariants::{Rule, Violation};
 use super::node::{NodeId, Socket};
 use super::world::{Event, World};
 use crate::close::CloseReason;
@@ -17,6 +18,7 @@ impl World {
         node.timer = None;
         if let Some(engine) = node.engine.as_mut().filter(|_| node.timer_is_due) {
             engine.handle_timeout(self.now);
+            node.served_at = Some(self.now);
         }
         self.pump(id);
     }
@@ -35,6 +37,7 @@ impl World {
         while let Some(request) = self.poll_dial(id) {
             self.begin_dial(id, request);
         }
+        self.check_kept(id);
         self.set_timer(id);
     }
 
@@ -46,7 +49,7 @@ impl World {
         self.nodes[id.0].engine.as_mut()?.poll_dial(self.now)
     }
 
-    fn set_timer(&mut self, id: NodeId) {
+    pub(super) fn set_timer(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         let Some(engine) = &node.engine else {
             return;
@@ -58,9 +61,13 @@ impl World {
             node.timer_asked_at + COARSE_GRAIN
         } else {
             node.timer_asked_at = self.now;
-            let Some((at, _)) = engine.poll_timeout() else {
+            let Some((at, why)) = engine.poll_timeout() else {
                 return;
             };
+            if at <= self.now && node.served_at == Some(self.now) {
+                let text = format!("{id} is due for {why:?} again and again");
+                return self.fail(Violation::new(Rule::Limit, text));
+            }
             at
         };
         // What was due and is not done by now is tried again a moment later, never at the same moment for ever.
@@ -92,6 +99,8 @@ impl World {
             if room == 0 {
                 // It is known, since bytes wait for it.
                 let _ = engine.handle_blocked(self.now, connection);
+                self.watch_blocked(id, stream, side);
+                self.check_pending(id, connection);
                 return;
             }
             let waiting = slices[..filled].iter().map(|slice| slice.len()).sum::<usize>();

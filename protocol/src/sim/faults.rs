@@ -27,6 +27,10 @@ pub enum Fault {
     Crash(NodeId, Duration),
     /// A node vanishes without a word.
     PowerLoss(NodeId, Duration),
+    /// A node shuts down with a last word to its peers, and never comes back.
+    Leave(NodeId),
+    /// A node vanishes without a word, and never comes back.
+    Die(NodeId),
     /// A node gets another address; its connections are dead and neither side is told.
     Move(NodeId),
     /// A node takes no new connections.
@@ -41,7 +45,7 @@ impl World {
         self.begin_fault(fault);
     }
 
-    /// Ends all cuts, starts all nodes that are down, lets everybody read.
+    /// Ends all cuts, starts all nodes that are down but for those that never come back, lets everybody read.
     pub fn end_faults(&mut self) {
         self.trace.note(self.now, [9 << 32, 0, 0], || "all faults end".to_owned());
         self.network.heal_all();
@@ -82,6 +86,14 @@ impl World {
             Fault::Stop(node, _) => self.end_node(*node, Some(Ending::Fin)),
             Fault::Crash(node, _) => self.end_node(*node, Some(Ending::Reset)),
             Fault::PowerLoss(node, _) => self.end_node(*node, None),
+            Fault::Leave(node) => {
+                self.leave(*node);
+                self.nodes[node.0].is_gone_for_good = true;
+            }
+            Fault::Die(node) => {
+                self.end_node(*node, None);
+                self.nodes[node.0].is_gone_for_good = true;
+            }
             Fault::Move(node) => self.move_node(*node),
             Fault::Refuse(node, _) => self.nodes[node.0].refuses = true,
             Fault::SlowClient(client, _) => self.pause(*client, true),
@@ -106,7 +118,7 @@ impl World {
                 self.pause(*client, false);
                 self.resume();
             }
-            Fault::HalfOpen(..) | Fault::Reset(..) | Fault::Move(_) => {}
+            Fault::HalfOpen(..) | Fault::Reset(..) | Fault::Leave(_) | Fault::Die(_) | Fault::Move(_) => {}
         }
     }
 
@@ -188,6 +200,7 @@ impl World {
             (0..self.nodes.len()).filter(|at| *at != id.0 && self.is_exact(NodeId(*at), &server_id));
         self.mesh.exact -= known_by.count();
         self.ids.remove(&server_id);
+        self.note_gone(id);
         let node = &mut self.nodes[id.0];
         node.routes.clear();
         node.engine = None;
@@ -204,7 +217,11 @@ impl World {
 
     fn move_node(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
+        if node.engine.is_some() {
+            self.network.vacate(node.ip(), self.now);
+        }
         node.moves += 1;
+        self.servers += 1;
         let ip = node.ip();
         self.network.assign(ip, id);
         let streams = self.streams.iter().filter(|(_, it)| it.is_route && it.nodes.contains(&id));
@@ -225,6 +242,8 @@ impl Fault {
             | Self::Crash(node, _)
             | Self::PowerLoss(node, _)
             | Self::Refuse(node, _)
+            | Self::Leave(node)
+            | Self::Die(node)
             | Self::Move(node) => vec![*node],
             Self::SlowClient(..) => Vec::new(),
         }
@@ -241,7 +260,7 @@ impl Fault {
             | Self::PowerLoss(_, duration)
             | Self::Refuse(_, duration)
             | Self::SlowClient(_, duration) => Some(*duration),
-            Self::HalfOpen(..) | Self::Reset(..) | Self::Move(_) => None,
+            Self::HalfOpen(..) | Self::Reset(..) | Self::Leave(_) | Self::Die(_) | Self::Move(_) => None,
         }
     }
 }

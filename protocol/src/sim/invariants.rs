@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::client::{ClientId, Sid};
 use super::ledger::MessageId;
@@ -32,8 +33,10 @@ pub enum Rule {
     NoRouteToSelf,
     /// There are never more routes to a peer than its pool and its dedicated accounts have.
     PoolSize,
-    /// What is waiting or being dialed stays within bounds.
+    /// What is waiting, kept, said or being dialed stays within bounds, and nothing waits for ever.
     Limit,
+    /// Servers that are gone are forgotten on time.
+    Forgotten,
     /// Nothing panics.
     NoPanic,
     /// The mesh becomes whole again within the bound.
@@ -76,19 +79,19 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 impl World {
-    /// Notes that a connection of a node became a registered route, if it did.
-    pub(super) fn note_registration(&mut self, id: NodeId, connection: ConnectionId) {
+    /// Notes that a connection of a node became a registered route, if it did: then it says so.
+    pub(super) fn note_registration(&mut self, id: NodeId, connection: ConnectionId) -> bool {
         let node = &mut self.nodes[id.0];
         let known = node.socket(connection).is_none_or(|socket| socket.is_client || socket.peer.is_some());
         let Some(engine) = node.engine.as_ref().filter(|_| !known) else {
-            return;
+            return false;
         };
         let Some(entry) = engine.node().hub().directory().get(connection) else {
-            return;
+            return false;
         };
         let about = entry.about();
         if about.remote_id.is_empty() {
-            return;
+            return false;
         }
         let peer = about.remote_id;
         self.change_routes(id, &peer, |node, routes| {
@@ -106,7 +109,9 @@ impl World {
         }
         let words = [3 << 32 | id.0 as u64, connection.index() as u64, 0];
         self.trace.note(self.now, words, || format!("{id} registers {connection:?} {:?}", about.account));
+        self.nodes[id.0].pace.registrations += 1;
         self.check_routes(id, &peer);
+        true
     }
 
     /// Notes that a connection of a node is gone.
@@ -131,6 +136,7 @@ impl World {
         let before = node.routes.len();
         let routes = node.routes.entry(peer.to_owned()).or_default();
         change(engine.node(), routes);
+        routes.changed_at = self.now;
         if routes.is_empty() {
             node.routes.remove(peer);
         }
@@ -173,6 +179,11 @@ impl World {
         self.mesh.exact == pairs && self.mesh.peers == pairs
     }
 
+    /// Whether no route came or went after that time.
+    pub(super) fn is_unchanged_since(&self, at: Instant) -> bool {
+        self.nodes.iter().flat_map(|node| node.routes.values()).all(|routes| routes.changed_at <= at)
+    }
+
     /// The pairs of running nodes that have no complete set of routes, for those who ask why.
     pub fn missing_pairs(&self) -> Vec<(NodeId, NodeId)> {
         let up: Vec<_> = self.nodes.iter().filter(|node| node.engine.is_some()).collect();
@@ -195,12 +206,19 @@ impl World {
     /// Checks what holds once the mesh is whole and everything that was under way has arrived: nothing was lost, all
     /// know each other's interest, all clients know all nodes.
     pub fn check_settled(&self) -> Result<(), Violation> {
-        let at = |violation| Violation { at: self.now, ..violation };
-        self.ledger
-            .check_losses(|stream| self.streams.is_whole(stream), |client, sid| self.is_live(client, sid))
-            .map_err(at)?;
-        self.check_interest().map_err(at)?;
-        self.check_connect_urls().map_err(at)
+        self.check_connected()?;
+        self.check_connect_urls().map_err(|violation| Violation { at: self.now, ..violation })
+    }
+
+    /// Checks what holds even where pairs of nodes are not connected, once everything that was under way has arrived: nothing
+    /// was lost on connections that stayed, and nodes that are connected know each other's interest.
+    pub fn check_connected(&self) -> Result<(), Violation> {
+        let losses = self
+            .ledger
+            .check_losses(|stream| self.streams.is_whole(stream), |client, sid| self.is_live(client, sid));
+        losses
+            .and_then(|()| self.check_interest())
+            .map_err(|violation| Violation { at: self.now, ..violation })
     }
 
     /// Checks that a message, published into a whole mesh, came to all who want it and to nobody else.
@@ -268,7 +286,7 @@ impl World {
                 let more = if subscription.origin() == Origin::Client { 1 } else { subscription.weight() };
                 *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
             });
-            for other in self.nodes.iter().filter(|other| other.engine.is_some()) {
+            for other in self.nodes.iter().filter(|other| self.must_know(node.id, other.id)) {
                 let known = known.get(&other.id).unwrap_or(&nothing);
                 let wanted = wanted.get(&other.id).unwrap_or(&nothing);
                 if known != wanted {
@@ -282,6 +300,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node must know the interest of another by now; its own it knows always.
+    fn must_know(&self, id: NodeId, other: NodeId) -> bool {
+        let is_old = |a: NodeId, b: NodeId| {
+            let routes = self.nodes[a.0].routes.get(&self.nodes[b.0].server_id);
+            routes.is_some_and(|routes| routes.changed_at + INTEREST_ARRIVES <= self.now)
+        };
+        let is_connected =
+            |a: NodeId, b: NodeId| self.is_exact(a, &self.nodes[b.0].server_id) && is_old(a, b);
+        id == other || is_connected(id, other) && is_connected(other, id)
     }
 
     fn check_connect_urls(&self) -> Result<(), Violation> {
@@ -308,6 +337,9 @@ impl World {
 }
 
 type Interest = BTreeMap<(String, Option<String>), u32>;
+
+/// So long after two nodes got all their connections they know each other's interest.
+const INTEREST_ARRIVES: Duration = Duration::from_secs(2);
 
 /// Stands for a peer that is not there.
 const NOBODY: NodeId = NodeId(usize::MAX);

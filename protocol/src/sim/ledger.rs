@@ -21,20 +21,31 @@ pub(super) struct Message {
     pub(super) origin: NodeId,
     pub(super) subject: String,
     pub(super) published_at: Instant,
-    /// Who must get it, because interest in it was known where it was published, and over which route. Void if the
-    /// route or the subscription ends.
-    pub(super) expected: Vec<Expected>,
+    /// Who must get it, because interest in it must be known where it was published.
+    expected: Vec<Expected>,
+    expected_groups: Vec<(String, ExpectedGroup)>,
     plain: BTreeSet<(ClientId, Sid)>,
     queues: BTreeMap<String, (ClientId, Sid)>,
     /// How often it was handed on by a node that it was not published at.
     handed_on: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A subscription that must get a message, unless it ends or one of the routes to it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) client: ClientId,
     pub(super) sid: Sid,
-    pub(super) via: Option<StreamId>,
+    pub(super) via: Vec<StreamId>,
+}
+
+/// A queue group of which one member must get a message, unless any member ends or one of the routes to them does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ExpectedGroup {
+    /// All that there were until then, those that had ended included.
+    pub(super) members: Vec<(ClientId, Sid)>,
+    pub(super) via: Vec<StreamId>,
+    /// At least one of them must be known where the message was published.
+    pub(super) is_known: bool,
 }
 
 /// All messages of a world.
@@ -61,6 +72,7 @@ impl Ledger {
             subject: subject.to_owned(),
             published_at: at,
             expected: Vec::new(),
+            expected_groups: Vec::new(),
             plain: BTreeSet::new(),
             queues: BTreeMap::new(),
             handed_on: 0,
@@ -76,9 +88,15 @@ impl Ledger {
         self.messages.get(id.0)
     }
 
-    pub(super) fn expect(&mut self, id: MessageId, expected: Vec<Expected>) {
+    pub(super) fn expect(
+        &mut self,
+        id: MessageId,
+        expected: Vec<Expected>,
+        groups: Vec<(String, ExpectedGroup)>,
+    ) {
         if let Some(message) = self.messages.get_mut(id.0) {
             message.expected = expected;
+            message.expected_groups = groups;
         }
     }
 
@@ -173,16 +191,22 @@ impl Ledger {
         is_whole: impl Fn(StreamId) -> bool,
         is_live: impl Fn(ClientId, Sid) -> bool,
     ) -> Result<(), Violation> {
+        let lost = |id: usize, message: &Message, whom: fmt::Arguments<'_>| {
+            let (id, origin) = (MessageId(id), message.origin);
+            Err(Violation::new(Rule::NoLoss, format!("{id}, published at {origin}, never came to {whom}")))
+        };
         for (id, message) in self.messages.iter().enumerate() {
-            for expected in &message.expected {
-                let Expected { client, sid, via } = *expected;
-                if message.plain.contains(&(client, sid)) || !is_live(client, sid) {
-                    continue;
+            for Expected { client, sid, via } in &message.expected {
+                let is_there = message.plain.contains(&(*client, *sid));
+                if !is_there && is_live(*client, *sid) && via.iter().copied().all(&is_whole) {
+                    return lost(id, message, format_args!("{client}/{sid}"));
                 }
-                if via.is_none_or(&is_whole) {
-                    let (id, origin) = (MessageId(id), message.origin);
-                    let text = format!("{id}, published at {origin}, never came to {client}/{sid}");
-                    return Err(Violation::new(Rule::NoLoss, text));
+            }
+            for (queue, group) in message.expected_groups.iter().filter(|(_, group)| group.is_known) {
+                let is_there = message.queues.contains_key(queue);
+                let stayed = group.members.iter().all(|(client, sid)| is_live(*client, *sid));
+                if !is_there && stayed && group.via.iter().copied().all(&is_whole) {
+                    return lost(id, message, format_args!("anybody of group {queue}"));
                 }
             }
         }

@@ -35,15 +35,20 @@
 mod client;
 mod dial;
 mod drive;
+mod expectations;
 mod explore;
 mod faults;
+mod forgetting;
 mod invariants;
 mod label;
 mod ledger;
+mod limits;
 mod network;
 mod node;
 mod operations;
 mod queue;
+#[cfg(test)]
+mod rule_tests;
 mod run;
 mod scenario;
 mod shrink;
@@ -57,6 +62,7 @@ mod world;
 pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
 pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use faults::Fault;
+pub use forgetting::FORGETTING_SLACK;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;
 pub use network::NetworkConfig;

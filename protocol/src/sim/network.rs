@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::node::NodeId;
+use crate::time::Instant;
 
 /// How the network behaves towards everybody, all the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(super) struct Network {
     hosts: BTreeMap<IpAddr, NodeId>,
     addresses: BTreeMap<NodeId, IpAddr>,
     names: BTreeMap<String, Vec<NodeId>>,
+    /// Addresses that nobody has any more, since when.
+    vacated: BTreeMap<IpAddr, Instant>,
 }
 
 impl Network {
@@ -69,6 +72,7 @@ impl Network {
             hosts: BTreeMap::new(),
             addresses: BTreeMap::new(),
             names: BTreeMap::new(),
+            vacated: BTreeMap::new(),
         }
     }
 
@@ -122,6 +126,21 @@ impl Network {
         self.addresses.insert(node, ip);
     }
 
+    /// From now on nobody can be found at an address.
+    pub(super) fn vacate(&mut self, ip: IpAddr, now: Instant) {
+        self.vacated.insert(ip, now);
+    }
+
+    /// Somebody can be found there.
+    pub(super) fn occupy(&mut self, ip: IpAddr) {
+        self.vacated.remove(&ip);
+    }
+
+    /// Since when nobody can be found at an address where somebody was.
+    pub(super) fn vacated_at(&self, ip: IpAddr) -> Option<Instant> {
+        self.vacated.get(&ip).copied()
+    }
+
     pub(super) fn host(&self, ip: IpAddr) -> Option<NodeId> {
         self.hosts.get(&ip).copied()
     }
@@ -129,6 +148,11 @@ impl Network {
     /// From now on a name has the addresses of these nodes.
     pub(super) fn name(&mut self, name: &str, nodes: Vec<NodeId>) {
         self.names.insert(name.to_ascii_lowercase(), nodes);
+    }
+
+    /// How many servers may be found at a host.
+    pub(super) fn servers_at(&self, host: &str) -> usize {
+        self.names.get(&host.to_ascii_lowercase()).map_or(1, Vec::len)
     }
 
     /// The addresses of a host, from a random one on, as a dialer tries them.

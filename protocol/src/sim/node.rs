@@ -7,12 +7,14 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::label::Labels;
+use super::limits::Pace;
 use super::network::address;
 use super::stream::{Side, StreamId};
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
 use crate::node::Listening;
+use crate::routes::DialId;
 use crate::time::Instant;
 
 /// A node of a world, counted from zero.
@@ -51,8 +53,12 @@ impl NodeSpec {
             write_deadline: Some(Duration::from_secs(2)),
             ..ClusterConfig::default()
         };
-        let config =
-            Config { cluster: Some(cluster), ping_interval: Duration::from_secs(60), ..Config::default() };
+        let config = Config {
+            cluster: Some(cluster),
+            ping_interval: Duration::from_secs(60),
+            max_closed_clients: 2,
+            ..Config::default()
+        };
         Self { config, routes: Vec::new(), is_behind_nat: false }
     }
 
@@ -89,6 +95,8 @@ pub(super) struct SimNode {
     pub(super) incarnation: u32,
     /// How often its address changed.
     pub(super) moves: u8,
+    /// It is not started any more.
+    pub(super) is_gone_for_good: bool,
     /// Takes no new connections though it runs.
     pub(super) refuses: bool,
     pub(super) server_id: String,
@@ -105,6 +113,15 @@ pub(super) struct SimNode {
     pub(super) sockets: BTreeMap<ConnectionId, Socket>,
     /// What its dials are called.
     pub(super) labels: Labels,
+    /// Where it dials now.
+    pub(super) dialing: BTreeMap<DialId, (String, u16)>,
+    /// How often it could not connect to each host.
+    pub(super) failed_dials: BTreeMap<String, u64>,
+    /// Connections that it opened since it was started.
+    pub(super) opened: u32,
+    pub(super) pace: Pace,
+    /// When it did last what was due.
+    pub(super) served_at: Option<Instant>,
     next_port: u16,
 }
 
@@ -124,6 +141,8 @@ pub(super) struct Socket {
 pub(super) struct PeerRoutes {
     pub(super) pooled: Vec<ConnectionId>,
     pub(super) dedicated: Vec<(String, ConnectionId)>,
+    /// When one came or went last.
+    pub(super) changed_at: Instant,
 }
 
 impl PeerRoutes {
@@ -160,6 +179,7 @@ impl SimNode {
             engine: None,
             incarnation: 0,
             moves: 0,
+            is_gone_for_good: false,
             refuses: false,
             server_id: String::new(),
             connect_urls: Vec::new(),
@@ -169,6 +189,11 @@ impl SimNode {
             routes: BTreeMap::new(),
             sockets: BTreeMap::new(),
             labels: Labels::default(),
+            dialing: BTreeMap::new(),
+            failed_dials: BTreeMap::new(),
+            opened: 0,
+            pace: Pace::default(),
+            served_at: None,
             next_port: FIRST_DIALER_PORT,
         }
     }
@@ -208,6 +233,11 @@ impl SimNode {
         self.timer = None;
         self.refuses = false;
         self.sockets.clear();
+        self.dialing.clear();
+        self.failed_dials.clear();
+        self.opened = 0;
+        self.pace = Pace::new(now);
+        self.served_at = None;
     }
 
     /// The port that its next connection comes from.
@@ -217,6 +247,7 @@ impl SimNode {
     }
 
     pub(super) fn open(&mut self, socket: Socket) {
+        self.opened += u32::from(!socket.is_client);
         self.sockets.insert(socket.connection, socket);
     }
 

@@ -1,11 +1,10 @@
 //! What clients do, and what is noted about it.
 
 use super::client::{ClientId, Heard, Sid, SimClient};
-use super::ledger::{Expected, MessageId};
+use super::ledger::MessageId;
 use super::node::{NodeId, Socket};
 use super::stream::{ACCEPTOR, DIALER, End, Ending, Side, Stream, StreamId};
 use super::world::World;
-use crate::interest::{Matches, Origin};
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -98,58 +97,6 @@ impl World {
         }
     }
 
-    /// Before a node handles what came out of a client's pipe: who must get the messages that it completes.
-    pub(super) fn note_published(&mut self, id: StreamId, side: Side) {
-        let Some(stream) = self.streams.get(id) else {
-            return;
-        };
-        let (End::Client(client), End::Node(node, _)) = (stream.ends[side], stream.ends[1 - side]) else {
-            return;
-        };
-        let delivered = stream.pipes[side].delivered_bytes;
-        for message in self.clients[client.0].published_within(delivered) {
-            let expected = self.expected(message, client, node);
-            self.ledger.expect(message, expected);
-        }
-    }
-
-    fn expected(&self, message: MessageId, publisher: ClientId, at: NodeId) -> Vec<Expected> {
-        let Some(subject) = self.ledger.get(message).map(|message| message.subject.as_bytes()) else {
-            return Vec::new();
-        };
-        let mut expected = self.local_listeners(at, subject, None);
-        expected.retain(|it| it.client != publisher || self.clients[publisher.0].echo);
-        let mut told = Vec::new();
-        for subscription in self.matches(at, subject).plain {
-            let connection = subscription.connection();
-            if subscription.origin() == Origin::Client || told.contains(&connection) {
-                continue;
-            }
-            told.push(connection);
-            if let (Some(peer), Some(socket)) =
-                (self.peer_at(at, connection), self.nodes[at.0].socket(connection))
-            {
-                expected.extend(self.local_listeners(peer, subject, Some(socket.stream)));
-            }
-        }
-        expected
-    }
-
-    /// Plain subscriptions of a node's own clients that match.
-    fn local_listeners(&self, at: NodeId, subject: &[u8], via: Option<StreamId>) -> Vec<Expected> {
-        let matches = self.matches(at, subject);
-        let own = matches.plain.iter().filter(|subscription| subscription.origin() == Origin::Client);
-        let own = own.filter_map(|subscription| {
-            let socket = self.nodes[at.0].socket(subscription.connection())?;
-            let End::Client(client) = self.streams.get(socket.stream)?.ends[DIALER] else {
-                return None;
-            };
-            let sid = std::str::from_utf8(subscription.sid()).ok()?.parse().ok()?;
-            Some(Expected { client, sid, via })
-        });
-        own.collect()
-    }
-
     /// What a client does when it reads.
     pub(super) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
         let heard = self.clients[id.0].hear(self.now, bytes);
@@ -185,14 +132,6 @@ impl World {
         }
     }
 
-    fn matches(&self, at: NodeId, subject: &[u8]) -> Matches {
-        let mut matches = Matches::default();
-        if let Some(engine) = &self.nodes[at.0].engine {
-            engine.node().hub().global_account().index().collect(subject, &mut matches);
-        }
-        matches
-    }
-
     /// Reads along what is written.
     pub(super) fn tap(&mut self, id: StreamId, side: Side, bytes: &[u8]) {
         let Some(stream) = self.streams.get_mut(id) else {
@@ -206,6 +145,7 @@ impl World {
         let who = if self.trace.keeps_lines() { describe(id, stream, side) } else { String::new() };
         let mut tap = std::mem::take(&mut stream.pipes[side].tap);
         let mut violation = None;
+        let mut infos = Vec::new();
         tap.feed(bytes, &mut |tapped| {
             // Keep-alive says nothing to a reader.
             if self.trace.keeps_lines() && !matches!(tapped.line, b"PING" | b"PONG") {
@@ -215,9 +155,14 @@ impl World {
                 return;
             }
             let begins = |verb: &[u8]| tapped.line.starts_with(verb);
-            if begins(b"INFO ") && !is_about(tapped.line, &self.nodes[sender.0].server_id) {
-                self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
-                self.statistics.gossip_lines += 1;
+            if begins(b"INFO ") {
+                let is_own = is_about(tapped.line, &self.nodes[sender.0].server_id);
+                if !is_own {
+                    self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
+                    self.statistics.gossip_lines += 1;
+                }
+                infos.push((tapped.line.len() + 2, is_own));
+                violation = violation.take().or(self.check_told(sender, tapped.line).err());
             } else if (begins(b"RMSG ") || begins(b"HMSG "))
                 && let Some(message) = MessageId::find(tapped.body)
             {
@@ -225,6 +170,7 @@ impl World {
                 violation = violation.take().or(self.ledger.cross(message, sender, queues).err());
             }
         });
+        infos.into_iter().for_each(|(bytes, is_own)| self.check_info_line(sender, bytes, is_own));
         self.statistics.route_bytes += if is_route { bytes.len() as u64 } else { 0 };
         if let Some(stream) = self.streams.get_mut(id) {
             stream.pipes[side].tap = tap;

@@ -9,6 +9,7 @@ use super::ClientId;
 use super::faults::Fault;
 use super::network::NetworkConfig;
 use super::node::{NodeId, NodeSpec};
+use super::run::DEATH_IS_NOTICED;
 use super::topology::Topology;
 
 /// Everything that a run consists of. The same scenario gives the same run.
@@ -24,6 +25,17 @@ pub struct Scenario {
     pub uses_names: bool,
     /// How long after the one before it each node starts; zero starts all at once.
     pub start_gap: Duration,
+    /// They start in the order of their numbers, or the last first: then some dial others that are not there yet.
+    pub starts_backwards: bool,
+    /// How long nodes that heal remember servers that are gone; then the run takes long enough to see that they forget.
+    /// None is the default of [`Healing::forget_after`](crate::config::Healing::forget_after), and is not waited for.
+    pub forget_after: Option<Duration>,
+    /// How many servers that are not configured a node may dial per second; none is the default of
+    /// [`Healing::dials_per_second`](crate::config::Healing::dials_per_second).
+    pub dials_per_second: Option<u32>,
+    /// How many bytes may wait for a client; none is the default of
+    /// [`Config::max_pending`](crate::config::Config::max_pending).
+    pub max_pending_bytes: Option<usize>,
     /// The network while faults are on; without its losses afterwards.
     pub network: NetworkConfig,
     /// What goes wrong, and when.
@@ -151,6 +163,10 @@ impl Scenario {
             topology,
             uses_names: false,
             start_gap: Duration::ZERO,
+            starts_backwards: false,
+            forget_after: None,
+            dials_per_second: None,
+            max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),
             operations: Vec::new(),
@@ -171,19 +187,32 @@ impl Scenario {
         let topology = Topology::ALL[rng.usize(..Topology::ALL.len())];
         let start_gap = Duration::from_millis(if rng.bool() { 0 } else { rng.u64(..500) });
         let network = draw_network(rng, drawing.faults);
-        let faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
+        let mut faults = draw_faults(rng, drawing.faults, &nodes, uses_names, faulty_for);
+        let more = &mut Rng::with_seed(seed ^ 0x7261_7265_6C79);
+        let network = draw_distance(more, network);
+        draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
         Self {
             seed,
-            must_converge: must_converge(&nodes, topology, &faults),
+            must_converge: is_promised_whole(&nodes, topology, &faults),
             nodes,
             topology,
             uses_names,
             start_gap,
+            starts_backwards: more.bool(),
+            forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
+            max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
+            dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
             faults,
             operations,
             faulty_for,
         }
+    }
+
+    /// Whether the healing rules promise that the mesh becomes whole (DESIGN 4): what [`Scenario::draw`] takes for
+    /// [`Scenario::must_converge`].
+    pub fn is_promised_whole(&self) -> bool {
+        is_promised_whole(&self.nodes, self.topology, &self.faults)
     }
 
     /// Without the faults that are about nodes which are not there.
@@ -210,10 +239,14 @@ impl Member {
 
 /// Where nodes that do not heal are among the others, these tell them of each other. That does not help where such a node
 /// knows another already, though by an address that is not its own alone, or not any more.
-fn must_converge(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
+fn is_promised_whole(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
+    let stays = |node: usize| {
+        !faults.iter().any(|(_, fault)| matches!(fault, Fault::Leave(NodeId(gone)) | Fault::Die(NodeId(gone)) if *gone == node))
+    };
     let all_heal = nodes.iter().all(|member| member.heals);
+    let one_heals = nodes.iter().enumerate().any(|(at, member)| member.heals && stays(at));
     let moves = faults.iter().any(|(_, fault)| matches!(fault, Fault::Move(_)));
-    all_heal || nodes.iter().any(|member| member.heals) && topology != Topology::Name && !moves
+    all_heal || one_heals && topology != Topology::Name && !moves
 }
 
 fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {
@@ -325,6 +358,48 @@ fn draw_fault(rng: &mut Rng, weights: &[u32], nodes: usize) -> Fault {
 }
 
 const MOVE: usize = 8;
+
+/// What changes the course of a whole run, and so is drawn in few: cuts that last until connections are given up, nodes that
+/// are somewhere else when they come back, and nodes that never come back.
+fn draw_rare_faults(
+    rng: &mut Rng,
+    level: FaultLevel,
+    faults: &mut Vec<(Duration, Fault)>,
+    members: &[Member],
+    uses_names: bool,
+    topology: Topology,
+    within: Duration,
+) {
+    let nodes = members.len();
+    if level == FaultLevel::None || nodes < 2 {
+        return;
+    }
+    let a = rng.usize(..nodes);
+    let b = NodeId((a + rng.usize(1..nodes)) % nodes);
+    let (a, at) = (NodeId(a), draw_time(rng, within));
+    match rng.u8(..16) {
+        0 => faults.push((at, Fault::Cut(a, b, within))),
+        1 => faults.push((at, Fault::CutOneWay(a, b, within))),
+        2 if uses_names && !members[a.0].is_behind_nat => {
+            let down_for = Duration::from_millis(10 << rng.u32(..11));
+            faults.extend([(at, Fault::PowerLoss(a, down_for)), (at + down_for / 2, Fault::Move(a))]);
+        }
+        // Without the last of them the others are still configured to find each other, but for one of two of a name.
+        kind @ 3..5 if nodes > 2 || topology != Topology::Name => {
+            let last = NodeId(nodes - 1);
+            faults.push((at, if kind == 3 { Fault::Leave(last) } else { Fault::Die(last) }));
+        }
+        _ => {}
+    }
+    faults.sort_by_key(|(at, _)| *at);
+}
+
+/// One network in eight spans continents.
+fn draw_distance(rng: &mut Rng, network: NetworkConfig) -> NetworkConfig {
+    let latency = Duration::from_millis(20 << rng.u32(..4));
+    let jitter = latency / 2 * rng.u32(..3);
+    if rng.u8(..8) == 0 { NetworkConfig { latency, jitter, ..network } } else { network }
+}
 
 fn draw_operations(rng: &mut Rng, count: usize, within: Duration) -> Vec<(Duration, Operation)> {
     let mut times: Vec<_> = (0..count).map(|_| draw_time(rng, within)).collect();

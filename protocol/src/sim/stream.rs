@@ -3,17 +3,17 @@
 //! A stream is two pipes. What is written into a pipe arrives in order, later, and cut elsewhere than it was written; or
 //! not at all, with or without anybody being told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::label::Label;
 use super::node::NodeId;
 use super::tap::Tap;
-use super::{ClientId, MAX_SEGMENTS_IN_FLIGHT};
+use super::{ClientId, MAX_SEGMENTS_IN_FLIGHT, Sid};
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
 /// A stream. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamId(usize);
 
 /// The number of a stream's end: the dialer's or the acceptor's.
@@ -63,7 +63,12 @@ pub(super) struct Pipe {
     pub(super) is_lost: bool,
     /// The writer found the buffer full.
     pub(super) writer_waits: bool,
+    /// Since when it has found no room at all.
+    pub(super) blocked_since: Option<Instant>,
+    pub(super) written_bytes: u64,
     pub(super) delivered_bytes: u64,
+    /// The subscriptions of the writer's clients that the reader knows of once it has read so many bytes.
+    pub(super) told: BTreeMap<(ClientId, Sid), u64>,
     pub(super) tap: Tap,
 }
 
@@ -107,7 +112,10 @@ impl Pipe {
             parked: 0,
             is_lost: false,
             writer_waits: false,
+            blocked_since: None,
+            written_bytes: 0,
             delivered_bytes: 0,
+            told: BTreeMap::new(),
             tap: Tap::default(),
         }
     }
@@ -130,6 +138,7 @@ impl Pipe {
     pub(super) fn acknowledge(&mut self, bytes: usize, gets_through: bool) {
         self.read_bytes += bytes;
         if gets_through {
+            self.blocked_since = None;
             self.held_bytes -= std::mem::take(&mut self.read_bytes);
         }
     }

@@ -30,6 +30,7 @@ impl World {
         };
         let pipe = &mut stream.pipes[side];
         pipe.held_bytes += bytes.len();
+        pipe.written_bytes += bytes.len() as u64;
         if pipe.is_lost {
             return;
         }
@@ -95,13 +96,17 @@ impl World {
     fn deliver(&mut self, id: StreamId, side: Side, reader: End, bytes: &[u8]) {
         match reader {
             End::Node(node, connection) => {
-                self.note_published(id, side);
+                let heard = self.note_asked(id, side);
                 if let Some(engine) = &mut self.nodes[node.0].engine {
                     // A connection that the engine closed a moment ago reads no more.
                     let _ = engine.handle_input(self.now, connection, bytes);
                 }
-                self.note_registration(node, connection);
+                let is_new = self.note_registration(node, connection);
                 self.pump(node);
+                self.note_told(node, &heard);
+                if is_new {
+                    self.note_all_told(node, connection);
+                }
             }
             End::Client(client) => self.hear(client, bytes),
             End::Pending | End::Closed => {}
@@ -142,6 +147,9 @@ impl World {
         self.trace.note(self.now, [2 << 32 | id.0 as u64, connection.index() as u64, reason as u64], || {
             format!("{id} closes {connection:?} s{}: {reason}", socket.stream.number())
         });
+        if socket.is_client {
+            self.check_closed_ring(id);
+        }
         if let Some(peer) = &socket.peer {
             self.note_route_closed(id, connection, peer);
         }

@@ -9,8 +9,10 @@ use fastrand::Rng;
 use super::client::{ClientId, Received, SimClient};
 use super::dial::Attempt;
 use super::faults::Fault;
+use super::forgetting::Gone;
 use super::invariants::Violation;
 use super::ledger::Ledger;
+use super::limits::Watch;
 use super::network::{Network, NetworkConfig};
 use super::node::{NodeId, NodeSpec, Seed, SimNode};
 use super::queue::Queue;
@@ -39,6 +41,12 @@ pub struct World {
     pub(super) trace: Trace,
     pub(super) statistics: Statistics,
     pub(super) violation: Option<Violation>,
+    /// What must be over at some time.
+    pub(super) watches: Queue<Watch>,
+    /// How many servers there were so far; each start makes another, and each move gives one another address.
+    pub(super) servers: usize,
+    /// Those that are no more.
+    pub(super) gone: BTreeMap<String, Gone>,
 }
 
 /// How whole the mesh is.
@@ -105,6 +113,9 @@ impl World {
             trace: Trace::new(keeps_trace),
             statistics: Statistics::default(),
             violation: None,
+            watches: Queue::new(),
+            servers: 0,
+            gone: BTreeMap::new(),
         }
     }
 
@@ -122,9 +133,9 @@ impl World {
         self.network.name(name, nodes.to_vec());
     }
 
-    /// Starts a node now, as a new server, unless it runs.
+    /// Starts a node now, as a new server, unless it runs or [never comes back](Fault::Leave).
     pub fn start(&mut self, id: NodeId) {
-        if self.nodes[id.0].engine.is_some() {
+        if self.nodes[id.0].engine.is_some() || self.nodes[id.0].is_gone_for_good {
             return;
         }
         let routes = self.nodes[id.0].spec.routes.iter().map(|seed| self.url(seed)).collect();
@@ -133,7 +144,9 @@ impl World {
         let number = u64::from(node.incarnation) << 32 | id.0 as u64;
         let seed = Rng::with_seed(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..);
         node.start(seed, routes, self.now);
+        self.network.occupy(node.ip());
         self.ids.insert(node.server_id.clone(), id);
+        self.servers += 1;
         self.trace.note(self.now, [1 << 32 | id.0 as u64, 0, 0], || format!("{id} starts"));
         self.pump(id);
     }
@@ -189,6 +202,7 @@ impl World {
             Some((at, event)) => {
                 self.now = at;
                 self.handle(event);
+                self.check_watches();
                 self.verdict().map(|()| true)
             }
             None => Ok(false),

@@ -1,0 +1,144 @@
+//! Who must get a message, worked out from what clients asked for and which bytes arrived. No engine is asked, so that
+//! one that forgets a subscription cannot excuse itself.
+
+use std::collections::BTreeMap;
+
+use super::client::{Asked, ClientId, Sid};
+use super::invariants::matches;
+use super::ledger::{Expected, ExpectedGroup, MessageId};
+use super::node::NodeId;
+use super::stream::{End, Side, StreamId};
+use super::world::World;
+use crate::id::ConnectionId;
+
+impl World {
+    /// Before a node handles what came out of a client's pipe: notes what the client asked for with it, and who must get
+    /// what it published. Returns the subscriptions that the node hears of.
+    pub(super) fn note_asked(&mut self, id: StreamId, side: Side) -> Vec<(ClientId, Sid)> {
+        let Some(stream) = self.streams.get(id) else {
+            return Vec::new();
+        };
+        let (End::Client(client), End::Node(node, _)) = (stream.ends[side], stream.ends[1 - side]) else {
+            return Vec::new();
+        };
+        let delivered = stream.pipes[side].delivered_bytes;
+        let mut heard = Vec::new();
+        for asked in self.clients[client.0].asked_within(delivered) {
+            match asked {
+                Asked::Subscribe(sid) => {
+                    if let Some(subscription) = self.clients[client.0].subscriptions.get_mut(&sid) {
+                        subscription.is_heard = true;
+                        heard.push((client, sid));
+                    }
+                }
+                Asked::Publish(message) => self.expect(message, client, node),
+            }
+        }
+        heard
+    }
+
+    /// After a node wrote what it has to say of new subscriptions: notes what a peer must have read to know of them. Before
+    /// the node does anything else it has told all peers (DESIGN 3, rule 8).
+    pub(super) fn note_told(&mut self, id: NodeId, heard: &[(ClientId, Sid)]) {
+        if heard.is_empty() {
+            return;
+        }
+        let routes = self.nodes[id.0].routes.values().flat_map(|routes| &routes.pooled);
+        let routes: Vec<ConnectionId> = routes.copied().collect();
+        routes.into_iter().for_each(|route| self.note_told_over(id, route, heard));
+    }
+
+    /// The same for all subscriptions at a node and a route that was just registered there.
+    pub(super) fn note_all_told(&mut self, id: NodeId, route: ConnectionId) {
+        let clients = self.clients.iter().filter(|client| client.node == id && client.is_open);
+        let known = clients.flat_map(|client| {
+            let heard = client.subscriptions.iter().filter(|(_, it)| it.is_heard && !it.is_ended);
+            heard.map(|(sid, _)| (client.id, *sid))
+        });
+        let known: Vec<_> = known.collect();
+        self.note_told_over(id, route, &known);
+    }
+
+    fn note_told_over(&mut self, id: NodeId, route: ConnectionId, told: &[(ClientId, Sid)]) {
+        let node = &self.nodes[id.0];
+        let (Some(socket), Some(engine)) = (node.socket(route), &node.engine) else {
+            return;
+        };
+        let waiting = engine.pending_bytes(route) as u64;
+        if let Some(stream) = self.streams.get_mut(socket.stream) {
+            let pipe = &mut stream.pipes[socket.side];
+            let end = pipe.written_bytes + waiting;
+            pipe.told.extend(told.iter().map(|subscription| (*subscription, end)));
+        }
+    }
+
+    /// Notes who must get a message that a node takes from its publisher now.
+    fn expect(&mut self, message: MessageId, publisher: ClientId, at: NodeId) {
+        let Some(subject) = self.ledger.get(message).map(|message| message.subject.clone()) else {
+            return;
+        };
+        let mut plain = Vec::new();
+        let mut groups: BTreeMap<&str, ExpectedGroup> = BTreeMap::new();
+        let mut routes: BTreeMap<NodeId, Routes> = BTreeMap::new();
+        for client in &self.clients {
+            for (sid, subscription) in &client.subscriptions {
+                let is_own = client.id == publisher && !client.echo;
+                if is_own || !matches(&subscription.subject, &subject) {
+                    continue;
+                }
+                let (client_id, sid) = (client.id, *sid);
+                let via = routes.entry(client.node).or_insert_with(|| self.routes_between(at, client.node));
+                let is_known = subscription.is_heard
+                    && !subscription.is_ended
+                    && (client.node == at || self.has_heard(via, client_id, sid));
+                match &subscription.queue {
+                    None if is_known => {
+                        plain.push(Expected { client: client_id, sid, via: via.streams.clone() });
+                    }
+                    None => {}
+                    Some(queue) => {
+                        let group = groups.entry(queue).or_default();
+                        group.members.push((client_id, sid));
+                        group.via.extend(&via.streams);
+                        group.is_known |= is_known;
+                    }
+                }
+            }
+        }
+        let groups = groups.into_iter().map(|(queue, group)| (queue.to_owned(), group)).collect();
+        self.ledger.expect(message, plain, groups);
+    }
+
+    /// The connections that carry messages from one node to another, and whether each end has all of them.
+    fn routes_between(&self, from: NodeId, to: NodeId) -> Routes {
+        let (sender, receiver) = (&self.nodes[from.0], &self.nodes[to.0]);
+        let known = sender.routes.get(&receiver.server_id);
+        let sockets = known.into_iter().flat_map(|routes| &routes.pooled).filter_map(|it| sender.socket(*it));
+        let streams: Vec<_> = sockets.map(|socket| (socket.stream, 1 - socket.side)).collect();
+        Routes {
+            are_complete: self.is_exact(from, &receiver.server_id) && self.is_exact(to, &sender.server_id),
+            streams: streams.iter().map(|(stream, _)| *stream).collect(),
+            back: streams,
+        }
+    }
+
+    /// Whether the sender has read that there is such a subscription. Which of the connections says so is the engines'
+    /// choice, so that all must have come so far.
+    fn has_heard(&self, routes: &Routes, client: ClientId, sid: Sid) -> bool {
+        routes.are_complete
+            && routes.back.iter().all(|(id, side)| {
+                let pipe = self.streams.get(*id).filter(|it| !it.is_broken).map(|it| &it.pipes[*side]);
+                pipe.is_some_and(|pipe| {
+                    pipe.told.get(&(client, sid)).is_some_and(|end| pipe.delivered_bytes >= *end)
+                })
+            })
+    }
+}
+
+/// The pooled connections from one node to another.
+struct Routes {
+    are_complete: bool,
+    streams: Vec<StreamId>,
+    /// The same, each with the side that the other node writes into.
+    back: Vec<(StreamId, Side)>,
+}

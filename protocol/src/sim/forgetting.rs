@@ -1,0 +1,94 @@
+//! Servers that are gone are forgotten on time: nobody has them as peers, dials them, tells of them or sends clients to them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::invariants::{Rule, Violation};
+use super::limits::Watch;
+use super::node::NodeId;
+use super::run::DEATH_IS_NOTICED;
+use super::world::World;
+use crate::time::Instant;
+
+/// A server that is no more.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    at: Instant,
+    connect_urls: Vec<String>,
+}
+
+impl World {
+    /// A node that ran is gone: all others have to forget the server that it was.
+    pub(super) fn note_gone(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let (server_id, connect_urls) = (node.server_id.clone(), node.connect_urls.clone());
+        self.network.vacate(node.ip(), self.now);
+        for other in &self.nodes {
+            let at = self.now + other.remembers_for();
+            self.watches.push(at, Watch::Forgotten(server_id.clone(), other.id));
+        }
+        self.gone.insert(server_id, Gone { at: self.now, connect_urls });
+    }
+
+    /// When the last server that is gone must be forgotten by all.
+    pub fn forgotten_at(&self) -> Option<Instant> {
+        let last = self.gone.values().map(|gone| gone.at).max()?;
+        let longest = self.nodes.iter().map(|node| node.remembers_for()).max()?;
+        Some(last + longest)
+    }
+
+    /// It is time: the node must not know it any more, now and later.
+    pub(super) fn check_forgotten(&mut self, server_id: String, by: NodeId) {
+        let Some(engine) = &self.nodes[by.0].engine else {
+            return self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
+        };
+        let memory = engine.node().cluster().and_then(|cluster| cluster.memory_of(&server_id));
+        let shown = engine.node().shown_urls();
+        let dead = self.gone.get(&server_id).and_then(|gone| {
+            gone.connect_urls.iter().find(|url| shown.contains(url) && !self.is_url_of_any(url))
+        });
+        let memory = memory.map(str::to_owned).or_else(|| dead.map(|url| format!("sends clients to {url}")));
+        if let Some(memory) = memory {
+            let since = self.gone.get(&server_id).map_or(self.now, |gone| gone.at);
+            let text = format!("{by} {memory}: {server_id}, which is gone since {since:?}");
+            return self.fail(Violation::new(Rule::Forgotten, text));
+        }
+        self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
+    }
+
+    /// A node dials an address, and not because it is configured: somebody must have been there lately.
+    pub(super) fn check_dialed_address(&mut self, id: NodeId, host: &str) {
+        let Some(left_at) = host.parse::<IpAddr>().ok().and_then(|ip| self.network.vacated_at(ip)) else {
+            return;
+        };
+        if self.now > left_at + self.nodes[id.0].remembers_for() {
+            let text = format!("{id} dials {host}, where nobody is since {left_at:?}");
+            self.fail(Violation::new(Rule::Forgotten, text));
+        }
+    }
+
+    /// A node writes an INFO to another: nobody tells of servers that it cannot have a connection to.
+    pub(super) fn check_told(&self, id: NodeId, info: &[u8]) -> Result<(), Violation> {
+        let overdue = |gone: &Gone| self.now > gone.at + TOLD_SLACK;
+        let names = |server_id: &str| memchr::memmem::find(info, server_id.as_bytes()).is_some();
+        match self.gone.iter().find(|(server_id, gone)| overdue(gone) && names(server_id)) {
+            Some((server_id, gone)) => {
+                let text = format!("{id} tells of {server_id}, which is gone since {:?}", gone.at);
+                Err(Violation::new(Rule::Forgotten, text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_url_of_any(&self, url: &String) -> bool {
+        self.nodes.iter().any(|node| node.engine.is_some() && node.connect_urls.contains(url))
+    }
+}
+
+/// A server that is gone is forgotten within [`forget_after`](crate::config::Healing::forget_after), one more pause between
+/// attempts, and this: twice until its death is noticed, since others may tell of it so long; an attempt that still finds
+/// somebody at its address, and waits for a handshake; and the moments between.
+pub const FORGETTING_SLACK: Duration = Duration::from_secs(45);
+/// After so long nobody tells others of it.
+const TOLD_SLACK: Duration = DEATH_IS_NOTICED.saturating_mul(2);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,277 @@
+//! The limits of a node's appetite: what waits, what is dialed, what is kept, and for how long.
+
+use std::time::Duration;
+
+use super::forgetting::FORGETTING_SLACK;
+use super::invariants::{Rule, Violation};
+use super::node::{NodeId, SimNode};
+use super::stream::{End, Side, StreamId};
+use super::world::World;
+use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
+use crate::connection::HANDSHAKE_TIMEOUT;
+use crate::id::ConnectionId;
+use crate::routes::{MAX_DIALS, RETRY_PAUSE};
+use crate::time::Instant;
+
+/// Something that must not be so any more at a certain time.
+#[derive(Clone, Debug)]
+pub(super) enum Watch {
+    /// A connection between nodes that is not registered.
+    Handshake(NodeId, u32, ConnectionId),
+    /// What a node wrote waits, and nothing of it is read, since then.
+    Blocked(StreamId, Side, Instant),
+    /// A server that is gone is still known to a node.
+    Forgotten(String, NodeId),
+}
+
+/// What a node has done so far that is limited per time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    started_at: Instant,
+    /// Until when its dials would take at the allowed pace.
+    dials_until: Instant,
+    /// Connections between nodes that it registered.
+    pub(super) registrations: u64,
+    /// Lines of INFO about others, and about itself.
+    gossip_lines: u64,
+    own_lines: u64,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { started_at: now, dials_until: now, ..Self::default() }
+    }
+}
+
+impl World {
+    /// Looks at what must be over by now.
+    pub(super) fn check_watches(&mut self) {
+        while self.watches.next_at().is_some_and(|at| at < self.now) {
+            if let Some((_, watch)) = self.watches.pop() {
+                self.check_watch(watch);
+            }
+        }
+    }
+
+    fn check_watch(&mut self, watch: Watch) {
+        let text = match &watch {
+            Watch::Handshake(id, incarnation, connection) => {
+                let node = &self.nodes[id.0];
+                let waits = |it: &super::node::Socket| it.peer.is_none() && node.incarnation == *incarnation;
+                let is_there = node.engine.is_some() && node.socket(*connection).is_some_and(waits);
+                is_there.then(|| format!("{connection:?} of {id} is neither registered nor closed"))
+            }
+            Watch::Blocked(id, side, since) => {
+                let stream = self.streams.get(*id);
+                let blocked = stream.filter(|stream| {
+                    stream.pipes[*side].blocked_since == Some(*since)
+                        && matches!(stream.ends[*side], End::Node(..))
+                });
+                blocked.map(|it| format!("{} writes to s{} in vain", it.nodes[*side], id.number()))
+            }
+            Watch::Forgotten(server_id, by) => return self.check_forgotten(server_id.clone(), *by),
+        };
+        if let Some(text) = text {
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// A connection between nodes was opened: its handshake must end.
+    pub(super) fn watch_handshake(&mut self, id: NodeId, connection: ConnectionId) {
+        let node = &self.nodes[id.0];
+        let at = self.now + HANDSHAKE_TIMEOUT * 2 + node.write_deadline(false) + SLACK;
+        self.watches.push(at, Watch::Handshake(id, node.incarnation, connection));
+    }
+
+    /// A node found no room for what it has to write: somebody must read, or the connection must end. Until it is known that
+    /// nothing was read a whole deadline may have to pass after the last that was; and then there is a last word.
+    pub(super) fn watch_blocked(&mut self, id: NodeId, stream_id: StreamId, side: Side) {
+        let Some(stream) = self.streams.get_mut(stream_id) else {
+            return;
+        };
+        let is_client = !stream.is_route;
+        if stream.pipes[side].blocked_since.is_none() {
+            stream.pipes[side].blocked_since = Some(self.now);
+            let at = self.now + self.nodes[id.0].write_deadline(is_client) * 3 + SLACK;
+            self.watches.push(at, Watch::Blocked(stream_id, side, self.now));
+        }
+    }
+
+    /// What waits for a client is bounded; a route's may grow until its deadline.
+    pub(super) fn check_pending(&mut self, id: NodeId, connection: ConnectionId) {
+        let node = &self.nodes[id.0];
+        let (Some(engine), Some(socket)) = (&node.engine, node.socket(connection)) else {
+            return;
+        };
+        let (pending, most) = (engine.pending_bytes(connection), node.spec.config.max_pending);
+        if socket.is_client && pending > most {
+            let text = format!("{pending} bytes wait for a client at {id}, more than {most}");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// What a node keeps is bounded by what it is connected to, and by the servers there ever were.
+    pub(super) fn check_kept(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let Some(engine) = &node.engine else {
+            return;
+        };
+        let Some(kept) = engine.node().cluster().map(|cluster| cluster.kept()) else {
+            return;
+        };
+        if let Some(text) = excess(&kept, node.sockets.len(), self.servers) {
+            self.fail(Violation::new(Rule::Limit, format!("{id} keeps {text}")));
+        }
+    }
+
+    /// Monitoring remembers so many clients that are gone, and no more.
+    pub(super) fn check_closed_ring(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let Some(engine) = &node.engine else {
+            return;
+        };
+        let (closed, most) = (engine.node().hub().closed().len(), node.spec.config.max_closed_clients);
+        if closed > most {
+            let text = format!("{id} remembers {closed} clients that are gone, more than {most}");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// However many others there are, a node does not keep opening connections without end.
+    pub(super) fn check_connections(&mut self, id: NodeId) {
+        let open = self.nodes[id.0].sockets.len();
+        let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
+        if open > limit {
+            let text = format!("{id} has {open} connections open, more than {limit}");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// Each server is dialed for each kind of connection once at a time, and one that is not configured at a bounded pace.
+    pub(super) fn check_dial(&mut self, id: NodeId, place: &(String, u16), is_configured: bool) {
+        // A name stands for several.
+        let servers = self.network.servers_at(&place.0);
+        let node = &mut self.nodes[id.0];
+        let at_once = node.dialing.values().filter(|dialed| *dialed == place).count();
+        if at_once > KINDS * servers {
+            let text = format!("{id} dials {}:{} {at_once} times at once", place.0, place.1);
+            return self.fail(Violation::new(Rule::Limit, text));
+        }
+        if is_configured {
+            return;
+        }
+        let per_second = node.healing().map_or(1, |healing| healing.dials_per_second.max(1));
+        let cost = Duration::from_secs(1) / per_second;
+        node.pace.dials_until = node.pace.dials_until.max(self.now) + cost;
+        if node.pace.dials_until > self.now + cost + Duration::from_secs(1) / 4 {
+            let text = format!("{id} dials more than {per_second} servers per second");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// Between two attempts to connect to the same server there is a pause.
+    pub(super) fn check_failed_dial(&mut self, id: NodeId, host: String) {
+        let wishes = KINDS * WISHES_PER_SERVER * self.network.servers_at(&host);
+        let node = &mut self.nodes[id.0];
+        let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
+        let most = wishes as u64 * (pauses + 2);
+        let failed = node.failed_dials.entry(host.clone()).or_default();
+        *failed += 1;
+        if *failed > most {
+            let text = format!("{id} could not connect to {host} {failed} times within {pauses} s");
+            self.fail(Violation::new(Rule::Limit, text));
+        }
+    }
+
+    /// Each line keeps within what its reader takes. Lines about others are bounded by what was registered, and by the pace
+    /// of repeated gossip; those about the node itself by its connections and its comparisons.
+    pub(super) fn check_info_line(&mut self, id: NodeId, bytes: usize, is_own: bool) {
+        let servers = self.servers as u64;
+        let node = &mut self.nodes[id.0];
+        let pace = &mut node.pace;
+        *(if is_own { &mut pace.own_lines } else { &mut pace.gossip_lines }) += 1;
+        let pace = *pace;
+        let elapsed = self.now.since(pace.started_at).as_secs_f64();
+        let (interval, per_second) = node
+            .healing()
+            .map_or((1.0, 0), |it| (it.interval.as_secs_f64(), u64::from(it.regossip_lines_per_second)));
+        let ticks = (elapsed / interval.max(0.001)) as u64 + 2;
+        let most_gossip = pace.registrations * servers + (per_second as f64 * interval).ceil() as u64 * ticks;
+        let most_own = u64::from(node.opened) * 3 + (2 * servers + COMPARED_AT_ONCE) * ticks;
+        let text = if bytes > MAX_LINE_BYTES {
+            format!("{id} writes a line of {bytes} bytes")
+        } else if pace.gossip_lines > most_gossip {
+            format!("{id} gossips {} lines, more than {most_gossip}", pace.gossip_lines)
+        } else if pace.own_lines > most_own {
+            format!("{id} tells of itself {} times, more than {most_own}", pace.own_lines)
+        } else {
+            return;
+        };
+        self.fail(Violation::new(Rule::Limit, text));
+    }
+}
+
+impl SimNode {
+    fn write_deadline(&self, is_client: bool) -> Duration {
+        let config = &self.spec.config;
+        let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.write_deadline);
+        of_routes.filter(|_| !is_client).unwrap_or(config.write_deadline)
+    }
+
+    pub(super) fn healing(&self) -> Option<&crate::config::Healing> {
+        self.spec.config.cluster.as_ref().map(|cluster| &cluster.healing)
+    }
+
+    /// How long after a server is gone this node may remember it.
+    pub(super) fn remembers_for(&self) -> Duration {
+        let healing = self.healing().filter(|healing| healing.remember);
+        let remembered = healing.map(|healing| healing.forget_after + healing.max_retry_pause);
+        remembered.unwrap_or_default() + FORGETTING_SLACK
+    }
+}
+
+/// What a node keeps too much of, if anything.
+fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
+    let wishes = MAX_DIALS.min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
+    let bounds = [
+        ("connections of the cluster", kept.links, sockets),
+        ("peers", kept.peers, kept.links),
+        ("servers to dial", kept.dials, wishes),
+        ("addresses of its own", kept.own_addresses, MAX_OWN_ADDRESSES),
+        ("outputs that nobody polled", kept.outputs, 0),
+    ];
+    let broken = bounds.into_iter().find(|(_, number, most)| number > most);
+    broken.map(|(what, number, most)| format!("{number} {what}, more than {most}"))
+}
+
+/// The kinds of connection that a peer has: of its pool, and for the system account.
+const KINDS: usize = 2;
+/// A server may be wanted by the address that it had and by the one that it has.
+const WISHES_PER_SERVER: usize = 2;
+/// Beside the digests for all, servers are named to so many peers each time (DESIGN 4).
+const COMPARED_AT_ONCE: u64 = 8;
+/// What a line may have on a route (ROUTE-PROTOCOL 2.6).
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// For each node of the world a node may have so many connections open, duplicates included.
+const MAX_CONNECTIONS_PER_NODE: usize = 32;
+/// Timers of nodes with many connections are less exact, and what a timer leads to takes a moment.
+const SLACK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_excess_is_named() {
+        let fine = Kept { peers: 2, links: 8, dials: 14, configured: 1, own_addresses: 64, outputs: 0 };
+        assert_eq!(excess(&fine, 8, 3), None);
+        let named = |kept: Kept| excess(&kept, 8, 3).expect("it is too much");
+        assert!(named(Kept { links: 9, ..fine }).contains("connections of the cluster"));
+        assert!(named(Kept { peers: 9, ..fine }).contains("peers"));
+        assert!(named(Kept { dials: 15, ..fine }).contains("servers to dial"));
+        assert!(named(Kept { own_addresses: 65, ..fine }).contains("addresses of its own"));
+        assert!(named(Kept { outputs: 1, ..fine }).contains("outputs"));
+        let many = Kept { dials: MAX_DIALS + 3, ..fine };
+        assert!(excess(&many, 8, 100_000).is_some(), "the named limit holds however many servers there were");
+    }
+}

@@ -1,0 +1,43 @@
+//! Random clusters that broke a rule once, in the program or in what was promised of it.
+
+use onehop::sim::{Drawing, FaultLevel, Healing, Scenario};
+
+/// Seeds of [`Scenario::draw`] for up to six nodes, what may go wrong, who heals, and what was found.
+const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
+    (
+        1571,
+        FaultLevel::Heavy,
+        Healing::Mixed,
+        "a configured name was given up for an address that was heard of",
+    ),
+    (2376, FaultLevel::Light, Healing::On, "several servers behind one name are dialed at once"),
+    (336, FaultLevel::None, Healing::Mixed, "distant nodes that dial each other were whole for a moment"),
+    (668, FaultLevel::None, Healing::Mixed, "the same"),
+    (743, FaultLevel::Heavy, Healing::Mixed, "the same"),
+    (1085, FaultLevel::Heavy, Healing::Mixed, "the same"),
+    (1218, FaultLevel::Heavy, Healing::Mixed, "the only node that heals left"),
+    (1514, FaultLevel::None, Healing::Off, "distant nodes that do not heal dial each other again and again"),
+    (52, FaultLevel::None, Healing::On, "nodes that all are configured to dial all others"),
+];
+
+#[test]
+fn what_was_broken_once_is_not_again() {
+    for (seed, faults, healing, what) in ONCE_BROKEN {
+        let scenario = Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing });
+        if let Some(violation) = scenario.run(false).violation {
+            let small = scenario.shrunk(violation.rule, 100);
+            let trace = small.run(true).trace.join("\n");
+            panic!("{violation} ({what})\nthe smallest that was found: {small:#?}\n{trace}\nseed {seed}");
+        }
+    }
+}
+
+/// Larger ones, of which each takes a while.
+#[test]
+fn random_large_clusters_become_whole_after_faults() {
+    for faults in [FaultLevel::None, FaultLevel::Light, FaultLevel::Heavy] {
+        let drawing = Drawing { nodes: 12..=16, faults, healing: Healing::On };
+        let violation = Scenario::draw(0, &drawing).run(false).violation;
+        assert_eq!(violation, None, "{faults:?}");
+    }
+}
