@@ -15,6 +15,7 @@ pub mod json;
 mod logging;
 pub mod parser;
 mod stream;
+mod subject;
 
 pub use choices::Choices;
 
