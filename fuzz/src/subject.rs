@@ -4,6 +4,9 @@
 /// Whether a subscription to `filter` gets what is published to `subject`.
 pub(crate) fn matches(filter: &[u8], subject: &[u8]) -> bool {
     let is_dot = |byte: &u8| *byte == b'.';
+    if subject.split(is_dot).any(<[u8]>::is_empty) {
+        return false;
+    }
     let mut tokens = subject.split(is_dot);
     for wanted in filter.split(is_dot) {
         match (wanted, tokens.next()) {

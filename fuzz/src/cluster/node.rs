@@ -140,7 +140,7 @@ impl Node {
             assert!(sid < self.subs.len(), "a message for a subscription that was never made");
             Delivery { sid, body: message.body }
         };
-        self.stream.read(&bytes).into_iter().map(delivery).collect()
+        self.stream.messages(&bytes).into_iter().map(delivery).collect()
     }
 
     /// Where the client was last told that it may connect to.
