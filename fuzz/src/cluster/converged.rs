@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::node::{Wants, host};
 use super::program::{Fault, QUEUES, SUBJECTS, World};
 
-/// Retries and first PINGs come within a second or so; keep-alive notices the dead only much later.
-const LONG_ENOUGH: Duration = Duration::from_secs(20);
+/// Where nothing failed, retries after both sides dialed at once take a second or two, and each PING fills another slot.
+const LONG_ENOUGH: Duration = Duration::from_secs(12);
 
-/// After failures the pause before the next attempt grows to half a minute, and then the pool is filled one by one.
+/// After failures the pause before the next attempt grows to half a minute, and gaps are filled one by one.
 const LONG_ENOUGH_AFTER_FAILURES: Duration = Duration::from_secs(60);
 
 /// Who lives happily ever after does so for this long.

@@ -5,7 +5,7 @@ use onehop::monitor::Response;
 
 /// What follows from the bytes that were read so far.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// The request goes on.
     More,
     /// It was answered.
@@ -38,7 +38,7 @@ enum Refusal {
 }
 
 /// Answers the first request in `input` with what `respond` says to its target. `date` is the value of `Date`.
-pub(super) fn handle(input: &[u8], date: &str, respond: impl FnOnce(&str) -> Response) -> Step {
+pub fn handle(input: &[u8], date: &str, respond: impl FnOnce(&str) -> Response) -> Step {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut request = Request::new(&mut headers);
     let consumed = match request.parse(input) {
