@@ -26,6 +26,9 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// A request that is not whole by then is refused.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
 /// Every byte more has the whole request read again.
 const MAX_BYTE_BY_BYTE: usize = 2048;
 
@@ -38,20 +41,36 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bo
         unread.extend_from_slice(piece);
         loop {
             match handle(&unread, DATE, echo) {
-                Step::More => break,
+                Step::More => {
+                    assert!(unread.len() < MAX_HEAD_BYTES, "no request is as long as this");
+                    break;
+                }
                 Step::Answered { consumed, answer, keep_alive } => {
                     assert_answer(&answer, keep_alive);
                     answers.push(answer);
                     if !keep_alive {
                         return (answers, true);
                     }
-                    assert!(consumed > 0, "a request of no bytes");
+                    assert_clear(&unread[..consumed]);
                     unread.drain(..consumed);
                 }
             }
         }
     }
     (answers, false)
+}
+
+/// Where a request ends that is answered and may be followed by another, there is no doubt: it has no body, and says whom
+/// it is for.
+fn assert_clear(request: &[u8]) {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let mut lines = text.lines().skip_while(|line| line.is_empty());
+    let is_http_1_1 = lines.next().expect("a request of no bytes").contains("http/1.1");
+    let fields: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
+    let count = |name: &str| fields.iter().filter(|field| field.0 == name).count();
+    assert_eq!(count("transfer-encoding"), 0, "{text}");
+    assert!(fields.iter().all(|(name, value)| *name != "content-length" || value.trim() == "0"), "{text}");
+    assert!(!is_http_1_1 || count("host") == 1, "{text}");
 }
 
 /// What is asked for is the answer.

@@ -39,6 +39,8 @@ const MAX_CLAIMED_ROUTES: usize = 256 + 1;
 pub(super) struct World {
     pub(super) net: Net,
     pool_sizes: Vec<Option<NonZeroU16>>,
+    /// The cluster's name is configured.
+    pub(super) is_named: bool,
     pub(super) worst: Fault,
     /// By number, from 1 on.
     messages: BTreeMap<u32, Message>,
@@ -95,6 +97,7 @@ impl World {
         Self {
             net: Net::new(nodes, Instant::ZERO),
             pool_sizes,
+            is_named,
             worst: Fault::None,
             messages: BTreeMap::new(),
             left: Vec::new(),
