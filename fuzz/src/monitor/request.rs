@@ -15,7 +15,8 @@ impl Request {
         if choices.below(8) == 7 {
             return Self::Any(String::from_utf8_lossy(choices.bytes()).into_owned());
         }
-        let path = choices.pick(PATHS);
+        let (path, first) = choices.pick(PAGES);
+        let first = first.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let options = (0..choices.below(4)).map(|_| {
             let name = choices.pick(NAMES);
             let value = match choices.below(6) {
@@ -26,7 +27,7 @@ impl Request {
             };
             (name, value)
         });
-        Self::Page { path, options: options.collect() }
+        Self::Page { path, options: first.chain(options).collect() }
     }
 
     /// As it stands in the request line.
@@ -51,7 +52,7 @@ impl Request {
                 let is_found = response.status != 404 && response.body != "400 Bad Request";
                 assert!(!is_found || path.starts_with('/') || path.starts_with('%'), "{text} is found");
                 let path = unescaped(path)?;
-                let known = PATHS.iter().find(|known| **known == path).copied();
+                let known = PAGES.iter().map(|page| page.0).find(|known| *known == path);
                 assert_eq!(is_found, known.is_some(), "{text}");
                 known.map(|path| if path == "/subscriptionsz" { "/subsz" } else { path })
             }
@@ -91,8 +92,19 @@ fn unescaped(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-const PATHS: &[&str] =
-    &["/connz", "/subsz", "/routez", "/varz", "/healthz", "/", "/connz", "/subsz", "/subscriptionsz"];
+/// Paths, and options without which there is little to see.
+const PAGES: &[(&str, &[(&str, &str)])] = &[
+    ("/connz", &[]),
+    ("/subsz", &[("subs", "1")]),
+    ("/routez", &[]),
+    ("/varz", &[]),
+    ("/healthz", &[]),
+    ("/", &[]),
+    ("/connz", &[("subs", "detail"), ("state", "any")]),
+    ("/subsz", &[("subs", "1"), ("test", "a.b")]),
+    ("/subscriptionsz", &[]),
+    ("/routez", &[("subs", "detail")]),
+];
 
 const NAMES: &[&str] = &[
     "limit",
