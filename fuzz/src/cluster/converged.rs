@@ -23,7 +23,7 @@ impl World {
     pub(super) fn converge(&mut self) {
         self.pass(if self.is_named { LONG_ENOUGH } else { LONG_ENOUGH_TO_AGREE });
         if self.worst == Fault::Lies {
-            return;
+            return self.recover();
         }
         if self.worst == Fault::Loss && !self.is_whole() {
             self.pass(LONG_ENOUGH_AFTER_FAILURES);
@@ -32,6 +32,25 @@ impl World {
         self.assert_interest();
         self.assert_clients_are_told();
         self.assert_stays();
+        self.assert_delivers();
+        self.assert_leaves_nothing();
+    }
+
+    /// Nobody lies any more and all connections end. What was believed goes with them, unless it is a name for the
+    /// cluster, or that an address is one's own.
+    fn recover(&mut self) {
+        if !self.is_named || self.is_told_of_itself || self.net.is_bouncing {
+            return;
+        }
+        self.net.break_all();
+        self.pass(LONG_ENOUGH_AFTER_FAILURES);
+        if !self.is_whole() {
+            self.pass(LONG_ENOUGH_AFTER_FAILURES);
+        }
+        self.worst = Fault::Loss;
+        self.assert_mesh();
+        self.assert_interest();
+        self.assert_clients_are_told();
         self.assert_delivers();
         self.assert_leaves_nothing();
     }

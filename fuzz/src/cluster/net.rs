@@ -124,6 +124,18 @@ impl Net {
         self.pipes.len() - 1
     }
 
+    /// One end of a pipe, if it is a node that has not closed it.
+    pub(super) fn end(&self, pipe: usize, which: usize) -> Option<End> {
+        self.pipes[pipe].ends[which]
+    }
+
+    /// Breaks all connections at both ends, with whoever is no node.
+    pub(super) fn break_all(&mut self) {
+        for pipe in 0..self.pipes.len() {
+            [0, 1].into_iter().for_each(|end| self.break_pipe(pipe, end, true));
+        }
+    }
+
     /// Puts bytes on the wire as if the end `from` had written them.
     pub(super) fn inject(&mut self, pipe: usize, from: usize, bytes: &[u8]) {
         self.pipes[pipe].wires[from].extend(bytes);

@@ -42,6 +42,8 @@ pub(super) struct World {
     /// The cluster's name is configured.
     pub(super) is_named: bool,
     pub(super) worst: Fault,
+    /// Somebody told a node that it is what it dialed. It will not dial that address again.
+    pub(super) is_told_of_itself: bool,
     /// By number, from 1 on.
     messages: BTreeMap<u32, Message>,
     /// Members that left a group since nothing was on its way.
@@ -99,6 +101,7 @@ impl World {
             pool_sizes,
             is_named,
             worst: Fault::None,
+            is_told_of_itself: false,
             messages: BTreeMap::new(),
             left: Vec::new(),
             received: BTreeSet::new(),
@@ -140,19 +143,25 @@ impl World {
             }
             13 => {
                 if let Some((pipe, from)) = self.any_pipe(choices) {
-                    let bytes = lie(&self.ids(), choices);
-                    self.net.inject(pipe, from, &bytes);
-                    self.note(Fault::Lies);
+                    self.lie(pipe, from, choices);
                 }
             }
             14 => {
                 let pipe = self.net.connect_raw(node);
-                let bytes = lie(&self.ids(), choices);
-                self.net.inject(pipe, 1, &bytes);
-                self.note(Fault::Lies);
+                self.lie(pipe, 1, choices);
             }
             _ => self.receive(),
         }
+    }
+
+    /// Puts a lie on a wire.
+    fn lie(&mut self, pipe: usize, from: usize, choices: &mut Choices<'_>) {
+        let bytes = lie(&self.ids(), choices);
+        let listener = self.net.end(pipe, 1 - from).map(|end| self.net.nodes[end.node].id());
+        self.is_told_of_itself |=
+            listener.is_some_and(|id| bytes.windows(id.len()).any(|window| window == id.as_bytes()));
+        self.net.inject(pipe, from, &bytes);
+        self.note(Fault::Lies);
     }
 
     fn note(&mut self, fault: Fault) {
