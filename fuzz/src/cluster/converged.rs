@@ -13,10 +13,13 @@ const LONG_ENOUGH: Duration = Duration::from_secs(6);
 const LONG_ENOUGH_TO_AGREE: Duration = Duration::from_secs(12);
 
 /// After failures the pause before the next attempt grows to half a minute, and gaps are filled one by one.
-const LONG_ENOUGH_AFTER_FAILURES: Duration = Duration::from_secs(60);
+const LONG_ENOUGH_AFTER_FAILURES: Duration = Duration::from_secs(80);
+
+/// After so long it is looked whether that was enough.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who lives happily ever after does so for this long.
-const EVER_AFTER: Duration = Duration::from_secs(12);
+const EVER_AFTER: Duration = Duration::from_secs(8);
 
 impl World {
     /// Lets pass what time it takes, and asserts that everything is as it should be.
@@ -25,8 +28,8 @@ impl World {
         if self.worst == Fault::Lies {
             return self.recover();
         }
-        if self.worst == Fault::Loss && !self.is_whole() {
-            self.pass(LONG_ENOUGH_AFTER_FAILURES);
+        if self.worst == Fault::Loss {
+            self.pass_until_whole();
         }
         self.assert_mesh();
         self.assert_interest();
@@ -43,10 +46,7 @@ impl World {
             return;
         }
         self.net.break_all();
-        self.pass(LONG_ENOUGH_AFTER_FAILURES);
-        if !self.is_whole() {
-            self.pass(LONG_ENOUGH_AFTER_FAILURES);
-        }
+        self.pass_until_whole();
         self.worst = Fault::Loss;
         self.assert_mesh();
         self.assert_interest();
@@ -62,6 +62,13 @@ impl World {
         }
         self.assert_safe();
         self.receive();
+    }
+
+    fn pass_until_whole(&mut self) {
+        let until = self.net.now + LONG_ENOUGH_AFTER_FAILURES;
+        while !self.is_whole() && self.net.now < until {
+            self.pass(PATIENCE);
+        }
     }
 
     /// Whether all have all the routes to all others.
