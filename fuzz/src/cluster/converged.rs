@@ -24,7 +24,10 @@ const EVER_AFTER: Duration = Duration::from_secs(8);
 impl World {
     /// Lets pass what time it takes, and asserts that everything is as it should be.
     pub(super) fn converge(&mut self) {
-        self.pass(if self.is_named { LONG_ENOUGH } else { LONG_ENOUGH_TO_AGREE });
+        if !self.net.is_bouncing {
+            self.pass(if self.is_named { LONG_ENOUGH } else { LONG_ENOUGH_TO_AGREE });
+        }
+        assert!(!self.net.is_bouncing || self.worst == Fault::Lies, "nobody lied about members");
         if self.worst == Fault::Lies {
             return self.recover();
         }
@@ -42,10 +45,12 @@ impl World {
     /// Nobody lies any more and all connections end. What was believed goes with them, unless it is a name for the
     /// cluster, or that an address is one's own.
     fn recover(&mut self) {
-        if !self.is_named || self.is_told_of_itself || self.net.is_bouncing {
+        if !self.is_named || self.is_told_of_itself {
             return;
         }
         self.net.break_all();
+        // What went to and fro went over them.
+        self.net.is_bouncing = false;
         self.pass_until_whole();
         self.worst = Fault::Loss;
         self.assert_mesh();
