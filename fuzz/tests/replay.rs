@@ -10,7 +10,7 @@ use onehop_fuzz::TARGETS;
 fn random_inputs(target: &str) -> usize {
     match target {
         // Each is minutes in the life of several nodes.
-        "cluster" => 40,
+        "cluster" => 20,
         _ => 200,
     }
 }
