@@ -1,5 +1,7 @@
 //! Clients of one engine, who say anything, read in pieces or not at all, and vanish.
 
+mod model;
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::time::Duration;
@@ -8,8 +10,10 @@ use onehop::config::{Authorization, Config};
 use onehop::hub::Kind;
 use onehop::{ApiMisuse, CloseReason, ConnectionId, Engine, Instant, Listening};
 
-use crate::stream::ClientStream;
+use crate::stream::{ClientStream, Said};
 use crate::{Choices, logging};
+
+use model::{Heard, Model};
 
 /// A program: three bytes of configuration, then what happens.
 pub fn run(data: &[u8]) {
@@ -27,8 +31,20 @@ struct World {
     engine: Engine,
     now: Instant,
     /// Those whose socket is open.
-    clients: BTreeMap<ConnectionId, ClientStream>,
+    clients: BTreeMap<ConnectionId, Client>,
     accepted: u16,
+    model: Model,
+}
+
+/// The other end of a socket.
+#[derive(Default)]
+struct Client {
+    /// What it read.
+    reads: ClientStream,
+    /// What it was sent, read or not.
+    is_sent: ClientStream,
+    /// How many of the bytes that wait for it are known to `is_sent`.
+    seen: usize,
 }
 
 const MAX_PENDING_BYTES: usize = 4096;
@@ -62,21 +78,23 @@ impl World {
         };
         let listening =
             Listening { client_port: 4222, route_port: 0, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
+        let model = Model::new(config.clone());
         let engine = Engine::new(config, &listening, Instant::ZERO);
-        Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0 }
+        Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0, model }
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
+        let mut written = None;
         match choices.below(10) {
             0 | 1 => self.accept(),
             2 => {
                 if let Some(id) = self.any(choices) {
-                    self.input(id, choices.bytes());
+                    written = Some((id, choices.bytes().to_vec()));
                 }
             }
             3..=5 => {
                 if let Some(id) = self.any(choices) {
-                    self.input(id, &line(choices));
+                    written = Some((id, line(choices)));
                 }
             }
             6 => self.pass(Duration::from_millis(50 * u64::from(choices.byte()))),
@@ -98,8 +116,49 @@ impl World {
                 }
             }
         }
+        if let Some((id, bytes)) = &written {
+            self.engine.handle_input(self.now, *id, bytes).expect("an open socket");
+        }
+        self.compare(written);
         self.collect_closed();
         assert_eq!(self.engine.poll_dial(self.now), None, "there is no cluster");
+    }
+
+    /// Compares what everybody was sent in this step with what the model expects for what one of them wrote.
+    fn compare(&mut self, written: Option<(ConnectionId, Vec<u8>)>) {
+        let open: Vec<_> = self.clients.keys().copied().filter(|id| self.is_open(*id)).collect();
+        let mut heard: Heard = open.iter().map(|id| (*id, self.hear(*id).into())).collect();
+        let hub = self.engine.node().hub();
+        let is_open = |id| hub.directory().get(id).is_some();
+        let all_stay = self.model.ids().all(is_open);
+        if let Some((id, bytes)) = written {
+            // What the others got of somebody who was cut short is not said here.
+            let fate = self.model.input(id, &bytes, all_stay.then_some(&mut heard));
+            assert!(fate.is_ok() || !is_open(id), "{id:?} goes on");
+        }
+        let index = hub.global_account().index();
+        self.model.retain(is_open);
+        if all_stay {
+            let rest: Vec<_> = heard.values().flatten().collect();
+            assert!(rest.is_empty(), "nobody expects {rest:?}");
+        } else {
+            self.model.resync(index);
+        }
+        self.model.assert_agrees(index);
+    }
+
+    fn is_open(&self, id: ConnectionId) -> bool {
+        self.engine.node().hub().directory().get(id).is_some()
+    }
+
+    /// What a client was sent since the last call, apart from what comes at its own time.
+    fn hear(&mut self, id: ConnectionId) -> Vec<Said> {
+        let waiting = self.waiting(id);
+        let client = self.clients.get_mut(&id).expect("an open socket");
+        let mut said = client.is_sent.read(&waiting[client.seen..]);
+        client.seen = waiting.len();
+        said.retain(|said| !matches!(said, Said::Info | Said::Ping));
+        said
     }
 
     fn collect_closed(&mut self) {
@@ -114,17 +173,16 @@ impl World {
             self.accepted += 1;
             let remote = ([127, 0, 0, 1], self.accepted).into();
             let id = self.engine.handle_accept_client(self.now, remote);
-            assert!(self.clients.insert(id, ClientStream::default()).is_none(), "{id:?} is in use");
+            assert!(self.clients.insert(id, Client::default()).is_none(), "{id:?} is in use");
+            if self.is_open(id) {
+                self.model.accept(id);
+            }
         }
     }
 
     fn any(&self, choices: &mut Choices<'_>) -> Option<ConnectionId> {
         let len = self.clients.len();
         (len > 0).then(|| choices.below(len)).and_then(|at| self.clients.keys().nth(at).copied())
-    }
-
-    fn input(&mut self, id: ConnectionId, bytes: &[u8]) {
-        self.engine.handle_input(self.now, id, bytes).expect("an open socket");
     }
 
     fn pass(&mut self, duration: Duration) {
@@ -139,8 +197,9 @@ impl World {
         let waiting = self.waiting(id);
         let taken = &waiting[..waiting.len().min(bytes)];
         self.engine.advance(id, taken.len()).expect("no more than waits");
-        let stream = self.clients.get_mut(&id).expect("an open socket");
-        stream.read(taken);
+        let client = self.clients.get_mut(&id).expect("an open socket");
+        client.reads.read(taken);
+        client.seen = client.seen.saturating_sub(taken.len());
         assert_eq!(self.waiting(id), waiting[taken.len()..], "what was not taken stays");
     }
 
@@ -177,7 +236,10 @@ impl World {
             self.read_some(id, usize::MAX);
         }
         self.collect_closed();
-        assert!(self.clients.values().all(ClientStream::is_between_lines), "the last line has no end");
+        assert!(
+            self.clients.values().all(|client| client.reads.is_between_lines()),
+            "the last line has no end"
+        );
         for id in self.clients.keys() {
             self.engine.handle_closed(self.now, *id, CloseReason::ClientClosed).expect("an open socket");
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onehop::ConnectionId;
-use onehop::interest::{Change, Index, Matches, Origin, Subscription, SubscriptionId};
+use onehop::interest::{Change, Index, Matches, Origin, Stamp, Subscription, SubscriptionId};
 use onehop::wire::subject::filter_matches;
 
 use crate::Choices;
+use crate::subject::matches;
 
 /// A program of changes of the index, and of subjects to look up.
 pub fn run(data: &[u8]) {
@@ -15,8 +16,10 @@ pub fn run(data: &[u8]) {
     let mut world = World::new(u64::from(choices.byte()));
     while !choices.is_empty() {
         world.step(&mut choices);
+        world.assert_nothing_old_is_current();
     }
     world.assert_announced();
+    world.assert_collects_all();
     let live = std::mem::take(&mut world.live);
     let Model { index, announced, .. } = &mut world.model;
     index.remove_all(live.into_iter().map(|live| live.sub).collect(), &mut |_, change| {
@@ -47,7 +50,12 @@ struct World {
     live: Vec<Live>,
     gone: Vec<Arc<Subscription>>,
     next_id: u64,
+    /// What was last found for each subject that was asked for.
+    remembered: BTreeMap<Vec<u8>, (Stamp, Found)>,
 }
+
+/// Who gets a subject: queue group (none for plain subscriptions), id and weight, in the order of the result.
+type Found = Vec<(Option<Vec<u8>>, SubscriptionId, u32)>;
 
 /// The one who listens.
 const LISTENER: ConnectionId = ConnectionId::new(9, 9);
@@ -55,7 +63,7 @@ const LISTENER: ConnectionId = ConnectionId::new(9, 9);
 impl World {
     fn new(seed: u64) -> Self {
         let model = Model { index: Index::new(seed), announced: Announced::new(), heard: None };
-        World { model, live: Vec::new(), gone: Vec::new(), next_id: 1 }
+        World { model, live: Vec::new(), gone: Vec::new(), next_id: 1, remembered: BTreeMap::new() }
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
@@ -118,7 +126,17 @@ impl World {
         self.live = live;
         let gone: Vec<_> = Vec::into_iter(gone).map(|live: Live| live.sub).collect();
         self.gone.extend(gone.iter().cloned());
-        self.model.change(|index, hear| index.remove_all(gone, hear));
+        let mut told = Vec::new();
+        self.model.change(|index, hear| {
+            index.remove_all(gone, &mut |listeners, change| {
+                told.push(key(change).0);
+                hear(listeners, change);
+            });
+        });
+        let count = told.len();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told.len(), count, "one announcement for each subject and group");
     }
 
     fn listen(&mut self, on: bool) {
@@ -134,22 +152,65 @@ impl World {
         }
     }
 
-    fn assert_collects(&self, subject: &[u8]) {
+    /// Asks for a subject, and remembers the answer as a publisher does.
+    fn assert_collects(&mut self, subject: &[u8]) {
         let index = &self.model.index;
         let stamp = index.stamp(subject);
-        let mut matches = Matches::default();
-        index.collect(subject, &mut matches);
-        assert!(index.is_current(stamp), "asking changes nothing");
+        let found = self.collect(subject);
+        assert!(self.model.index.is_current(stamp), "asking changes nothing");
+        assert_eq!(found, self.expected(subject), "who gets {}", subject.escape_ascii());
+        self.remembered.insert(subject.to_vec(), (stamp, found));
+    }
 
-        let mut expected: Vec<_> =
-            self.live.iter().filter(|live| filter_matches(live.sub.subject(), subject)).collect();
-        expected.sort_by_key(|live| (live.sub.queue(), live.sub.id()));
-        let expected = expected.iter().map(|live| (live.sub.queue(), live.sub.id(), live.weight));
+    /// What the index finds.
+    fn collect(&self, subject: &[u8]) -> Found {
+        let mut matches = Matches::default();
+        self.model.index.collect(subject, &mut matches);
+        let names: Vec<_> = matches.queues.iter().map(|(name, _)| name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "a group comes twice, or in another order");
         let plain = matches.plain.iter().map(|sub| (None, sub));
         let queues = matches.queues.iter();
-        let members = queues.flat_map(|(name, members)| members.iter().map(|sub| (Some(&**name), sub)));
-        let found = plain.chain(members).map(|(queue, sub)| (queue, sub.id(), sub.weight()));
-        assert!(expected.eq(found), "{} gets other subscriptions", subject.escape_ascii());
+        let members = queues.flat_map(|(name, members)| members.iter().map(|sub| (Some(name.to_vec()), sub)));
+        plain.chain(members).map(|(queue, sub)| (queue, sub.id(), sub.weight())).collect()
+    }
+
+    /// What the list says.
+    fn expected(&self, subject: &[u8]) -> Found {
+        let mut expected = Found::new();
+        for Live { sub, weight } in &self.live {
+            let is_for = matches(sub.subject(), subject);
+            assert_eq!(filter_matches(sub.subject(), subject), is_for, "{}", subject.escape_ascii());
+            if is_for {
+                expected.push((sub.queue().map(<[u8]>::to_vec), sub.id(), *weight));
+            }
+        }
+        expected.sort_unstable();
+        expected
+    }
+
+    /// What is remembered and passes for current is what would be found now.
+    fn assert_nothing_old_is_current(&mut self) {
+        let mut remembered = std::mem::take(&mut self.remembered);
+        remembered.retain(|_, (stamp, _)| self.model.index.is_current(*stamp));
+        for (subject, (_, found)) in &remembered {
+            assert_eq!(*found, self.expected(subject), "{} is outdated", subject.escape_ascii());
+        }
+        self.remembered = remembered;
+    }
+
+    /// Asks for every short subject, and for one that each filter matches.
+    fn assert_collects_all(&mut self) {
+        let tokens = [&b"a"[..], b"b", b"c"];
+        let mut subjects: Vec<Vec<u8>> = tokens.iter().map(|token| token.to_vec()).collect();
+        for short in 0..3 + 9 {
+            subjects.extend(tokens.map(|token| [&subjects[short][..], b".", token].concat()));
+        }
+        for live in &self.live {
+            let tokens = live.sub.subject().split(|byte| *byte == b'.');
+            let replaced: Vec<_> = tokens.map(|token| if token == b"*" { b"b" } else { token }).collect();
+            subjects.push(replaced.join(&b'.'));
+        }
+        subjects.iter().for_each(|subject| self.assert_collects(subject));
     }
 
     fn assert_announced(&self) {
@@ -188,16 +249,23 @@ impl Model {
 }
 
 fn hear(announced: &mut Announced, change: Change<'_>) {
-    let key = |subject: &[u8], queue: Option<&[u8]>| (subject.to_vec(), queue.unwrap_or_default().to_vec());
-    match change {
-        Change::Added { subject, queue } => {
-            let members = queue.map_or(1, |(_, members)| members);
-            let known = announced.insert(key(subject, queue.map(|(name, _)| name)), members);
+    match key(change) {
+        (key, Some(members)) => {
+            let known = announced.insert(key, members);
             assert_ne!(known, Some(members), "said twice");
         }
-        Change::Removed { subject, queue } => {
-            assert!(announced.remove(&key(subject, queue)).is_some(), "was never said");
+        (key, None) => assert!(announced.remove(&key).is_some(), "was never said"),
+    }
+}
+
+/// What a change is about, and how many members there are now; none if it is removed.
+fn key(change: Change<'_>) -> ((Vec<u8>, Vec<u8>), Option<u32>) {
+    match change {
+        Change::Added { subject, queue: None } => ((subject.to_vec(), Vec::new()), Some(1)),
+        Change::Added { subject, queue: Some((name, members)) } => {
+            ((subject.to_vec(), name.to_vec()), Some(members))
         }
+        Change::Removed { subject, queue } => ((subject.to_vec(), queue.unwrap_or_default().to_vec()), None),
     }
 }
 

@@ -10,11 +10,14 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod encode;
+pub mod http;
 pub mod interest;
 pub mod json;
 mod logging;
+pub mod monitor;
 pub mod parser;
 mod stream;
+mod subject;
 
 pub use choices::Choices;
 
@@ -22,7 +25,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -30,4 +33,6 @@ pub const TARGETS: [Target; 7] = [
     ("cluster", cluster::run),
     ("interest", interest::run),
     ("config", config::run),
+    ("monitor", monitor::run),
+    ("http", http::run),
 ];

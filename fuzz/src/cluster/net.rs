@@ -8,6 +8,7 @@ use std::time::Duration;
 use onehop::{CloseReason, ConnectionId, DialError, DialRequest, Instant};
 
 use super::node::{Node, ROUTE_PORT, host};
+use crate::stream::RouteStream;
 
 /// Everything, with one clock.
 pub(super) struct Net {
@@ -18,24 +19,43 @@ pub(super) struct Net {
     /// A message for a group goes to and fro between nodes that were told of members that do not exist, until these
     /// are taken back: as in nats-server (ROUTE-PROTOCOL 7.5).
     pub(super) is_bouncing: bool,
+    /// The messages that nodes wrote to each other, until somebody looks.
+    pub(super) crossings: Vec<Crossing>,
     next_port: u16,
+}
+
+/// A message that one node wrote to another.
+pub(super) struct Crossing {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) body: Vec<u8>,
 }
 
 /// A connection: two ends, and for each the bytes that it wrote and the other did not read yet.
 pub(super) struct Pipe {
     ends: [Option<End>; 2],
     wires: [VecDeque<u8>; 2],
+    written: [RouteStream; 2],
     /// The second end is nobody: what is written to it vanishes, and it is not closed by itself.
     is_raw: bool,
 }
 
 #[derive(Clone, Copy)]
-struct End {
-    node: usize,
-    id: ConnectionId,
+pub(super) struct End {
+    pub(super) node: usize,
+    pub(super) id: ConnectionId,
 }
 
 impl Pipe {
+    fn new(ends: [Option<End>; 2], is_raw: bool) -> Self {
+        Self { ends, wires: Default::default(), written: Default::default(), is_raw }
+    }
+
+    /// Both ends, if both are nodes and neither is closed.
+    pub(super) fn ends(&self) -> Option<(End, End)> {
+        self.ends[0].zip(self.ends[1])
+    }
+
     fn carries_message_for_group(&self) -> bool {
         let is_for_group = |bytes: &[u8]| bytes.windows(3).any(|three| matches!(three, b" | " | b" + "));
         self.wires.iter().any(|wire| is_for_group(&wire.iter().copied().collect::<Vec<_>>()))
@@ -45,9 +65,20 @@ impl Pipe {
 /// More rounds of talk without time passing than any honest cluster of this size needs.
 const MAX_ROUNDS: usize = 1000;
 
+/// What is due within this time is driven as if it were due at its end.
+const MOMENT: Duration = Duration::from_millis(200);
+
 impl Net {
     pub(super) fn new(nodes: Vec<Node>, now: Instant) -> Self {
-        Self { now, nodes, dials: Vec::new(), pipes: Vec::new(), is_bouncing: false, next_port: 0 }
+        Self {
+            now,
+            nodes,
+            dials: Vec::new(),
+            pipes: Vec::new(),
+            is_bouncing: false,
+            crossings: Vec::new(),
+            next_port: 0,
+        }
     }
 
     /// Begins what a node wants to dial.
@@ -81,7 +112,7 @@ impl Net {
             self.nodes[node].engine.handle_dialed(now, request.id, target).expect("it was asked for");
         let accepted = self.nodes[listener].engine.handle_accept_route(now, remote).expect("a cluster");
         let ends = [(node, dialed), (listener, accepted)].map(|(node, id)| Some(End { node, id }));
-        self.pipes.push(Pipe { ends, wires: Default::default(), is_raw: false });
+        self.pipes.push(Pipe::new(ends, false));
     }
 
     /// Somebody who is no node connects to the route port of one.
@@ -89,8 +120,20 @@ impl Net {
         let remote = self.remote(node);
         let id = self.nodes[node].engine.handle_accept_route(self.now, remote).expect("a cluster");
         let ends = [Some(End { node, id }), None];
-        self.pipes.push(Pipe { ends, wires: Default::default(), is_raw: true });
+        self.pipes.push(Pipe::new(ends, true));
         self.pipes.len() - 1
+    }
+
+    /// One end of a pipe, if it is a node that has not closed it.
+    pub(super) fn end(&self, pipe: usize, which: usize) -> Option<End> {
+        self.pipes[pipe].ends[which]
+    }
+
+    /// Breaks all connections at both ends, with whoever is no node.
+    pub(super) fn break_all(&mut self) {
+        for pipe in 0..self.pipes.len() {
+            [0, 1].into_iter().for_each(|end| self.break_pipe(pipe, end, true));
+        }
     }
 
     /// Puts bytes on the wire as if the end `from` had written them.
@@ -100,7 +143,7 @@ impl Net {
 
     /// Moves up to so many bytes from an end onto its wire.
     pub(super) fn write(&mut self, pipe: usize, from: usize, max_bytes: usize) -> bool {
-        let Pipe { ends, wires, is_raw } = &mut self.pipes[pipe];
+        let Pipe { ends, wires, written, .. } = &mut self.pipes[pipe];
         let Some(end) = ends[from] else { return false };
         let engine = &mut self.nodes[end.node].engine;
         let mut slices = [IoSlice::new(&[]); 16];
@@ -108,8 +151,11 @@ impl Net {
         let mut bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
         bytes.truncate(max_bytes);
         engine.advance(end.id, bytes.len()).expect("no more than waits");
-        if !*is_raw && ends[1 - from].is_some() {
+        let bodies = written[from].read(&bytes);
+        if let Some(other) = ends[1 - from] {
             wires[from].extend(&bytes);
+            let crossing = |body| Crossing { from: end.node, to: other.node, body };
+            self.crossings.extend(bodies.into_iter().map(crossing));
         }
         self.collect_closed(end.node);
         !bytes.is_empty()
@@ -117,7 +163,7 @@ impl Net {
 
     /// Hands up to so many bytes that `from` wrote to the other end.
     pub(super) fn read(&mut self, pipe: usize, from: usize, max_bytes: usize) -> bool {
-        let Pipe { ends, wires, is_raw } = &mut self.pipes[pipe];
+        let Pipe { ends, wires, is_raw, .. } = &mut self.pipes[pipe];
         let len = wires[from].len().min(max_bytes);
         let bytes: Vec<u8> = wires[from].drain(..len).collect();
         let Some(end) = ends[1 - from] else { return len > 0 };
@@ -199,7 +245,8 @@ impl Net {
             if self.now >= end {
                 return;
             }
-            self.pass(next.since(self.now));
+            // Several moments in one, since there are many.
+            self.pass(next.since(self.now).max(MOMENT));
         }
     }
 

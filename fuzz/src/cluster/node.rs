@@ -7,19 +7,40 @@ use std::time::Duration;
 use onehop::config::{ClusterConfig, Config};
 use onehop::hub::Kind;
 use onehop::interest::Origin;
-use onehop::wire::subject::filter_matches;
+use onehop::wire::Info;
 use onehop::{ConnectionId, Engine, Instant, Listening};
 
-use crate::stream::{ClientStream, Message};
+use crate::stream::ClientStream;
+use crate::subject::matches;
 
 /// A member of the cluster.
 pub(super) struct Node {
     pub(super) engine: Engine,
     client: ConnectionId,
     stream: ClientStream,
-    /// Every subscription that the client ever made, and its group. A name is never used twice.
-    sids: Vec<&'static str>,
-    received: BTreeSet<Message>,
+    /// Every subscription that the client ever made, by its name.
+    subs: Vec<Sub>,
+}
+
+/// A subscription of a client.
+pub(super) struct Sub {
+    pub(super) subject: &'static str,
+    /// Empty unless it is a member of a group.
+    pub(super) queue: &'static str,
+    is_live: bool,
+}
+
+impl Sub {
+    pub(super) fn wants(&self, subject: &str) -> bool {
+        matches(self.subject.as_bytes(), subject.as_bytes())
+    }
+}
+
+/// A message as a client got it.
+pub(super) struct Delivery {
+    /// Its place in [`Node::sub`].
+    pub(super) sid: usize,
+    pub(super) body: Vec<u8>,
 }
 
 /// How a node is started.
@@ -68,14 +89,8 @@ impl Node {
         };
         let mut engine = Engine::new(config, &listening, now);
         let client = engine.handle_accept_client(now, ([127, 0, 0, 1], 1).into());
-        let mut node = Self {
-            engine,
-            client,
-            stream: ClientStream::default(),
-            sids: Vec::new(),
-            received: BTreeSet::new(),
-        };
-        node.say(now, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+        let mut node = Self { engine, client, stream: ClientStream::default(), subs: Vec::new() };
+        node.say(now, "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\nPING\r\n");
         node
     }
 
@@ -83,96 +98,115 @@ impl Node {
         self.engine.node().hub().server_id().to_owned()
     }
 
-    /// The client subscribes, as a member of `queue` unless that is empty.
-    pub(super) fn subscribe(&mut self, now: Instant, subject: &str, queue: &'static str) {
-        self.say(now, &format!("SUB {subject} {queue} {}\r\n", self.sids.len()));
-        self.sids.push(queue);
+    /// How many subscriptions the client ever made.
+    pub(super) fn sub_count(&self) -> usize {
+        self.subs.len()
     }
 
-    /// The client ends a subscription, if it still has it. Whether it was a member of a group.
-    pub(super) fn unsubscribe(&mut self, now: Instant, choice: u8) -> bool {
-        if self.sids.is_empty() {
-            return false;
-        }
-        let sid = usize::from(choice) % self.sids.len();
+    /// A subscription that the client made.
+    pub(super) fn sub(&self, sid: usize) -> &Sub {
+        &self.subs[sid]
+    }
+
+    /// What the client is subscribed to, by name.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Sub)> {
+        self.subs.iter().enumerate().filter(|(_, sub)| sub.is_live)
+    }
+
+    /// The client subscribes, as a member of `queue` unless that is empty.
+    pub(super) fn subscribe(&mut self, now: Instant, subject: &'static str, queue: &'static str) {
+        self.say(now, &format!("SUB {subject} {queue} {}\r\n", self.subs.len()));
+        self.subs.push(Sub { subject, queue, is_live: true });
+    }
+
+    /// The client ends a subscription, if it still has it.
+    pub(super) fn unsubscribe(&mut self, now: Instant, sid: usize) -> Option<&Sub> {
         self.say(now, &format!("UNSUB {sid}\r\n"));
-        !self.sids[sid].is_empty()
+        std::mem::replace(&mut self.subs[sid].is_live, false).then(|| &self.subs[sid])
     }
 
     /// The client publishes a message that is told from all others by its number.
     pub(super) fn publish(&mut self, now: Instant, subject: &str, number: u32) {
         let body = number.to_string();
-        self.say(now, &format!("PUB {subject} {}\r\n{body}\r\n", body.len()));
+        let reply = if number.is_multiple_of(2) { "reply " } else { "" };
+        self.say(now, &format!("PUB {subject} {reply}{}\r\n{body}\r\n", body.len()));
     }
 
     fn say(&mut self, now: Instant, line: &str) {
         self.engine.handle_input(now, self.client, line.as_bytes()).expect("the client stays");
     }
 
-    /// What the client got since the last call: groups (empty for plain subscriptions) and bodies.
-    ///
-    /// No subscription gets a message twice, unless one `may_return` (see `World`).
-    pub(super) fn receive(&mut self, may_return: bool) -> Vec<(&'static str, Vec<u8>)> {
+    /// What the client got since the last call.
+    pub(super) fn receive(&mut self) -> Vec<Delivery> {
         let bytes = self.engine.transmit(self.client).expect("the client stays");
-        let mut got = Vec::new();
-        for message in self.stream.read(&bytes) {
-            let sid = String::from_utf8(message.sid.clone()).expect("digits");
-            let queue = self.sids[sid.parse::<usize>().expect("one of its subscriptions")];
-            got.push((queue, message.body.clone()));
-            assert!(self.received.insert(message) || may_return, "a subscription got a message twice");
-        }
-        got
+        let delivery = |message: crate::stream::Message| {
+            let sid = String::from_utf8(message.sid).expect("digits");
+            let sid = sid.parse::<usize>().expect("a number");
+            assert!(sid < self.subs.len(), "a message for a subscription that was never made");
+            Delivery { sid, body: message.body }
+        };
+        self.stream.messages(&bytes).into_iter().map(delivery).collect()
     }
 
-    /// How many registered connections there are to each peer.
-    pub(super) fn route_counts(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
+    /// Where the client was last told that it may connect to.
+    pub(super) fn connect_urls(&self) -> BTreeSet<String> {
+        Info::from_json(self.stream.info()).expect("INFO").connect_urls.into_iter().collect()
+    }
+
+    /// The registered routes to each peer, each with the account that it is dedicated to, if any.
+    pub(super) fn routes(&self) -> BTreeMap<String, Vec<Option<String>>> {
+        let mut routes = BTreeMap::<_, Vec<_>>::new();
         for entry in self.engine.node().hub().directory().list(Kind::Route) {
-            let id = entry.about().remote_id;
-            if !id.is_empty() {
-                *counts.entry(id).or_default() += 1;
+            let about = entry.about();
+            if !about.remote_id.is_empty() {
+                routes.entry(about.remote_id).or_default().push(about.account);
             }
         }
-        counts
+        routes
+    }
+
+    /// All route connections, registered or not.
+    pub(super) fn route_ids(&self) -> Vec<ConnectionId> {
+        let routes = self.engine.node().hub().directory().list(Kind::Route);
+        routes.iter().map(|entry| entry.id()).collect()
+    }
+
+    /// The peer and the account of a route.
+    pub(super) fn route(&self, id: ConnectionId) -> (String, Option<String>) {
+        let about = self.engine.node().hub().directory().get(id).expect("an open route").about();
+        (about.remote_id, about.account)
     }
 
     /// What the node's own client wants.
     pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::new();
-        self.engine.node().hub().global_account().index().for_each(&mut |sub| {
-            if sub.origin() == Origin::Client {
-                let queue = sub.queue().unwrap_or_default().to_vec();
-                let is_plain = queue.is_empty();
-                let count = wants.entry((sub.subject().to_vec(), queue)).or_default();
-                *count = if is_plain { 1 } else { *count + 1 };
-            }
-        });
+        for (_, sub) in self.live() {
+            let key = (sub.subject.as_bytes().to_vec(), sub.queue.as_bytes().to_vec());
+            let count = wants.entry(key).or_default();
+            *count = if sub.queue.is_empty() { 1 } else { *count + 1 };
+        }
         wants
     }
 
-    /// How many subscriptions of the client, in this group or in none, a message to `subject` is for.
-    pub(super) fn matching(&self, subject: &str, queue: &str) -> usize {
-        let mut count = 0;
-        self.engine.node().hub().global_account().index().for_each(&mut |sub| {
-            let is_in_group =
-                sub.origin() == Origin::Client && sub.queue().unwrap_or_default() == queue.as_bytes();
-            count += usize::from(is_in_group && filter_matches(sub.subject(), subject.as_bytes()));
-        });
-        count
-    }
-
-    /// What the node believes that a peer wants.
-    pub(super) fn believes(&self, peer: &str) -> Wants {
-        let mut wants = Wants::new();
+    /// What the node believes that others want, by the others' ids; and, under its own, what it knows that its client
+    /// wants.
+    pub(super) fn believes(&self) -> BTreeMap<String, Wants> {
+        let mut believed = BTreeMap::<_, Wants>::new();
         let hub = self.engine.node().hub();
         hub.global_account().index().for_each(&mut |sub| {
-            let about =
-                hub.directory().get(sub.connection()).expect("interest of an open connection").about();
-            if sub.origin() != Origin::Client && about.remote_id == peer {
-                let key = (sub.subject().to_vec(), sub.queue().unwrap_or_default().to_vec());
+            let entry = hub.directory().get(sub.connection()).expect("interest of an open connection");
+            let is_own = sub.origin() == Origin::Client;
+            let id = if is_own { self.id() } else { entry.about().remote_id };
+            let key = (sub.subject().to_vec(), sub.queue().unwrap_or_default().to_vec());
+            let is_plain = key.1.is_empty();
+            let wants = believed.entry(id).or_default();
+            if is_own {
+                let count = wants.entry(key).or_default();
+                *count = if is_plain { 1 } else { *count + 1 };
+            } else {
                 assert_eq!(wants.insert(key, sub.weight()), None, "held twice");
             }
         });
-        wants
+        believed
     }
 }

@@ -1,4 +1,4 @@
-//! The program and what must hold while and after it runs.
+//! The program and what must hold while it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use onehop::Instant;
 
+use super::lies::lie;
 use super::net::Net;
-use super::node::{Node, Start, host};
+use super::node::{Delivery, Node, Start};
+use crate::subject::matches;
 use crate::{Choices, logging};
 
-/// A program: the number of nodes, their pools and whom they dial, then what happens.
+/// A program: the number of nodes, their pools and whom they dial, then what happens. In the end all that was broken is
+/// whole again.
 pub fn run(data: &[u8]) {
     logging::enable();
     let mut choices = Choices::new(data);
@@ -22,39 +25,46 @@ pub fn run(data: &[u8]) {
         world.step(&mut choices);
         world.assert_safe();
     }
-    world.net.drive(LONG_ENOUGH);
-    world.assert_safe();
-    if world.net.is_bouncing {
-        assert!(world.worst == Fault::Lies, "nobody lied about members");
-    } else {
-        world.assert_converged();
-    }
+    world.converge();
 }
 
 const MAX_STEPS: usize = 400;
 
-/// Retries and first PINGs come within a second or so; keep-alive notices the dead only much later.
-const LONG_ENOUGH: Duration = Duration::from_secs(20);
-
 /// No peer can make a node keep more connections to it, whatever it says: the largest pool, and an account's own.
 const MAX_CLAIMED_ROUTES: usize = 256 + 1;
 
-struct World {
-    net: Net,
+pub(super) struct World {
+    pub(super) net: Net,
     pool_sizes: Vec<Option<NonZeroU16>>,
-    are_named: bool,
-    worst: Fault,
-    /// A member left a group, maybe while a message was on its way to it. Then its node hands the message on, maybe to
+    /// The cluster's name is configured.
+    pub(super) is_named: bool,
+    pub(super) worst: Fault,
+    /// Somebody told a node that it is what it dialed. It will not dial that address again.
+    pub(super) is_told_of_itself: bool,
+    /// By number, from 1 on.
+    messages: BTreeMap<u32, Message>,
+    /// Members that left a group since nothing was on its way.
+    left: Vec<&'static str>,
+    /// Node, subscription and message that were delivered.
+    received: BTreeSet<(usize, usize, u32)>,
+    /// Groups and messages that a member got.
+    taken: BTreeSet<(&'static str, u32)>,
+    /// Nodes, from and to, and messages that were written from one to the other.
+    pub(super) crossed: BTreeSet<(usize, usize, u32)>,
+}
+
+/// A message that a client published.
+pub(super) struct Message {
+    pub(super) node: usize,
+    pub(super) subject: &'static str,
+    /// A member left a group, maybe while the message was on its way to it. Then its node hands the message on, maybe to
     /// where it was published, where plain subscriptions get it again: as in nats-server (ROUTE-PROTOCOL 7.5).
-    a_member_left: bool,
-    messages: u32,
-    /// Groups and bodies that a member got.
-    taken: BTreeSet<(&'static str, Vec<u8>)>,
+    may_return: bool,
 }
 
 /// What has been done to the nodes, from harmless to harmful.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+pub(super) enum Fault {
     None,
     /// Dials failed, or connections broke.
     Loss,
@@ -66,12 +76,12 @@ impl World {
     fn new(choices: &mut Choices<'_>) -> Self {
         let count = 2 + choices.below(4);
         let bits = choices.byte();
-        let are_named = bits & 1 == 0;
+        let is_named = bits & 1 == 0;
         let mut pool_sizes = Vec::new();
         let mut nodes = Vec::new();
         for number in 0..count {
             let size = if bits & 2 == 0 { 3 } else { choices.pick(&[3, 1, 0, 4]) };
-            let start = Start { number, pool_size: NonZeroU16::new(size), is_named: are_named };
+            let start = Start { number, pool_size: NonZeroU16::new(size), is_named };
             pool_sizes.push(start.pool_size);
             let mut routes = BTreeSet::new();
             if number > 0 {
@@ -83,15 +93,17 @@ impl World {
             }
             nodes.push(Node::new(start, &routes, Instant::ZERO));
         }
-        let net = Net::new(nodes, Instant::ZERO);
         Self {
-            net,
+            net: Net::new(nodes, Instant::ZERO),
             pool_sizes,
-            are_named,
+            is_named,
             worst: Fault::None,
-            a_member_left: false,
-            messages: 0,
+            is_told_of_itself: false,
+            messages: BTreeMap::new(),
+            left: Vec::new(),
+            received: BTreeSet::new(),
             taken: BTreeSet::new(),
+            crossed: BTreeSet::new(),
         }
     }
 
@@ -115,29 +127,46 @@ impl World {
                 }
             }
             8 => self.net.pass(Duration::from_millis(20 * u64::from(choices.byte()))),
-            9 => self.net.settle(),
+            9 => self.settle(),
             10 => self.net.nodes[node].subscribe(now, choices.pick(SUBJECTS), choices.pick(QUEUES)),
-            11 => self.a_member_left |= self.net.nodes[node].unsubscribe(now, choices.byte()),
-            12 => self.publish(node, choices.pick(SUBJECTS)),
+            11 => {
+                let count = self.net.nodes[node].sub_count();
+                if let Some(sid) = usize::from(choices.byte()).checked_rem(count) {
+                    self.unsubscribe(node, sid);
+                }
+            }
+            12 => {
+                self.publish(node, choices.pick(SUBJECTS));
+            }
             13 => {
                 if let Some((pipe, from)) = self.any_pipe(choices) {
-                    let bytes = self.lie(choices);
-                    self.net.inject(pipe, from, &bytes);
-                    self.note(Fault::Lies);
+                    self.lie(pipe, from, choices);
                 }
             }
             14 => {
                 let pipe = self.net.connect_raw(node);
-                let bytes = self.lie(choices);
-                self.net.inject(pipe, 1, &bytes);
-                self.note(Fault::Lies);
+                self.lie(pipe, 1, choices);
             }
             _ => self.receive(),
         }
     }
 
+    /// Puts a lie on a wire.
+    fn lie(&mut self, pipe: usize, from: usize, choices: &mut Choices<'_>) {
+        let bytes = lie(&self.ids(), choices);
+        let listener = self.net.end(pipe, 1 - from).map(|end| self.net.nodes[end.node].id());
+        self.is_told_of_itself |=
+            listener.is_some_and(|id| bytes.windows(id.len()).any(|window| window == id.as_bytes()));
+        self.net.inject(pipe, from, &bytes);
+        self.note(Fault::Lies);
+    }
+
     fn note(&mut self, fault: Fault) {
         self.worst = self.worst.max(fault);
+    }
+
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.net.nodes.iter().map(Node::id).collect()
     }
 
     fn any_pipe(&self, choices: &mut Choices<'_>) -> Option<(usize, usize)> {
@@ -152,184 +181,104 @@ impl World {
         self.net.read(pipe, from, if choices.flag() { bytes } else { bytes / 2 + 1 });
     }
 
-    fn publish(&mut self, node: usize, subject: &str) {
-        self.messages += 1;
-        self.net.nodes[node].publish(self.net.now, subject, self.messages);
+    /// Lets everything arrive. From then on all know who has left.
+    pub(super) fn settle(&mut self) {
+        self.net.settle();
+        self.left.clear();
     }
 
-    /// Takes what clients got: each subscription a message once, each group once in the whole cluster.
-    fn receive(&mut self) {
-        let honest = self.worst < Fault::Lies;
-        for node in &mut self.net.nodes {
-            for (queue, body) in node.receive(!honest || self.a_member_left) {
-                if !queue.is_empty() && honest {
-                    assert!(self.taken.insert((queue, body)), "two members of a group got a message");
-                }
+    pub(super) fn unsubscribe(&mut self, node: usize, sid: usize) {
+        let Some(sub) = self.net.nodes[node].unsubscribe(self.net.now, sid) else { return };
+        if !sub.queue.is_empty() {
+            self.left.push(sub.subject);
+            let meant = self.messages.values_mut().filter(|message| sub.wants(message.subject));
+            meant.for_each(|message| message.may_return = true);
+        }
+    }
+
+    /// The client of a node publishes. Returns the message's number.
+    pub(super) fn publish(&mut self, node: usize, subject: &'static str) -> u32 {
+        let number = self.messages.len() as u32 + 1;
+        let may_return = self.left.iter().any(|filter| matches(filter.as_bytes(), subject.as_bytes()));
+        self.messages.insert(number, Message { node, subject, may_return });
+        self.net.nodes[node].publish(self.net.now, subject, number);
+        number
+    }
+
+    /// Takes what clients got: what they want, each subscription a message once, each group once in the whole cluster.
+    pub(super) fn receive(&mut self) {
+        for node in 0..self.net.nodes.len() {
+            let deliveries = self.net.nodes[node].receive();
+            if self.worst < Fault::Lies {
+                deliveries.iter().for_each(|delivery| {
+                    self.note_delivery(node, delivery);
+                });
             }
         }
     }
 
-    /// What no server would write, or not at this moment.
-    fn lie(&self, choices: &mut Choices<'_>) -> Vec<u8> {
-        let mut lines = Vec::new();
-        for _ in 0..1 + choices.below(4) {
-            let id = match choices.below(4) {
-                0 => "NPEER".to_owned(),
-                1 => "NOTHER".to_owned(),
-                _ => self.net.nodes[choices.below(self.net.nodes.len())].id(),
-            };
-            match choices.below(8) {
-                0 => lines.extend_from_slice(choices.bytes()),
-                1 | 2 => lines.extend(hello(&id, choices)),
-                3 | 4 => lines.extend(info(&id, choices)),
-                _ => lines.extend_from_slice(choices.pick(LIES)),
-            }
+    /// Notes what a client got, from a node that nobody lied to. Returns the message's number.
+    pub(super) fn note_delivery(&mut self, node: usize, delivery: &Delivery) -> u32 {
+        let (number, message) = self.message(&delivery.body);
+        let (subject, may_return) = (message.subject, message.may_return);
+        let sub = self.net.nodes[node].sub(delivery.sid);
+        assert!(sub.wants(subject), "{subject} is not for {}", sub.subject);
+        if !sub.queue.is_empty() {
+            let is_first = self.taken.insert((sub.queue, number));
+            assert!(is_first, "two members of a group got a message");
         }
-        lines
+        let is_first = self.received.insert((node, delivery.sid, number));
+        assert!(is_first || may_return, "a subscription got a message twice");
+        number
     }
 
-    fn assert_safe(&self) {
+    fn message(&self, body: &[u8]) -> (u32, &Message) {
+        let number = std::str::from_utf8(body).ok().and_then(|digits| digits.parse().ok());
+        let known = number.and_then(|number| Some((number, self.messages.get(&number)?)));
+        known.expect("a message that was published")
+    }
+
+    /// What holds at any time, whatever happens.
+    pub(super) fn assert_safe(&mut self) {
+        self.assert_one_hop();
         for (number, node) in self.net.nodes.iter().enumerate() {
             let own_id = node.id();
-            for (peer, count) in node.route_counts() {
+            for (peer, routes) in node.routes() {
                 assert_ne!(peer, own_id, "a route to itself");
                 let other = self.net.nodes.iter().position(|other| other.id() == peer);
                 let max = match other {
                     Some(other) if self.worst < Fault::Lies => self.pair_routes(number, other),
                     _ => MAX_CLAIMED_ROUTES,
                 };
-                assert!(count <= max, "node {number} has {count} routes to {peer}");
+                assert!(routes.len() <= max, "node {number} has {} routes to {peer}", routes.len());
             }
+        }
+    }
+
+    /// Only the node where a message was published writes it to others, once to each.
+    pub(super) fn assert_one_hop(&mut self) {
+        for crossing in std::mem::take(&mut self.net.crossings) {
+            if self.worst == Fault::Lies {
+                continue;
+            }
+            let (number, message) = self.message(&crossing.body);
+            let (publisher, may_return) = (message.node, message.may_return);
+            assert!(crossing.from == publisher || may_return, "a message crosses two routes");
+            let is_first = self.crossed.insert((crossing.from, crossing.to, number));
+            assert!(is_first || may_return, "a message is sent to a server twice");
         }
     }
 
     /// How many connections two nodes have: the larger of their pools and one for the system account, or one if either
     /// does not pool (ROUTE-PROTOCOL 4.3).
-    fn pair_routes(&self, a: usize, b: usize) -> usize {
+    pub(super) fn pair_routes(&self, a: usize, b: usize) -> usize {
         match (self.pool_sizes[a], self.pool_sizes[b]) {
             (Some(a), Some(b)) => usize::from(a.max(b).get()) + 1,
             _ => 1,
         }
     }
-
-    fn assert_converged(&mut self) {
-        self.receive();
-        if self.worst == Fault::Lies {
-            return;
-        }
-        let ids: Vec<_> = self.net.nodes.iter().map(Node::id).collect();
-        let counts: Vec<_> = self.net.nodes.iter().map(Node::route_counts).collect();
-        let mut are_whole = true;
-        for a in 0..ids.len() {
-            for b in (0..ids.len()).filter(|b| *b != a) {
-                let count = counts[a].get(&ids[b]).copied().unwrap_or(0);
-                let back = counts[b].get(&ids[a]).copied().unwrap_or(0);
-                assert_eq!(count, back, "nodes {a} and {b} disagree on their routes");
-                let is_whole = count == self.pair_routes(a, b);
-                are_whole &= is_whole;
-                if self.worst == Fault::None && self.are_named {
-                    assert!(is_whole, "nodes {a} and {b} have {count} routes");
-                }
-                if is_whole {
-                    let (wants, believed) = (self.net.nodes[a].wants(), self.net.nodes[b].believes(&ids[a]));
-                    assert_eq!(believed, wants, "what node {b} believes that node {a} wants");
-                }
-            }
-        }
-        if are_whole {
-            self.assert_delivers();
-        }
-    }
-
-    /// A message gets to every plain subscription and to one member of each group, wherever they are.
-    fn assert_delivers(&mut self) {
-        for publisher in 0..self.net.nodes.len() {
-            let subject = SUBJECTS[publisher % SUBJECTS.len()];
-            self.publish(publisher, subject);
-            self.net.settle();
-            let mut got = BTreeMap::<&str, usize>::new();
-            for node in &mut self.net.nodes {
-                node.receive(false).into_iter().for_each(|(queue, _)| *got.entry(queue).or_default() += 1);
-            }
-            let plain = self.net.nodes.iter().map(|node| node.matching(subject, "")).sum::<usize>();
-            assert_eq!(got.get("").copied().unwrap_or(0), plain, "plain subscriptions to {subject}");
-            for queue in &QUEUES[1..] {
-                let members = self.net.nodes.iter().map(|node| node.matching(subject, queue)).sum::<usize>();
-                assert_eq!(got.get(queue).copied().unwrap_or(0), members.min(1), "{queue} of {subject}");
-            }
-        }
-    }
 }
 
-/// CONNECT and INFO of a dialing server.
-fn hello(id: &str, choices: &mut Choices<'_>) -> Vec<u8> {
-    let cluster = choices.pick(&["C", "C", "D", "_", ""]);
-    let connect = format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"name\":\"{id}\",\"cluster\":\"{cluster}\",\"cluster_dynamic\":{}}}\r\n",
-        choices.flag()
-    );
-    [connect.into_bytes(), info(id, choices)].concat()
-}
+pub(super) const SUBJECTS: &[&str] = &["a", "a.b", "b", "*", "a.*", ">"];
 
-fn info(id: &str, choices: &mut Choices<'_>) -> Vec<u8> {
-    let line = format!(
-        "INFO {{\"server_id\":\"{id}\",\"server_name\":\"{}\",\"cluster\":\"{}\",\"port\":{},\"ip\":\"{}\",\
-         \"headers\":true,\"lnocu\":{},\"route_pool_size\":{},\"route_pool_idx\":{},\"gossip_mode\":{}{}}}\r\n",
-        choices.pick(&["x", "n0", id]),
-        choices.pick(&["C", "C", "", "D"]),
-        choices.pick(&[6222, 0, 65535]),
-        match choices.below(4) {
-            0 => String::new(),
-            1 => "nats-route://[::1/".to_owned(),
-            _ => format!("nats-route://{}:6222/", host(choices.below(6))),
-        },
-        choices.flag(),
-        choices.pick(&[3, 0, -1, 300, i32::MAX]),
-        choices.pick(&[0, 0, 1, 2, -1, 299]),
-        choices.pick(&[0, 1, 2, 9]),
-        choices.pick(&[
-            "",
-            "",
-            ",\"route_account\":\"$SYS\"",
-            ",\"route_account\":\"$G\"",
-            ",\"ldm\":true",
-            ",\"route_acc_add_reqid\":\"x\"",
-            ",\"gateway\":\"g\"",
-            ",\"connect_urls\":[\"a:1\"]",
-            ",\"cluster_dynamic\":true",
-        ]),
-    );
-    line.into_bytes()
-}
-
-const SUBJECTS: &[&str] = &["a", "a.b", "b", "*", "a.*", ">"];
-
-const QUEUES: &[&str] = &["", "q", "r"];
-
-const LIES: &[&[u8]] = &[
-    b"PING\r\n",
-    b"PONG\r\n",
-    b"RS+ $G a\r\n",
-    b"RS+ $G a q 5\r\n",
-    b"RS+ $G a q 0\r\n",
-    b"RS+ a q 5\r\n",
-    b"RS- $G a\r\n",
-    b"RS- $G a q\r\n",
-    b"LS+ leaf $G a q 1\r\n",
-    b"LS- leaf $G a q\r\n",
-    b"LS+ leaf $G a\r\n",
-    b"RMSG $G a 1\r\nx\r\n",
-    b"RMSG $G a | q r 1\r\nx\r\n",
-    b"RMSG $G a + b q 1\r\nx\r\n",
-    b"HMSG $G a 12 13\r\nNATS/1.0\r\n\r\nx\r\n",
-    b"LMSG leaf $G a 0 1\r\nx\r\n",
-    b"RMSG $SYS a 1\r\nx\r\n",
-    b"RMSG a 1\r\nx\r\n",
-    b"-ERR 'no'\r\n",
-    b"A+ $G\r\n",
-    b"PUB a 1\r\nx\r\n",
-    b"INFO {}\r\n",
-    b"INFO [\r\n",
-    b"RS+ $G a..b\r\n",
-    b"RMSG $G a 999999999\r\n",
-];
+pub(super) const QUEUES: &[&str] = &["", "q", "r"];

@@ -168,7 +168,12 @@ impl Session {
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;
         shared.dialect.headers = headers;
-        shared.entry.set(Flag::Headers, headers);
+        if shared.entry.has(Flag::Headers) != headers {
+            shared.entry.set(Flag::Headers, headers);
+            // It may have subscribed before its CONNECT, and others remember it as it was then.
+            let subscriptions = shared.entry.subscriptions().to_vec();
+            subscriptions.iter().for_each(|subscription| self.account.index().outdate(subscription));
+        }
         shared.entry.set(Flag::NoEcho, !connect.echo);
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
         self.verbose = connect.verbose;

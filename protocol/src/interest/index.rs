@@ -127,6 +127,12 @@ impl Index {
         self.part_of(sub.subject()).set_weight(sub, weight);
     }
 
+    /// Makes results that may contain a subscription stale: something has changed that concerns its deliveries and is not
+    /// in the index, such as whether its client takes headers.
+    pub(crate) fn outdate(&self, sub: &Subscription) {
+        self.part_of(sub.subject()).outdate();
+    }
+
     /// Begins to announce to `listener`: emits all local interest there is, as one [`Change::Added`] for each
     /// subject and queue, and names `listener` with every change from then on.
     ///

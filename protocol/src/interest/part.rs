@@ -111,6 +111,12 @@ impl Part {
         }
     }
 
+    /// Makes all results stale.
+    pub(super) fn outdate(&self) {
+        let _state = self.write();
+        self.advance();
+    }
+
     /// Emits all local interest and begins to announce to `listener`, in one critical section.
     pub(super) fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
         let mut state = self.write();

@@ -247,6 +247,26 @@ fn headers_reach_those_who_negotiated_them_and_are_cut_off_for_others() {
 }
 
 #[test]
+fn who_subscribed_before_it_negotiated_headers_gets_them_from_then_on() {
+    play_alone(
+        r#"
+        a> CONNECT {"verbose":false,"headers":true}
+        b> SUB foo 1
+        b< +OK
+        a> HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi
+        b< MSG foo 1 2
+        b< hi
+        b> CONNECT {"verbose":false,"headers":true}
+        a> HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi
+        b< HMSG foo 1 12 14
+        b< NATS/1.0
+        b<
+        b< hi
+        "#,
+    );
+}
+
+#[test]
 fn bad_subjects_are_refused_and_the_connection_is_kept() {
     for subject in ["foo..bar", "foo.", ".foo", "foo.>.x", ">.a"] {
         play_alone(&format!(

@@ -5,7 +5,7 @@ use onehop::monitor::Response;
 
 /// What follows from the bytes that were read so far.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// The request goes on.
     More,
     /// It was answered.
@@ -38,13 +38,15 @@ enum Refusal {
 }
 
 /// Answers the first request in `input` with what `respond` says to its target. `date` is the value of `Date`.
-pub(super) fn handle(input: &[u8], date: &str, respond: impl FnOnce(&str) -> Response) -> Step {
+pub fn handle(input: &[u8], date: &str, respond: impl FnOnce(&str) -> Response) -> Step {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut request = Request::new(&mut headers);
+    // What is beyond the limit is not looked at, so that the answer is the same whether or not it is there yet.
+    let input = &input[..input.len().min(MAX_HEAD_BYTES)];
     let consumed = match request.parse(input) {
-        Ok(Status::Complete(consumed)) if consumed <= MAX_HEAD_BYTES => consumed,
+        Ok(Status::Complete(consumed)) => consumed,
         Ok(Status::Partial) if input.len() < MAX_HEAD_BYTES => return Step::More,
-        Ok(_) | Err(Error::TooManyHeaders) => return refuse(Refusal::TooLarge, date),
+        Ok(Status::Partial) | Err(Error::TooManyHeaders) => return refuse(Refusal::TooLarge, date),
         Err(Error::Version) => return refuse(Refusal::Version, date),
         Err(_) => return refuse(Refusal::BadRequest, date),
     };
@@ -272,6 +274,15 @@ mod tests {
             assert!(!keep_alive && text.contains("Connection: close\r\n"), "{text}");
         }
         assert!(answer("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").0.contains("Allow: GET, HEAD\r\n"));
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_refused_for_that_whatever_follows() {
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(MAX_HEAD_BYTES));
+        for rest in ["", "\r\n\r\n", "\0\r\n\r\n", "\r\n nonsense"] {
+            let (text, ..) = answer(&format!("{long}{rest}"));
+            assert!(text.starts_with("HTTP/1.1 431 "), "{rest:?}: {text}");
+        }
     }
 
     #[test]

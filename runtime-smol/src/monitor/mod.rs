@@ -1,6 +1,6 @@
 //! Monitoring over HTTP: sockets and figures around [`onehop::monitor`], which says what the pages show.
 
-mod http;
+pub mod http;
 mod process;
 
 use std::fmt;
