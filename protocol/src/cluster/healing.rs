@@ -18,6 +18,8 @@ pub(super) struct HealingState {
     at: Instant,
     /// The next pair of nats-server peers to be told of each other.
     next_pair: usize,
+    /// Of each pair the second is told in this round, and the first in the next.
+    tells_second: bool,
     /// When the present round of all pairs began.
     round_began: Instant,
     /// The nats-server peer that was asked last for its routes, and when.
@@ -28,15 +30,22 @@ pub(super) struct HealingState {
 
 impl HealingState {
     pub(super) fn new(now: Instant) -> Self {
-        Self { at: now, next_pair: 0, round_began: now, asked: None, awaits_answer: false }
+        Self {
+            at: now,
+            next_pair: 0,
+            tells_second: true,
+            round_began: now,
+            asked: None,
+            awaits_answer: false,
+        }
     }
 
     /// What there is to it apart from times ([`Cluster::describe`]).
     #[cfg(feature = "sim")]
     pub(super) fn describe(&self) -> String {
-        let Self { at: _, next_pair, round_began: _, asked, awaits_answer } = self;
+        let Self { at: _, next_pair, tells_second, round_began: _, asked, awaits_answer } = self;
         let asked = asked.as_ref().map(|(peer, _)| peer);
-        format!("{next_pair} {asked:?} {awaits_answer}")
+        format!("{next_pair} {tells_second} {asked:?} {awaits_answer}")
     }
 }
 
@@ -210,23 +219,28 @@ impl Cluster {
                 && now.since(peer.since) >= healing.regossip_interval
         };
         let peers: Vec<_> = self.peers.values().filter(is_due).collect();
-        let pairs = peers.len() * peers.len().saturating_sub(1);
+        let pairs = peers.len() * peers.len().saturating_sub(1) / 2;
         if self.healing.next_pair >= pairs {
             if now.since(self.healing.round_began) < healing.regossip_interval {
                 return;
             }
             self.healing.round_began = now;
             self.healing.next_pair = 0;
+            self.healing.tells_second = !self.healing.tells_second;
         }
         let seconds = healing.interval.as_secs_f64();
         let lines = (f64::from(healing.regossip_lines_per_second) * seconds).ceil() as usize;
-        let last = pairs.min(self.healing.next_pair + (lines / LINES_PER_PAIR).max(1));
-        for pair in self.healing.next_pair..last {
-            let (told, other) = (pair / (peers.len() - 1), pair % (peers.len() - 1));
-            let newcomer = if other >= told { other + 1 } else { other };
-            self.outputs.extend(tell_again(peers[told], peers[newcomer]));
+        let at_once = (lines / LINES_PER_PAIR).max(1);
+        let all = peers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, first)| peers[at + 1..].iter().map(move |it| (first, it)));
+        for (first, second) in all.skip(self.healing.next_pair).take(at_once) {
+            // Only one of the two, and the other in the next round: both would dial at once, and drop each other's connection.
+            let (told, newcomer) = if self.healing.tells_second { (second, first) } else { (first, second) };
+            self.outputs.extend(tell_again(told, newcomer));
         }
-        self.healing.next_pair = last;
+        self.healing.next_pair += at_once;
     }
 
     /// Asks the next nats-server peer for its routes, if it is time.

@@ -162,13 +162,31 @@ impl Dials {
         let is_due = |dial: &Dial| {
             matches!(dial.state, DialState::Waiting(at) if at <= now) && (dial.explicit || may_others)
         };
-        let (id, dial) = self.dials.iter_mut().find(|(_, dial)| is_due(dial))?;
-        dial.state = DialState::Dialing;
-        self.started += 1;
-        if !dial.explicit {
-            self.paid_until = self.paid_until.max(now) + dial_cost(config);
+        while let Some(id) = self.dials.iter().find(|(_, dial)| is_due(dial)).map(|(id, _)| *id) {
+            let is_tried_already = self.is_tried_already(id);
+            let dial = self.dials.get_mut(&id)?;
+            if is_tried_already {
+                dial.state = DialState::Waiting(now + RETRY_PAUSE);
+                continue;
+            }
+            dial.state = DialState::Dialing;
+            self.started += 1;
+            if !dial.explicit {
+                self.paid_until = self.paid_until.max(now) + dial_cost(config);
+            }
+            return self.dials.get(&id).map(|dial| (id, dial));
         }
-        Some((*id, dial))
+        None
+    }
+
+    /// Whether another dial is at the same place for the same kind of connection: they were for different places at first, or
+    /// for servers of different names.
+    fn is_tried_already(&self, id: DialId) -> bool {
+        let Some(dial) = self.dials.get(&id) else {
+            return false;
+        };
+        let is_tried = |state: &DialState| !matches!(state, DialState::Waiting(_));
+        self.dials.iter().any(|(other, it)| *other != id && is_tried(&it.state) && it.is_same(dial))
     }
 
     /// When the next dial is due.

@@ -21,6 +21,8 @@ impl World {
             node.served_at = Some(self.now);
         }
         self.pump(id);
+        // What comes at the same moment may make something due.
+        self.nodes[id.0].served_at = None;
     }
 
     /// Carries out everything that an engine wants.
