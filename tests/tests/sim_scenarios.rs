@@ -204,8 +204,9 @@ fn dial_each_other(seed: u64, healing: &Healing, latency: Duration) -> (bool, bo
     let (a, b) = (NodeId(0), NodeId(1));
     world.add_node(spec.clone().joining([Seed::Node(b)]));
     world.add_node(spec.joining([Seed::Node(a)]));
-    [a, b].into_iter().for_each(|id| world.start(id));
-    run(&mut world, 5 * SECOND);
+    world.start(a);
+    world.start_after(b, 500 * MILLISECOND);
+    run(&mut world, 10 * SECOND);
     assert!(world.is_mesh_whole());
     let before = world.statistics().duplicates;
     world.fault(Fault::Reset(a, b));
