@@ -135,7 +135,7 @@ pub(crate) fn neighbours(answer: &[u8]) -> Vec<Neighbour> {
     let mut neighbours: BTreeMap<String, Neighbour> = BTreeMap::new();
     for HeardRoute { remote_id: id, did_solicit, ip, port } in answer.data.routes.into_iter().take(MAX_ROUTES)
     {
-        let Ok(ip) = ip.parse::<IpAddr>() else {
+        let Some(ip) = ip.parse::<IpAddr>().ok().filter(|_| id.len() <= MAX_ID_BYTES) else {
             continue;
         };
         let known = neighbours.entry(id.clone()).or_insert(Neighbour { id, ip, ports: Vec::new() });
@@ -250,17 +250,21 @@ const QUESTION_TO_ALL: &str = "$SYS.REQ.SERVER.PING.ROUTEZ";
 /// account.
 const MAX_ROUTES: usize = 4096;
 
+/// A server id is 56 bytes; longer names than this are none.
+const MAX_ID_BYTES: usize = 256;
+
 /// Not more ports of one server are tried: as many as two servers usually have connections.
 const MAX_PORTS: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::Value;
 
     use super::*;
     use crate::config::{ClusterConfig, Config};
     use crate::node::Listening;
-    use std::sync::Arc;
 
     fn node() -> Arc<Node> {
         let cluster = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };

@@ -3,6 +3,7 @@
 //!
 //! All of it happens from time to time in [`Cluster::handle_timeout`], a bounded amount each time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -26,6 +27,15 @@ pub(super) struct HealingState {
     asked: Option<(String, Instant)>,
     /// Its answer has not come yet.
     awaits_answer: bool,
+    /// Servers that were dialed because a peer has a route to them, and are not connected so far.
+    lacked: BTreeMap<String, Lacked>,
+}
+
+/// How a server was tried that a peer has a route to.
+#[derive(Debug)]
+struct Lacked {
+    attempts: u32,
+    not_before: Instant,
 }
 
 impl HealingState {
@@ -37,15 +47,17 @@ impl HealingState {
             round_began: now,
             asked: None,
             awaits_answer: false,
+            lacked: BTreeMap::new(),
         }
     }
 
     /// What there is to it apart from times ([`Cluster::describe`]).
     #[cfg(feature = "sim")]
     pub(super) fn describe(&self) -> String {
-        let Self { at: _, next_pair, tells_second, round_began: _, asked, awaits_answer } = self;
+        let Self { at: _, next_pair, tells_second, round_began: _, asked, awaits_answer, lacked } = self;
         let asked = asked.as_ref().map(|(peer, _)| peer);
-        format!("{next_pair} {tells_second} {asked:?} {awaits_answer}")
+        let lacked: Vec<_> = lacked.iter().map(|(id, lacked)| (id, lacked.attempts)).collect();
+        format!("{next_pair} {tells_second} {asked:?} {awaits_answer} {lacked:?}")
     }
 }
 
@@ -87,7 +99,8 @@ impl Cluster {
         if dial.explicit {
             return false;
         }
-        let Some(peer) = dial.peer.as_ref().and_then(|id| self.peers.get(id)) else {
+        let Some(peer) = dial.peer.as_ref().or(dial.guess_of.as_ref()).and_then(|id| self.peers.get(id))
+        else {
             return false;
         };
         match &dial.account {
@@ -240,7 +253,7 @@ impl Cluster {
             let (told, newcomer) = if self.healing.tells_second { (second, first) } else { (first, second) };
             self.outputs.extend(tell_again(told, newcomer));
         }
-        self.healing.next_pair += at_once;
+        self.healing.next_pair = pairs.min(self.healing.next_pair + at_once);
     }
 
     /// Asks the next nats-server peer for its routes, if it is time.
@@ -276,29 +289,59 @@ impl Cluster {
         if !was_asked || !std::mem::take(&mut self.healing.awaits_answer) {
             return;
         }
+        if answer.len() > MAX_ANSWER_BYTES {
+            return debug!("{peer} has too many routes to tell");
+        }
+        let is_local = link.is_some_and(|link| link.remote.ip().is_loopback());
+        let mut lacked = std::mem::take(&mut self.healing.lacked);
+        lacked.retain(|id, _| !self.knows(id, None));
+        let mut dialed = 0;
         for server in system::neighbours(answer) {
-            if server.id != self.server_id && !self.knows(&server.id, None) && !self.dials.is_for(&server.id)
-            {
+            let is_wanted = server.id != self.server_id
+                && is_sensible(&server, is_local)
+                && !self.knows(&server.id, None)
+                && !self.dials.is_for(&server.id);
+            if is_wanted && dialed < DIALED_PER_ANSWER && self.may_try(now, &mut lacked, &server.id) {
+                dialed += 1;
                 self.dial_neighbour(now, &server);
             }
         }
+        self.healing.lacked = lacked;
+    }
+
+    /// Whether it is time to try a server that a peer has a route to, after longer and longer pauses; notes that it is tried.
+    fn may_try(&self, now: Instant, lacked: &mut BTreeMap<String, Lacked>, id: &str) -> bool {
+        if !lacked.contains_key(id) && lacked.len() >= MAX_LACKED {
+            return false;
+        }
+        let tried = lacked.entry(id.to_owned()).or_insert(Lacked { attempts: 0, not_before: now });
+        if now < tried.not_before {
+            return false;
+        }
+        let pause = self.config.healing.ask_interval.saturating_mul(1 << tried.attempts.min(16));
+        tried.attempts = tried.attempts.saturating_add(1);
+        tried.not_before = now + pause.min(LONGEST_TRY_PAUSE);
+        true
     }
 
     /// Dials a server that a peer has routes to, once, wherever it may be: at the ports that the peer may have dialed it
     /// at, and at this node's own, since the members of a cluster are often configured alike.
     fn dial_neighbour(&mut self, now: Instant, server: &Neighbour) {
+        let host = server.ip.to_string();
+        let taken: Vec<_> =
+            self.peers.values().filter_map(Peer::url).filter(|url| url.host == host).collect();
         for port in server.ports.iter().copied().filter(|port| *port != self.port).chain([self.port]) {
-            let url = RouteUrl { user: None, password: None, host: server.ip.to_string(), port };
-            let is_taken = self.own_addresses.contains(&SocketAddr::new(server.ip, port))
-                || self.peers.values().any(|peer| peer.url().is_some_and(|known| known == url));
-            if is_taken {
+            if self.own_addresses.contains(&SocketAddr::new(server.ip, port))
+                || taken.iter().any(|url| url.port == port)
+            {
                 continue;
             }
-            debug!("A peer has a route to {}, dialing {url}", server.id);
+            let url = RouteUrl { user: None, password: None, host: host.clone(), port };
+            debug!("A peer has a route to {}, dialing {url}", server.id.escape_debug());
             for account in self.kinds_of_connection() {
-                // Not named after the server, so that each address is tried.
                 let dial = Dial::new(url.clone(), account, now);
-                self.dials.add(Dial { gossip_mode: GossipMode::Disabled, ..dial });
+                let guess_of = Some(server.id.clone());
+                self.dials.add(Dial { gossip_mode: GossipMode::Disabled, guess_of, ..dial });
             }
         }
         self.next_dial = None;
@@ -352,6 +395,12 @@ fn tell_again(told: &Peer, newcomer: &Peer) -> Vec<Output> {
     of_pool.into_iter().chain(of_account.flatten()).collect()
 }
 
+/// Whether a server may be where a peer has a route to it. What the peer calls its own host is another for this node, unless
+/// both are on one host.
+fn is_sensible(server: &Neighbour, peer_is_local: bool) -> bool {
+    !server.ip.is_unspecified() && !server.ip.is_multicast() && (peer_is_local || !server.ip.is_loopback())
+}
+
 /// FNV-1a, 64 bits.
 fn fnv1a(text: &str) -> u64 {
     text.bytes()
@@ -373,8 +422,21 @@ const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);
 /// To so many peers servers are named each time.
 const SERVERS_TO_AT_ONCE: usize = 8;
 
-/// A peer is not asked before it was connected for so long.
-const ASK_AFTER: Duration = Duration::from_millis(500);
+/// A peer is not asked before it was connected for so long: it says first what it listens to, and those that it told of this
+/// node dial.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+
+/// A longer answer is not read: about a thousand servers.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// So many servers are dialed because of one answer; the others wait for the next.
+const DIALED_PER_ANSWER: usize = 16;
+
+/// So many servers are kept in mind that were tried in vain.
+const MAX_LACKED: usize = 1024;
+
+/// The pauses between tries of the same server double up to this.
+const LONGEST_TRY_PAUSE: Duration = Duration::from_secs(600);
 
 /// So many servers are named on one line, which a route limits to 64 KiB.
 const SERVERS_PER_LINE: usize = 128;

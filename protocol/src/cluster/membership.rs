@@ -308,6 +308,8 @@ const MAX_WANTED_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::hash::KeyedState;
 
@@ -345,7 +347,7 @@ mod tests {
         let other = accept(&mut cluster, 2, Info { route_pool_size: 0, ..info("other") });
         let answer =
             br#"{"data":{"routes":[{"remote_id":"new","did_solicit":true,"ip":"10.0.0.9","port":6222}]}}"#;
-        let later = NOW + Duration::from_secs(1);
+        let later = NOW + Duration::from_secs(3);
         cluster.handle_answer(later, asked, answer);
         assert_eq!(cluster.poll_dial(later), None, "nobody was asked yet");
         cluster.handle_timeout(later);
@@ -357,6 +359,60 @@ mod tests {
         while cluster.poll_dial(later).is_some() {}
         cluster.handle_answer(later, asked, answer);
         assert_eq!(cluster.poll_dial(later), None, "it was answered already");
+    }
+
+    /// The servers that are dialed after an answer which names a hundred, heard at this time.
+    fn dialed_after_answer(cluster: &mut Cluster, asked: ConnectionId, at: Instant) -> BTreeSet<String> {
+        let routes = (0..100).map(|n| format!(r#"{{"remote_id":"N{n}","ip":"10.0.0.{n}","port":6222}}"#));
+        let answer = format!(r#"{{"data":{{"routes":[{}]}}}}"#, routes.collect::<Vec<_>>().join(","));
+        cluster.handle_timeout(at);
+        cluster.handle_answer(at, asked, answer.as_bytes());
+        let mut dialed = BTreeSet::new();
+        for tenth in 0..30 {
+            let now = at + Duration::from_millis(100) * tenth;
+            while let Some(dial) = cluster.poll_dial(now) {
+                cluster.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+                dialed.insert(dial.host);
+            }
+        }
+        dialed
+    }
+
+    #[test]
+    fn servers_that_an_answer_names_are_tried_few_at_a_time_and_after_longer_and_longer_pauses() {
+        let mut cluster = cluster();
+        let asked = accept(&mut cluster, 1, Info { route_pool_size: 0, ..info("asked") });
+        let mut tried: Vec<BTreeSet<String>> = Vec::new();
+        for round in 1..=8 {
+            let at = NOW + Duration::from_secs(11) * round;
+            tried.push(dialed_after_answer(&mut cluster, asked, at));
+        }
+        assert!(tried.iter().all(|dialed| dialed.len() <= 16), "{tried:?}");
+        let all: BTreeSet<&String> = tried.iter().flatten().collect();
+        let times = |host: &String| tried.iter().filter(|dialed| dialed.contains(host)).count();
+        assert!(all.len() > 40, "others have their turn: {}", all.len());
+        assert!(all.iter().all(|host| times(host) <= 4), "{tried:?}");
+    }
+
+    #[test]
+    fn what_another_host_calls_itself_is_not_dialed() {
+        let dialed = |asked_at: [u8; 4], ip: &str| {
+            let mut cluster = cluster();
+            let connection = ConnectionId::new(1, 0);
+            cluster.handle_accepted(connection, SocketAddr::from((asked_at, 7)));
+            let asked = Info { route_pool_size: 0, ..info("asked") };
+            cluster.handle_first_info(NOW, connection, asked).expect("it is registered");
+            let later = NOW + Duration::from_secs(3);
+            cluster.handle_timeout(later);
+            let answer =
+                format!(r#"{{"data":{{"routes":[{{"remote_id":"new","ip":"{ip}","port":6222}}]}}}}"#);
+            cluster.handle_answer(later, connection, answer.as_bytes());
+            cluster.poll_dial(later).is_some()
+        };
+        assert!(dialed([127, 0, 0, 1], "127.0.0.1"), "both are on this host");
+        assert!(!dialed([10, 0, 0, 1], "127.0.0.1"));
+        assert!(dialed([10, 0, 0, 1], "10.0.0.2"));
+        assert!(!dialed([10, 0, 0, 1], "0.0.0.0") && !dialed([10, 0, 0, 1], "224.0.0.1"));
     }
 
     #[test]

@@ -304,7 +304,7 @@ impl Cluster {
         let (connects, reconnects) = self.error_reports;
         let every = if dial.reconnect { reconnects } else { connects };
         let attempt = dial.failures.saturating_add(1);
-        if attempt == 1 || every > 0 && attempt.is_multiple_of(every) {
+        if dial.guess_of.is_none() && attempt == 1 || every > 0 && attempt.is_multiple_of(every) {
             error!("Error trying to connect to route (attempt {attempt}): {why}");
         } else {
             debug!("Error trying to connect to route (attempt {attempt}): {why}");

@@ -16,7 +16,7 @@ pub struct Healing {
     pub max_retry_pause: Duration,
     /// Tells nats-server peers of each other again and again, so that pairs that miss each other connect.
     pub regossip: bool,
-    /// Each pair is told again after so long at the earliest.
+    /// Each pair is told again after so long at the earliest, one of the two at a time.
     pub regossip_interval: Duration,
     /// Not more lines of repeated gossip are sent per second.
     pub regossip_lines_per_second: u32,

@@ -8,7 +8,8 @@ use super::Facts;
 use crate::time::Instant;
 
 impl Facts<'_> {
-    /// What is known without asking a runtime: the time. The rest is zero.
+    /// What is known without asking a runtime: the time, as the wall clock was at the start. The rest is zero, `pending_size`
+    /// of connections too.
     pub(crate) fn of_core(now: Instant, start: Instant, unix_nanos_at_zero: u64) -> Self {
         Self {
             now,

@@ -47,15 +47,36 @@ impl Dials {
 
 impl Dial {
     fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self { url, explicit, account, gossip_mode, peer, reconnect, until, fills, failures, state } =
-            self;
+        let Self {
+            url,
+            explicit,
+            account,
+            gossip_mode,
+            peer,
+            guess_of,
+            reconnect,
+            until,
+            fills,
+            failures,
+            state,
+        } = self;
         let state = match state {
             DialState::Waiting(at) if *at > now => "waits".to_owned(),
             DialState::Waiting(_) => "is due".to_owned(),
             DialState::Dialing => "is dialed".to_owned(),
             DialState::Shaking(connection) => name(*connection),
         };
-        let what = (url, explicit, account, gossip_mode, peer, reconnect, fills, failures, until.is_some());
+        let what = (
+            url,
+            explicit,
+            account,
+            gossip_mode,
+            (peer, guess_of),
+            reconnect,
+            fills,
+            failures,
+            until.is_some(),
+        );
         format!("{what:?} {state}\n")
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Dial {
     pub(crate) gossip_mode: GossipMode,
     /// Which server is expected there, if known.
     pub(crate) peer: Option<String>,
+    /// Which server may be there, among other places: each is tried once, and none once it is connected.
+    pub(crate) guess_of: Option<String>,
     /// Whether there was a connection before, for the choice of what to log.
     pub(crate) reconnect: bool,
     /// Until then it is tried again, though it is not configured.
@@ -58,6 +60,7 @@ impl Dial {
             account,
             gossip_mode: GossipMode::Default,
             peer: None,
+            guess_of: None,
             reconnect: false,
             until: None,
             fills: false,
@@ -71,13 +74,9 @@ impl Dial {
         let moved = !self.explicit && (self.url.host != newer.url.host || self.url.port != newer.url.port);
         if moved && matches!(self.state, DialState::Waiting(_)) {
             // The server is said to be elsewhere now, so earlier failures mean nothing.
-            self.url = newer.url.clone();
+            self.url = newer.url;
             self.failures = 0;
             self.state = newer.state;
-        }
-        if newer.explicit && !self.explicit {
-            // It is the configured place that is tried for ever, not where the server was once said to be.
-            self.url = newer.url;
         }
         // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
         self.explicit |= newer.explicit;
@@ -86,10 +85,16 @@ impl Dial {
 
     /// Whether the other wish would end in the same connection.
     fn is_same(&self, other: &Dial) -> bool {
-        let same_place =
-            self.url.host.eq_ignore_ascii_case(&other.url.host) && self.url.port == other.url.port;
         let same_peer = self.peer.is_some() && self.peer == other.peer;
-        self.account == other.account && (same_place || same_peer)
+        self.account == other.account && (self.is_at(&other.url) || same_peer)
+    }
+
+    fn is_at(&self, url: &RouteUrl) -> bool {
+        self.url.host.eq_ignore_ascii_case(&url.host) && self.url.port == url.port
+    }
+
+    fn is_under_way(&self) -> bool {
+        !matches!(self.state, DialState::Waiting(_))
     }
 }
 
@@ -106,7 +111,10 @@ pub(crate) struct Dials {
 impl Dials {
     /// Adds a dial unless there is one already that would make the same connection.
     pub(crate) fn add(&mut self, dial: Dial) {
-        if let Some(same) = self.dials.values_mut().find(|known| known.is_same(&dial)) {
+        // What is under way to where a server is only said to be does not stand for its configured place.
+        let stands_for = |known: &Dial| known.explicit || !dial.explicit || !known.is_under_way();
+        let same = self.dials.values_mut().find(|known| known.is_same(&dial) && stands_for(known));
+        if let Some(same) = same {
             same.renew(dial);
             return;
         }
@@ -129,7 +137,8 @@ impl Dials {
 
     /// Whether a server is being dialed, or is going to be.
     pub(crate) fn is_for(&self, server_id: &str) -> bool {
-        self.dials.values().any(|dial| dial.peer.as_deref() == Some(server_id))
+        let is_for = |id: &Option<String>| id.as_deref() == Some(server_id);
+        self.dials.values().any(|dial| is_for(&dial.peer) || is_for(&dial.guess_of))
     }
 
     /// How many there are.
@@ -179,14 +188,14 @@ impl Dials {
         None
     }
 
-    /// Whether another dial is at the same place for the same kind of connection: they were for different places at first, or
-    /// for servers of different names.
+    /// Whether another dial is under way to the same place for the same kind of connection: they were for different places at
+    /// first, or for servers of different names.
     fn is_tried_already(&self, id: DialId) -> bool {
         let Some(dial) = self.dials.get(&id) else {
             return false;
         };
-        let is_tried = |state: &DialState| !matches!(state, DialState::Waiting(_));
-        self.dials.iter().any(|(other, it)| *other != id && is_tried(&it.state) && it.is_same(dial))
+        let mut others = self.dials.iter().filter(|(other, it)| **other != id && it.is_under_way());
+        others.any(|(_, it)| it.account == dial.account && it.is_at(&dial.url))
     }
 
     /// When the next dial is due.
@@ -235,6 +244,7 @@ fn dial_cost(config: &ClusterConfig) -> Duration {
 fn doubled(failures: u32, longest: Duration) -> Duration {
     RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
 }
+
 /// A random moment, so that two servers that dial each other do not collide for ever.
 pub(crate) fn jitter(rng: &mut Rng) -> Duration {
     Duration::from_micros(rng.u64(..u64::try_from(MAX_JITTER.as_micros()).unwrap_or(u64::MAX)))
@@ -263,9 +273,34 @@ mod tests {
         let (id, heard_of) = dials.begin_next(Instant::ZERO, &config).expect("it is due");
         assert_eq!(heard_of.url.host, "10.0.0.1");
         dials.add(dial("nats-route://configured:6222", true));
-        assert!(dials.fail(id, Instant::ZERO, &config, &mut rng), "it is tried for ever");
+        assert_eq!(
+            dials.get(id).map(|dial| dial.explicit),
+            Some(false),
+            "what is under way stays what it is"
+        );
+        assert!(!dials.fail(id, Instant::ZERO, &config, &mut rng), "it was only heard of");
         let later = Instant::ZERO + Duration::from_secs(60);
         let (_, again) = dials.begin_next(later, &config).expect("it is due");
         assert_eq!(again.url.host, "configured");
+    }
+
+    #[test]
+    fn a_place_is_dialed_by_one_at_a_time() {
+        let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
+        let (start, later) = (Instant::ZERO, Instant::ZERO + Duration::from_secs(60));
+        let dial = |url: &str, peer: &str, at| {
+            let dial = Dial::new(url.parse().expect("an address"), None, at);
+            Dial { peer: Some(peer.to_owned()), until: Some(start + Duration::from_secs(3600)), ..dial }
+        };
+        let mut dials = Dials::default();
+        dials.add(dial("nats-route://10.0.0.2:6222", "b", later));
+        dials.add(dial("nats-route://10.0.0.1:6222", "a", start));
+        let (under_way, _) = dials.begin_next(start, &config).expect("it is due");
+        dials.add(dial("nats-route://10.0.0.1:6222", "b", start));
+        assert!(dials.begin_next(start, &config).is_none(), "the server moved to where somebody is at it");
+        assert!(dials.poll_timeout(&config).is_some_and(|at| at > start), "and is not due at once again");
+        dials.fail(under_way, start, &config, &mut rng);
+        assert!(dials.begin_next(later, &config).is_some());
+        assert!(dials.begin_next(later, &config).is_none(), "still one at a time");
     }
 }

@@ -187,7 +187,7 @@ impl Peer {
         self.dedicated.get(account).copied()
     }
 
-    /// The connection that carries an account which is dedicated one if it can be, and the account as it stands on its
+    /// The connection that carries an account that has one of its own where both pool, and the account as it stands on its
     /// lines.
     pub(crate) fn carrier<'a>(&self, account: &'a str) -> Option<(ConnectionId, Option<&'a str>)> {
         let sole = || Some((self.sole?, Some(account)));
