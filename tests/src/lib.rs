@@ -9,14 +9,17 @@
 //! * [`script`] runs one script of raw bytes against two servers and compares what they answered;
 //! * [`load`] puts servers under load and measures what it costs them;
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
-//! * [`peer`] plays the other side of a route, as the acceptor or as the dialer.
+//! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
+//! * [`command_line`] is what the simulation's programs do alike with their arguments.
 //!
 //! The environment steers it: `ONEHOP_BIN` names another binary to test, `CI` turns what cannot be run into a failure,
 //! `ONEHOP_SHOW_TRANSCRIPTS` prints what the Go server answers, and `ONEHOP_RECORD_TRANSCRIPTS` writes the recorded
 //! handshakes anew.
 //!
-//! Nothing here uses `onehop` as a library, so what these tests see is what a network sees.
+//! The harness does not use `onehop` as a library, so what its tests see is what a network sees. Simulations (`sim*.rs`, the
+//! programs `sim` and `orders`) do, and need no servers.
 
+pub mod command_line;
 pub mod frame;
 pub mod load;
 pub mod mesh;

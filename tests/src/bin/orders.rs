@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use onehop::sim::{BadOrder, Explored, Member, Scenario, Topology};
+use onehop_tests::command_line::{self, number};
 
 const USAGE: &str = "\
 usage: orders [options]
@@ -24,17 +25,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => run(&options),
-        Ok(None) => {
-            println!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            eprintln!("{fault}\n{USAGE}");
-            ExitCode::from(2)
-        }
-    }
+    command_line::run(USAGE, parse(std::env::args().skip(1)), run)
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
@@ -58,10 +49,6 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
         }
     }
     Ok(Some(options))
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{text} is no number, or too large a one"))
 }
 
 fn run(options: &Options) -> ExitCode {

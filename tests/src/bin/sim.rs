@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use onehop::sim::{Drawing, FaultLevel, Healing, Outcome, Rule, Scenario};
+use onehop_tests::command_line::{self, number};
 
 const USAGE: &str = "\
 usage: sim [options]
@@ -28,20 +29,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => match options.only {
-            Some(seed) => replay(seed, &options),
-            None => run_all(&options),
-        },
-        Ok(None) => {
-            println!("{USAGE}");
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            eprintln!("{fault}\n{USAGE}");
-            ExitCode::from(2)
-        }
-    }
+    command_line::run(USAGE, parse(std::env::args().skip(1)), |options| match options.only {
+        Some(seed) => replay(seed, options),
+        None => run_all(options),
+    })
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
@@ -67,10 +58,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--seeds", _) => options.seeds = number(&value)?,
             ("--first", _) => options.first = number(&value)?,
             ("--seed", _) => options.only = Some(number(&value)?),
-            ("--shrink", _) => options.shrink = number(&value)? as usize,
+            ("--shrink", _) => options.shrink = number(&value)?,
             ("--nodes", _) => {
                 let (from, to) = value.split_once("..").unwrap_or((&value, &value));
-                let (from, to) = (number(from)? as usize, number(to)? as usize);
+                let (from, to): (usize, usize) = (number(from)?, number(to)?);
                 if from == 0 || to < from {
                     return Err(format!("no number of nodes is in {value}"));
                 }
@@ -86,10 +77,6 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
         }
     }
     Ok(Some(options))
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text} is no number"))
 }
 
 /// One run with everything that is known of it.
