@@ -328,11 +328,10 @@ impl Cluster {
     /// at, and at this node's own, since the members of a cluster are often configured alike.
     fn dial_neighbour(&mut self, now: Instant, server: &Neighbour) {
         let host = server.ip.to_string();
-        let taken: Vec<_> =
-            self.peers.values().filter_map(Peer::url).filter(|url| url.host == host).collect();
+        let taken: Vec<_> = self.peers.values().filter_map(Peer::url).collect();
         for port in server.ports.iter().copied().filter(|port| *port != self.port).chain([self.port]) {
             if self.own_addresses.contains(&SocketAddr::new(server.ip, port))
-                || taken.iter().any(|url| url.port == port)
+                || taken.iter().any(|url| url.leads_to(&host, port))
             {
                 continue;
             }

@@ -168,7 +168,7 @@ impl Cluster {
     }
 
     fn is_configured(&self, host: &str, port: u16) -> bool {
-        self.config.routes.iter().any(|url| url.host.eq_ignore_ascii_case(host) && url.port == port)
+        self.config.routes.iter().any(|url| url.leads_to(host, port))
     }
 
     /// Hears a PONG: if the connection waited for one, the next slot of its pool is dialed. One by one, so that a

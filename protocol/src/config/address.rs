@@ -119,6 +119,13 @@ impl RouteUrl {
     }
 }
 
+impl RouteUrl {
+    /// Whether this is the same place, whoever is presented there. Host names have no case.
+    pub(crate) fn leads_to(&self, host: &str, port: u16) -> bool {
+        self.host.eq_ignore_ascii_case(host) && self.port == port
+    }
+}
+
 impl fmt::Display for RouteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nats://")?;

@@ -90,7 +90,7 @@ impl Dial {
     }
 
     fn is_at(&self, url: &RouteUrl) -> bool {
-        self.url.host.eq_ignore_ascii_case(&url.host) && self.url.port == url.port
+        self.url.leads_to(&url.host, url.port)
     }
 
     fn is_under_way(&self) -> bool {
