@@ -175,7 +175,7 @@ impl Engine {
         self.outboxes.pending().chain(closing.map(|(id, _)| *id))
     }
 
-    /// How many bytes wait for a connection; none if there is no such connection.
+    /// How many bytes wait for a connection; zero if there is no such connection.
     pub fn pending_bytes(&self, id: ConnectionId) -> usize {
         let open = self.outboxes.get(id).map(|slot| &slot.outbox);
         let outbox = open.or_else(|| self.closing.get(&id).map(|closing| &closing.outbox));

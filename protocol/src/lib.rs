@@ -49,7 +49,8 @@
 //! let node = |seed, routes| {
 //!     let cluster = ClusterConfig { name: Some("C".into()), routes, ..ClusterConfig::default() };
 //!     let config = Config { seed, cluster: Some(cluster), ..Config::default() };
-//!     Engine::new(config, &Listening { client_port: 4222, route_port: 6222, interfaces: vec![], unix_nanos_at_zero: 0 }, now)
+//!     let listening = Listening { client_port: 4222, route_port: 6222, ..Listening::default() };
+//!     Engine::new(config, &listening, now)
 //! };
 //! let mut a = node(1, vec!["nats://b.example:6222".parse()?]);
 //! let mut b = node(2, vec![]);

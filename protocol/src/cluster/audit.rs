@@ -1,6 +1,6 @@
 //! What a cluster keeps, for those who check that it is neither too much nor too old ([`crate::sim`]).
 
-use super::Cluster;
+use super::{Cluster, Dial};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +34,10 @@ impl Cluster {
 
     /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
-        let is_wanted =
-            || self.dials.iter().any(|dial| !dial.explicit && dial.peer.as_deref() == Some(server_id));
-        match self.peers.contains_key(server_id) {
-            true => Some("has it as a peer"),
-            false => is_wanted().then_some("wants to dial it"),
+        if self.peers.contains_key(server_id) {
+            return Some("has it as a peer");
         }
+        let is_wanted = |dial: &Dial| !dial.explicit && dial.peer.as_deref() == Some(server_id);
+        self.dials.iter().any(is_wanted).then_some("wants to dial it")
     }
 }
