@@ -101,7 +101,7 @@ fn routed(choices: &mut Choices<'_>) {
     let (reply, header_len, body) = message(choices);
     let reply = reply.as_deref();
 
-    // As forwarding writes it (ROUTE-PROTOCOL 2.8): groups after `+ <reply>` or `|`.
+    // As forwarding writes it (wire.md 2.8): groups after `+ <reply>` or `|`.
     let mut line: Vec<u8> = if header_len > 0 { b"HMSG ".to_vec() } else { b"RMSG ".to_vec() };
     let words = [account, Some(subject)].into_iter().flatten();
     words.for_each(|word| line.extend([word, b" "].concat()));

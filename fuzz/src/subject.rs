@@ -1,4 +1,4 @@
-//! Which filters match which subjects (ROUTE-PROTOCOL 1.5), told from the text alone: the model that the index and the
+//! Which filters match which subjects (wire.md 1.5), told from the text alone: the model that the index and the
 //! deliveries are compared with.
 
 /// Whether a subscription to `filter` gets what is published to `subject`.

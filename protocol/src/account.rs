@@ -38,7 +38,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Which connection of a pool carries an account: FNV-1a of its name, modulo the pool (ROUTE-PROTOCOL 4.2).
+/// Which connection of a pool carries an account: FNV-1a of its name, modulo the pool (wire.md 4.2).
 pub(crate) fn pool_slot(account: &str, pool_size: usize) -> usize {
     if pool_size <= 1 {
         return 0;
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn accounts_take_the_slots_that_nats_server_gives_them() {
-        // ROUTE-PROTOCOL appendix A.
+        // wire.md appendix A.
         let vectors = [("$G", 2, 0), ("$SYS", 0, 0), ("CC", 2, 3), ("D", 0, 3), ("ACC", 1, 2), ("B", 0, 1)];
         for (name, of_three, of_four) in vectors {
             assert_eq!(pool_slot(name, 3), of_three, "{name} of 3");

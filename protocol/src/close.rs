@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a connection ended, under the names that monitoring and logs show (ROUTE-PROTOCOL 8.3).
+/// Why a connection ended, under the names that monitoring and logs show (wire.md 8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseReason {
     /// The peer closed its side.

@@ -47,7 +47,7 @@ pub(crate) fn server_id(rng: &mut Rng) -> String {
     base32(&raw)
 }
 
-/// A generated cluster name: 22 letters and digits (ROUTE-PROTOCOL 3.6).
+/// A generated cluster name: 22 letters and digits (wire.md 3.6).
 pub(crate) fn cluster_name(rng: &mut Rng) -> String {
     std::iter::repeat_with(|| rng.alphanumeric()).take(22).collect()
 }

@@ -91,6 +91,7 @@ mod close;
 mod cluster;
 pub mod config;
 pub mod connection;
+pub mod docs;
 mod engine;
 mod forwarding;
 pub mod gossip;

@@ -206,7 +206,7 @@ impl Node {
         matches.plain.iter().any(|subscription| subscription.connection() == route)
     }
 
-    /// Tells clients where else they may connect to (ROUTE-PROTOCOL 1.11).
+    /// Tells clients where else they may connect to (wire.md 1.11).
     fn tell_clients<S: Sink>(&self, cluster: &Cluster, sink: &mut S) {
         if cluster.config().no_advertise {
             return;
@@ -324,7 +324,7 @@ impl Node {
         self.hub.accounts().iter().for_each(|account| account.index().unlisten(route));
     }
 
-    /// The accounts whose interest is announced over a route (ROUTE-PROTOCOL 2.7).
+    /// The accounts whose interest is announced over a route (wire.md 2.7).
     fn accounts_of(&self, seat: &Seat) -> Vec<&Arc<Account>> {
         let pool_size = self.hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
         let pool_size = pool_size.map_or(0, |size| usize::from(size.get()));
@@ -376,7 +376,7 @@ fn push_change(lines: &mut Vec<u8>, account: Option<&[u8]>, change: Change<'_>) 
     }
 }
 
-/// The client addresses of this node, as other nodes tell them to their clients (ROUTE-PROTOCOL 1.11).
+/// The client addresses of this node, as other nodes tell them to their clients (wire.md 1.11).
 fn client_urls(config: &Config, listening: &Listening) -> Vec<String> {
     let url = |host: &str, port: u16| match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),

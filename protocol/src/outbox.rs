@@ -78,7 +78,7 @@ pub enum Pressure {
     Overflow,
 }
 
-/// What to do about a peer that does not read (ROUTE-PROTOCOL 1.10).
+/// What to do about a peer that does not read (wire.md 1.10).
 #[derive(Clone, Copy, Debug)]
 pub struct WritePolicy {
     /// More pending bytes than this end the connection; `None` for routes, which have no such limit.

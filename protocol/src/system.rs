@@ -1,4 +1,4 @@
-//! What servers ask each other in the system account: which routes another has (ROUTE-PROTOCOL 10.3).
+//! What servers ask each other in the system account: which routes another has (wire.md 10.3).
 //!
 //! Every node answers; operators' tools ask the same. A node that heals asks nats-server peers, since they tell
 //! a newcomer to the members and never the members to a newcomer: whom they could not dial does not know of them.
@@ -45,7 +45,7 @@ pub(crate) struct Neighbour {
     pub(crate) id: String,
     pub(crate) ip: IpAddr,
     /// Ports that it may have been dialed at. nats-server calls a connection that it accepted a dialed one as well, once a
-    /// duplicate of it was dialed (ROUTE-PROTOCOL 3.5), so that some are those of outgoing connections.
+    /// duplicate of it was dialed (wire.md 3.5), so that some are those of outgoing connections.
     pub(crate) ports: Vec<u16>,
 }
 
@@ -201,7 +201,7 @@ struct Answer<'a> {
     error: Option<Fault>,
 }
 
-/// What every server says of itself in such messages (ROUTE-PROTOCOL 10.2).
+/// What every server says of itself in such messages (wire.md 10.2).
 #[derive(Debug, Serialize)]
 struct Server<'a> {
     name: &'a str,

@@ -39,5 +39,5 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Async::<TcpStream>::connect(address).or(timeout).await?.into_inner()
 }
 
-/// How long one address may take to answer (ROUTE-PROTOCOL 2.3).
+/// How long one address may take to answer (wire.md 2.3).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Log lines in nats-server's format (ROUTE-PROTOCOL 9.7):
+//! Log lines in nats-server's format (wire.md 9.7):
 //! `[pid] 2006/01/02 15:04:05.000000 [INF] text`.
 
 use std::fmt::{self, Write as _};

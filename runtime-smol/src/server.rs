@@ -232,7 +232,7 @@ impl Core {
     }
 }
 
-/// Waits for the signal to end; handles others meanwhile (ROUTE-PROTOCOL 9.6).
+/// Waits for the signal to end; handles others meanwhile (wire.md 9.6).
 async fn wait_for_end(logger: &'static Logger) {
     let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
     let mut signals = match Signals::new(watched) {

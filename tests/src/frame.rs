@@ -120,9 +120,9 @@ fn normalise(fields: Map<String, Value>) -> Map<String, Value> {
             "server_name" if Some(&value) == own_id.as_ref() => "ID".into(),
             // On routes the name in CONNECT is the dialer's id.
             "name" if value.as_str().is_some_and(|name| name.len() == 56) => "ID".into(),
-            // A server without message tracing says 2 to routes (ROUTE-PROTOCOL 2.4); clients get 1 from all.
+            // A server without message tracing says 2 to routes (wire.md 2.4); clients get 1 from all.
             "proto" if value.as_u64() >= Some(2) => "2+".into(),
-            // Both end without compression, which onehop does not have yet (ROUTE-PROTOCOL 5.2).
+            // Both end without compression, which onehop does not have yet (wire.md 5.2).
             "compression" if matches!(value.as_str(), Some("accept" | "off")) => "none unless asked".into(),
             "connect_urls" => value.as_array().map_or(0, Vec::len).to_string().into(),
             key if MASKED.contains(&key) => "*".into(),

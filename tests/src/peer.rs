@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::frame::Frame;
 use crate::raw::RawConn;
 
-/// What a made-up server says of itself in `CONNECT` and `INFO` (ROUTE-PROTOCOL 2.4, 2.5).
+/// What a made-up server says of itself in `CONNECT` and `INFO` (wire.md 2.4, 2.5).
 #[derive(Clone, Debug)]
 pub struct Identity {
     connect: Map<String, Value>,
@@ -106,7 +106,7 @@ impl Acceptor {
         Self { listener, identity: identity.info("port", port), answers_pings: true }
     }
 
-    /// Never sends `PONG`, which stops a dialer's chain of pool connections (ROUTE-PROTOCOL 2.3).
+    /// Never sends `PONG`, which stops a dialer's chain of pool connections (wire.md 2.3).
     pub fn without_pongs(mut self) -> Self {
         self.answers_pings = false;
         self
@@ -212,7 +212,7 @@ impl Talk {
     }
 }
 
-/// Whether the line is interest in the system account, of which a server may have more or less (ROUTE-PROTOCOL 10.4).
+/// Whether the line is interest in the system account, of which a server may have more or less (wire.md 10.4).
 pub fn is_system_interest(frame: &Frame) -> bool {
     frame.op() == "RS+" && frame.args().first().is_some_and(|word| word.starts_with("$SYS"))
 }

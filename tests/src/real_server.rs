@@ -38,7 +38,7 @@ impl Version {
         }
     }
 
-    /// Whether the release knows pooled and dedicated routes (ROUTE-PROTOCOL 11).
+    /// Whether the release knows pooled and dedicated routes (wire.md 11).
     pub fn pools_routes(self) -> bool {
         self != Self::V2_9_10
     }

@@ -337,7 +337,7 @@ impl Run<'_> {
     }
 }
 
-/// The interest that a newcomer is told of right after INFO comes in any order (ROUTE-PROTOCOL 2.7).
+/// The interest that a newcomer is told of right after INFO comes in any order (wire.md 2.7).
 fn sort_bulk_interest(lines: &mut [String]) {
     let Some(info) = lines.iter().position(|line| line.starts_with("INFO")) else { return };
     let bulk = &mut lines[info + 1..];

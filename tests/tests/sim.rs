@@ -85,7 +85,7 @@ fn random_clusters_with_heavy_faults_keep_the_rules() {
     draw_and_run(2_000..2_060, &drawing);
 }
 
-/// What the Go server does, and why there are healing rules (DESIGN 4).
+/// What the Go server does, and why there are healing rules (design.md 5).
 #[test]
 fn a_chain_of_go_like_nodes_that_start_at_once_stays_a_partial_mesh() {
     let scenario = Scenario::new(1, 20, Topology::Chain, Member::GO_LIKE);
@@ -94,7 +94,7 @@ fn a_chain_of_go_like_nodes_that_start_at_once_stays_a_partial_mesh() {
     assert!(!world.missing_pairs().is_empty());
 }
 
-/// What the Go server does, and why there are healing rules (DESIGN 4).
+/// What the Go server does, and why there are healing rules (design.md 5).
 #[test]
 fn a_pair_of_go_like_nodes_that_was_cut_for_ten_seconds_never_heals() {
     let mut world = chain_of_three(Member::GO_LIKE);
@@ -168,7 +168,7 @@ fn a_client_that_does_not_read_is_closed_and_nobody_else_suffers() {
     assert_eq!(world.received(clients[1]).len(), 200);
 }
 
-/// Inherited from NATS: no line of the protocol is for a group alone (ROUTE-PROTOCOL 7.5).
+/// Inherited from NATS: no line of the protocol is for a group alone (wire.md 7.5).
 #[test]
 fn a_queue_message_that_is_handed_on_is_heard_again_by_plain_subscriptions_there() {
     let mut world = chain_of_three(Member::GO_LIKE);
@@ -190,7 +190,7 @@ fn a_queue_message_that_is_handed_on_is_heard_again_by_plain_subscriptions_there
     );
 }
 
-/// Inherited from NATS: no line of the protocol names the publisher (ROUTE-PROTOCOL 7.5).
+/// Inherited from NATS: no line of the protocol names the publisher (wire.md 7.5).
 #[test]
 fn a_queue_message_that_is_handed_back_is_heard_by_its_publisher_even_without_echo() {
     let mut world = chain_of_three(Member::GO_LIKE);
@@ -208,7 +208,7 @@ fn a_queue_message_that_is_handed_back_is_heard_by_its_publisher_even_without_ec
 }
 
 /// Interest goes over the slot that the sender's own pool size gives, messages over the slot of the other side's
-/// interest (ROUTE-PROTOCOL 4.2): between pools of different sizes these are not the same.
+/// interest (wire.md 4.2): between pools of different sizes these are not the same.
 #[test]
 fn an_answer_can_overtake_the_interest_in_it_between_pools_of_different_sizes() {
     let lost = (0..40).filter(|seed| {

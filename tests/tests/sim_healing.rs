@@ -1,4 +1,4 @@
-//! What the healing rules promise (DESIGN 4), in simulated clusters.
+//! What the healing rules promise (design.md 5), in simulated clusters.
 
 use std::time::Duration;
 

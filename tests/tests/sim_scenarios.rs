@@ -1,4 +1,4 @@
-//! Known bugs of this kind of protocol as simulated clusters. Each heals with the healing rules (DESIGN 4), and is shown not
+//! Known bugs of this kind of protocol as simulated clusters. Each heals with the healing rules (design.md 5), and is shown not
 //! to heal, or to cost more, without the rule that is there for it. Numbers are issues (#) and pull requests (PR) of
 //! nats-server, unless something else is said.
 
@@ -222,7 +222,7 @@ fn dial_each_other(seed: u64, healing: &Healing, latency: Duration) -> (bool, bo
 }
 
 /// #215: two servers dial each other at the same time; each keeps the connection that the other drops. That both try again, a
-/// random moment apart, is a rule of nats-server (ROUTE-PROTOCOL 3.5) that has no switch. It is enough between neighbours.
+/// random moment apart, is a rule of nats-server (wire.md 3.5) that has no switch. It is enough between neighbours.
 #[test]
 fn two_nodes_that_drop_each_others_connection_try_again_until_one_stays() {
     for healing in [Healing::default(), Healing::none()] {
@@ -260,7 +260,7 @@ fn nodes_that_hear_of_each_other_seldom_drop_each_others_connection() {
     assert!(3 * with < without, "{with} {without}");
 }
 
-/// Servers that do not heal their mesh need one neighbour that does (DESIGN 4: re-gossip).
+/// Servers that do not heal their mesh need one neighbour that does (design.md 5: re-gossip).
 #[test]
 fn one_node_that_heals_among_those_that_do_not_heals_their_mesh() {
     let heals_after_cut = |healing: Healing| {
@@ -316,7 +316,7 @@ fn dials_after(others: &Healing, last: &Healing, goes: impl Fn(&mut World, NodeI
     })
 }
 
-/// A server that leaves says so; one that dies is hoped for until it is forgotten (DESIGN 4: remember).
+/// A server that leaves says so; one that dies is hoped for until it is forgotten (design.md 5: remember).
 #[test]
 fn a_node_that_leaves_is_not_dialed_and_a_dead_one_is_dialed_until_it_is_forgotten() {
     let dies = |world: &mut World, id| world.fault(Fault::Crash(id, FOR_EVER));

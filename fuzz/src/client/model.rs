@@ -1,7 +1,7 @@
 //! What clients may expect: a server made of plain lists, which is told the same.
 //!
 //! It reads with the parser of the core, which has a target of its own; all that follows from what was read it works out
-//! by itself (ROUTE-PROTOCOL 1).
+//! by itself (wire.md 1).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// A requester is told that nobody is there (ROUTE-PROTOCOL 1.6), if it listens.
+    /// A requester is told that nobody is there (wire.md 1.6), if it listens.
     fn expect_notice(&self, id: ConnectionId, subject: &[u8], reply: &[u8], heard: &mut Option<&mut Heard>) {
         let subs = self.sessions[&id].subs.iter();
         let own = subs.filter(|sub| sub.queue.is_empty() && matches(&sub.subject, reply));
@@ -315,7 +315,7 @@ impl Session {
         if is_beyond_limits {
             return Some(Said::Err);
         }
-        // A name that is taken keeps its subscription (ROUTE-PROTOCOL 1.4).
+        // A name that is taken keeps its subscription (wire.md 1.4).
         if self.subs.iter().all(|sub| sub.sid != sid) {
             if !is_valid_filter(subject) || queue == b"_sys_" {
                 return Some(Said::Err);
@@ -346,7 +346,7 @@ fn expect(heard: &mut Option<&mut Heard>, to: ConnectionId, expected: &Said) {
     }
 }
 
-/// Whether a client may not publish so (ROUTE-PROTOCOL 1.5).
+/// Whether a client may not publish so (wire.md 1.5).
 fn is_reserved(subject: &[u8], reply: Option<&[u8]>) -> bool {
     let begins = |text: &[u8], start: &[u8]| text.len() > start.len() && text.starts_with(start);
     let reply = reply.unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) struct Net {
     pub(super) dials: Vec<(usize, DialRequest)>,
     pub(super) pipes: Vec<Pipe>,
     /// A message for a group goes to and fro between nodes that were told of members that do not exist, until these
-    /// are taken back: as in nats-server (ROUTE-PROTOCOL 7.5).
+    /// are taken back: as in nats-server (wire.md 7.5).
     pub(super) is_bouncing: bool,
     /// The messages that nodes wrote to each other, until somebody looks.
     pub(super) crossings: Vec<Crossing>,

@@ -58,7 +58,7 @@ pub(super) struct Message {
     pub(super) node: usize,
     pub(super) subject: &'static str,
     /// A member left a group, maybe while the message was on its way to it. Then its node hands the message on, maybe to
-    /// where it was published, where plain subscriptions get it again: as in nats-server (ROUTE-PROTOCOL 7.5).
+    /// where it was published, where plain subscriptions get it again: as in nats-server (wire.md 7.5).
     may_return: bool,
 }
 
@@ -270,7 +270,7 @@ impl World {
     }
 
     /// How many connections two nodes have: the larger of their pools and one for the system account, or one if either
-    /// does not pool (ROUTE-PROTOCOL 4.3).
+    /// does not pool (wire.md 4.3).
     pub(super) fn pair_routes(&self, a: usize, b: usize) -> usize {
         match (self.pool_sizes[a], self.pool_sizes[b]) {
             (Some(a), Some(b)) => usize::from(a.max(b).get()) + 1,

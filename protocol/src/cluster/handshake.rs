@@ -1,4 +1,4 @@
-//! From the first byte of a route to its registration (ROUTE-PROTOCOL 2.2 to 2.4, 2.9, 3.5, 3.6, 4.3, 4.4).
+//! From the first byte of a route to its registration (wire.md 2.2 to 2.4, 2.9, 3.5, 3.6, 4.3, 4.4).
 
 use super::*;
 use crate::account::GLOBAL_ACCOUNT;
@@ -198,7 +198,7 @@ impl Cluster {
     }
 
     /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name
-    /// (ROUTE-PROTOCOL 2.3; compression, the other reason, is not there yet).
+    /// (wire.md 2.3; compression, the other reason, is not there yet).
     fn info_waits(&self, origin: &Origin) -> bool {
         self.pool_size() > 0 && origin.account.is_none()
     }
@@ -356,7 +356,7 @@ impl Cluster {
         }
     }
 
-    /// How many connections a pool between the two has (ROUTE-PROTOCOL 4.3).
+    /// How many connections a pool between the two has (wire.md 4.3).
     fn effective_pool_size(&self, info: &Info) -> usize {
         let theirs = usize::try_from(info.route_pool_size).unwrap_or(0).min(MAX_POOL_SIZE);
         self.pool_size().max(theirs)
@@ -378,7 +378,7 @@ impl Cluster {
         }
     }
 
-    /// Whether both belong to one cluster, if need be by taking over the peer's name for it (ROUTE-PROTOCOL 3.6).
+    /// Whether both belong to one cluster, if need be by taking over the peer's name for it (wire.md 3.6).
     pub(super) fn agrees_on_name(&mut self, theirs: &str, theirs_is_dynamic: bool, peer: &str) -> bool {
         if theirs == self.cluster_name {
             return true;
@@ -403,7 +403,7 @@ impl Link {
     }
 }
 
-/// What a peer may say about compression (ROUTE-PROTOCOL 5.1).
+/// What a peer may say about compression (wire.md 5.1).
 const COMPRESSION_MODES: [&str; 9] =
     ["", "not supported", "off", "accept", "s2_auto", "s2_uncompressed", "s2_fast", "s2_better", "s2_best"];
 

@@ -1,4 +1,4 @@
-//! What keeps the mesh whole beyond nats-server's rules (DESIGN section 4): servers are remembered, gaps are filled,
+//! What keeps the mesh whole beyond nats-server's rules (design.md 5): servers are remembered, gaps are filled,
 //! onehop nodes compare whom they know, and nats-server peers are told of each other again.
 //!
 //! All of it happens from time to time in [`Cluster::handle_timeout`], a bounded amount each time.

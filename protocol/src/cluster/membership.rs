@@ -7,7 +7,7 @@ use crate::gossip::{self, Arrival};
 use crate::routes::Solicited;
 
 impl Cluster {
-    /// Tells the others of a connection that was just registered, where it is the first of its kind (ROUTE-PROTOCOL
+    /// Tells the others of a connection that was just registered, where it is the first of its kind (wire.md
     /// 3.2).
     pub(super) fn introduce(&mut self, connection: ConnectionId, arrival: Arrival, info: &Info, seat: &Seat) {
         let Some(newcomer) = self.peers.get(&info.server_id) else {
@@ -53,7 +53,7 @@ impl Cluster {
         }
     }
 
-    /// Hears an INFO on a registered route (ROUTE-PROTOCOL 2.10, in its order).
+    /// Hears an INFO on a registered route (wire.md 2.10, in its order).
     pub(crate) fn handle_info(
         &mut self,
         now: Instant,
@@ -73,7 +73,7 @@ impl Cluster {
         }
         if !info.route_acc_add_reqid.is_empty() {
             // The peer moves an account to a connection of its own and waits for this echo. Without an account it is
-            // such an echo, which this node never waits for, and echoing it would have no end (ROUTE-PROTOCOL 4.5).
+            // such an echo, which this node never waits for, and echoing it would have no end (wire.md 4.5).
             if !info.route_account.is_empty() {
                 let echo = Info { route_account: String::new(), ..info };
                 self.outputs.push_back(Output::Send(connection, echo.to_gossip_line()));
@@ -94,7 +94,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Hears of another server, and dials it if that is news (ROUTE-PROTOCOL 3.3).
+    /// Hears of another server, and dials it if that is news (wire.md 3.3).
     fn handle_gossip(&mut self, now: Instant, teller: &str, info: &Info) {
         let account = Some(info.route_account.as_str()).filter(|account| !account.is_empty());
         if self.knows(&info.server_id, account) {
@@ -114,7 +114,7 @@ impl Cluster {
         // A onehop teller lets the newcomer hear of this node too, so that either may dial.
         let either_may = info.onehop > 0 && teller.is_some_and(|teller| teller.info.onehop > 0);
         let accounts = match account {
-            // The teller cannot tell of dedicated connections, so they are dialed along (ROUTE-PROTOCOL 3.3, rule 5).
+            // The teller cannot tell of dedicated connections, so they are dialed along (wire.md 3.3, rule 5).
             None if !teller_pools => self.kinds_of_connection(),
             _ => vec![account.map(str::to_owned)],
         };
@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Hears a PONG: if the connection waited for one, the next slot of its pool is dialed. One by one, so that a
-    /// peer that refuses the first is not flooded (ROUTE-PROTOCOL 2.3, 12).
+    /// peer that refuses the first is not flooded (wire.md 2.3, 12).
     pub(crate) fn handle_pong(&mut self, now: Instant, connection: ConnectionId) {
         let Some(link) = self.links.get_mut(&connection) else {
             return;

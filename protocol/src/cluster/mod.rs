@@ -291,7 +291,7 @@ impl Cluster {
     }
 
     /// Accounts with connections of their own: a server that pools has one for the system account
-    /// (ROUTE-PROTOCOL 4.1).
+    /// (wire.md 4.1).
     fn pinned_accounts(&self) -> &'static [&'static str] {
         if self.config.pool_size.is_some() { &[SYSTEM_ACCOUNT] } else { &[] }
     }

@@ -82,7 +82,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// A peer to connect to, written `nats://[user:password@]host:port` or `nats-route://…` (ROUTE-PROTOCOL 9.3).
+/// A peer to connect to, written `nats://[user:password@]host:port` or `nats-route://…` (wire.md 9.3).
 ///
 /// User and password may be percent-encoded. Printing the URL does not show the password.
 #[derive(Clone, Debug, PartialEq, Eq)]

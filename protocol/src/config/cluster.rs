@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteUrl, UserPassword};
 
-/// How this node takes part in a cluster (ROUTE-PROTOCOL 3, 4.1, 9.3).
+/// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
 ///
 /// The defaults are those of nats-server, which gives the route port no default: `port` starts as
 /// [`Port::Any`].
@@ -77,7 +77,7 @@ impl Default for ClusterConfig {
     }
 }
 
-/// A node's stance on compressing its routes (ROUTE-PROTOCOL 5.1).
+/// A node's stance on compressing its routes (wire.md 5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Says nothing of compression, like servers before 2.10.

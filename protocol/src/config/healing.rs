@@ -1,4 +1,4 @@
-//! How a node keeps the mesh whole, beyond what nats-server does (DESIGN section 4).
+//! How a node keeps the mesh whole, beyond what nats-server does (design.md 5).
 
 use std::time::Duration;
 

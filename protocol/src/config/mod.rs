@@ -19,7 +19,7 @@ pub use healing::Healing;
 pub use secret::Secret;
 pub use validate::{ConfigError, MAX_PAYLOAD};
 
-/// Everything that one node needs to know about its place and its limits (ROUTE-PROTOCOL 1.7, 9.2).
+/// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
 ///
 /// The defaults are those of nats-server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Config {
     }
 }
 
-/// What a client must present in its CONNECT (ROUTE-PROTOCOL 1.12).
+/// What a client must present in its CONNECT (wire.md 1.12).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorization {
     /// Nothing.

@@ -1,4 +1,4 @@
-//! The client protocol (ROUTE-PROTOCOL 1).
+//! The client protocol (wire.md 1).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Tells a requester that nobody is there to respond (ROUTE-PROTOCOL 1.6).
+    /// Tells a requester that nobody is there to respond (wire.md 1.6).
     #[cold]
     fn no_responders<S: Sink>(&mut self, context: &mut Context<'_, S>, request: &Publish<'_>) {
         let Some(reply) = request.reply else {
@@ -280,7 +280,7 @@ impl Session {
             error!("{context} - {error}");
             return context.send_error(&error);
         }
-        // A name that is taken keeps its old subscription, whatever the new one would be (ROUTE-PROTOCOL 1.4).
+        // A name that is taken keeps its old subscription, whatever the new one would be (wire.md 1.4).
         if context.entry().subscriptions().get(sid).is_some() {
             return self.ok(context);
         }
@@ -393,7 +393,7 @@ fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
     context.close_with(CloseReason::AuthenticationFailure, "Authorization Violation");
 }
 
-/// The error for a subject or a reply that clients may not use (ROUTE-PROTOCOL 1.5).
+/// The error for a subject or a reply that clients may not use (wire.md 1.5).
 #[inline]
 fn reserved(message: &Publish<'_>) -> Option<String> {
     // Nearly every message is told apart by its first bytes.
@@ -421,5 +421,5 @@ const HIDDEN_TOKEN: &str = "[REDACTED]";
 /// The queue group that servers use among themselves.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 
-/// The first PING to a client comes so soon after CONNECT (ROUTE-PROTOCOL 1.9).
+/// The first PING to a client comes so soon after CONNECT (wire.md 1.9).
 const FIRST_PING_AFTER: Duration = Duration::from_secs(2);

@@ -70,7 +70,7 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
-    /// Operators look for these lines (ROUTE-PROTOCOL 1.10).
+    /// Operators look for these lines (wire.md 1.10).
     pub(super) fn log_slowness(&self, reason: CloseReason, policy: &WritePolicy) {
         match (reason, policy.max_pending_bytes) {
             (CloseReason::SlowConsumerPendingBytes, Some(max)) => {

@@ -1,4 +1,4 @@
-//! PING, PONG and what follows when the PONG does not come (ROUTE-PROTOCOL 1.9, 2.11).
+//! PING, PONG and what follows when the PONG does not come (wire.md 1.9, 2.11).
 
 use std::time::Duration;
 

@@ -223,7 +223,7 @@ impl Connection {
         self.shared.close
     }
 
-    /// How long to leave the socket unread because a target of what was read is too slow (ROUTE-PROTOCOL 1.10). Routes
+    /// How long to leave the socket unread because a target of what was read is too slow (wire.md 1.10). Routes
     /// are never slowed: behind one are many publishers, and other subscribers.
     #[must_use]
     pub fn stall(&self, pressure: Pressure) -> Option<Duration> {
@@ -342,7 +342,7 @@ impl Shared {
 }
 
 /// A route's control line may be this many times longer than a client's, since it names queue groups
-/// (ROUTE-PROTOCOL 2.6).
+/// (wire.md 2.6).
 const ROUTE_CONTROL_LINES: usize = 16;
 
 /// The longest that a producer is left unread for the sake of a slow consumer, per batch.

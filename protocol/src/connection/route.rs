@@ -1,4 +1,4 @@
-//! The route protocol (ROUTE-PROTOCOL 2): the handshake, interest and messages of another server.
+//! The route protocol (wire.md 2): the handshake, interest and messages of another server.
 //!
 //! Whether a route is accepted, which seat it gets and what is gossiped about it is for the cluster to say.
 
@@ -263,7 +263,7 @@ impl Peer {
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
     }
 
-    /// Hears of interest. A weight replaces the one before it (ROUTE-PROTOCOL 2.7).
+    /// Hears of interest. A weight replaces the one before it (wire.md 2.7).
     fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
         let Some(place) = self.world(sub.account) else {
             let account = String::from_utf8_lossy(sub.account.unwrap_or_default());
@@ -378,5 +378,5 @@ fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
 /// as long as PINGs are answered; but a dial that hangs so keeps this node from dialing the server anew.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first PING to a peer comes so soon (ROUTE-PROTOCOL 2.11).
+/// The first PING to a peer comes so soon (wire.md 2.11).
 const FIRST_PING_AFTER: Duration = Duration::from_secs(1);

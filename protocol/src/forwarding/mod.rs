@@ -2,7 +2,7 @@
 //!
 //! The one hop: what a client publishes goes to this node's clients and to the servers that asked for it; what
 //! a server sends goes to this node's clients only. The single exception is a queue message whose chosen
-//! members are all gone: it is handed on to another server that has the group (ROUTE-PROTOCOL 7.5).
+//! members are all gone: it is handed on to another server that has the group (wire.md 7.5).
 //!
 //! This room reads [`Targets`] and writes to a [`Sink`]; it knows nothing of parsing or sockets. Connections
 //! call it, once per message.

@@ -100,7 +100,7 @@ impl<'a> Parcel<'a> {
         Delivery { line, ..self.delivery(prefix, with_headers) }
     }
 
-    /// `| <queue>… <size>` or `+ <reply> <queue>… <size>` (ROUTE-PROTOCOL 2.8).
+    /// `| <queue>… <size>` or `+ <reply> <queue>… <size>` (wire.md 2.8).
     pub(super) fn queue_line<'n>(
         &self,
         line: &mut Vec<u8>,
@@ -136,7 +136,7 @@ impl<'a> Parcel<'a> {
 }
 
 /// Splits a reply of the form `$JS.ACK.…@<subject>`: streams hosted by other members send their clients' messages
-/// so (ROUTE-PROTOCOL 2.8). The `@` must come after the eighth dot, and something must follow it.
+/// so (wire.md 2.8). The `@` must come after the eighth dot, and something must follow it.
 fn split_ack_reply(reply: &[u8]) -> Option<(&[u8], &[u8])> {
     if !reply.starts_with(b"$JS.ACK.") {
         return None;

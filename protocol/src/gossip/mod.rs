@@ -1,4 +1,4 @@
-//! INFO gossip: whom to tell of whom (ROUTE-PROTOCOL 3.3).
+//! INFO gossip: whom to tell of whom (wire.md 3.3).
 //!
 //! A server that registers a newcomer tells its other peers, which then dial the newcomer. This room holds
 //! the rule; the cluster applies it.
@@ -83,7 +83,7 @@ pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Vec<u
     Some(info.to_gossip_line()).filter(|line| line.len() <= MAX_LINE_BYTES)
 }
 
-/// What a line may have on a route between servers that are not configured otherwise (ROUTE-PROTOCOL 2.6).
+/// What a line may have on a route between servers that are not configured otherwise (wire.md 2.6).
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     fn gossip_follows_the_recorded_table() {
         use Arrival::{Accepted, Explicit, Implicit};
         use GossipMode::{Default, Disabled, Override};
-        // ROUTE-PROTOCOL 3.3: (arrival, newcomer's mode, peer explicit) → mode onward.
+        // wire.md 3.3: (arrival, newcomer's mode, peer explicit) → mode onward.
         let table = [
             (Accepted, Disabled, true, None),
             (Accepted, Disabled, false, None),

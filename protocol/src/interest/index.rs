@@ -29,7 +29,7 @@ pub struct Index {
     hasher: KeyedState,
 }
 
-/// A change of the node's own interest, as routes hear of it (ROUTE-PROTOCOL 2.7).
+/// A change of the node's own interest, as routes hear of it (wire.md 2.7).
 ///
 /// Those of one kind are ordered by subject, then plain interest before groups, these by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +108,7 @@ impl Index {
     }
 
     /// Removes many, as when a connection ended, with one announcement for each subject and queue
-    /// (ROUTE-PROTOCOL 2.7: three members leaving produce one line). Those that are not there are ignored.
+    /// (wire.md 2.7: three members leaving produce one line). Those that are not there are ignored.
     pub fn remove_all(
         &self,
         mut subs: Vec<Arc<Subscription>>,
@@ -121,7 +121,7 @@ impl Index {
         }
     }
 
-    /// Replaces the weight of a remote queue subscription (ROUTE-PROTOCOL 2.7: absolute, not additive), and
+    /// Replaces the weight of a remote queue subscription (wire.md 2.7: absolute, not additive), and
     /// makes results that contain it stale.
     pub fn set_weight(&self, sub: &Subscription, weight: u32) {
         self.part_of(sub.subject()).set_weight(sub, weight);
@@ -162,7 +162,7 @@ impl Index {
     /// Adds everything that matches `subject` to `into`, which is empty before.
     ///
     /// The order depends on nothing but names and subscription ids. A subject with an empty token matches
-    /// nothing; in a subject that was published, `*` and `>` are ordinary tokens (ROUTE-PROTOCOL 1.5).
+    /// nothing; in a subject that was published, `*` and `>` are ordinary tokens (wire.md 1.5).
     pub fn collect(&self, subject: &[u8], into: &mut Matches) {
         if has_empty_token(subject) {
             return;
@@ -244,7 +244,7 @@ impl Index {
 
 impl<'a> Change<'a> {
     /// What to announce when the number of local subscriptions to a subject, plain or of a queue group, went
-    /// from `before` to `after`: plain interest at 0→1 and →0, groups at every change (ROUTE-PROTOCOL 2.7).
+    /// from `before` to `after`: plain interest at 0→1 and →0, groups at every change (wire.md 2.7).
     pub(super) fn between(
         subject: &'a [u8],
         queue: Option<&'a [u8]>,

@@ -156,7 +156,7 @@ impl Subscription {
         self.weight.load(Ordering::Relaxed)
     }
 
-    /// Sets how many queue members it stands for. Absolute, not additive (ROUTE-PROTOCOL 2.7).
+    /// Sets how many queue members it stands for. Absolute, not additive (wire.md 2.7).
     pub(crate) fn set_weight(&self, weight: u32) {
         self.weight.store(weight, Ordering::Relaxed);
     }

@@ -68,7 +68,7 @@ impl Trie {
             };
             node.tail.iter().for_each(|leaf| each(leaf));
             let (token, rest) = split_token(rest);
-            // A published `*` or `>` is looked up as a literal, which no filter has (ROUTE-PROTOCOL 1.5).
+            // A published `*` or `>` is looked up as a literal, which no filter has (wire.md 1.5).
             next = node.literals.as_ref().and_then(|literals| literals.get(token)).map(|node| (node, rest));
             pending.extend(node.star.as_ref().map(|node| (&**node, rest)));
         }
@@ -284,7 +284,7 @@ pub(super) fn shrunk_capacity(len: usize, capacity: usize) -> Option<usize> {
 }
 
 /// Whether a filter has a token that is a wildcard. `*` and `>` within longer tokens are ordinary bytes
-/// (ROUTE-PROTOCOL 1.5).
+/// (wire.md 1.5).
 pub(super) fn has_wildcard(filter: &[u8]) -> bool {
     filter.split(|&byte| byte == b'.').any(is_wildcard)
 }

@@ -1,4 +1,4 @@
-//! Monitoring: what nats-server shows over HTTP, under its field names (ROUTE-PROTOCOL 8).
+//! Monitoring: what nats-server shows over HTTP, under its field names (wire.md 8).
 //!
 //! This room reads what the [`Node`] and its hub know and changes nothing but the count of requests. It does no IO and
 //! has no clock: a runtime receives a request, gathers the [`Facts`] that only it can know, calls [`respond`] and sends

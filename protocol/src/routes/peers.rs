@@ -7,7 +7,7 @@ use crate::id::ConnectionId;
 use crate::time::Instant;
 use crate::wire::Info;
 
-/// What a connection is to the pair of servers that it joins (ROUTE-PROTOCOL 2.1).
+/// What a connection is to the pair of servers that it joins (wire.md 2.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seat {
     /// A slot of the pool.
@@ -37,7 +37,7 @@ pub(crate) struct Peer {
     /// Set once this node dialed it.
     pub(crate) solicited: Option<Solicited>,
     /// It tried to make a connection that was refused as a duplicate, so it counts on the one that stayed: this node
-    /// redials when that is lost, even if it only accepted it (ROUTE-PROTOCOL 3.5).
+    /// redials when that is lost, even if it only accepted it (wire.md 3.5).
     pub(crate) retry: bool,
     /// What its clients may connect to, from its INFO; emptied when it goes into lame duck mode.
     pub(crate) connect_urls: Vec<String>,
@@ -205,7 +205,7 @@ impl Peer {
     }
 
     /// Notes that this node dialed the peer. A configured URL replaces one that was only heard of, never the
-    /// other way round: a redial of a URL that is not configured would be abandoned (ROUTE-PROTOCOL 12).
+    /// other way round: a redial of a URL that is not configured would be abandoned (wire.md 12).
     pub(crate) fn solicit(&mut self, solicited: Solicited) {
         if solicited.explicit || !self.is_explicit() {
             self.solicited = Some(solicited);

@@ -38,7 +38,7 @@ impl World {
     }
 
     /// After a node wrote what it has to say of new subscriptions: notes what a peer must have read to know of them. Before
-    /// the node does anything else it has told all peers (DESIGN 3, rule 8).
+    /// the node does anything else it has told all peers (design.md 3, rule 8).
     pub(super) fn note_told(&mut self, id: NodeId, heard: &[(ClientId, Sid)]) {
         if heard.is_empty() {
             return;

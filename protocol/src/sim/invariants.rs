@@ -344,7 +344,7 @@ const INTEREST_ARRIVES: Duration = Duration::from_secs(2);
 /// Stands for a peer that is not there.
 const NOBODY: NodeId = NodeId(usize::MAX);
 
-/// Whether a filter matches a subject (ROUTE-PROTOCOL 1.5): the model that the index is compared with.
+/// Whether a filter matches a subject (wire.md 1.5): the model that the index is compared with.
 pub(super) fn matches(filter: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in filter.split('.') {

@@ -114,7 +114,7 @@ impl Ledger {
         }
         message.handed_on += 1;
         if queues && message.handed_on <= MAX_HANDED_ON {
-            // The chosen member of a group vanished meanwhile: the one exception (ROUTE-PROTOCOL 7.5).
+            // The chosen member of a group vanished meanwhile: the one exception (wire.md 7.5).
             return Ok(());
         }
         let text = format!("{sender} forwards {id}, which was published at {}", message.origin);

@@ -248,9 +248,9 @@ fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
 const KINDS: usize = 2;
 /// A server may be wanted by the address that it had and by the one that it has.
 const WISHES_PER_SERVER: usize = 2;
-/// Beside the digests for all, servers are named to so many peers each time (DESIGN 4).
+/// Beside the digests for all, servers are named to so many peers each time (design.md 5).
 const COMPARED_AT_ONCE: u64 = 8;
-/// What a line may have on a route (ROUTE-PROTOCOL 2.6).
+/// What a line may have on a route (wire.md 2.6).
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// For each node of the world a node may have so many connections open, duplicates included.
 const MAX_CONNECTIONS_PER_NODE: usize = 32;

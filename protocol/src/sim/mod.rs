@@ -1,4 +1,4 @@
-//! Whole clusters in one thread and in virtual time, for property tests of your own topology (DESIGN 5).
+//! Whole clusters in one thread and in virtual time, for property tests of your own topology (design.md 7).
 //!
 //! A [`World`] holds nodes (each an [`Engine`](crate::Engine)), clients, and a network of ordered byte streams that
 //! delays, cuts, merges, resets, and loses without telling. Everything that is left to chance follows from one `u64`

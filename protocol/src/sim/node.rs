@@ -68,7 +68,7 @@ impl NodeSpec {
         Self { routes: routes.into_iter().collect(), ..self }
     }
 
-    /// The same with the healing rules on, or off: then it behaves like the Go server (DESIGN 4).
+    /// The same with the healing rules on, or off: then it behaves like the Go server (design.md 5).
     #[must_use]
     pub fn healing(mut self, on: bool) -> Self {
         if let Some(cluster) = &mut self.config.cluster {
@@ -163,7 +163,7 @@ impl PeerRoutes {
 }
 
 /// How many connections carry several accounts and how many a single one, between nodes with these pools
-/// (ROUTE-PROTOCOL 4.3, 4.4: the system account has its own).
+/// (wire.md 4.3, 4.4: the system account has its own).
 pub(super) fn wanted_routes(own: Option<usize>, theirs: Option<usize>) -> (usize, usize) {
     match (own, theirs) {
         (Some(own), Some(theirs)) => (own.max(theirs), 1),

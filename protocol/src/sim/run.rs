@@ -168,7 +168,7 @@ impl Scenario {
     }
 
     /// Where pools differ in size, a question and the interest in its answer take different routes, so that the answer may
-    /// come before anybody knows who wants it (ROUTE-PROTOCOL 4.2).
+    /// come before anybody knows who wants it (wire.md 4.2).
     fn pools_agree(&self) -> bool {
         let mut sizes: Vec<_> = self.nodes.iter().filter_map(|node| node.pool_size).collect();
         sizes.dedup();

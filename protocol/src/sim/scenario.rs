@@ -53,7 +53,7 @@ pub struct Scenario {
 pub struct Member {
     /// Connections per peer; `None` does not pool.
     pub pool_size: Option<u16>,
-    /// Whether it follows the healing rules (DESIGN 4), or behaves like the Go server.
+    /// Whether it follows the healing rules (design.md 5), or behaves like the Go server.
     pub heals: bool,
     /// Whether others see another address than the one that it advertises.
     pub is_behind_nat: bool,
@@ -209,7 +209,7 @@ impl Scenario {
         }
     }
 
-    /// Whether the healing rules promise that the mesh becomes whole (DESIGN 4): what [`Scenario::draw`] takes for
+    /// Whether the healing rules promise that the mesh becomes whole (design.md 5): what [`Scenario::draw`] takes for
     /// [`Scenario::must_converge`].
     pub fn is_promised_whole(&self) -> bool {
         is_promised_whole(&self.nodes, self.topology, &self.faults)

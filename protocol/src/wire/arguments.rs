@@ -6,7 +6,7 @@
 use super::op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
 use super::parser::{Dialect, ParseError, Parsed, Role};
 
-/// Most digits of a size on a line; a longer number is malformed (ROUTE-PROTOCOL 1.1). It bounds a body to under 1 GB
+/// Most digits of a size on a line; a longer number is malformed (wire.md 1.1). It bounds a body to under 1 GB
 /// where [`Dialect::max_payload`] does not.
 pub const MAX_SIZE_DIGITS: usize = 9;
 
@@ -105,7 +105,7 @@ fn read_publish<'a>(
         Role::Client => {
             Op::Publish(Publish { subject, reply, header_len: sizes.header_len, line_tail, body })
         }
-        // On a route it parses and does nothing (ROUTE-PROTOCOL 2.6).
+        // On a route it parses and does nothing (wire.md 2.6).
         Role::Route => Op::Ignored,
     })
 }
@@ -156,7 +156,7 @@ fn read_routed_sub<'a>(dialect: &Dialect, mut words: Words<'a>, leaf: LeafOrigin
     words.is_empty().then_some(Op::RoutedSub(RoutedSub { leaf, account, subject, queue }))
 }
 
-/// A weight that is no number is never selected (ROUTE-PROTOCOL 2.7).
+/// A weight that is no number is never selected (wire.md 2.7).
 fn parse_weight(digits: &[u8]) -> u32 {
     parse_size(digits).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0)
 }
@@ -232,7 +232,7 @@ fn read_routed_message<'a>(
 }
 
 /// `[reply]`, `| <queue>…` or `+ <reply> [queue]…`: a single word is a reply, even if it is `|` or `+`
-/// (ROUTE-PROTOCOL 2.8).
+/// (wire.md 2.8).
 #[inline]
 fn take_reply_and_queues<'a>(words: &mut Words<'a>) -> Option<(Option<&'a [u8]>, &'a [u8])> {
     let first = words.take_first();

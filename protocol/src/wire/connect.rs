@@ -1,4 +1,4 @@
-//! `CONNECT`: what the connecting side says about itself (ROUTE-PROTOCOL 1.3, 2.5).
+//! `CONNECT`: what the connecting side says about itself (wire.md 1.3, 2.5).
 
 use std::fmt;
 

@@ -77,7 +77,7 @@ pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Appends the header block that tells a requester that nobody listens to `subject` (ROUTE-PROTOCOL 1.6). It is the whole
+/// Appends the header block that tells a requester that nobody listens to `subject` (wire.md 1.6). It is the whole
 /// message: header length and size are [`no_responders_len`], and the CR LF that ends a body is not part of it.
 pub fn no_responders(out: &mut Vec<u8>, subject: &[u8]) {
     out.extend_from_slice(NO_RESPONDERS);

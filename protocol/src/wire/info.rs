@@ -1,4 +1,4 @@
-//! `INFO`: what a server says about itself, or on routes also about another (ROUTE-PROTOCOL 1.2, 2.4).
+//! `INFO`: what a server says about itself, or on routes also about another (wire.md 1.2, 2.4).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use super::json::{self, InvalidJson, is_default};
 #[serde(default)]
 pub struct Info {
     /// The identity of the server that it is about. Empty only while an account moves to its own route
-    /// (ROUTE-PROTOCOL 4.5).
+    /// (wire.md 4.5).
     pub server_id: String,
     /// Its name, unique in the cluster.
     pub server_name: String,
@@ -120,10 +120,10 @@ pub struct Info {
     /// Routes: the account that the connection is dedicated to.
     #[serde(skip_serializing_if = "is_default")]
     pub route_account: String,
-    /// Routes: an account is moved to its own connection (ROUTE-PROTOCOL 4.5).
+    /// Routes: an account is moved to its own connection (wire.md 4.5).
     #[serde(skip_serializing_if = "is_default")]
     pub route_acc_add_reqid: String,
-    /// Routes: whether to tell others; 0 as usual, 1 never, 2 always (ROUTE-PROTOCOL 3.3).
+    /// Routes: whether to tell others; 0 as usual, 1 never, 2 always (wire.md 3.3).
     #[serde(skip_serializing_if = "is_default")]
     pub gossip_mode: i32,
     /// Routes: set if this is about gateways, and to be ignored.
@@ -184,7 +184,7 @@ impl Info {
         self.line(b" \r\n")
     }
 
-    /// The line as a server sends it about another: without the blank (ROUTE-PROTOCOL 1.1).
+    /// The line as a server sends it about another: without the blank (wire.md 1.1).
     pub fn to_gossip_line(&self) -> Vec<u8> {
         self.line(b"\r\n")
     }

@@ -8,7 +8,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use serde_json::{Map, Value};
 
 /// The text of an `INFO` or `CONNECT` is no JSON object, or a known key has a value of the wrong type. The Go server closes
-/// such a connection without `-ERR` (ROUTE-PROTOCOL 1.8).
+/// such a connection without `-ERR` (wire.md 1.8).
 #[derive(Debug)]
 pub struct InvalidJson(serde_json::Error);
 

@@ -1,4 +1,4 @@
-//! Bytes into operations, in place (ROUTE-PROTOCOL 1.1, 1.4, 2.6, 2.8).
+//! Bytes into operations, in place (wire.md 1.1, 1.4, 2.6, 2.8).
 //!
 //! The parser looks at the caller's buffer and borrows every operation from it. What it remembers between calls is which
 //! verb has been read, so that a caller never has to keep a verb, blanks or ignored bytes: only arguments and bodies.
@@ -29,13 +29,13 @@ pub struct Dialect {
     pub role: Role,
     /// Most bytes of arguments on a line, from the first that is no blank up to the CR LF. The verb does not count.
     pub max_control_line: usize,
-    /// Most bytes of a published message, headers included. `None` on routes, which have no limit (ROUTE-PROTOCOL 2.8).
+    /// Most bytes of a published message, headers included. `None` on routes, which have no limit (wire.md 2.8).
     pub max_payload: Option<usize>,
     /// Nothing but `CONNECT` is acceptable yet.
     pub connect_only: bool,
     /// The client declared header support in its `CONNECT`; without it, `HPUB` is an error. No meaning on routes.
     pub headers: bool,
-    /// The route is dedicated to one account, so that its lines name none (ROUTE-PROTOCOL 2.7).
+    /// The route is dedicated to one account, so that its lines name none (wire.md 2.7).
     pub dedicated: bool,
     /// `LS-` lines name the origin: the peer knows that this server understands it (`lnocu`).
     pub leaf_unsub_origin: bool,
@@ -81,7 +81,7 @@ pub enum ParseError {
 
 impl ParseError {
     /// The text of the `-ERR` that the peer is told before the connection is closed; `None` if it is closed without
-    /// one (ROUTE-PROTOCOL 1.8).
+    /// one (wire.md 1.8).
     pub fn wire_text(self) -> Option<&'static str> {
         match self {
             ParseError::NotConnect => Some("Authorization Violation"),

@@ -1,4 +1,4 @@
-//! What subjects and filters mean (ROUTE-PROTOCOL 1.5): tokens between dots, `*` for one token and `>` for one or more at
+//! What subjects and filters mean (wire.md 1.5): tokens between dots, `*` for one token and `>` for one or more at
 //! the end, each only when it is a whole token.
 
 /// The tokens of a subject or filter; empty ones too.

@@ -1,4 +1,4 @@
-//! What a client must present (ROUTE-PROTOCOL 1.3, 1.12).
+//! What a client must present (wire.md 1.3, 1.12).
 
 use onehop::CloseReason;
 use onehop::config::{Authorization, Config};

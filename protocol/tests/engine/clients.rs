@@ -1,4 +1,4 @@
-//! Publishing and subscribing at one node (ROUTE-PROTOCOL 1.1 to 1.6).
+//! Publishing and subscribing at one node (wire.md 1.1 to 1.6).
 
 use crate::script::{play, play_alone};
 use crate::world::World;

@@ -1,4 +1,4 @@
-//! Hearing of other servers and telling of them (ROUTE-PROTOCOL 3.3).
+//! Hearing of other servers and telling of them (wire.md 3.3).
 
 use onehop::config::Healing;
 use onehop::wire::Info;

@@ -1,4 +1,4 @@
-//! The first words on a route, and who is sent away (ROUTE-PROTOCOL 2.2, 2.3, 2.9, 3.6).
+//! The first words on a route, and who is sent away (wire.md 2.2, 2.3, 2.9, 3.6).
 
 use onehop::CloseReason;
 use onehop::config::{ClusterConfig, Config, UserPassword};

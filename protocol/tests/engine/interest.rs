@@ -1,4 +1,4 @@
-//! What a node tells its peers of its clients' interest, and what it does with theirs (ROUTE-PROTOCOL 2.7).
+//! What a node tells its peers of its clients' interest, and what it does with theirs (wire.md 2.7).
 
 use crate::script::play;
 use crate::world::{SECOND, World};

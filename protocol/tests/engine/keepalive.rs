@@ -1,4 +1,4 @@
-//! PING, PONG and peers that do not answer (ROUTE-PROTOCOL 1.9, 2.11).
+//! PING, PONG and peers that do not answer (wire.md 1.9, 2.11).
 
 use crate::script::play;
 use crate::world::{SECOND, World};

@@ -1,4 +1,4 @@
-//! Limits of a client and what follows when they are exceeded (ROUTE-PROTOCOL 1.7, 1.8).
+//! Limits of a client and what follows when they are exceeded (wire.md 1.7, 1.8).
 
 use onehop::CloseReason;
 

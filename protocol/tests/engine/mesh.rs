@@ -1,4 +1,4 @@
-//! Nodes find each other and stay together (ROUTE-PROTOCOL 3, 4).
+//! Nodes find each other and stay together (wire.md 3, 4).
 
 use std::num::NonZeroU16;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Messages between servers, and the one hop (ROUTE-PROTOCOL 2.8, 7).
+//! Messages between servers, and the one hop (wire.md 2.8, 7).
 
 use onehop::CloseReason;
 
@@ -260,7 +260,7 @@ fn a_large_message_crosses_a_route_whole() {
     }
 }
 
-/// ROUTE-PROTOCOL 10.3: every server answers which routes it has.
+/// wire.md 10.3: every server answers which routes it has.
 #[test]
 fn a_peer_is_told_which_routes_there_are_when_it_asks() {
     let mut world = World::cluster(&[("A", &[])]);
@@ -284,7 +284,7 @@ fn a_peer_is_told_which_routes_there_are_when_it_asks() {
     assert_eq!(world.take(peer), "", "nowhere to answer to, another server, another account");
 }
 
-/// DESIGN 4: ask.
+/// design.md 5: ask.
 #[test]
 fn a_peer_that_listens_for_it_is_asked_for_its_routes_from_time_to_time() {
     let mut world = World::cluster(&[("A", &[])]);

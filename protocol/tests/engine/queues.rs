@@ -1,4 +1,4 @@
-//! Queue groups: exactly one member of the whole cluster gets each message (ROUTE-PROTOCOL 7).
+//! Queue groups: exactly one member of the whole cluster gets each message (wire.md 7).
 
 use crate::world::{Peer, SECOND, World};
 

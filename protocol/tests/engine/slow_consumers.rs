@@ -1,4 +1,4 @@
-//! Clients that do not read what they are sent (ROUTE-PROTOCOL 1.10).
+//! Clients that do not read what they are sent (wire.md 1.10).
 
 use std::io::IoSlice;
 use std::time::Duration;

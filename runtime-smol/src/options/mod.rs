@@ -1,4 +1,4 @@
-//! nats-server's command line (ROUTE-PROTOCOL 9.5).
+//! nats-server's command line (wire.md 9.5).
 //!
 //! Flags have one or two dashes and take their value as `-flag value` or `-flag=value`; a switch takes one only as
 //! `-flag=value`. The first word that is not a flag ends them, in the manner of Go's flags.

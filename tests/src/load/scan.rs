@@ -1,4 +1,4 @@
-//! Splits what a server sends to a client into items, in place and without allocating (ROUTE-PROTOCOL 1).
+//! Splits what a server sends to a client into items, in place and without allocating (wire.md 1).
 
 /// One thing that a server said to a client.
 #[derive(Debug, PartialEq, Eq)]

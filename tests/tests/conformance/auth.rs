@@ -1,4 +1,4 @@
-//! Who may connect, and what they may do (ROUTE-PROTOCOL 1.12).
+//! Who may connect, and what they may do (wire.md 1.12).
 
 use onehop_tests::script::{Case, case, compare};
 use onehop_tests::server::Options;

@@ -1,4 +1,4 @@
-//! `CONNECT` and the `INFO` before and after it (ROUTE-PROTOCOL 1.2, 1.3).
+//! `CONNECT` and the `INFO` before and after it (wire.md 1.2, 1.3).
 
 use onehop_tests::script::{Case, case, compare};
 use onehop_tests::server::Options;

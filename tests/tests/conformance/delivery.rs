@@ -1,4 +1,4 @@
-//! Who gets a message: echo, queue groups, no responders, other connections (ROUTE-PROTOCOL 1.6, 7).
+//! Who gets a message: echo, queue groups, no responders, other connections (wire.md 1.6, 7).
 
 use onehop_tests::script::{To, case, compare};
 use onehop_tests::server::Options;

@@ -1,4 +1,4 @@
-//! How bytes become lines: letters' case, blanks, line ends and what is no operation at all (ROUTE-PROTOCOL 1.1).
+//! How bytes become lines: letters' case, blanks, line ends and what is no operation at all (wire.md 1.1).
 
 use onehop_tests::script::{Case, To, case, compare};
 use onehop_tests::server::Options;

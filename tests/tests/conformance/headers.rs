@@ -1,4 +1,4 @@
-//! Messages with headers, to those who understand them and to those who do not (ROUTE-PROTOCOL 1.4).
+//! Messages with headers, to those who understand them and to those who do not (wire.md 1.4).
 
 use onehop_tests::script::{case, compare};
 use onehop_tests::server::Options;

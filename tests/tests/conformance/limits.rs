@@ -1,4 +1,4 @@
-//! Limits, each met exactly and exceeded by one (ROUTE-PROTOCOL 1.7).
+//! Limits, each met exactly and exceeded by one (wire.md 1.7).
 
 use onehop_tests::script::{Case, To, case, compare};
 use onehop_tests::server::Options;

@@ -1,4 +1,4 @@
-//! The arguments of each operation, right and wrong (ROUTE-PROTOCOL 1.4, 1.8).
+//! The arguments of each operation, right and wrong (wire.md 1.4, 1.8).
 
 use onehop_tests::script::{Case, To, case, compare};
 use onehop_tests::server::Options;

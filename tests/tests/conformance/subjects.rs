@@ -1,4 +1,4 @@
-//! Which subjects match, and which are refused (ROUTE-PROTOCOL 1.5).
+//! Which subjects match, and which are refused (wire.md 1.5).
 
 use onehop_tests::script::{Case, case, compare};
 use onehop_tests::server::Options;

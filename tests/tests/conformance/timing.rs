@@ -1,4 +1,4 @@
-//! What happens when a client says nothing: timers, with short settings (ROUTE-PROTOCOL 1.9).
+//! What happens when a client says nothing: timers, with short settings (wire.md 1.9).
 
 use std::time::Duration;
 

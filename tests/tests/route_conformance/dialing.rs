@@ -1,4 +1,4 @@
-//! Dialing: what a server says to a member that it was told to connect to (ROUTE-PROTOCOL 2.3, 3.1, 4.3).
+//! Dialing: what a server says to a member that it was told to connect to (wire.md 2.3, 3.1, 4.3).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What members are told of each other, and clients of members (ROUTE-PROTOCOL 1.11, 3.2, 3.3, 3.10).
+//! What members are told of each other, and clients of members (wire.md 1.11, 3.2, 3.3, 3.10).
 
 use onehop_tests::peer::Identity;
 use onehop_tests::script::{To, case, compare};

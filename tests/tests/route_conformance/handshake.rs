@@ -1,4 +1,4 @@
-//! Joining as the dialer: what a server accepts, and with which words it refuses (ROUTE-PROTOCOL 2.2, 2.9, 3.5, 4.4).
+//! Joining as the dialer: what a server accepts, and with which words it refuses (wire.md 2.2, 2.9, 3.5, 4.4).
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn a_member_joins_and_is_answered() {
     compare(&one_slot(), &comparable(cases));
 }
 
-/// DESIGN 4: what onehop nodes say to each other in fields of their own, every nats-server ignores.
+/// design.md 5: what onehop nodes say to each other in fields of their own, every nats-server ignores.
 #[test]
 fn the_fields_of_onehop_nodes_are_ignored_by_every_nats_server() {
     let known = serde_json::json!([{ "id": "NKNOWN", "url": "nats-route://127.0.0.1:1/", "onehop": true }]);

@@ -1,4 +1,4 @@
-//! What a member hears of the subscriptions here, and what it may say of its own (ROUTE-PROTOCOL 2.7).
+//! What a member hears of the subscriptions here, and what it may say of its own (wire.md 2.7).
 
 use onehop_tests::peer::Identity;
 use onehop_tests::script::{To, case, compare};

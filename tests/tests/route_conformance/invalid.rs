@@ -1,4 +1,4 @@
-//! Lines that no member should send (ROUTE-PROTOCOL 2.6, 2.7, 2.8).
+//! Lines that no member should send (wire.md 2.6, 2.7, 2.8).
 
 use onehop_tests::script::{Case, To, case, compare};
 
@@ -12,7 +12,7 @@ fn invalid_lines_of_a_member() {
             .route(0, p(""))
             .route(0, line)
             .in_any_order()
-            // The Go server says so, but ends a route itself when it hears it: onehop does not (ROUTE-PROTOCOL 2.7).
+            // The Go server says so, but ends a route itself when it hears it: onehop does not (wire.md 2.7).
             .ignoring(r"-ERR \'Invalid Subscription");
         // What the Go server makes of a client's publish, or of a stray carriage return, depends on where its reads end.
         if line.contains("PUB foo") || line.contains("\rbar") { case.whole_only() } else { case }

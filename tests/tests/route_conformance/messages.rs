@@ -1,4 +1,4 @@
-//! Messages to a member and from it (ROUTE-PROTOCOL 2.8, 7).
+//! Messages to a member and from it (wire.md 2.8, 7).
 
 use onehop_tests::peer::Identity;
 use onehop_tests::script::{To, case, compare};

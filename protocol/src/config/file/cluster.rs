@@ -1,4 +1,4 @@
-//! The fields of the `cluster` block (ROUTE-PROTOCOL 9.3), and `healing`.
+//! The fields of the `cluster` block (wire.md 9.3), and `healing`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn ping_interval(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Du
     Ok(Some(interval).filter(|interval| !interval.is_zero()))
 }
 
-/// The mode of ROUTE-PROTOCOL 5.1, as a word, a boolean, or a block with `mode`.
+/// The mode of wire.md 5.1, as a word, a boolean, or a block with `mode`.
 fn compression(field: &Field<'_>) -> Result<Compression, Fault> {
     let mode = match field.value {
         Value::Map(map) => map.get("mode").map_or(field.value, |entry| &entry.value),

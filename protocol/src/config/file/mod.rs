@@ -1,4 +1,4 @@
-//! nats-server's configuration file (ROUTE-PROTOCOL 9.1-9.3): from a text to a [`Config`](super::Config).
+//! nats-server's configuration file (wire.md 9.1-9.3): from a text to a [`Config`](super::Config).
 //!
 //! Nothing here reads files or the environment: what a text refers to comes through [`Sources`].
 

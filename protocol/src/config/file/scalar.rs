@@ -1,4 +1,4 @@
-//! Numbers, booleans, escapes and durations of the configuration file (ROUTE-PROTOCOL 9.1).
+//! Numbers, booleans, escapes and durations of the configuration file (wire.md 9.1).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The syntax of the configuration file (ROUTE-PROTOCOL 9.1): from a text to a tree of values.
+//! The syntax of the configuration file (wire.md 9.1): from a text to a tree of values.
 //!
 //! The tree is bounded in depth and in size, whatever variables and includes make of the text, so that no file can
 //! exhaust the stack or the memory.

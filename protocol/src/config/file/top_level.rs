@@ -1,4 +1,4 @@
-//! The fields of the top level and of its `authorization` block (ROUTE-PROTOCOL 9.2).
+//! The fields of the top level and of its `authorization` block (wire.md 9.2).
 
 use std::time::Duration;
 
