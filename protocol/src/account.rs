@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::hash::KeyedState;
 use crate::interest::Index;
 
 /// The account of clients that name none.
@@ -17,8 +18,8 @@ pub struct Account {
 }
 
 impl Account {
-    pub(crate) fn new(name: &str, hash_seed: u64) -> Self {
-        Self { name: name.to_owned(), index: Index::new(hash_seed) }
+    pub(crate) fn new(name: &str, hasher: &KeyedState) -> Self {
+        Self { name: name.to_owned(), index: Index::with_hasher(hasher.clone()) }
     }
 
     /// Its name.

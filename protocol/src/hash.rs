@@ -20,8 +20,14 @@ struct Key {
 }
 
 impl KeyedState {
+    /// For what stands alone, such as an index outside of a node.
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Arc::new(Key { start: seed, shared: SharedSeed::from_u64(seed) }))
+        Self::keyed([seed, seed])
+    }
+
+    /// With a key of full length, such as a node's secret.
+    pub(crate) fn keyed([start, constants]: [u64; 2]) -> Self {
+        Self(Arc::new(Key { start, shared: SharedSeed::from_u64(constants) }))
     }
 }
 

@@ -15,7 +15,6 @@ pub const IMPLEMENTATION: &str = concat!("onehop ", env!("CARGO_PKG_VERSION"));
 pub(crate) enum Stream {
     Identity,
     ClusterName,
-    Hashing,
     Dials,
     /// One per connection, by its number.
     Connection(u64),
@@ -26,7 +25,6 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
     let salt = match stream {
         Stream::Identity => 1,
         Stream::ClusterName => 2,
-        Stream::Hashing => 3,
         Stream::Dials => 4,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
@@ -104,7 +102,7 @@ mod tests {
     #[test]
     fn streams_of_one_seed_differ() {
         let first = |which| stream(42, which).u64(..);
-        assert_ne!(first(Stream::Dials), first(Stream::Hashing));
+        assert_ne!(first(Stream::Dials), first(Stream::Identity));
         assert_ne!(first(Stream::Connection(0)), first(Stream::Connection(1)));
     }
 }

@@ -100,6 +100,7 @@ pub mod hub;
 mod id;
 mod identity;
 pub mod interest;
+pub mod lock;
 pub mod monitor;
 mod node;
 pub mod outbox;

@@ -10,7 +10,7 @@ use async_io::{Async, Timer};
 use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
-use onehop::config::{Config, Port};
+use onehop::config::{Config, Port, SecretSeed};
 use onehop::{CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
 use smol::Executor;
 use smol::channel::Sender;
@@ -51,6 +51,9 @@ impl Server {
     pub fn bind(mut config: Config, workers: usize) -> Result<Self, String> {
         if config.seed == 0 {
             config.seed = fastrand::u64(1..);
+        }
+        if config.secret_seed == SecretSeed::default() {
+            getrandom::fill(&mut config.secret_seed.0).map_err(|fault| format!("no randomness: {fault}"))?;
         }
         let clients = listen(&config.host, config.port).map_err(|fault| listen_error("port", &fault))?;
         let cluster = config.cluster.as_ref().map(|cluster| listen(&cluster.host, cluster.port)).transpose();

@@ -46,7 +46,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle, Scope};
 
-use onehop::config::Config;
+use onehop::config::{Config, SecretSeed};
 use onehop::{CloseReason, Node};
 
 use crate::connection::Origin;
@@ -77,6 +77,10 @@ impl Server {
         config.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         if config.seed == 0 {
             config.seed = RandomState::new().hash_one(0);
+        }
+        if config.secret_seed == SecretSeed::default() {
+            getrandom::fill(&mut config.secret_seed.0)
+                .map_err(|fault| io::Error::other(fault.to_string()))?;
         }
         let listeners = Listeners::bind(&config)?;
         let client_addr = listeners.clients.local_addr()?;

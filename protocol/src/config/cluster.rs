@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::{DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteUrl, UserPassword};
+use super::{
+    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, UserPassword,
+};
 
 /// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
 ///
@@ -45,6 +47,8 @@ pub struct ClusterConfig {
     pub compression: Compression,
     /// How this node keeps the mesh whole.
     pub healing: Healing,
+    /// What other servers may make this node hold.
+    pub limits: RouteLimits,
 }
 
 impl ClusterConfig {
@@ -73,6 +77,7 @@ impl Default for ClusterConfig {
             write_deadline: None,
             compression: Compression::default(),
             healing: Healing::default(),
+            limits: RouteLimits::default(),
         }
     }
 }

@@ -7,7 +7,9 @@ mod address;
 mod cluster;
 mod file;
 mod healing;
+mod limits;
 mod secret;
+mod seed;
 mod validate;
 
 use std::time::Duration;
@@ -16,7 +18,9 @@ pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
+pub use limits::RouteLimits;
 pub use secret::Secret;
+pub use seed::SecretSeed;
 pub use validate::{ConfigError, MAX_PAYLOAD};
 
 /// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
@@ -68,9 +72,11 @@ pub struct Config {
     /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
-    /// Where every random choice of the machines comes from. A runtime sets it from the system's randomness;
-    /// a test fixes it.
+    /// Where every random choice of the machines comes from, the public server id included. A runtime sets it from the
+    /// system's randomness; a test fixes it.
     pub seed: u64,
+    /// Where what must be unguessable comes from. All zeros are guessable, and good enough for tests only.
+    pub secret_seed: SecretSeed,
 }
 
 impl Default for Config {
@@ -98,6 +104,7 @@ impl Default for Config {
             cluster: None,
             monitoring: None,
             seed: 0,
+            secret_seed: SecretSeed::default(),
         }
     }
 }

@@ -77,14 +77,13 @@ impl Hub {
     /// The shared half of a node that listens for clients on `client_port`.
     pub(crate) fn new(config: Config, client_port: u16) -> Self {
         let server_id = identity::server_id(&mut identity::stream(config.seed, Stream::Identity));
-        let mut hashing = identity::stream(config.seed, Stream::Hashing);
-        let hasher = KeyedState::new(hashing.u64(..));
+        let hasher = KeyedState::keyed(config.secret_seed.halves());
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
             client_port,
-            global: Arc::new(Account::new(GLOBAL_ACCOUNT, hashing.u64(..))),
-            system: Arc::new(Account::new(SYSTEM_ACCOUNT, hashing.u64(..))),
+            global: Arc::new(Account::new(GLOBAL_ACCOUNT, &hasher)),
+            system: Arc::new(Account::new(SYSTEM_ACCOUNT, &hasher)),
             directory: Directory::default(),
             closed: ClosedConnections::new(config.max_closed_clients),
             hasher,

@@ -92,7 +92,11 @@ impl Index {
     /// be observed depends on it but the order between the parts in [`listen`](Self::listen) and
     /// [`remove_all`](Self::remove_all).
     pub fn new(seed: u64) -> Self {
-        let hasher = KeyedState::new(seed);
+        Self::with_hasher(KeyedState::new(seed))
+    }
+
+    /// The same with a hasher that others use too.
+    pub(crate) fn with_hasher(hasher: KeyedState) -> Self {
         let parts = (0..PARTS).map(|_| Part::new(&hasher)).collect();
         Self { parts, wild: Part::new(&hasher), hasher }
     }

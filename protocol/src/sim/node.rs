@@ -10,7 +10,7 @@ use super::label::Labels;
 use super::limits::Pace;
 use super::network::address;
 use super::stream::{Side, StreamId};
-use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl};
+use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl, SecretSeed};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
 use crate::node::Listening;
@@ -211,7 +211,9 @@ impl SimNode {
     /// Starts it, with another identity than before.
     pub(super) fn start(&mut self, seed: u64, routes: Vec<RouteUrl>, now: Instant) {
         let ip = self.ip();
-        let mut config = Config { seed, server_name: Some(self.id.to_string()), ..self.spec.config.clone() };
+        let secret_seed = SecretSeed::guessable(seed);
+        let mut config =
+            Config { seed, secret_seed, server_name: Some(self.id.to_string()), ..self.spec.config.clone() };
         if let Some(cluster) = &mut config.cluster {
             cluster.routes = routes;
             cluster.port = Port::Fixed(ROUTE_PORT);

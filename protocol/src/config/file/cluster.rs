@@ -1,12 +1,12 @@
-//! The fields of the `cluster` block (wire.md 9.3), and `healing`.
+//! The fields of the `cluster` block (wire.md 9.3), `healing` and `limits`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::fields::{Fault, Field, Report, read_fields, type_name};
-use super::healing;
 use super::syntax::{Item, Value};
 use super::top_level::Credentials;
+use super::{healing, limits};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{ClusterConfig, Compression, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword};
 
@@ -61,6 +61,7 @@ fn read_field(
         }
         "compression" => cluster.compression = compression(field)?,
         "healing" => cluster.healing = healing::read(field, report)?,
+        "limits" => cluster.limits = limits::read(field, report)?,
         "accounts" | "permissions" | "tls" | "write_timeout" => return Err(Fault::UnsupportedField),
         _ => return Err(Fault::UnknownField),
     }

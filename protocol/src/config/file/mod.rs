@@ -5,6 +5,7 @@
 mod cluster;
 mod fields;
 mod healing;
+mod limits;
 mod scalar;
 mod syntax;
 #[cfg(test)]

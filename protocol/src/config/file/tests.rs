@@ -1,11 +1,14 @@
 mod healing;
+mod limits;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, Port};
+use crate::config::{
+    Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, Port, RouteLimits, SecretSeed,
+};
 
 /// Variables `FIVE`, `SELF`, `EMPTY` and `LIST`; files that the tests below name.
 struct World;
@@ -96,6 +99,7 @@ fn every_field_of_the_node_is_read() {
         cluster: None,
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
         seed: 0,
+        secret_seed: SecretSeed::default(),
     };
     assert_eq!(settings.config, expected);
     let process = ProcessSettings {
@@ -135,6 +139,7 @@ fn every_field_of_the_cluster_is_read() {
         write_deadline: Some(Duration::from_secs(9)),
         compression: Compression::Off,
         healing: Healing::default(),
+        limits: RouteLimits::default(),
     };
     assert_eq!(read.cluster, Some(expected));
 }
@@ -484,6 +489,8 @@ fn piece() -> impl Strategy<Value = String> {
             "users",
             "healing",
             "interval",
+            "limits",
+            "max_peers",
         ])
         .prop_map(str::to_owned),
         "[ -~]{0,4}",
