@@ -18,7 +18,7 @@ fn every_citation_leads_to_a_section() {
             for (at, _) in text.match_indices(name) {
                 let rest = &text[at + name.len()..];
                 let cited = cited_sections(rest);
-                let is_about_the_file = rest.starts_with(['`', '"', ')']);
+                let is_about_the_file = rest.starts_with(['`', '"', ')', ']', '#']);
                 if cited.is_empty() && !is_about_the_file {
                     wrong.push(format!("{}: {name} without a section", path.display()));
                 }
