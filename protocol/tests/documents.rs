@@ -64,7 +64,7 @@ fn the_limits_that_the_design_lists_and_their_tests_exist() {
     assert!(constants.len() > 10 && tests.len() > 10, "the table is not read right");
 }
 
-/// The Rust files and READMEs of the workspace.
+/// The Rust files of the workspace but this one, and its documents.
 fn texts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
     let mut texts = Vec::new();
@@ -77,7 +77,7 @@ fn texts() -> Vec<(PathBuf, String)> {
             let is_source = !name.starts_with('.') && name != "target";
             if is_source && path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !path.ends_with(file!()) || name == "README.md" {
+            } else if (name.ends_with(".rs") || name.ends_with(".md")) && !path.ends_with(file!()) {
                 let text = fs::read_to_string(&path).expect("a readable text");
                 texts.push((path, text));
             }
