@@ -7,18 +7,53 @@
 //!
 //! # The map
 //!
+//! A room imports from those below it in this table, never from those above. The five in bold are what a NATS server is
+//! about; each of them is usable and testable without the others.
+//!
 //! | room | what it holds |
 //! |---|---|
-//! | [`wire`] | the parser: operations in and out, INFO and CONNECT, subjects |
-//! | [`gossip`] | whom to tell of whom |
-//! | `routes` | the route table: peers, pools of connections, duplicates, when to dial |
-//! | [`interest`] | who wants which subject, here and at other servers |
-//! | `forwarding` | who gets a message, given where it came from: the one hop |
+//! | `engine` | an [`Engine`]: a node with all its connections in one value |
+//! | `sim` | behind a feature: whole clusters in virtual time |
+//! | `driver` | each step of a connection's driver from a socket to its machine and back, whatever the runtime |
+//! | `services` | what the node itself answers in the system account: subscribers that are not sockets |
+//! | [`monitor`] | what `nats-server` shows over HTTP |
+//! | [`connection`] | a [`Connection`]: one client or one route, owned by one driver |
+//! | `node` | the [`Node`], which all connections share: the hub, the cluster behind its lock, what passes between them |
+//! | `cluster` | gossip and routes wired into one machine |
+//! | **[`gossip`]** | whom to tell of whom |
+//! | **`routes`** | the route table: peers, pools of connections, duplicates, when to dial |
+//! | **`forwarding`** | who gets a message, given where it came from: the one hop |
+//! | `delivery` | what a batch leads to, staged until its end |
+//! | [`hub`] | what a publish must look up: accounts, open connections, counters |
+//! | `accounts` | separate worlds of subjects |
+//! | `sink`, [`outbox`], `transport` | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
+//! | **[`interest`]** | who wants which subject, here and at other servers |
+//! | [`config`] | what an operator chooses |
+//! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
+//! | `time`, `id`, `hash`, `identity`, `close`, `lock` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place |
 //!
-//! Around them: a [`Connection`] is one client or one route, owned by one driver. The [`Node`] is what all of them share:
-//! its [`hub`] with accounts and counters, and the cluster (gossip and routes as one machine) behind a lock. Output leaves
-//! through a [`Sink`], usually into an [`outbox`] per connection. An [`Engine`] is a node with all its connections in one
-//! value. [`config`] is what an operator chooses.
+//! [`docs::design`] says why it is built so, what its limits are, and in which order locks are taken; [`docs::wire`] what
+//! the bytes mean.
+//!
+//! # The contract
+//!
+//! Inputs are `handle_*` calls, which take the time. They return at once, and nothing happens between them: what follows
+//! waits to be polled. So after each call, and before the next, drain an engine in this order:
+//!
+//! 1. write what [`Engine::poll_transmit`] shows for each connection in [`Engine::pending`], and tell
+//!    [`Engine::advance`], until nothing is pending or the socket takes no more ([`Engine::handle_blocked`]);
+//! 2. close the sockets that [`Engine::poll_closed`] names, until `None`;
+//! 3. dial what [`Engine::poll_dial`] asks for, until `None`;
+//! 4. wait for the next input, until [`Engine::poll_timeout`] at the latest; when that is due, call
+//!    [`Engine::handle_timeout`] and drain again.
+//!
+//! Who drives connections on several threads does the same with a shared [`Node`] and a [`Connection`] per socket: after
+//! each of its `handle_*` calls a connection is asked for [`Connection::poll_close`] and [`Connection::poll_timeout`], and
+//! the node for [`Node::take_attention`], which tells whether [`Node::poll_dial`] and [`Node::poll_timeout`] are to be
+//! polled again. Bytes leave through the [`Sink`] that each call is given.
+//!
+//! What a peer sends never makes a call fail or panic; it ends that peer's connection at most. What the caller does wrong
+//! is an [`ApiMisuse`] and changes nothing.
 //!
 //! # The life of a message
 //!

@@ -156,7 +156,7 @@ fn read_routed_sub<'a>(dialect: &Dialect, mut words: Words<'a>, leaf: LeafOrigin
     words.is_empty().then_some(Op::RoutedSub(RoutedSub { leaf, account, subject, queue }))
 }
 
-/// A weight that is no number is never selected (wire.md 2.7).
+/// A weight that is no number counts as zero, which is never selected (wire.md 2.7, 13).
 fn parse_weight(digits: &[u8]) -> u32 {
     parse_size(digits).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0)
 }
@@ -364,8 +364,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// CR and LF are here so that none can be smuggled into a subject, and out again in another client's line. (The Go server
-/// takes them for separators everywhere but in `PUB` and `HPUB`, where they become part of the subject.)
+/// CR and LF are here so that none can be smuggled into a subject, and out again in another client's line (wire.md 13).
 #[inline]
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
