@@ -1,6 +1,8 @@
 //! A whole node as one value: what tests, fuzzers, simulators and single-threaded embedders drive.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -10,14 +12,14 @@ use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::Config;
 use crate::connection::{Connection, TimeoutReason};
-use crate::delivery::{Backlog, KEPT_BUFFERS, Link, Links, Staging};
+use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
-use crate::hub::Entry;
 use crate::id::ConnectionId;
 use crate::node::{Listening, Node};
-use crate::outbox::{Outbox, Pressure};
 use crate::routes::DialId;
 use crate::time::Instant;
+
+use slots::{Slot, Slots};
 
 /// A [`Node`] with all its [`Connection`]s and the bytes that wait for each of them.
 ///
@@ -352,103 +354,6 @@ impl Engine {
 struct Closing {
     reason: CloseReason,
     backlog: Backlog,
-}
-
-/// The engine's links, and what is to be done about them when the machines are not being called.
-#[derive(Debug, Default)]
-struct Slots {
-    /// By the index of the connection.
-    slots: Vec<Option<Slot>>,
-    /// Those for whom something waits.
-    waiting: BTreeSet<ConnectionId>,
-    /// Those that were asked to end.
-    to_end: VecDeque<ConnectionId>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    entry: Arc<Entry>,
-    backlog: Backlog,
-}
-
-/// A slot in hand.
-#[derive(Debug)]
-struct SlotMut<'a> {
-    slot: &'a mut Slot,
-    waiting: &'a mut BTreeSet<ConnectionId>,
-    to_end: &'a mut VecDeque<ConnectionId>,
-}
-
-impl Slots {
-    fn insert(&mut self, id: ConnectionId, slot: Slot) {
-        if self.slots.len() <= id.index() {
-            self.slots.resize_with(id.index() + 1, || None);
-        }
-        self.slots[id.index()] = Some(slot);
-    }
-
-    fn get(&self, id: ConnectionId) -> Option<&Slot> {
-        self.slots.get(id.index())?.as_ref().filter(|slot| slot.entry.id() == id)
-    }
-
-    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Slot> {
-        self.slots.get_mut(id.index())?.as_mut().filter(|slot| slot.entry.id() == id)
-    }
-
-    fn remove(&mut self, id: ConnectionId) -> Option<Slot> {
-        self.waiting.remove(&id);
-        self.slots.get_mut(id.index())?.take_if(|slot| slot.entry.id() == id)
-    }
-
-    fn handle_deadlines(&mut self, now: Instant) {
-        for id in &self.waiting {
-            if let Some(Some(slot)) = self.slots.get_mut(id.index()) {
-                slot.backlog.handle_deadline(now);
-                self.to_end.extend(slot.backlog.close_request().map(|_| *id));
-            }
-        }
-    }
-}
-
-impl Links for Slots {
-    type Link<'a> = SlotMut<'a>;
-
-    fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(SlotMut<'_>) -> R) -> Option<R> {
-        let slot = self.slots.get_mut(id.index())?.as_mut().filter(|slot| slot.entry.id() == id)?;
-        Some(f(SlotMut { slot, waiting: &mut self.waiting, to_end: &mut self.to_end }))
-    }
-}
-
-impl SlotMut<'_> {
-    fn id(&self) -> ConnectionId {
-        self.slot.entry.id()
-    }
-}
-
-impl Link for SlotMut<'_> {
-    fn entry(&self) -> &Entry {
-        &self.slot.entry
-    }
-
-    fn push(&mut self, staged: &mut Outbox) {
-        if self.slot.backlog.push(staged) == Pressure::Overflow {
-            self.to_end.push_back(self.id());
-        }
-    }
-
-    fn flush(&mut self, _: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
-        self.push(staged);
-        if let Some(reason) = close {
-            self.slot.backlog.request_close(reason);
-            self.to_end.push_back(self.id());
-        }
-        if self.slot.backlog.outbox().is_empty() {
-            self.waiting.remove(&self.id());
-        } else {
-            self.waiting.insert(self.id());
-        }
-        self.slot.backlog.pressure()
-    }
 }
 
 impl fmt::Display for ApiMisuse {

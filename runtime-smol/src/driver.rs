@@ -24,8 +24,12 @@ pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, socket: Ar
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
             WakeUp::Writable => driver.socket.write_pending(driver.worker.clock.now()),
-            WakeUp::Timeout => driver.handle_timeout(),
-            WakeUp::CloseRequest(reason) => driver.connection.handle_close_request(reason),
+            WakeUp::Timeout => {
+                driver.handle(driver.worker.clock.now(), Event::Nothing);
+            }
+            WakeUp::CloseRequest(reason) => {
+                driver.handle(driver.worker.clock.now(), Event::CloseRequest(reason));
+            }
         }
     }
     driver.end().await;
@@ -79,10 +83,6 @@ impl Driver {
             self.wait_for_relief(stall).await;
         }
         if self.readable {
-            if self.timer_at.is_some_and(|at| at <= now) {
-                // Nobody looks at the timer while there is more to read.
-                self.handle_timeout();
-            }
             // Others on this worker come first before more of a busy connection.
             yield_now().await;
         }
@@ -115,15 +115,12 @@ impl Driver {
         relief.or(timeout).or(own).await;
     }
 
-    fn handle_timeout(&mut self) {
-        let now = self.worker.clock.now();
-        self.timer_at = None;
-        self.socket.handle_deadline(now);
-        self.handle(now, Event::Nothing);
-    }
-
     fn handle(&mut self, now: Instant, event: Event<'_>) -> Option<Stall> {
-        let Self { worker, connection, .. } = self;
+        let Self { worker, connection, socket, timer_at, .. } = self;
+        // After a read too: nobody looks at the timer while there is more to read.
+        if timer_at.take_if(|at| *at <= now).is_some() {
+            socket.handle_deadline(now);
+        }
         let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         stall
