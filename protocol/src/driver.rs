@@ -48,6 +48,80 @@
 //! | it takes too little in time, or too much waits for it | `SlowConsumer…` | is dropped |
 //! | the machine panics | [`ProtocolViolation`](CloseReason::ProtocolViolation) | is written |
 //! | the machine, another connection or the runtime ends it | what they say | is written if [`CloseReason::flushes`] |
+//!
+//! # A runtime in small
+//!
+//! One thread, and sockets that are memory: what a peer reads is appended to a string.
+//!
+//! ```
+//! use std::io::IoSlice;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use onehop::config::Config;
+//! use onehop::delivery::{Backlog, KEPT_BUFFERS, Link, Staging, Table};
+//! use onehop::driver::{self, Event, SocketKind};
+//! use onehop::hub::Entry;
+//! use onehop::outbox::{Outbox, Pressure};
+//! use onehop::{CloseReason, Instant, Listening, Node};
+//!
+//! struct Socket {
+//!     entry: Arc<Entry>,
+//!     backlog: Mutex<Backlog>,
+//!     read_by_peer: Mutex<Vec<u8>>,
+//! }
+//!
+//! impl Link for &Socket {
+//!     fn entry(&self) -> &Entry {
+//!         &self.entry
+//!     }
+//!
+//!     fn push(&mut self, staged: &mut Outbox) {
+//!         self.backlog.lock().unwrap().push(staged);
+//!     }
+//!
+//!     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
+//!         let mut backlog = self.backlog.lock().unwrap();
+//!         backlog.push(staged);
+//!         backlog.write(now, |slices| Ok(take(&mut self.read_by_peer.lock().unwrap(), slices)));
+//!         backlog.release_into(staged);
+//!         close.into_iter().for_each(|reason| backlog.request_close(reason));
+//!         backlog.pressure()
+//!     }
+//! }
+//!
+//! /// The "system call": it takes all that it is given.
+//! fn take(read_by_peer: &mut Vec<u8>, slices: &[IoSlice<'_>]) -> usize {
+//!     slices.iter().map(|slice| { read_by_peer.extend_from_slice(slice); slice.len() }).sum()
+//! }
+//!
+//! let now = Instant::ZERO;
+//! let config = Config::default();
+//! let table = Arc::new(Table::<Socket>::new());
+//! let mut staging = Staging::new(table.clone(), config.max_pending, KEPT_BUFFERS);
+//! let node = Node::new(config, &Listening { client_port: 4222, ..Listening::default() }, now);
+//!
+//! // A client connects (1), asks for something (2) and goes (5).
+//! let mut client = driver::open(&node, now, "127.0.0.1:40000".parse()?, SocketKind::Client, &mut staging);
+//! let socket = Arc::new(Socket {
+//!     entry: client.entry().clone(),
+//!     backlog: Mutex::new(Backlog::new(client.write_policy())),
+//!     read_by_peer: Mutex::default(),
+//! });
+//! table.insert(client.id(), socket.clone());
+//! let events = [Event::Nothing, Event::Input(b"PING\r\n"), Event::of_read(Ok(0), &[])];
+//! for event in events {
+//!     assert_eq!(client.poll_close(), None);
+//!     driver::handle(&node, &mut client, now, event, &mut staging);
+//! }
+//! assert_eq!(client.poll_close(), Some(CloseReason::ClientClosed));
+//! let id = client.id();
+//! let reason = driver::end(&node, client, now, &mut staging);
+//! socket.backlog.lock().unwrap().end(now, reason);
+//! assert!(socket.backlog.lock().unwrap().is_over());
+//! table.remove(id);
+//! assert!(socket.read_by_peer.lock().unwrap().ends_with(b"\r\nPONG\r\n"));
+//! # Ok::<_, std::net::AddrParseError>(())
+//! ```
 
 use std::any::Any;
 use std::io;

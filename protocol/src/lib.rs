@@ -17,8 +17,9 @@
 //!
 //! Around them: a [`Connection`] is one client or one route, owned by one driver. The [`Node`] is what all of them share:
 //! its [`hub`] with accounts and counters, and the cluster (gossip and routes as one machine) behind a lock. Output leaves
-//! through a [`Sink`], usually into an [`outbox`] per connection. An [`Engine`] is a node with all its connections in one
-//! value. [`config`] is what an operator chooses.
+//! through a [`Sink`]: [`delivery`] stages it for an [`outbox`] per connection. [`driver`] is what every runtime does between
+//! its sockets and the machines, and tells how to write one. An [`Engine`] is a node with all its connections in one value.
+//! [`config`] is what an operator chooses.
 //!
 //! # The life of a message
 //!
@@ -31,9 +32,9 @@
 //!    it; of each queue group one member in the whole cluster.
 //! 5. For each of them [`Sink::deliver`] takes a [`Delivery`](outbox::Delivery): a line whose start was prepared with the
 //!    target, the rest of the line as it was read, and the body.
-//! 6. The sink copies it into the target's [`Outbox`](outbox::Outbox), which tells by its
-//!    [`Pressure`](outbox::Pressure) when the target is too slow.
-//! 7. At the end of the batch the driver writes the outbox with few large vectored writes.
+//! 6. The sink, [`Staging`](delivery::Staging), copies it into an [`Outbox`](outbox::Outbox) that it has for the target.
+//! 7. At the end of the batch each target's [`Link`](delivery::Link) takes that over, writes it with few large vectored
+//!    writes, and tells by its [`Pressure`](outbox::Pressure) when the target is too slow.
 //!
 //! # Two nodes
 //!
