@@ -92,7 +92,6 @@ impl CloseReason {
                 | Self::SlowConsumerWriteDeadline
                 | Self::WriteError
                 | Self::ReadError
-                | Self::ClientClosed
         )
     }
 }

@@ -1,6 +1,8 @@
 //! A whole node as one value: what tests, fuzzers, simulators and single-threaded embedders drive.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -10,12 +12,14 @@ use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::Config;
 use crate::connection::{Connection, TimeoutReason};
+use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
+use crate::driver::{self, Event, SocketKind};
 use crate::id::ConnectionId;
 use crate::node::{Listening, Node};
-use crate::outbox::{Delivery, Outbox, Overdue, Pressure, WritePolicy};
 use crate::routes::DialId;
-use crate::sink::Sink;
 use crate::time::Instant;
+
+use slots::{Slot, Slots};
 
 /// A [`Node`] with all its [`Connection`]s and the bytes that wait for each of them.
 ///
@@ -35,7 +39,7 @@ pub struct Engine {
     connections: BTreeMap<ConnectionId, Connection>,
     /// When each connection wants to be called, kept up to date after each of its calls.
     timers: BTreeSet<(Instant, ConnectionId)>,
-    outboxes: Outboxes,
+    staging: Staging<Slots>,
     /// Connections that ended, while their last bytes are written.
     closing: BTreeMap<ConnectionId, Closing>,
     /// What [`Engine::poll_dial`] asked for and was not answered yet.
@@ -72,11 +76,12 @@ pub enum EngineTimeout {
 impl Engine {
     /// A node that does what `config` says and listens where `listening` says.
     pub fn new(config: Config, listening: &Listening, now: Instant) -> Self {
+        let staging = Staging::new(Slots::default(), config.max_pending, KEPT_BUFFERS);
         Self {
             node: Node::new(config, listening, now),
             connections: BTreeMap::new(),
             timers: BTreeSet::new(),
-            outboxes: Outboxes::default(),
+            staging,
             closing: BTreeMap::new(),
             dialing: BTreeSet::new(),
         }
@@ -89,7 +94,7 @@ impl Engine {
 
     /// Takes in a client that connected from `remote`.
     pub fn handle_accept_client(&mut self, now: Instant, remote: SocketAddr) -> ConnectionId {
-        self.open(now, |node, sink| node.accept_client(now, remote, sink))
+        self.open(now, remote, SocketKind::Client)
     }
 
     /// Takes in a server that connected from `remote` to the route port.
@@ -101,7 +106,7 @@ impl Engine {
         if self.node.hub().config().cluster.is_none() {
             return Err(ApiMisuse::NoCluster);
         }
-        Ok(self.open(now, |node, sink| node.accept_route(now, remote, sink)))
+        Ok(self.open(now, remote, SocketKind::Route))
     }
 
     /// What is to be dialed now. Poll until `None` after [`Engine::new`], after every `handle_*` call, and when
@@ -121,7 +126,7 @@ impl Engine {
         remote: SocketAddr,
     ) -> Result<ConnectionId, ApiMisuse> {
         self.answer(id)?;
-        Ok(self.open(now, |node, sink| node.handle_dialed(now, id, remote, sink)))
+        Ok(self.open(now, remote, SocketKind::Dialed(id)))
     }
 
     /// Hears that a dial failed.
@@ -136,7 +141,7 @@ impl Engine {
         if self.closing.contains_key(&id) {
             return Ok(());
         }
-        self.drive(now, id, |connection, sink| connection.handle_input(now, bytes, sink))
+        self.drive(now, id, Event::Input(bytes))
     }
 
     /// Hears that a socket is gone: the peer closed it, or it failed. What waited for it is dropped, and
@@ -150,7 +155,7 @@ impl Engine {
         if self.closing.remove(&id).is_some() {
             return Ok(());
         }
-        self.drive(now, id, |connection, _| connection.handle_close_request(reason))?;
+        self.drive(now, id, Event::CloseRequest(reason))?;
         self.closing.remove(&id);
         Ok(())
     }
@@ -166,20 +171,18 @@ impl Engine {
         if self.closing.contains_key(&id) {
             return Ok(());
         }
-        self.drive(now, id, |connection, _| connection.handle_close_request(reason))
+        self.drive(now, id, Event::CloseRequest(reason))
     }
 
     /// The connections that bytes wait for. Ask after every `handle_*` call.
     pub fn pending(&self) -> impl Iterator<Item = ConnectionId> {
-        let closing = self.closing.iter().filter(|(_, closing)| !closing.outbox.is_empty());
-        self.outboxes.pending().chain(closing.map(|(id, _)| *id))
+        let closing = self.closing.iter().filter(|(_, closing)| !closing.backlog.is_over());
+        self.slots().waiting.iter().chain(closing.map(|(id, _)| id)).copied()
     }
 
     /// How many bytes wait for a connection; zero if there is no such connection.
     pub fn pending_bytes(&self, id: ConnectionId) -> usize {
-        let open = self.outboxes.get(id).map(|slot| &slot.outbox);
-        let outbox = open.or_else(|| self.closing.get(&id).map(|closing| &closing.outbox));
-        outbox.map_or(0, Outbox::pending_bytes)
+        self.backlog(id).map_or(0, Backlog::pending_bytes)
     }
 
     /// Fills `slices` with what is to be written next and returns how many it filled; none if nothing waits. Poll after
@@ -189,25 +192,20 @@ impl Engine {
         id: ConnectionId,
         slices: &mut [IoSlice<'a>],
     ) -> Result<usize, ApiMisuse> {
-        let open = self.outboxes.get(id).map(|slot| &slot.outbox);
-        let outbox = open.or_else(|| self.closing.get(&id).map(|closing| &closing.outbox));
-        Ok(outbox.ok_or(ApiMisuse::UnknownConnection(id))?.slices(slices))
+        let backlog = self.backlog(id).ok_or(ApiMisuse::UnknownConnection(id))?;
+        Ok(backlog.outbox().slices(slices))
     }
 
     /// Drops the first `written` bytes that wait, since the socket took them.
     pub fn advance(&mut self, id: ConnectionId, written: usize) -> Result<(), ApiMisuse> {
-        let outbox = self.outbox_mut(id)?;
-        let pending_bytes = outbox.pending_bytes();
+        let backlog = self.backlog_mut(id)?;
+        let pending_bytes = backlog.pending_bytes();
         if written > pending_bytes {
             return Err(ApiMisuse::AdvancedTooFar { pending_bytes });
         }
-        outbox.advance(written);
-        let (messages, bytes) = outbox.take_traffic();
-        if outbox.is_empty() {
-            self.outboxes.waiting.remove(&id);
-        }
-        if let Some(connection) = self.connections.get(&id) {
-            self.node.hub().record_delivered(connection.entry(), messages, bytes);
+        backlog.advance(written);
+        if written == pending_bytes {
+            self.staging.links_mut().waiting.remove(&id);
         }
         Ok(())
     }
@@ -230,12 +228,7 @@ impl Engine {
 
     /// Notes that a socket takes no more for now, from which on its write deadline runs.
     pub fn handle_blocked(&mut self, now: Instant, id: ConnectionId) -> Result<(), ApiMisuse> {
-        match self.outboxes.get_mut(id) {
-            Some(slot) => slot.outbox.handle_blocked(now, &slot.policy),
-            // One that ends has a deadline from the beginning.
-            None if self.closing.contains_key(&id) => {}
-            None => return Err(ApiMisuse::UnknownConnection(id)),
-        }
+        self.backlog_mut(id)?.handle_blocked(now);
         Ok(())
     }
 
@@ -246,7 +239,7 @@ impl Engine {
         let (id, reason) = self
             .closing
             .iter()
-            .find(|(_, closing)| closing.outbox.is_empty())
+            .find(|(_, closing)| closing.backlog.is_over())
             .map(|(id, closing)| (*id, closing.reason))?;
         self.closing.remove(&id);
         Some((id, reason))
@@ -261,13 +254,13 @@ impl Engine {
             let (_, why) = self.connections.get(id)?.poll_timeout();
             Some((*at, EngineTimeout::Connection(*id, why)))
         });
-        let writes = self
-            .outboxes
-            .waiting()
-            .filter_map(|slot| Some((slot.outbox.poll_deadline()?, EngineTimeout::WriteDeadline(slot.id))));
-        let closing = self.closing.iter().filter(|(_, closing)| !closing.outbox.is_empty());
-        let closing = closing.map(|(id, closing)| (closing.give_up_at, EngineTimeout::WriteDeadline(*id)));
-        dial.into_iter().chain(connection).chain(writes).chain(closing).min_by_key(|(at, _)| *at)
+        let slots = self.slots();
+        let open = slots.waiting.iter().filter_map(|id| Some((*id, &slots.get(*id)?.backlog)));
+        let closing = self.closing.iter().map(|(id, closing)| (*id, &closing.backlog));
+        let writes = open
+            .chain(closing)
+            .filter_map(|(id, backlog)| Some((backlog.poll_deadline()?, EngineTimeout::WriteDeadline(id))));
+        dial.into_iter().chain(connection).chain(writes).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due by now. Harmless if nothing is.
@@ -277,86 +270,81 @@ impl Engine {
         due.sort_unstable();
         for id in due {
             // One that an earlier one closed is not there any more, and then nothing is due.
-            let _ = self.drive(now, id, |connection, sink| connection.handle_timeout(now, sink));
+            let _ = self.drive(now, id, Event::Nothing);
         }
-        self.node.handle_timeout(now, &mut self.outboxes);
-        self.outboxes.handle_deadlines(now);
-        self.carry_out_closes(now);
-        for closing in self.closing.values_mut().filter(|closing| closing.give_up_at <= now) {
-            closing.outbox.clear();
-        }
+        driver::handle_timeout(&self.node, now, &mut self.staging);
+        self.staging.links_mut().handle_deadlines(now);
+        self.end_connections(now);
+        self.closing.values_mut().for_each(|closing| closing.backlog.handle_deadline(now));
     }
 
     fn answer(&mut self, id: DialId) -> Result<(), ApiMisuse> {
         if self.dialing.remove(&id) { Ok(()) } else { Err(ApiMisuse::UnknownDial(id)) }
     }
 
-    fn outbox_mut(&mut self, id: ConnectionId) -> Result<&mut Outbox, ApiMisuse> {
-        let open = self.outboxes.get_mut(id).map(|slot| &mut slot.outbox);
-        open.or_else(|| self.closing.get_mut(&id).map(|closing| &mut closing.outbox))
+    fn slots(&self) -> &Slots {
+        self.staging.links()
+    }
+
+    fn backlog(&self, id: ConnectionId) -> Option<&Backlog> {
+        let open = self.slots().get(id).map(|slot| &slot.backlog);
+        open.or_else(|| self.closing.get(&id).map(|closing| &closing.backlog))
+    }
+
+    fn backlog_mut(&mut self, id: ConnectionId) -> Result<&mut Backlog, ApiMisuse> {
+        let open = self.staging.links_mut().get_mut(id).map(|slot| &mut slot.backlog);
+        open.or_else(|| self.closing.get_mut(&id).map(|closing| &mut closing.backlog))
             .ok_or(ApiMisuse::UnknownConnection(id))
     }
 
-    fn open(
-        &mut self,
-        now: Instant,
-        make: impl FnOnce(&Arc<Node>, &mut Outboxes) -> Connection,
-    ) -> ConnectionId {
-        // What a connection says first, it says before anybody knows its id.
-        self.outboxes.newcomer = Some(Outbox::new());
-        let connection = make(&self.node, &mut self.outboxes);
+    fn open(&mut self, now: Instant, remote: SocketAddr, kind: SocketKind) -> ConnectionId {
+        let connection = driver::open(&self.node, now, remote, kind, &mut self.staging);
         let id = connection.id();
-        let outbox = self.outboxes.newcomer.take().unwrap_or_default();
-        self.outboxes.insert(Slot { id, outbox, policy: connection.write_policy(), overflowed: false });
-        let reason = connection.poll_close();
+        let backlog = Backlog::new(connection.write_policy());
+        self.staging.links_mut().insert(id, Slot { entry: connection.entry().clone(), backlog });
         self.timers.insert((connection.poll_timeout().0, id));
         self.connections.insert(id, connection);
-        self.outboxes.closes.extend(reason.map(|reason| (id, reason)));
-        self.carry_out_closes(now);
+        self.conclude(now, id);
         id
     }
 
     /// Lets a connection hear something and carries out what follows from it for all of them.
-    fn drive(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        f: impl FnOnce(&mut Connection, &mut Outboxes),
-    ) -> Result<(), ApiMisuse> {
+    fn drive(&mut self, now: Instant, id: ConnectionId, event: Event<'_>) -> Result<(), ApiMisuse> {
         let connection = self.connections.get_mut(&id).ok_or(ApiMisuse::UnknownConnection(id))?;
         let (before, _) = connection.poll_timeout();
-        f(connection, &mut self.outboxes);
+        driver::hear(connection, now, event, &mut self.staging);
         let (after, _) = connection.poll_timeout();
         if before != after {
             self.timers.remove(&(before, id));
             self.timers.insert((after, id));
         }
-        if let Some(reason) = connection.poll_close() {
-            self.outboxes.closes.push_back((id, reason));
-        }
-        self.carry_out_closes(now);
+        self.conclude(now, id);
         Ok(())
     }
 
+    /// Sends what a connection led to, and ends those that are to end.
+    fn conclude(&mut self, now: Instant, id: ConnectionId) {
+        self.staging.flush(now, self.node.hub());
+        if self.connections[&id].poll_close().is_some() {
+            self.staging.links_mut().to_end.push_back(id);
+        }
+        self.end_connections(now);
+    }
+
     /// Ends the connections that are to end, and those that are to end because of it.
-    fn carry_out_closes(&mut self, now: Instant) {
-        while let Some((id, reason)) = self.outboxes.closes.pop_front() {
+    fn end_connections(&mut self, now: Instant) {
+        while let Some(id) = self.staging.links_mut().to_end.pop_front() {
             let Some(mut connection) = self.connections.remove(&id) else {
                 continue;
             };
             self.timers.remove(&(connection.poll_timeout().0, id));
-            connection.handle_close_request(reason);
-            let reason = connection.poll_close().unwrap_or(reason);
-            let entry = connection.entry().clone();
-            let give_up_at = now + connection.write_policy().deadline;
-            connection.handle_closed(now, &mut self.outboxes);
-            let mut outbox = self.outboxes.remove(id).unwrap_or_default();
-            let (messages, bytes) = outbox.take_traffic();
-            self.node.hub().record_delivered(&entry, messages, bytes);
-            if !reason.flushes() {
-                outbox.clear();
+            let request = self.slots().get(id).and_then(|slot| slot.backlog.close_request());
+            request.into_iter().for_each(|reason| connection.handle_close_request(reason));
+            let reason = driver::end(&self.node, connection, now, &mut self.staging);
+            if let Some(Slot { mut backlog, .. }) = self.staging.links_mut().remove(id) {
+                backlog.end(now, reason);
+                self.closing.insert(id, Closing { reason, backlog });
             }
-            self.closing.insert(id, Closing { reason, outbox, give_up_at });
         }
     }
 }
@@ -365,122 +353,7 @@ impl Engine {
 #[derive(Debug)]
 struct Closing {
     reason: CloseReason,
-    outbox: Outbox,
-    /// A peer that reads nothing keeps its socket no longer than this.
-    give_up_at: Instant,
-}
-
-/// The engine's sink: an outbox per connection, and the wishes to end connections, which wait until the machines are
-/// not being called.
-#[derive(Debug, Default)]
-struct Outboxes {
-    /// By the index of the connection.
-    slots: Vec<Option<Slot>>,
-    /// Those whose outbox is not empty.
-    waiting: BTreeSet<ConnectionId>,
-    /// Takes what is sent to a connection that is being made.
-    newcomer: Option<Outbox>,
-    closes: VecDeque<(ConnectionId, CloseReason)>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    id: ConnectionId,
-    outbox: Outbox,
-    policy: WritePolicy,
-    /// It is to be closed as a slow consumer and takes nothing more.
-    overflowed: bool,
-}
-
-impl Outboxes {
-    fn insert(&mut self, slot: Slot) {
-        let index = slot.id.index();
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-        }
-        if !slot.outbox.is_empty() {
-            self.waiting.insert(slot.id);
-        }
-        self.slots[index] = Some(slot);
-    }
-
-    fn get(&self, id: ConnectionId) -> Option<&Slot> {
-        self.slots.get(id.index())?.as_ref().filter(|slot| slot.id == id)
-    }
-
-    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Slot> {
-        self.slots.get_mut(id.index())?.as_mut().filter(|slot| slot.id == id)
-    }
-
-    fn remove(&mut self, id: ConnectionId) -> Option<Outbox> {
-        self.get(id)?;
-        self.waiting.remove(&id);
-        self.slots[id.index()].take().map(|slot| slot.outbox)
-    }
-
-    fn waiting(&self) -> impl Iterator<Item = &Slot> {
-        self.waiting.iter().filter_map(|id| self.get(*id))
-    }
-
-    fn pending(&self) -> impl Iterator<Item = ConnectionId> {
-        self.waiting.iter().copied()
-    }
-
-    fn handle_deadlines(&mut self, now: Instant) {
-        for id in &self.waiting {
-            let Some(slot) = &mut self.slots[id.index()] else {
-                continue;
-            };
-            if slot.outbox.handle_deadline(now, &slot.policy) == Overdue::Close {
-                self.closes.push_back((slot.id, CloseReason::SlowConsumerWriteDeadline));
-            }
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, to: ConnectionId, push: impl FnOnce(&mut Outbox)) {
-        match self.slots.get_mut(to.index()) {
-            Some(Some(slot)) if slot.id == to => {
-                if slot.overflowed {
-                    return;
-                }
-                let was_empty = slot.outbox.is_empty();
-                push(&mut slot.outbox);
-                if was_empty && !slot.outbox.is_empty() {
-                    self.waiting.insert(to);
-                }
-                if slot.outbox.pressure(&slot.policy) == Pressure::Overflow {
-                    slot.overflowed = true;
-                    self.closes.push_back((to, CloseReason::SlowConsumerPendingBytes));
-                }
-            }
-            // Somebody else is there now.
-            Some(Some(_)) => {}
-            Some(None) | None => {
-                if let Some(newcomer) = &mut self.newcomer {
-                    push(newcomer);
-                }
-            }
-        }
-    }
-}
-
-impl Sink for Outboxes {
-    fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>) {
-        self.push(to, |outbox| outbox.push(delivery));
-    }
-
-    fn send(&mut self, to: ConnectionId, bytes: &[u8]) {
-        self.push(to, |outbox| outbox.push_bytes(bytes));
-    }
-
-    fn announce(&mut self, to: ConnectionId, bytes: &[u8]) {
-        self.send(to, bytes);
-    }
-
-    fn close(&mut self, to: ConnectionId, reason: CloseReason) {
-        self.closes.push_back((to, reason));
-    }
+    backlog: Backlog,
 }
 
 impl fmt::Display for ApiMisuse {

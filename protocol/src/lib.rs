@@ -66,9 +66,9 @@
 //!    it; of each queue group one member in the whole cluster.
 //! 5. For each of them [`Sink::deliver`] takes a [`Delivery`](outbox::Delivery): a line whose start was prepared with the
 //!    target, the rest of the line as it was read, and the body.
-//! 6. The sink copies it into the target's [`Outbox`](outbox::Outbox), which tells by its
-//!    [`Pressure`](outbox::Pressure) when the target is too slow.
-//! 7. At the end of the batch the driver writes the outbox with few large vectored writes.
+//! 6. The sink, [`Staging`](delivery::Staging), copies it into an [`Outbox`](outbox::Outbox) that it has for the target.
+//! 7. At the end of the batch each target's [`Link`](delivery::Link) takes that over, writes it with few large vectored
+//!    writes, and tells by its [`Pressure`](outbox::Pressure) when the target is too slow.
 //!
 //! # Two nodes
 //!
@@ -126,7 +126,9 @@ mod close;
 mod cluster;
 pub mod config;
 pub mod connection;
+pub mod delivery;
 pub mod docs;
+pub mod driver;
 mod engine;
 mod forwarding;
 pub mod gossip;

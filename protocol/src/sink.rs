@@ -8,7 +8,8 @@ use crate::outbox::Delivery;
 ///
 /// It is a parameter of the hot calls, statically dispatched, so that every lock, queue and wake-up is the
 /// runtime's choice. None of its calls may block or call back into the machines. Output for a connection that
-/// is gone is dropped.
+/// is gone is dropped. [`Staging`](crate::delivery::Staging) is the one that every runtime uses; what these calls promise,
+/// it keeps.
 pub trait Sink {
     /// Queues a message. May be staged until the end of the batch, behind what this sink staged before for the same
     /// connection.

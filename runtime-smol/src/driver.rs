@@ -1,53 +1,52 @@
 //! The life of one connection on its worker: wait, read, hand to the machine, flush; until it ends.
 
 use std::future::poll_fn;
-use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Read;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use async_io::Timer;
-use log::error;
-use onehop::outbox::{Overdue, Pressure};
+use onehop::driver::{self, Event, Stall};
 use onehop::{CloseReason, Connection, Instant};
 use smol::future::{FutureExt, yield_now};
 
-use crate::links::Link;
+use crate::sockets::Socket;
 use crate::worker::Worker;
 
 /// Drives a connection from its first byte to its last.
-pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, link: Arc<Link>) {
+pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, socket: Arc<Socket>) {
     let mut driver =
-        Driver { worker, connection, link, timer: Timer::never(), timer_at: None, readable: true };
-    driver.after_batch();
-    let reason = loop {
-        if let Some(reason) = driver.connection.poll_close() {
-            break reason;
+        Driver { worker, connection, socket, timer: Timer::never(), timer_at: None, readable: true };
+    driver.handle(driver.worker.clock.now(), Event::Nothing);
+    while driver.connection.poll_close().is_none() {
+        match poll_fn(|cx| driver.poll_wake_up(cx)).await {
+            WakeUp::Readable => driver.read().await,
+            WakeUp::Writable => driver.socket.write_pending(driver.worker.clock.now()),
+            WakeUp::Timeout => {
+                driver.handle(driver.worker.clock.now(), Event::Nothing);
+            }
+            WakeUp::CloseRequest(reason) => {
+                driver.handle(driver.worker.clock.now(), Event::CloseRequest(reason));
+            }
         }
-        match poll_fn(|cx| driver.poll_event(cx)).await {
-            Event::Readable => driver.read().await,
-            Event::Writable => driver.link.write_pending(driver.worker.clock.now()),
-            Event::Timeout => driver.handle_timeout(),
-            Event::CloseRequest(reason) => driver.connection.handle_close_request(reason),
-        }
-    };
-    driver.end(reason).await;
+    }
+    driver.end().await;
 }
 
 struct Driver {
     worker: Rc<Worker>,
     connection: Connection,
-    link: Arc<Link>,
+    socket: Arc<Socket>,
     timer: Timer,
     timer_at: Option<Instant>,
     /// There may be more to read without waiting.
     readable: bool,
 }
 
-enum Event {
+/// What a driver waits for.
+enum WakeUp {
     Readable,
     Writable,
     Timeout,
@@ -55,111 +54,82 @@ enum Event {
 }
 
 impl Driver {
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.link.waker.register(cx.waker());
-        if let Some(reason) = self.link.close_request() {
-            return Poll::Ready(Event::CloseRequest(reason));
+    fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> Poll<WakeUp> {
+        self.socket.waker.register(cx.waker());
+        if let Some(reason) = self.socket.close_request() {
+            return Poll::Ready(WakeUp::CloseRequest(reason));
         }
-        if self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
-            return Poll::Ready(Event::Writable);
+        if self.socket.is_blocked() && self.socket.stream.poll_writable(cx).is_ready() {
+            return Poll::Ready(WakeUp::Writable);
         }
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
         self.set_timer();
-        if self.readable || self.link.socket.poll_readable(cx).is_ready() {
-            return Poll::Ready(Event::Readable);
+        if self.readable || self.socket.stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(WakeUp::Readable);
         }
-        Pin::new(&mut self.timer).poll(cx).map(|_| Event::Timeout)
+        Pin::new(&mut self.timer).poll(cx).map(|_| WakeUp::Timeout)
     }
 
     /// Reads once, into the worker's buffer, and handles it.
     async fn read(&mut self) {
         let mut buffer = self.worker.buffer.take();
-        let result = self.link.socket.get_ref().read(&mut buffer);
+        let result = self.socket.stream.get_ref().read(&mut buffer);
         let now = self.worker.clock.now();
         // A buffer that was not filled has emptied the socket.
         self.readable = matches!(&result, Ok(read) if *read == buffer.len());
-        match result {
-            Ok(0) => self.connection.handle_close_request(CloseReason::ClientClosed),
-            Ok(read) => self.guarded(|driver| {
-                let mut post = driver.worker.post.borrow_mut();
-                driver.connection.handle_input(now, &buffer[..read], &mut *post);
-            }),
-            Err(fault) if matches!(fault.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => self.connection.handle_close_request(CloseReason::ReadError),
-        }
+        let stall = self.handle(now, Event::of_read(result, &buffer));
         self.worker.buffer.replace(buffer);
-        let slow = self.after_batch();
-        if !slow.is_empty()
-            && let Some(longest) = self.connection.stall(Pressure::High)
-        {
-            self.stall(slow, longest).await;
+        if let Some(stall) = stall {
+            self.wait_for_relief(stall).await;
         }
         if self.readable {
-            if self.timer_at.is_some_and(|at| at <= now) {
-                // Nobody looks at the timer while there is more to read.
-                self.handle_timeout();
-            }
             // Others on this worker come first before more of a busy connection.
             yield_now().await;
         }
     }
 
     /// Leaves the socket unread until slow targets have caught up, but not for long.
-    async fn stall(&self, slow: Vec<Arc<Link>>, longest: Duration) {
-        self.worker.node.hub().record_stall();
+    async fn wait_for_relief(&self, stall: Stall) {
         let relief = async {
-            for link in slow {
-                let listener = link.relief.listen();
-                if link.is_slow() {
+            for socket in stall.slow.into_iter().filter_map(|id| self.worker.sockets.get(id)) {
+                let listener = socket.relief.listen();
+                if socket.is_slow() {
                     listener.await;
                 }
             }
         };
         let timeout = async {
-            Timer::after(longest).await;
+            Timer::after(stall.longest).await;
         };
-        // The own socket may be among the slow ones, and nobody else empties its outbox.
+        // The own socket may be among the slow ones, and nobody else empties its backlog.
         let own = poll_fn(|cx| {
-            self.link.waker.register(cx.waker());
-            if self.link.close_request().is_some() {
+            self.socket.waker.register(cx.waker());
+            if self.socket.close_request().is_some() {
                 return Poll::Ready(());
             }
-            while self.link.is_blocked() && self.link.socket.poll_writable(cx).is_ready() {
-                self.link.write_pending(self.worker.clock.now());
+            while self.socket.is_blocked() && self.socket.stream.poll_writable(cx).is_ready() {
+                self.socket.write_pending(self.worker.clock.now());
             }
             Poll::Pending
         });
         relief.or(timeout).or(own).await;
     }
 
-    fn handle_timeout(&mut self) {
-        let now = self.worker.clock.now();
-        self.timer_at = None;
-        let overdue = self.link.outbox().handle_deadline(now, self.link.policy());
-        if overdue == Overdue::Close {
-            self.connection.handle_close_request(CloseReason::SlowConsumerWriteDeadline);
+    fn handle(&mut self, now: Instant, event: Event<'_>) -> Option<Stall> {
+        let Self { worker, connection, socket, timer_at, .. } = self;
+        // After a read too: nobody looks at the timer while there is more to read.
+        if timer_at.take_if(|at| *at <= now).is_some() {
+            socket.handle_deadline(now);
         }
-        self.guarded(|driver| {
-            let mut post = driver.worker.post.borrow_mut();
-            driver.connection.handle_timeout(now, &mut *post);
-        });
-        self.after_batch();
-    }
-
-    /// Sends what the machine had to say, and lets the control task know if the cluster wants something. Returns the
-    /// targets that are too slow.
-    fn after_batch(&mut self) -> Vec<Arc<Link>> {
-        let slow = self.worker.flush(self.link.entry.id());
-        if self.worker.node.take_attention() {
-            self.worker.attention.notify(1);
-        }
-        slow
+        let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
+        worker.pass_on_attention();
+        stall
     }
 
     fn set_timer(&mut self) {
         let (mut at, _) = self.connection.poll_timeout();
-        if self.link.is_blocked()
-            && let Some(deadline) = self.link.outbox().poll_deadline()
+        if self.socket.is_blocked()
+            && let Some(deadline) = self.socket.poll_deadline()
         {
             at = at.min(deadline);
         }
@@ -169,70 +139,51 @@ impl Driver {
         }
     }
 
-    /// A fault of the machine ends this connection and no other.
-    fn guarded(&mut self, f: impl FnOnce(&mut Self)) {
-        if catch_unwind(AssertUnwindSafe(|| f(self))).is_err() {
-            error!("internal error on connection {}, which is closed", self.link.entry.cid());
-            self.connection.handle_close_request(CloseReason::ProtocolViolation);
-        }
-    }
-
-    async fn end(self, reason: CloseReason) {
-        let Self { worker, connection, link, .. } = self;
-        let id = connection.id();
-        let now = worker.clock.now();
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| connection.handle_closed(now, &mut *worker.post.borrow_mut())));
-        if ended.is_err() {
-            error!("internal error while connection {} was closed", link.entry.cid());
-        }
-        worker.flush(id);
-        if worker.node.take_attention() {
-            worker.attention.notify(1);
-        }
-        if reason.flushes() {
-            write_rest(&worker, &link).await;
-        }
-        worker.links.remove(id);
-        link.shutdown();
-        // Nobody waits for a connection that is gone.
-        link.relief.notify(usize::MAX);
+    async fn end(self) {
+        let Self { worker, connection, socket, .. } = self;
+        let (id, now) = (connection.id(), worker.clock.now());
+        let reason = driver::end(&worker.node, connection, now, &mut worker.staging.borrow_mut());
+        worker.pass_on_attention();
+        socket.end(now, reason);
+        write_last_words(&worker, &socket).await;
+        worker.sockets.remove(id);
+        socket.shutdown();
     }
 }
 
-/// Writes what still waits for a peer whose connection ends, for a short while.
-async fn write_rest(worker: &Worker, link: &Link) {
-    let rest = poll_fn(|cx| {
-        while link.is_blocked() {
-            if link.socket.poll_writable(cx).is_pending() {
-                return Poll::Pending;
-            }
-            link.write_pending(worker.clock.now());
+/// Writes what still waits for a peer whose connection has ended, until it is to be given up.
+async fn write_last_words(worker: &Worker, socket: &Socket) {
+    let Some(give_up_at) = socket.poll_deadline() else {
+        return;
+    };
+    let written = poll_fn(|cx| {
+        while !socket.is_over() {
+            // If it fails, the write does too.
+            let _ = ready!(socket.stream.poll_writable(cx));
+            socket.write_pending(worker.clock.now());
         }
         Poll::Ready(())
     });
     let timeout = async {
-        Timer::after(LAST_WORDS).await;
+        Timer::at(worker.clock.to_system(give_up_at)).await;
     };
-    rest.or(timeout).await;
+    written.or(timeout).await;
 }
-
-/// How long a connection that ends may take to hear why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
 
-    use event_listener::Event;
     use onehop::config::Config;
+    use onehop::driver::SocketKind;
     use onehop::{Listening, Node};
 
     use super::*;
     use crate::clock::Clock;
-    use crate::links::Links;
-    use crate::worker::{self, Job, Origin, Shared};
+    use crate::sockets::Sockets;
+    use crate::worker::{self, Job, Shared};
 
     fn pair() -> (TcpStream, TcpStream, SocketAddr) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -247,15 +198,15 @@ mod tests {
         let config = Config { write_deadline: Duration::from_millis(200), ..Config::default() };
         let shared = Shared {
             node: Node::new(config, &Listening::default(), clock.now()),
-            links: Arc::new(Links::default()),
+            sockets: Arc::new(Sockets::default()),
             clock,
-            attention: Arc::new(Event::new()),
+            attention: Arc::new(event_listener::Event::new()),
         };
-        let (links, node) = (shared.links.clone(), shared.node.clone());
+        let (sockets, node) = (shared.sockets.clone(), shared.node.clone());
         let jobs = worker::start(shared, 0).expect("a thread");
         let connect = || {
             let (near, far, remote) = pair();
-            jobs.try_send(Job { socket: far, remote, origin: Origin::Client }).expect("a worker");
+            jobs.try_send(Job { stream: far, remote, kind: SocketKind::Client }).expect("a worker");
             near
         };
         // Without a CONNECT no PING comes for two minutes: nothing but the deadline can wake the driver.
@@ -271,10 +222,10 @@ mod tests {
             publisher.write_all(&message).expect("written");
         }
         let limit = std::time::Instant::now() + Duration::from_secs(20);
-        while links.count() > 1 && std::time::Instant::now() < limit {
+        while sockets.count() > 1 && std::time::Instant::now() < limit {
             std::thread::sleep(Duration::from_millis(5));
         }
         let slow_clients = node.hub().totals().slow_clients.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!((slow_clients, links.count()), (1, 1));
+        assert_eq!((slow_clients, sockets.count()), (1, 1));
     }
 }

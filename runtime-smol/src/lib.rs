@@ -2,17 +2,17 @@
 //!
 //! Every connection belongs to one of several worker threads, whose local executor runs its driver. A driver reads
 //! into the worker's buffer and hands that to the connection's machine; what the machine sends is staged in the
-//! worker's [`post`], and leaves after the whole read buffer was handled: under the lock of each target, by
-//! a direct write that does not block, whichever worker the target belongs to. Only what the socket does not
-//! take at once is left to the target's own driver. No decision about the protocol is made here.
+//! worker's [`Staging`](onehop::delivery::Staging), and leaves after the whole read buffer was handled: under the lock of
+//! each target's [socket](sockets), by a direct write that does not block, whichever worker the target belongs to. Only
+//! what the socket does not take at once is left to the target's own driver. Nothing is decided here; what is to be is
+//! written in [`onehop::driver`].
 
 pub mod clock;
 mod dial;
 mod driver;
-pub mod links;
 pub mod logger;
 pub mod monitor;
 pub mod options;
-pub mod post;
 pub mod server;
+pub mod sockets;
 mod worker;

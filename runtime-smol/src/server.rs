@@ -11,6 +11,7 @@ use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, Port, SecretSeed};
+use onehop::driver::{self, SocketKind};
 use onehop::{CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
 use smol::Executor;
 use smol::channel::Sender;
@@ -19,11 +20,10 @@ use smol::stream::StreamExt;
 
 use crate::clock::{self, Clock};
 use crate::dial::dial;
-use crate::links::Links;
 use crate::logger::{FATAL, Logger};
 use crate::monitor;
-use crate::post::Post;
-use crate::worker::{self, Job, Origin, Shared};
+use crate::sockets::Sockets;
+use crate::worker::{self, Job, Shared};
 
 /// A server whose sockets are bound.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Server {
         };
         let shared = Shared {
             node: Node::new(config, &listening, clock.now()),
-            links: Arc::new(Links::default()),
+            sockets: Arc::new(Sockets::default()),
             clock,
             attention: Arc::new(Event::new()),
         };
@@ -103,10 +103,11 @@ impl Server {
         async_io::block_on(executor.run(async {
             let mut begins_connections = vec![
                 executor.spawn(core.clone().control(executor.clone())),
-                executor.spawn(core.clone().accept_all(clients, Origin::Client)),
+                executor.spawn(core.clone().accept_all(clients, SocketKind::Client)),
             ];
-            begins_connections
-                .extend(routes.map(|routes| executor.spawn(core.clone().accept_all(routes, Origin::Route))));
+            begins_connections.extend(
+                routes.map(|routes| executor.spawn(core.clone().accept_all(routes, SocketKind::Route))),
+            );
             if let Some(listener) = monitoring {
                 executor.spawn(monitor::serve(listener, subject)).detach();
             }
@@ -153,12 +154,14 @@ impl Server {
     /// What monitoring shows.
     fn monitored(&self) -> monitor::Subject {
         let Core { shared, workers, .. } = &self.core;
-        let (clock, links) = (shared.clock, shared.links.clone());
+        let (clock, sockets) = (shared.clock, shared.sockets.clone());
         let address = self.node().hub().config().monitoring_address();
         monitor::Subject {
             node: self.node().clone(),
             clock: Box::new(move || clock.now()),
-            pending_bytes: Box::new(move |id| links.get(id).map_or(0, |link| link.pending_bytes() as u64)),
+            pending_bytes: Box::new(move |id| {
+                sockets.get(id).map_or(0, |socket| socket.pending_bytes() as u64)
+            }),
             workers: workers.len(),
             http_host: address.map_or_else(String::new, |address| address.host),
             config_digest: String::new(),
@@ -168,24 +171,23 @@ impl Server {
 
 impl Core {
     /// Takes in what connects to a port, which is closed when this is cancelled.
-    async fn accept_all(self: Arc<Self>, listener: Async<TcpListener>, origin: Origin) {
+    async fn accept_all(self: Arc<Self>, listener: Async<TcpListener>, kind: SocketKind) {
         loop {
-            let (socket, remote) = accept(&listener).await;
-            self.assign(Job { socket, remote, origin });
+            let (stream, remote) = accept(&listener).await;
+            self.assign(Job { stream, remote, kind });
         }
     }
 
     /// Carries out what the cluster wants dialed.
     async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
-        let mut post = Post::new(self.shared.links.clone());
+        let mut staging = worker::staging(&self.shared.node, &self.shared.sockets);
         loop {
             let listener = self.shared.attention.listen();
             let now = self.shared.clock.now();
             // What is wanted from here on is seen below, or comes with a new notification.
             let _ = self.shared.node.take_attention();
             let node = &self.shared.node;
-            node.handle_timeout(now, &mut post);
-            post.flush(now, node.hub(), None);
+            driver::handle_timeout(node, now, &mut staging);
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
@@ -200,7 +202,7 @@ impl Core {
 
     async fn carry_out(self: Arc<Self>, request: DialRequest) {
         match dial(&request).await {
-            Ok((socket, remote)) => self.assign(Job { socket, remote, origin: Origin::Dialed(request.id) }),
+            Ok((stream, remote)) => self.assign(Job { stream, remote, kind: SocketKind::Dialed(request.id) }),
             Err(why) => self.note_failed_dial(request.id, &why),
         }
     }
@@ -208,12 +210,12 @@ impl Core {
     /// Gives a socket to the next worker in turn.
     fn assign(&self, job: Job) {
         let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let origin = job.origin;
+        let kind = job.kind;
         // A worker ends before its sender is gone only if it panicked. The socket is closed then; the next one goes to
         // another worker.
         if self.workers[number].try_send(job).is_err() {
             error!("worker {number} is gone");
-            if let Origin::Dialed(id) = origin {
+            if let SocketKind::Dialed(id) = kind {
                 self.note_failed_dial(id, &DialError::Failed(format!("worker {number} is gone")));
             }
         }
@@ -227,9 +229,12 @@ impl Core {
     /// Ends all connections, and waits until their last words are said.
     async fn shut_down(&self) {
         let deadline = std::time::Instant::now() + SHUTDOWN_TIMEOUT;
-        while self.shared.links.close_all(CloseReason::ServerShutdown) > 0
-            && std::time::Instant::now() < deadline
-        {
+        while self.shared.sockets.count() > 0 && std::time::Instant::now() < deadline {
+            self.shared
+                .sockets
+                .all()
+                .iter()
+                .for_each(|socket| socket.request_close(CloseReason::ServerShutdown));
             Timer::after(Duration::from_millis(5)).await;
         }
     }
@@ -352,13 +357,13 @@ mod tests {
                     }
                 });
             }
-            let links = server.core.shared.links.clone();
+            let sockets = server.core.shared.sockets.clone();
             let serving = scope.spawn(|| {
                 server.serve_until(async move {
                     let _ = ended.recv().await;
                 })
             });
-            while links.count() < 16 {
+            while sockets.count() < 16 {
                 thread::sleep(Duration::from_millis(5));
             }
             let started = Instant::now();
@@ -388,8 +393,8 @@ mod tests {
             |at| iter::from_fn(|| server.node().poll_dial(at)).map(|request| request.id).collect::<Vec<_>>();
         let begun = due(now);
         assert_eq!(due(now + RETRIED), []);
-        let socket = TcpStream::connect(remote).unwrap();
-        server.core.assign(Job { socket, remote, origin: Origin::Dialed(begun[0]) });
+        let stream = TcpStream::connect(remote).unwrap();
+        server.core.assign(Job { stream, remote, kind: SocketKind::Dialed(begun[0]) });
         assert_eq!(due(now + RETRIED), begun[..1]);
     }
 

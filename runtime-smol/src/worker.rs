@@ -8,20 +8,21 @@ use std::sync::Arc;
 use async_io::Async;
 use event_listener::Event;
 use log::warn;
-use onehop::{Connection, ConnectionId, DialError, DialId, Node};
+use onehop::delivery::{KEPT_BUFFERS, Staging};
+use onehop::driver::{self, SocketKind};
+use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Clock;
-use crate::driver;
-use crate::links::{Link, Links};
-use crate::post::Post;
+use crate::driver::drive;
+use crate::sockets::{Socket, Sockets};
 
 /// What all workers share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
-    pub(crate) links: Arc<Links>,
+    pub(crate) sockets: Arc<Sockets>,
     pub(crate) clock: Clock,
     /// Notified when the cluster may want something of the control task.
     pub(crate) attention: Arc<Event>,
@@ -30,31 +31,20 @@ pub(crate) struct Shared {
 /// A socket for a worker to take over.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) socket: TcpStream,
+    pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
-    pub(crate) origin: Origin,
-}
-
-/// Where a socket comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
-    /// A client connected.
-    Client,
-    /// A server connected.
-    Route,
-    /// A dial succeeded.
-    Dialed(DialId),
+    pub(crate) kind: SocketKind,
 }
 
 /// The state that the connections of one thread share.
 pub(crate) struct Worker {
     pub(crate) node: Arc<Node>,
-    pub(crate) links: Arc<Links>,
+    pub(crate) sockets: Arc<Sockets>,
     pub(crate) clock: Clock,
     pub(crate) attention: Arc<Event>,
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
-    pub(crate) post: RefCell<Post>,
+    pub(crate) staging: RefCell<Staging<Arc<Sockets>>>,
 }
 
 /// Starts a worker thread; it ends when the sender is dropped and its connections are closed.
@@ -70,11 +60,11 @@ pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Sender<Job
 }
 
 fn run(shared: Shared, jobs: &Receiver<Job>) {
-    let Shared { node, links, clock, attention } = shared;
+    let Shared { node, sockets, clock, attention } = shared;
     let worker = Rc::new(Worker {
-        post: RefCell::new(Post::new(links.clone())),
+        staging: RefCell::new(staging(&node, &sockets)),
         node,
-        links,
+        sockets,
         clock,
         attention,
         buffer: Cell::new(vec![0; READ_BYTES]),
@@ -82,53 +72,55 @@ fn run(shared: Shared, jobs: &Receiver<Job>) {
     let executor = LocalExecutor::new();
     async_io::block_on(executor.run(async {
         while let Ok(job) = jobs.recv().await {
-            if let Some((connection, link)) = worker.take_over(job) {
-                executor.spawn(driver::drive(worker.clone(), connection, link)).detach();
+            if let Some((connection, socket)) = worker.take_over(job) {
+                executor.spawn(drive(worker.clone(), connection, socket)).detach();
             }
         }
         // What is still open is closed by its driver.
-        while worker.links.count() > 0 {
+        while worker.sockets.count() > 0 {
             async_io::Timer::after(DRAIN_PAUSE).await;
         }
     }));
 }
 
+/// A sink for one thread.
+pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<Arc<Sockets>> {
+    Staging::new(sockets.clone(), node.hub().config().max_pending, KEPT_BUFFERS)
+}
+
 impl Worker {
     /// Makes a connection of a socket.
-    fn take_over(&self, job: Job) -> Option<(Connection, Arc<Link>)> {
+    fn take_over(&self, job: Job) -> Option<(Connection, Arc<Socket>)> {
         let now = self.clock.now();
-        let post = &mut *self.post.borrow_mut();
-        let Job { socket, remote, origin } = job;
-        let socket = match prepare(socket) {
-            Ok(socket) => socket,
+        let Job { stream, remote, kind } = job;
+        let stream = match prepare(stream) {
+            Ok(stream) => stream,
             Err(fault) => {
                 warn!("cannot use a socket: {fault}");
-                if let Origin::Dialed(id) = origin {
+                if let SocketKind::Dialed(id) = kind {
                     self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
-                    self.attention.notify(1);
+                    self.pass_on_attention();
                 }
                 return None;
             }
         };
-        let connection = match origin {
-            Origin::Client => self.node.accept_client(now, remote, post),
-            Origin::Route => self.node.accept_route(now, remote, post),
-            Origin::Dialed(id) => self.node.handle_dialed(now, id, remote, post),
-        };
-        let link = Arc::new(Link::new(connection.entry().clone(), socket, connection.write_policy()));
-        self.links.insert(link.clone());
-        Some((connection, link))
+        let connection = driver::open(&self.node, now, remote, kind, &mut self.staging.borrow_mut());
+        let socket = Arc::new(Socket::new(&connection, stream));
+        self.sockets.insert(connection.id(), socket.clone());
+        Some((connection, socket))
     }
 
-    /// Sends what is staged, for one connection last. Returns the targets that are too slow.
-    pub(crate) fn flush(&self, last: ConnectionId) -> Vec<Arc<Link>> {
-        self.post.borrow_mut().flush(self.clock.now(), self.node.hub(), Some(last))
+    /// Lets the control task know if the cluster wants something.
+    pub(crate) fn pass_on_attention(&self) {
+        if self.node.take_attention() {
+            self.attention.notify(1);
+        }
     }
 }
 
-fn prepare(socket: TcpStream) -> std::io::Result<Async<TcpStream>> {
-    socket.set_nodelay(true)?;
-    Async::new(socket)
+fn prepare(stream: TcpStream) -> std::io::Result<Async<TcpStream>> {
+    stream.set_nodelay(true)?;
+    Async::new(stream)
 }
 
 /// How much one read takes. More was no better, and worse for larger messages.

@@ -1,34 +1,21 @@
 //! The life of one connection, on its reading thread.
 
-use std::any::Any;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
 use log::error;
-use onehop::outbox::Pressure;
-use onehop::{CloseReason, Connection, DialId};
+use onehop::delivery::Staging;
+use onehop::driver::{self, Event, SocketKind};
+use onehop::{CloseReason, Connection};
 
-use crate::peer::Peer;
 use crate::shared::Shared;
-use crate::sink::Batch;
-use crate::timer::SocketTimer;
+use crate::socket::{Socket, Sockets};
+use crate::timer::{SocketTimer, elapsed_as_would_block};
 use crate::writer;
-
-/// How a socket came to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
-    /// Accepted on the client port.
-    Client,
-    /// Accepted on the route port.
-    Route,
-    /// Dialed.
-    Dialed(DialId),
-}
 
 /// Starts the threads of a connection.
 pub(crate) fn start<'scope>(
@@ -36,11 +23,11 @@ pub(crate) fn start<'scope>(
     shared: &'scope Shared,
     stream: TcpStream,
     remote: SocketAddr,
-    origin: Origin,
+    kind: SocketKind,
 ) {
     let name = format!("onehop-read-{remote}");
     let spawned =
-        thread::Builder::new().name(name).spawn_scoped(scope, move || run(shared, stream, remote, origin));
+        thread::Builder::new().name(name).spawn_scoped(scope, move || run(shared, stream, remote, kind));
     if let Err(error) = spawned {
         error!("{remote} - cannot start a thread: {error}");
     }
@@ -49,144 +36,89 @@ pub(crate) fn start<'scope>(
 /// Serves a connection from its first byte to its last, on this thread and another that writes.
 ///
 /// A panic on one of them ends this connection and no other.
-pub(crate) fn run(shared: &Shared, stream: TcpStream, remote: SocketAddr, origin: Origin) {
-    let served = catch_unwind(AssertUnwindSafe(|| serve(shared, stream, remote, origin)));
-    if let Err(panic) = served {
-        error!("{remote} - the connection could not be cleared away: {}", panic_text(&*panic));
+pub(crate) fn run(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKind) {
+    if catch_unwind(AssertUnwindSafe(|| serve(shared, stream, remote, kind))).is_err() {
+        error!("{remote} - the connection could not be cleared away");
     }
 }
 
-fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, origin: Origin) {
+fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKind) {
     if let Err(error) = stream.set_nodelay(true) {
         // Such a socket is gone already, which reading from it will tell.
         log::debug!("{remote} - cannot set TCP_NODELAY: {error}");
     }
-    let mut batch = Batch::new(shared);
-    let now = shared.now();
-    let mut connection = match origin {
-        Origin::Client => shared.node.accept_client(now, remote, &mut batch),
-        Origin::Route => shared.node.accept_route(now, remote, &mut batch),
-        Origin::Dialed(id) => shared.node.handle_dialed(now, id, remote, &mut batch),
-    };
-    // Nobody has a reason to send it anything before its first input is handled, so it is not too late to be found.
-    let peer = Arc::new(Peer::new(stream, &connection));
-    shared.peers.insert(peer.clone());
+    let mut staging = shared.staging();
+    let connection = driver::open(&shared.node, shared.now(), remote, kind, &mut staging);
+    let id = connection.id();
+    let socket = Arc::new(Socket::new(stream, &connection));
+    shared.sockets.insert(id, socket.clone());
     if shared.is_shutting_down() {
-        peer.request_close(CloseReason::ServerShutdown);
+        socket.request_close(CloseReason::ServerShutdown);
     }
     thread::scope(|scope| {
         let name = format!("onehop-write-{remote}");
-        let writer = thread::Builder::new().name(name).spawn_scoped(scope, || write(shared, &peer));
+        let writer = thread::Builder::new().name(name).spawn_scoped(scope, || write(shared, &socket));
         if let Err(error) = writer {
             error!("{remote} - cannot start a thread: {error}");
-            peer.abort(CloseReason::WriteError);
+            socket.request_close(CloseReason::WriteError);
         }
-        read(shared, &mut connection, &peer, &mut batch);
-        clear_away(shared, connection, &peer, &mut batch);
+        drive(shared, connection, &socket, &mut staging);
     });
+    // Where the node gave the connection's place to another meanwhile, that one stays.
+    shared.sockets.remove(id);
 }
 
-/// Ends a connection: its last words are said before its socket is shut, such as that this server stops for good.
-fn clear_away(shared: &Shared, connection: Connection, peer: &Peer, batch: &mut Batch<'_>) {
-    let flushes = connection.poll_close().is_some_and(CloseReason::flushes);
-    let ended = catch_unwind(AssertUnwindSafe(|| connection.handle_closed(shared.now(), batch)));
-    if let Err(panic) = ended {
-        error!("{} - the connection could not be cleared away: {}", peer.entry.remote(), panic_text(&*panic));
-    }
-    batch.flush();
-    shared.pass_on_attention();
-    // The writing thread ends whatever happened above. Where the node gave the connection's place to another meanwhile,
-    // that one stays.
-    peer.finish(flushes.then_some(MAX_LINGER));
-    shared.peers.remove(peer.entry.id());
-}
-
-/// Reads until the connection is to be closed, however that comes.
-fn read(shared: &Shared, connection: &mut Connection, peer: &Peer, batch: &mut Batch<'_>) {
-    let driven = catch_unwind(AssertUnwindSafe(|| drive(shared, connection, peer, batch)));
-    if let Err(panic) = driven {
-        error!("{} - panic: {}", peer.entry.remote(), panic_text(&*panic));
-        connection.handle_close_request(CloseReason::ReadError);
+fn write(shared: &Shared, socket: &Socket) {
+    if catch_unwind(AssertUnwindSafe(|| writer::run(shared, socket))).is_err() {
+        error!("{} - the writing thread panicked", socket.entry.remote());
+        socket.request_close(CloseReason::WriteError);
     }
 }
 
-fn write(shared: &Shared, peer: &Peer) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| writer::run(shared, peer))) {
-        error!("{} - panic: {}", peer.entry.remote(), panic_text(&*panic));
-        peer.abort(CloseReason::WriteError);
-    }
-}
-
-fn drive(shared: &Shared, connection: &mut Connection, peer: &Peer, batch: &mut Batch<'_>) {
+/// Reads until the connection is to be closed, however that comes, and ends it.
+fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: &mut Staging<Arc<Sockets>>) {
     let mut buffer = vec![0; READ_BYTES];
     let mut timer = SocketTimer::default();
+    let mut event = Event::Nothing;
     loop {
-        let pressure = batch.flush();
+        let stall = driver::handle(&shared.node, &mut connection, shared.now(), event, staging);
         shared.pass_on_attention();
-        if let Some(reason) = peer.close_request() {
+        if let Some(reason) = socket.close_request() {
             connection.handle_close_request(reason);
         }
         if connection.poll_close().is_some() {
-            return;
+            break;
         }
-        stall(shared, connection, pressure);
+        if let Some(stall) = stall {
+            thread::sleep(stall.longest);
+        }
         let remaining = connection.poll_timeout().0.since(shared.now());
-        match receive(peer, &mut buffer, timer.next(remaining)) {
-            Received::Bytes(bytes) => connection.handle_input(shared.now(), bytes, batch),
-            Received::Nothing => timer.handle_elapsed(),
-            Received::End(reason) => {
-                if peer.close_request().is_none() {
-                    // What was asked before the end is still answered.
-                    peer.wait_until_drained(MAX_LINGER);
-                }
-                connection.handle_close_request(peer.close_request().unwrap_or(reason));
-            }
-        }
-        let now = shared.now();
-        if connection.poll_close().is_none() && connection.poll_timeout().0 <= now {
-            connection.handle_timeout(now, batch);
+        event = receive(socket, &mut buffer, timer.next(remaining));
+        if event == Event::Nothing {
+            timer.handle_elapsed();
         }
     }
+    drop(buffer);
+    let now = shared.now();
+    let reason = driver::end(&shared.node, connection, now, staging);
+    shared.pass_on_attention();
+    socket.end(now, reason);
 }
 
-/// Leaves a producer unread for a while if a target of what it sent is too slow.
-fn stall(shared: &Shared, connection: &Connection, pressure: Pressure) {
-    if let Some(pause) = connection.stall(pressure) {
-        shared.node.hub().totals().stalls.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(pause);
-    }
-}
-
-/// What a read brought.
-enum Received<'a> {
-    Bytes(&'a [u8]),
-    /// The timeout passed.
-    Nothing,
-    /// There is nothing more to read, because the peer is done or because another thread wants the connection closed.
-    End(CloseReason),
-}
-
-fn receive<'a>(peer: &Peer, buffer: &'a mut [u8], timeout: Option<Duration>) -> Received<'a> {
-    let mut stream = &peer.stream;
+/// Waits for something to read, for `timeout` if it is to be another than before.
+fn receive<'a>(socket: &Socket, buffer: &'a mut [u8], timeout: Option<Duration>) -> Event<'a> {
+    let mut stream = &socket.stream;
     if timeout.is_some() && stream.set_read_timeout(timeout).is_err() {
-        return Received::End(CloseReason::ReadError);
+        return Event::ReadFailed;
     }
-    match stream.read(buffer) {
-        Ok(0) => Received::End(CloseReason::ClientClosed),
-        Ok(bytes) => Received::Bytes(&buffer[..bytes]),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Received::Nothing,
-            _ => Received::End(CloseReason::ReadError),
-        },
+    let result = stream.read(buffer).map_err(elapsed_as_would_block);
+    match Event::of_read(result, buffer) {
+        // Whoever wants the connection closed has shut the socket's reading half.
+        end @ (Event::EndOfInput | Event::ReadFailed) => {
+            socket.close_request().map_or(end, Event::CloseRequest)
+        }
+        event => event,
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 const READ_BYTES: usize = 64 * 1024;
-
-/// How long a closing connection is given to take what still waits for it.
-const MAX_LINGER: Duration = Duration::from_millis(250);

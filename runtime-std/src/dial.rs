@@ -4,9 +4,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
+use onehop::driver::SocketKind;
 use onehop::{DialError, DialId, DialRequest};
 
-use crate::connection::{self, Origin};
+use crate::connection;
 use crate::shared::Shared;
 
 /// Starts a thread that dials; it becomes the reading thread of the connection.
@@ -15,7 +16,7 @@ pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Sh
     let spawned =
         thread::Builder::new().name("onehop-dial".to_owned()).spawn_scoped(scope, move || {
             match dial(shared, &request) {
-                Ok((stream, remote)) => connection::run(shared, stream, remote, Origin::Dialed(id)),
+                Ok((stream, remote)) => connection::run(shared, stream, remote, SocketKind::Dialed(id)),
                 Err(why) => fail(shared, id, &why),
             }
         });

@@ -1,6 +1,7 @@
 //! The onehop server on blocking threads of the standard library, to be embedded in any program.
 //!
-//! All that NATS is about happens in [`onehop`]; here are sockets, threads and timers, and no decision:
+//! All that NATS is about happens in [`onehop`], and so is decided what a driver does ([`onehop::driver`]); here are
+//! sockets, threads and timers:
 //!
 //! - one thread per listening port, which accepts;
 //! - one control thread, which starts a thread for each dial that the node asks for;
@@ -34,9 +35,8 @@ mod alarm;
 mod connection;
 mod dial;
 mod listen;
-mod peer;
 mod shared;
-mod sink;
+mod socket;
 mod timer;
 mod writer;
 
@@ -47,12 +47,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle, Scope};
 
 use onehop::config::{Config, SecretSeed};
+use onehop::driver::{self, SocketKind};
 use onehop::{CloseReason, Node};
 
-use crate::connection::Origin;
 use crate::listen::Listeners;
 use crate::shared::Shared;
-use crate::sink::Batch;
 
 /// A running server. Dropping it shuts it down.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ impl Server {
 
     /// Closes all connections and waits until every thread has ended.
     ///
-    /// What waits for clients and peers is still written, for a quarter of a second at most. A dial under way is waited
+    /// What waits for clients and peers is still written, for [half a second](onehop::delivery::LAST_WORDS) at most. A dial under way is waited
     /// for: a second at most, but for as long as the system takes if it is resolving a name.
     pub fn shutdown(self) {
         drop(self);
@@ -127,8 +126,8 @@ impl Server {
         for address in std::iter::once(self.client_addr).chain(self.route_addr) {
             listen::wake(address);
         }
-        for peer in self.shared.peers.all() {
-            peer.request_close(CloseReason::ServerShutdown);
+        for socket in self.shared.sockets.all() {
+            socket.request_close(CloseReason::ServerShutdown);
         }
         if control.join().is_err() {
             log::error!("The control thread panicked");
@@ -145,9 +144,9 @@ impl Drop for Server {
 /// Runs the server on this thread, which becomes the control thread, until it is shut down and all others have ended.
 fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<()>>) {
     thread::scope(|scope| {
-        let started = listen::start(scope, shared, &listeners.clients, Origin::Client).and_then(|()| {
+        let started = listen::start(scope, shared, &listeners.clients, SocketKind::Client).and_then(|()| {
             let routes = listeners.routes.as_ref();
-            routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, Origin::Route))
+            routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, SocketKind::Route))
         });
         // If it cannot be told, nobody is left to be told.
         let _ = report.send(started);
@@ -161,9 +160,7 @@ fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope
         let now = shared.now();
         // What is wanted from here on is seen below, or comes with a new wake-up.
         let _ = shared.node.take_attention();
-        let mut batch = Batch::new(shared);
-        shared.node.handle_timeout(now, &mut batch);
-        batch.flush();
+        driver::handle_timeout(&shared.node, now, &mut shared.staging());
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }

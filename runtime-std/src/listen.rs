@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use log::{error, info};
 use onehop::Listening;
 use onehop::config::Config;
+use onehop::driver::SocketKind;
 
-use crate::connection::{self, Origin};
+use crate::connection;
 use crate::shared::Shared;
 
 /// The bound ports of a server.
@@ -49,14 +50,14 @@ pub(crate) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     listener: &'scope TcpListener,
-    origin: Origin,
+    kind: SocketKind,
 ) -> io::Result<()> {
     let name = format!("onehop-accept-{}", listener.local_addr()?.port());
     thread::Builder::new().name(name).spawn_scoped(scope, move || {
         while !shared.is_shutting_down() {
             match listener.accept() {
                 Ok(_) if shared.is_shutting_down() => {}
-                Ok((stream, remote)) => connection::start(scope, shared, stream, remote, origin),
+                Ok((stream, remote)) => connection::start(scope, shared, stream, remote, kind),
                 Err(error) => {
                     error!("Accept error: {error}");
                     thread::sleep(PAUSE_AFTER_ERROR);

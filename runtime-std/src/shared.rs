@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time;
 
 use onehop::config::Config;
+use onehop::delivery::Staging;
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
-use crate::peer::Peers;
+use crate::socket::Sockets;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
-    pub(crate) peers: Peers,
+    pub(crate) sockets: Arc<Sockets>,
     /// Wakes the control thread.
     pub(crate) attention: Alarm,
     shutting_down: AtomicBool,
@@ -24,7 +25,7 @@ impl Shared {
     pub(crate) fn new(config: Config, listening: &Listening) -> Self {
         Self {
             node: Node::new(config, listening, Instant::ZERO),
-            peers: Peers::default(),
+            sockets: Arc::new(Sockets::default()),
             attention: Alarm::default(),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
@@ -34,6 +35,11 @@ impl Shared {
     /// The time on the node's clock.
     pub(crate) fn now(&self) -> Instant {
         Instant::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// A sink for one thread. It keeps no buffer from batch to batch, since the thread has one connection.
+    pub(crate) fn staging(&self) -> Staging<Arc<Sockets>> {
+        Staging::new(self.sockets.clone(), self.node.hub().config().max_pending, 0)
     }
 
     /// Wakes the control thread if the node wants to dial or to be asked at another time. After each call of a

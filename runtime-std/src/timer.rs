@@ -1,5 +1,6 @@
 //! Timeouts of blocking sockets.
 
+use std::io;
 use std::time::Duration;
 
 /// Keeps a socket's timeout near a deadline that moves, with few system calls.
@@ -23,6 +24,14 @@ impl SocketTimer {
     /// The socket's timeout passed: if that was too early, the next is to be longer.
     pub(crate) fn handle_elapsed(&mut self) {
         self.set_to = None;
+    }
+}
+
+/// Some systems tell of a timeout that passed by another name.
+pub(crate) fn elapsed_as_would_block(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => io::ErrorKind::WouldBlock.into(),
+        _ => error,
     }
 }
 

@@ -1,0 +1,245 @@
+//! What waits for one connection.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use crate::close::CloseReason;
+use crate::outbox::{Outbox, Overdue, Pressure, WritePolicy};
+use crate::time::Instant;
+
+/// The bytes that wait for one peer, whether more may come, and how long that may last.
+///
+/// It begins open. Once its driver told [`Backlog::end`], it takes nothing more, and is over when all is written or the
+/// time for last words has passed. A peer that reads too slowly and a socket that failed end it at once.
+#[derive(Debug)]
+pub struct Backlog {
+    outbox: Outbox,
+    policy: WritePolicy,
+    phase: Phase,
+    /// Why the driver is asked to end the connection.
+    close_request: Option<CloseReason>,
+    /// Taken out to be written elsewhere, and not written yet.
+    in_flight_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Last words are written; nothing more is taken.
+    Ending {
+        give_up_at: Instant,
+    },
+    /// Nothing more is written.
+    Over,
+}
+
+/// How far a write got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Everything that was offered is out.
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The socket failed.
+    Failed,
+}
+
+impl Backlog {
+    /// The empty backlog of a connection that was just made; it holds no memory.
+    pub fn new(policy: WritePolicy) -> Self {
+        Self { outbox: Outbox::new(), policy, phase: Phase::Open, close_request: None, in_flight_bytes: 0 }
+    }
+
+    /// Moves what is staged behind what waits, unless the connection ends: then it is dropped.
+    ///
+    /// [`Pressure::Overflow`] is returned once, by the push that made too much of it; the driver is then to be woken for
+    /// the close request that is noted.
+    pub fn push(&mut self, staged: &mut Outbox) -> Pressure {
+        if self.phase != Phase::Open {
+            staged.clear();
+            return Pressure::Low;
+        }
+        let policy = self.policy_of_the_rest();
+        if policy
+            .max_pending_bytes
+            .is_some_and(|max| self.outbox.pending_bytes() + staged.pending_bytes() > max)
+        {
+            staged.clear();
+            self.request_close(CloseReason::SlowConsumerPendingBytes);
+            return Pressure::Overflow;
+        }
+        self.outbox.absorb(staged, &policy)
+    }
+
+    /// How full it is.
+    pub fn pressure(&self) -> Pressure {
+        self.outbox.pressure(&self.policy_of_the_rest())
+    }
+
+    /// How many bytes wait, those in flight included.
+    pub fn pending_bytes(&self) -> usize {
+        self.outbox.pending_bytes() + self.in_flight_bytes
+    }
+
+    /// Writes what waits with `write`, a vectored write that does not wait for the peer, until nothing waits or the socket
+    /// takes no more; from then on the write deadline runs. A failure is noted as a close request.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Written {
+        while !self.outbox.is_empty() {
+            match write_once(&mut self.outbox, &mut write) {
+                Written::All => {}
+                Written::Blocked => {
+                    self.outbox.handle_blocked(now, &self.policy);
+                    return Written::Blocked;
+                }
+                Written::Failed => {
+                    self.request_close(CloseReason::WriteError);
+                    return Written::Failed;
+                }
+            }
+        }
+        Written::All
+    }
+
+    /// Once all is written: hands the buffer's memory to `staged`, so that an idle connection holds none and the next
+    /// batch need not allocate.
+    pub fn release_into(&mut self, staged: &mut Outbox) {
+        self.outbox.release_into(staged);
+    }
+
+    /// For a writer that holds no lock while it writes: moves what waits into `writing`, as soon as that is empty. What is
+    /// in `writing` counts as waiting until the next call.
+    pub fn refill(&mut self, writing: &mut Outbox) {
+        if writing.is_empty() {
+            writing.absorb(&mut self.outbox, &self.policy);
+        }
+        self.in_flight_bytes = writing.pending_bytes();
+    }
+
+    /// What waits, to be looked at, without what is in flight.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Drops the first `written` bytes, which the peer took.
+    pub fn advance(&mut self, written: usize) {
+        self.outbox.advance(written);
+    }
+
+    /// Notes that the socket takes no more for now, from which on the write deadline runs.
+    pub fn handle_blocked(&mut self, now: Instant) {
+        self.outbox.handle_blocked(now, &self.policy);
+    }
+
+    /// How it is written.
+    pub fn policy(&self) -> &WritePolicy {
+        &self.policy
+    }
+
+    /// Asks the driver to end the connection, and stops at once if nothing is to be written any more. The first reason
+    /// stands.
+    pub fn request_close(&mut self, reason: CloseReason) {
+        self.close_request.get_or_insert(reason);
+        if !reason.flushes() {
+            self.stop();
+        }
+    }
+
+    /// Why somebody wants the connection ended, to be told to its machine.
+    pub fn close_request(&self) -> Option<CloseReason> {
+        self.close_request
+    }
+
+    /// The connection has ended, and said its last words if any: nothing more is taken, and what waits is written in time
+    /// or never.
+    pub fn end(&mut self, now: Instant, reason: CloseReason) {
+        if !reason.flushes() {
+            self.stop();
+        }
+        if self.phase == Phase::Open {
+            self.phase = Phase::Ending { give_up_at: now + LAST_WORDS.min(self.policy.deadline) };
+        }
+    }
+
+    /// Writes nothing more, and drops what waits.
+    pub fn stop(&mut self) {
+        self.phase = Phase::Over;
+        self.outbox.clear();
+    }
+
+    /// Whether the socket is to be closed: the connection has ended and no last words wait any more, or nothing more can
+    /// be written.
+    pub fn is_over(&self) -> bool {
+        match self.phase {
+            Phase::Open => false,
+            Phase::Ending { .. } => self.pending_bytes() == 0,
+            Phase::Over => true,
+        }
+    }
+
+    /// When [`Backlog::handle_deadline`] is to be called. Poll again after every other call.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open => self.outbox.poll_deadline(),
+            Phase::Ending { give_up_at } if self.pending_bytes() > 0 => Some(give_up_at),
+            Phase::Ending { .. } | Phase::Over => None,
+        }
+    }
+
+    /// Judges a peer that took too little in time: asks for its end, or gives up what it was still to be told.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Open => {
+                if self.outbox.handle_deadline(now, &self.policy) == Overdue::Close {
+                    self.request_close(CloseReason::SlowConsumerWriteDeadline);
+                }
+            }
+            Phase::Ending { give_up_at } if now >= give_up_at => self.stop(),
+            Phase::Ending { .. } | Phase::Over => {}
+        }
+    }
+
+    /// What is in flight still waits for the peer, so that the rest may be that much less.
+    fn policy_of_the_rest(&self) -> WritePolicy {
+        let max_pending_bytes =
+            self.policy.max_pending_bytes.map(|max| max.saturating_sub(self.in_flight_bytes));
+        WritePolicy { max_pending_bytes, ..self.policy }
+    }
+}
+
+/// One vectored write of what waits in an outbox. A part of it means that the socket is full.
+pub fn write_once(
+    outbox: &mut Outbox,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> Written {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let filled = outbox.slices(&mut slices);
+    let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+    let result = loop {
+        match write(&slices[..filled]) {
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    match result {
+        Ok(0) => Written::Failed,
+        Ok(written) => {
+            outbox.advance(written);
+            if written < offered { Written::Blocked } else { Written::All }
+        }
+        Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Written::Blocked,
+        Err(_) => Written::Failed,
+    }
+}
+
+/// How long a connection that ends may take to read what it was still to be told, if its write deadline is not shorter:
+/// several round trips around the world, and yet a shutdown that waits for peers who read nothing ends within a second.
+/// The write deadline judges a peer that is wanted and would bring its subscriptions back; this one is not.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How many slices one vectored write is given at the most.
+const MAX_SLICES: usize = 64;

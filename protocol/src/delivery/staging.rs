@@ -1,0 +1,208 @@
+//! Where the output of a batch is collected.
+
+use super::link::{Link, Links};
+use crate::close::CloseReason;
+use crate::hub::Hub;
+use crate::id::ConnectionId;
+use crate::outbox::{Delivery, Outbox, Pressure, WRITE_AT_ONCE_BYTES};
+use crate::sink::Sink;
+use crate::time::Instant;
+
+/// The sink of one driver, or of all drivers of one thread. The rules that it keeps stand in [`delivery`](super).
+///
+/// A batch is what one read, one timeout or one new connection leads to. It is begun by [`Staging::begin`] and ends with
+/// [`Staging::flush`].
+#[derive(Debug)]
+pub struct Staging<L> {
+    links: L,
+    /// Who was read from, in this batch.
+    reader: Option<ConnectionId>,
+    /// By the index of a connection: its place among the staged, plus one.
+    places: Vec<u32>,
+    staged: Vec<Staged>,
+    /// How many of `staged` belong to this batch; the others are buffers that it may use.
+    used: usize,
+    max_staged_bytes: usize,
+    kept_buffers: usize,
+}
+
+/// What is staged for one connection.
+#[derive(Debug)]
+struct Staged {
+    id: ConnectionId,
+    outbox: Outbox,
+    close: Option<CloseReason>,
+}
+
+impl<L: Links> Staging<L> {
+    /// Stages what goes to `links`.
+    ///
+    /// `max_pending` is that of clients ([`Config::max_pending`](crate::config::Config::max_pending)). The buffers of
+    /// `kept_buffers` targets are kept from batch to batch: [`KEPT_BUFFERS`] for a thread that serves many
+    /// connections, none for one that serves a single connection, which is to hold no memory while it is idle.
+    pub fn new(links: L, max_pending: usize, kept_buffers: usize) -> Self {
+        Self {
+            links,
+            reader: None,
+            places: Vec::new(),
+            staged: Vec::new(),
+            used: 0,
+            max_staged_bytes: MAX_STAGED_BYTES.min(max_pending),
+            kept_buffers,
+        }
+    }
+
+    /// The links.
+    pub fn links(&self) -> &L {
+        &self.links
+    }
+
+    /// The links, for those who own them.
+    pub fn links_mut(&mut self) -> &mut L {
+        &mut self.links
+    }
+
+    /// Begins a batch of what was read from `reader`, whose link gets its part last.
+    pub fn begin(&mut self, reader: ConnectionId) {
+        self.reader = Some(reader);
+    }
+
+    /// Ends the batch: everything goes to its link. Returns the targets that are too slow, for their producer to wait for.
+    pub fn flush(&mut self, now: Instant, hub: &Hub) -> Vec<ConnectionId> {
+        let mut slow = Vec::new();
+        if let Some(place) = self.reader.take().and_then(|reader| self.place(reader)) {
+            self.staged[..self.used].swap(place, self.used - 1);
+        }
+        for staged in &mut self.staged[..self.used] {
+            self.places[staged.id.index()] = 0;
+            let close = staged.close.take();
+            let outbox = &mut staged.outbox;
+            let pressure = self.links.with(staged.id, |mut link| {
+                let (messages, bytes) = outbox.take_traffic();
+                hub.record_delivered(link.entry(), messages, bytes);
+                link.flush(now, outbox, close)
+            });
+            match pressure {
+                Some(Pressure::High) => slow.push(staged.id),
+                Some(Pressure::Low | Pressure::Overflow) => {}
+                None => outbox.clear(),
+            }
+        }
+        self.release();
+        slow
+    }
+
+    /// A wide fan-out once in a while should not keep its memory.
+    fn release(&mut self) {
+        self.used = 0;
+        self.staged.truncate(self.kept_buffers);
+        if self.kept_buffers == 0 {
+            self.places = Vec::new();
+        }
+    }
+
+    #[inline]
+    fn staged(&mut self, id: ConnectionId) -> &mut Staged {
+        match self.place(id) {
+            Some(place) => &mut self.staged[place],
+            None => self.stage(id),
+        }
+    }
+
+    /// Where what is staged for a connection stands.
+    #[inline]
+    fn place(&self, id: ConnectionId) -> Option<usize> {
+        let place = self.places.get(id.index())?.checked_sub(1)? as usize;
+        (self.staged[place].id == id).then_some(place)
+    }
+
+    /// Makes a place for a connection that nothing was staged for in this batch.
+    fn stage(&mut self, id: ConnectionId) -> &mut Staged {
+        if self.places.len() <= id.index() {
+            self.places.resize(id.index() + 1, 0);
+        }
+        if self.used == self.staged.len() {
+            self.staged.push(Staged { id, outbox: Outbox::new(), close: None });
+        }
+        let staged = &mut self.staged[self.used];
+        staged.id = id;
+        self.used += 1;
+        self.places[id.index()] = self.used as u32;
+        staged
+    }
+
+    /// Hands over what is staged for one connection before the batch is over.
+    #[cold]
+    fn hand_over(&mut self, id: ConnectionId) {
+        if self.reader == Some(id) {
+            // Its PONG may be among it, so the fence holds here too.
+            self.hand_over_all_but(id);
+        }
+        let max_staged_bytes = self.max_staged_bytes;
+        let Some(place) = self.place(id) else {
+            return;
+        };
+        let outbox = &mut self.staged[place].outbox;
+        if self.links.with(id, |mut link| link.push(outbox)).is_none()
+            && outbox.pending_bytes() > max_staged_bytes
+        {
+            // Nobody says so much to a connection that is being made: it is gone.
+            outbox.clear();
+        }
+    }
+
+    fn hand_over_all_but(&mut self, reader: ConnectionId) {
+        for staged in self.staged[..self.used].iter_mut().filter(|staged| staged.id != reader) {
+            let outbox = &mut staged.outbox;
+            self.links.with(staged.id, |mut link| link.push(outbox));
+        }
+    }
+}
+
+#[cfg(test)]
+impl<L: Links> Staging<L> {
+    pub(super) fn staged_bytes(&self, id: ConnectionId) -> usize {
+        self.place(id).map_or(0, |place| self.staged[place].outbox.pending_bytes())
+    }
+
+    /// How many buffers it has, and how many connections it has places for.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        (self.staged.len(), self.places.capacity())
+    }
+}
+
+impl<L: Links> Sink for Staging<L> {
+    #[inline]
+    fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>) {
+        let outbox = &mut self.staged(to).outbox;
+        outbox.push(delivery);
+        if outbox.pending_bytes() > self.max_staged_bytes {
+            self.hand_over(to);
+        }
+    }
+
+    fn send(&mut self, to: ConnectionId, bytes: &[u8]) {
+        let outbox = &mut self.staged(to).outbox;
+        outbox.push_bytes(bytes);
+        if outbox.pending_bytes() > self.max_staged_bytes {
+            self.hand_over(to);
+        }
+    }
+
+    fn announce(&mut self, to: ConnectionId, bytes: &[u8]) {
+        // It stays among the staged, to be flushed at the end of the batch. Where there is no link yet, nobody else can
+        // announce to it before this batch is over.
+        self.staged(to).outbox.push_bytes(bytes);
+        self.hand_over(to);
+    }
+
+    fn close(&mut self, to: ConnectionId, reason: CloseReason) {
+        self.staged(to).close.get_or_insert(reason);
+    }
+}
+
+/// More than this is not staged for one connection.
+pub const MAX_STAGED_BYTES: usize = WRITE_AT_ONCE_BYTES;
+
+/// How many targets keep their buffers in a thread that serves many connections.
+pub const KEPT_BUFFERS: usize = 64;

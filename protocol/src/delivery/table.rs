@@ -1,0 +1,86 @@
+//! Links that threads share.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::link::{Link, Links};
+use crate::id::ConnectionId;
+
+/// The links of all open connections, by the index of their id.
+///
+/// No lock of it is held while a link is in hand.
+#[derive(Debug)]
+pub struct Table<L> {
+    places: RwLock<Vec<Option<Place<L>>>>,
+}
+
+#[derive(Debug)]
+struct Place<L> {
+    id: ConnectionId,
+    link: Arc<L>,
+}
+
+impl<L> Table<L> {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self { places: RwLock::default() }
+    }
+
+    /// The link of a connection, while it is open.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<L>> {
+        let places = self.read();
+        let place = places.get(id.index())?.as_ref().filter(|place| place.id == id)?;
+        Some(place.link.clone())
+    }
+
+    /// Adds the link of a connection that was just made. Its index may still have been that of one whose last words are
+    /// being said, which then is found no more.
+    pub fn insert(&self, id: ConnectionId, link: Arc<L>) {
+        let mut places = self.write();
+        if places.len() <= id.index() {
+            places.resize_with(id.index() + 1, || None);
+        }
+        places[id.index()] = Some(Place { id, link });
+    }
+
+    /// Removes a link, unless its place has another already.
+    pub fn remove(&self, id: ConnectionId) {
+        if let Some(place) = self.write().get_mut(id.index()) {
+            place.take_if(|place| place.id == id);
+        }
+    }
+
+    /// All links, in the order of their index.
+    pub fn all(&self) -> Vec<Arc<L>> {
+        self.read().iter().flatten().map(|place| place.link.clone()).collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.read().iter().flatten().count()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Place<L>>>> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Place<L>>>> {
+        self.places.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L> Default for Table<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: 'static> Links for Arc<Table<L>>
+where
+    for<'a> &'a L: Link,
+{
+    type Link<'a> = &'a L;
+
+    fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(&L) -> R) -> Option<R> {
+        self.get(id).map(|link| f(&link))
+    }
+}

@@ -1,0 +1,392 @@
+//! The rules of the room, with links that are plain memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Backlog, KEPT_BUFFERS, LAST_WORDS, Link, Links, MAX_STAGED_BYTES, Staging, Written};
+use crate::close::CloseReason;
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::driver::{self, SocketKind};
+use crate::hub::Entry;
+use crate::id::ConnectionId;
+use crate::node::{Listening, Node};
+use crate::outbox::{Body, Delivery, Outbox, Pressure, WritePolicy};
+use crate::sink::Sink;
+use crate::time::Instant;
+
+const NOW: Instant = Instant::ZERO;
+
+/// A node whose links are memory.
+pub(crate) struct World {
+    pub(crate) node: Arc<Node>,
+    pub(crate) staging: Staging<Memory>,
+}
+
+/// Links that nobody writes, and what happened to them.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    links: BTreeMap<ConnectionId, InMemory>,
+    /// Who was flushed, in that order.
+    pub(crate) flushed: Vec<ConnectionId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct InMemory {
+    entry: Arc<Entry>,
+    pub(crate) backlog: Backlog,
+    /// Its peer takes everything at once.
+    reads: bool,
+    pub(crate) read: Vec<u8>,
+    most_pending_bytes: usize,
+    /// What is handed to it in the middle of a batch panics, as a fault of the machine would.
+    pub(crate) faulty: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct InHand<'a> {
+    link: &'a mut InMemory,
+    flushed: &'a mut Vec<ConnectionId>,
+}
+
+impl Links for Memory {
+    type Link<'a> = InHand<'a>;
+
+    fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(InHand<'_>) -> R) -> Option<R> {
+        let link = self.links.get_mut(&id)?;
+        Some(f(InHand { link, flushed: &mut self.flushed }))
+    }
+}
+
+impl Link for InHand<'_> {
+    fn entry(&self) -> &Entry {
+        &self.link.entry
+    }
+
+    fn push(&mut self, staged: &mut Outbox) {
+        assert!(!self.link.faulty, "this is provoked");
+        self.link.backlog.push(staged);
+        self.link.most_pending_bytes = self.link.most_pending_bytes.max(self.link.backlog.pending_bytes());
+    }
+
+    fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
+        self.flushed.push(self.link.entry.id());
+        self.link.faulty = false;
+        self.push(staged);
+        if self.link.reads {
+            let read = &mut self.link.read;
+            self.link.backlog.write(now, |slices| {
+                slices.iter().for_each(|slice| read.extend_from_slice(slice));
+                Ok(slices.iter().map(|slice| slice.len()).sum())
+            });
+            self.link.backlog.release_into(staged);
+        }
+        close.into_iter().for_each(|reason| self.link.backlog.request_close(reason));
+        self.link.backlog.pressure()
+    }
+}
+
+impl World {
+    pub(crate) fn new(max_pending: usize) -> Self {
+        let config = Config { max_pending, ..Config::default() };
+        Self {
+            node: Node::new(config, &Listening::default(), NOW),
+            staging: Staging::new(Memory::default(), max_pending, KEPT_BUFFERS),
+        }
+    }
+
+    /// A client whose greeting is still staged, and that has no link yet.
+    fn open(&mut self) -> Connection {
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        driver::open(&self.node, NOW, remote, SocketKind::Client, &mut self.staging)
+    }
+
+    fn insert(&mut self, connection: &Connection, reads: bool) {
+        let link = InMemory {
+            entry: connection.entry().clone(),
+            backlog: Backlog::new(connection.write_policy()),
+            reads,
+            read: Vec::new(),
+            most_pending_bytes: 0,
+            faulty: false,
+        };
+        self.staging.links_mut().links.insert(connection.id(), link);
+    }
+
+    /// A client that was greeted.
+    pub(crate) fn client(&mut self, reads: bool) -> Connection {
+        let connection = self.open();
+        self.insert(&connection, true);
+        self.flush();
+        let link = self.link(connection.id());
+        link.reads = reads;
+        link.read.clear();
+        self.staging.links_mut().flushed.clear();
+        connection
+    }
+
+    fn flush(&mut self) -> Vec<ConnectionId> {
+        self.staging.flush(NOW, self.node.hub())
+    }
+
+    pub(crate) fn link(&mut self, id: ConnectionId) -> &mut InMemory {
+        self.staging.links_mut().links.get_mut(&id).expect("a link")
+    }
+
+    fn deliver(&mut self, to: ConnectionId, payload_bytes: usize) {
+        let body = [vec![b'x'; payload_bytes], b"\r\n".to_vec()].concat();
+        self.staging.deliver(to, &Delivery { prefix: b"MSG a 1 ", line: b"N\r\n", body: &Body::new(&body) });
+    }
+}
+
+#[test]
+fn the_connection_that_was_read_from_is_flushed_last_and_each_is_flushed_once() {
+    let mut world = World::new(1000);
+    let [a, b, c] = [(); 3].map(|()| world.client(true).id());
+    for reader in [a, b, c] {
+        world.staging.begin(reader);
+        for to in [a, b, c, a, b, c] {
+            world.staging.send(to, b"PONG\r\n");
+        }
+        world.flush();
+        let mut flushed = std::mem::take(&mut world.staging.links_mut().flushed);
+        assert_eq!(flushed.last(), Some(&reader));
+        flushed.sort_unstable();
+        assert_eq!(flushed, [a, b, c]);
+    }
+    world.staging.begin(a);
+    world.staging.send(b, b"PONG\r\n");
+    world.flush();
+    assert_eq!(world.staging.links_mut().flushed, [b], "nothing was staged for the others");
+}
+
+#[test]
+fn an_announcement_stands_in_the_link_at_once_behind_what_was_staged_for_it() {
+    let mut world = World::new(1000);
+    let (a, b) = (world.client(false).id(), world.client(true).id());
+    world.staging.begin(b);
+    world.staging.send(a, b"one ");
+    world.staging.announce(a, b"two ");
+    assert_eq!(world.link(a).backlog.pending_bytes(), 8);
+    world.staging.send(a, b"three ");
+    assert_eq!(world.link(a).backlog.pending_bytes(), 8, "no announcement");
+    world.link(a).reads = true;
+    world.flush();
+    assert_eq!(world.link(a).read, b"one two three ");
+}
+
+#[test]
+fn what_is_announced_to_the_connection_that_was_read_from_does_not_overtake_what_it_sent() {
+    let mut world = World::new(1000);
+    let (a, b) = (world.client(false).id(), world.client(false).id());
+    world.staging.begin(a);
+    world.staging.send(b, b"message");
+    world.staging.send(a, b"PONG\r\n");
+    world.staging.announce(a, b"INFO");
+    assert_eq!(world.link(b).backlog.pending_bytes(), 7);
+    assert!(world.staging.links_mut().flushed.is_empty(), "nobody is written to before the end of the batch");
+}
+
+#[test]
+fn a_batch_that_multiplies_never_exceeds_what_may_wait_and_ends_its_target_once() {
+    for max_pending in [10_000, 4 * MAX_STAGED_BYTES] {
+        let mut world = World::new(max_pending);
+        let (target, reader) = (world.client(false).id(), world.client(true).id());
+        world.staging.begin(reader);
+        for _ in 0..8 * max_pending / 1000 {
+            world.deliver(target, 1000);
+            let staged = world.staging.staged_bytes(target);
+            assert!(staged <= MAX_STAGED_BYTES.min(max_pending), "{staged}");
+        }
+        assert!(world.link(target).most_pending_bytes <= max_pending);
+        assert_eq!(world.link(target).backlog.close_request(), Some(CloseReason::SlowConsumerPendingBytes));
+        assert_eq!(world.flush(), [], "nobody waits for one that is to be closed");
+        assert_eq!(world.link(target).backlog.pending_bytes(), 0);
+        world.staging.send(target, b"PING\r\n");
+        world.flush();
+        assert_eq!(world.link(target).backlog.pending_bytes(), 0, "it takes nothing more");
+    }
+}
+
+#[test]
+fn producers_are_told_of_a_target_that_is_half_way_to_its_end() {
+    let mut world = World::new(4 * MAX_STAGED_BYTES);
+    let (target, reader) = (world.client(false).id(), world.client(true).id());
+    world.staging.begin(reader);
+    for _ in 0..3 * MAX_STAGED_BYTES / 1000 {
+        world.deliver(target, 1000);
+        world.deliver(reader, 1);
+    }
+    assert_eq!(world.flush(), [target]);
+    assert_eq!(world.link(target).backlog.close_request(), None);
+}
+
+#[test]
+fn a_message_is_counted_once_though_its_batch_is_handed_over_in_parts() {
+    let mut world = World::new(64 * MAX_STAGED_BYTES);
+    let target = world.client(true);
+    for _ in 0..2 {
+        for _ in 0..3 * MAX_STAGED_BYTES / 1000 {
+            world.deliver(target.id(), 1000);
+        }
+        world.staging.announce(target.id(), b"INFO {}\r\n");
+        world.flush();
+    }
+    let messages = 2 * (3 * MAX_STAGED_BYTES as u64 / 1000);
+    assert_eq!(target.entry().traffic().out_messages(), messages);
+    assert_eq!(world.node.hub().totals().clients.out_bytes(), messages * 1000);
+}
+
+#[test]
+fn output_for_one_that_is_being_made_is_kept_and_for_one_that_is_gone_dropped() {
+    let mut world = World::new(1000);
+    let newcomer = world.open();
+    world.staging.announce(newcomer.id(), b"PING\r\n");
+    world.insert(&newcomer, true);
+    world.flush();
+    let read = std::mem::take(&mut world.link(newcomer.id()).read);
+    assert!(read.starts_with(b"INFO {") && read.ends_with(b"PING\r\n"), "{}", read.escape_ascii());
+    world.staging.links_mut().links.clear();
+    world.staging.begin(newcomer.id());
+    world.staging.send(newcomer.id(), b"one");
+    world.staging.announce(newcomer.id(), b"two");
+    for _ in 0..100 {
+        world.deliver(newcomer.id(), 100);
+        assert!(world.staging.staged_bytes(newcomer.id()) <= 1000);
+    }
+    assert_eq!(world.flush(), []);
+    world.insert(&newcomer, true);
+    world.staging.send(newcomer.id(), b"three");
+    world.flush();
+    assert_eq!(world.link(newcomer.id()).read, b"three");
+}
+
+#[test]
+fn whoever_has_an_index_gets_nothing_that_was_staged_for_its_former_owner() {
+    let mut world = World::new(1000);
+    let former = world.client(true).id();
+    world.staging.send(former, b"former");
+    let latter = ConnectionId::new(former.index() as u32, former.generation() + 1);
+    let link = world.staging.links_mut().links.remove(&former).expect("a link");
+    world.staging.links_mut().links.insert(latter, link);
+    world.staging.send(latter, b"latter");
+    world.flush();
+    assert_eq!(world.link(latter).read, b"latter");
+}
+
+#[test]
+fn a_close_request_comes_behind_what_was_staged_before_it_and_the_first_reason_stands() {
+    let mut world = World::new(1000);
+    let target = world.client(true).id();
+    world.staging.send(target, b"-ERR 'why'\r\n");
+    world.staging.close(target, CloseReason::DuplicateRoute);
+    world.staging.close(target, CloseReason::WriteError);
+    assert_eq!(world.link(target).backlog.close_request(), None);
+    world.flush();
+    assert_eq!(world.link(target).read, b"-ERR 'why'\r\n");
+    assert_eq!(world.link(target).backlog.close_request(), Some(CloseReason::DuplicateRoute));
+}
+
+#[test]
+fn a_wide_fan_out_keeps_no_more_memory_than_allowed() {
+    for kept_buffers in [0, KEPT_BUFFERS] {
+        let mut world = World::new(1000);
+        world.staging = Staging::new(Memory::default(), 1000, kept_buffers);
+        let targets: Vec<_> = (0..2 * KEPT_BUFFERS).map(|_| world.client(true).id()).collect();
+        targets.iter().for_each(|target| world.staging.send(*target, b"PING\r\n"));
+        world.flush();
+        let (buffers, places) = world.staging.kept();
+        assert_eq!((buffers, places > 0), (kept_buffers, kept_buffers > 0));
+    }
+}
+
+const POLICY: WritePolicy =
+    WritePolicy { max_pending_bytes: Some(1000), deadline: Duration::from_secs(10), retry: false };
+
+fn staged(bytes: usize) -> Outbox {
+    let mut staged = Outbox::new();
+    staged.push_bytes(&vec![b'x'; bytes]);
+    staged
+}
+
+fn full(_: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[test]
+fn last_words_take_no_longer_than_allowed_nor_than_the_write_deadline() {
+    for (deadline, longest) in [(10_000, LAST_WORDS.as_millis() as u64), (100, 100)] {
+        let policy = WritePolicy { deadline: Duration::from_millis(deadline), ..POLICY };
+        let mut backlog = Backlog::new(policy);
+        backlog.push(&mut staged(10));
+        assert_eq!(backlog.write(NOW, full), Written::Blocked);
+        backlog.end(NOW, CloseReason::ServerShutdown);
+        assert_eq!(backlog.push(&mut staged(2000)), Pressure::Low, "nothing more is taken");
+        assert_eq!((backlog.pending_bytes(), backlog.is_over()), (10, false));
+        let give_up_at = NOW + Duration::from_millis(longest);
+        assert_eq!(backlog.poll_deadline(), Some(give_up_at));
+        backlog.handle_deadline(give_up_at);
+        assert_eq!((backlog.pending_bytes(), backlog.is_over(), backlog.poll_deadline()), (0, true, None));
+    }
+}
+
+#[test]
+fn last_words_are_over_once_they_are_written_and_there_are_none_for_who_reads_too_slowly() {
+    let mut backlog = Backlog::new(POLICY);
+    backlog.push(&mut staged(10));
+    backlog.end(NOW, CloseReason::StaleConnection);
+    assert_eq!(backlog.write(NOW, |_| Ok(10)), Written::All);
+    assert!(backlog.is_over());
+    let mut backlog = Backlog::new(POLICY);
+    backlog.push(&mut staged(10));
+    backlog.end(NOW, CloseReason::SlowConsumerWriteDeadline);
+    assert_eq!((backlog.pending_bytes(), backlog.is_over()), (0, true));
+}
+
+#[test]
+fn a_peer_that_takes_too_little_in_time_is_asked_to_end() {
+    let mut backlog = Backlog::new(POLICY);
+    backlog.push(&mut staged(10));
+    assert_eq!(backlog.write(NOW, |_| Ok(5)), Written::Blocked);
+    let deadline = backlog.poll_deadline().expect("a deadline runs");
+    assert_eq!(deadline, NOW + POLICY.deadline);
+    backlog.handle_deadline(deadline);
+    assert_eq!(backlog.close_request(), Some(CloseReason::SlowConsumerWriteDeadline));
+    assert_eq!((backlog.pending_bytes(), backlog.poll_deadline()), (0, None));
+}
+
+#[test]
+fn a_socket_that_fails_or_takes_nothing_ends_its_connection_and_drops_what_waits() {
+    let broken = |_: &[io::IoSlice<'_>]| Err(io::ErrorKind::BrokenPipe.into());
+    for write in [broken, |_: &[io::IoSlice<'_>]| Ok(0)] {
+        let mut backlog = Backlog::new(POLICY);
+        backlog.push(&mut staged(10));
+        assert_eq!(backlog.write(NOW, write), Written::Failed);
+        assert_eq!(backlog.close_request(), Some(CloseReason::WriteError));
+        assert_eq!(backlog.pending_bytes(), 0);
+    }
+}
+
+#[test]
+fn what_is_in_flight_counts_as_waiting() {
+    let mut backlog = Backlog::new(POLICY);
+    let mut writing = Outbox::new();
+    backlog.push(&mut staged(600));
+    backlog.refill(&mut writing);
+    assert_eq!((writing.pending_bytes(), backlog.pending_bytes()), (600, 600));
+    backlog.push(&mut staged(300));
+    backlog.refill(&mut writing);
+    assert_eq!((writing.pending_bytes(), backlog.pending_bytes()), (600, 900));
+    assert_eq!(backlog.push(&mut staged(200)), Pressure::Overflow);
+    let mut backlog = Backlog::new(POLICY);
+    backlog.push(&mut staged(600));
+    let mut writing = Outbox::new();
+    backlog.refill(&mut writing);
+    backlog.end(NOW, CloseReason::ServerShutdown);
+    assert!(!backlog.is_over(), "it is not written yet");
+    writing.advance(600);
+    backlog.refill(&mut writing);
+    assert!(backlog.is_over());
+}

@@ -1,0 +1,362 @@
+//! What a driver does with its connection, whatever the runtime: every step from a socket to its machine and back.
+//!
+//! # Writing a runtime
+//!
+//! A runtime adds sockets, timers, threads or tasks, and locks. It decides nothing; what is to be decided is decided in
+//! the functions here and in [`delivery`](crate::delivery), and a runtime calls them in this order.
+//!
+//! **To begin with** it makes a [`Node`], and a place where all links are found: [`delivery::Table`](crate::delivery::Table)
+//! for threads. A link of its own holds a socket and, behind a lock, a [`Backlog`](crate::delivery::Backlog); it implements
+//! [`Link`](crate::delivery::Link). Each thread that drives connections has a [`Staging`] of its own.
+//!
+//! **For each socket**, accepted or dialled, one driver:
+//!
+//! 1. calls [`open`], makes a link with [`Connection::write_policy`] and puts it into the table, before anything is
+//!    flushed: the greeting is staged. Then it calls [`handle`] with [`Event::Nothing`], which sends it.
+//! 2. waits until the first of these happens, and calls [`handle`] with it:
+//!    - something was read: [`Event::of_read`];
+//!    - [`Connection::poll_timeout`] is due: [`Event::Nothing`];
+//!    - the link has a [close request](crate::delivery::Backlog::close_request): [`Event::CloseRequest`];
+//!    - the socket takes more again after it was blocked: no call, but
+//!      [`Backlog::write`](crate::delivery::Backlog::write);
+//!    - the link's [deadline](crate::delivery::Backlog::poll_deadline) is due: no call, but
+//!      [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline), which may leave a close request.
+//! 3. leaves the socket unread, if [`handle`] returned a [`Stall`], until those that it names have caught up or the time is
+//!    over. It goes on to write its own backlog meanwhile, and to heed close requests.
+//! 4. goes back to 2, until [`Connection::poll_close`] is not `None`.
+//! 5. calls [`end`], and [`Backlog::end`](crate::delivery::Backlog::end) with what that returned. It writes what waits until
+//!    [`Backlog::is_over`](crate::delivery::Backlog::is_over), calling
+//!    [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline) when it is due, takes the link out of the
+//!    table, and closes the socket.
+//!
+//! After each of these calls, [`Node::take_attention`] tells whether to wake whoever dials.
+//!
+//! **One more task** looks after the mesh: when [`Node::poll_timeout`] is due or somebody woke it, it calls
+//! [`handle_timeout`] and carries out what [`Node::poll_dial`] asks for. A dial that led to a socket is answered by
+//! [`open`], any other by [`Node::handle_dial_failed`].
+//!
+//! **To shut down** it closes its ports first, then asks every link to close for
+//! [`CloseReason::ServerShutdown`], and waits for the drivers to end.
+//!
+//! # Faults
+//!
+//! | what happens | why the connection ends | what waits for it |
+//! |---|---|---|
+//! | the peer closes its side | [`ClientClosed`](CloseReason::ClientClosed) | is written: what was asked before is answered |
+//! | reading fails | [`ReadError`](CloseReason::ReadError) | is dropped |
+//! | writing fails | [`WriteError`](CloseReason::WriteError) | is dropped |
+//! | it takes too little in time, or too much waits for it | `SlowConsumer…` | is dropped |
+//! | the machine panics | [`ProtocolViolation`](CloseReason::ProtocolViolation) | is written |
+//! | the machine, another connection or the runtime ends it | what they say | is written if [`CloseReason::flushes`] |
+//!
+//! # A runtime in small
+//!
+//! One thread, and sockets that are memory: what a peer reads is appended to a string.
+//!
+//! ```
+//! use std::io::IoSlice;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use onehop::config::Config;
+//! use onehop::delivery::{Backlog, KEPT_BUFFERS, Link, Staging, Table};
+//! use onehop::driver::{self, Event, SocketKind};
+//! use onehop::hub::Entry;
+//! use onehop::outbox::{Outbox, Pressure};
+//! use onehop::{CloseReason, Instant, Listening, Node};
+//!
+//! struct Socket {
+//!     entry: Arc<Entry>,
+//!     backlog: Mutex<Backlog>,
+//!     read_by_peer: Mutex<Vec<u8>>,
+//! }
+//!
+//! impl Link for &Socket {
+//!     fn entry(&self) -> &Entry {
+//!         &self.entry
+//!     }
+//!
+//!     fn push(&mut self, staged: &mut Outbox) {
+//!         self.backlog.lock().unwrap().push(staged);
+//!     }
+//!
+//!     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
+//!         let mut backlog = self.backlog.lock().unwrap();
+//!         backlog.push(staged);
+//!         backlog.write(now, |slices| Ok(take(&mut self.read_by_peer.lock().unwrap(), slices)));
+//!         backlog.release_into(staged);
+//!         close.into_iter().for_each(|reason| backlog.request_close(reason));
+//!         backlog.pressure()
+//!     }
+//! }
+//!
+//! /// The "system call": it takes all that it is given.
+//! fn take(read_by_peer: &mut Vec<u8>, slices: &[IoSlice<'_>]) -> usize {
+//!     slices.iter().map(|slice| { read_by_peer.extend_from_slice(slice); slice.len() }).sum()
+//! }
+//!
+//! let now = Instant::ZERO;
+//! let config = Config::default();
+//! let table = Arc::new(Table::<Socket>::new());
+//! let mut staging = Staging::new(table.clone(), config.max_pending, KEPT_BUFFERS);
+//! let node = Node::new(config, &Listening { client_port: 4222, ..Listening::default() }, now);
+//!
+//! // A client connects (1), asks for something (2) and goes (5).
+//! let mut client = driver::open(&node, now, "127.0.0.1:40000".parse()?, SocketKind::Client, &mut staging);
+//! let socket = Arc::new(Socket {
+//!     entry: client.entry().clone(),
+//!     backlog: Mutex::new(Backlog::new(client.write_policy())),
+//!     read_by_peer: Mutex::default(),
+//! });
+//! table.insert(client.id(), socket.clone());
+//! let events = [Event::Nothing, Event::Input(b"PING\r\n"), Event::of_read(Ok(0), &[])];
+//! for event in events {
+//!     assert_eq!(client.poll_close(), None);
+//!     driver::handle(&node, &mut client, now, event, &mut staging);
+//! }
+//! assert_eq!(client.poll_close(), Some(CloseReason::ClientClosed));
+//! let id = client.id();
+//! let reason = driver::end(&node, client, now, &mut staging);
+//! socket.backlog.lock().unwrap().end(now, reason);
+//! assert!(socket.backlog.lock().unwrap().is_over());
+//! table.remove(id);
+//! assert!(socket.read_by_peer.lock().unwrap().ends_with(b"\r\nPONG\r\n"));
+//! # Ok::<_, std::net::AddrParseError>(())
+//! ```
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::error;
+
+use crate::close::CloseReason;
+use crate::connection::Connection;
+use crate::delivery::{Links, Staging};
+use crate::id::ConnectionId;
+use crate::node::Node;
+use crate::outbox::Pressure;
+use crate::routes::DialId;
+use crate::time::Instant;
+
+/// How a socket came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// A client connected.
+    Client,
+    /// A server connected to the route port.
+    Route,
+    /// A dial succeeded.
+    Dialed(DialId),
+}
+
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// This was read.
+    Input(&'a [u8]),
+    /// There is nothing more to read.
+    EndOfInput,
+    /// The socket failed while it was read.
+    ReadFailed,
+    /// Somebody wants the connection ended.
+    CloseRequest(CloseReason),
+    /// Time passed, or a read found nothing.
+    Nothing,
+}
+
+/// A producer is to be slowed (wire.md 1.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Those that are too slow.
+    pub slow: Vec<ConnectionId>,
+    /// How long to leave the socket unread at the most.
+    pub longest: Duration,
+}
+
+/// Makes a connection of a socket. Its link is to be found before anything is flushed.
+pub fn open<L: Links>(
+    node: &Arc<Node>,
+    now: Instant,
+    remote: SocketAddr,
+    kind: SocketKind,
+    staging: &mut Staging<L>,
+) -> Connection {
+    match kind {
+        SocketKind::Client => node.accept_client(now, remote, staging),
+        SocketKind::Route => node.accept_route(now, remote, staging),
+        SocketKind::Dialed(id) => node.handle_dialed(now, id, remote, staging),
+    }
+}
+
+/// Lets a connection hear what happened, does what is due, and sends what follows from both. A panic of the machine ends
+/// this connection and no other.
+pub fn handle<L: Links>(
+    node: &Node,
+    connection: &mut Connection,
+    now: Instant,
+    event: Event<'_>,
+    staging: &mut Staging<L>,
+) -> Option<Stall> {
+    if let Err(fault) = contain(|| hear(connection, now, event, staging)) {
+        error!("internal error on connection {}, which is closed: {fault}", connection.entry().cid());
+        connection.handle_close_request(CloseReason::ProtocolViolation);
+    }
+    let slow = staging.flush(now, node.hub());
+    let longest = if slow.is_empty() { None } else { connection.stall(Pressure::High) }?;
+    node.hub().record_stall();
+    Some(Stall { slow, longest })
+}
+
+/// Ends a connection whose [`Connection::poll_close`] says so: what it brought is removed, and everybody it concerns hears
+/// of it. Returns why it ended.
+pub fn end<L: Links>(
+    node: &Node,
+    connection: Connection,
+    now: Instant,
+    staging: &mut Staging<L>,
+) -> CloseReason {
+    let (cid, id) = (connection.entry().cid(), connection.id());
+    let reason = connection.poll_close().unwrap_or(CloseReason::ClientClosed);
+    staging.begin(id);
+    if let Err(fault) = contain(|| connection.handle_closed(now, staging)) {
+        error!("internal error while connection {cid} was closed: {fault}");
+    }
+    staging.flush(now, node.hub());
+    reason
+}
+
+/// Looks after the mesh, if it is time, and sends what follows from it.
+pub fn handle_timeout<L: Links>(node: &Node, now: Instant, staging: &mut Staging<L>) {
+    node.handle_timeout(now, staging);
+    staging.flush(now, node.hub());
+}
+
+/// As [`handle`], without sending anything and without holding back a panic, which is to fail a test.
+pub(crate) fn hear<L: Links>(
+    connection: &mut Connection,
+    now: Instant,
+    event: Event<'_>,
+    staging: &mut Staging<L>,
+) {
+    staging.begin(connection.id());
+    match event {
+        Event::Input(bytes) => connection.handle_input(now, bytes, staging),
+        Event::EndOfInput => connection.handle_close_request(CloseReason::ClientClosed),
+        Event::ReadFailed => connection.handle_close_request(CloseReason::ReadError),
+        Event::CloseRequest(reason) => connection.handle_close_request(reason),
+        Event::Nothing => {}
+    }
+    // After input too: nobody looks at the timer of a connection that always has more to say.
+    if connection.poll_close().is_none() && connection.poll_timeout().0 <= now {
+        connection.handle_timeout(now, staging);
+    }
+}
+
+impl<'a> Event<'a> {
+    /// What reading into `buffer` led to.
+    pub fn of_read(result: io::Result<usize>, buffer: &'a [u8]) -> Self {
+        match result {
+            Ok(0) => Self::EndOfInput,
+            Ok(read) => Self::Input(&buffer[..read]),
+            Err(fault) => match fault.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Self::Nothing,
+                _ => Self::ReadFailed,
+            },
+        }
+    }
+}
+
+/// Calls a machine; a panic becomes an error with its text. The machine is not called again but to be removed, and what it
+/// shares with others is whole between any two statements.
+fn contain(f: impl FnOnce()) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_text(&*panic).to_owned())
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::tests::World;
+    use crate::hub::Kind;
+
+    const NOW: Instant = Instant::ZERO;
+    const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"protocol\":1}\r\n";
+
+    fn input(world: &mut World, connection: &mut Connection, bytes: &[u8]) -> Option<Stall> {
+        let World { node, staging } = world;
+        handle(node, connection, NOW, Event::Input(bytes), staging)
+    }
+
+    #[test]
+    fn a_panic_of_the_machine_ends_its_connection_and_no_other() {
+        let mut world = World::new(1_000_000);
+        let (mut victim, mut bystander) = (world.client(true), world.client(true));
+        input(&mut world, &mut bystander, b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\n");
+        world.link(victim.id()).faulty = true;
+        // Its first PONG is followed by an announcement.
+        let operations = [CONNECT, b"SUB b 1\r\nPUB a 1\r\nx\r\nPING\r\nPUB a 1\r\ny\r\n"].concat();
+        input(&mut world, &mut victim, &operations);
+        assert_eq!(victim.poll_close(), Some(CloseReason::ProtocolViolation));
+        assert_eq!(end(&world.node, victim, NOW, &mut world.staging), CloseReason::ProtocolViolation);
+        let hub = world.node.hub();
+        assert_eq!((hub.directory().count(Kind::Client), hub.global_account().index().len()), (1, 1));
+        assert_eq!(world.link(bystander.id()).read, b"MSG a 1 1\r\nx\r\n");
+        input(&mut world, &mut bystander, b"PUB a 1\r\nz\r\n");
+        assert_eq!(world.link(bystander.id()).read, b"MSG a 1 1\r\nx\r\nMSG a 1 1\r\nz\r\n");
+    }
+
+    #[test]
+    fn what_was_asked_before_the_end_of_input_is_still_answered() {
+        let mut world = World::new(1_000_000);
+        let mut client = world.client(false);
+        let id = client.id();
+        input(&mut world, &mut client, b"PING\r\n");
+        let World { node, staging } = &mut world;
+        handle(node, &mut client, NOW, Event::of_read(Ok(0), &[]), staging);
+        let reason = end(node, client, NOW, staging);
+        let backlog = &mut world.link(id).backlog;
+        backlog.end(NOW, reason);
+        assert_eq!((reason, backlog.pending_bytes()), (CloseReason::ClientClosed, 6));
+    }
+
+    #[test]
+    fn a_producer_is_slowed_for_a_slow_target_and_counted() {
+        let mut world = World::new(1_000_000);
+        let (mut subscriber, mut publisher) = (world.client(false), world.client(true));
+        input(&mut world, &mut subscriber, b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\n");
+        input(&mut world, &mut publisher, b"CONNECT {\"verbose\":false}\r\n");
+        let message = [b"PUB a 100000\r\n".as_slice(), &[b'x'; 100_000], b"\r\n"].concat();
+        let stalls: Vec<_> = (0..9).map(|_| input(&mut world, &mut publisher, &message)).collect();
+        assert_eq!(stalls[0], None);
+        assert_eq!(stalls[8].as_ref().map(|stall| &stall.slow[..]), Some([subscriber.id()].as_slice()));
+        let counted = world.node.hub().totals().stalls.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(counted, stalls.iter().flatten().count() as u64);
+    }
+
+    #[test]
+    fn a_busy_connection_keeps_its_times() {
+        let mut world = World::new(1_000_000);
+        let mut client = world.client(true);
+        let (due, _) = client.poll_timeout();
+        let World { node, staging } = &mut world;
+        handle(node, &mut client, due, Event::Input(b"PUB a 0\r\n\r\n"), staging);
+        assert!(client.poll_timeout().0 > due);
+    }
+
+    #[test]
+    fn a_read_is_bytes_an_end_a_fault_or_nothing() {
+        let fault = |kind: io::ErrorKind| Event::of_read(Err(kind.into()), b"abc");
+        assert_eq!(Event::of_read(Ok(2), b"abc"), Event::Input(b"ab"));
+        assert_eq!(Event::of_read(Ok(0), b"abc"), Event::EndOfInput);
+        assert_eq!(fault(io::ErrorKind::WouldBlock), Event::Nothing);
+        assert_eq!(fault(io::ErrorKind::Interrupted), Event::Nothing);
+        assert_eq!(fault(io::ErrorKind::ConnectionReset), Event::ReadFailed);
+    }
+}

@@ -1,0 +1,216 @@
+//! The sockets of all connections, where every worker finds those that it writes to.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_io::Async;
+use atomic_waker::AtomicWaker;
+use event_listener::Event;
+use onehop::delivery::{Backlog, Link, Table, Written};
+use onehop::hub::Entry;
+use onehop::outbox::{Outbox, Pressure};
+use onehop::{CloseReason, Connection, Instant};
+
+/// All sockets, by connection.
+pub type Sockets = Table<Socket>;
+
+/// The socket of one connection and what waits for it: a [`Link`].
+///
+/// Any worker may push and write; the driver alone waits until the socket takes more.
+#[derive(Debug)]
+pub struct Socket {
+    /// The connection's public half.
+    pub entry: Arc<Entry>,
+    /// The socket itself, in non-blocking mode.
+    pub stream: Async<TcpStream>,
+    backlog: Mutex<Backlog>,
+    /// It did not take everything: the driver must wait until it is writable.
+    blocked: AtomicBool,
+    /// As the backlog says, to be read without its lock.
+    pending_bytes: AtomicUsize,
+    /// As the backlog says, to be read without its lock.
+    has_close_request: AtomicBool,
+    /// The driver.
+    pub waker: AtomicWaker,
+    /// Producers that wait until less is pending.
+    pub relief: Event,
+}
+
+impl Socket {
+    /// The socket of a connection that was just made.
+    pub fn new(connection: &Connection, stream: Async<TcpStream>) -> Self {
+        Self {
+            entry: connection.entry().clone(),
+            stream,
+            backlog: Mutex::new(Backlog::new(connection.write_policy())),
+            blocked: AtomicBool::new(false),
+            pending_bytes: AtomicUsize::new(0),
+            has_close_request: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            relief: Event::new(),
+        }
+    }
+
+    /// Writes what the socket takes now. For the driver, once the socket is writable.
+    pub fn write_pending(&self, now: Instant) {
+        let mut backlog = self.backlog();
+        self.blocked.store(false, Ordering::Release);
+        self.write(now, &mut backlog);
+        backlog.release_into(&mut Outbox::new());
+        let is_relieved = backlog.pressure() == Pressure::Low;
+        self.publish(backlog);
+        if is_relieved {
+            self.relief.notify(usize::MAX);
+        }
+    }
+
+    /// Whether the driver must wait until the socket is writable.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
+    }
+
+    /// How many bytes wait.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether producers should wait.
+    pub fn is_slow(&self) -> bool {
+        self.backlog().pressure() == Pressure::High
+    }
+
+    /// When [`Socket::handle_deadline`] is to be called.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        self.backlog().poll_deadline()
+    }
+
+    /// Judges a peer that may have taken too little in time.
+    pub fn handle_deadline(&self, now: Instant) {
+        let mut backlog = self.backlog();
+        backlog.handle_deadline(now);
+        self.publish(backlog);
+    }
+
+    /// Asks the driver to end the connection.
+    pub fn request_close(&self, reason: CloseReason) {
+        let mut backlog = self.backlog();
+        backlog.request_close(reason);
+        self.publish(backlog);
+    }
+
+    /// Whether somebody asked the driver to end the connection, and why.
+    pub fn close_request(&self) -> Option<CloseReason> {
+        if !self.has_close_request.load(Ordering::Acquire) {
+            return None;
+        }
+        self.backlog().close_request()
+    }
+
+    /// The connection has ended: what waits is written in time or never.
+    pub fn end(&self, now: Instant, reason: CloseReason) {
+        self.backlog().end(now, reason);
+    }
+
+    /// Whether nothing is written any more.
+    pub fn is_over(&self) -> bool {
+        self.backlog().is_over()
+    }
+
+    /// Closes the sending half, so that what was written still arrives, and drops what the peer sent meanwhile: unread
+    /// bytes would turn the end of the connection into a reset.
+    pub fn shutdown(&self) {
+        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+        let mut waste = [0; 16 * 1024];
+        for _ in 0..64 {
+            match io::Read::read(&mut self.stream.get_ref(), &mut waste) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        // Nobody waits for a connection that is gone.
+        self.relief.notify(usize::MAX);
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, now: Instant, backlog: &mut Backlog) {
+        if backlog.write(now, |slices| self.stream.get_ref().write_vectored(slices)) == Written::Blocked {
+            self.blocked.store(true, Ordering::Release);
+            self.waker.wake();
+        }
+    }
+
+    /// Lets others see what became of the backlog, and wakes the driver if it was asked to end.
+    fn publish(&self, backlog: MutexGuard<'_, Backlog>) {
+        self.pending_bytes.store(backlog.pending_bytes(), Ordering::Relaxed);
+        if backlog.close_request().is_some() && !self.has_close_request.load(Ordering::Relaxed) {
+            self.has_close_request.store(true, Ordering::Release);
+            self.waker.wake();
+        }
+    }
+}
+
+impl Link for &Socket {
+    fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    fn push(&mut self, staged: &mut Outbox) {
+        let mut backlog = self.backlog();
+        backlog.push(staged);
+        self.publish(backlog);
+    }
+
+    fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
+        let mut backlog = self.backlog();
+        backlog.push(staged);
+        if !self.is_blocked() {
+            self.write(now, &mut backlog);
+            backlog.release_into(staged);
+        }
+        close.into_iter().for_each(|reason| backlog.request_close(reason));
+        let pressure = backlog.pressure();
+        self.publish(backlog);
+        pressure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use onehop::config::Config;
+    use onehop::delivery::MAX_STAGED_BYTES;
+    use onehop::driver::{self, SocketKind};
+    use onehop::outbox::{Body, Delivery};
+    use onehop::{Listening, Node, Sink};
+
+    use super::*;
+    use crate::worker::staging;
+
+    #[test]
+    fn a_batch_that_multiplies_ends_its_target_before_it_takes_much_more_memory_than_is_allowed() {
+        let max_pending = 2 * MAX_STAGED_BYTES;
+        let config = Config { max_pending, ..Config::default() };
+        let node = Node::new(config, &Listening::default(), Instant::ZERO);
+        let sockets = Arc::new(Sockets::default());
+        let mut staging = staging(&node, &sockets);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = Async::new(TcpStream::connect(address).expect("a connection")).expect("a socket");
+        let connection = driver::open(&node, Instant::ZERO, address, SocketKind::Client, &mut staging);
+        let socket = Arc::new(Socket::new(&connection, stream));
+        sockets.insert(connection.id(), socket.clone());
+        let body = Body::new(&[b'x'; 1024]);
+        for _ in 0..16 * MAX_STAGED_BYTES / 1024 {
+            staging
+                .deliver(connection.id(), &Delivery { prefix: b"MSG a 1 ", line: b"1022\r\n", body: &body });
+            assert!(socket.pending_bytes() <= max_pending, "{}", socket.pending_bytes());
+        }
+        assert_eq!(socket.close_request(), Some(CloseReason::SlowConsumerPendingBytes));
+    }
+}

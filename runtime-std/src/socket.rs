@@ -1,0 +1,135 @@
+//! The part of a connection that other threads reach: its socket, what waits to be written, and who wants it closed.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use onehop::delivery::{Backlog, Link, Table};
+use onehop::hub::Entry;
+use onehop::outbox::{Outbox, Pressure, WritePolicy};
+use onehop::{CloseReason, Connection, Instant};
+
+/// All sockets, by connection.
+pub(crate) type Sockets = Table<Socket>;
+
+/// One connection, as its own two threads and all others share it: a [`Link`].
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) stream: TcpStream,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) policy: WritePolicy,
+    backlog: Mutex<Backlog>,
+    /// There is something to write, or nothing ever will be.
+    filled: Condvar,
+    /// Nothing more will ever be written.
+    over: Condvar,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, connection: &Connection) -> Self {
+        let policy = connection.write_policy();
+        Self {
+            stream,
+            entry: connection.entry().clone(),
+            policy,
+            backlog: Mutex::new(Backlog::new(policy)),
+            filled: Condvar::new(),
+            over: Condvar::new(),
+        }
+    }
+
+    /// Asks the reading thread to end the connection.
+    pub(crate) fn request_close(&self, reason: CloseReason) {
+        let mut backlog = self.backlog();
+        backlog.request_close(reason);
+        self.wake(backlog);
+    }
+
+    /// Why another thread wants the connection ended.
+    pub(crate) fn close_request(&self) -> Option<CloseReason> {
+        self.backlog().close_request()
+    }
+
+    /// The connection has ended: what waits is written in time or never. Returns when the writing thread is about to end.
+    pub(crate) fn end(&self, now: Instant, reason: CloseReason) {
+        let mut backlog = self.backlog();
+        backlog.end(now, reason);
+        self.filled.notify_one();
+        if let Some(give_up_at) = backlog.poll_deadline() {
+            let is_busy = |backlog: &mut Backlog| !backlog.is_over();
+            let waited = self.over.wait_timeout_while(backlog, give_up_at.since(now), is_busy);
+            backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        backlog.stop();
+        self.wake(backlog);
+    }
+
+    /// For the writing thread: what to write next, behind what it has not written yet. Waits until there is something;
+    /// false once nothing more is to be written.
+    pub(crate) fn refill(&self, writing: &mut Outbox) -> bool {
+        let mut backlog = self.backlog();
+        loop {
+            backlog.refill(writing);
+            if backlog.is_over() {
+                self.over.notify_all();
+                return false;
+            }
+            if !writing.is_empty() {
+                return true;
+            }
+            // An idle connection holds no memory for writing.
+            writing.release_into(&mut Outbox::new());
+            backlog = self.filled.wait(backlog).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Wakes the threads that something changed for.
+    fn wake(&self, backlog: MutexGuard<'_, Backlog>) {
+        let (is_over, is_to_end) = (backlog.is_over(), backlog.close_request().is_some());
+        drop(backlog);
+        self.filled.notify_one();
+        // Threads that are blocked on the socket return from that.
+        if is_over {
+            self.shut(Shutdown::Both);
+        } else if is_to_end {
+            self.shut(Shutdown::Read);
+        }
+    }
+
+    fn shut(&self, how: Shutdown) {
+        match self.stream.shutdown(how) {
+            Ok(()) => {}
+            // The other end was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Err(error) => log::debug!("{} - cannot shut the socket down: {error}", self.entry.remote()),
+        }
+    }
+
+    /// No thread panics while it holds the lock, but if one did, the others go on.
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link for &Socket {
+    fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    fn push(&mut self, staged: &mut Outbox) {
+        let mut backlog = self.backlog();
+        if backlog.push(staged) == Pressure::Overflow {
+            self.wake(backlog);
+        }
+    }
+
+    /// The writing thread alone writes.
+    fn flush(&mut self, _: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
+        let mut backlog = self.backlog();
+        backlog.push(staged);
+        close.into_iter().for_each(|reason| backlog.request_close(reason));
+        let pressure = backlog.pressure();
+        self.wake(backlog);
+        pressure
+    }
+}
