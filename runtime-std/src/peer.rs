@@ -70,6 +70,12 @@ impl Peer {
         pressure
     }
 
+    /// How many bytes wait to be written.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let state = self.state();
+        state.in_flight_bytes + state.queue.pending_bytes()
+    }
+
     /// Lets the writing thread see what was pushed.
     pub(crate) fn wake(&self) {
         self.filled.notify_one();

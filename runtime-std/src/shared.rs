@@ -8,6 +8,7 @@ use onehop::config::Config;
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
+use crate::monitor::Seats;
 use crate::peer::Peers;
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     /// Wakes the control thread.
     pub(crate) attention: Alarm,
+    pub(crate) monitoring: Seats,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
@@ -26,6 +28,7 @@ impl Shared {
             node: Node::new(config, listening, Instant::ZERO),
             peers: Peers::default(),
             attention: Alarm::default(),
+            monitoring: Seats::default(),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }
