@@ -68,6 +68,7 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, origin: Origin)
         Origin::Route => shared.node.accept_route(now, remote, &mut batch),
         Origin::Dialed(id) => shared.node.handle_dialed(now, id, remote, &mut batch),
     };
+    batch.set_source(connection.entry().id());
     // Nobody has a reason to send it anything before its first input is handled, so it is not too late to be found.
     let peer = Arc::new(Peer::new(stream, &connection));
     shared.peers.insert(peer.clone());

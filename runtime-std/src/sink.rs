@@ -11,6 +11,8 @@ use crate::shared::Shared;
 /// Stages what one batch of input leads to, so that each target is locked and woken once.
 pub(crate) struct Batch<'a> {
     shared: &'a Shared,
+    /// Whose input this is about.
+    source: Option<ConnectionId>,
     stages: Vec<Stage>,
     positions: HashMap<ConnectionId, usize>,
     pressure: Pressure,
@@ -25,13 +27,20 @@ struct Stage {
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
-        Self { shared, stages: Vec::new(), positions: HashMap::new(), pressure: Pressure::Low }
+        Self { shared, source: None, stages: Vec::new(), positions: HashMap::new(), pressure: Pressure::Low }
+    }
+
+    /// From now on, what this connection is sent comes last: its `PONG` says that all others have what it sent them.
+    pub(crate) fn set_source(&mut self, source: ConnectionId) {
+        self.source = Some(source);
     }
 
     /// Hands everything over, and says how full the fullest target is.
     pub(crate) fn flush(&mut self) -> Pressure {
         if !self.stages.is_empty() {
             let peers = self.shared.peers.read();
+            let source = self.source;
+            self.stages.sort_by_key(|stage| Some(stage.target) == source);
             for mut stage in self.stages.drain(..) {
                 let pressure = stage.hand_over(self.shared, &peers);
                 self.pressure = self.pressure.max(pressure);
