@@ -1,7 +1,8 @@
-//! The HTTP of the reference server's monitoring: however requests are split, they get the same answers, each whole.
+//! The HTTP of monitoring: however requests are split, they get the same answers, each whole.
 
+use onehop::Instant;
 use onehop::monitor::Response;
-use onehop_smol::monitor::http::{Step, handle};
+use onehop::monitor::http::{MAX_HEAD_BYTES, Responder, Step};
 
 use crate::Choices;
 
@@ -26,39 +27,107 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A request that is not whole by then is refused.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-
 /// Every piece more has the whole request read again.
 const MAX_PIECES: usize = 64;
 const MAX_BYTE_BY_BYTE: usize = 512;
 
+const UNIX_NANOS: u64 = 1_795_354_123_000_000_000;
 const DATE: &str = "Sun, 22 Nov 2026 13:28:43 GMT";
 
 /// The answers to what comes in pieces, and whether the server ended it.
 fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
-    let (mut unread, mut answers) = (Vec::new(), Vec::new());
+    let mut client = Client::new();
     for piece in pieces {
-        unread.extend_from_slice(piece);
+        client.send(piece);
+    }
+    (client.answers, client.is_ended)
+}
+
+/// A client, and the server's side of its connection.
+struct Client {
+    responder: Responder,
+    /// What was sent and not answered yet.
+    unanswered: Vec<u8>,
+    answers: Vec<Vec<u8>>,
+    is_ended: bool,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self {
+            responder: Responder::new(Instant::ZERO),
+            unanswered: Vec::new(),
+            answers: Vec::new(),
+            is_ended: false,
+        }
+    }
+
+    /// Sends bytes, as many at once as the server reads, and reads all answers.
+    fn send(&mut self, mut bytes: &[u8]) {
         loop {
-            match handle(&unread, DATE, echo) {
-                Step::More => {
-                    assert!(unread.len() < MAX_HEAD_BYTES, "no request is as long as this");
-                    break;
-                }
-                Step::Answered { consumed, answer, keep_alive } => {
-                    assert_answer(&unread[..consumed], &answer, keep_alive);
-                    answers.push(answer);
-                    if !keep_alive {
-                        return (answers, true);
+            match self.responder.poll_step(Instant::ZERO, UNIX_NANOS, echo) {
+                Step::Read(room) => {
+                    assert!(room > 0 && self.responder.output().is_empty());
+                    assert!(self.is_ended || self.unanswered.len() + room == MAX_HEAD_BYTES);
+                    if bytes.is_empty() {
+                        return;
                     }
-                    assert_clear(&unread[..consumed]);
-                    unread.drain(..consumed);
+                    let (now, later) = bytes.split_at(room.min(bytes.len()));
+                    self.responder.handle_input(now);
+                    self.unanswered.extend_from_slice(now);
+                    bytes = later;
                 }
+                Step::Write => self.read_answer(),
+                Step::Finish => {
+                    assert!(!self.is_ended, "the end is said once");
+                    self.is_ended = true;
+                }
+                Step::Close => panic!("nothing ended it"),
             }
         }
     }
-    (answers, false)
+
+    /// In two writes. How much of the input was answered shows in how much the server reads next.
+    fn read_answer(&mut self) {
+        assert!(!self.is_ended, "an answer after the end");
+        let answer = self.responder.output().to_vec();
+        let half = answer.len() / 2;
+        self.responder.handle_written(Instant::ZERO, half);
+        assert_eq!(self.responder.output(), &answer[half..]);
+        self.responder.handle_written(Instant::ZERO, answer.len() - half);
+        let keep_alive = is_kept_alive(&answer);
+        let request = self.take_request();
+        assert_answer(&request, &answer, keep_alive);
+        if keep_alive {
+            assert_clear(&request);
+        }
+        self.answers.push(answer);
+    }
+
+    /// The first request of what was sent, which ends with an empty line, or all of it if it has no such end.
+    fn take_request(&mut self) -> Vec<u8> {
+        let end = end_of_request(&self.unanswered).unwrap_or(self.unanswered.len());
+        self.unanswered.drain(..end).collect()
+    }
+}
+
+fn is_kept_alive(answer: &[u8]) -> bool {
+    let head = answer.split(|byte| *byte == b'\n').take_while(|line| *line != b"\r");
+    head.into_iter().any(|line| line == b"Connection: keep-alive\r")
+}
+
+/// Where the empty line behind the first line that is not empty ends.
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut has_begun) = (0, false);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        let is_empty = matches!(line, b"\n" | b"\r\n");
+        if is_empty && has_begun {
+            return Some(at);
+        }
+        has_begun |= !is_empty;
+    }
+    None
 }
 
 /// Where a request ends that is answered and may be followed by another, there is no doubt: it has no body, and says whom
@@ -102,6 +171,6 @@ fn assert_answer(request: &[u8], answer: &[u8], keep_alive: bool) {
     assert_eq!(values("Date"), [DATE]);
     let [length] = values("Content-Length")[..] else { panic!("one length: {head}") };
     let length: usize = length.parse().expect("a length");
-    let is_head = request.trim_ascii_start().starts_with(b"HEAD ");
+    let is_head = !is_refusal && request.trim_ascii_start().starts_with(b"HEAD ");
     assert_eq!(body_bytes, if is_head { 0 } else { length }, "after {head}");
 }

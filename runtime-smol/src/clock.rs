@@ -29,6 +29,11 @@ impl Clock {
 
 /// The wall clock at [`Instant::ZERO`], in nanoseconds since 1970 (UTC), measured at `now`.
 pub(crate) fn unix_nanos_at_zero(now: Instant) -> u64 {
+    unix_nanos().saturating_sub(now.as_nanos())
+}
+
+/// The wall clock, in nanoseconds since 1970 (UTC).
+pub(crate) fn unix_nanos() -> u64 {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX).saturating_sub(now.as_nanos())
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use onehop::Node;
-use onehop::config::{ClusterConfig, Config, Port};
+use onehop::config::{ClusterConfig, Config, Listen, Port};
 use onehop::hub::Kind;
 use onehop_std::Server;
 
@@ -78,6 +78,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Config, Box<dyn 
         let value = arguments.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--port" => config.port = Port::Fixed(value.parse()?),
+            "--http-port" => {
+                config.monitoring = Some(Listen { host: String::new(), port: Port::Fixed(value.parse()?) });
+            }
             "--cluster-port" => cluster.port = Port::Fixed(value.parse()?),
             "--route" => cluster.routes.push(value.parse()?),
             "--name" => config.server_name = Some(value),
@@ -103,5 +106,5 @@ impl Log for Printer {
     fn flush(&self) {}
 }
 
-const USAGE: &str =
-    "usage: node [--name NAME] [--port PORT] [--cluster-port PORT] [--route nats://HOST:PORT]";
+const USAGE: &str = "usage: node [--name NAME] [--port PORT] [--http-port PORT] [--cluster-port PORT] \
+                     [--route nats://HOST:PORT]";

@@ -4,6 +4,7 @@
 //! sockets, threads and timers:
 //!
 //! - one thread per listening port, which accepts;
+//! - one thread per connection of monitoring, if the configuration says where that is served;
 //! - one control thread, which starts a thread for each dial that the node asks for;
 //! - two threads per connection: one reads, drives the connection and writes into the outboxes of those it concerns;
 //!   the other writes what waits in the connection's own outbox.
@@ -35,6 +36,7 @@ mod alarm;
 mod connection;
 mod dial;
 mod listen;
+mod monitor;
 mod shared;
 mod socket;
 mod timer;
@@ -59,15 +61,16 @@ pub struct Server {
     shared: Arc<Shared>,
     client_addr: SocketAddr,
     route_addr: Option<SocketAddr>,
+    monitor_addr: Option<SocketAddr>,
     control: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Binds the ports that `config` names and starts to serve them.
     ///
-    /// A `seed` of zero is replaced by a random one. Monitoring is not served: its numbers are in
-    /// [`Server::node`]. A node that listens on every interface tells clients of other nodes the one address that its
-    /// host sends from, since the standard library cannot list the others; `client_advertise` names a better one.
+    /// A `seed` of zero is replaced by a random one. A node that listens on every interface tells clients of other nodes the
+    /// one address that its host sends from, since the standard library cannot list the others; `client_advertise` names a
+    /// better one.
     ///
     /// # Errors
     /// The configuration breaks a rule ([`io::ErrorKind::InvalidInput`]), a port cannot be bound, or no thread can be
@@ -84,13 +87,14 @@ impl Server {
         let listeners = Listeners::bind(&config)?;
         let client_addr = listeners.clients.local_addr()?;
         let route_addr = listeners.routes.as_ref().map(TcpListener::local_addr).transpose()?;
+        let monitor_addr = listeners.monitoring.as_ref().map(TcpListener::local_addr).transpose()?;
         let shared = Arc::new(Shared::new(config, &listeners.listening()?));
         let (report, started) = mpsc::channel();
         let control = thread::Builder::new().name("onehop-control".to_owned()).spawn({
             let shared = shared.clone();
             move || run(&shared, &listeners, &report)
         })?;
-        let server = Self { shared, client_addr, route_addr, control: Some(control) };
+        let server = Self { shared, client_addr, route_addr, monitor_addr, control: Some(control) };
         started.recv().unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))?;
         Ok(server)
     }
@@ -103,6 +107,11 @@ impl Server {
     /// Where other servers connect to; `None` if the node is in no cluster.
     pub fn route_addr(&self) -> Option<SocketAddr> {
         self.route_addr
+    }
+
+    /// Where monitoring is served over HTTP; `None` if it is not.
+    pub fn monitor_addr(&self) -> Option<SocketAddr> {
+        self.monitor_addr
     }
 
     /// The node that is being run: its name, its peers, its counters.
@@ -123,9 +132,10 @@ impl Server {
             return;
         };
         self.shared.begin_shutdown();
-        for address in std::iter::once(self.client_addr).chain(self.route_addr) {
+        for address in std::iter::once(self.client_addr).chain(self.route_addr).chain(self.monitor_addr) {
             listen::wake(address);
         }
+        self.shared.monitoring.shut_all();
         for socket in self.shared.sockets.all() {
             socket.request_close(CloseReason::ServerShutdown);
         }
@@ -147,6 +157,10 @@ fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<
         let started = listen::start(scope, shared, &listeners.clients, SocketKind::Client).and_then(|()| {
             let routes = listeners.routes.as_ref();
             routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, SocketKind::Route))
+        });
+        let started = started.and_then(|()| {
+            let monitoring = listeners.monitoring.as_ref();
+            monitoring.map_or(Ok(()), |monitoring| monitor::start(scope, shared, monitoring))
         });
         // If it cannot be told, nobody is left to be told.
         let _ = report.send(started);

@@ -18,6 +18,7 @@ use crate::shared::Shared;
 pub(crate) struct Listeners {
     pub(crate) clients: TcpListener,
     pub(crate) routes: Option<TcpListener>,
+    pub(crate) monitoring: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -25,11 +26,16 @@ impl Listeners {
         let clients = bind(&config.host, config.port.to_bind())?;
         let cluster = config.cluster.as_ref();
         let routes = cluster.map(|cluster| bind(&cluster.host, cluster.port.to_bind())).transpose()?;
+        let monitoring = config.monitoring_address();
+        let monitoring = monitoring.map(|address| bind(&address.host, address.port.to_bind())).transpose()?;
+        if let Some(monitoring) = &monitoring {
+            info!("Starting http monitor on {}", monitoring.local_addr()?);
+        }
         info!("Listening for client connections on {}", clients.local_addr()?);
         if let Some(routes) = &routes {
             info!("Listening for route connections on {}", routes.local_addr()?);
         }
-        Ok(Self { clients, routes })
+        Ok(Self { clients, routes, monitoring })
     }
 
     pub(crate) fn listening(&self) -> io::Result<Listening> {
@@ -81,7 +87,8 @@ pub(crate) fn wake(listening: SocketAddr) {
     }
 }
 
-fn unix_nanos() -> u64 {
+/// The wall clock, in nanoseconds since 1970 (UTC).
+pub(crate) fn unix_nanos() -> u64 {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -106,5 +113,5 @@ fn interfaces(unspecified: IpAddr) -> Vec<IpAddr> {
 }
 
 /// When the process has no file descriptor left, `accept` fails at once, again and again.
-const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 const WAKE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use onehop::delivery::Staging;
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
+use crate::monitor::Seats;
 use crate::socket::Sockets;
 
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) sockets: Arc<Sockets>,
     /// Wakes the control thread.
     pub(crate) attention: Alarm,
+    pub(crate) monitoring: Seats,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
@@ -27,6 +29,7 @@ impl Shared {
             node: Node::new(config, listening, Instant::ZERO),
             sockets: Arc::new(Sockets::default()),
             attention: Alarm::default(),
+            monitoring: Seats::default(),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }

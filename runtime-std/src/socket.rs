@@ -50,6 +50,11 @@ impl Socket {
         self.backlog().close_request()
     }
 
+    /// How many bytes wait to be written.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.backlog().pending_bytes()
+    }
+
     /// The connection has ended: what waits is written in time or never. Returns when the writing thread is about to end.
     pub(crate) fn end(&self, now: Instant, reason: CloseReason) {
         let mut backlog = self.backlog();

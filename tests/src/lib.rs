@@ -1,4 +1,4 @@
-//! End-to-end tests of the `onehop` binary beside real `nats-server` processes and real clients.
+//! End-to-end tests of the onehop servers beside real `nats-server` processes and real clients.
 //!
 //! The library is the harness; the tests are in `tests/*.rs`, one file a topic:
 //!
@@ -6,17 +6,20 @@
 //! * [`server`] starts, watches, kills and restarts one server process of either kind;
 //! * [`mesh`] starts clusters and waits until every pair of members is connected;
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
-//! * [`script`] runs one script of raw bytes against two servers and compares what they answered;
+//! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
 //! * [`load`] puts servers under load and measures what it costs them;
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
 //! * [`command_line`] is what the simulation's programs do alike with their arguments.
 //!
-//! The environment steers it: `ONEHOP_BIN` names another binary to test, `CI` turns what cannot be run into a failure,
+//! Both runtimes are tested: the binary `onehop`, and `onehop-std` of this package, which is the other runtime behind the same
+//! command line. What is about the command itself (signals, files, exit codes) is tested of `onehop` alone.
+//!
+//! The environment steers it: `ONEHOP_BIN` names another binary to test in place of `onehop`, `CI` turns what cannot be run into a failure,
 //! `ONEHOP_SHOW_TRANSCRIPTS` prints what the Go server answers, and `ONEHOP_RECORD_TRANSCRIPTS` writes the recorded
 //! handshakes anew.
 //!
-//! The harness does not use `onehop` as a library, so what its tests see is what a network sees. Simulations (`sim*.rs`, the
+//! The harness does not use `onehop` as a library (`onehop-std` does, in a process of its own), so what its tests see is what a network sees. Simulations (`sim*.rs`, the
 //! programs `sim` and `orders`) do, and need no servers.
 
 pub mod command_line;

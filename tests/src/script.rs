@@ -1,4 +1,4 @@
-//! Scripts of raw bytes, run against the reference server and against onehop, whose answers must be the same.
+//! Scripts of raw bytes, run against the reference server and against both runtimes, whose answers must be the same.
 //!
 //! A script names its connections by small numbers and opens each when it is first used. Answers are kept per connection,
 //! in order, and compared byte for byte, except for the values in `INFO` that [`Frame`]'s display leaves out. The `INFO`
@@ -142,39 +142,63 @@ impl Case {
     }
 }
 
-/// Runs every script against both kinds of server, started with the same options, and reports all differences at once.
+/// Runs every script against the reference and both runtimes, started with the same options, and reports all differences at
+/// once.
 ///
 /// # Panics
 ///
 /// If an answer differs, or the reference itself leaves a script unanswered (then the script is wrong).
 pub fn compare(options: &Options, cases: &[Case]) {
-    let reference = Server::start(Kind::REFERENCE, options.clone());
-    let (Some(reference), Some(tested)) = (reference, Server::start(Kind::Onehop, options.clone())) else {
-        return;
-    };
-    let mut differences = String::new();
-    let (mut runs, mut failed) = (0, 0);
-    for case in cases {
-        let mut described = String::new();
-        for &cut in &case.cuts {
-            let expected = run(case, cut, &reference, None);
-            assert!(!expected.unanswered, "script {:?} gets no answer: {:#?}", case.name, expected.heard);
-            show(case, &expected);
-            let found = run(case, cut, &tested, Some(&expected));
-            runs += 1;
-            if found.heard != expected.heard {
-                failed += 1;
-                let description = describe(case, &expected, &found);
-                match description == described {
-                    true => differences.push_str("  (the same byte by byte)\n"),
-                    false => drop(write!(differences, "\n=== {} ({cut:?})\n{description}", case.name)),
-                }
-                described = description;
-            }
+    let Some(reference) = Server::start(Kind::REFERENCE, options.clone()) else { return };
+    let expected: Vec<Transcript> = runs(cases).map(|(case, cut)| answers(case, cut, &reference)).collect();
+    drop(reference);
+    let started = Kind::RUNTIMES.map(|kind| Server::start(kind, options.clone()));
+    let servers: Vec<Server> = started.into_iter().flatten().collect();
+    let differences: String = std::thread::scope(|scope| {
+        let expected = &expected[..];
+        let compare = |tested| scope.spawn(move || differences(tested, cases, expected));
+        let compared: Vec<_> = servers.iter().map(compare).collect();
+        compared.into_iter().map(|differences| differences.join().expect("the comparison ends")).collect()
+    });
+    println!("{} runs of {} scripts compared", expected.len(), cases.len());
+    assert!(differences.is_empty(), "(- expected, + found)\n{differences}");
+}
+
+/// Every script with every cutting that it is sent in.
+fn runs(cases: &[Case]) -> impl Iterator<Item = (&Case, Cut)> {
+    cases.iter().flat_map(|case| case.cuts.iter().map(move |&cut| (case, cut)))
+}
+
+/// What the reference answers.
+fn answers(case: &Case, cut: Cut, reference: &Server) -> Transcript {
+    let expected = run(case, cut, reference, None);
+    assert!(!expected.unanswered, "script {:?} gets no answer: {:#?}", case.name, expected.heard);
+    show(case, &expected);
+    expected
+}
+
+/// Where a server answers otherwise than expected; empty if nowhere.
+fn differences(tested: &Server, cases: &[Case], expected: &[Transcript]) -> String {
+    let (mut differences, mut failed) = (String::new(), 0);
+    let mut last = ("", String::new());
+    for ((case, cut), expected) in runs(cases).zip(expected) {
+        let found = run(case, cut, tested, Some(expected));
+        if found.heard == expected.heard {
+            continue;
         }
+        failed += 1;
+        let described = (case.name.as_str(), describe(case, expected, &found));
+        match described == last {
+            true => differences.push_str("  (the same byte by byte)\n"),
+            false => drop(write!(differences, "\n=== {} ({cut:?})\n{}", case.name, described.1)),
+        }
+        last = described;
     }
-    println!("{runs} runs of {} scripts compared", cases.len());
-    assert!(differences.is_empty(), "{failed} of {runs} runs differ (- expected, + found):\n{differences}");
+    if failed > 0 {
+        differences
+            .insert_str(0, &format!("{}: {failed} of {} runs differ\n", tested.kind(), expected.len()));
+    }
+    differences
 }
 
 /// What each connection heard, and whether it was closed.

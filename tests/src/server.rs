@@ -21,6 +21,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Kind {
     /// The binary of this workspace, or the one that the environment variable `ONEHOP_BIN` names.
     Onehop,
+    /// The same on the runtime of blocking threads.
+    OnehopStd,
     /// A Go server.
     Real(Version),
 }
@@ -29,10 +31,17 @@ impl Kind {
     /// The newest Go server: the reference of every comparison.
     pub const REFERENCE: Self = Self::Real(Version::V2_15_1);
 
+    /// Both runtimes, which must answer as the reference does.
+    pub const RUNTIMES: [Self; 2] = [Self::Onehop, Self::OnehopStd];
+
+    /// The reference and what is compared with it.
+    pub const COMPARED: [Self; 3] = [Self::REFERENCE, Self::Onehop, Self::OnehopStd];
+
     /// The program, or `None` after printing `NOT RUN` (see [`Version::binary`]).
     pub fn binary(self) -> Option<PathBuf> {
         match self {
             Self::Onehop => Some(onehop_binary()),
+            Self::OnehopStd => Some(onehop_std_binary()),
             Self::Real(version) => version.binary(),
         }
     }
@@ -40,7 +49,7 @@ impl Kind {
     /// Whether the server knows pooled and dedicated routes.
     pub fn pools_routes(self) -> bool {
         match self {
-            Self::Onehop => true,
+            Self::Onehop | Self::OnehopStd => true,
             Self::Real(version) => version.pools_routes(),
         }
     }
@@ -50,6 +59,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Onehop => f.write_str("onehop"),
+            Self::OnehopStd => f.write_str("onehop-std"),
             Self::Real(version) => version.fmt(f),
         }
     }
@@ -357,28 +367,31 @@ fn port_after(log: &str, prefix: &str) -> Option<u16> {
     rest[..rest.find('\n')?].trim_end().rsplit(':').next()?.parse().ok()
 }
 
-/// Builds the workspace's binary once in a process, so that a test never meets an old one.
+/// Builds a binary of the workspace once in a process, so that a test never meets an old one.
 fn onehop_binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY
         .get_or_init(|| match std::env::var_os("ONEHOP_BIN") {
             Some(path) => path.into(),
-            None => build_onehop(),
+            None => build("onehop-smol", "onehop"),
         })
         .clone()
 }
 
-fn build_onehop() -> PathBuf {
+fn onehop_std_binary() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build("onehop-tests", "onehop-std")).clone()
+}
+
+fn build(package: &str, binary: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "-p", "onehop-smol", "--bin", "onehop", "--target-dir"])
-        .arg(target_dir());
+    command.args(["build", "--quiet", "-p", package, "--bin", binary, "--target-dir"]).arg(target_dir());
     if profile == "release" {
         command.arg("--release");
     }
     let status = command.status().expect("cargo can be started");
-    assert!(status.success(), "the binary onehop does not build");
-    target_dir().join(profile).join("onehop")
+    assert!(status.success(), "the binary {binary} does not build");
+    target_dir().join(profile).join(binary)
 }

@@ -1,4 +1,4 @@
-//! An ordinary client library, `async-nats`, on a cluster of two. It takes the list of servers from the first `INFO` only;
+//! An ordinary client library, `async-nats`, on a cluster of two of either runtime. It takes the list of servers from the first `INFO` only;
 //! that the list follows the cluster afterwards is shown with raw clients in `mesh.rs`.
 
 use std::future::Future;
@@ -20,15 +20,18 @@ struct Pair {
     far: Client,
 }
 
-/// Runs a test on a cluster of two, within a minute.
-fn on_a_pair(test: impl AsyncFnOnce(&mut Pair)) {
-    let Some(servers) = start("clients", Topology::Chain, &[Kind::Onehop; 2]) else { return };
-    wait_for_mesh(&[&servers[0], &servers[1]], MESH_TIMEOUT);
-    block_on(async {
-        let near = connect(&servers[0]).await;
-        let far = connect(&servers[1]).await;
-        test(&mut Pair { servers, near, far }).await;
-    });
+/// Runs a test on a cluster of two of each runtime, within a minute.
+fn on_a_pair(test: impl AsyncFn(&mut Pair)) {
+    for kind in Kind::RUNTIMES {
+        println!("{kind}");
+        let Some(servers) = start("clients", Topology::Chain, &[kind; 2]) else { return };
+        wait_for_mesh(&[&servers[0], &servers[1]], MESH_TIMEOUT);
+        block_on(async {
+            let near = connect(&servers[0]).await;
+            let far = connect(&servers[1]).await;
+            test(&mut Pair { servers, near, far }).await;
+        });
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

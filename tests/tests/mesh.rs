@@ -1,4 +1,7 @@
 //! Clusters of several members, of onehop alone and with a Go server of every pinned version in every place.
+//!
+//! The mesh is the work of the library, so that the runtime of blocking threads is here only beside and among the others. That
+//! a member leaves in order when it gets a signal is tested of the command `onehop` alone.
 
 use std::time::Duration;
 
@@ -27,6 +30,16 @@ fn a_chain_of_three_is_a_full_mesh() {
     check_every_pair(&servers, MIB);
     check_queue_group(&servers, 4000);
     check_no_responders(&servers);
+}
+
+#[test]
+fn both_runtimes_and_a_go_server_are_a_full_mesh() {
+    for kinds in [[Kind::OnehopStd; 3], [Kind::Onehop, Kind::OnehopStd, Kind::REFERENCE]] {
+        let Some(servers) = form("threads", Topology::Chain, &kinds) else { return };
+        check_every_pair(&servers, MIB);
+        check_queue_group(&servers, 1200);
+        check_no_responders(&servers);
+    }
 }
 
 #[test]
@@ -117,6 +130,7 @@ fn a_member_that_was_killed_comes_back_into_the_mesh() {
     for place in 0..3 {
         kill_and_restart(place, Kind::Onehop);
     }
+    kill_and_restart(1, Kind::OnehopStd);
 }
 
 #[test]
@@ -148,7 +162,7 @@ fn kill_and_restart(place: usize, kind: Kind) {
 
 #[test]
 fn a_client_is_told_which_members_there_are() {
-    for other in [Kind::Onehop, Kind::REFERENCE] {
+    for other in [Kind::Onehop, Kind::OnehopStd, Kind::REFERENCE] {
         let Some(mut servers) = form("urls", Topology::Chain, &[Kind::Onehop, Kind::Onehop, other]) else {
             return;
         };

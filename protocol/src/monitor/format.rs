@@ -169,7 +169,7 @@ fn rfc3339(unix_nanos: u64) -> String {
 /// The date of a day, counted from 1970-01-01, in the Gregorian calendar.
 ///
 /// Years are counted from March on, so that the leap day is the last of its year, in cycles of 400 years.
-fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+pub(super) fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     const DAYS_FROM_0000_03_01: u64 = 719_468;
     const DAYS_OF_400_YEARS: u64 = 146_097;
     let days = days_since_1970 + DAYS_FROM_0000_03_01;

@@ -1,12 +1,16 @@
 //! Monitoring: what nats-server shows over HTTP, under its field names (wire.md 8).
 //!
 //! This room reads what the [`Node`] and its hub know and changes nothing but the count of requests. It does no IO and
-//! has no clock: a runtime receives a request, gathers the [`Facts`] that only it can know, calls [`respond`] and sends
-//! what comes back.
+//! has no clock. A page is made by [`respond`] from the node and the [`Facts`] that only a runtime can know; a [`Monitor`]
+//! gathers these from what the runtime tells of its [`Process`]. With the feature `monitor-http`, a `http::Responder` is the
+//! server's side of a connection: bytes in, bytes out.
 
 mod connz;
 mod format;
 mod healthz;
+#[cfg(feature = "monitor-http")]
+pub mod http;
+mod process;
 mod query;
 mod routez;
 mod subscriptions;
@@ -25,6 +29,7 @@ use crate::identity;
 use crate::node::Node;
 use crate::time::Instant;
 
+pub use process::{Monitor, Process, Serving};
 pub(crate) use query::Listing;
 use query::{BadQuery, Query};
 pub(crate) use routez::{Routez, routez};

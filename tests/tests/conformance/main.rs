@@ -1,4 +1,4 @@
-//! Raw client-port scripts, run against nats-server 2.15.1 and onehop in the same test: both must answer the same bytes
+//! Raw client-port scripts, run against nats-server 2.15.1 and both runtimes in the same test: all must answer the same bytes
 //! and close the same connections. Each script runs twice, sent whole and sent byte by byte.
 
 mod auth;

@@ -1,5 +1,5 @@
-//! Raw route-port scripts, run against nats-server 2.15.1 and onehop in the same test: a made-up member of the cluster
-//! joins, and both must answer the same lines to it and to the clients beside it.
+//! Raw route-port scripts, run against nats-server 2.15.1 and both runtimes in the same test: a made-up member of the cluster
+//! joins, and all must answer the same lines to it and to the clients beside it.
 
 mod dialing;
 mod gossip;

@@ -1,4 +1,4 @@
-//! Handshakes as readable files in `transcripts/`, which both kinds of server must reproduce line by line.
+//! Handshakes as readable files in `transcripts/`, which every kind of server must reproduce line by line.
 //!
 //! With `ONEHOP_RECORD_TRANSCRIPTS` set, the files are written anew from nats-server 2.15.1.
 
@@ -144,7 +144,7 @@ fn check(name: &str, run: impl Fn(Kind) -> Option<String>) {
         return;
     }
     let expected = std::fs::read_to_string(&path).expect("the transcript was recorded");
-    for kind in [Kind::REFERENCE, Kind::Onehop] {
+    for kind in Kind::COMPARED {
         let Some(found) = run(kind) else { continue };
         let (found, expected): (Vec<_>, Vec<_>) = (found.lines().collect(), expected.lines().collect());
         assert_eq!(found, expected, "{kind} differs (left) from {name}.txt (right)");
