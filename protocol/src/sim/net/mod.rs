@@ -174,6 +174,14 @@ impl<C: Chance> Network<C> {
         self.due.iter().map(|(_, due)| *due)
     }
 
+    /// What happens next to a dial that is not over.
+    pub fn due_of(&self, attempt: AttemptId) -> Option<Due> {
+        self.due().find(|due| match due {
+            Due::Call(id) | Due::Connect(id, _) | Due::Fail(id, _) => *id == attempt,
+            Due::Arrive(_) => false,
+        })
+    }
+
     /// Lets something happen now, whenever it is due; of bytes no more than so many, at least one, so that the rest comes
     /// later. None if it is not on its way, cannot come before something else, or concerns nobody any more.
     pub fn take(&mut self, due: Due, max_bytes: usize, now: Instant) -> Option<Event> {
@@ -199,16 +207,6 @@ impl<C: Chance> Network<C> {
                 self.attempts.remove(&attempt).map(|_| Event::Failed { attempt, fault })
             }
             Due::Arrive(from) => self.arrive(from),
-        }
-    }
-}
-
-impl Due {
-    /// The dial that it is about, if it is about one.
-    pub fn attempt(self) -> Option<AttemptId> {
-        match self {
-            Self::Call(attempt) | Self::Connect(attempt, _) | Self::Fail(attempt, _) => Some(attempt),
-            Self::Arrive(_) => None,
         }
     }
 }

@@ -104,6 +104,15 @@ impl<C: Chance> Network<C> {
         self.streams.pipe(end).map_or(0, |pipe| pipe.delivered_bytes)
     }
 
+    /// What is on its way from an end, in the pieces that it would arrive in.
+    pub fn on_its_way(&self, end: End) -> impl Iterator<Item = &[u8]> {
+        let segments = self.streams.pipe(end).into_iter().flat_map(|pipe| &pipe.segments);
+        segments.filter_map(|segment| match segment {
+            Segment::Bytes(bytes) => Some(bytes.as_slice()),
+            Segment::End(_) => None,
+        })
+    }
+
     /// What is on its way from an end, for tests that change it.
     #[cfg(test)]
     pub(in crate::sim) fn in_flight(&mut self, end: End) -> &mut std::collections::VecDeque<Segment> {
