@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::node::{Wants, host};
-use super::program::{Fault, QUEUES, SUBJECTS, World};
+use super::program::{Fault, QUEUES, SUBJECTS, Trial};
 
 /// Where nothing failed, retries after both sides dialed at once take a second or two, and each PING fills another slot.
 const LONG_ENOUGH: Duration = Duration::from_secs(6);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who lives happily ever after does so for this long.
 const EVER_AFTER: Duration = Duration::from_secs(8);
 
-impl World {
+impl Trial {
     /// Lets pass what time it takes, and asserts that everything is as it should be.
     pub(super) fn converge(&mut self) {
         if !self.net.is_bouncing {
@@ -134,8 +134,8 @@ impl World {
 
     /// In a whole mesh nothing is dialed and nothing closed.
     fn assert_stays(&mut self) {
-        let state = |world: &Self| {
-            let nodes = world.net.nodes.iter();
+        let state = |trial: &Self| {
+            let nodes = trial.net.nodes.iter();
             nodes.map(|node| (node.route_ids(), node.engine.node().dials_started())).collect::<Vec<_>>()
         };
         let before = state(self);

@@ -1,10 +1,10 @@
-//! The nodes and what is between them: dials under way, and pipes.
+//! The nodes on a network that does nothing by itself: an input decides what comes next, and how much of it.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use onehop::sim::net::{Due, End, Ending, Event, HostId, Network, NetworkConfig, NoChance, StreamId};
 use onehop::{CloseReason, ConnectionId, DialError, DialRequest, Instant};
 
 use super::node::{Node, ROUTE_PORT, host};
@@ -14,6 +14,7 @@ use crate::stream::RouteStream;
 pub(super) struct Net {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
+    /// What nodes wanted to dial, and that was not answered yet.
     pub(super) dials: Vec<(usize, DialRequest)>,
     pub(super) pipes: Vec<Pipe>,
     /// A message for a group goes to and fro between nodes that were told of members that do not exist, until these
@@ -21,7 +22,7 @@ pub(super) struct Net {
     pub(super) is_bouncing: bool,
     /// The messages that nodes wrote to each other, until somebody looks.
     pub(super) crossings: Vec<Crossing>,
-    next_port: u16,
+    network: Network<NoChance>,
 }
 
 /// A message that one node wrote to another.
@@ -31,34 +32,29 @@ pub(super) struct Crossing {
     pub(super) body: Vec<u8>,
 }
 
-/// A connection: two ends, and for each the bytes that it wrote and the other did not read yet.
+/// A connection: who is at its ends, and what they wrote.
 pub(super) struct Pipe {
-    ends: [Option<End>; 2],
-    wires: [VecDeque<u8>; 2],
+    stream: StreamId,
+    /// Dialer and acceptor, while they are nodes that have not closed it.
+    ends: [Option<Socket>; 2],
     written: [RouteStream; 2],
-    /// The second end is nobody: what is written to it vanishes, and it is not closed by itself.
-    is_raw: bool,
 }
 
+/// A connection as a node knows it.
 #[derive(Clone, Copy)]
-pub(super) struct End {
+pub(super) struct Socket {
     pub(super) node: usize,
     pub(super) id: ConnectionId,
 }
 
 impl Pipe {
-    fn new(ends: [Option<End>; 2], is_raw: bool) -> Self {
-        Self { ends, wires: Default::default(), written: Default::default(), is_raw }
+    fn new(stream: StreamId, ends: [Option<Socket>; 2]) -> Self {
+        Self { stream, ends, written: Default::default() }
     }
 
     /// Both ends, if both are nodes and neither is closed.
-    pub(super) fn ends(&self) -> Option<(End, End)> {
+    pub(super) fn ends(&self) -> Option<(Socket, Socket)> {
         self.ends[0].zip(self.ends[1])
-    }
-
-    fn carries_message_for_group(&self) -> bool {
-        let is_for_group = |bytes: &[u8]| bytes.windows(3).any(|three| matches!(three, b" | " | b" + "));
-        self.wires.iter().any(|wire| is_for_group(&wire.iter().copied().collect::<Vec<_>>()))
     }
 }
 
@@ -68,16 +64,23 @@ const MAX_ROUNDS: usize = 1000;
 /// What is due within this time is driven as if it were due at its end.
 const MOMENT: Duration = Duration::from_millis(200);
 
+/// What is on its way arrives together, if the input lets it.
+const NETWORK: NetworkConfig = NetworkConfig { merges_per_million: 1_000_000, ..NetworkConfig::instant() };
+
 impl Net {
     pub(super) fn new(nodes: Vec<Node>, now: Instant) -> Self {
+        let mut network = Network::new(NETWORK, NoChance);
+        for number in 0..nodes.len() {
+            network.settle_at(HostId(number), host(number).parse().expect("an address"));
+        }
         Self {
             now,
+            network,
             nodes,
             dials: Vec::new(),
             pipes: Vec::new(),
             is_bouncing: false,
             crossings: Vec::new(),
-            next_port: 0,
         }
     }
 
@@ -90,42 +93,62 @@ impl Net {
         self.dials.len() > before
     }
 
-    /// Ends a dial as the addresses have it, or in a failure. Whether it had to fail.
+    /// Ends a dial as the addresses have it, or in a failure.
     pub(super) fn answer_dial(&mut self, at: usize, fails: bool) {
         let (node, request) = self.dials.remove(at);
-        let listener = (0..self.nodes.len()).find(|number| request.host == host(*number));
         let target: Option<SocketAddr> = format!("{}:{}", request.host, request.port).parse().ok();
-        let failure = match (listener, target) {
-            _ if fails => Some(DialError::Failed("timed out".to_owned())),
-            (_, Some(target)) if request.own_addresses.contains(&target) => Some(DialError::OnlySelf),
-            (Some(_), Some(target)) if target.port() == ROUTE_PORT => None,
-            _ => Some(DialError::Failed("connection refused".to_owned())),
+        let failure = match target {
+            _ if fails => DialError::Failed("timed out".to_owned()),
+            Some(target) if request.own_addresses.contains(&target) => DialError::OnlySelf,
+            Some(target) => return self.dial(node, &request, target),
+            None => DialError::Failed("no such host".to_owned()),
         };
-        if let Some(failure) = failure {
-            let answered = self.nodes[node].engine.handle_dial_failed(self.now, request.id, &failure);
-            return answered.expect("a dial that was asked for");
-        }
-        let (listener, target) = listener.zip(target).expect("somebody listens there");
-        let remote = self.remote(node);
-        let now = self.now;
-        let dialed =
-            self.nodes[node].engine.handle_dialed(now, request.id, target).expect("it was asked for");
-        let accepted = self.nodes[listener].engine.handle_accept_route(now, remote).expect("a cluster");
-        let ends = [(node, dialed), (listener, accepted)].map(|(node, id)| Some(End { node, id }));
-        self.pipes.push(Pipe::new(ends, false));
+        self.fail_dial(node, &request, &failure);
     }
 
-    /// Somebody who is no node connects to the route port of one.
+    /// Dials an address, and lets the network answer at once.
+    fn dial(&mut self, node: usize, request: &DialRequest, target: SocketAddr) {
+        let now = self.now;
+        let attempt = self.network.dial(HostId(node), target, now);
+        let mut accepted = None;
+        while let Some(due) = self.network.due_of(attempt) {
+            match self.network.take(due, usize::MAX, now) {
+                Some(Event::Called { host, port: ROUTE_PORT, remote, .. }) => {
+                    let engine = &mut self.nodes[host.0].engine;
+                    let id = engine.handle_accept_route(now, remote).expect("a cluster");
+                    accepted = Some(Socket { node: host.0, id });
+                    self.network.accept(attempt, now);
+                }
+                Some(Event::Called { .. }) => self.network.refuse(attempt, now),
+                Some(Event::Connected { dialed, .. }) => {
+                    let engine = &mut self.nodes[node].engine;
+                    let id = engine.handle_dialed(now, request.id, target).expect("it was asked for");
+                    self.pipes.push(Pipe::new(dialed.stream, [Some(Socket { node, id }), accepted]));
+                }
+                Some(Event::Failed { fault, .. }) => {
+                    self.fail_dial(node, request, &DialError::Failed(fault.to_string()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn fail_dial(&mut self, node: usize, request: &DialRequest, why: &DialError) {
+        let answered = self.nodes[node].engine.handle_dial_failed(self.now, request.id, why);
+        answered.expect("a dial that was asked for");
+    }
+
+    /// Somebody who is no node connects to the route port of one, which is the first end of the pipe.
     pub(super) fn connect_raw(&mut self, node: usize) -> usize {
-        let remote = self.remote(node);
+        let stream = self.network.attach(HostId(node), Duration::ZERO, self.now);
+        let remote = SocketAddr::new(host(node).parse().expect("an address"), 40_000);
         let id = self.nodes[node].engine.handle_accept_route(self.now, remote).expect("a cluster");
-        let ends = [Some(End { node, id }), None];
-        self.pipes.push(Pipe::new(ends, true));
+        self.pipes.push(Pipe::new(stream, [Some(Socket { node, id }), None]));
         self.pipes.len() - 1
     }
 
     /// One end of a pipe, if it is a node that has not closed it.
-    pub(super) fn end(&self, pipe: usize, which: usize) -> Option<End> {
+    pub(super) fn end(&self, pipe: usize, which: usize) -> Option<Socket> {
         self.pipes[pipe].ends[which]
     }
 
@@ -136,14 +159,15 @@ impl Net {
         }
     }
 
-    /// Puts bytes on the wire as if the end `from` had written them.
+    /// Writes bytes as if the end `from` had, unless it is closed.
     pub(super) fn inject(&mut self, pipe: usize, from: usize, bytes: &[u8]) {
-        self.pipes[pipe].wires[from].extend(bytes);
+        self.network.write(self.place(pipe, from), bytes.to_vec(), self.now);
     }
 
-    /// Moves up to so many bytes from an end onto its wire.
+    /// Writes up to so many of the bytes that wait at an end.
     pub(super) fn write(&mut self, pipe: usize, from: usize, max_bytes: usize) -> bool {
-        let Pipe { ends, wires, written, .. } = &mut self.pipes[pipe];
+        let place = self.place(pipe, from);
+        let Pipe { ends, written, .. } = &mut self.pipes[pipe];
         let Some(end) = ends[from] else { return false };
         let engine = &mut self.nodes[end.node].engine;
         let mut slices = [IoSlice::new(&[]); 16];
@@ -153,43 +177,49 @@ impl Net {
         engine.advance(end.id, bytes.len()).expect("no more than waits");
         let bodies = written[from].read(&bytes);
         if let Some(other) = ends[1 - from] {
-            wires[from].extend(&bytes);
             let crossing = |body| Crossing { from: end.node, to: other.node, body };
             self.crossings.extend(bodies.into_iter().map(crossing));
         }
-        self.collect_closed(end.node);
-        !bytes.is_empty()
-    }
-
-    /// Hands up to so many bytes that `from` wrote to the other end.
-    pub(super) fn read(&mut self, pipe: usize, from: usize, max_bytes: usize) -> bool {
-        let Pipe { ends, wires, is_raw, .. } = &mut self.pipes[pipe];
-        let len = wires[from].len().min(max_bytes);
-        let bytes: Vec<u8> = wires[from].drain(..len).collect();
-        let Some(end) = ends[1 - from] else { return len > 0 };
-        let engine = &mut self.nodes[end.node].engine;
-        if len > 0 {
-            engine.handle_input(self.now, end.id, &bytes).expect("an open socket");
-        } else if ends[from].is_none() && !*is_raw && wires[from].is_empty() {
-            // The other side closed, and all that it wrote has been read.
-            engine.handle_closed(self.now, end.id, CloseReason::ClientClosed).expect("an open socket");
-            ends[1 - from] = None;
-            return true;
+        let is_any = !bytes.is_empty();
+        if is_any {
+            self.network.write(place, bytes, self.now);
         }
         self.collect_closed(end.node);
-        len > 0
+        is_any
+    }
+
+    /// Lets up to so many bytes that `from` wrote arrive at the other end, or the news that it closed.
+    pub(super) fn read(&mut self, pipe: usize, from: usize, max_bytes: usize) -> bool {
+        let due = Due::Arrive(self.place(pipe, from));
+        let Some(event) = self.network.take(due, max_bytes, self.now) else { return false };
+        match event {
+            Event::Read { bytes, .. } => {
+                if let Some(Socket { node, id }) = self.pipes[pipe].ends[1 - from] {
+                    let engine = &mut self.nodes[node].engine;
+                    engine.handle_input(self.now, id, &bytes).expect("an open socket");
+                    self.collect_closed(node);
+                }
+            }
+            _ => self.close(pipe, 1 - from, CloseReason::ClientClosed),
+        }
+        true
     }
 
     /// Breaks a connection: one end hears of it now, the other once it has read what was on the way, if that is not
     /// lost as well.
     pub(super) fn break_pipe(&mut self, pipe: usize, first: usize, loses_bytes: bool) {
-        let Pipe { ends, wires, .. } = &mut self.pipes[pipe];
         if loses_bytes {
-            wires.iter_mut().for_each(VecDeque::clear);
+            self.network.reset(self.pipes[pipe].stream, self.now);
         }
-        if let Some(end) = ends[first].take() {
+        self.close(pipe, first, CloseReason::ReadError);
+    }
+
+    /// Closes an end, and tells its node why, if it is one.
+    fn close(&mut self, pipe: usize, which: usize, reason: CloseReason) {
+        self.network.close(self.place(pipe, which), Ending::Fin, self.now);
+        if let Some(end) = self.pipes[pipe].ends[which].take() {
             let engine = &mut self.nodes[end.node].engine;
-            engine.handle_closed(self.now, end.id, CloseReason::ReadError).expect("an open socket");
+            engine.handle_closed(self.now, end.id, reason).expect("an open socket");
         }
     }
 
@@ -228,7 +258,7 @@ impl Net {
                 return;
             }
         }
-        self.is_bouncing = self.pipes.iter().any(Pipe::carries_message_for_group);
+        self.is_bouncing = self.carries_message_for_group();
         assert!(self.is_bouncing, "the nodes never stop talking");
     }
 
@@ -250,18 +280,26 @@ impl Net {
         }
     }
 
+    fn carries_message_for_group(&self) -> bool {
+        let is_for_group = |bytes: &[u8]| bytes.windows(3).any(|three| matches!(three, b" | " | b" + "));
+        let mut ends = self.pipes.iter().flat_map(|pipe| pipe.stream.ends());
+        ends.any(|end| self.network.on_its_way(end).any(is_for_group))
+    }
+
     /// Closes the sockets that a node is done with.
     fn collect_closed(&mut self, node: usize) {
         while let Some((closed, _)) = self.nodes[node].engine.poll_closed() {
-            let ends = self.pipes.iter_mut().flat_map(|pipe| &mut pipe.ends);
-            let end =
-                ends.into_iter().find(|end| end.is_some_and(|end| end.node == node && end.id == closed));
-            *end.expect("a socket of this node, and only once") = None;
+            let is_it = |end: &Option<Socket>| end.is_some_and(|end| end.node == node && end.id == closed);
+            let pipes = self.pipes.iter().enumerate();
+            let mut found = pipes.filter_map(|(at, pipe)| Some((at, pipe.ends.iter().position(is_it)?)));
+            let (pipe, which) = found.next().expect("a socket of this node, and only once");
+            self.pipes[pipe].ends[which] = None;
+            self.network.close(self.place(pipe, which), Ending::Fin, self.now);
         }
     }
 
-    fn remote(&mut self, node: usize) -> SocketAddr {
-        self.next_port += 1;
-        SocketAddr::new(host(node).parse().expect("an address"), 40_000 + self.next_port)
+    /// What the network calls an end of a pipe.
+    fn place(&self, pipe: usize, which: usize) -> End {
+        self.pipes[pipe].stream.ends()[which]
     }
 }

@@ -17,15 +17,15 @@ use crate::{Choices, logging};
 pub fn run(data: &[u8]) {
     logging::enable();
     let mut choices = Choices::new(data);
-    let mut world = World::new(&mut choices);
+    let mut trial = Trial::new(&mut choices);
     for _ in 0..MAX_STEPS {
-        if choices.is_empty() || world.net.is_bouncing {
+        if choices.is_empty() || trial.net.is_bouncing {
             break;
         }
-        world.step(&mut choices);
-        world.assert_safe();
+        trial.step(&mut choices);
+        trial.assert_safe();
     }
-    world.converge();
+    trial.converge();
 }
 
 const MAX_STEPS: usize = 400;
@@ -33,7 +33,7 @@ const MAX_STEPS: usize = 400;
 /// No peer can make a node keep more connections to it, whatever it says: the largest pool, and an account's own.
 const MAX_CLAIMED_ROUTES: usize = 256 + 1;
 
-pub(super) struct World {
+pub(super) struct Trial {
     pub(super) net: Net,
     pool_sizes: Vec<Option<NonZeroU16>>,
     /// The cluster's name is configured.
@@ -72,7 +72,7 @@ pub(super) enum Fault {
     Lies,
 }
 
-impl World {
+impl Trial {
     fn new(choices: &mut Choices<'_>) -> Self {
         let count = 2 + choices.below(4);
         let bits = choices.byte();

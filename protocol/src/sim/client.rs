@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::Write as _;
 
 use super::ledger::MessageId;
+use super::net::End;
 use super::node::NodeId;
-use super::stream::StreamId;
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -50,11 +50,9 @@ pub struct Received {
 pub struct SimClient {
     pub(super) id: ClientId,
     pub(super) node: NodeId,
-    pub(super) stream: StreamId,
+    pub(super) end: End,
     pub(super) echo: bool,
     pub(super) is_open: bool,
-    /// It reads nothing, so that what is sent to it piles up.
-    pub(super) is_paused: bool,
     pub(super) subscriptions: BTreeMap<Sid, SimSubscription>,
     /// What it asked for, and where in the stream of its bytes that ends.
     asked: VecDeque<(u64, Asked)>,
@@ -80,14 +78,13 @@ pub(super) enum Heard {
 }
 
 impl SimClient {
-    pub(super) fn new(id: ClientId, node: NodeId, stream: StreamId, echo: bool) -> Self {
+    pub(super) fn new(id: ClientId, node: NodeId, end: End, echo: bool) -> Self {
         Self {
             id,
             node,
-            stream,
+            end,
             echo,
             is_open: true,
-            is_paused: false,
             subscriptions: BTreeMap::new(),
             asked: VecDeque::new(),
             written_bytes: 0,

@@ -4,27 +4,26 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::explore::is_dedicated;
 use super::label::Label;
+use super::net::{AttemptId, DialFault, End, Ending, HostId};
 use super::node::{NodeId, ROUTE_PORT, Socket};
-use super::stream::{ACCEPTOR, DIALER, End, Ending, Stream, StreamId};
-use super::world::{Event, World};
+use super::stream::{Holder, Joint};
+use super::world::World;
 use crate::cluster::{DialError, DialRequest};
 use crate::routes::DialId;
-use crate::time::Instant;
 
 /// One dial on its way through the addresses of its host.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) node: NodeId,
+pub(super) struct Dial {
+    node: NodeId,
     /// The same whatever else happens in which order.
     pub(super) label: Label,
     /// A node that was restarted meanwhile knows nothing of it.
     incarnation: u32,
-    pub(super) dial: DialId,
+    pub(super) id: DialId,
     port: u16,
     /// The address that is tried now, and those to be tried then.
     address: IpAddr,
     rest: Vec<IpAddr>,
-    begun: Instant,
 }
 
 impl World {
@@ -51,17 +50,17 @@ impl World {
         let address = addresses.remove(0);
         let node = &mut self.nodes[id.0];
         let is_dedicated = node.engine.as_ref().is_some_and(|engine| is_dedicated(engine, request.id));
-        let attempt = Attempt {
+        let label = node.labels.next(id, address, is_dedicated);
+        let dial = Dial {
             node: id,
-            label: node.labels.next(id, address, is_dedicated),
+            label,
             incarnation: node.incarnation,
-            dial: request.id,
+            id: request.id,
             port: request.port,
             address,
             rest: addresses,
-            begun: self.now,
         };
-        self.attempt(Box::new(attempt));
+        self.attempt(dial);
     }
 
     /// Checks whether the node may dial this now.
@@ -79,125 +78,81 @@ impl World {
     }
 
     /// Tries one address.
-    pub(super) fn attempt(&mut self, attempt: Box<Attempt>) {
-        let delay = self.network.delay();
-        let (refused, timed_out) =
-            (self.network.config.refusals_per_million, self.network.config.timeouts_per_million);
-        let target = self.network.host(attempt.address).filter(|_| attempt.port == ROUTE_PORT);
-        let is_cut = target.is_none_or(|target| {
-            self.network.is_cut(attempt.node, target) || self.network.is_cut(target, attempt.node)
-        });
-        if is_cut || self.network.happens(timed_out) {
-            self.time_out(attempt);
-        } else if self.network.happens(refused) {
-            self.refuse(attempt, delay);
-        } else {
-            self.queue.push(self.now + delay, Event::Reach(attempt));
-        }
+    fn attempt(&mut self, dial: Dial) {
+        let target = SocketAddr::new(dial.address, dial.port);
+        let attempt = self.network.dial(dial.node.host(), target, self.now);
+        self.dials.insert(attempt, dial);
     }
 
-    /// The host takes the connection, if it is there by now.
-    pub(super) fn reach(&mut self, attempt: Box<Attempt>) {
-        let delay = self.network.delay();
-        let Some(target) = self.listener(attempt.address) else {
-            return self.refuse(attempt, delay);
+    /// Somebody dials a node, which takes the connection if it is there by now.
+    pub(super) fn answer(&mut self, attempt: AttemptId, host: HostId, port: u16, remote: SocketAddr) {
+        let target = NodeId(host.0);
+        let node = &mut self.nodes[target.0];
+        let listens = !node.refuses && port == ROUTE_PORT;
+        let engine = node.engine.as_mut().filter(|_| listens);
+        let Some(Ok(connection)) = engine.map(|engine| engine.handle_accept_route(self.now, remote)) else {
+            return self.network.refuse(attempt, self.now);
         };
-        let dialer = &mut self.nodes[attempt.node.0];
-        let remote = SocketAddr::new(dialer.seen_ip(), dialer.dialer_port());
-        let Some(Ok(connection)) =
-            self.nodes[target.0].engine.as_mut().map(|engine| engine.handle_accept_route(self.now, remote))
+        let (Some(end), Some(dial)) = (self.network.accept(attempt, self.now), self.dials.get(&attempt))
         else {
-            return self.refuse(attempt, delay);
+            return;
         };
-        let ends = [End::Pending, End::Node(target, connection)];
-        let mut stream = Stream::new(ends, [attempt.node, target], true, self.now);
-        let established = self.now + delay;
-        stream.pipes[ACCEPTOR].last_arrival = established;
-        stream.label = Some(attempt.label);
-        let stream = self.streams.insert(stream);
-        self.nodes[target.0].open(Socket {
-            connection,
-            stream,
-            side: ACCEPTOR,
-            peer: None,
-            is_client: false,
-        });
-        self.queue.push(established, Event::Establish(attempt, stream));
+        let holders = [None, Some(Holder::Node(target, connection))];
+        self.joints.insert(end.stream, Joint::new(holders, [dial.node, target], Some(dial.label)));
+        self.nodes[target.0].open(Socket { connection, end, peer: None, is_client: false });
         self.watch_handshake(target, connection);
         self.check_connections(target);
         self.pump(target);
     }
 
-    /// The dialer hears that it is connected, if that gets through.
-    pub(super) fn establish(&mut self, attempt: Attempt, id: StreamId) {
-        let Attempt { node, incarnation, dial, address, port, .. } = attempt;
-        let Some(stream) = self.streams.get_mut(id) else {
+    /// The dialer hears that it is connected.
+    pub(super) fn connected(&mut self, attempt: AttemptId, end: End) {
+        let Some(Dial { node, incarnation, id, address, port, .. }) = self.dials.remove(&attempt) else {
             return;
         };
-        if self.nodes[node.0].incarnation != incarnation || self.nodes[node.0].engine.is_none() {
-            return self.close_end(id, DIALER, Ending::Reset);
-        }
-        if self.network.is_cut(stream.nodes[ACCEPTOR], node) {
-            // The acceptor has a connection that nobody else knows of.
-            stream.lose();
-            stream.ends[DIALER] = End::Closed;
-            return self.time_out(Box::new(attempt));
-        }
+        let is_same = self.nodes[node.0].incarnation == incarnation;
+        let engine = self.nodes[node.0].engine.as_mut().filter(|_| is_same);
         let remote = SocketAddr::new(address, port);
-        self.nodes[node.0].dialing.remove(&dial);
-        let Some(Ok(connection)) =
-            self.nodes[node.0].engine.as_mut().map(|engine| engine.handle_dialed(self.now, dial, remote))
-        else {
-            return self.close_end(id, DIALER, Ending::Reset);
+        let Some(Ok(connection)) = engine.map(|engine| engine.handle_dialed(self.now, id, remote)) else {
+            return self.close_end(end, Ending::Reset);
         };
-        stream.ends[DIALER] = End::Node(node, connection);
-        self.nodes[node.0].open(Socket {
-            connection,
-            stream: id,
-            side: DIALER,
-            peer: None,
-            is_client: false,
+        self.nodes[node.0].dialing.remove(&id);
+        if let Some(joint) = self.joints.get_mut(end.stream) {
+            joint.holders[end.side] = Some(Holder::Node(node, connection));
+        }
+        self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: false });
+        let number = end.stream.number();
+        let words = [7 << 32 | node.0 as u64, connection.index() as u64, number as u64];
+        self.trace.note(self.now, words, || {
+            format!("{node} is connected to {address} by s{number} as {connection:?}")
         });
-        self.trace.note(
-            self.now,
-            [7 << 32 | node.0 as u64, connection.index() as u64, id.number() as u64],
-            || format!("{node} is connected to {address} by s{} as {connection:?}", id.number()),
-        );
         self.watch_handshake(node, connection);
         self.check_connections(node);
         self.pump(node);
     }
 
     /// The dial failed at this address; there may be others.
-    pub(super) fn fail_dial(&mut self, mut attempt: Attempt, why: &str) {
-        let node = &mut self.nodes[attempt.node.0];
-        let Some(engine) = node.engine.as_mut().filter(|_| node.incarnation == attempt.incarnation) else {
+    pub(super) fn not_connected(&mut self, attempt: AttemptId, fault: DialFault) {
+        let Some(mut dial) = self.dials.remove(&attempt) else {
             return;
         };
-        if !attempt.rest.is_empty() {
-            attempt.address = attempt.rest.remove(0);
-            attempt.begun = self.now;
-            return self.attempt(Box::new(attempt));
+        let node = &mut self.nodes[dial.node.0];
+        let Some(engine) = node.engine.as_mut().filter(|_| node.incarnation == dial.incarnation) else {
+            return;
+        };
+        if !dial.rest.is_empty() {
+            dial.address = dial.rest.remove(0);
+            return self.attempt(dial);
         }
-        let words = [8 << 32 | attempt.node.0 as u64, attempt.dial.0, 0];
-        self.trace.note(self.now, words, || format!("{} cannot connect: {why}", attempt.node));
-        let place = node.dialing.remove(&attempt.dial);
+        let why = format!("dial tcp {}: {fault}", dial.address);
+        let words = [8 << 32 | dial.node.0 as u64, dial.id.0, 0];
+        self.trace.note(self.now, words, || format!("{} cannot connect: {why}", dial.node));
+        let place = node.dialing.remove(&dial.id);
         // Every dial is answered once.
-        let _ = engine.handle_dial_failed(self.now, attempt.dial, &DialError::Failed(why.to_owned()));
+        let _ = engine.handle_dial_failed(self.now, dial.id, &DialError::Failed(why));
         if let Some((host, _)) = place {
-            self.check_failed_dial(attempt.node, host);
+            self.check_failed_dial(dial.node, host);
         }
-        self.pump(attempt.node);
-    }
-
-    fn refuse(&mut self, attempt: Box<Attempt>, delay: std::time::Duration) {
-        let why = format!("dial tcp {}: connection refused", attempt.address);
-        self.queue.push(self.now + delay, Event::FailDial(attempt, why));
-    }
-
-    fn time_out(&mut self, attempt: Box<Attempt>) {
-        let why = format!("dial tcp {}: i/o timeout", attempt.address);
-        let at = attempt.begun + self.network.config.dial_timeout;
-        self.queue.push(at.max(self.now), Event::FailDial(attempt, why));
+        self.pump(dial.node);
     }
 }

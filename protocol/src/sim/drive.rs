@@ -77,19 +77,17 @@ impl World {
         if node.timer.is_none_or(|timer| at < timer || timer < self.now) {
             node.timer = Some(at);
             node.timer_is_due = !is_asked_often;
-            self.queue.push(at, Event::Wake(id));
+            self.agenda.push(at, Event::Wake(id));
         }
     }
 
     /// Writes what waits for a connection into its pipe, as far as there is room.
     fn transmit(&mut self, id: NodeId, connection: ConnectionId) {
-        let Some(&Socket { stream, side, .. }) = self.nodes[id.0].socket(connection) else {
+        let Some(&Socket { end, .. }) = self.nodes[id.0].socket(connection) else {
             return;
         };
         loop {
-            let Some(room) = self.room(stream, side) else {
-                return;
-            };
+            let room = self.network.room(end);
             let Some(engine) = &mut self.nodes[id.0].engine else {
                 return;
             };
@@ -101,18 +99,19 @@ impl World {
             if room == 0 {
                 // It is known, since bytes wait for it.
                 let _ = engine.handle_blocked(self.now, connection);
-                self.watch_blocked(id, stream, side);
+                self.network.wait_for_room(end, self.now);
+                self.watch_blocked(id, end);
                 self.check_pending(id, connection);
                 return;
             }
             let waiting = slices[..filled].iter().map(|slice| slice.len()).sum::<usize>();
-            let size = self.network.segment(waiting.min(room));
+            let size = self.network.portion(waiting.min(room));
             let mut bytes = Vec::with_capacity(size);
             for slice in &slices[..filled] {
                 bytes.extend_from_slice(&slice[..slice.len().min(size - bytes.len())]);
             }
             let _ = engine.advance(connection, size);
-            self.write(stream, side, bytes);
+            self.write(end, bytes);
         }
     }
 }

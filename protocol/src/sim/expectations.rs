@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use super::client::{Asked, ClientId, Sid};
 use super::invariants::matches;
 use super::ledger::{Expected, ExpectedGroup, MessageId};
+use super::net::{End, StreamId};
 use super::node::NodeId;
-use super::stream::{End, Side, StreamId};
+use super::stream::Holder;
 use super::world::World;
 use crate::id::ConnectionId;
 
 impl World {
     /// Before a node handles what came out of a client's pipe: notes what the client asked for with it, and who must get
     /// what it published. Returns the subscriptions that the node hears of.
-    pub(super) fn note_asked(&mut self, id: StreamId, side: Side) -> Vec<(ClientId, Sid)> {
-        let Some(stream) = self.streams.get(id) else {
+    pub(super) fn note_asked(&mut self, from: End) -> Vec<(ClientId, Sid)> {
+        let (Some(Holder::Client(client)), Some(Holder::Node(node, _))) =
+            (self.joints.holder(from), self.joints.holder(from.other()))
+        else {
             return Vec::new();
         };
-        let (End::Client(client), End::Node(node, _)) = (stream.ends[side], stream.ends[1 - side]) else {
-            return Vec::new();
-        };
-        let delivered = stream.pipes[side].delivered_bytes;
+        let delivered = self.network.delivered_bytes(from);
         let mut heard = Vec::new();
         for asked in self.clients[client.0].asked_within(delivered) {
             match asked {
@@ -65,10 +65,10 @@ impl World {
             return;
         };
         let waiting = engine.pending_bytes(route) as u64;
-        if let Some(stream) = self.streams.get_mut(socket.stream) {
-            let pipe = &mut stream.pipes[socket.side];
-            let end = pipe.written_bytes + waiting;
-            pipe.told.extend(told.iter().map(|subscription| (*subscription, end)));
+        if let Some(joint) = self.joints.get_mut(socket.end.stream) {
+            let end = self.network.written_bytes(socket.end) + waiting;
+            let said = &mut joint.said[socket.end.side];
+            said.told.extend(told.iter().map(|subscription| (*subscription, end)));
         }
     }
 
@@ -114,11 +114,11 @@ impl World {
         let (sender, receiver) = (&self.nodes[from.0], &self.nodes[to.0]);
         let known = sender.routes.get(&receiver.server_id);
         let sockets = known.into_iter().flat_map(|routes| &routes.pooled).filter_map(|it| sender.socket(*it));
-        let streams: Vec<_> = sockets.map(|socket| (socket.stream, 1 - socket.side)).collect();
+        let back: Vec<_> = sockets.map(|socket| socket.end.other()).collect();
         Routes {
             are_complete: self.is_exact(from, &receiver.server_id) && self.is_exact(to, &sender.server_id),
-            streams: streams.iter().map(|(stream, _)| *stream).collect(),
-            back: streams,
+            streams: back.iter().map(|end| end.stream).collect(),
+            back,
         }
     }
 
@@ -126,11 +126,10 @@ impl World {
     /// choice, so that all must have come so far.
     fn has_heard(&self, routes: &Routes, client: ClientId, sid: Sid) -> bool {
         routes.are_complete
-            && routes.back.iter().all(|(id, side)| {
-                let pipe = self.streams.get(*id).filter(|it| !it.is_broken).map(|it| &it.pipes[*side]);
-                pipe.is_some_and(|pipe| {
-                    pipe.told.get(&(client, sid)).is_some_and(|end| pipe.delivered_bytes >= *end)
-                })
+            && routes.back.iter().all(|from| {
+                let joint = self.joints.get(from.stream).filter(|_| self.network.is_whole(from.stream));
+                let told = joint.and_then(|joint| joint.said[from.side].told.get(&(client, sid)));
+                told.is_some_and(|end| self.network.delivered_bytes(*from) >= *end)
             })
     }
 }
@@ -139,6 +138,6 @@ impl World {
 struct Routes {
     are_complete: bool,
     streams: Vec<StreamId>,
-    /// The same, each with the side that the other node writes into.
-    back: Vec<(StreamId, Side)>,
+    /// The ends of these at the other node, which tells what it wants.
+    back: Vec<End>,
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::client::ClientId;
+use super::net::{Ending, StreamId};
 use super::node::NodeId;
-use super::stream::{End, Ending, StreamId};
 use super::world::{Event, World};
 use crate::close::CloseReason;
 
@@ -49,9 +49,6 @@ impl World {
     pub fn end_faults(&mut self) {
         self.trace.note(self.now, [9 << 32, 0, 0], || "all faults end".to_owned());
         self.network.heal_all();
-        let config = &mut self.network.config;
-        (config.resets_per_million, config.refusals_per_million, config.timeouts_per_million) = (0, 0, 0);
-        self.clients.iter_mut().for_each(|client| client.is_paused = false);
         self.resume();
         for id in (0..self.nodes.len()).map(NodeId) {
             self.nodes[id.0].refuses = false;
@@ -78,7 +75,7 @@ impl World {
         match &fault {
             Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {
                 for (from, to) in self.cut_by(&fault) {
-                    self.network.cut(from, to);
+                    self.network.cut(from.host(), to.host());
                 }
             }
             Fault::HalfOpen(a, b) => self.between(*a, *b).into_iter().for_each(|id| self.lose(id)),
@@ -96,10 +93,10 @@ impl World {
             }
             Fault::Move(node) => self.move_node(*node),
             Fault::Refuse(node, _) => self.nodes[node.0].refuses = true,
-            Fault::SlowClient(client, _) => self.pause(*client, true),
+            Fault::SlowClient(client, _) => self.set_reading(*client, false),
         }
         if let Some(duration) = fault.duration() {
-            self.queue.push(self.now + duration, Event::Heal(Box::new(fault)));
+            self.agenda.push(self.now + duration, Event::Heal(Box::new(fault)));
         }
     }
 
@@ -108,23 +105,23 @@ impl World {
         match fault {
             Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {
                 for (from, to) in self.cut_by(fault) {
-                    self.network.heal(from, to);
+                    self.network.heal(from.host(), to.host());
                 }
                 self.resume();
             }
             Fault::Stop(node, _) | Fault::Crash(node, _) | Fault::PowerLoss(node, _) => self.start(*node),
             Fault::Refuse(node, _) => self.nodes[node.0].refuses = false,
             Fault::SlowClient(client, _) => {
-                self.pause(*client, false);
+                self.set_reading(*client, true);
                 self.resume();
             }
             Fault::HalfOpen(..) | Fault::Reset(..) | Fault::Leave(_) | Fault::Die(_) | Fault::Move(_) => {}
         }
     }
 
-    fn pause(&mut self, client: ClientId, is_paused: bool) {
-        if let Some(client) = self.clients.get_mut(client.0) {
-            client.is_paused = is_paused;
+    fn set_reading(&mut self, client: ClientId, reads: bool) {
+        if let Some(client) = self.clients.get(client.0) {
+            self.network.set_reading(client.end, reads);
         }
     }
 
@@ -142,42 +139,18 @@ impl World {
 
     /// Lets arrive what was held up and is no more.
     fn resume(&mut self) {
-        let held: Vec<_> = self
-            .streams
-            .iter()
-            .flat_map(|(id, stream)| [0, 1].map(|side| (id, side, stream.pipes[side].parked)))
-            .collect();
-        for (id, side, parked) in held {
-            let Some(stream) = self.streams.get_mut(id) else {
-                continue;
-            };
-            let acknowledges =
-                !stream.is_route || !self.network.is_cut(stream.nodes[1 - side], stream.nodes[side]);
-            let writer = stream.ends[side];
-            let pipe = &mut stream.pipes[side];
-            pipe.parked = 0;
-            pipe.acknowledge(0, acknowledges);
-            let at = self.now + self.network.delay();
-            for _ in 0..parked {
-                self.queue.push(at, Event::Arrive(id, side));
-            }
-            if pipe.writer_waits
-                && let End::Node(node, _) = writer
-            {
-                self.pump(node);
-            }
-        }
+        let waiting = self.network.resume(self.now);
+        waiting.into_iter().for_each(|end| self.go_on(end));
     }
 
     fn between(&self, a: NodeId, b: NodeId) -> Vec<StreamId> {
-        let joins = |nodes: [NodeId; 2]| nodes == [a, b] || nodes == [b, a];
-        self.streams.iter().filter(|(_, it)| it.is_route && joins(it.nodes)).map(|(id, _)| id).collect()
+        self.network.between(a.host(), b.host())
     }
 
     fn lose(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.lose();
-            let [a, b] = stream.nodes;
+        self.network.lose(id);
+        if let Some(joint) = self.joints.get(id) {
+            let [a, b] = joint.nodes.0;
             self.ledger.handle_route_lost(a, b, self.now);
         }
     }
@@ -208,9 +181,9 @@ impl World {
         let sockets: Vec<_> = node.sockets().cloned().collect();
         for socket in sockets {
             if told.is_none() || socket.is_client {
-                self.lose(socket.stream);
+                self.lose(socket.end.stream);
             }
-            self.close_end(socket.stream, socket.side, told.unwrap_or(Ending::Reset));
+            self.close_end(socket.end, told.unwrap_or(Ending::Reset));
         }
         self.clients.iter_mut().filter(|client| client.node == id).for_each(|client| client.close());
     }
@@ -218,15 +191,12 @@ impl World {
     fn move_node(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         if node.engine.is_some() {
-            self.network.vacate(node.ip(), self.now);
+            self.vacated.insert(node.ip(), self.now);
         }
         node.moves += 1;
         self.servers += 1;
-        let ip = node.ip();
-        self.network.assign(ip, id);
-        let streams = self.streams.iter().filter(|(_, it)| it.is_route && it.nodes.contains(&id));
-        let streams: Vec<_> = streams.map(|(id, _)| id).collect();
-        streams.into_iter().for_each(|stream| self.lose(stream));
+        self.network.settle_behind(id.host(), node.ip(), node.seen_ip());
+        self.network.reaching(id.host()).into_iter().for_each(|stream| self.lose(stream));
     }
 }
 

@@ -22,7 +22,7 @@ impl World {
     pub(super) fn note_gone(&mut self, id: NodeId) {
         let node = &self.nodes[id.0];
         let (server_id, connect_urls) = (node.server_id.clone(), node.connect_urls.clone());
-        self.network.vacate(node.ip(), self.now);
+        self.vacated.insert(node.ip(), self.now);
         for other in &self.nodes {
             let at = self.now + other.remembers_for();
             self.watches.push(at, Watch::Forgotten(server_id.clone(), other.id));
@@ -58,7 +58,7 @@ impl World {
 
     /// A node dials an address, and not because it is configured: somebody must have been there lately.
     pub(super) fn check_dialed_address(&mut self, id: NodeId, host: &str) {
-        let Some(left_at) = host.parse::<IpAddr>().ok().and_then(|ip| self.network.vacated_at(ip)) else {
+        let Some(left_at) = host.parse::<IpAddr>().ok().and_then(|ip| self.vacated.get(&ip).copied()) else {
             return;
         };
         if self.now > left_at + self.nodes[id.0].remembers_for() {

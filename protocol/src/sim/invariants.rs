@@ -215,7 +215,7 @@ impl World {
     pub fn check_connected(&self) -> Result<(), Violation> {
         let losses = self
             .ledger
-            .check_losses(|stream| self.streams.is_whole(stream), |client, sid| self.is_live(client, sid));
+            .check_losses(|stream| self.network.is_whole(stream), |client, sid| self.is_live(client, sid));
         losses
             .and_then(|()| self.check_interest())
             .map_err(|violation| Violation { at: self.now, ..violation })

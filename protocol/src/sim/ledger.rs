@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::client::{ClientId, Sid};
 use super::invariants::{Rule, Violation};
+use super::net::StreamId;
 use super::node::NodeId;
-use super::stream::StreamId;
 use crate::time::Instant;
 
 /// A message of a world, counted from zero. It stands in the payload.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::forgetting::FORGETTING_SLACK;
 use super::invariants::{Rule, Violation};
+use super::net::End;
 use super::node::{NodeId, SimNode};
-use super::stream::{End, Side, StreamId};
 use super::world::World;
 use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
@@ -19,7 +19,7 @@ pub(super) enum Watch {
     /// A connection between nodes that is not registered.
     Handshake(NodeId, u32, ConnectionId),
     /// What a node wrote waits, and nothing of it is read, since then.
-    Blocked(StreamId, Side, Instant),
+    Blocked(NodeId, End, Instant),
     /// A server that is gone is still known to a node.
     Forgotten(String, NodeId),
 }
@@ -61,13 +61,9 @@ impl World {
                 let is_there = node.engine.is_some() && node.socket(*connection).is_some_and(waits);
                 is_there.then(|| format!("{connection:?} of {id} is neither registered nor closed"))
             }
-            Watch::Blocked(id, side, since) => {
-                let stream = self.streams.get(*id);
-                let blocked = stream.filter(|stream| {
-                    stream.pipes[*side].blocked_since == Some(*since)
-                        && matches!(stream.ends[*side], End::Node(..))
-                });
-                blocked.map(|it| format!("{} writes to s{} in vain", it.nodes[*side], id.number()))
+            Watch::Blocked(id, end, since) => {
+                let is_blocked = self.network.blocked_since(*end) == Some(*since);
+                is_blocked.then(|| format!("{id} writes to s{} in vain", end.stream.number()))
             }
             Watch::Forgotten(server_id, by) => return self.check_forgotten(server_id.clone(), *by),
         };
@@ -85,15 +81,11 @@ impl World {
 
     /// A node found no room for what it has to write: somebody must read, or the connection must end. Until it is known that
     /// nothing was read a whole deadline may have to pass after the last that was; and then there is a last word.
-    pub(super) fn watch_blocked(&mut self, id: NodeId, stream_id: StreamId, side: Side) {
-        let Some(stream) = self.streams.get_mut(stream_id) else {
-            return;
-        };
-        let is_client = !stream.is_route;
-        if stream.pipes[side].blocked_since.is_none() {
-            stream.pipes[side].blocked_since = Some(self.now);
+    pub(super) fn watch_blocked(&mut self, id: NodeId, end: End) {
+        let is_client = self.joints.get(end.stream).is_some_and(|joint| !joint.is_route());
+        if self.network.blocked_since(end) == Some(self.now) {
             let at = self.now + self.nodes[id.0].write_deadline(is_client) * 3 + SLACK;
-            self.watches.push(at, Watch::Blocked(stream_id, side, self.now));
+            self.watches.push(at, Watch::Blocked(id, end, self.now));
         }
     }
 
@@ -150,7 +142,7 @@ impl World {
     /// Each server is dialed for each kind of connection once at a time, and one that is not configured at a bounded pace.
     pub(super) fn check_dial(&mut self, id: NodeId, place: &(String, u16), is_configured: bool) {
         // A name stands for several.
-        let servers = self.network.servers_at(&place.0);
+        let servers = self.network.hosts_named(&place.0);
         let node = &mut self.nodes[id.0];
         let at_once = node.dialing.values().filter(|dialed| *dialed == place).count();
         if at_once > KINDS * servers {
@@ -171,7 +163,7 @@ impl World {
 
     /// Between two attempts to connect to the same server there is a pause.
     pub(super) fn check_failed_dial(&mut self, id: NodeId, host: String) {
-        let wishes = KINDS * WISHES_PER_SERVER * self.network.servers_at(&host);
+        let wishes = KINDS * WISHES_PER_SERVER * self.network.hosts_named(&host);
         let node = &mut self.nodes[id.0];
         let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
         let most = wishes as u64 * (pauses + 2);

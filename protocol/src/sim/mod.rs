@@ -43,7 +43,7 @@ mod invariants;
 mod label;
 mod ledger;
 mod limits;
-mod network;
+pub mod net;
 mod node;
 mod operations;
 mod queue;
@@ -65,13 +65,10 @@ pub use faults::Fault;
 pub use forgetting::FORGETTING_SLACK;
 pub use invariants::{Rule, Violation};
 pub use ledger::MessageId;
-pub use network::NetworkConfig;
+pub use net::NetworkConfig;
 pub use node::{NodeId, NodeSpec, Seed};
 pub use run::{CONVERGENCE_BOUND, DEATH_IS_NOTICED, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{Drawing, FILTERS, FaultLevel, Healing, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{MAX_TRACE_LINES, Trace};
 pub use world::{Statistics, World};
-
-/// No pipe holds more segments than this, however small they are.
-const MAX_SEGMENTS_IN_FLIGHT: usize = 4096;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::label::Labels;
 use super::limits::Pace;
-use super::network::address;
-use super::stream::{Side, StreamId};
+use super::net::{End, HostId};
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl, SecretSeed};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
@@ -122,15 +121,13 @@ pub(super) struct SimNode {
     pub(super) pace: Pace,
     /// When it did last what was due.
     pub(super) served_at: Option<Instant>,
-    next_port: u16,
 }
 
 /// What belongs to one connection of an engine.
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     pub(super) connection: ConnectionId,
-    pub(super) stream: StreamId,
-    pub(super) side: Side,
+    pub(super) end: End,
     /// Whose route it is, once it is registered.
     pub(super) peer: Option<String>,
     pub(super) is_client: bool,
@@ -194,7 +191,6 @@ impl SimNode {
             opened: 0,
             pace: Pace::default(),
             served_at: None,
-            next_port: FIRST_DIALER_PORT,
         }
     }
 
@@ -242,12 +238,6 @@ impl SimNode {
         self.served_at = None;
     }
 
-    /// The port that its next connection comes from.
-    pub(super) fn dialer_port(&mut self) -> u16 {
-        self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_DIALER_PORT);
-        self.next_port
-    }
-
     pub(super) fn open(&mut self, socket: Socket) {
         self.opened += u32::from(!socket.is_client);
         self.sockets.insert(socket.connection, socket);
@@ -270,14 +260,26 @@ impl SimNode {
     }
 }
 
+impl NodeId {
+    /// What the network calls it.
+    pub(super) fn host(self) -> HostId {
+        HostId(self.0)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "n{}", self.0)
     }
 }
 
+/// The address of a node after it moved so many times.
+fn address(node: NodeId, moves: u8) -> IpAddr {
+    let [_, _, high, low] = (node.0 as u32 + 1).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, moves, high, low))
+}
+
 /// Where every simulated node listens for peers.
 pub(super) const ROUTE_PORT: u16 = 6222;
 /// Where every simulated node listens for clients.
 pub(super) const CLIENT_PORT: u16 = 4222;
-const FIRST_DIALER_PORT: u16 = 30_000;

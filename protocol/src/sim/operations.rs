@@ -1,9 +1,12 @@
 //! What clients do, and what is noted about it.
 
+use std::time::Duration;
+
 use super::client::{ClientId, Heard, Sid, SimClient};
 use super::ledger::MessageId;
+use super::net::{End, Ending};
 use super::node::{NodeId, Socket};
-use super::stream::{ACCEPTOR, DIALER, End, Ending, Side, Stream, StreamId};
+use super::stream::{Holder, Joint};
 use super::world::World;
 
 impl World {
@@ -12,10 +15,12 @@ impl World {
         let id = ClientId(self.clients.len());
         let remote = ([10, 255, (id.0 >> 8) as u8, id.0 as u8], 40_000).into();
         let connection = self.nodes[node.0].engine.as_mut()?.handle_accept_client(self.now, remote);
-        let ends = [End::Client(id), End::Node(node, connection)];
-        let stream = self.streams.insert(Stream::new(ends, [node, node], false, self.now));
-        self.nodes[node.0].open(Socket { connection, stream, side: ACCEPTOR, peer: None, is_client: true });
-        self.clients.push(SimClient::new(id, node, stream, echo));
+        let stream = self.network.attach(node.host(), CLIENT_LATENCY, self.now);
+        let holders = [Holder::Client(id), Holder::Node(node, connection)].map(Some);
+        self.joints.insert(stream, Joint::new(holders, [node, node], None));
+        let end = stream.acceptor();
+        self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
+        self.clients.push(SimClient::new(id, node, stream.dialer(), echo));
         let greeting = self.clients[id.0].greeting();
         self.write_as_client(id, greeting);
         self.pump(node);
@@ -27,8 +32,8 @@ impl World {
         let client = &mut self.clients[id.0];
         if client.is_open {
             client.close();
-            let stream = client.stream;
-            self.close_end(stream, DIALER, Ending::Fin);
+            let end = client.end;
+            self.close_end(end, Ending::Fin);
         }
     }
 
@@ -88,11 +93,11 @@ impl World {
     }
 
     pub(super) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
-        let stream = self.clients[id.0].stream;
+        let end = self.clients[id.0].end;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(self.network.segment(rest.len()));
-            self.write(stream, DIALER, now.to_vec());
+            let (now, later) = rest.split_at(self.network.portion(rest.len()));
+            self.write(end, now.to_vec());
             rest = later;
         }
     }
@@ -133,17 +138,17 @@ impl World {
     }
 
     /// Reads along what is written.
-    pub(super) fn tap(&mut self, id: StreamId, side: Side, bytes: &[u8]) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    pub(super) fn tap(&mut self, end: End, bytes: &[u8]) {
+        let Some(joint) = self.joints.get_mut(end.stream) else {
             return;
         };
         self.trace.take(bytes);
-        if !stream.is_route && !self.trace.keeps_lines() {
+        if !joint.is_route() && !self.trace.keeps_lines() {
             return;
         }
-        let (is_route, sender) = (stream.is_route, stream.nodes[side]);
-        let who = if self.trace.keeps_lines() { describe(id, stream, side) } else { String::new() };
-        let mut tap = std::mem::take(&mut stream.pipes[side].tap);
+        let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
+        let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
+        let mut tap = std::mem::take(&mut joint.said[end.side].tap);
         let mut violation = None;
         let mut infos = Vec::new();
         tap.feed(bytes, &mut |tapped| {
@@ -172,8 +177,8 @@ impl World {
         });
         infos.into_iter().for_each(|(bytes, is_own)| self.check_info_line(sender, bytes, is_own));
         self.statistics.route_bytes += if is_route { bytes.len() as u64 } else { 0 };
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.pipes[side].tap = tap;
+        if let Some(joint) = self.joints.get_mut(end.stream) {
+            joint.said[end.side].tap = tap;
         }
         if let Some(violation) = violation {
             self.fail(violation);
@@ -187,10 +192,13 @@ fn is_about(info: &[u8], server_id: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with(server_id.as_bytes()))
 }
 
-fn describe(id: StreamId, stream: &Stream, side: Side) -> String {
-    let name = |side: Side| match stream.ends[side] {
-        End::Client(client) => client.to_string(),
-        _ => stream.nodes[side].to_string(),
+fn describe(end: End, joint: &Joint) -> String {
+    let name = |end: End| match joint.holders[end.side] {
+        Some(Holder::Client(client)) => client.to_string(),
+        _ => joint.nodes[end.side].to_string(),
     };
-    format!("{}>{} s{}", name(side), name(1 - side), id.number())
+    format!("{}>{} s{}", name(end), name(end.other()), end.stream.number())
 }
+
+/// How long bytes travel between a client and its node.
+const CLIENT_LATENCY: Duration = Duration::from_micros(50);

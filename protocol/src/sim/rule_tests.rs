@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::invariants::{Rule, Violation};
 use super::limits::Watch;
+use super::net::{End, Segment, StreamId};
 use super::node::Socket;
 use super::run::{check_dials, check_reply};
-use super::stream::{ACCEPTOR, Side, StreamId};
 use super::world::World;
 use super::{ClientId, Fault, Member, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology};
 use crate::config::ClusterConfig;
@@ -42,29 +42,28 @@ fn speaker_and_listener(queue: Option<&str>) -> (World, ClientId, ClientId) {
 }
 
 /// The pipe that messages take from one node to another.
-fn pipe(world: &World, from: NodeId, to: NodeId) -> (StreamId, Side) {
+fn pipe(world: &World, from: NodeId, to: NodeId) -> End {
     let node = &world.nodes[from.0];
     let route = node.routes[&world.nodes[to.0].server_id].pooled[0];
-    let socket = node.socket(route).expect("it is open");
-    (socket.stream, socket.side)
+    node.socket(route).expect("it is open").end
 }
 
 /// Writes as if one node had written it to the other.
 fn forge(world: &mut World, from: NodeId, to: NodeId, lines: &str) {
-    let (stream, side) = pipe(world, from, to);
-    world.write(stream, side, lines.as_bytes().to_vec());
+    let end = pipe(world, from, to);
+    world.write(end, lines.as_bytes().to_vec());
 }
 
 /// Writes as if a client's node had written it to the client.
 fn tell(world: &mut World, client: ClientId, lines: &str) {
-    let stream = world.clients[client.0].stream;
-    world.write(stream, ACCEPTOR, lines.as_bytes().to_vec());
+    let end = world.clients[client.0].end.other();
+    world.write(end, lines.as_bytes().to_vec());
 }
 
 /// Takes away what is on its way.
 fn intercept(world: &mut World, from: NodeId, to: NodeId) {
-    let (stream, side) = pipe(world, from, to);
-    let segments = &mut world.streams.get_mut(stream).expect("it is open").pipes[side].segments;
+    let end = pipe(world, from, to);
+    let segments = world.network.in_flight(end);
     assert!(!segments.is_empty(), "there must be something to take away");
     segments.clear();
 }
@@ -139,9 +138,9 @@ fn interest_that_never_arrives_excuses_no_loss() {
     world.subscribe(listener, "a", None, false);
     world.run_for(MOMENT).expect("no rule is broken");
     // The line is replaced by one that says nothing, so that as many bytes arrive.
-    let (stream, side) = pipe(&world, B, A);
-    let pipe = &mut world.streams.get_mut(stream).unwrap().pipes[side];
-    let super::stream::Segment::Bytes(bytes) = pipe.segments.back_mut().expect("RS+ is on its way") else {
+    let end = pipe(&world, B, A);
+    let segments = world.network.in_flight(end);
+    let Segment::Bytes(bytes) = segments.back_mut().expect("RS+ is on its way") else {
         panic!("the connection ends");
     };
     assert_eq!(bytes.as_slice(), b"RS+ $G a\r\n");
@@ -251,8 +250,8 @@ fn a_connection_without_room_for_longer_than_the_write_deadline_breaks_a_limit()
 #[test]
 fn a_handshake_without_an_end_breaks_a_limit() {
     let mut world = mesh(1);
-    let (connection, stream, side) = (crate::id::ConnectionId::new(99, 0), StreamId::default(), ACCEPTOR);
-    world.nodes[A.0].open(Socket { connection, stream, side, peer: None, is_client: false });
+    let (connection, end) = (crate::id::ConnectionId::new(99, 0), StreamId::default().acceptor());
+    world.nodes[A.0].open(Socket { connection, end, peer: None, is_client: false });
     world.watch_handshake(A, connection);
     world.start_after(A, 100 * SECOND);
     let violation = violation_within(&mut world, 100 * SECOND);
@@ -263,8 +262,8 @@ fn a_handshake_without_an_end_breaks_a_limit() {
 fn connections_without_number_break_a_limit() {
     let mut world = mesh(1);
     for index in 0..100 {
-        let (connection, stream) = (crate::id::ConnectionId::new(index, 0), StreamId::default());
-        world.nodes[A.0].open(Socket { connection, stream, side: ACCEPTOR, peer: None, is_client: false });
+        let (connection, end) = (crate::id::ConnectionId::new(index, 0), StreamId::default().acceptor());
+        world.nodes[A.0].open(Socket { connection, end, peer: None, is_client: false });
     }
     world.check_connections(A);
     assert_eq!(world.verdict().map_err(|violation| violation.rule), Err(Rule::Limit));
@@ -476,8 +475,8 @@ fn a_watch_on_what_ended_in_time_is_no_violation() {
     let mut world = mesh(2);
     let route = *world.nodes[A.0].routes.values().next().unwrap().pooled.first().unwrap();
     let incarnation = world.nodes[A.0].incarnation;
-    let (stream, side) = pipe(&world, A, B);
+    let end = pipe(&world, A, B);
     world.watches.push(world.now, Watch::Handshake(A, incarnation, route));
-    world.watches.push(world.now, Watch::Blocked(stream, side, world.now));
+    world.watches.push(world.now, Watch::Blocked(A, end, world.now));
     world.run_for(SECOND).expect("no rule is broken");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::client::ClientId;
 use super::invariants::{Rule, Violation};
 use super::ledger::MessageId;
-use super::network::NetworkConfig;
+use super::net::NetworkConfig;
 use super::node::{NodeId, NodeSpec, Seed, wanted_routes};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;

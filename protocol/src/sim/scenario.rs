@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::ClientId;
 use super::faults::Fault;
-use super::network::NetworkConfig;
+use super::net::NetworkConfig;
 use super::node::{NodeId, NodeSpec};
 use super::run::DEATH_IS_NOTICED;
 use super::topology::Topology;

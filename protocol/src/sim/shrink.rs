@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::faults::Fault;
 use super::invariants::Rule;
-use super::network::NetworkConfig;
+use super::net::NetworkConfig;
 use super::scenario::Scenario;
 use super::topology::Topology;
 

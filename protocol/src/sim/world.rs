@@ -7,16 +7,16 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::client::{ClientId, Received, SimClient};
-use super::dial::Attempt;
+use super::dial::Dial;
 use super::faults::Fault;
 use super::forgetting::Gone;
 use super::invariants::Violation;
 use super::ledger::Ledger;
 use super::limits::Watch;
-use super::network::{Network, NetworkConfig};
+use super::net::{AttemptId, Network, NetworkConfig};
 use super::node::{NodeId, NodeSpec, Seed, SimNode};
 use super::queue::Queue;
-use super::stream::{Side, StreamId, Streams};
+use super::stream::Joints;
 use super::trace::Trace;
 use crate::config::RouteUrl;
 use crate::time::Instant;
@@ -29,9 +29,11 @@ use crate::time::Instant;
 pub struct World {
     pub(super) now: Instant,
     pub(super) seed: u64,
-    pub(super) queue: Queue<Event>,
-    pub(super) network: Network,
-    pub(super) streams: Streams,
+    pub(super) agenda: Queue<Event>,
+    pub(super) network: Network<Rng>,
+    pub(super) joints: Joints,
+    /// What is being dialed.
+    pub(super) dials: BTreeMap<AttemptId, Dial>,
     pub(super) nodes: Vec<SimNode>,
     pub(super) clients: Vec<SimClient>,
     /// The nodes that run, by their server id.
@@ -47,6 +49,8 @@ pub struct World {
     pub(super) servers: usize,
     /// Those that are no more.
     pub(super) gone: BTreeMap<String, Gone>,
+    /// Addresses that nobody has any more, since when.
+    pub(super) vacated: BTreeMap<IpAddr, Instant>,
 }
 
 /// How whole the mesh is.
@@ -75,19 +79,12 @@ pub struct Statistics {
     pub route_bytes: u64,
 }
 
-/// What happens at some time.
+/// What happens at some time, on no network.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The next segment comes out of the pipe that this side writes into.
-    Arrive(StreamId, Side),
     /// A node wanted to be woken.
     Wake(NodeId),
     Start(NodeId),
-    /// It reaches the host.
-    Reach(Box<Attempt>),
-    /// The dialer hears that it is connected.
-    Establish(Box<Attempt>, StreamId),
-    FailDial(Box<Attempt>, String),
     Fault(Box<Fault>),
     /// The end of a fault that lasts.
     Heal(Box<Fault>),
@@ -102,9 +99,10 @@ impl World {
         Self {
             now: Instant::ZERO,
             seed: rng.u64(..),
-            queue: Queue::new(),
+            agenda: Queue::new(),
             network: Network::new(network, network_rng),
-            streams: Streams::default(),
+            joints: Joints::default(),
+            dials: BTreeMap::new(),
             nodes: Vec::new(),
             clients: Vec::new(),
             ids: BTreeMap::new(),
@@ -116,6 +114,7 @@ impl World {
             watches: Queue::new(),
             servers: 0,
             gone: BTreeMap::new(),
+            vacated: BTreeMap::new(),
         }
     }
 
@@ -123,14 +122,14 @@ impl World {
     pub fn add_node(&mut self, spec: NodeSpec) -> NodeId {
         let id = NodeId(self.nodes.len());
         let node = SimNode::new(id, spec);
-        self.network.assign(node.ip(), id);
+        self.network.settle_behind(id.host(), node.ip(), node.seen_ip());
         self.nodes.push(node);
         id
     }
 
     /// From now on a host name resolves to the addresses that these nodes have when it is asked for.
     pub fn add_name(&mut self, name: &str, nodes: &[NodeId]) {
-        self.network.name(name, nodes.to_vec());
+        self.network.name(name, nodes.iter().map(|node| node.host()).collect());
     }
 
     /// Starts a node now, as a new server, unless it runs or [never comes back](Fault::Leave).
@@ -144,7 +143,7 @@ impl World {
         let number = u64::from(node.incarnation) << 32 | id.0 as u64;
         let seed = Rng::with_seed(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..);
         node.start(seed, routes, self.now);
-        self.network.occupy(node.ip());
+        self.vacated.remove(&node.ip());
         self.ids.insert(node.server_id.clone(), id);
         self.servers += 1;
         self.trace.note(self.now, [1 << 32 | id.0 as u64, 0, 0], || format!("{id} starts"));
@@ -153,12 +152,12 @@ impl World {
 
     /// Starts a node after a while.
     pub fn start_after(&mut self, id: NodeId, delay: Duration) {
-        self.queue.push(self.now + delay, Event::Start(id));
+        self.agenda.push(self.now + delay, Event::Start(id));
     }
 
     /// Lets a fault happen after a while.
     pub fn fault_after(&mut self, delay: Duration, fault: Fault) {
-        self.queue.push(self.now + delay, Event::Fault(Box::new(fault)));
+        self.agenda.push(self.now + delay, Event::Fault(Box::new(fault)));
     }
 
     /// The time.
@@ -198,21 +197,32 @@ impl World {
 
     /// Handles the next event; false if there will never be another.
     pub fn step(&mut self) -> Result<bool, Violation> {
-        match self.queue.pop() {
-            Some((at, event)) => {
-                self.now = at;
-                self.handle(event);
-                self.check_watches();
-                self.verdict().map(|()| true)
-            }
-            None => Ok(false),
+        let Some(at) = self.next_at() else {
+            return Ok(false);
+        };
+        self.now = at;
+        // What arrives at the moment when something else is due comes first.
+        if let Some(event) = self.network.poll(at) {
+            self.hear_network(event);
+        } else if self.agenda.next_at() == Some(at)
+            && let Some((_, event)) = self.agenda.pop()
+        {
+            self.handle(event);
         }
+        self.check_watches();
+        self.verdict().map(|()| true)
+    }
+
+    /// When something happens next.
+    fn next_at(&self) -> Option<Instant> {
+        let next = [self.network.next_at(), self.agenda.next_at()];
+        next.into_iter().flatten().min()
     }
 
     /// Lets time pass.
     pub fn run_for(&mut self, duration: Duration) -> Result<(), Violation> {
         let end = self.now + duration;
-        while self.queue.next_at().is_some_and(|at| at <= end) {
+        while self.next_at().is_some_and(|at| at <= end) {
             self.step()?;
         }
         self.now = end;
@@ -225,7 +235,7 @@ impl World {
         // Who is to start now does.
         self.run_for(Duration::ZERO)?;
         while !self.is_mesh_whole() {
-            if self.queue.next_at().is_none_or(|at| at > end) {
+            if self.next_at().is_none_or(|at| at > end) {
                 self.now = end;
                 return Ok(None);
             }
@@ -250,12 +260,8 @@ impl World {
     pub(super) fn handle(&mut self, event: Event) {
         self.statistics.events += 1;
         match event {
-            Event::Arrive(stream, side) => self.arrive(stream, side),
             Event::Wake(id) => self.wake(id),
             Event::Start(id) => self.start(id),
-            Event::Reach(attempt) => self.reach(attempt),
-            Event::Establish(attempt, stream) => self.establish(*attempt, stream),
-            Event::FailDial(attempt, why) => self.fail_dial(*attempt, &why),
             Event::Fault(fault) => self.begin_fault(*fault),
             Event::Heal(fault) => self.end_fault(&fault),
         }
@@ -268,14 +274,6 @@ impl World {
             Seed::Name(name) => name.clone(),
         };
         RouteUrl { user: None, password: None, host, port: super::node::ROUTE_PORT }
-    }
-
-    /// Whether a node can be connected to at an address.
-    pub(super) fn listener(&self, ip: IpAddr) -> Option<NodeId> {
-        self.network.host(ip).filter(|node| {
-            let node = &self.nodes[node.0];
-            node.engine.is_some() && !node.refuses
-        })
     }
 
     /// What a client got, in order.

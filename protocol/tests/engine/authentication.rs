@@ -3,14 +3,14 @@
 use onehop::CloseReason;
 use onehop::config::{Authorization, Config};
 
+use crate::scene::{SECOND, Scene};
 use crate::script::play;
-use crate::world::{SECOND, World};
 
-fn guarded(authorization: Authorization) -> World {
-    World::alone(|config: &mut Config| config.authorization = authorization)
+fn guarded(authorization: Authorization) -> Scene {
+    Scene::alone(|config: &mut Config| config.authorization = authorization)
 }
 
-fn with_user() -> World {
+fn with_user() -> Scene {
     guarded(Authorization::User { user: "joe".to_owned(), password: "secret".into() })
 }
 
@@ -59,9 +59,9 @@ fn nothing_is_done_before_connect_where_one_is_needed() {
 
 #[test]
 fn a_token_is_enough_where_one_is_asked_for() {
-    let world = || guarded(Authorization::Token("t0ken".into()));
+    let scene = || guarded(Authorization::Token("t0ken".into()));
     play(
-        &mut world(),
+        &mut scene(),
         r#"
         a> CONNECT {"verbose":true,"auth_token":"t0ken"}
         a< +OK
@@ -74,15 +74,15 @@ fn a_token_is_enough_where_one_is_asked_for() {
 
 #[test]
 fn a_client_that_never_presents_itself_is_sent_away() {
-    let mut world = with_user();
-    let client = world.client("A");
-    world.take(client);
-    world.send(client, b"CONNE");
-    world.run_for(SECOND);
-    assert_eq!(world.take(client), "");
-    world.run_for(SECOND);
-    assert_eq!(world.take(client), "-ERR 'Authentication Timeout'\r\n");
-    assert_eq!(world.closed(client), Some(CloseReason::AuthenticationTimeout));
+    let mut scene = with_user();
+    let client = scene.client("A");
+    scene.take(client);
+    scene.send(client, b"CONNE");
+    scene.run_for(SECOND);
+    assert_eq!(scene.take(client), "");
+    scene.run_for(SECOND);
+    assert_eq!(scene.take(client), "-ERR 'Authentication Timeout'\r\n");
+    assert_eq!(scene.closed(client), Some(CloseReason::AuthenticationTimeout));
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn accounts_cannot_be_chosen() {
              a< -ERR 'Authorization Violation'
              a! Authentication Failure"
         );
-        play(&mut World::alone(|_| {}), &script);
+        play(&mut Scene::alone(|_| {}), &script);
     }
 }
 
 #[test]
 fn info_says_whether_credentials_are_needed() {
-    for (mut world, needed) in [(with_user(), true), (World::alone(|_| {}), false)] {
-        let client = world.client("A");
-        assert_eq!(world.take(client).contains(r#""auth_required":true"#), needed);
+    for (mut scene, needed) in [(with_user(), true), (Scene::alone(|_| {}), false)] {
+        let client = scene.client("A");
+        assert_eq!(scene.take(client).contains(r#""auth_required":true"#), needed);
     }
 }

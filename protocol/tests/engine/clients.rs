@@ -1,7 +1,7 @@
 //! Publishing and subscribing at one node (wire.md 1.1 to 1.6).
 
+use crate::scene::Scene;
 use crate::script::{play, play_alone};
-use crate::world::World;
 
 #[test]
 fn a_client_without_connect_gets_ok_for_everything_and_pedantic_checks() {
@@ -355,7 +355,7 @@ fn info_after_the_first_pong_is_for_clients_of_protocol_1_and_comes_once() {
 #[test]
 fn operation_names_ignore_case_and_separators_may_repeat() {
     play(
-        &mut World::alone(|_| {}),
+        &mut Scene::alone(|_| {}),
         "a> connect{\"verbose\":false}
          a> sUb \t z  1
          a> pub \t z   r\t 1\\r\\nx

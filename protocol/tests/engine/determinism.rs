@@ -2,27 +2,27 @@
 
 use proptest::prelude::*;
 
+use crate::scene::{SECOND, Scene};
 use crate::script::shown;
-use crate::world::{SECOND, World};
 
 /// A busy little history: joining, interest, messages, a lost route, a restart.
-fn history() -> World {
-    let mut world = World::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["A", "B"]), ("D", &["C"])]);
-    world.run_for(SECOND * 3);
-    let clients: Vec<_> = ["A", "B", "C", "D"].iter().map(|name| world.client(name)).collect();
+fn history() -> Scene {
+    let mut scene = Scene::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["A", "B"]), ("D", &["C"])]);
+    scene.run_for(SECOND * 3);
+    let clients: Vec<_> = ["A", "B", "C", "D"].iter().map(|name| scene.client(name)).collect();
     for (number, client) in clients.iter().enumerate() {
-        world.send(*client, format!("SUB s.{number} 1\r\nSUB s.* q 2\r\nSUB > 3\r\n").as_bytes());
+        scene.send(*client, format!("SUB s.{number} 1\r\nSUB s.* q 2\r\nSUB > 3\r\n").as_bytes());
     }
     for round in 0..50 {
         let client = clients[round % clients.len()];
-        world.send(client, format!("PUB s.{} r 2\r\n{round:02}\r\n", round % 5).as_bytes());
+        scene.send(client, format!("PUB s.{} r 2\r\n{round:02}\r\n", round % 5).as_bytes());
     }
-    world.lose_route(3);
-    world.kill("B");
-    world.run_for(SECOND * 4);
-    world.start("B", &["A"], |_| {});
-    world.run_for(SECOND * 40);
-    world
+    scene.lose_route(3);
+    scene.kill("B");
+    scene.run_for(SECOND * 4);
+    scene.start("B", &["A"], |_| {});
+    scene.run_for(SECOND * 40);
+    scene
 }
 
 #[test]
@@ -35,11 +35,11 @@ fn the_same_history_gives_the_same_bytes_on_every_connection() {
 #[test]
 fn another_seed_gives_another_history() {
     let history = |seed| {
-        let mut world = World::new();
-        world.start("A", &["B"], |config| config.seed = seed);
-        world.start("B", &["A"], |_| {});
-        world.run_for(SECOND * 5);
-        world.trace
+        let mut scene = Scene::new();
+        scene.start("A", &["B"], |config| config.seed = seed);
+        scene.start("B", &["A"], |_| {});
+        scene.run_for(SECOND * 5);
+        scene.trace
     };
     assert!(history(100) == history(100));
     assert!(history(100) != history(101));
@@ -78,11 +78,11 @@ const ROUTE_LINES: [&str; 8] = [
 
 /// What a listener, the sender and a peer are sent if `input` comes in these pieces.
 fn outcome(input: &[u8], from_route: bool, cuts: &[usize]) -> [String; 4] {
-    let mut world = World::cluster(&[("A", &[])]);
-    let peer = world.raw_peer("A", "R", "");
-    let client = world.client("A");
-    let listener = world.client("A");
-    world.send(
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let peer = scene.raw_peer("A", "R", "");
+    let client = scene.client("A");
+    let listener = scene.client("A");
+    scene.send(
         listener,
         b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB foo.> 7\r\nSUB foo q 8\r\nSUB r 9\r\n",
     );
@@ -91,11 +91,11 @@ fn outcome(input: &[u8], from_route: bool, cuts: &[usize]) -> [String; 4] {
     cuts.extend([0, input.len()]);
     cuts.sort_unstable();
     for piece in cuts.windows(2) {
-        world.send_unsettled(sender, &input[piece[0]..piece[1]]);
+        scene.send_unsettled(sender, &input[piece[0]..piece[1]]);
     }
-    world.settle();
-    let closed = format!("{:?}", world.closed(sender));
-    [shown(&world.take(peer)), shown(&world.take(client)), shown(&world.take(listener)), closed]
+    scene.settle();
+    let closed = format!("{:?}", scene.closed(sender));
+    [shown(&scene.take(peer)), shown(&scene.take(client)), shown(&scene.take(listener)), closed]
 }
 
 proptest! {

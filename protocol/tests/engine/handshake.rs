@@ -4,20 +4,20 @@ use onehop::CloseReason;
 use onehop::config::{ClusterConfig, Config, UserPassword};
 use onehop::wire::Info;
 
+use crate::scene::{SECOND, Scene};
 use crate::script::play;
-use crate::world::{SECOND, World};
 
 fn cluster(config: &mut Config) -> &mut ClusterConfig {
     config.cluster.as_mut().expect("a clustered node")
 }
 
-fn node() -> World {
-    World::cluster(&[("A", &[])])
+fn node() -> Scene {
+    Scene::cluster(&[("A", &[])])
 }
 
 /// Plays a transcript in which `$CONNECT` and `$INFO` stand for the usual ones of a pooling server R, with more fields
 /// where a `+` and the fields follow.
-fn play_route(world: &mut World, text: &str) {
+fn play_route(scene: &mut Scene, text: &str) {
     let mut expanded = String::new();
     for line in text.lines() {
         let (start, more) = line.split_once(" + ").unwrap_or((line, ""));
@@ -33,17 +33,17 @@ fn play_route(world: &mut World, text: &str) {
         expanded.push_str(&line);
         expanded.push('\n');
     }
-    play(world, &expanded);
+    play(scene, &expanded);
 }
 
 #[test]
 fn an_acceptor_greets_with_what_it_is() {
-    let mut world = node();
-    let route = world.raw_route("A");
-    let greeting = world.take(route);
+    let mut scene = node();
+    let route = scene.raw_route("A");
+    let greeting = scene.take(route);
     let json = greeting.strip_prefix("INFO ").and_then(|info| info.strip_suffix(" \r\n")).expect("one INFO");
     let info = Info::from_json(json.as_bytes()).expect("an INFO");
-    assert_eq!(info.server_id, world.node("A").node().hub().server_id());
+    assert_eq!(info.server_id, scene.node("A").node().hub().server_id());
     assert_eq!(
         (info.server_name.as_str(), info.cluster.as_str(), info.host.as_str()),
         ("A", "C", "10.0.0.1")
@@ -256,16 +256,16 @@ fn a_peer_with_a_larger_pool_gets_as_many_slots() {
 
 #[test]
 fn a_route_must_present_the_clusters_user_and_password_in_time() {
-    let world = || {
-        let mut world = World::new();
-        world.start("A", &[], |config| {
+    let scene = || {
+        let mut scene = Scene::new();
+        scene.start("A", &[], |config| {
             cluster(config).authorization =
                 Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
         });
-        world
+        scene
     };
     play_route(
-        &mut world(),
+        &mut scene(),
         r#"
         #r> $CONNECT + "cluster":"C","user":"route","pass":"secret"
         #r> PING
@@ -275,50 +275,50 @@ fn a_route_must_present_the_clusters_user_and_password_in_time() {
         #s! Authentication Failure
         "#,
     );
-    let mut world = world();
-    let silent = world.raw_route("A");
-    assert!(world.take(silent).contains(r#""auth_required":true"#));
-    world.run_for(SECOND * 2);
-    assert!(world.take(silent).ends_with("-ERR 'Authentication Timeout'\r\n"));
-    assert_eq!(world.closed(silent), Some(CloseReason::AuthenticationTimeout));
+    let mut scene = scene();
+    let silent = scene.raw_route("A");
+    assert!(scene.take(silent).contains(r#""auth_required":true"#));
+    scene.run_for(SECOND * 2);
+    assert!(scene.take(silent).ends_with("-ERR 'Authentication Timeout'\r\n"));
+    assert_eq!(scene.closed(silent), Some(CloseReason::AuthenticationTimeout));
 }
 
 #[test]
 fn a_server_that_was_dialed_and_never_says_who_it_is_is_dialed_anew() {
-    let mut world = World::new();
+    let mut scene = Scene::new();
     let url = "nats://10.0.0.99:6222";
-    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
-    let [pooled, system] = world.dialed_by_hand("A");
-    world.run_for(SECOND * 5);
+    scene.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [pooled, system] = scene.dialed_by_hand("A");
+    scene.run_for(SECOND * 5);
     // Signs of life are not enough.
-    world.send(pooled, b"PONG\r\n");
-    assert_eq!((world.closed(pooled), world.dials()), (None, 0));
-    world.run_for(SECOND * 6);
+    scene.send(pooled, b"PONG\r\n");
+    assert_eq!((scene.closed(pooled), scene.dials()), (None, 0));
+    scene.run_for(SECOND * 6);
     for dialed in [pooled, system] {
-        assert_eq!(world.closed(dialed), Some(CloseReason::AuthenticationTimeout));
+        assert_eq!(scene.closed(dialed), Some(CloseReason::AuthenticationTimeout));
     }
-    world.run_for(SECOND * 2);
-    assert!(world.dials() >= 2, "{} dials", world.dials());
+    scene.run_for(SECOND * 2);
+    assert!(scene.dials() >= 2, "{} dials", scene.dials());
 }
 
 #[test]
 fn a_server_that_dials_must_finish_its_handshake_in_time() {
-    let mut world = node();
-    let [silent, halfway] = [(); 2].map(|()| world.raw_route("A"));
-    world.run_for(SECOND * 9);
-    world.send(halfway, b"CONNECT {\"name\":\"NR\",\"cluster\":\"C\"}\r\n");
-    let whole = world.raw_peer("A", "R", "");
-    world.run_for(SECOND * 2);
-    assert_eq!(world.closed(silent), Some(CloseReason::AuthenticationTimeout));
-    assert_eq!(world.closed(halfway), None, "it has as long again for its INFO");
-    world.run_for(SECOND * 10);
-    assert_eq!(world.closed(halfway), Some(CloseReason::AuthenticationTimeout));
-    assert_eq!(world.closed(whole), None);
+    let mut scene = node();
+    let [silent, halfway] = [(); 2].map(|()| scene.raw_route("A"));
+    scene.run_for(SECOND * 9);
+    scene.send(halfway, b"CONNECT {\"name\":\"NR\",\"cluster\":\"C\"}\r\n");
+    let whole = scene.raw_peer("A", "R", "");
+    scene.run_for(SECOND * 2);
+    assert_eq!(scene.closed(silent), Some(CloseReason::AuthenticationTimeout));
+    assert_eq!(scene.closed(halfway), None, "it has as long again for its INFO");
+    scene.run_for(SECOND * 10);
+    assert_eq!(scene.closed(halfway), Some(CloseReason::AuthenticationTimeout));
+    assert_eq!(scene.closed(whole), None);
 }
 
 #[test]
 fn members_with_the_clusters_credentials_in_the_url_become_a_mesh_by_gossip_too() {
-    let mut world = World::new();
+    let mut scene = Scene::new();
     let guard = |config: &mut Config| {
         let own = cluster(config);
         own.authorization = Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
@@ -326,103 +326,103 @@ fn members_with_the_clusters_credentials_in_the_url_become_a_mesh_by_gossip_too(
             (url.user, url.password) = (Some("route".to_owned()), Some("secret".into()));
         }
     };
-    world.start("A", &[], guard);
-    world.start("B", &["A"], guard);
-    world.start("C", &["A"], guard);
-    assert!(world.drive_until(SECOND * 5, |world| world.is_mesh(4)), "{}", world.describe());
+    scene.start("A", &[], guard);
+    scene.start("B", &["A"], guard);
+    scene.start("C", &["A"], guard);
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)), "{}", scene.describe());
 }
 
 #[test]
 fn a_member_with_the_wrong_password_tries_slowly_and_never_joins() {
-    let mut world = World::new();
-    world.start("A", &[], |config| {
+    let mut scene = Scene::new();
+    scene.start("A", &[], |config| {
         cluster(config).authorization =
             Some(UserPassword { user: "route".to_owned(), password: "secret".into() });
     });
-    world.start("B", &["A"], |_| {});
-    world.run_for(SECOND * 10);
-    assert!(world.dials() <= 24, "{} dials in ten seconds", world.dials());
-    assert_eq!(world.node("A").node().peer_count() + world.node("B").node().peer_count(), 0);
+    scene.start("B", &["A"], |_| {});
+    scene.run_for(SECOND * 10);
+    assert!(scene.dials() <= 24, "{} dials in ten seconds", scene.dials());
+    assert_eq!(scene.node("A").node().peer_count() + scene.node("B").node().peer_count(), 0);
 }
 
 #[test]
 fn a_generated_cluster_name_gives_way_to_a_given_one() {
-    let mut world = World::new();
-    world.start("A", &[], |config| cluster(config).name = None);
-    world.start("B", &["A"], |_| {});
-    assert!(world.drive_until(SECOND * 5, |world| world.is_mesh(4)), "{}", world.describe());
-    assert_eq!(world.node("A").node().cluster_name().as_deref(), Some("C"));
+    let mut scene = Scene::new();
+    scene.start("A", &[], |config| cluster(config).name = None);
+    scene.start("B", &["A"], |_| {});
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)), "{}", scene.describe());
+    assert_eq!(scene.node("A").node().cluster_name().as_deref(), Some("C"));
 }
 
 #[test]
 fn of_generated_cluster_names_all_members_agree_on_one() {
-    let mut world = World::new();
+    let mut scene = Scene::new();
     for (name, routes) in [("A", &[] as &[&str]), ("B", &["A"]), ("C", &["B"]), ("D", &["C"])] {
-        world.start(name, routes, |config| cluster(config).name = None);
+        scene.start(name, routes, |config| cluster(config).name = None);
     }
-    assert!(world.drive_until(SECOND * 10, |world| world.is_mesh(4)), "{}", world.describe());
-    let mut names: Vec<_> = world.names().iter().map(|name| world.node(name).node().cluster_name()).collect();
+    assert!(scene.drive_until(SECOND * 10, |scene| scene.is_mesh(4)), "{}", scene.describe());
+    let mut names: Vec<_> = scene.names().iter().map(|name| scene.node(name).node().cluster_name()).collect();
     names.dedup();
     assert_eq!(names.len(), 1, "{names:?}");
 }
 
 #[test]
 fn clusters_of_different_given_names_stay_apart() {
-    let mut world = World::new();
-    world.start("A", &[], |_| {});
-    world.start("B", &["A"], |config| cluster(config).name = Some("D".to_owned()));
-    world.run_for(SECOND * 10);
-    assert_eq!(world.route_count("A", "B"), 0);
-    assert!((8..=24).contains(&world.dials()), "about one a second of each kind: {}", world.dials());
+    let mut scene = Scene::new();
+    scene.start("A", &[], |_| {});
+    scene.start("B", &["A"], |config| cluster(config).name = Some("D".to_owned()));
+    scene.run_for(SECOND * 10);
+    assert_eq!(scene.route_count("A", "B"), 0);
+    assert!((8..=24).contains(&scene.dials()), "about one a second of each kind: {}", scene.dials());
 }
 
 #[test]
 fn a_node_of_a_name_that_is_taken_does_not_join() {
-    let mut world = World::new();
-    world.start("A", &[], |_| {});
-    world.start("B", &["A"], |config| config.server_name = Some("A".to_owned()));
-    world.run_for(SECOND * 5);
-    assert_eq!(world.route_count("A", "B"), 0);
-    assert_eq!(world.node("A").node().peer_count(), 0);
+    let mut scene = Scene::new();
+    scene.start("A", &[], |_| {});
+    scene.start("B", &["A"], |config| config.server_name = Some("A".to_owned()));
+    scene.run_for(SECOND * 5);
+    assert_eq!(scene.route_count("A", "B"), 0);
+    assert_eq!(scene.node("A").node().peer_count(), 0);
 }
 
 #[test]
 fn an_acceptor_must_not_name_a_slot() {
-    let mut world = World::new();
+    let mut scene = Scene::new();
     let url = "nats://10.0.0.99:6222";
-    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
-    let [dialed, _system] = world.dialed_by_hand("A");
-    world.take(dialed);
-    world.send(
+    scene.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [dialed, _system] = scene.dialed_by_hand("A");
+    scene.take(dialed);
+    scene.send(
         dialed,
         br#"INFO {"server_id":"NR","server_name":"R","cluster":"C","route_pool_size":3,"route_pool_idx":1}"#,
     );
-    world.send(dialed, b"\r\n");
-    assert_eq!(world.take(dialed), "-ERR 'Route pool index should not be set but is set to 1'\r\n");
-    assert_eq!(world.closed(dialed), Some(CloseReason::ProtocolViolation));
+    scene.send(dialed, b"\r\n");
+    assert_eq!(scene.take(dialed), "-ERR 'Route pool index should not be set but is set to 1'\r\n");
+    assert_eq!(scene.closed(dialed), Some(CloseReason::ProtocolViolation));
 }
 
 #[test]
 fn a_dialer_says_connect_first_and_its_info_when_it_knows_its_slot() {
-    let mut world = World::new();
+    let mut scene = Scene::new();
     let url = "nats://u:p@10.0.0.99:6222";
-    world.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
-    let [pooled, system] = world.dialed_by_hand("A");
-    let connect = world.take(pooled);
+    scene.start("A", &[], |config| cluster(config).routes = vec![url.parse().expect("a URL")]);
+    let [pooled, system] = scene.dialed_by_hand("A");
+    let connect = scene.take(pooled);
     assert!(connect.starts_with("CONNECT {") && connect.matches("\r\n").count() == 1, "{connect}");
     assert!(connect.contains(r#""user":"u","pass":"p""#) && !connect.contains("lang"), "{connect}");
-    let both = world.take(system);
+    let both = scene.take(system);
     assert!(both.contains("\r\nINFO {") && both.contains(r#""route_account":"$SYS""#), "{both}");
-    world.send(
+    scene.send(
         pooled,
         b"INFO {\"server_id\":\"NR\",\"server_name\":\"R\",\"cluster\":\"C\",\"route_pool_size\":3}\r\n",
     );
-    let rest = world.take(pooled);
+    let rest = scene.take(pooled);
     assert!(rest.starts_with("INFO {") && rest.ends_with("} \r\nPING\r\n"), "{rest}");
     assert!(!rest.contains("route_pool_idx"), "slot 0 is not named: {rest}");
-    let dials = world.dials();
-    world.run_for(SECOND / 2);
-    assert_eq!(world.dials(), dials, "no further slot before the PONG");
-    world.send(pooled, b"PONG\r\n");
-    assert_eq!(world.dials(), dials + 1);
+    let dials = scene.dials();
+    scene.run_for(SECOND / 2);
+    assert_eq!(scene.dials(), dials, "no further slot before the PONG");
+    scene.send(pooled, b"PONG\r\n");
+    assert_eq!(scene.dials(), dials + 1);
 }

@@ -1,7 +1,7 @@
 //! What a node tells its peers of its clients' interest, and what it does with theirs (wire.md 2.7).
 
+use crate::scene::{SECOND, Scene};
 use crate::script::play;
-use crate::world::{SECOND, World};
 
 /// Plays a transcript at a node A with a registered raw peer `#r` that has no pool.
 fn play_with_peer(text: &str) {
@@ -11,7 +11,7 @@ fn play_with_peer(text: &str) {
         a> CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}
         b> CONNECT {"verbose":false}
     "#;
-    play(&mut World::cluster(&[("A", &[])]), &format!("{handshake}\n{text}"));
+    play(&mut Scene::cluster(&[("A", &[])]), &format!("{handshake}\n{text}"));
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn a_second_connect_withdraws_the_interest_of_the_first() {
 
 #[test]
 fn interest_is_in_force_before_the_pong_that_follows_it() {
-    let mut world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-    world.run_for(SECOND);
-    let (a, b) = (world.client("A"), world.client("B"));
-    world.take(b);
-    world.send(a, b"SUB foo 1\r\nPING\r\n");
-    world.send(b, b"PUB foo 0\r\n\r\n");
-    assert!(world.take(a).ends_with("+OK\r\nPONG\r\nMSG foo 1 0\r\n\r\n"));
+    let mut scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+    scene.run_for(SECOND);
+    let (a, b) = (scene.client("A"), scene.client("B"));
+    scene.take(b);
+    scene.send(a, b"SUB foo 1\r\nPING\r\n");
+    scene.send(b, b"PUB foo 0\r\n\r\n");
+    assert!(scene.take(a).ends_with("+OK\r\nPONG\r\nMSG foo 1 0\r\n\r\n"));
 }
 
 #[test]
@@ -140,15 +140,15 @@ fn repeated_interest_counts_once() {
 
 #[test]
 fn interest_of_a_leaf_is_kept_apart_by_its_origin() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let peer = world.raw_peer("A", "R", ",\"lnoc\":true,\"lnocu\":true");
-    let index_len = |world: &World| world.node("A").node().hub().global_account().index().len();
-    world.send(peer, b"RS+ $G foo\r\nLS+ L $G foo\r\nLS+ M $G foo\r\nLS+ L $G foo\r\n");
-    assert_eq!(index_len(&world), 3);
-    world.send(peer, b"RS- $G foo\r\nLS- L $G foo\r\n");
-    assert_eq!(index_len(&world), 1);
-    world.send(peer, b"LS- M $G foo\r\n");
-    assert_eq!(index_len(&world), 0);
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let peer = scene.raw_peer("A", "R", ",\"lnoc\":true,\"lnocu\":true");
+    let index_len = |scene: &Scene| scene.node("A").node().hub().global_account().index().len();
+    scene.send(peer, b"RS+ $G foo\r\nLS+ L $G foo\r\nLS+ M $G foo\r\nLS+ L $G foo\r\n");
+    assert_eq!(index_len(&scene), 3);
+    scene.send(peer, b"RS- $G foo\r\nLS- L $G foo\r\n");
+    assert_eq!(index_len(&scene), 1);
+    scene.send(peer, b"LS- M $G foo\r\n");
+    assert_eq!(index_len(&scene), 0);
 }
 
 #[test]
@@ -188,12 +188,12 @@ fn interest_of_an_unknown_account_is_ignored() {
 
 #[test]
 fn what_is_heard_from_one_server_is_not_told_to_another() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let teller = world.raw_peer("A", "T", "");
-    let other = world.raw_peer("A", "O", ",\"gossip_mode\":1");
-    world.take(other);
-    world.send(teller, b"RS+ $G foo\r\nRS+ $G foo q 1\r\nLS+ L $G foo\r\n");
-    assert_eq!(world.take(other), "");
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let teller = scene.raw_peer("A", "T", "");
+    let other = scene.raw_peer("A", "O", ",\"gossip_mode\":1");
+    scene.take(other);
+    scene.send(teller, b"RS+ $G foo\r\nRS+ $G foo q 1\r\nLS+ L $G foo\r\n");
+    assert_eq!(scene.take(other), "");
 }
 
 #[test]
@@ -208,12 +208,12 @@ fn an_invalid_subject_is_ignored_and_never_answered() {
 #[test]
 fn a_malformed_line_ends_the_route_without_a_word() {
     for line in ["RS+ $G foo q 1 2", "RS+", "RS- a b c d"] {
-        let mut world = World::cluster(&[("A", &[])]);
-        let peer = world.raw_peer("A", "R", "");
-        world.take(peer);
-        world.send(peer, format!("{line} \r\n").as_bytes());
-        assert_eq!(world.take(peer), "", "{line}");
-        assert!(world.closed(peer).is_some(), "{line}");
+        let mut scene = Scene::cluster(&[("A", &[])]);
+        let peer = scene.raw_peer("A", "R", "");
+        scene.take(peer);
+        scene.send(peer, format!("{line} \r\n").as_bytes());
+        assert_eq!(scene.take(peer), "", "{line}");
+        assert!(scene.closed(peer).is_some(), "{line}");
     }
 }
 
@@ -240,30 +240,30 @@ fn remote_interest_counts_as_a_responder() {
 
 #[test]
 fn a_restarted_member_hears_all_interest_again() {
-    let mut world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-    world.run_for(SECOND);
-    let subscriber = world.client("A");
-    world.send(subscriber, b"SUB foo 1\r\n");
-    world.kill("B");
-    world.start("B", &[], |_| {});
-    world.run_for(SECOND * 3);
-    let publisher = world.client("B");
-    world.take(subscriber);
-    world.send(publisher, b"PUB foo 2\r\nhi\r\n");
-    assert_eq!(world.take(subscriber), "MSG foo 1 2\r\nhi\r\n");
+    let mut scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+    scene.run_for(SECOND);
+    let subscriber = scene.client("A");
+    scene.send(subscriber, b"SUB foo 1\r\n");
+    scene.kill("B");
+    scene.start("B", &[], |_| {});
+    scene.run_for(SECOND * 3);
+    let publisher = scene.client("B");
+    scene.take(subscriber);
+    scene.send(publisher, b"PUB foo 2\r\nhi\r\n");
+    assert_eq!(scene.take(subscriber), "MSG foo 1 2\r\nhi\r\n");
 }
 
 #[test]
 fn interest_moves_with_a_pooled_connection_that_is_lost_and_comes_back() {
     for place in 0..4 {
-        let mut world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-        world.run_for(SECOND);
-        let (subscriber, publisher) = (world.client("A"), world.client("B"));
-        world.send(subscriber, b"SUB foo 1\r\n");
-        world.lose_route(place);
-        assert!(world.drive_until(SECOND * 3, |world| world.is_mesh(4)));
-        world.take(subscriber);
-        world.send(publisher, b"PUB foo 2\r\nhi\r\n");
-        assert_eq!(world.take(subscriber), "MSG foo 1 2\r\nhi\r\n", "after route {place} was lost");
+        let mut scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+        scene.run_for(SECOND);
+        let (subscriber, publisher) = (scene.client("A"), scene.client("B"));
+        scene.send(subscriber, b"SUB foo 1\r\n");
+        scene.lose_route(place);
+        assert!(scene.drive_until(SECOND * 3, |scene| scene.is_mesh(4)));
+        scene.take(subscriber);
+        scene.send(publisher, b"PUB foo 2\r\nhi\r\n");
+        assert_eq!(scene.take(subscriber), "MSG foo 1 2\r\nhi\r\n", "after route {place} was lost");
     }
 }

@@ -1,16 +1,16 @@
 //! PING, PONG and peers that do not answer (wire.md 1.9, 2.11).
 
+use crate::scene::{SECOND, Scene};
 use crate::script::play;
-use crate::world::{SECOND, World};
 
-fn world() -> World {
-    World::alone(|config| (config.ping_interval, config.ping_max) = (SECOND * 10, 2))
+fn scene() -> Scene {
+    Scene::alone(|config| (config.ping_interval, config.ping_max) = (SECOND * 10, 2))
 }
 
 #[test]
 fn a_client_is_asked_soon_after_connect_and_then_at_the_interval() {
     play(
-        &mut world(),
+        &mut scene(),
         r#"
         a> CONNECT {"verbose":false}
         + 1900ms
@@ -27,7 +27,7 @@ fn a_client_is_asked_soon_after_connect_and_then_at_the_interval() {
 #[test]
 fn a_client_without_connect_is_asked_at_the_interval() {
     play(
-        &mut world(),
+        &mut scene(),
         "a> PING
          a< PONG
          + 9s
@@ -39,7 +39,7 @@ fn a_client_without_connect_is_asked_at_the_interval() {
 #[test]
 fn a_client_that_does_not_answer_is_stale_at_the_third_tick() {
     play(
-        &mut world(),
+        &mut scene(),
         "a> PING
          a< PONG
          + 10s
@@ -56,7 +56,7 @@ fn a_client_that_does_not_answer_is_stale_at_the_third_tick() {
 #[test]
 fn a_client_that_is_active_is_not_asked_once_its_round_trip_time_is_known() {
     play(
-        &mut world(),
+        &mut scene(),
         r#"
         a> CONNECT {"verbose":false}
         + 3s
@@ -76,22 +76,22 @@ fn a_client_that_is_active_is_not_asked_once_its_round_trip_time_is_known() {
 
 #[test]
 fn both_ends_of_a_route_ask_each_other_whatever_else_they_say() {
-    let mut world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-    assert!(world.drive_until(SECOND, |world| world.is_mesh(4)));
-    world.routed.clear();
-    world.run_for(SECOND * 31);
-    let pings = String::from_utf8_lossy(&world.routed).matches("PING\r\n").count();
-    let pongs = String::from_utf8_lossy(&world.routed).matches("PONG\r\n").count();
+    let mut scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+    assert!(scene.drive_until(SECOND, |scene| scene.is_mesh(4)));
+    scene.routed.clear();
+    scene.run_for(SECOND * 31);
+    let pings = String::from_utf8_lossy(&scene.routed).matches("PING\r\n").count();
+    let pongs = String::from_utf8_lossy(&scene.routed).matches("PONG\r\n").count();
     assert!(pings >= 8 && pings == pongs, "{pings} pings, {pongs} pongs over four routes");
-    assert!(world.is_mesh(4));
+    assert!(scene.is_mesh(4));
 }
 
 #[test]
 fn a_route_that_falls_silent_is_stale() {
-    let mut world = World::new();
-    world.start("A", &[], |config| (config.ping_interval, config.ping_max) = (SECOND, 2));
+    let mut scene = Scene::new();
+    scene.start("A", &[], |config| (config.ping_interval, config.ping_max) = (SECOND, 2));
     play(
-        &mut world,
+        &mut scene,
         r#"
         #r> CONNECT {"echo":true,"verbose":false,"pedantic":false,"name":"NPEER","cluster":"C","headers":true}
         #r> INFO {"server_id":"NPEER","server_name":"R","version":"2.9.10","proto":2,"host":"10.0.0.9","port":6222,"headers":true,"cluster":"C"}

@@ -2,14 +2,14 @@
 
 use onehop::CloseReason;
 
+use crate::scene::Scene;
 use crate::script::{play, play_alone};
-use crate::world::World;
 
 #[test]
 fn a_payload_beyond_the_limit_ends_the_connection_before_it_is_read() {
-    let mut world = World::alone(|config| config.max_payload = 100);
+    let mut scene = Scene::alone(|config| config.max_payload = 100);
     play(
-        &mut world,
+        &mut scene,
         r"
         a> PUB foo 101
         a< -ERR 'Maximum Payload Violation'
@@ -25,24 +25,24 @@ fn a_payload_at_the_limit_passes() {
         "a> PUB foo 100\\r\\n{payload}
          a< +OK"
     );
-    play(&mut World::alone(|config| config.max_payload = 100), &script);
+    play(&mut Scene::alone(|config| config.max_payload = 100), &script);
 }
 
 #[test]
 fn a_control_line_beyond_the_limit_ends_the_connection_even_before_its_end_is_read() {
-    let mut world = World::alone(|config| config.max_control_line = 64);
-    let client = world.client("A");
-    world.take(client);
-    world.send(client, format!("SUB {}", "x".repeat(65)).as_bytes());
-    assert_eq!(world.take(client), "-ERR 'maximum control line exceeded'\r\n");
-    assert_eq!(world.closed(client), Some(CloseReason::MaximumControlLineExceeded));
+    let mut scene = Scene::alone(|config| config.max_control_line = 64);
+    let client = scene.client("A");
+    scene.take(client);
+    scene.send(client, format!("SUB {}", "x".repeat(65)).as_bytes());
+    assert_eq!(scene.take(client), "-ERR 'maximum control line exceeded'\r\n");
+    assert_eq!(scene.closed(client), Some(CloseReason::MaximumControlLineExceeded));
 }
 
 #[test]
 fn subscriptions_beyond_the_limit_are_refused_and_the_connection_is_kept() {
-    let mut world = World::alone(|config| config.max_subscriptions = 2);
+    let mut scene = Scene::alone(|config| config.max_subscriptions = 2);
     play(
-        &mut world,
+        &mut scene,
         r"
         a> SUB foo 1
         a< +OK
@@ -60,9 +60,9 @@ fn subscriptions_beyond_the_limit_are_refused_and_the_connection_is_kept() {
 
 #[test]
 fn a_subject_of_too_many_tokens_is_refused_and_the_connection_is_kept() {
-    let mut world = World::alone(|config| config.max_subject_tokens = 4);
+    let mut scene = Scene::alone(|config| config.max_subject_tokens = 4);
     play(
-        &mut world,
+        &mut scene,
         r#"
         a> SUB a.b.c.d.e 1
         a< -ERR 'Permissions Violation for Subscription to "a.b.c.d.e", too many tokens'
@@ -74,15 +74,15 @@ fn a_subject_of_too_many_tokens_is_refused_and_the_connection_is_kept() {
 
 #[test]
 fn clients_beyond_the_limit_are_told_so_and_leave_room_for_others_when_they_go() {
-    let mut world = World::alone(|config| config.max_connections = 1);
-    let first = world.client("A");
-    let second = world.client("A");
-    assert!(world.take(second).ends_with("} \r\n-ERR 'maximum connections exceeded'\r\n"));
-    assert_eq!(world.closed(second), Some(CloseReason::MaximumConnectionsExceeded));
-    assert_eq!(world.closed(first), None);
-    world.disconnect(first);
-    let third = world.client("A");
-    assert_eq!(world.closed(third), None);
+    let mut scene = Scene::alone(|config| config.max_connections = 1);
+    let first = scene.client("A");
+    let second = scene.client("A");
+    assert!(scene.take(second).ends_with("} \r\n-ERR 'maximum connections exceeded'\r\n"));
+    assert_eq!(scene.closed(second), Some(CloseReason::MaximumConnectionsExceeded));
+    assert_eq!(scene.closed(first), None);
+    scene.disconnect(first);
+    let third = scene.client("A");
+    assert_eq!(scene.closed(third), None);
 }
 
 #[test]
@@ -167,9 +167,9 @@ fn an_error_from_a_client_ends_its_connection_and_ok_and_info_are_ignored() {
 
 #[test]
 fn without_header_support_nobody_negotiates_headers() {
-    let mut world = World::alone(|config| config.no_header_support = true);
+    let mut scene = Scene::alone(|config| config.no_header_support = true);
     play(
-        &mut world,
+        &mut scene,
         r#"
         a> CONNECT {"verbose":false,"headers":true}
         a> HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi

@@ -1,6 +1,6 @@
 //! What a node does, seen from outside: engines in virtual time, driven through the crate's public API.
 //!
-//! [`world`] is the harness, [`script`] reads the transcripts that most tests are.
+//! [`scene`] is the harness, [`script`] reads the transcripts that most tests are.
 
 mod authentication;
 mod clients;
@@ -15,6 +15,6 @@ mod mesh;
 mod messages;
 mod misuse;
 mod queues;
+mod scene;
 mod script;
 mod slow_consumers;
-mod world;

@@ -7,7 +7,7 @@ use onehop::config::{ClusterConfig, Config};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use crate::world::{SECOND, World};
+use crate::scene::{SECOND, Scene};
 
 /// Three of a pool and one for the system account.
 const DEFAULT_CONNECTIONS: usize = 4;
@@ -20,76 +20,76 @@ fn pool(size: u16) -> impl Fn(&mut Config) {
     move |config| cluster(config).pool_size = NonZeroU16::new(size)
 }
 
-fn assert_meshes(mut world: World, limit: Duration, connections: usize) -> World {
-    let meshes = world.drive_until(limit, |world| world.is_mesh(connections));
-    assert!(meshes, "no mesh: {}", world.describe());
-    world.run_for(SECOND * 5);
-    assert!(world.is_mesh(connections), "the mesh does not last: {}", world.describe());
-    world
+fn assert_meshes(mut scene: Scene, limit: Duration, connections: usize) -> Scene {
+    let meshes = scene.drive_until(limit, |scene| scene.is_mesh(connections));
+    assert!(meshes, "no mesh: {}", scene.describe());
+    scene.run_for(SECOND * 5);
+    assert!(scene.is_mesh(connections), "the mesh does not last: {}", scene.describe());
+    scene
 }
 
 #[test]
 fn a_pair_is_joined_by_a_pool_of_three_and_one_for_the_system_account() {
-    let world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-    assert_meshes(world, SECOND, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+    assert_meshes(scene, SECOND, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_pair_without_pools_is_joined_by_one_connection() {
     for (a, b) in [(None, None), (None, Some(3)), (Some(3), None)] {
-        let mut world = World::new();
-        world.start("A", &["B"], |config| cluster(config).pool_size = a.and_then(NonZeroU16::new));
-        world.start("B", &[], |config| cluster(config).pool_size = b.and_then(NonZeroU16::new));
-        assert_meshes(world, SECOND, 1);
+        let mut scene = Scene::new();
+        scene.start("A", &["B"], |config| cluster(config).pool_size = a.and_then(NonZeroU16::new));
+        scene.start("B", &[], |config| cluster(config).pool_size = b.and_then(NonZeroU16::new));
+        assert_meshes(scene, SECOND, 1);
     }
 }
 
 #[test]
 fn the_larger_of_two_pools_counts() {
     for (a, b, connections) in [(1, 1, 2), (3, 5, 6), (5, 3, 6), (2, 1, 3)] {
-        let mut world = World::new();
-        world.start("A", &["B"], pool(a));
-        world.start("B", &[], pool(b));
-        assert_meshes(world, SECOND, connections);
+        let mut scene = Scene::new();
+        scene.start("A", &["B"], pool(a));
+        scene.start("B", &[], pool(b));
+        assert_meshes(scene, SECOND, connections);
     }
 }
 
 #[test]
 fn two_that_dial_each_other_at_once_end_with_one_set_of_connections() {
-    let world = World::cluster(&[("A", &["B"]), ("B", &["A"])]);
-    let world = assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
-    assert!(world.dials() <= 20, "{} dials for four connections", world.dials());
+    let scene = Scene::cluster(&[("A", &["B"]), ("B", &["A"])]);
+    let scene = assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
+    assert!(scene.dials() <= 20, "{} dials for four connections", scene.dials());
 }
 
 #[test]
 fn a_chain_of_three_becomes_a_mesh() {
-    let world = World::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["B"])]);
-    assert_meshes(world, SECOND * 2, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["B"])]);
+    assert_meshes(scene, SECOND * 2, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_chain_of_ten_becomes_a_mesh_whatever_the_order_of_starts() {
     let names = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"];
     for reversed in [false, true] {
-        let mut world = World::new();
+        let mut scene = Scene::new();
         let mut order: Vec<usize> = (0..names.len()).collect();
         if reversed {
             order.reverse();
         }
         for number in order {
             let routes: &[&str] = if number == 0 { &[] } else { &[names[number - 1]] };
-            world.start(names[number], routes, |_| {});
-            world.settle();
+            scene.start(names[number], routes, |_| {});
+            scene.settle();
         }
-        let world = assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
+        let scene = assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
         let pairs = names.len() * (names.len() - 1) / 2;
-        assert!(world.dials() <= pairs * 12, "{} dials for {pairs} pairs", world.dials());
+        assert!(scene.dials() <= pairs * 12, "{} dials for {pairs} pairs", scene.dials());
     }
 }
 
 #[test]
 fn a_chain_that_starts_all_at_once_becomes_a_mesh() {
-    let world = World::cluster(&[
+    let scene = Scene::cluster(&[
         ("A", &[]),
         ("B", &["A"]),
         ("C", &["B"]),
@@ -97,126 +97,126 @@ fn a_chain_that_starts_all_at_once_becomes_a_mesh() {
         ("E", &["D"]),
         ("F", &["E"]),
     ]);
-    assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
+    assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn members_that_know_only_a_seed_become_a_mesh() {
-    let world = World::cluster(&[("S", &[]), ("A", &["S"]), ("B", &["S"]), ("C", &["S"]), ("D", &["S"])]);
-    assert_meshes(world, SECOND * 5, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("S", &[]), ("A", &["S"]), ("B", &["S"]), ("C", &["S"]), ("D", &["S"])]);
+    assert_meshes(scene, SECOND * 5, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_star_whose_middle_knows_all_becomes_a_mesh() {
-    let world = World::cluster(&[("M", &["A", "B", "C"]), ("A", &[]), ("B", &[]), ("C", &[])]);
-    assert_meshes(world, SECOND * 5, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("M", &["A", "B", "C"]), ("A", &[]), ("B", &[]), ("C", &[])]);
+    assert_meshes(scene, SECOND * 5, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_ring_becomes_a_mesh() {
-    let world = World::cluster(&[("A", &["B"]), ("B", &["C"]), ("C", &["D"]), ("D", &["A"])]);
-    assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("A", &["B"]), ("B", &["C"]), ("C", &["D"]), ("D", &["A"])]);
+    assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn all_that_know_all_become_a_mesh() {
     let all: &[&str] = &["A", "B", "C", "D"];
-    let world = World::cluster(&[("A", all), ("B", all), ("C", all), ("D", all)]);
-    assert_meshes(world, SECOND * 20, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("A", all), ("B", all), ("C", all), ("D", all)]);
+    assert_meshes(scene, SECOND * 20, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn two_groups_that_one_configured_route_joins_become_one_mesh() {
-    let mut world = World::cluster(&[("A", &[]), ("B", &["A"]), ("D", &[]), ("E", &["D"])]);
-    world.settle();
-    world.start("B2", &["B", "E"], |_| {});
-    assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
+    let mut scene = Scene::cluster(&[("A", &[]), ("B", &["A"]), ("D", &[]), ("E", &["D"])]);
+    scene.settle();
+    scene.start("B2", &["B", "E"], |_| {});
+    assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_member_of_an_older_kind_without_pool_joins_the_others_mesh() {
-    let mut world = World::new();
-    world.start("A", &[], |_| {});
-    world.start("B", &["A"], |_| {});
-    world.start("Old", &["A"], |config| cluster(config).pool_size = None);
-    let meshes = world.drive_until(SECOND * 5, |world| {
-        world.route_count("A", "B") == 4
-            && world.route_count("A", "Old") == 1
-            && world.route_count("B", "Old") == 1
+    let mut scene = Scene::new();
+    scene.start("A", &[], |_| {});
+    scene.start("B", &["A"], |_| {});
+    scene.start("Old", &["A"], |config| cluster(config).pool_size = None);
+    let meshes = scene.drive_until(SECOND * 5, |scene| {
+        scene.route_count("A", "B") == 4
+            && scene.route_count("A", "Old") == 1
+            && scene.route_count("B", "Old") == 1
     });
-    assert!(meshes, "{}", world.describe());
+    assert!(meshes, "{}", scene.describe());
 }
 
 #[test]
 fn a_route_to_oneself_is_noticed_and_not_tried_again() {
-    let mut world = World::cluster(&[("A", &["A", "B"]), ("B", &[])]);
+    let mut scene = Scene::cluster(&[("A", &["A", "B"]), ("B", &[])]);
     assert!(
-        world.drive_until(SECOND * 3, |world| world.is_mesh(DEFAULT_CONNECTIONS)),
+        scene.drive_until(SECOND * 3, |scene| scene.is_mesh(DEFAULT_CONNECTIONS)),
         "{}",
-        world.describe()
+        scene.describe()
     );
-    let dials = world.dials();
-    world.run_for(SECOND * 30);
-    assert_eq!(world.dials(), dials);
-    assert_eq!(world.route_count("A", "A"), 0);
+    let dials = scene.dials();
+    scene.run_for(SECOND * 30);
+    assert_eq!(scene.dials(), dials);
+    assert_eq!(scene.route_count("A", "A"), 0);
 }
 
 #[test]
 fn a_configured_member_that_is_not_there_yet_is_dialed_until_it_is() {
-    let mut world = World::cluster(&[("A", &["B"])]);
-    world.run_for(SECOND * 30);
-    assert!((20..=64).contains(&world.dials()), "about one a second for each of two: {}", world.dials());
-    world.start("B", &[], |_| {});
-    assert_meshes(world, SECOND * 3, DEFAULT_CONNECTIONS);
+    let mut scene = Scene::cluster(&[("A", &["B"])]);
+    scene.run_for(SECOND * 30);
+    assert!((20..=64).contains(&scene.dials()), "about one a second for each of two: {}", scene.dials());
+    scene.start("B", &[], |_| {});
+    assert_meshes(scene, SECOND * 3, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn every_lost_connection_of_a_pool_comes_back() {
     for place in 0..DEFAULT_CONNECTIONS {
-        let world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-        let mut world = assert_meshes(world, SECOND, DEFAULT_CONNECTIONS);
-        world.lose_route(place);
-        assert!(!world.is_mesh(DEFAULT_CONNECTIONS));
-        assert_meshes(world, SECOND * 3, DEFAULT_CONNECTIONS);
+        let scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+        let mut scene = assert_meshes(scene, SECOND, DEFAULT_CONNECTIONS);
+        scene.lose_route(place);
+        assert!(!scene.is_mesh(DEFAULT_CONNECTIONS));
+        assert_meshes(scene, SECOND * 3, DEFAULT_CONNECTIONS);
     }
 }
 
 #[test]
 fn a_pair_that_was_cut_off_comes_back_together() {
-    let world = World::cluster(&[("A", &["B"]), ("B", &[])]);
-    let mut world = assert_meshes(world, SECOND, DEFAULT_CONNECTIONS);
-    world.cut("A", "B");
-    world.run_for(SECOND * 20);
-    assert_eq!(world.node("A").node().peer_count(), 0);
-    world.mend();
-    assert_meshes(world, SECOND * 3, DEFAULT_CONNECTIONS);
+    let scene = Scene::cluster(&[("A", &["B"]), ("B", &[])]);
+    let mut scene = assert_meshes(scene, SECOND, DEFAULT_CONNECTIONS);
+    scene.cut("A", "B");
+    scene.run_for(SECOND * 20);
+    assert_eq!(scene.node("A").node().peer_count(), 0);
+    scene.mend();
+    assert_meshes(scene, SECOND * 3, DEFAULT_CONNECTIONS);
 }
 
 #[test]
 fn a_member_that_is_restarted_under_its_address_is_a_member_again() {
     for restarted in ["A", "B", "C"] {
         let members: [(&str, &[&str]); 3] = [("A", &[]), ("B", &["A"]), ("C", &["A"])];
-        let mut world = assert_meshes(World::cluster(&members), SECOND * 2, DEFAULT_CONNECTIONS);
-        world.kill(restarted);
-        world.run_for(SECOND * 3);
+        let mut scene = assert_meshes(Scene::cluster(&members), SECOND * 2, DEFAULT_CONNECTIONS);
+        scene.kill(restarted);
+        scene.run_for(SECOND * 3);
         let routes = members.iter().find(|(name, _)| *name == restarted).map(|(_, routes)| *routes);
-        world.start(restarted, routes.unwrap_or_default(), |_| {});
-        assert_meshes(world, SECOND * 10, DEFAULT_CONNECTIONS);
+        scene.start(restarted, routes.unwrap_or_default(), |_| {});
+        assert_meshes(scene, SECOND * 10, DEFAULT_CONNECTIONS);
     }
 }
 
 /// Starts these nodes in this order, so far apart.
-fn started(gap: Duration, members: &[(&str, &[&str])]) -> World {
-    let mut world = World::new();
+fn started(gap: Duration, members: &[(&str, &[&str])]) -> Scene {
+    let mut scene = Scene::new();
     // Addresses by name, whatever the order.
     for name in NAMES {
-        world.ip(name);
+        scene.ip(name);
     }
     for (name, routes) in members {
-        world.start(name, routes, |_| {});
-        world.run_for(gap);
+        scene.start(name, routes, |_| {});
+        scene.run_for(gap);
     }
-    world
+    scene
 }
 
 #[test]
@@ -254,16 +254,16 @@ proptest! {
         order in Just((0..NAMES.len()).collect::<Vec<_>>()).prop_shuffle(),
         gap_millis in prop::sample::select(&[0_u64, 1, 700, 2500][..]),
     ) {
-        let mut world = World::new();
+        let mut scene = Scene::new();
         for number in order.into_iter().filter(|number| *number <= parents.len()) {
             let routes = number.checked_sub(1).map(|child| NAMES[parents[child].index(number)]);
-            world.start(NAMES[number], routes.as_slice(), |_| {});
-            world.run_for(Duration::from_millis(gap_millis));
+            scene.start(NAMES[number], routes.as_slice(), |_| {});
+            scene.run_for(Duration::from_millis(gap_millis));
         }
-        let meshes = world.drive_until(SECOND * 20, |world| world.is_mesh(DEFAULT_CONNECTIONS));
-        prop_assert!(meshes, "{}", world.describe());
-        world.run_for(SECOND * 5);
-        prop_assert!(world.is_mesh(DEFAULT_CONNECTIONS), "{}", world.describe());
+        let meshes = scene.drive_until(SECOND * 20, |scene| scene.is_mesh(DEFAULT_CONNECTIONS));
+        prop_assert!(meshes, "{}", scene.describe());
+        scene.run_for(SECOND * 5);
+        prop_assert!(scene.is_mesh(DEFAULT_CONNECTIONS), "{}", scene.describe());
     }
 
     /// Whoever is lost or restarted, those who are configured to know each other find each other again.
@@ -272,26 +272,26 @@ proptest! {
         losses in prop::collection::vec((0..3_usize, any::<prop::sample::Index>(), 0..3000_u64), 1..8),
     ) {
         let all = &NAMES[..4];
-        let mut world = World::new();
-        all.iter().for_each(|name| world.start(name, all, |_| {}));
+        let mut scene = Scene::new();
+        all.iter().for_each(|name| scene.start(name, all, |_| {}));
         for (kind, which, pause_millis) in losses {
             let name = all[which.index(all.len())];
             match kind {
-                0 => world.lose_any_route(which),
+                0 => scene.lose_any_route(which),
                 1 => {
-                    world.kill(name);
-                    world.run_for(SECOND / 2);
-                    world.start(name, all, |_| {});
+                    scene.kill(name);
+                    scene.run_for(SECOND / 2);
+                    scene.start(name, all, |_| {});
                 }
                 _ => {
-                    world.cut(name, all[(which.index(all.len()) + 1) % all.len()]);
-                    world.run_for(SECOND * 2);
-                    world.mend();
+                    scene.cut(name, all[(which.index(all.len()) + 1) % all.len()]);
+                    scene.run_for(SECOND * 2);
+                    scene.mend();
                 }
             }
-            world.run_for(Duration::from_millis(pause_millis));
+            scene.run_for(Duration::from_millis(pause_millis));
         }
-        let meshes = world.drive_until(SECOND * 30, |world| world.is_mesh(DEFAULT_CONNECTIONS));
-        prop_assert!(meshes, "{}", world.describe());
+        let meshes = scene.drive_until(SECOND * 30, |scene| scene.is_mesh(DEFAULT_CONNECTIONS));
+        prop_assert!(meshes, "{}", scene.describe());
     }
 }

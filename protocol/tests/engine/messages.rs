@@ -2,8 +2,8 @@
 
 use onehop::CloseReason;
 
+use crate::scene::{Peer, SECOND, Scene};
 use crate::script::play;
-use crate::world::{Peer, SECOND, World};
 
 /// Plays a transcript at a node A with a registered raw peer `#r` that has no pool.
 fn play_with_peer(text: &str) {
@@ -19,7 +19,7 @@ fn play_with_peer_of(headers: bool, text: &str) {
         b> CONNECT {{"verbose":false}}
         "#
     );
-    play(&mut World::cluster(&[("A", &[])]), &format!("{handshake}\n{text}"));
+    play(&mut Scene::cluster(&[("A", &[])]), &format!("{handshake}\n{text}"));
 }
 
 #[test]
@@ -156,24 +156,24 @@ fn a_message_for_an_unknown_account_is_dropped() {
 
 #[test]
 fn a_dedicated_connection_names_no_account() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let system = world.raw_peer("A", "R", r#","route_pool_size":3,"route_account":"$SYS""#);
-    world.send(system, b"RS+ foo\r\nRMSG foo 2\r\nhi\r\nRS- foo\r\n");
-    assert_eq!(world.closed(system), None);
-    assert_eq!(world.node("A").node().hub().system_account().index().stats().inserts, 1);
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let system = scene.raw_peer("A", "R", r#","route_pool_size":3,"route_account":"$SYS""#);
+    scene.send(system, b"RS+ foo\r\nRMSG foo 2\r\nhi\r\nRS- foo\r\n");
+    assert_eq!(scene.closed(system), None);
+    assert_eq!(scene.node("A").node().hub().system_account().index().stats().inserts, 1);
 }
 
 #[test]
 fn a_wrong_indicator_ends_the_route() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let peer = world.raw_peer("A", "R", "");
-    world.send(peer, b"RMSG $G foo ? rep q 0\r\n\r\n");
-    assert_eq!(world.closed(peer), Some(CloseReason::ProtocolViolation));
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let peer = scene.raw_peer("A", "R", "");
+    scene.send(peer, b"RMSG $G foo ? rep q 0\r\n\r\n");
+    assert_eq!(scene.closed(peer), Some(CloseReason::ProtocolViolation));
 }
 
 /// Three nodes with a subscriber to `>` each and publishers.
 struct Trio {
-    world: World,
+    scene: Scene,
     subscribers: [Peer; 3],
     publishers: [Peer; 3],
 }
@@ -181,122 +181,122 @@ struct Trio {
 const NAMES: [&str; 3] = ["A", "B", "C"];
 
 fn trio() -> Trio {
-    let mut world = World::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["B"])]);
-    assert!(world.drive_until(SECOND * 5, |world| world.is_mesh(4)));
-    let subscribers = NAMES.map(|name| world.client(name));
-    let publishers = NAMES.map(|name| world.client(name));
+    let mut scene = Scene::cluster(&[("A", &[]), ("B", &["A"]), ("C", &["B"])]);
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)));
+    let subscribers = NAMES.map(|name| scene.client(name));
+    let publishers = NAMES.map(|name| scene.client(name));
     for subscriber in subscribers {
-        world.send(subscriber, b"CONNECT {\"verbose\":false}\r\nSUB > 1\r\n");
-        world.take(subscriber);
+        scene.send(subscriber, b"CONNECT {\"verbose\":false}\r\nSUB > 1\r\n");
+        scene.take(subscriber);
     }
     for publisher in publishers {
-        world.send(publisher, b"CONNECT {\"verbose\":false}\r\n");
+        scene.send(publisher, b"CONNECT {\"verbose\":false}\r\n");
     }
-    world.routed.clear();
-    Trio { world, subscribers, publishers }
+    scene.routed.clear();
+    Trio { scene, subscribers, publishers }
 }
 
 #[test]
 fn a_message_crosses_one_route_and_reaches_every_subscriber_once() {
-    let Trio { mut world, subscribers, publishers } = trio();
+    let Trio { mut scene, subscribers, publishers } = trio();
     for (publisher, name) in publishers.into_iter().zip(NAMES) {
         let body = format!("from-{name}");
-        world.send(publisher, format!("PUB foo {}\r\n{body}\r\n", body.len()).as_bytes());
+        scene.send(publisher, format!("PUB foo {}\r\n{body}\r\n", body.len()).as_bytes());
         for subscriber in subscribers {
-            assert_eq!(world.take(subscriber), format!("MSG foo 1 6\r\n{body}\r\n"));
+            assert_eq!(scene.take(subscriber), format!("MSG foo 1 6\r\n{body}\r\n"));
         }
-        let crossings = String::from_utf8_lossy(&world.routed).matches(&body).count();
+        let crossings = String::from_utf8_lossy(&scene.routed).matches(&body).count();
         assert_eq!(crossings, 2, "once to each other server");
     }
 }
 
 #[test]
 fn a_message_that_nobody_elsewhere_wants_crosses_no_route() {
-    let Trio { mut world, subscribers, publishers } = trio();
+    let Trio { mut scene, subscribers, publishers } = trio();
     for subscriber in &subscribers[1..] {
-        world.disconnect(*subscriber);
+        scene.disconnect(*subscriber);
     }
-    world.routed.clear();
-    world.send(publishers[0], b"PUB foo 4\r\nhere\r\n");
-    assert_eq!(world.take(subscribers[0]), "MSG foo 1 4\r\nhere\r\n");
-    assert_eq!(world.routed, b"");
+    scene.routed.clear();
+    scene.send(publishers[0], b"PUB foo 4\r\nhere\r\n");
+    assert_eq!(scene.take(subscribers[0]), "MSG foo 1 4\r\nhere\r\n");
+    assert_eq!(scene.routed, b"");
 }
 
 #[test]
 fn a_server_wants_a_message_once_however_many_of_its_clients_do() {
-    let Trio { mut world, publishers, .. } = trio();
-    let more = [(); 5].map(|()| world.client("B"));
+    let Trio { mut scene, publishers, .. } = trio();
+    let more = [(); 5].map(|()| scene.client("B"));
     for client in more {
-        world.send(client, b"SUB foo 1\r\nSUB f* 2\r\nSUB * 3\r\nSUB foo q 4\r\nSUB * q 5\r\n");
-        world.take(client);
+        scene.send(client, b"SUB foo 1\r\nSUB f* 2\r\nSUB * 3\r\nSUB foo q 4\r\nSUB * q 5\r\n");
+        scene.take(client);
     }
-    world.routed.clear();
-    world.send(publishers[0], b"PUB foo 4\r\nonce\r\n");
-    let routed = String::from_utf8_lossy(&world.routed).into_owned();
+    scene.routed.clear();
+    scene.send(publishers[0], b"PUB foo 4\r\nonce\r\n");
+    let routed = String::from_utf8_lossy(&scene.routed).into_owned();
     assert_eq!(routed.matches("once").count(), 2, "{routed}");
-    let received: String = more.iter().map(|client| world.take(*client)).collect();
+    let received: String = more.iter().map(|client| scene.take(*client)).collect();
     // Of five clients two plain matches each, and one member of the group.
     assert_eq!(received.matches("MSG foo ").count(), 11, "{received}");
 }
 
 #[test]
 fn order_is_kept_from_one_publisher_to_one_subscriber_across_a_route() {
-    let Trio { mut world, subscribers, publishers } = trio();
+    let Trio { mut scene, subscribers, publishers } = trio();
     let batch: String = (0..500).map(|i| format!("PUB foo.{} 3\r\n{i:03}\r\n", i % 7)).collect();
-    world.send(publishers[0], batch.as_bytes());
+    scene.send(publishers[0], batch.as_bytes());
     let expected: String = (0..500).map(|i| format!("MSG foo.{} 1 3\r\n{i:03}\r\n", i % 7)).collect();
     for subscriber in subscribers {
-        assert_eq!(world.take(subscriber), expected);
+        assert_eq!(scene.take(subscriber), expected);
     }
 }
 
 #[test]
 fn a_large_message_crosses_a_route_whole() {
-    let Trio { mut world, subscribers, publishers } = trio();
+    let Trio { mut scene, subscribers, publishers } = trio();
     let body = "0123456789".repeat(50_000);
-    world.send(publishers[0], format!("PUB foo {}\r\n{body}\r\n", body.len()).as_bytes());
+    scene.send(publishers[0], format!("PUB foo {}\r\n{body}\r\n", body.len()).as_bytes());
     for subscriber in subscribers {
-        assert!(world.take(subscriber) == format!("MSG foo 1 {}\r\n{body}\r\n", body.len()));
+        assert!(scene.take(subscriber) == format!("MSG foo 1 {}\r\n{body}\r\n", body.len()));
     }
 }
 
 /// wire.md 10.3: every server answers which routes it has.
 #[test]
 fn a_peer_is_told_which_routes_there_are_when_it_asks() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let peer = world.raw_peer("A", "R", "");
-    let greeting = world.take_all(peer);
-    let id = world.node("A").node().hub().server_id().to_owned();
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let peer = scene.raw_peer("A", "R", "");
+    let greeting = scene.take_all(peer);
+    let id = scene.node("A").node().hub().server_id().to_owned();
     for subject in ["PING", &*id] {
         let question = format!("$SYS.REQ.SERVER.{subject}.ROUTEZ");
         assert!(greeting.contains(&format!("RS+ $SYS {question}\r\n")), "{greeting}");
-        world.send(peer, format!("RMSG $SYS {question} an.inbox 0\r\n\r\n").as_bytes());
-        let answer = world.take(peer);
+        scene.send(peer, format!("RMSG $SYS {question} an.inbox 0\r\n\r\n").as_bytes());
+        let answer = scene.take(peer);
         assert!(answer.starts_with("RMSG $SYS an.inbox "), "{answer}");
         assert!(
             answer.contains(r#""num_routes":1,"#) && answer.contains(r#""remote_id":"NPEER-R""#),
             "{answer}"
         );
     }
-    world.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.PING.ROUTEZ 0\r\n\r\n");
-    world.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.NOBODY.ROUTEZ an.inbox 0\r\n\r\n");
-    world.send(peer, b"RMSG $G $SYS.REQ.SERVER.PING.ROUTEZ an.inbox 0\r\n\r\n");
-    assert_eq!(world.take(peer), "", "nowhere to answer to, another server, another account");
+    scene.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.PING.ROUTEZ 0\r\n\r\n");
+    scene.send(peer, b"RMSG $SYS $SYS.REQ.SERVER.NOBODY.ROUTEZ an.inbox 0\r\n\r\n");
+    scene.send(peer, b"RMSG $G $SYS.REQ.SERVER.PING.ROUTEZ an.inbox 0\r\n\r\n");
+    assert_eq!(scene.take(peer), "", "nowhere to answer to, another server, another account");
 }
 
 /// design.md 5: ask.
 #[test]
 fn a_peer_that_listens_for_it_is_asked_for_its_routes_from_time_to_time() {
-    let mut world = World::cluster(&[("A", &[])]);
-    let (listens, does_not) = (world.raw_peer("A", "L", ""), world.raw_peer("A", "N", ""));
-    world.send(listens, b"RS+ $SYS $SYS.REQ.SERVER.*.ROUTEZ\r\n");
-    world.take(listens);
-    world.take(does_not);
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let (listens, does_not) = (scene.raw_peer("A", "L", ""), scene.raw_peer("A", "N", ""));
+    scene.send(listens, b"RS+ $SYS $SYS.REQ.SERVER.*.ROUTEZ\r\n");
+    scene.take(listens);
+    scene.take(does_not);
     let mut asked = 0;
     for _ in 0..60 {
-        world.run_for(SECOND);
-        asked += world.take(listens).matches("RMSG $SYS $SYS.REQ.SERVER.NPEER-L.ROUTEZ $SYS._INBOX.").count();
-        let silence = world.take(does_not);
+        scene.run_for(SECOND);
+        asked += scene.take(listens).matches("RMSG $SYS $SYS.REQ.SERVER.NPEER-L.ROUTEZ $SYS._INBOX.").count();
+        let silence = scene.take(does_not);
         assert!(!silence.contains("RMSG"), "{silence}");
     }
     assert!((2..=4).contains(&asked), "one of two peers every ten seconds, {asked}");

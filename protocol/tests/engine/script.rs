@@ -18,20 +18,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::world::{Peer, World};
+use crate::scene::{Peer, Scene};
 
-/// Plays a transcript in a world of one node outside of a cluster.
+/// Plays a transcript in a scene of one node outside of a cluster.
 pub(crate) fn play_alone(text: &str) {
-    play(&mut World::alone(|_| {}), text);
+    play(&mut Scene::alone(|_| {}), text);
 }
 
 /// Plays a transcript.
-pub(crate) fn play(world: &mut World, text: &str) {
-    Script { world, peers: BTreeMap::new(), expected: BTreeMap::new() }.play(text);
+pub(crate) fn play(scene: &mut Scene, text: &str) {
+    Script { scene, peers: BTreeMap::new(), expected: BTreeMap::new() }.play(text);
 }
 
 struct Script<'a> {
-    world: &'a mut World,
+    scene: &'a mut Scene,
     peers: BTreeMap<String, Peer>,
     expected: BTreeMap<String, String>,
 }
@@ -53,24 +53,24 @@ impl Script<'_> {
 
     fn play_line(&mut self, line: &str) {
         if let Some(time) = line.strip_prefix('+') {
-            return self.world.run_for(duration(time.trim()));
+            return self.scene.run_for(duration(time.trim()));
         }
         let verb = verb(line).unwrap_or_else(|| panic!("no line of a transcript: {line}"));
         let (name, rest) = line.split_once(verb).unwrap_or_else(|| panic!("no verb: {line}"));
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
         let peer = self.peer(name);
         match verb {
-            '>' => self.world.send(peer, &bytes(rest)),
+            '>' => self.scene.send(peer, &bytes(rest)),
             '<' => {
                 let expected = self.expected.entry(name.to_owned()).or_default();
                 expected.push_str(rest);
                 expected.push('\n');
             }
             '!' => {
-                let reason = self.world.closed(peer).map(|reason| reason.to_string());
+                let reason = self.scene.closed(peer).map(|reason| reason.to_string());
                 assert_eq!(reason.as_deref(), Some(rest), "the end of {name}");
             }
-            _ => self.world.disconnect(peer),
+            _ => self.scene.disconnect(peer),
         }
     }
 
@@ -79,8 +79,8 @@ impl Script<'_> {
             return *peer;
         }
         let (node, local) = name.split_once('.').unwrap_or(("A", name));
-        let peer = if local.starts_with('#') { self.world.raw_route(node) } else { self.world.client(node) };
-        let greeting = self.world.take(peer);
+        let peer = if local.starts_with('#') { self.scene.raw_route(node) } else { self.scene.client(node) };
+        let greeting = self.scene.take(peer);
         assert!(
             greeting.starts_with("INFO ") && greeting.ends_with("} \r\n"),
             "{name} was greeted with {greeting}"
@@ -91,7 +91,7 @@ impl Script<'_> {
 
     fn check(&mut self, context: &str) {
         for (name, peer) in &self.peers {
-            let received = shown(&self.world.take(*peer));
+            let received = shown(&self.scene.take(*peer));
             let expected = self.expected.remove(name).unwrap_or_default();
             assert_eq!(received, expected, "what {name} was sent, after\n{context}");
         }

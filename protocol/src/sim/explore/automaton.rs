@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::replica::{Done, Heard, Replica, digest};
 use crate::sim::invariants::Violation;
 use crate::sim::label::Label;
-use crate::sim::stream::Side;
+use crate::sim::net::Side;
 
 /// A state of a node: a place in its list.
 pub(super) type LocalId = u32;

@@ -18,10 +18,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::invariants::Violation;
 use super::label::Label;
-use super::network::NetworkConfig;
+use super::net::{Due, NetworkConfig, Side, StreamId};
 use super::node::{NodeId, ROUTE_PORT};
-use super::stream::{DIALER, StreamId};
-use super::world::{Event, World};
+use super::world::World;
 use automaton::{Automaton, Hashing, Names, Output, Outside};
 pub(super) use replica::is_dedicated;
 use replica::{Plug, Replica, describe_cluster, digest};
@@ -286,9 +285,12 @@ impl Setting {
     fn new(world: &World) -> Self {
         let nodes = || world.nodes.iter();
         assert!(nodes().all(|node| node.engine.is_some()), "all nodes run");
-        assert!(world.clients.is_empty() && world.streams.iter().next().is_none(), "nothing happened yet");
+        assert!(
+            world.clients.is_empty() && nodes().all(|node| node.sockets.is_empty()),
+            "nothing happened yet"
+        );
         let NetworkConfig { splits_per_million, merges_per_million, resets_per_million, .. } =
-            world.network.config;
+            *world.network.config();
         let is_plain = [splits_per_million, merges_per_million, resets_per_million] == [0; 3];
         assert!(is_plain, "the network neither splits, merges nor loses");
         Self {
@@ -300,7 +302,7 @@ impl Setting {
 
     /// Whose end of a connection this is.
     fn node_at(&self, (label, side): Plug) -> Option<NodeId> {
-        if side == DIALER { Some(label.from) } else { self.host(label) }
+        if side == Side::Dialer { Some(label.from) } else { self.host(label) }
     }
 
     /// Who answers a dial.
@@ -321,11 +323,7 @@ fn replica(build: impl Fn() -> World, id: NodeId) -> Replica {
 
 /// What is being dialed in a world in which nothing was accepted yet.
 fn world_dials(world: &World) -> BTreeMap<Label, crate::DialId> {
-    let attempts = world.queue.iter().filter_map(|(_, event)| match event {
-        Event::Reach(attempt) => Some((attempt.label, attempt.dial)),
-        _ => None,
-    });
-    attempts.collect()
+    world.dials.values().map(|dial| (dial.label, dial.id)).collect()
 }
 
 impl World {
@@ -336,33 +334,36 @@ impl World {
     /// If one of them cannot happen.
     pub fn follow(&mut self, order: &[Arrival]) -> Result<(), Violation> {
         for arrival in order {
-            let is_next = |event: &Event| self.is_arrival(event, *arrival);
-            let key = self.queue.iter().find(|(_, event)| is_next(event)).map(|(key, _)| *key);
-            let event = key.and_then(|key| self.queue.take(key));
-            self.handle(event.unwrap_or_else(|| panic!("cannot happen in this world: {arrival}")));
+            let due = self.network.due().find(|due| self.arrival(*due) == Some(*arrival));
+            let due = due.unwrap_or_else(|| panic!("cannot happen in this world: {arrival}"));
+            if let Some(event) = self.network.take(due, usize::MAX, self.now) {
+                self.hear_network(event);
+            }
             self.verdict()?;
         }
         Ok(())
     }
 
-    fn is_arrival(&self, event: &Event, Arrival { label, what }: Arrival) -> bool {
-        match (event, what) {
-            (Event::Reach(attempt), What::Reach) => attempt.label == label,
-            (Event::Establish(attempt, _), What::Establish) => attempt.label == label,
-            (Event::Arrive(stream, side), What::Arrive(from)) => *side == from && self.is_of(*stream, label),
-            _ => false,
-        }
+    /// What something that is due on the network is in every order.
+    fn arrival(&self, due: Due) -> Option<Arrival> {
+        let (label, what) = match due {
+            Due::Call(attempt) => (self.dials.get(&attempt)?.label, What::Reach),
+            Due::Connect(attempt, _) => (self.dials.get(&attempt)?.label, What::Establish),
+            Due::Arrive(from) => (self.label(from.stream)?, What::Arrive(from.side)),
+            Due::Fail(..) => return None,
+        };
+        Some(Arrival { label, what })
     }
 
-    fn is_of(&self, stream: StreamId, label: Label) -> bool {
-        self.streams.get(stream).is_some_and(|stream| stream.label == Some(label))
+    fn label(&self, stream: StreamId) -> Option<Label> {
+        self.joints.get(stream)?.label
     }
 
     /// What a node's cluster machine is, to be compared with what it is alone.
     fn cluster_digest(&self, id: NodeId) -> u128 {
         let plug = |connection| {
             let socket = self.nodes[id.0].socket(connection)?;
-            Some((self.streams.get(socket.stream)?.label?, socket.side))
+            Some((self.label(socket.end.stream)?, socket.end.side))
         };
         let engine = self.nodes[id.0].engine.as_ref();
         digest(&engine.map(|engine| describe_cluster(engine, self.now, plug)).unwrap_or_default())
@@ -374,8 +375,8 @@ impl fmt::Display for Arrival {
         let what = match self.what {
             What::Reach => "is accepted",
             What::Establish => "is established",
-            What::Arrive(DIALER) => "what the dialer wrote arrives",
-            What::Arrive(_) => "what the acceptor wrote arrives",
+            What::Arrive(Side::Dialer) => "what the dialer wrote arrives",
+            What::Arrive(Side::Acceptor) => "what the acceptor wrote arrives",
         };
         write!(f, "{}: {what}", self.label)
     }

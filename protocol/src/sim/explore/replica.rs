@@ -11,8 +11,8 @@ use crate::id::ConnectionId;
 use crate::routes::DialId;
 use crate::sim::invariants::{Rule, Violation};
 use crate::sim::label::{Label, Labels};
+use crate::sim::net::Side;
 use crate::sim::node::{NodeId, ROUTE_PORT, SimNode, wanted_routes};
-use crate::sim::stream::Side;
 use crate::time::Instant;
 
 /// One end of a connection. A node that dials itself has both.
@@ -187,7 +187,7 @@ pub(super) fn describe_cluster(
     now: Instant,
     plug: impl Fn(ConnectionId) -> Option<Plug>,
 ) -> String {
-    let name = |id| plug(id).map_or_else(String::new, |(label, side)| format!("{label} {side}"));
+    let name = |id| plug(id).map_or_else(String::new, |(label, side)| format!("{label} {side:?}"));
     engine.node().cluster().map(|cluster| cluster.describe(now, name)).unwrap_or_default()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::sim::invariants::Rule;
-use crate::sim::network::NetworkConfig;
+use crate::sim::net::NetworkConfig;
 use crate::sim::node::Seed;
 use crate::sim::scenario::Scenario;
 

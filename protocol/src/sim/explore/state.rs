@@ -2,7 +2,7 @@
 
 use super::automaton::{Input, LabelId, LocalId, Output, SegmentId};
 use super::replica::digest;
-use crate::sim::stream::{ACCEPTOR, DIALER, Side};
+use crate::sim::net::{Both, Side};
 
 /// The nodes by their number, and all dials and connections that are not over, sorted.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub(super) struct State {
 struct Wire {
     stage: Stage,
     /// What is on its way from each end, the first first.
-    pipes: [Vec<Segment>; 2],
-    is_closed: [bool; 2],
+    pipes: Both<Vec<Segment>>,
+    is_closed: Both<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,9 +63,9 @@ impl State {
     pub(super) fn digest(&self) -> u128 {
         let mut words = self.locals.clone();
         for (label, wire) in &self.wires {
-            let [dialer, acceptor] = wire.is_closed.map(u32::from);
+            let [dialer, acceptor] = wire.is_closed.0.map(u32::from);
             words.extend([*label, wire.stage as u32, dialer, acceptor]);
-            for pipe in &wire.pipes {
+            for pipe in &wire.pipes.0 {
                 words.push(pipe.len() as u32);
                 words.extend(pipe.iter().map(|segment| segment.unwrap_or(u32::MAX)));
             }
@@ -82,7 +82,7 @@ impl State {
                 // A dialer that does not know that it is connected reads nothing.
                 Stage::Accepted => steps.push(Step { label, what: What::Establish }),
                 Stage::Open => {
-                    let full = [DIALER, ACCEPTOR].into_iter().filter(|side| !wire.pipes[*side].is_empty());
+                    let full = Side::ALL.into_iter().filter(|side| !wire.pipes[*side].is_empty());
                     steps.extend(full.map(|side| Step { label, what: What::Arrive(side) }));
                 }
             }
@@ -97,18 +97,18 @@ impl State {
         match step.what {
             What::Reach => {
                 wire.stage = Stage::Accepted;
-                Some((ACCEPTOR, Input::Accepted))
+                Some((Side::Acceptor, Input::Accepted))
             }
             What::Establish => {
                 wire.stage = Stage::Open;
-                Some((DIALER, Input::Connected))
+                Some((Side::Dialer, Input::Connected))
             }
             What::Arrive(from) if wire.pipes[from].is_empty() => None,
             What::Arrive(from) => match wire.pipes[from].remove(0) {
-                Some(segment) => Some((1 - from, Input::Bytes(segment))),
+                Some(segment) => Some((from.other(), Input::Bytes(segment))),
                 None => {
                     self.wires.remove(place);
-                    Some((1 - from, Input::End))
+                    Some((from.other(), Input::End))
                 }
             },
         }
@@ -131,8 +131,8 @@ impl State {
                 let wire = &mut self.wires[place].1;
                 wire.is_closed[side] = true;
                 // Nobody reads that any more.
-                wire.pipes[1 - side].clear();
-                if wire.is_closed == [true; 2] {
+                wire.pipes[side.other()].clear();
+                if wire.is_closed.0 == [true; 2] {
                     self.wires.remove(place);
                 }
             }
@@ -142,7 +142,7 @@ impl State {
     fn write(&mut self, label: LabelId, from: Side, segment: Segment) {
         if let Ok(place) = self.find(label) {
             let wire = &mut self.wires[place].1;
-            if !wire.is_closed[1 - from] {
+            if !wire.is_closed[from.other()] {
                 wire.pipes[from].push(segment);
             }
         }

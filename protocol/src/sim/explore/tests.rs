@@ -4,25 +4,16 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::sim::scenario::{Member, Scenario};
-use crate::sim::stream::{ACCEPTOR, End, Side};
 use crate::sim::topology::Topology;
 
 /// What can arrive next in a world.
 fn arrivals(world: &World) -> Vec<Arrival> {
-    let attempts = world.queue.iter().filter_map(|(_, event)| match event {
-        Event::Reach(attempt) => Some(Arrival { label: attempt.label, what: What::Reach }),
-        Event::Establish(attempt, _) => Some(Arrival { label: attempt.label, what: What::Establish }),
-        _ => None,
-    });
-    let pipes = world.streams.iter().flat_map(|(_, stream)| {
-        let can_arrive = |side: &Side| {
-            let is_read = matches!(stream.ends[1 - side], End::Node(..));
-            is_read && !stream.pipes[*side].segments.is_empty()
-        };
-        let sides = [DIALER, ACCEPTOR].into_iter().filter(can_arrive);
-        sides.filter_map(|side| Some(Arrival { label: stream.label?, what: What::Arrive(side) }))
-    });
-    attempts.chain(pipes).collect()
+    let can_come = |due: &Due| match due {
+        Due::Arrive(from) => world.network.is_open(from.other()),
+        _ => true,
+    };
+    let due: BTreeSet<Due> = world.network.due().filter(can_come).collect();
+    due.into_iter().filter_map(|due| world.arrival(due)).collect()
 }
 
 /// Follows all orders that begin with this one, which led to this world, and notes what the nodes are at their ends;
