@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
+use crate::gossip;
 use crate::hub::{About, Entry, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
 use crate::node::line_account;
@@ -342,7 +343,11 @@ fn handle_system_message<S: Sink>(context: &mut Context<'_, S>, message: &Publis
         }
         (Some(Meaning::Answer), _) => {
             let (id, now) = (context.entry().id(), context.now);
-            node.with_cluster(context.sink, |cluster, _| cluster.handle_answer(now, id, payload));
+            if node.cluster().is_some_and(|cluster| cluster.awaits_answer(id)) {
+                // Read while nobody waits for the cluster.
+                let neighbours = gossip::read_answer(payload);
+                node.with_cluster(context.sink, |cluster, _| cluster.handle_neighbours(now, id, neighbours));
+            }
         }
         _ => {}
     }
