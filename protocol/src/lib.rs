@@ -16,7 +16,7 @@
 //! | `forwarding` | who gets a message, given where it came from: the one hop |
 //!
 //! Around them: a [`Connection`] is one client or one route, owned by one driver. The [`Node`] is what all of them share:
-//! its [`hub`] with accounts and counters, and the cluster (gossip and routes as one machine) behind a lock. Output leaves
+//! its [`hub`] with accounts and counters, and the cluster (gossip and routes, wired) behind a lock. Output leaves
 //! through a [`Sink`], usually into an [`outbox`] per connection. An [`Engine`] is a node with all its connections in one
 //! value. [`config`] is what an operator chooses.
 //!

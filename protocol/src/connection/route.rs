@@ -23,7 +23,8 @@ use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
 
-/// Another server.
+/// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
+/// says alone; this follows its answers.
 #[derive(Debug)]
 pub(super) enum Route {
     /// It dialed this node and must present itself.

@@ -18,6 +18,8 @@ mod pairs;
 mod questions;
 mod rule;
 mod said;
+#[cfg(test)]
+mod tests;
 
 pub use crate::wire::GossipMode;
 pub(crate) use machine::Gossip;

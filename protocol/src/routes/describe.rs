@@ -31,8 +31,8 @@ impl Routes {
         Kept {
             peers: self.peers.len(),
             links: self.connections.iter().len(),
-            dials: self.dials.dials.len(),
-            own_addresses: self.own_addresses.len(),
+            dials: self.wishes.dials.dials.len(),
+            own_addresses: self.wishes.own_addresses.len(),
             ..Kept::default()
         }
     }
@@ -43,30 +43,31 @@ impl Routes {
             return Some("has it as a peer");
         }
         let is_wanted = |dial: &Dial| !dial.purpose.explicit && dial.server() == Some(server_id);
-        self.dials.dials.values().any(is_wanted).then_some("wants to dial it")
+        self.wishes.dials.dials.values().any(is_wanted).then_some("wants to dial it")
     }
 
     /// All that there is to it, apart from times and what never changes.
     pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
-        let guesses: Vec<_> = self.guesses.tried.iter().map(|(id, tried)| (id, tried.attempts)).collect();
-        let mut text = format!("{:?} {guesses:?}\n", self.own_addresses);
+        let guesses: Vec<_> =
+            self.wishes.guesses.tried.iter().map(|(id, tried)| (id, tried.attempts)).collect();
+        let mut text = format!("{:?} {guesses:?}\n", self.wishes.own_addresses);
         text.extend(self.peers.iter().map(|(id, peer)| format!("{id} {}\n", peer.describe(&name))));
         let connections = self.connections.iter();
         let connections = connections.map(|(id, it)| format!("{} {}\n", name(*id), it.describe(self)));
         let mut connections: Vec<_> = connections.collect();
         connections.sort_unstable();
         text.extend(connections);
-        text + &self.dials.describe(now)
+        text + &self.wishes.dials.describe(now)
     }
 
     /// Which of the dials this is, in their order; none if it is over.
     pub(crate) fn place_of(&self, id: DialId) -> Option<usize> {
-        self.dials.dials.keys().position(|known| *known == id)
+        self.wishes.dials.dials.keys().position(|known| *known == id)
     }
 
     /// Whether a dial is for a connection that is dedicated to an account.
     pub(crate) fn is_dedicated(&self, id: DialId) -> bool {
-        self.dials.get(id).is_some_and(|dial| dial.purpose.account.is_some())
+        self.wishes.dials.get(id).is_some_and(|dial| dial.purpose.account.is_some())
     }
 }
 

@@ -99,8 +99,13 @@ pub(super) enum Class {
 impl Dial {
     /// A dial of a server that nobody configured, to be tried once.
     pub(super) fn new(url: RouteUrl, account: Option<String>, at: Instant) -> Self {
+        Self::of(Purpose { url, explicit: false, account, gossip_mode: GossipMode::Default }, at)
+    }
+
+    /// A dial for this purpose of whoever is there.
+    pub(super) fn of(purpose: Purpose, at: Instant) -> Self {
         Self {
-            purpose: Purpose { url, explicit: false, account, gossip_mode: GossipMode::Default },
+            purpose,
             target: Target::Anyone,
             teller: None,
             reconnect: false,

@@ -20,7 +20,10 @@ mod pace;
 mod peer;
 mod plan;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verdict;
+mod wishes;
 
 #[cfg(feature = "sim")]
 pub(crate) use describe::Kept;
@@ -31,7 +34,7 @@ pub(crate) use dials::MAX_DIALS;
 #[cfg(feature = "sim")]
 pub(crate) use pace::RETRY_PAUSE;
 pub(crate) use plan::{Newcomer, NoSeat, Seat};
-#[cfg(feature = "sim")]
-pub(crate) use table::MAX_OWN_ADDRESSES;
 pub(crate) use table::Routes;
 pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
+#[cfg(feature = "sim")]
+pub(crate) use wishes::MAX_OWN_ADDRESSES;
