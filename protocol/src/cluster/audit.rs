@@ -1,43 +1,46 @@
-//! What a cluster keeps, for those who check that it is neither too much nor too old ([`crate::sim`]).
+//! What a cluster keeps and will do, for those who check that it is neither too much nor too old ([`crate::sim`]), and who
+//! explore all orders of events ([`crate::sim::explore`]).
 
-use super::{Cluster, Dial};
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
-    /// Servers that there is a connection to.
-    pub(crate) peers: usize,
-    /// Connections.
-    pub(crate) links: usize,
-    /// Wishes to be connected.
-    pub(crate) dials: usize,
-    /// Configured routes, each of which may be wanted for ever.
-    pub(crate) configured: usize,
-    /// Addresses that turned out to be the node's own.
-    pub(crate) own_addresses: usize,
-    /// What is to be done to connections and was not polled yet.
-    pub(crate) outputs: usize,
-}
+use super::Cluster;
+use crate::id::ConnectionId;
+use crate::routes::{DialId, Kept};
+use crate::time::Instant;
 
 impl Cluster {
     /// How much is kept now.
     pub(crate) fn kept(&self) -> Kept {
-        Kept {
-            peers: self.peers.len(),
-            links: self.links.len(),
-            dials: self.dials.len(),
-            configured: self.config.routes.len(),
-            own_addresses: self.own_addresses.len(),
-            outputs: self.outputs.len(),
-        }
+        Kept { outputs: self.outputs.len(), configured: self.config.routes.len(), ..self.routes.kept() }
     }
 
     /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
-        if self.peers.contains_key(server_id) {
-            return Some("has it as a peer");
+        if self.gossip.info_of(server_id).is_some() {
+            return Some("has it as a member");
         }
-        let is_wanted = |dial: &Dial| !dial.explicit && dial.peer.as_deref() == Some(server_id);
-        self.dials.iter().any(is_wanted).then_some("wants to dial it")
+        self.routes.memory_of(server_id)
+    }
+
+    /// A text that is the same for two clusters of one node only if both will do the same, though not at the same time, on
+    /// whatever they hear from now on. `name` gives connections names that do not depend on the order in which they came.
+    ///
+    /// It leaves out what never changes, what is counted for readers only, and all times: of these it says only whether they
+    /// are set, and of a dial whether it is due `now`. The random stream decides nothing but times. Nor does it tell in which
+    /// order connections came, which matters only where several are closed at once, for another name of the cluster: what
+    /// follows is the same but for its order.
+    pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
+        // Whoever adds a field has to decide here.
+        let Self { config: _, port: _, own_urls: _, handshake, routes, gossip, round_at: _, outputs } = self;
+        let (routes, gossip) = (routes.describe(now, &name), gossip.describe(&name));
+        format!("{:?} {outputs:?}\n{gossip}{routes}", handshake.name)
+    }
+
+    /// Which of the dials this is, in their order; none if it is over.
+    pub(crate) fn place_of(&self, dial: DialId) -> Option<usize> {
+        self.routes.place_of(dial)
+    }
+
+    /// Whether a dial is for a connection that is dedicated to an account.
+    pub(crate) fn is_dedicated(&self, dial: DialId) -> bool {
+        self.routes.is_dedicated(dial)
     }
 }

@@ -1,68 +1,56 @@
-//! Gossip and routes put together as one machine: handshakes, registration, dialing, healing.
+//! Gossip and routes put together: what a route brings is judged, given to the one and the other, and what they want becomes
+//! what is to be done to connections.
 //!
-//! A [`Cluster`] hears what happens on routes and says what is to be done, through [`Cluster::poll_output`] and
-//! [`Cluster::poll_dial`]. It is never on the path of a message. The wiring in [`crate::node`] guards it with one
-//! lock, so that a decision and its consequences (a seat taken, gossip queued) are one step.
+//! A [`Cluster`] decides itself only who is let in ([`handshake`], [`name`]). Which connections there are and what is dialed
+//! is the route table's ([`Routes`]), whom to tell of whom is [`Gossip`]'s; neither knows the other, and this is the one
+//! place where what one says reaches the other. The wiring in [`crate::node`] guards it with one lock, so that a
+//! decision and its consequences (a seat taken, gossip queued) are one step. It is never on the path of a message.
 
 #[cfg(feature = "sim")]
 mod audit;
-#[cfg(feature = "sim")]
-mod describe;
 mod handshake;
-mod healing;
-mod membership;
+mod name;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use fastrand::Rng;
-use log::{debug, error, info};
+use log::error;
 
-use crate::account::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Compression, RouteUrl};
-use crate::gossip::GossipMode;
+use crate::config::ClusterConfig;
+use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
-use crate::routes::{Dial, DialId, DialState, Dials, Peer, RETRY_PAUSE, Seat, jitter};
+use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Purpose, Routes, Seat, Seated};
+use crate::system::Neighbour;
 use crate::time::Instant;
-use crate::wire::Info;
+use crate::wire::encode::PING;
+use crate::wire::{Connect, Info};
+use handshake::{Handshake, route_info, route_url_text};
+use name::{Agreement, ClusterName};
 
+use crate::routes::DialId;
+pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
-pub(crate) use audit::Kept;
-#[cfg(feature = "sim")]
-pub(crate) use handshake::MAX_OWN_ADDRESSES;
+pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
 pub(crate) use handshake::Refusal;
-use healing::HealingState;
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    config: ClusterConfig,
+    config: Arc<ClusterConfig>,
     port: u16,
-    /// How often a failed attempt is reported as an error.
-    error_reports: (u32, u32),
-    server_id: String,
-    server_name: String,
-    cluster_name: String,
-    /// The name was generated, or taken over from a peer.
-    dynamic: bool,
-    /// A generated name gives way to a peer's; one that was taken over from a named peer does not.
-    yields_name: bool,
-    /// What INFO says on every route; the rest is the connection's.
-    own_info: Info,
     own_urls: Vec<String>,
-    peers: BTreeMap<String, Peer>,
-    links: BTreeMap<ConnectionId, Link>,
-    dials: Dials,
-    /// When the next dial is due, if nothing changed since there was none to begin; none if something did.
-    next_dial: Option<NextDial>,
-    /// Addresses that turned out to be this node's own.
-    own_addresses: Vec<SocketAddr>,
-    healing: HealingState,
+    handshake: Handshake,
+    routes: Routes,
+    gossip: Gossip,
+    /// When both look after the mesh again. At the same time, so that an idle node wakes up once.
+    round_at: Instant,
     outputs: VecDeque<Output>,
-    rng: Rng,
 }
 
 /// What the cluster wants done to connections.
@@ -78,60 +66,22 @@ pub(crate) enum Output {
     ConnectUrlsChanged,
 }
 
-/// A server to be dialed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DialRequest {
-    /// What the answer refers to.
-    pub id: DialId,
-    /// A name or address. A name is to be resolved anew for each attempt.
-    pub host: String,
-    /// The route port.
-    pub port: u16,
-    /// Addresses that are this node's own and not worth an attempt.
-    pub own_addresses: Vec<SocketAddr>,
-}
-
-/// Why a dial came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DialError {
-    /// No address took the connection; the text says why, for the log.
-    Failed(String),
-    /// Every address of the name is this node's own.
-    OnlySelf,
-}
-
-/// When the next dial is due; none if there is none.
-#[derive(Clone, Copy, Debug)]
-struct NextDial(Option<Instant>);
-
-/// One route connection, from its first byte to its last.
+/// A route that is part of the cluster from now on.
 #[derive(Debug)]
-struct Link {
-    remote: SocketAddr,
-    /// The dial that made it; none if it was accepted.
-    dial: Option<DialId>,
-    /// What the dial was for, which outlives it.
-    origin: Option<Origin>,
-    progress: Progress,
-    /// The next PONG lets the next slot of the pool be dialed.
-    armed: bool,
-    /// Until then it must give a sign of life.
-    probed_until: Option<Instant>,
-}
-
-/// What is known of a connection that this node dialed.
-#[derive(Clone, Debug)]
-struct Origin {
-    url: RouteUrl,
-    explicit: bool,
-    account: Option<String>,
-    gossip_mode: GossipMode,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Progress {
-    Handshake,
-    Registered { peer: String, seat: Seat, since: Instant },
+pub(crate) struct Registered {
+    /// The peer's id and name.
+    pub(crate) peer: String,
+    pub(crate) peer_name: String,
+    pub(crate) seat: Seat,
+    /// What is to be sent before anything else: this node's INFO if it waited for the peer's, and a PING if another
+    /// slot of the pool is to be dialed once it is answered.
+    pub(crate) lines: Vec<u8>,
+    /// Whether a PING is among them.
+    pub(crate) pings: bool,
+    /// Whether the peer understands headers.
+    pub(crate) headers: bool,
+    /// Whether the peer's `LS-` carry an origin.
+    pub(crate) leaf_unsub_origin: bool,
 }
 
 impl Cluster {
@@ -145,77 +95,21 @@ impl Cluster {
         client_urls: Vec<String>,
         now: Instant,
     ) -> Self {
-        let generated = || identity::cluster_name(&mut identity::stream(seed, Stream::ClusterName));
-        let cluster_name = config.name.clone().unwrap_or_else(generated);
-        let dynamic = config.name.is_none();
+        let config = Arc::new(config);
+        let generate = || identity::cluster_name(&mut identity::stream(seed, Stream::ClusterName));
+        let name = ClusterName::new(config.name.clone(), generate);
         let own_info = route_info(&config, own_info, route_port, client_urls.clone());
-        let mut cluster = Self {
-            server_id: own_info.server_id.clone(),
-            server_name: own_info.server_name.clone(),
+        let (own_id, rng) = (own_info.server_id.clone(), identity::stream(seed, Stream::Dials));
+        Self {
             port: route_port,
-            error_reports,
-            cluster_name,
-            dynamic,
-            yields_name: dynamic,
-            own_info,
             own_urls: client_urls,
-            peers: BTreeMap::new(),
-            links: BTreeMap::new(),
-            dials: Dials::default(),
-            next_dial: None,
-            own_addresses: Vec::new(),
-            healing: HealingState::new(now),
+            routes: Routes::new(config.clone(), own_id, route_port, error_reports, rng, now),
+            gossip: Gossip::new(config.clone(), &own_info, now),
+            handshake: Handshake::new(config.clone(), own_info, name),
+            round_at: now,
             outputs: VecDeque::new(),
-            rng: identity::stream(seed, Stream::Dials),
             config,
-        };
-        for url in cluster.config.routes.clone() {
-            cluster.dial_configured(&url, now);
         }
-        cluster
-    }
-
-    /// The cluster's name, given, generated or taken over.
-    pub(crate) fn name(&self) -> &str {
-        &self.cluster_name
-    }
-
-    /// What this node is configured to do.
-    pub(crate) fn config(&self) -> &ClusterConfig {
-        &self.config
-    }
-
-    /// How many servers there are routes to.
-    pub(crate) fn peer_count(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// The port that this node listens on for peers.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// What a peer says of itself.
-    pub(crate) fn peer_info(&self, peer: &str) -> Option<&Info> {
-        self.peers.get(peer).map(|peer| &peer.info)
-    }
-
-    /// Whether the route to a peer was dialed from here, and whether the URL is configured.
-    pub(crate) fn solicitation(&self, peer: &str) -> (bool, bool) {
-        let solicited = self.peers.get(peer).and_then(|peer| peer.solicited.as_ref());
-        solicited.map_or((false, false), |solicited| (true, solicited.explicit))
-    }
-
-    /// Client addresses of the peers, in the order of their ids. The hasher finds the duplicates.
-    pub(crate) fn peer_urls(&self, hasher: &KeyedState) -> Vec<String> {
-        let mut seen = HashSet::with_capacity_and_hasher(self.peers.len(), hasher.clone());
-        let present = self.peers.values().filter(|peer| peer.first().is_some());
-        present.flat_map(|peer| &peer.connect_urls).filter(|url| seen.insert(*url)).cloned().collect()
-    }
-
-    /// Client addresses of this node, whether or not the peers are told.
-    pub(crate) fn own_urls(&self) -> &[String] {
-        &self.own_urls
     }
 
     /// What is to be done to connections next. Poll until `None` after every other call.
@@ -227,127 +121,296 @@ impl Cluster {
     /// What is to be dialed now. Poll until `None` after every other call and when [`Cluster::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
-        if self.next_dial.is_some_and(|next| next.0.is_none_or(|at| now < at)) {
-            return None;
-        }
-        self.next_dial = None;
-        let mut dials = std::mem::take(&mut self.dials);
-        dials.drop_satisfied(|dial| self.is_satisfied(dial));
-        self.dials = dials;
-        let Some((id, dial)) = self.dials.begin_next(now, &self.config) else {
-            self.next_dial = Some(NextDial(self.dials.poll_timeout(&self.config)));
-            return None;
-        };
-        debug!("Trying to connect to route on {}:{}", dial.url.host, dial.url.port);
-        Some(DialRequest {
-            id,
-            host: dial.url.host.clone(),
-            port: dial.url.port,
-            own_addresses: self.own_addresses.clone(),
-        })
+        self.routes.poll_dial(now)
     }
 
     /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let dial = self.next_dial.map_or_else(|| self.dials.poll_timeout(&self.config), |next| next.0);
-        dial.into_iter().chain(self.healing_timeout()).min()
+        self.routes.poll_timeout().into_iter().chain(self.next_round()).min()
     }
 
-    /// How many attempts to reach servers were begun.
-    pub(crate) fn dials_started(&self) -> u64 {
-        self.dials.started()
+    /// Looks after the mesh, if it is time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.next_round().is_none_or(|at| now < at) {
+            return;
+        }
+        self.round_at = now + self.config.healing.interval + self.routes.jitter();
+        let lifeless = self.routes.handle_round(now).into_iter();
+        self.outputs.extend(lifeless.map(|id| Output::Close(id, CloseReason::StaleConnection)));
+        self.gossip.handle_round(now);
+        self.pass_on(now);
+    }
+
+    /// Notes a route that was accepted and returns the INFO that greets it.
+    pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) -> Vec<u8> {
+        self.routes.handle_accepted(connection, remote);
+        self.handshake.info_now().to_line()
+    }
+
+    /// Notes a connection that a dial made and returns what to say first on it.
+    pub(crate) fn handle_dialed(
+        &mut self,
+        id: DialId,
+        connection: ConnectionId,
+        remote: SocketAddr,
+    ) -> Vec<u8> {
+        self.handshake.opening(self.routes.handle_dialed(id, connection, remote))
     }
 
     /// Notes that a dial failed.
     pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
-        self.next_dial = None;
-        let Some(dial) = self.dials.get(id) else {
-            return;
-        };
-        match why {
-            DialError::OnlySelf => {
-                info!("Detected route to self, ignoring \"{}\"", dial.url);
-                self.dials.remove(id);
-            }
-            DialError::Failed(why) => {
-                self.report_failure(dial, why);
-                self.dials.fail(id, now, &self.config, &mut self.rng);
-            }
-        }
+        self.routes.handle_dial_failed(now, id, why);
     }
 
-    /// Wants a configured server: a connection of the pool, and one for each account that has its own.
-    fn dial_configured(&mut self, url: &RouteUrl, now: Instant) {
-        for account in self.kinds_of_connection() {
-            self.dials.add(Dial { explicit: true, ..Dial::new(url.clone(), account, now) });
-        }
-    }
-
-    /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
-    fn kinds_of_connection(&self) -> Vec<Option<String>> {
-        let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
-        std::iter::once(None).chain(pinned).collect()
-    }
-
-    /// Accounts with connections of their own: a server that pools has one for the system account
-    /// (wire.md 4.1).
-    fn pinned_accounts(&self) -> &'static [&'static str] {
-        if self.config.pool_size.is_some() { &[SYSTEM_ACCOUNT] } else { &[] }
-    }
-
-    fn pool_size(&self) -> usize {
-        self.config.pool_size.map_or(0, |size| usize::from(size.get()))
-    }
-
-    fn report_failure(&self, dial: &Dial, why: &str) {
-        let (connects, reconnects) = self.error_reports;
-        let every = if dial.reconnect { reconnects } else { connects };
-        let attempt = dial.failures.saturating_add(1);
-        if dial.guess_of.is_none() && attempt == 1 || every > 0 && attempt.is_multiple_of(every) {
-            error!("Error trying to connect to route (attempt {attempt}): {why}");
+    /// Judges the CONNECT of a route that was accepted.
+    pub(crate) fn handle_connect(&mut self, connect: &Connect) -> Result<(), Refusal> {
+        self.handshake.judge_connect(connect)?;
+        if self.agrees_on_name(&connect.cluster, connect.cluster_dynamic, &connect.name) {
+            Ok(())
         } else {
-            debug!("Error trying to connect to route (attempt {attempt}): {why}");
+            Err(self.handshake.other_cluster(connect))
+        }
+    }
+
+    /// Judges the first INFO on a route, and makes the route part of the cluster.
+    pub(crate) fn handle_first_info(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        mut info: Info,
+    ) -> Result<Registered, Refusal> {
+        let Some((remote, purpose)) = self.routes.connection(connection) else {
+            return Err(Refusal::silent(CloseReason::RouteRemoved));
+        };
+        let purpose = purpose.cloned();
+        if info.server_id == self.own_id() {
+            self.routes.handle_self(connection);
+            return Err(Refusal::silent(CloseReason::DuplicateRoute));
+        }
+        if !info.cluster.is_empty()
+            && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
+        {
+            let (theirs, own) = (&info.cluster, self.name());
+            error!("Rejecting connection, cluster name \"{theirs}\" does not match \"{own}\"");
+            return Err(Refusal::silent(CloseReason::ClusterNameConflict));
+        }
+        self.handshake.judge_info(&info, purpose.is_none())?;
+        if info.ip.is_empty() {
+            info.ip = route_url_text(&remote.ip().to_string(), info.port);
+        }
+        let Seated { seat, continues } = self.find_seat(now, connection, &info)?;
+        let mut lines = self.handshake.reply(purpose.as_ref(), &seat);
+        if continues {
+            lines.extend_from_slice(PING);
+        }
+        self.introduce(now, &info, purpose.as_ref(), &seat);
+        Ok(Registered {
+            peer: info.server_id,
+            peer_name: info.server_name,
+            seat,
+            lines,
+            pings: continues,
+            headers: info.headers && self.handshake.own_info().headers,
+            leaf_unsub_origin: info.lnocu || info.ln,
+        })
+    }
+
+    /// Hears an INFO on a registered route (wire.md 2.10, in its order).
+    pub(crate) fn handle_info(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        info: Info,
+    ) -> Result<(), CloseReason> {
+        let Some(peer) = self.routes.peer_of(connection).map(str::to_owned) else {
+            return Ok(());
+        };
+        if info.server_id == self.own_id() {
+            return Err(CloseReason::DuplicateRoute);
+        }
+        if !info.cluster.is_empty() && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &peer) {
+            return Err(CloseReason::ClusterNameConflict);
+        }
+        self.gossip.handle_info(connection, &peer, info);
+        self.pass_on(now);
+        Ok(())
+    }
+
+    /// Hears a PONG.
+    pub(crate) fn handle_pong(&mut self, now: Instant, connection: ConnectionId) {
+        self.routes.handle_pong(now, connection);
+    }
+
+    /// Whether the peer on this connection was asked which routes it has, so that its answer is worth reading with
+    /// [`read_answer`](crate::gossip::read_answer), before this machine is held again.
+    pub(crate) fn awaits_answer(&self, connection: ConnectionId) -> bool {
+        self.routes.peer_of(connection).is_some_and(|peer| self.gossip.awaits_answer(peer))
+    }
+
+    /// Hears which routes a peer has that was asked, and dials the servers that this node lacks.
+    pub(crate) fn handle_neighbours(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        neighbours: Vec<Neighbour>,
+    ) {
+        let remote = self.routes.connection(connection).map(|(remote, _)| remote);
+        if let (Some(remote), Some(peer)) = (remote, self.routes.peer_of(connection)) {
+            self.gossip.handle_neighbours(peer, remote.ip().is_loopback(), neighbours);
+            self.pass_on(now);
+        }
+    }
+
+    /// Forgets a connection that ended, and wants it back if this node made it.
+    pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
+        if reason == CloseReason::ServerShutdown
+            && self.config.healing.remember
+            && self.routes.connection(connection).is_some()
+        {
+            // A last word, so that this node is not waited for.
+            let info = Info { ldm: true, ..self.handshake.info_now() };
+            self.outputs.push_back(Output::Send(connection, info.to_line()));
+        }
+        if let Some(lost) = self.routes.handle_closed(now, connection, reason) {
+            let account = lost.seat.account();
+            self.gossip.handle_left(&lost.peer, account, self.routes.carrier(&lost.peer, account));
+            self.pass_on(now);
+        }
+    }
+
+    /// The cluster's name, given, generated or taken over.
+    pub(crate) fn name(&self) -> &str {
+        &self.handshake.name.text
+    }
+
+    /// What this node is configured to do.
+    pub(crate) fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// How many servers there are routes to.
+    pub(crate) fn peer_count(&self) -> usize {
+        self.routes.peer_count()
+    }
+
+    /// The port that this node listens on for peers.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a peer says of itself.
+    pub(crate) fn peer_info(&self, peer: &str) -> Option<&Info> {
+        self.gossip.info_of(peer)
+    }
+
+    /// Whether the route to a peer was dialed from here, and whether the URL is configured.
+    pub(crate) fn solicitation(&self, peer: &str) -> (bool, bool) {
+        self.routes.solicitation(peer)
+    }
+
+    /// Client addresses of the peers, in the order of their ids. The hasher finds the duplicates.
+    pub(crate) fn peer_urls(&self, hasher: &KeyedState) -> Vec<String> {
+        let mut seen = HashSet::with_capacity_and_hasher(self.peer_count(), hasher.clone());
+        self.gossip.connect_urls().filter(|url| seen.insert(*url)).cloned().collect()
+    }
+
+    /// Client addresses of this node, whether or not the peers are told.
+    pub(crate) fn own_urls(&self) -> &[String] {
+        &self.own_urls
+    }
+
+    /// How many attempts to reach servers were begun.
+    pub(crate) fn dials_started(&self) -> u64 {
+        self.routes.dials_started()
+    }
+
+    fn own_id(&self) -> &str {
+        &self.handshake.own_info().server_id
+    }
+
+    /// When to look after the mesh again.
+    fn next_round(&self) -> Option<Instant> {
+        (self.config.healing.is_active() && self.peer_count() > 0).then_some(self.round_at)
+    }
+
+    /// Whether both belong to one cluster. If this node takes over the peer's name for it, the others are of another.
+    fn agrees_on_name(&mut self, theirs: &str, theirs_is_dynamic: bool, peer: &str) -> bool {
+        let agreement = self.handshake.name.agree(theirs, theirs_is_dynamic);
+        if agreement == Agreement::TakenOver {
+            let others = self.routes.connections_beside(peer);
+            self.outputs.extend(others.map(|id| Output::Close(id, CloseReason::ClusterNameConflict)));
+        }
+        agreement != Agreement::None
+    }
+
+    fn find_seat(&mut self, now: Instant, connection: ConnectionId, info: &Info) -> Result<Seated, Refusal> {
+        let newcomer = Newcomer {
+            id: &info.server_id,
+            url: info.ip.trim_end_matches('/').parse().ok(),
+            pool_size: info.route_pool_size,
+            pool_index: info.route_pool_idx,
+            account: &info.route_account,
+            arbitrates: info.onehop > 0,
+        };
+        self.routes.handle_presented(now, connection, &newcomer).map_err(|why| match why {
+            NotSeated::Unexpected => Refusal::silent(CloseReason::RouteRemoved),
+            NotSeated::NoSeat(why) => why.into(),
+            NotSeated::Duplicate { probed } => {
+                self.outputs.extend(probed.map(|id| Output::Send(id, PING.to_vec())));
+                // What was dialed because it is configured makes the route that stays a configured one.
+                if self.routes.solicitation(&info.server_id).1 {
+                    self.gossip.handle_explicit(&info.server_id);
+                }
+                Refusal::silent(CloseReason::DuplicateRoute)
+            }
+        })
+    }
+
+    fn introduce(&mut self, now: Instant, info: &Info, purpose: Option<&Purpose>, seat: &Seat) {
+        let arrival = match purpose {
+            None => Arrival::Accepted,
+            Some(purpose) if purpose.explicit => Arrival::Explicit,
+            Some(purpose) => Arrival::Implicit(purpose.gossip_mode),
+        };
+        let (peer, account) = (info.server_id.as_str(), seat.account());
+        let joined = Joined {
+            info,
+            arrival,
+            account,
+            carrier: self.routes.carrier(peer, account),
+            is_pooled: self.routes.is_pooled(peer),
+            is_explicit: self.routes.solicitation(peer).1,
+        };
+        self.gossip.handle_joined(now, joined);
+        self.pass_on(now);
+    }
+
+    /// Gives what gossip wants to whom it concerns: the connections, and the route table.
+    fn pass_on(&mut self, now: Instant) {
+        while let Some(said) = self.gossip.poll_output() {
+            match said {
+                Said::Tell(over, line) => self.outputs.push_back(Output::Send(over, line)),
+                Said::Ask { over, subject, line } => {
+                    self.outputs.push_back(Output::Publish { over, subject, line });
+                }
+                Said::Heard(heard) => self.routes.handle_hearsay(now, hearsay(heard)),
+                Said::HeardNeighbours { teller, neighbours } => {
+                    self.routes.handle_neighbours(now, &teller, &neighbours);
+                }
+                Said::Leaves(peer) => self.routes.handle_leaving(&peer),
+                Said::ConnectUrlsChanged => self.outputs.push_back(Output::ConnectUrlsChanged),
+            }
         }
     }
 }
 
-/// What INFO says on every route.
-fn route_info(config: &ClusterConfig, base: Info, route_port: u16, client_urls: Vec<String>) -> Info {
-    let mut info = Info {
-        proto: ROUTE_PROTOCOL,
-        host: config.host.clone(),
-        port: route_port,
-        auth_required: config.authorization.is_some(),
-        connect_urls: if config.no_advertise { Vec::new() } else { client_urls },
-        // This node does not compress, which a peer that would must know.
-        compression: match config.compression {
-            Compression::NotSupported => String::new(),
-            Compression::Off | Compression::Accept => "off".to_owned(),
-        },
-        lnoc: true,
-        lnocu: true,
-        ln: true,
-        onehop: i32::from(config.healing.compare),
-        route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),
-        ..base
+fn hearsay(heard: Heard) -> Hearsay {
+    let Heard { teller, server, url, account, all_kinds, gossip_mode, either_may } = heard;
+    let kinds = match account {
+        Some(account) => Kinds::Dedicated(account),
+        None if all_kinds => Kinds::All,
+        None => Kinds::OfPool,
     };
-    if let Some(advertised) = &config.advertise {
-        info.host.clone_from(&advertised.host);
-        info.port = advertised.port.unwrap_or(route_port);
-        info.ip = route_url_text(&info.host, info.port);
-    }
-    info
+    Hearsay { teller, server, url, kinds, gossip_mode, either_may }
 }
-
-/// The form of an address that gossip carries: `nats-route://<host>:<port>/`.
-fn route_url_text(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("nats-route://[{host}]:{port}/")
-    } else {
-        format!("nats-route://{host}:{port}/")
-    }
-}
-
-/// The protocol level of INFO on routes: accounts are understood, message tracing is not.
-const ROUTE_PROTOCOL: i32 = 2;

@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
+use crate::gossip;
 use crate::hub::{About, Entry, Flag, Held};
 use crate::interest::{Cache, Origin, Subscription};
 use crate::node::line_account;
@@ -22,7 +23,8 @@ use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
 
-/// Another server.
+/// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
+/// says alone; this follows its answers.
 #[derive(Debug)]
 pub(super) enum Route {
     /// It dialed this node and must present itself.
@@ -342,7 +344,11 @@ fn handle_system_message<S: Sink>(context: &mut Context<'_, S>, message: &Publis
         }
         (Some(Meaning::Answer), _) => {
             let (id, now) = (context.entry().id(), context.now);
-            node.with_cluster(context.sink, |cluster, _| cluster.handle_answer(now, id, payload));
+            if node.cluster().is_some_and(|cluster| cluster.awaits_answer(id)) {
+                // Read while nobody waits for the cluster.
+                let neighbours = gossip::read_answer(payload);
+                node.with_cluster(context.sink, |cluster, _| cluster.handle_neighbours(now, id, neighbours));
+            }
         }
         _ => {}
     }

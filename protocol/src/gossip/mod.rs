@@ -1,119 +1,28 @@
-//! INFO gossip: whom to tell of whom (wire.md 3.3).
+//! INFO gossip: one machine, [`Gossip`], that hears INFO and says whom to tell what.
 //!
-//! A server that registers a newcomer tells its other peers, which then dial the newcomer. This room holds
-//! the rule; the cluster applies it.
+//! A server that registers a newcomer tells its other peers, which then dial the newcomer (wire.md 3.3). Beyond that rule
+//! this node tells nats-server peers of each other again, compares with other onehop nodes whom each knows, and asks
+//! nats-server peers whom they know (design.md 5).
+//!
+//! It knows peers by what it is told: that a connection to one came or went, what its INFO said, and which connection
+//! carries gossip to it. All that it wants comes from [`Gossip::poll_output`], to be polled until it gives nothing after
+//! every other call: lines for peers, and servers that it heard of, which somebody else dials. It knows no seats, dials or
+//! addresses of connections, and nothing of `routes`. The cluster calls it, and nobody else.
 
-use crate::wire::Info;
-
-/// What the teller asks of the told: whether it should in turn tell others (`gossip_mode` in INFO).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GossipMode {
-    /// Left to the receiver's own rule, which is not to tell others.
-    #[default]
-    Default,
-    /// Do not tell others.
-    Disabled,
-    /// Tell others, though the newcomer was only heard of.
-    Override,
-}
-
-impl GossipMode {
-    /// From the number on the wire; unknown ones mean the default.
-    pub fn from_wire(number: i32) -> Self {
-        match number {
-            1 => Self::Disabled,
-            2 => Self::Override,
-            _ => Self::Default,
-        }
-    }
-
-    /// The number on the wire.
-    pub fn to_wire(self) -> i32 {
-        match self {
-            Self::Default => 0,
-            Self::Disabled => 1,
-            Self::Override => 2,
-        }
-    }
-}
-
-/// How a newcomer's connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// It dialed us.
-    Accepted,
-    /// We dialed it because the configuration says so.
-    Explicit,
-    /// We dialed it because we heard of it, in a gossip with this mode.
-    Implicit(GossipMode),
-}
-
-/// The mode with which a peer is told of a newcomer; `None` if nobody is to be told.
-///
-/// `newcomer_mode` stood in the newcomer's own INFO; `peer_is_explicit` says whether the route to the peer that
-/// would be told is a configured one.
-pub(crate) fn mode_onward(
-    arrival: Arrival,
-    newcomer_mode: GossipMode,
-    peer_is_explicit: bool,
-) -> Option<GossipMode> {
-    match arrival {
-        Arrival::Accepted | Arrival::Explicit if newcomer_mode == GossipMode::Disabled => None,
-        // Configured links may join two groups that know nothing of each other: their members must hear of it.
-        Arrival::Accepted if peer_is_explicit => Some(GossipMode::Override),
-        Arrival::Accepted => Some(GossipMode::Disabled),
-        Arrival::Explicit => Some(GossipMode::Override),
-        Arrival::Implicit(GossipMode::Override) => Some(GossipMode::Default),
-        Arrival::Implicit(_) => None,
-    }
-}
-
-/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by. None if the
-/// newcomer says so much of itself that peers would end the route for such a line.
-pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Vec<u8>> {
-    let info = Info {
-        nonce: String::new(),
-        ip: url.to_owned(),
-        gossip_mode: mode.to_wire(),
-        // These belong to the newcomer's connection, not to the one that the told server will make.
-        route_pool_idx: 0,
-        route_acc_add_reqid: String::new(),
-        ..newcomer.clone()
-    };
-    Some(info.to_gossip_line()).filter(|line| line.len() <= MAX_LINE_BYTES)
-}
-
-/// What a line may have on a route between servers that are not configured otherwise (wire.md 2.6).
-const MAX_LINE_BYTES: usize = 64 * 1024;
-
+mod comparison;
+#[cfg(feature = "sim")]
+mod describe;
+mod machine;
+mod member;
+mod pairs;
+mod questions;
+mod rule;
+mod said;
 #[cfg(test)]
-mod tests {
-    use super::*;
+mod tests;
 
-    #[test]
-    fn gossip_follows_the_recorded_table() {
-        use Arrival::{Accepted, Explicit, Implicit};
-        use GossipMode::{Default, Disabled, Override};
-        // wire.md 3.3: (arrival, newcomer's mode, peer explicit) → mode onward.
-        let table = [
-            (Accepted, Disabled, true, None),
-            (Accepted, Disabled, false, None),
-            (Accepted, Default, true, Some(Override)),
-            (Accepted, Default, false, Some(Disabled)),
-            (Accepted, Override, false, Some(Disabled)),
-            (Explicit, Default, false, Some(Override)),
-            (Explicit, Disabled, false, None),
-            (Implicit(Override), Default, false, Some(Default)),
-            (Implicit(Override), Disabled, true, Some(Default)),
-            (Implicit(Default), Default, true, None),
-            (Implicit(Disabled), Override, true, None),
-        ];
-        for (arrival, newcomer, explicit, expected) in table {
-            assert_eq!(
-                mode_onward(arrival, newcomer, explicit),
-                expected,
-                "{arrival:?} {newcomer:?} {explicit}"
-            );
-        }
-    }
-}
+pub use crate::wire::GossipMode;
+pub(crate) use machine::Gossip;
+pub(crate) use questions::read_answer;
+pub(crate) use rule::Arrival;
+pub(crate) use said::{Heard, Joined, Output};

@@ -1,82 +1,120 @@
-//! The route table's part of what a cluster will do ([`crate::sim::explore`]).
+//! What the route table keeps and will do, for those who check it ([`crate::sim`], [`crate::sim::explore`]).
 
-use super::*;
+use super::dial::{Attempt, Dial, DialId, Purpose};
+use super::dials::Dials;
+use super::life::{Life, RouteConnection};
+use super::peer::PeerRoutes;
+use super::table::Routes;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
-impl Peer {
-    /// All that there is to it, apart from times.
-    pub(crate) fn describe(&self, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self {
-            info,
-            pooled,
-            dedicated,
-            sole,
-            solicited,
-            retry,
-            connect_urls,
-            since: _,
-            leaves,
-            gap_since,
-            told_digest,
-            heard_digest,
-            told_servers,
-        } = self;
+/// How much is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Servers that there is a connection to.
+    pub(crate) peers: usize,
+    /// Connections.
+    pub(crate) links: usize,
+    /// Wishes to be connected.
+    pub(crate) dials: usize,
+    /// Configured routes, each of which may be wanted for ever.
+    pub(crate) configured: usize,
+    /// Addresses that turned out to be the node's own.
+    pub(crate) own_addresses: usize,
+    /// What is to be done to connections and was not polled yet.
+    pub(crate) outputs: usize,
+}
+
+impl Routes {
+    /// How much is kept now.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            peers: self.peers.len(),
+            links: self.connections.iter().len(),
+            dials: self.wishes.dials.dials.len(),
+            own_addresses: self.wishes.own_addresses.len(),
+            ..Kept::default()
+        }
+    }
+
+    /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
+    pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
+        if self.peers.contains_key(server_id) {
+            return Some("has it as a peer");
+        }
+        let is_wanted = |dial: &Dial| !dial.purpose.explicit && dial.server() == Some(server_id);
+        self.wishes.dials.dials.values().any(is_wanted).then_some("wants to dial it")
+    }
+
+    /// All that there is to it, apart from times and what never changes.
+    pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
+        let guesses: Vec<_> =
+            self.wishes.guesses.tried.iter().map(|(id, tried)| (id, tried.attempts)).collect();
+        let mut text = format!("{:?} {guesses:?}\n", self.wishes.own_addresses);
+        text.extend(self.peers.iter().map(|(id, peer)| format!("{id} {}\n", peer.describe(&name))));
+        let connections = self.connections.iter();
+        let connections = connections.map(|(id, it)| format!("{} {}\n", name(*id), it.describe(self)));
+        let mut connections: Vec<_> = connections.collect();
+        connections.sort_unstable();
+        text.extend(connections);
+        text + &self.wishes.dials.describe(now)
+    }
+
+    /// Which of the dials this is, in their order; none if it is over.
+    pub(crate) fn place_of(&self, id: DialId) -> Option<usize> {
+        self.wishes.dials.dials.keys().position(|known| *known == id)
+    }
+
+    /// Whether a dial is for a connection that is dedicated to an account.
+    pub(crate) fn is_dedicated(&self, id: DialId) -> bool {
+        self.wishes.dials.get(id).is_some_and(|dial| dial.purpose.account.is_some())
+    }
+}
+
+impl PeerRoutes {
+    fn describe(&self, name: impl Fn(ConnectionId) -> String) -> String {
+        let Self { says_url, arbitrates, pooled, dedicated, sole, solicited, retry, leaves, gap_since } =
+            self;
         let pooled: Vec<_> = pooled.iter().map(|place| place.map(&name)).collect();
         let dedicated: Vec<_> = dedicated.iter().map(|(account, id)| (account, name(*id))).collect();
         let seats = (pooled, dedicated, sole.map(&name));
         let wants = (solicited, retry, leaves, gap_since.is_some());
-        let told = (told_digest.as_ref().map(|told| &told.0), told_servers.as_ref().map(|told| &told.0));
-        format!("{info:?} {connect_urls:?} {seats:?} {wants:?} {told:?} {heard_digest}")
+        format!("{says_url:?} {arbitrates} {seats:?} {wants:?}")
+    }
+}
+
+impl RouteConnection {
+    fn describe(&self, routes: &Routes) -> String {
+        // Who is at the other end is part of its name.
+        let Self { remote: _, purpose, life } = self;
+        let life = match life {
+            Life::Shaking { dial } => (dial.and_then(|dial| routes.place_of(dial)), None),
+            Life::Registered { peer, seat, since: _, continues, probed_until } => {
+                (None, Some((peer, seat, continues, probed_until.is_some())))
+            }
+        };
+        format!("{purpose:?} {life:?}")
     }
 }
 
 impl Dials {
     /// All dials in their order, apart from times: whether one is due is all that is said.
-    pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self { dials, last: _, paid_until, started: _ } = self;
-        let dials = dials.values().map(|dial| dial.describe(now, &name));
-        dials.collect::<String>() + &format!("{paid_until:?}")
-    }
-
-    /// Which dial this is, in their order; none if it is over.
-    pub(crate) fn place(&self, id: DialId) -> Option<usize> {
-        self.dials.keys().position(|known| *known == id)
+    fn describe(&self, now: Instant) -> String {
+        let dials = self.dials.values().map(|dial| dial.describe(now));
+        dials.collect::<String>() + &format!("{:?}", self.pace)
     }
 }
 
 impl Dial {
-    fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self {
-            url,
-            explicit,
-            account,
-            gossip_mode,
-            peer,
-            guess_of,
-            reconnect,
-            until,
-            fills,
-            failures,
-            state,
-        } = self;
-        let state = match state {
-            DialState::Waiting(at) if *at > now => "waits".to_owned(),
-            DialState::Waiting(_) => "is due".to_owned(),
-            DialState::Dialing => "is dialed".to_owned(),
-            DialState::Shaking(connection) => name(*connection),
+    fn describe(&self, now: Instant) -> String {
+        let Self { purpose, target, teller, reconnect, until, fills, failures, attempt } = self;
+        let Purpose { .. } = purpose;
+        let attempt = match attempt {
+            Attempt::Waiting(at) if *at > now => "waits",
+            Attempt::Waiting(_) => "is due",
+            Attempt::UnderWay => "is under way",
         };
-        let what = (
-            url,
-            explicit,
-            account,
-            gossip_mode,
-            (peer, guess_of),
-            reconnect,
-            fills,
-            failures,
-            until.is_some(),
-        );
-        format!("{what:?} {state}\n")
+        let what = (purpose, target, teller, reconnect, fills, failures, until.is_some());
+        format!("{what:?} {attempt}\n")
     }
 }

@@ -1,4 +1,8 @@
-//! What is to be dialed, when, and what is being dialed now.
+//! All wishes to be connected: what is to be dialed, when, and what is being dialed now.
+//!
+//! What is heard of is limited, since it costs the teller nothing: so many wishes on the word of one teller
+//! ([`MAX_HEARSAY_PER_TELLER`]) and of all ([`MAX_HEARSAY`]). Hearsay gives way to servers that there was a route to once, and
+//! to configured ones, and is dropped after a few failures.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,301 +10,393 @@ use std::time::Duration;
 use fastrand::Rng;
 use log::debug;
 
-use crate::config::{ClusterConfig, RouteUrl};
-use crate::gossip::GossipMode;
-use crate::id::ConnectionId;
+use super::dial::{Attempt, Class, Dial, DialId, Target};
+use super::dial_index::DialIndex;
+use super::pace::{Pace, RETRY_PAUSE, doubled, jitter};
+use crate::config::ClusterConfig;
 use crate::time::Instant;
 
-/// One wish to be connected, from its first attempt to its last. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DialId(pub(crate) u64);
-
-/// A wish to be connected to one server, by pool or for one account.
-#[derive(Clone, Debug)]
-pub(crate) struct Dial {
-    pub(crate) url: RouteUrl,
-    /// The URL is configured: tried for ever.
-    pub(crate) explicit: bool,
-    /// For a connection dedicated to this account.
-    pub(crate) account: Option<String>,
-    /// The mode of the gossip that told of the server.
-    pub(crate) gossip_mode: GossipMode,
-    /// Which server is expected there, if known.
-    pub(crate) peer: Option<String>,
-    /// Which server may be there, among other places: each is tried once, and none once it is connected.
-    pub(crate) guess_of: Option<String>,
-    /// Whether there was a connection before, for the choice of what to log.
-    pub(crate) reconnect: bool,
-    /// Until then it is tried again, though it is not configured.
-    pub(crate) until: Option<Instant>,
-    /// For another connection to a server that there is a route to already.
-    pub(crate) fills: bool,
-    /// Attempts that failed.
-    pub(crate) failures: u32,
-    pub(crate) state: DialState,
-}
-
-/// How far a dial has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DialState {
-    /// To be started at this time.
-    Waiting(Instant),
-    /// The runtime is at it.
-    Dialing,
-    /// Connected; the handshake is under way.
-    Shaking(ConnectionId),
-}
-
-impl Dial {
-    /// A dial of a server that was only heard of, to be tried once.
-    pub(crate) fn new(url: RouteUrl, account: Option<String>, at: Instant) -> Self {
-        Self {
-            url,
-            explicit: false,
-            account,
-            gossip_mode: GossipMode::Default,
-            peer: None,
-            guess_of: None,
-            reconnect: false,
-            until: None,
-            fills: false,
-            failures: 0,
-            state: DialState::Waiting(at),
-        }
-    }
-
-    /// Takes over what a newer wish for the same connection knows better.
-    fn renew(&mut self, newer: Dial) {
-        let moved = !self.explicit && (self.url.host != newer.url.host || self.url.port != newer.url.port);
-        if moved && matches!(self.state, DialState::Waiting(_)) {
-            // The server is said to be elsewhere now, so earlier failures mean nothing.
-            self.url = newer.url;
-            self.failures = 0;
-            self.state = newer.state;
-        }
-        // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
-        self.explicit |= newer.explicit;
-        self.until = self.until.max(newer.until);
-    }
-
-    /// Whether the other wish would end in the same connection.
-    fn is_same(&self, other: &Dial) -> bool {
-        let same_peer = self.peer.is_some() && self.peer == other.peer;
-        self.account == other.account && (self.is_at(&other.url) || same_peer)
-    }
-
-    fn is_at(&self, url: &RouteUrl) -> bool {
-        self.url.leads_to(&url.host, url.port)
-    }
-
-    fn is_under_way(&self) -> bool {
-        !matches!(self.state, DialState::Waiting(_))
-    }
-}
-
-/// All dials of a node.
+/// All dials of a node. No call takes longer in proportion to how many there are.
 #[derive(Debug, Default)]
-pub(crate) struct Dials {
+pub(super) struct Dials {
     pub(super) dials: BTreeMap<DialId, Dial>,
-    pub(super) last: u64,
-    /// When the dials that were begun would be paid for at the allowed pace.
-    pub(super) paid_until: Instant,
-    pub(super) started: u64,
+    index: DialIndex,
+    pub(super) pace: Pace,
+    last: u64,
+    started: u64,
 }
 
 impl Dials {
     /// Adds a dial unless there is one already that would make the same connection.
-    pub(crate) fn add(&mut self, dial: Dial) {
-        // What is under way to where a server is only said to be does not stand for its configured place.
-        let stands_for = |known: &Dial| known.explicit || !dial.explicit || !known.is_under_way();
-        let same = self.dials.values_mut().find(|known| known.is_same(&dial) && stands_for(known));
-        if let Some(same) = same {
-            same.renew(dial);
-            return;
+    pub(super) fn add(&mut self, dial: Dial) {
+        if let Some(same) = self.find_same(&dial) {
+            return self.change(same, |known| known.renew(dial));
         }
-        if !dial.explicit && self.dials.len() >= MAX_DIALS {
-            return debug!("Too many servers to dial, leaving out {}", dial.url);
+        if !self.has_room_for(&dial) {
+            return debug!("Too many servers to dial, leaving out {}", dial.purpose.url);
         }
         self.last += 1;
-        self.dials.insert(DialId(self.last), dial);
+        let id = DialId(self.last);
+        self.index.add(id, &dial);
+        self.dials.insert(id, dial);
+    }
+
+    /// The oldest dial that would end in the same connection.
+    fn find_same(&self, dial: &Dial) -> Option<DialId> {
+        let stands_for = |id: &DialId| {
+            // What is under way to where a server is only said to be does not stand for its configured place.
+            let stands_for =
+                |known: &Dial| known.purpose.explicit || !dial.purpose.explicit || !known.is_under_way();
+            self.dials.get(id).is_some_and(stands_for)
+        };
+        let of_place = self.index.at_place_of(dial).find(stands_for);
+        let Target::Server(server) = &dial.target else {
+            return of_place;
+        };
+        // A guess stands for the place alone.
+        let is_sure = |id: &DialId| self.dials.get(id).is_some_and(|known| known.target == dial.target);
+        let of_server = self.index.to_server(server, &dial.purpose.account);
+        of_place.into_iter().chain(of_server.filter(is_sure).find(stands_for)).min()
+    }
+
+    /// Whether there is room for a new dial, if need be in the place of one that was only heard of.
+    fn has_room_for(&mut self, dial: &Dial) -> bool {
+        let is_full = self.dials.len() >= MAX_DIALS;
+        match (dial.class(), &dial.teller) {
+            (Class::Configured, _) => true,
+            (Class::Hearsay, Some(teller)) => {
+                let (of_teller, of_all) = self.index.hearsay(teller);
+                !is_full && of_teller < MAX_HEARSAY_PER_TELLER && of_all < MAX_HEARSAY
+            }
+            _ if is_full => self.index.last_hearsay().and_then(|last| self.remove(last)).is_some(),
+            _ => true,
+        }
     }
 
     /// Drops dials that wait for what is there already.
-    pub(crate) fn drop_satisfied(&mut self, is_satisfied: impl Fn(&Dial) -> bool) {
-        self.dials.retain(|_, dial| !matches!(dial.state, DialState::Waiting(_)) || !is_satisfied(dial));
+    pub(super) fn drop_satisfied(&mut self, is_satisfied: impl Fn(&Dial) -> bool) {
+        for server in self.index.take_unchecked() {
+            let is_idle = |dial: &Dial| !dial.is_under_way() && is_satisfied(dial);
+            let ids = self.index.all_to_server(&server);
+            let idle: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_idle)).collect();
+            idle.into_iter().for_each(|id| drop(self.remove(id)));
+        }
+    }
+
+    /// The connections to a server changed: [`Dials::drop_satisfied`] has to look at its dials again.
+    pub(super) fn uncheck(&mut self, server: &str) {
+        self.index.uncheck(server);
     }
 
     /// How many attempts were begun since the start.
-    pub(crate) fn started(&self) -> u64 {
+    pub(super) fn started(&self) -> u64 {
         self.started
     }
 
     /// Whether a server is being dialed, or is going to be.
-    pub(crate) fn is_for(&self, server_id: &str) -> bool {
-        let is_for = |id: &Option<String>| id.as_deref() == Some(server_id);
-        self.dials.values().any(|dial| is_for(&dial.peer) || is_for(&dial.guess_of))
+    pub(super) fn is_for(&self, server: &str) -> bool {
+        self.index.is_for(server)
     }
 
-    /// How many there are.
-    #[cfg(feature = "sim")]
-    pub(crate) fn len(&self) -> usize {
-        self.dials.len()
-    }
-
-    /// All of them, in the order of their ids.
-    #[cfg(feature = "sim")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Dial> {
-        self.dials.values()
-    }
-
-    pub(crate) fn get(&self, id: DialId) -> Option<&Dial> {
+    pub(super) fn get(&self, id: DialId) -> Option<&Dial> {
         self.dials.get(&id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: DialId) -> Option<&mut Dial> {
-        self.dials.get_mut(&id)
-    }
-
-    pub(crate) fn remove(&mut self, id: DialId) -> Option<Dial> {
-        self.dials.remove(&id)
+    pub(super) fn remove(&mut self, id: DialId) -> Option<Dial> {
+        let dial = self.dials.remove(&id)?;
+        self.index.remove(id, &dial);
+        Some(dial)
     }
 
     /// The next dial that is due; it counts as begun. Configured ones come whenever they want, others at an allowed pace.
-    pub(crate) fn begin_next(&mut self, now: Instant, config: &ClusterConfig) -> Option<(DialId, &Dial)> {
-        let may_others = self.pace_allows_at(config) <= now;
-        let is_due = |dial: &Dial| {
-            matches!(dial.state, DialState::Waiting(at) if at <= now) && (dial.explicit || may_others)
-        };
-        while let Some(id) = self.dials.iter().find(|(_, dial)| is_due(dial)).map(|(id, _)| *id) {
-            let is_tried_already = self.is_tried_already(id);
-            let dial = self.dials.get_mut(&id)?;
-            if is_tried_already {
-                dial.state = DialState::Waiting(now + RETRY_PAUSE);
+    pub(super) fn begin_next(&mut self, now: Instant, config: &ClusterConfig) -> Option<(DialId, &Dial)> {
+        let pace_allows = self.pace.allows_at(config) <= now;
+        while let Some(id) = self.index.next_due(now, pace_allows) {
+            let dial = self.dials.get(&id)?;
+            // They were for different places at first, or for servers of different names.
+            if self.index.is_under_way_at(dial) {
+                self.change(id, |dial| dial.attempt = Attempt::Waiting(now + RETRY_PAUSE));
                 continue;
             }
-            dial.state = DialState::Dialing;
-            self.started += 1;
-            if !dial.explicit {
-                self.paid_until = self.paid_until.max(now) + dial_cost(config);
+            if !dial.purpose.explicit {
+                self.pace.pay(now, config);
             }
+            self.started += 1;
+            self.change(id, |dial| dial.attempt = Attempt::UnderWay);
             return self.dials.get(&id).map(|dial| (id, dial));
         }
         None
     }
 
-    /// Whether another dial is under way to the same place for the same kind of connection: they were for different places at
-    /// first, or for servers of different names.
-    fn is_tried_already(&self, id: DialId) -> bool {
-        let Some(dial) = self.dials.get(&id) else {
-            return false;
-        };
-        let mut others = self.dials.iter().filter(|(other, it)| **other != id && it.is_under_way());
-        others.any(|(_, it)| it.account == dial.account && it.is_at(&dial.url))
-    }
-
     /// When the next dial is due.
-    pub(crate) fn poll_timeout(&self, config: &ClusterConfig) -> Option<Instant> {
-        let pace = self.pace_allows_at(config);
-        let waiting = self.dials.values().filter_map(|dial| match dial.state {
-            DialState::Waiting(at) => Some(if dial.explicit { at } else { at.max(pace) }),
-            _ => None,
-        });
-        waiting.min()
+    pub(super) fn poll_timeout(&self, config: &ClusterConfig) -> Option<Instant> {
+        self.index.next_at(self.pace.allows_at(config))
     }
 
-    /// Notes that an attempt failed: tries again later, or gives up and returns false.
-    pub(crate) fn fail(&mut self, id: DialId, now: Instant, config: &ClusterConfig, rng: &mut Rng) -> bool {
-        let Some(dial) = self.dials.get_mut(&id) else {
-            return false;
+    /// Notes that an attempt failed: tries again later, or gives up.
+    pub(super) fn fail(&mut self, id: DialId, now: Instant, config: &ClusterConfig, rng: &mut Rng) {
+        let Some(dial) = self.dials.get(&id) else {
+            return;
         };
-        dial.failures = dial.failures.saturating_add(1);
-        let is_remembered = dial.until.is_some_and(|until| now < until);
-        if !dial.explicit && !is_remembered && dial.failures > config.connect_retries {
-            self.dials.remove(&id);
-            return false;
+        let failures = dial.failures.saturating_add(1);
+        let (explicit, is_remembered) = (dial.purpose.explicit, dial.is_remembered(now, failures));
+        if !explicit && !is_remembered && failures > config.connect_retries {
+            self.remove(id);
+            return;
         }
-        let pause = match (dial.explicit, is_remembered) {
-            (false, true) => doubled(dial.failures, config.healing.max_retry_pause),
-            _ if config.connect_backoff => doubled(dial.failures, MAX_RETRY_PAUSE),
+        let pause = match (explicit, is_remembered) {
+            (false, true) => doubled(failures, config.healing.max_retry_pause),
+            _ if config.connect_backoff => doubled(failures, MAX_RETRY_PAUSE),
             _ => RETRY_PAUSE,
         };
-        dial.state = DialState::Waiting(now + pause + jitter(rng));
-        true
+        let at = now + pause + jitter(rng);
+        self.change(id, |dial| {
+            dial.failures = failures;
+            dial.attempt = Attempt::Waiting(at);
+        });
     }
 
-    /// A burst of a quarter of a second's worth is fine; then one after the other.
-    fn pace_allows_at(&self, config: &ClusterConfig) -> Instant {
-        let burst = dial_cost(config).saturating_mul(config.healing.dials_per_second / 4);
-        Instant::ZERO + self.paid_until.since(Instant::ZERO).saturating_sub(burst)
+    fn change(&mut self, id: DialId, change: impl FnOnce(&mut Dial)) {
+        if let Some(dial) = self.dials.get_mut(&id) {
+            self.index.remove(id, dial);
+            change(dial);
+            self.index.add(id, dial);
+        }
     }
 }
 
-/// The share of a second that one dial takes at the allowed pace.
-fn dial_cost(config: &ClusterConfig) -> Duration {
-    Duration::from_secs(1) / config.healing.dials_per_second.max(1)
-}
-
-/// The pause before attempt `failures` + 1, which doubles from one second on.
-fn doubled(failures: u32, longest: Duration) -> Duration {
-    RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
-}
-
-/// A random moment, so that two servers that dial each other do not collide for ever.
-pub(crate) fn jitter(rng: &mut Rng) -> Duration {
-    Duration::from_micros(rng.u64(..u64::try_from(MAX_JITTER.as_micros()).unwrap_or(u64::MAX)))
-}
-
-/// Between two attempts to reach a server, and before a configured route that was lost is dialed again.
-pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause of `connect_backoff`.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
+
 /// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
 pub(crate) const MAX_DIALS: usize = 4096;
-const MAX_JITTER: Duration = Duration::from_millis(100);
+
+/// So many dials at most are on the word of one teller: a thousand servers, each by its pool and for the system account.
+const MAX_HEARSAY_PER_TELLER: usize = 2048;
+
+/// So many dials at most are on anybody's word.
+const MAX_HEARSAY: usize = 3072;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::dial::{HEARSAY_ATTEMPTS, Purpose};
     use super::*;
+
+    const START: Instant = Instant::ZERO;
+
+    fn dial(url: &str, server: &str, at: Instant) -> Dial {
+        let dial = Dial::new(url.parse().expect("an address"), None, at);
+        Dial { target: Target::Server(server.to_owned()), ..dial }
+    }
+
+    fn configured(dial: Dial) -> Dial {
+        let purpose = Purpose { explicit: true, ..dial.purpose };
+        Dial { purpose, ..dial }
+    }
+
+    fn heard_from(teller: &str, dial: Dial) -> Dial {
+        Dial { teller: Some(teller.to_owned()), until: Some(START + Duration::from_secs(3600)), ..dial }
+    }
+
+    fn host(number: usize) -> String {
+        format!("nats-route://h{number}:6222")
+    }
 
     #[test]
     fn a_configured_server_that_was_heard_of_elsewhere_is_tried_where_it_is_configured() {
         let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
-        let dial = |url: &str, explicit| {
-            let dial = Dial::new(url.parse().expect("an address"), None, Instant::ZERO);
-            Dial { explicit, peer: Some("peer".to_owned()), ..dial }
-        };
         let mut dials = Dials::default();
-        dials.add(dial("nats-route://10.0.0.1:6222", false));
-        let (id, heard_of) = dials.begin_next(Instant::ZERO, &config).expect("it is due");
-        assert_eq!(heard_of.url.host, "10.0.0.1");
-        dials.add(dial("nats-route://configured:6222", true));
-        assert_eq!(
-            dials.get(id).map(|dial| dial.explicit),
-            Some(false),
+        dials.add(dial("nats-route://10.0.0.1:6222", "peer", START));
+        let (id, heard_of) = dials.begin_next(START, &config).expect("it is due");
+        assert_eq!(heard_of.purpose.url.host, "10.0.0.1");
+        dials.add(configured(dial("nats-route://configured:6222", "peer", START)));
+        assert!(
+            dials.get(id).is_some_and(|dial| !dial.purpose.explicit),
             "what is under way stays what it is"
         );
-        assert!(!dials.fail(id, Instant::ZERO, &config, &mut rng), "it was only heard of");
-        let later = Instant::ZERO + Duration::from_secs(60);
+        dials.fail(id, START, &config, &mut rng);
+        assert!(dials.get(id).is_none(), "it was only heard of");
+        let later = START + Duration::from_secs(60);
         let (_, again) = dials.begin_next(later, &config).expect("it is due");
-        assert_eq!(again.url.host, "configured");
+        assert_eq!(again.purpose.url.host, "configured");
     }
 
     #[test]
     fn a_place_is_dialed_by_one_at_a_time() {
         let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
-        let (start, later) = (Instant::ZERO, Instant::ZERO + Duration::from_secs(60));
-        let dial = |url: &str, peer: &str, at| {
-            let dial = Dial::new(url.parse().expect("an address"), None, at);
-            Dial { peer: Some(peer.to_owned()), until: Some(start + Duration::from_secs(3600)), ..dial }
-        };
+        let later = START + Duration::from_secs(60);
+        let until = Some(START + Duration::from_secs(3600));
         let mut dials = Dials::default();
-        dials.add(dial("nats-route://10.0.0.2:6222", "b", later));
-        dials.add(dial("nats-route://10.0.0.1:6222", "a", start));
-        let (under_way, _) = dials.begin_next(start, &config).expect("it is due");
-        dials.add(dial("nats-route://10.0.0.1:6222", "b", start));
-        assert!(dials.begin_next(start, &config).is_none(), "the server moved to where somebody is at it");
-        assert!(dials.poll_timeout(&config).is_some_and(|at| at > start), "and is not due at once again");
-        dials.fail(under_way, start, &config, &mut rng);
+        dials.add(Dial { until, ..dial("nats-route://10.0.0.2:6222", "b", later) });
+        dials.add(Dial { until, ..dial("nats-route://10.0.0.1:6222", "a", START) });
+        let (under_way, _) = dials.begin_next(START, &config).expect("it is due");
+        dials.add(Dial { until, ..dial("nats-route://10.0.0.1:6222", "b", START) });
+        assert!(dials.begin_next(START, &config).is_none(), "the server moved to where somebody is at it");
+        assert!(dials.poll_timeout(&config).is_some_and(|at| at > START), "and is not due at once again");
+        dials.fail(under_way, START, &config, &mut rng);
         assert!(dials.begin_next(later, &config).is_some());
         assert!(dials.begin_next(later, &config).is_none(), "still one at a time");
+    }
+
+    #[test]
+    fn host_names_have_no_case() {
+        let mut dials = Dials::default();
+        dials.add(dial("nats-route://Host.Example:6222", "a", START));
+        dials.add(dial("nats-route://host.example:6222", "b", START));
+        assert_eq!(dials.dials.len(), 1);
+    }
+
+    #[test]
+    fn one_teller_can_make_a_node_want_so_many_servers_and_no_more() {
+        let mut dials = Dials::default();
+        for number in 0..=MAX_HEARSAY_PER_TELLER {
+            dials.add(heard_from("teller", dial(&host(number), &number.to_string(), START)));
+        }
+        assert_eq!(dials.dials.len(), MAX_HEARSAY_PER_TELLER);
+        dials.add(heard_from("other", dial(&host(9999), "9999", START)));
+        assert!(dials.is_for("9999"), "others may tell of servers still");
+    }
+
+    #[test]
+    fn all_tellers_together_leave_room_for_what_was_connected_once() {
+        let mut dials = Dials::default();
+        for number in 0..MAX_DIALS {
+            dials.add(heard_from(
+                &format!("teller {}", number % 8),
+                dial(&host(number), &number.to_string(), START),
+            ));
+        }
+        assert_eq!(dials.dials.len(), MAX_HEARSAY);
+    }
+
+    #[test]
+    fn hearsay_gives_way_to_what_was_connected_once() {
+        let mut dials = Dials::default();
+        for number in 0..MAX_HEARSAY {
+            let at = START + Duration::from_millis(number as u64);
+            let teller = format!("teller {}", number % 8);
+            dials.add(heard_from(&teller, dial(&host(number), &number.to_string(), at)));
+        }
+        for number in MAX_HEARSAY..=MAX_DIALS {
+            dials.add(dial(&host(number), &number.to_string(), START));
+        }
+        assert_eq!(dials.dials.len(), MAX_DIALS);
+        assert!(dials.is_for(&MAX_DIALS.to_string()), "the last that came");
+        assert!(!dials.is_for(&(MAX_HEARSAY - 1).to_string()), "the one that would have been tried last");
+        assert!(dials.is_for(&(MAX_HEARSAY - 2).to_string()));
+        dials.add(heard_from("teller 0", dial(&host(9999), "9999", START)));
+        assert!(!dials.is_for("9999"), "it is full, and hearsay takes no room");
+        dials.add(configured(dial(&host(9998), "9998", START)));
+        assert!(dials.is_for("9998"), "what is configured always has room");
+    }
+
+    #[test]
+    fn hearsay_is_dropped_after_a_few_failures_and_what_is_remembered_is_not() {
+        let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
+        let mut dials = Dials::default();
+        let heard = heard_from("teller", dial("nats-route://10.0.0.1:6222", "heard", START));
+        let known =
+            Dial { teller: None, ..heard_from("", dial("nats-route://10.0.0.2:6222", "known", START)) };
+        dials.add(heard);
+        dials.add(known);
+        let mut now = START;
+        for _ in 0..HEARSAY_ATTEMPTS {
+            assert!(dials.is_for("heard"));
+            now += config.healing.max_retry_pause * 2;
+            while let Some((id, _)) = dials.begin_next(now, &config) {
+                dials.fail(id, now, &config, &mut rng);
+            }
+        }
+        assert!(!dials.is_for("heard"));
+        assert!(dials.is_for("known"));
+    }
+
+    #[test]
+    fn a_server_that_was_heard_of_counts_as_known_once_it_is_lost() {
+        let mut dials = Dials::default();
+        dials.add(heard_from("teller", dial(&host(1), "server", START)));
+        dials.add(dial(&host(1), "server", START));
+        assert_eq!(dials.dials.len(), 1);
+        assert!(dials.dials.values().all(|dial| dial.class() == Class::Remembered));
+        for number in 2..MAX_HEARSAY_PER_TELLER + 2 {
+            dials.add(heard_from("teller", dial(&host(number), &number.to_string(), START)));
+        }
+        assert_eq!(dials.dials.len(), MAX_HEARSAY_PER_TELLER + 1, "nor does it count for the teller");
+    }
+
+    /// All that the index answers, asked of the dials themselves.
+    fn check_index(dials: &Dials, now: Instant) {
+        for (id, dial) in &dials.dials {
+            let same = |other: &Dial| other.purpose.account == dial.purpose.account;
+            let at_place = dials.dials.iter().filter(|(_, other)| {
+                same(other) && other.purpose.url.leads_to(&dial.purpose.url.host, dial.purpose.url.port)
+            });
+            assert!(at_place.map(|(id, _)| *id).eq(dials.index.at_place_of(dial)));
+            let server = dial.server().expect("each has one");
+            let to_server =
+                dials.dials.iter().filter(|(_, other)| same(other) && other.server() == Some(server));
+            assert!(to_server.map(|(id, _)| *id).eq(dials.index.to_server(server, &dial.purpose.account)));
+            assert!(dials.index.all_to_server(server).any(|known| known == *id));
+        }
+        let tellers: BTreeSet<_> = dials.dials.values().filter_map(|dial| dial.teller.clone()).collect();
+        for teller in tellers {
+            let is_hearsay = |dial: &&Dial| dial.class() == Class::Hearsay;
+            let all = dials.dials.values().filter(is_hearsay).count();
+            let of_teller = dials.dials.values().filter(is_hearsay);
+            let of_teller = of_teller.filter(|dial| dial.teller.as_ref() == Some(&teller)).count();
+            assert_eq!(dials.index.hearsay(&teller), (of_teller, all));
+        }
+        let waiting = dials.dials.values().filter_map(|dial| match dial.attempt {
+            Attempt::Waiting(at) => Some(at.max(now)),
+            Attempt::UnderWay => None,
+        });
+        assert_eq!(dials.index.next_at(START).map(|at| at.max(now)), waiting.min());
+    }
+
+    #[test]
+    fn the_index_says_what_the_dials_say_whatever_happens() {
+        let mut rng = Rng::with_seed(7);
+        let mut config = ClusterConfig::default();
+        config.healing.dials_per_second = 1_000_000;
+        let (mut dials, mut now) = (Dials::default(), START);
+        for _ in 0..3000 {
+            now += Duration::from_millis(rng.u64(0..400));
+            let mut new = dial(
+                &host(rng.usize(0..6)),
+                &rng.u8(0..6).to_string(),
+                now + Duration::from_millis(rng.u64(0..2000)),
+            );
+            new.purpose.account = rng.bool().then(|| "A".to_owned());
+            new = match rng.u8(0..4) {
+                0 => configured(new),
+                1 => Dial { target: Target::Guess("7".to_owned()), ..heard_from("t", new) },
+                2 => heard_from(if rng.bool() { "t" } else { "u" }, new),
+                _ => new,
+            };
+            match rng.u8(0..6) {
+                0 | 1 => dials.add(new),
+                2 | 3 => drop(dials.begin_next(now, &config).map(|(id, _)| id)),
+                4 => {
+                    let under_way = dials.dials.iter().find(|(_, dial)| dial.is_under_way());
+                    if let Some(id) = under_way.map(|(id, _)| *id) {
+                        dials.fail(id, now, &config, &mut rng);
+                    }
+                }
+                _ => {
+                    let gone = rng.u8(0..8).to_string();
+                    dials.uncheck(&gone);
+                    dials.drop_satisfied(|dial| dial.server() == Some(&gone));
+                    assert!(
+                        !dials
+                            .dials
+                            .values()
+                            .any(|dial| !dial.is_under_way() && dial.server() == Some(&gone))
+                    );
+                }
+            }
+            check_index(&dials, now);
+        }
     }
 }

@@ -1,15 +1,40 @@
-//! The route table: peers and the connections to them, pool slots and dedicated accounts, duplicates, and what is
-//! to be dialed when.
+//! The route table: one machine, [`Routes`], that keeps which servers there are connections to, gives each new connection its
+//! seat, and says what is to be dialed and when.
 //!
-//! Plain bookkeeping without output: the cluster machine asks, decides with what it hears, and speaks.
+//! It hears of servers (to be dialed) and of connections (dialed, presented, lost) and decides: pool slots and dedicated
+//! accounts, duplicates, the pace and the pauses of dials, who is remembered and until when, which connections may be dead.
+//! What a call decides about a connection is what it returns; what is to be dialed comes from [`Routes::poll_dial`], to be
+//! polled until it gives nothing after every other call and when [`Routes::poll_timeout`] is due.
+//!
+//! It knows nothing of gossip, and of the bytes on a route no more than the kinds of connections that there are. The cluster
+//! calls it, and nobody else.
 
 #[cfg(feature = "sim")]
 mod describe;
+mod dial;
+mod dial_index;
 mod dials;
-mod peers;
+mod guesses;
+mod life;
+mod pace;
+mod peer;
+mod plan;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod wishes;
 
-pub use dials::DialId;
+#[cfg(feature = "sim")]
+pub(crate) use describe::Kept;
+pub(crate) use dial::Purpose;
+pub use dial::{DialError, DialId, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use dials::MAX_DIALS;
-pub(crate) use dials::{Dial, DialState, Dials, RETRY_PAUSE, jitter};
-pub(crate) use peers::{Peer, Seat, Solicited};
+#[cfg(feature = "sim")]
+pub(crate) use pace::RETRY_PAUSE;
+pub(crate) use plan::{Newcomer, NoSeat, Seat};
+pub(crate) use table::Routes;
+pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
+#[cfg(feature = "sim")]
+pub(crate) use wishes::MAX_OWN_ADDRESSES;

@@ -12,6 +12,7 @@
 mod arguments;
 mod connect;
 pub mod encode;
+mod gossip_mode;
 mod info;
 pub(crate) mod json;
 mod op;
@@ -20,6 +21,7 @@ pub mod subject;
 
 pub use arguments::MAX_SIZE_DIGITS;
 pub use connect::Connect;
+pub use gossip_mode::GossipMode;
 pub use info::{Info, KnownServer, Permissions};
 pub use json::InvalidJson;
 pub use op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};

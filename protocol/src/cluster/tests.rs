@@ -1,0 +1,170 @@
+//! The cluster as a whole.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Cluster, DialError};
+use crate::account::SYSTEM_ACCOUNT;
+use crate::config::ClusterConfig;
+use crate::gossip::read_answer;
+use crate::hash::KeyedState;
+use crate::id::ConnectionId;
+use crate::time::Instant;
+use crate::wire::Info;
+
+const NOW: Instant = Instant::ZERO;
+
+fn cluster() -> Cluster {
+    let config = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
+    let own = Info { server_id: "own".to_owned(), server_name: "own".to_owned(), ..Info::default() };
+    Cluster::new(config, (1, 1), 1, own, 1, Vec::new(), NOW)
+}
+
+fn info(id: &str) -> Info {
+    Info {
+        server_id: id.to_owned(),
+        server_name: id.to_owned(),
+        cluster: "c".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: 7,
+        route_pool_size: 3,
+        ..Info::default()
+    }
+}
+
+fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
+    let connection = ConnectionId::new(index, 0);
+    cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+    cluster.handle_first_info(NOW, connection, info).expect("it is registered");
+    connection
+}
+
+/// What a connection does with an answer.
+fn answer_to(cluster: &mut Cluster, now: Instant, connection: ConnectionId, answer: &[u8]) {
+    if cluster.awaits_answer(connection) {
+        cluster.handle_neighbours(now, connection, read_answer(answer));
+    }
+}
+
+#[test]
+fn an_answer_is_heard_once_and_only_from_whom_it_was_asked() {
+    let mut cluster = cluster();
+    let asked = accept(&mut cluster, 1, Info { route_pool_size: 0, ..info("asked") });
+    let other = accept(&mut cluster, 2, Info { route_pool_size: 0, ..info("other") });
+    let answer =
+        br#"{"data":{"routes":[{"remote_id":"new","did_solicit":true,"ip":"10.0.0.9","port":6222}]}}"#;
+    let later = NOW + Duration::from_secs(3);
+    answer_to(&mut cluster, later, asked, answer);
+    assert_eq!(cluster.poll_dial(later), None, "nobody was asked yet");
+    cluster.handle_timeout(later);
+    answer_to(&mut cluster, later, other, answer);
+    assert_eq!(cluster.poll_dial(later), None, "another was asked");
+    answer_to(&mut cluster, later, asked, answer);
+    let dialed = cluster.poll_dial(later).map(|dial| (dial.host, dial.port));
+    assert_eq!(dialed, Some(("10.0.0.9".to_owned(), 6222)));
+    while cluster.poll_dial(later).is_some() {}
+    answer_to(&mut cluster, later, asked, answer);
+    assert_eq!(cluster.poll_dial(later), None, "it was answered already");
+}
+
+/// The servers that are dialed after an answer which names a hundred, heard at this time.
+fn dialed_after_answer(cluster: &mut Cluster, asked: ConnectionId, at: Instant) -> BTreeSet<String> {
+    let routes = (0..100).map(|n| format!(r#"{{"remote_id":"N{n}","ip":"10.0.0.{n}","port":6222}}"#));
+    let answer = format!(r#"{{"data":{{"routes":[{}]}}}}"#, routes.collect::<Vec<_>>().join(","));
+    cluster.handle_timeout(at);
+    answer_to(cluster, at, asked, answer.as_bytes());
+    let mut dialed = BTreeSet::new();
+    for tenth in 0..30 {
+        let now = at + Duration::from_millis(100) * tenth;
+        while let Some(dial) = cluster.poll_dial(now) {
+            cluster.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+            dialed.insert(dial.host);
+        }
+    }
+    dialed
+}
+
+#[test]
+fn servers_that_an_answer_names_are_tried_few_at_a_time_and_after_longer_and_longer_pauses() {
+    let mut cluster = cluster();
+    let asked = accept(&mut cluster, 1, Info { route_pool_size: 0, ..info("asked") });
+    let mut tried: Vec<BTreeSet<String>> = Vec::new();
+    for round in 1..=8 {
+        let at = NOW + Duration::from_secs(11) * round;
+        tried.push(dialed_after_answer(&mut cluster, asked, at));
+    }
+    assert!(tried.iter().all(|dialed| dialed.len() <= 16), "{tried:?}");
+    let all: BTreeSet<&String> = tried.iter().flatten().collect();
+    let times = |host: &String| tried.iter().filter(|dialed| dialed.contains(host)).count();
+    assert!(all.len() > 40, "others have their turn: {}", all.len());
+    assert!(all.iter().all(|host| times(host) <= 4), "{tried:?}");
+}
+
+#[test]
+fn what_another_host_calls_itself_is_not_dialed() {
+    let dialed = |asked_at: [u8; 4], ip: &str| {
+        let mut cluster = cluster();
+        let connection = ConnectionId::new(1, 0);
+        cluster.handle_accepted(connection, SocketAddr::from((asked_at, 7)));
+        let asked = Info { route_pool_size: 0, ..info("asked") };
+        cluster.handle_first_info(NOW, connection, asked).expect("it is registered");
+        let later = NOW + Duration::from_secs(3);
+        cluster.handle_timeout(later);
+        let answer = format!(r#"{{"data":{{"routes":[{{"remote_id":"new","ip":"{ip}","port":6222}}]}}}}"#);
+        answer_to(&mut cluster, later, connection, answer.as_bytes());
+        cluster.poll_dial(later).is_some()
+    };
+    assert!(dialed([127, 0, 0, 1], "127.0.0.1"), "both are on this host");
+    assert!(!dialed([10, 0, 0, 1], "127.0.0.1"));
+    assert!(dialed([10, 0, 0, 1], "10.0.0.2"));
+    assert!(!dialed([10, 0, 0, 1], "0.0.0.0") && !dialed([10, 0, 0, 1], "224.0.0.1"));
+}
+
+#[test]
+fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
+    let mut cluster = cluster();
+    let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
+    accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
+    accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
+    let told = cluster.peer_urls(&KeyedState::new(1));
+    assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
+    assert_eq!(told.len(), 2 + 256 - 1);
+}
+
+#[test]
+fn a_newcomer_that_says_too_much_of_itself_is_not_passed_on() {
+    for (name_bytes, lines) in [(60_000, 1), (66_000, 0)] {
+        let mut cluster = cluster();
+        accept(&mut cluster, 0, info("told"));
+        while cluster.poll_output().is_some() {}
+        accept(&mut cluster, 1, Info { server_name: "n".repeat(name_bytes), ..info("newcomer") });
+        assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{name_bytes}");
+    }
+}
+
+#[test]
+fn a_server_with_an_endless_name_is_not_dialed() {
+    let mut cluster = cluster();
+    let teller = accept(&mut cluster, 0, info("teller"));
+    for (host_bytes, is_dialed) in [(2000, false), (200, true)] {
+        let ip = format!("nats-route://{}:9/", "h".repeat(host_bytes));
+        let _ = cluster.handle_info(NOW, teller, Info { ip, ..info("newcomer") });
+        assert_eq!(cluster.poll_dial(NOW).is_some(), is_dialed, "{host_bytes}");
+    }
+}
+
+#[test]
+fn gossip_of_a_pool_is_news_though_a_connection_for_one_account_came_first() {
+    let mut cluster = cluster();
+    let teller = accept(&mut cluster, 0, info("teller"));
+    accept(&mut cluster, 1, Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..info("newcomer") });
+    let gossip = Info { ip: "nats-route://127.0.0.1:9/".to_owned(), ..info("newcomer") };
+    let _ = cluster.handle_info(NOW, teller, gossip.clone());
+    assert_eq!(cluster.poll_dial(NOW).map(|dial| dial.port), Some(9));
+
+    accept(&mut cluster, 2, info("newcomer"));
+    let again = Info { ip: "nats-route://127.0.0.1:10/".to_owned(), ..gossip };
+    let _ = cluster.handle_info(NOW, teller, again);
+    assert_eq!(cluster.poll_dial(NOW), None, "now it is known");
+}

@@ -1,0 +1,56 @@
+//! Digests that onehop nodes tell each other of the servers that they know.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// How far a peer and this node have compared.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// The digest of this node's servers that the peer was last told, and when.
+    pub(super) told_digest: Option<(String, Instant)>,
+    /// The digest of its own servers that it last told; empty if none.
+    pub(super) heard_digest: String,
+    /// When it was last told the servers by name, and the digest of these.
+    pub(super) told_servers: Option<(String, Instant)>,
+}
+
+impl Compared {
+    /// What was told over a connection that is replaced may not have arrived.
+    pub(super) fn doubt(&mut self) {
+        self.told_digest = None;
+    }
+
+    /// Whether the peer is to be told this node's digest.
+    pub(super) fn lacks_digest(&self, digest: &str, now: Instant) -> bool {
+        !was_told(self.told_digest.as_ref(), digest, now, TELL_DIGEST_AGAIN)
+    }
+
+    /// Whether the peer is to be told this node's servers by name, since it knows others.
+    pub(super) fn lacks_servers(&self, digest: &str, now: Instant) -> bool {
+        let differs = !self.heard_digest.is_empty() && self.heard_digest != digest;
+        differs && !was_told(self.told_servers.as_ref(), digest, now, TELL_SERVERS_AGAIN)
+    }
+}
+
+fn was_told(told: Option<&(String, Instant)>, digest: &str, now: Instant, again_after: Duration) -> bool {
+    told.is_some_and(|(of, at)| of == digest && now.since(*at) < again_after)
+}
+
+/// A digest of some servers, which does not depend on their order: equal on all members of a full mesh.
+pub(super) fn digest<'a>(servers: impl Iterator<Item = &'a str>) -> String {
+    let sum = servers.fold(0, |sum: u64, id| sum.wrapping_add(fnv1a(id)));
+    format!("{sum:016x}")
+}
+
+/// FNV-1a, 64 bits.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The same digest is told to the same peer again after so long, should it not have arrived.
+const TELL_DIGEST_AGAIN: Duration = Duration::from_secs(30);
+
+/// The same servers are named to the same peer again after so long.
+const TELL_SERVERS_AGAIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,360 @@
+//! The gossip machine itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use log::{debug, error};
+
+use super::comparison::digest;
+use super::member::Member;
+use super::pairs::{Pairs, tell_again};
+use super::questions::{ASK_AFTER, Questions, question, question_to};
+use super::rule::{line, mode_onward};
+use super::said::{Heard, Joined, Output};
+use crate::account::SYSTEM_ACCOUNT;
+use crate::config::{ClusterConfig, RouteUrl};
+use crate::id::ConnectionId;
+use crate::system::Neighbour;
+use crate::time::Instant;
+use crate::wire::{GossipMode, Info, KnownServer};
+
+/// Who is a member, what members were told, and what they are to be told.
+#[derive(Debug)]
+pub(crate) struct Gossip {
+    config: Arc<ClusterConfig>,
+    /// An INFO that says nothing but from whom it is.
+    own: Info,
+    pub(super) members: BTreeMap<String, Member>,
+    pub(super) pairs: Pairs,
+    pub(super) questions: Questions,
+    outputs: VecDeque<Output>,
+}
+
+impl Gossip {
+    /// The gossip of a node of which its own INFO says who it is.
+    pub(crate) fn new(config: Arc<ClusterConfig>, own_info: &Info, now: Instant) -> Self {
+        let Info { server_id, server_name, onehop, .. } = own_info.clone();
+        Self {
+            config,
+            own: Info { server_id, server_name, onehop, ..Info::default() },
+            members: BTreeMap::new(),
+            pairs: Pairs::new(now),
+            questions: Questions::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What follows from what was heard. Poll until `None` after every other call.
+    #[must_use]
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Notes a connection that was registered, and tells the others of the peer, where it is the first of its kind (wire.md
+    /// 3.2).
+    pub(crate) fn handle_joined(&mut self, now: Instant, joined: Joined<'_>) {
+        let Joined { info, account, carrier, is_pooled, is_explicit, .. } = joined;
+        let new = || Member::new(info.clone(), is_pooled, is_explicit, now);
+        let member = self.members.entry(info.server_id.clone()).or_insert_with(new);
+        let is_first = account.is_some() || member.carrier.is_none();
+        if account.is_none() && member.carrier.is_none() {
+            // Those that are dedicated to an account may be there already.
+            let dedicated = std::mem::take(&mut member.dedicated);
+            *member = Member { dedicated, ..new() };
+        }
+        member.info.ip.clone_from(&info.ip);
+        member.is_explicit = is_explicit;
+        match account {
+            Some(account) => member.dedicated.extend(carrier.map(|carrier| (account.to_owned(), carrier))),
+            None => {
+                member.carrier = carrier;
+                member.compared.doubt();
+            }
+        }
+        if is_first {
+            self.introduce(joined);
+        }
+    }
+
+    /// Notes that this node is configured to have a route to a peer.
+    pub(crate) fn handle_explicit(&mut self, peer: &str) {
+        if let Some(member) = self.members.get_mut(peer) {
+            member.is_explicit = true;
+        }
+    }
+
+    /// Notes that a connection ended, and which one carries now what is about its account (or about no single one), if any.
+    pub(crate) fn handle_left(&mut self, peer: &str, account: Option<&str>, carrier: Option<ConnectionId>) {
+        let Some(member) = self.members.get_mut(peer) else {
+            return;
+        };
+        match account {
+            Some(account) => drop(member.dedicated.remove(account)),
+            None => member.carrier = carrier,
+        }
+        if member.carrier.is_none() && !member.connect_urls.is_empty() {
+            self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+        if member.is_gone() {
+            self.members.remove(peer);
+        }
+    }
+
+    /// Hears an INFO that a peer sent over a registered connection (wire.md 2.10, in its order).
+    pub(crate) fn handle_info(&mut self, connection: ConnectionId, peer: &str, info: Info) {
+        if !info.route_acc_add_reqid.is_empty() {
+            // The peer moves an account to a connection of its own and waits for this echo. Without an account it is
+            // such an echo, which this node never waits for, and echoing it would have no end (wire.md 4.5).
+            if !info.route_account.is_empty() {
+                let echo = Info { route_account: String::new(), ..info };
+                self.outputs.push_back(Output::Tell(connection, echo.to_gossip_line()));
+            }
+        } else if !info.gateway.is_empty() {
+            // Topology of gateways, which this node has none of.
+        } else if info.server_id != peer {
+            self.handle_gossip(peer, &info);
+        } else if info.ldm {
+            if let Some(member) = self.members.get_mut(peer) {
+                member.leaves = true;
+                member.connect_urls.clear();
+                self.outputs.push_back(Output::Leaves(peer.to_owned()));
+                self.outputs.push_back(Output::ConnectUrlsChanged);
+            }
+        } else if self.config.healing.compare {
+            self.handle_comparison(peer, info);
+        }
+    }
+
+    /// Hears which servers a peer has routes to that was asked. `is_local` says that it is on this host.
+    pub(crate) fn handle_neighbours(&mut self, peer: &str, is_local: bool, mut neighbours: Vec<Neighbour>) {
+        if self.questions.handle_answered(peer) {
+            neighbours.retain(|server| is_sensible(server, is_local) && !self.knows(&server.id, None));
+            self.outputs.push_back(Output::HeardNeighbours { teller: peer.to_owned(), neighbours });
+        }
+    }
+
+    /// Whether an answer of this peer is waited for, so that it is worth reading.
+    pub(crate) fn awaits_answer(&self, peer: &str) -> bool {
+        self.questions.awaits(peer)
+    }
+
+    /// Does what is to be done again and again. To be called once in [`interval`](crate::config::Healing::interval).
+    pub(crate) fn handle_round(&mut self, now: Instant) {
+        if self.config.healing.compare {
+            self.compare(now);
+        }
+        if self.config.healing.regossip {
+            let due = self.pairs.take_due(now, &self.config.healing, self.members.values());
+            self.outputs.extend(due.into_iter().flat_map(|(told, newcomer)| tell_again(told, newcomer)));
+        }
+        if self.config.healing.ask {
+            self.ask(now);
+        }
+    }
+
+    /// What a peer says of itself.
+    pub(crate) fn info_of(&self, peer: &str) -> Option<&Info> {
+        self.members.get(peer).map(|member| &member.info)
+    }
+
+    /// Client addresses of the peers, in the order of their ids; some may stand there twice.
+    pub(crate) fn connect_urls(&self) -> impl Iterator<Item = &String> {
+        let present = self.members.values().filter(|member| member.carrier.is_some());
+        present.flat_map(|member| &member.connect_urls)
+    }
+
+    /// Tells the others of a peer, if they are to be told.
+    fn introduce(&mut self, joined: Joined<'_>) {
+        let Joined { info, arrival, account, .. } = joined;
+        let others = || self.members.iter().filter(|(id, _)| **id != info.server_id);
+        if account.is_some_and(|account| !others().any(|(_, other)| other.dedicated(account).is_some())) {
+            return;
+        }
+        // What stands in the newcomer's INFO is what it is gossiped by; which account, only this connection says.
+        let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
+        let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
+        // At most two modes differ among the peers, and the line of one is the same for all that are told so.
+        let mut lines: Vec<(GossipMode, Option<Vec<u8>>)> = Vec::new();
+        for (id, other) in others() {
+            let mode = mode_onward(arrival, newcomer_mode, other.is_explicit);
+            let (Some(mode), Some(over)) = (mode, other.carrier_about(account)) else {
+                continue;
+            };
+            let known = lines.iter().position(|(of, _)| *of == mode).unwrap_or_else(|| {
+                lines.push((mode, line(&told, &info.ip, mode)));
+                lines.len() - 1
+            });
+            if let Some(line) = &lines[known].1 {
+                debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
+                self.outputs.push_back(Output::Tell(over, line.clone()));
+            }
+        }
+        if account.is_none() && !info.connect_urls.is_empty() {
+            self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+    }
+
+    /// Hears of another server (wire.md 3.3).
+    fn handle_gossip(&mut self, teller: &str, info: &Info) {
+        let account = Some(info.route_account.as_str()).filter(|account| !account.is_empty());
+        if self.knows(&info.server_id, account) {
+            return;
+        }
+        let Some(url) = self.dialable(&info.ip).filter(|_| !self.is_configured(&info.host, info.port)) else {
+            return;
+        };
+        let told_by = self.members.get(teller);
+        // The teller cannot tell of dedicated connections, so they are dialed along (wire.md 3.3, rule 5).
+        let all_kinds = account.is_none() && !told_by.is_some_and(|teller| teller.is_pooled);
+        self.outputs.push_back(Output::Heard(Heard {
+            teller: teller.to_owned(),
+            server: info.server_id.clone(),
+            url,
+            account: account.map(str::to_owned),
+            all_kinds,
+            gossip_mode: GossipMode::from_wire(info.gossip_mode),
+            // A onehop teller lets the newcomer hear of this node too.
+            either_may: info.onehop > 0 && told_by.is_some_and(Member::is_onehop),
+        }));
+    }
+
+    /// Hears what another onehop node knows.
+    fn handle_comparison(&mut self, teller: &str, info: Info) {
+        if !info.onehop_digest.is_empty()
+            && let Some(member) = self.members.get_mut(teller)
+        {
+            member.compared.heard_digest = info.onehop_digest;
+        }
+        for KnownServer { id, url, onehop } in info.onehop_peers {
+            if self.knows(&id, None) {
+                continue;
+            }
+            if let Some(url) = self.dialable(&url) {
+                self.outputs.push_back(Output::Heard(Heard {
+                    teller: teller.to_owned(),
+                    server: id,
+                    url,
+                    account: None,
+                    all_kinds: true,
+                    gossip_mode: GossipMode::Disabled,
+                    either_may: onehop,
+                }));
+            }
+        }
+    }
+
+    /// Tells other onehop nodes a digest of the servers that this node has routes to, when it changed; and names the
+    /// servers to those whose digest differs. Whoever lacks one of them dials it.
+    fn compare(&mut self, now: Instant) {
+        let digest = self.digest();
+        let (mut digest_to, mut servers_to) = (Vec::new(), Vec::new());
+        for (id, member) in &mut self.members {
+            let Some(over) = member.carrier.filter(|_| member.is_onehop()) else {
+                continue;
+            };
+            let compared = &mut member.compared;
+            if compared.lacks_digest(&digest, now) {
+                compared.told_digest = Some((digest.clone(), now));
+                digest_to.push(over);
+            }
+            if servers_to.len() < SERVERS_TO_AT_ONCE && compared.lacks_servers(&digest, now) {
+                compared.told_servers = Some((digest.clone(), now));
+                servers_to.push((id.clone(), over));
+            }
+        }
+        if !digest_to.is_empty() {
+            let line = Info { onehop_digest: digest, ..self.own.clone() }.to_gossip_line();
+            self.outputs.extend(digest_to.into_iter().map(|over| Output::Tell(over, line.clone())));
+        }
+        for (id, over) in servers_to {
+            for servers in self.servers_beside(&id).chunks(SERVERS_PER_LINE) {
+                let info = Info { onehop_peers: servers.to_vec(), ..self.own.clone() };
+                self.outputs.push_back(Output::Tell(over, info.to_gossip_line()));
+            }
+        }
+    }
+
+    /// Asks the next nats-server peer for its routes, if it is time.
+    fn ask(&mut self, now: Instant) {
+        if !self.questions.is_due(now, self.config.healing.ask_interval) {
+            return;
+        }
+        let carrier = |(id, member): (&String, &Member)| {
+            // It says what it listens to once it is registered.
+            let is_ready = !member.is_onehop() && !member.leaves && now.since(member.since) >= ASK_AFTER;
+            let (over, account) = member.carrier_of(SYSTEM_ACCOUNT).filter(|_| is_ready)?;
+            Some((id.clone(), over, account))
+        };
+        let last = self.questions.last().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut after_last = self.members.range::<str, _>((last, Bound::Unbounded));
+        let next = after_last.find_map(carrier).or_else(|| self.members.iter().find_map(carrier));
+        if let Some((id, over, account)) = next {
+            let subject = question_to(&id);
+            let line = question(&subject, &self.own.server_id, account);
+            self.outputs.push_back(Output::Ask { over, subject, line });
+            self.questions.handle_asked(now, &id);
+        }
+    }
+
+    /// Whether there is such a connection already, or it would lead to this node itself. One that is dedicated to an account
+    /// stands for no other.
+    fn knows(&self, server: &str, account: Option<&str>) -> bool {
+        let has = |member: &Member| match account {
+            Some(account) => member.dedicated(account).is_some(),
+            // The connection for the system account may come first and carries nothing else.
+            None => member.carrier.is_some(),
+        };
+        server == self.own.server_id || self.members.get(server).is_some_and(has)
+    }
+
+    /// Where gossip says that a server can be dialed; none if that is no address, or a configured one, which is dialed
+    /// anyway.
+    fn dialable(&self, url: &str) -> Option<RouteUrl> {
+        let Ok(url) = url.trim_end_matches('/').parse::<RouteUrl>() else {
+            error!("Cannot parse the route address \"{url}\"");
+            return None;
+        };
+        // Credentials are this node's own, whatever the teller says.
+        (!self.is_configured(&url.host, url.port)).then_some(RouteUrl { user: None, password: None, ..url })
+    }
+
+    fn is_configured(&self, host: &str, port: u16) -> bool {
+        self.config.routes.iter().any(|url| url.leads_to(host, port))
+    }
+
+    /// A digest of the servers that this node has routes to and itself.
+    fn digest(&self) -> String {
+        let present = self.members.iter().filter(|(_, member)| member.carrier.is_some());
+        digest(present.map(|(id, _)| id.as_str()).chain([self.own.server_id.as_str()]))
+    }
+
+    /// The servers that this node has routes to, apart from one.
+    fn servers_beside(&self, peer: &str) -> Vec<KnownServer> {
+        let others = self.members.iter().filter(|(id, _)| *id != peer);
+        others
+            .filter(|(_, other)| other.carrier.is_some() && !other.leaves)
+            .filter(|(id, other)| id.len() + other.info.ip.len() <= MAX_SERVER_BYTES)
+            .map(|(id, other)| KnownServer {
+                id: id.clone(),
+                url: other.info.ip.clone(),
+                onehop: other.is_onehop(),
+            })
+            .collect()
+    }
+}
+
+/// Whether a server may be where a peer has a route to it. What the peer calls its own host is another for this node, unless
+/// both are on one host.
+fn is_sensible(server: &Neighbour, peer_is_local: bool) -> bool {
+    !server.ip.is_unspecified() && !server.ip.is_multicast() && (peer_is_local || !server.ip.is_loopback())
+}
+
+/// To so many peers servers are named each time.
+const SERVERS_TO_AT_ONCE: usize = 8;
+
+/// So many servers are named on one line, which a route limits to 64 KiB.
+const SERVERS_PER_LINE: usize = 128;
+
+/// A server whose id and address take more than this is left out, so that the line keeps within that limit.
+const MAX_SERVER_BYTES: usize = 400;

@@ -1,0 +1,80 @@
+//! What is known of a peer.
+
+use std::collections::BTreeMap;
+
+use super::comparison::Compared;
+use crate::id::ConnectionId;
+use crate::time::Instant;
+use crate::wire::Info;
+
+/// A server that there are connections to.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// The INFO of its first connection, with the `ip` of the last.
+    pub(super) info: Info,
+    /// What its clients may connect to; emptied when it leaves.
+    pub(super) connect_urls: Vec<String>,
+    /// When its first connection came.
+    pub(super) since: Instant,
+    /// It said that it leaves.
+    pub(super) leaves: bool,
+    /// It has a pool of connections with this node.
+    pub(super) is_pooled: bool,
+    /// This node is configured to have a route to it.
+    pub(super) is_explicit: bool,
+    /// The connection that gossip about servers goes over. Without it the peer is only half there: what it says of itself for
+    /// one account makes no member of it yet.
+    pub(super) carrier: Option<ConnectionId>,
+    /// The connections that carry one account each.
+    pub(super) dedicated: BTreeMap<String, ConnectionId>,
+    pub(super) compared: Compared,
+}
+
+impl Member {
+    pub(super) fn new(info: Info, is_pooled: bool, is_explicit: bool, now: Instant) -> Self {
+        let mut connect_urls = info.connect_urls.clone();
+        connect_urls.truncate(MAX_CONNECT_URLS);
+        Self {
+            info,
+            connect_urls,
+            since: now,
+            leaves: false,
+            is_pooled,
+            is_explicit,
+            carrier: None,
+            dedicated: BTreeMap::new(),
+            compared: Compared::default(),
+        }
+    }
+
+    pub(super) fn dedicated(&self, account: &str) -> Option<ConnectionId> {
+        self.dedicated.get(account).copied()
+    }
+
+    /// Which connection carries gossip about connections of this kind: dedicated to an account, or to none.
+    pub(super) fn carrier_about(&self, account: Option<&str>) -> Option<ConnectionId> {
+        match account {
+            None => self.carrier,
+            Some(_) if !self.is_pooled => None,
+            Some(account) => self.dedicated(account).or(self.carrier),
+        }
+    }
+
+    /// The connection that carries messages of an account that has one of its own where both pool, and the account as it
+    /// stands on its lines.
+    pub(super) fn carrier_of<'a>(&self, account: &'a str) -> Option<(ConnectionId, Option<&'a str>)> {
+        let sole = || self.carrier.filter(|_| !self.is_pooled).map(|over| (over, Some(account)));
+        self.dedicated(account).map(|over| (over, None)).or_else(sole)
+    }
+
+    pub(super) fn is_onehop(&self) -> bool {
+        self.info.onehop > 0
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.carrier.is_none() && self.dedicated.is_empty()
+    }
+}
+
+/// Clients are told no more addresses of one peer than this.
+const MAX_CONNECT_URLS: usize = 256;

@@ -1,0 +1,257 @@
+//! Gossip without a route table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Arrival, Gossip, Joined, Output};
+use crate::account::SYSTEM_ACCOUNT;
+use crate::config::ClusterConfig;
+use crate::id::ConnectionId;
+use crate::system::Neighbour;
+use crate::time::Instant;
+use crate::wire::{Info, KnownServer};
+
+const START: Instant = Instant::ZERO;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn gossip() -> Gossip {
+    let routes = vec!["nats://configured.example:6222".parse().expect("an address")];
+    let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
+    Gossip::new(config, &Info { onehop: 1, ..info("own") }, START)
+}
+
+fn info(id: &str) -> Info {
+    Info {
+        server_id: id.to_owned(),
+        server_name: id.to_owned(),
+        host: format!("{id}.example"),
+        port: 6222,
+        ip: format!("nats-route://{id}.example:6222/"),
+        route_pool_size: 3,
+        ..Info::default()
+    }
+}
+
+fn onehop(id: &str) -> Info {
+    Info { onehop: 1, ..info(id) }
+}
+
+fn connection(number: u32) -> ConnectionId {
+    ConnectionId::new(number, 0)
+}
+
+fn join(gossip: &mut Gossip, number: u32, info: &Info, account: Option<&str>) {
+    let carrier = Some(connection(number));
+    let (arrival, is_pooled, is_explicit) = (Arrival::Accepted, info.route_pool_size > 0, false);
+    gossip.handle_joined(START, Joined { info, arrival, account, carrier, is_pooled, is_explicit });
+}
+
+fn outputs(gossip: &mut Gossip) -> Vec<Output> {
+    std::iter::from_fn(|| gossip.poll_output()).collect()
+}
+
+/// What was told over which connection.
+fn told(gossip: &mut Gossip) -> Vec<(ConnectionId, Info)> {
+    let tell = |output| match output {
+        Output::Tell(over, line) => {
+            let line = line.strip_prefix(b"INFO ").expect("an INFO").to_vec();
+            Some((over, Info::from_json(&line).expect("an INFO")))
+        }
+        _ => None,
+    };
+    outputs(gossip).into_iter().filter_map(tell).collect()
+}
+
+/// The servers that were heard of.
+fn heard(gossip: &mut Gossip) -> Vec<String> {
+    let hear = |output| match output {
+        Output::Heard(heard) => Some(heard.server),
+        _ => None,
+    };
+    outputs(gossip).into_iter().filter_map(hear).collect()
+}
+
+#[test]
+fn a_newcomer_is_told_of_once_to_those_that_are_there() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("a"), None);
+    assert_eq!(told(&mut gossip), [], "nobody is there");
+    join(&mut gossip, 2, &info("b"), None);
+    let lines = told(&mut gossip);
+    assert_eq!(lines.len(), 1);
+    assert_eq!((lines[0].0, lines[0].1.server_id.as_str()), (connection(1), "b"));
+    join(&mut gossip, 3, &info("b"), None);
+    assert_eq!(told(&mut gossip), [], "it is the second of its pool");
+}
+
+#[test]
+fn an_account_is_told_of_to_those_that_have_a_connection_for_it_or_a_pool() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("a"), None);
+    join(&mut gossip, 2, &Info { route_pool_size: 0, ..info("single") }, None);
+    join(&mut gossip, 3, &info("b"), Some(SYSTEM_ACCOUNT));
+    assert!(told(&mut gossip).iter().all(|(_, info)| info.route_account.is_empty()), "nobody has one");
+    join(&mut gossip, 4, &info("c"), Some(SYSTEM_ACCOUNT));
+    let lines = told(&mut gossip);
+    assert!(lines.iter().all(|(_, info)| info.server_id == "c" && info.route_account == SYSTEM_ACCOUNT));
+    let over: Vec<_> = lines.into_iter().map(|(over, _)| over).collect();
+    assert_eq!(over, [connection(1), connection(3)], "over a pool, and over the dedicated one");
+}
+
+#[test]
+fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("teller"), None);
+    outputs(&mut gossip);
+    let mut hear = |info: Info| {
+        gossip.handle_info(connection(1), "teller", info);
+        heard(&mut gossip)
+    };
+    assert_eq!(hear(info("new")), ["new"]);
+    assert_eq!(hear(info("own")), [""; 0]);
+    assert_eq!(hear(info("configured")), [""; 0]);
+    assert_eq!(hear(Info { ip: "nonsense:".to_owned(), ..info("new") }), [""; 0]);
+    join(&mut gossip, 2, &info("new"), Some(SYSTEM_ACCOUNT));
+    outputs(&mut gossip);
+    gossip.handle_info(connection(1), "teller", info("new"));
+    assert_eq!(heard(&mut gossip), ["new"], "its connection for one account stands for no pool");
+    join(&mut gossip, 3, &info("new"), None);
+    outputs(&mut gossip);
+    gossip.handle_info(connection(1), "teller", info("new"));
+    assert_eq!(heard(&mut gossip), [""; 0]);
+    gossip.handle_left("new", None, None);
+    gossip.handle_info(connection(1), "teller", info("new"));
+    assert_eq!(heard(&mut gossip), ["new"], "it is gone");
+}
+
+#[test]
+fn what_a_teller_without_pools_cannot_tell_of_is_dialed_along() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &Info { route_pool_size: 0, ..info("single") }, None);
+    join(&mut gossip, 2, &onehop("pooled"), None);
+    outputs(&mut gossip);
+    let mut hear = |number, teller| {
+        gossip.handle_info(connection(number), teller, onehop("new"));
+        let heard = outputs(&mut gossip).into_iter().find_map(|output| match output {
+            Output::Heard(heard) => Some((heard.all_kinds, heard.either_may)),
+            _ => None,
+        });
+        heard.expect("it is news")
+    };
+    assert_eq!(hear(1, "single"), (true, false));
+    assert_eq!(hear(2, "pooled"), (false, true));
+}
+
+#[test]
+fn onehop_nodes_compare_digests_and_name_servers_only_where_they_differ() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &onehop("a"), None);
+    join(&mut gossip, 2, &info("b"), None);
+    outputs(&mut gossip);
+    gossip.handle_round(START);
+    let lines = told(&mut gossip);
+    assert_eq!(lines.len(), 1, "the other would not understand it");
+    let own = &lines[0].1.onehop_digest;
+    assert!(lines[0].0 == connection(1) && !own.is_empty());
+    gossip.handle_round(START + SECOND);
+    assert_eq!(told(&mut gossip), [], "it was told");
+
+    gossip.handle_info(connection(1), "a", Info { onehop_digest: own.clone(), ..onehop("a") });
+    gossip.handle_round(START + 2 * SECOND);
+    assert_eq!(told(&mut gossip), [], "both know the same");
+    gossip.handle_info(connection(1), "a", Info { onehop_digest: "other".to_owned(), ..onehop("a") });
+    gossip.handle_round(START + 3 * SECOND);
+    let lines = told(&mut gossip);
+    let named: Vec<_> = lines[0].1.onehop_peers.iter().map(|server| server.id.as_str()).collect();
+    assert_eq!((lines.len(), named), (1, vec!["b"]));
+}
+
+#[test]
+fn servers_that_another_names_are_wanted_of_all_kinds() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &onehop("a"), None);
+    outputs(&mut gossip);
+    let server = |id: &str| KnownServer { id: id.to_owned(), url: info(id).ip, onehop: true };
+    let onehop_peers = ["a", "own", "new"].map(server).to_vec();
+    gossip.handle_info(connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    assert_eq!(heard(&mut gossip), ["new"]);
+}
+
+#[test]
+fn nats_servers_are_told_of_each_other_again_one_of_two_in_each_round() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("a"), None);
+    join(&mut gossip, 2, &info("b"), None);
+    join(&mut gossip, 3, &onehop("c"), None);
+    outputs(&mut gossip);
+    let mut rounds = Vec::new();
+    for second in 5..30 {
+        gossip.handle_round(START + second * SECOND);
+        let about_others = told(&mut gossip).into_iter().filter(|(_, info)| info.server_id != "own");
+        let lines: Vec<_> = about_others.map(|(over, info)| (over, info.server_id)).collect();
+        rounds.extend((!lines.is_empty()).then_some((second, lines)));
+    }
+    let of = |second, number, id: &str| (second, vec![(connection(number), id.to_owned()); 2]);
+    let [first, second, third, ..] = &rounds[..] else { panic!("{rounds:?}") };
+    assert_eq!([first, second, third], [&of(5, 1, "b"), &of(10, 2, "a"), &of(15, 1, "b")]);
+}
+
+/// Who is asked in a round.
+fn asked(gossip: &mut Gossip, now: Instant) -> Option<String> {
+    gossip.handle_round(now);
+    outputs(gossip).into_iter().find_map(|output| match output {
+        Output::Ask { subject, .. } => Some(subject),
+        _ => None,
+    })
+}
+
+#[test]
+fn nats_servers_are_asked_in_turn_and_each_answer_is_heard_once() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("a"), Some(SYSTEM_ACCOUNT));
+    join(&mut gossip, 2, &onehop("b"), Some(SYSTEM_ACCOUNT));
+    join(&mut gossip, 3, &info("c"), Some(SYSTEM_ACCOUNT));
+    assert_eq!(asked(&mut gossip, START + SECOND), None, "it says first what it listens to");
+    let subject = |id: &str| Some(format!("$SYS.REQ.SERVER.{id}.ROUTEZ"));
+    assert_eq!(asked(&mut gossip, START + 2 * SECOND), subject("a"));
+    assert_eq!(asked(&mut gossip, START + 3 * SECOND), None, "one at a time");
+
+    let neighbour = |id: &str| Neighbour { id: id.to_owned(), ip: [10, 0, 0, 9].into(), ports: vec![] };
+    let answer = ["own", "new"].map(neighbour).to_vec();
+    let hear = |gossip: &mut Gossip, peer: &str| {
+        gossip.handle_neighbours(peer, false, answer.clone());
+        outputs(gossip)
+    };
+    assert_eq!(hear(&mut gossip, "c"), [], "another was asked");
+    let (teller, neighbours) = ("a".to_owned(), vec![neighbour("new")]);
+    assert_eq!(hear(&mut gossip, "a"), [Output::HeardNeighbours { teller, neighbours }]);
+    assert_eq!(hear(&mut gossip, "a"), [], "it has answered");
+    assert_eq!(asked(&mut gossip, START + 12 * SECOND), subject("c"));
+    assert_eq!(asked(&mut gossip, START + 22 * SECOND), subject("a"));
+}
+
+#[test]
+fn who_leaves_is_not_told_of_any_more() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &Info { connect_urls: vec!["a:4222".to_owned()], ..onehop("a") }, None);
+    join(&mut gossip, 2, &onehop("b"), None);
+    outputs(&mut gossip);
+    assert_eq!(gossip.connect_urls().count(), 1);
+    gossip.handle_info(connection(1), "a", Info { ldm: true, ..onehop("a") });
+    assert_eq!(outputs(&mut gossip), [Output::Leaves("a".to_owned()), Output::ConnectUrlsChanged]);
+    assert_eq!(gossip.connect_urls().count(), 0);
+    gossip.handle_info(connection(2), "b", Info { onehop_digest: "other".to_owned(), ..onehop("b") });
+    gossip.handle_round(START);
+    assert!(told(&mut gossip).iter().all(|(_, info)| info.onehop_peers.is_empty()));
+}
+
+#[test]
+fn a_request_to_move_an_account_is_echoed_and_its_echo_is_not() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &info("a"), None);
+    let request = Info { route_acc_add_reqid: "id".to_owned(), ..info("a") };
+    gossip.handle_info(connection(1), "a", Info { route_account: "A".to_owned(), ..request.clone() });
+    assert_eq!(told(&mut gossip), [(connection(1), request.clone())]);
+    gossip.handle_info(connection(1), "a", request);
+    assert_eq!(told(&mut gossip), []);
+}

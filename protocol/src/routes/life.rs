@@ -1,0 +1,127 @@
+//! Where a route connection is in its life.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::dial::{DialId, Purpose};
+use super::plan::Seat;
+use crate::id::ConnectionId;
+use crate::time::Instant;
+
+/// All route connections, accepted and dialed.
+#[derive(Debug, Default)]
+pub(super) struct RouteConnections {
+    all: BTreeMap<ConnectionId, RouteConnection>,
+}
+
+/// One route connection, from its first byte to its last.
+#[derive(Debug)]
+pub(super) struct RouteConnection {
+    pub(super) remote: SocketAddr,
+    /// What it was dialed for; none if it was accepted.
+    pub(super) purpose: Option<Purpose>,
+    pub(super) life: Life,
+}
+
+/// How far a connection has come. Before it there is only a wish to be connected ([`Attempt`](super::dial::Attempt)), after it
+/// nothing.
+///
+/// This is the one place that knows. What the connection itself keeps (`connection::route`) is which operation it understands
+/// next, and, once it is registered, what only a registered peer has: its accounts and their caches. It is told of each
+/// step as the answer to what it reported, so it never decides how far it is.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// The handshake is under way.
+    Shaking {
+        /// The wish that it may fulfil; none if it was accepted.
+        dial: Option<DialId>,
+    },
+    /// It sits on a seat.
+    Registered {
+        peer: String,
+        seat: Seat,
+        since: Instant,
+        /// The next PONG lets the next slot of the pool be dialed.
+        continues: bool,
+        /// Until then it must give a sign of life.
+        probed_until: Option<Instant>,
+    },
+}
+
+impl RouteConnections {
+    /// A connection that was made now: its handshake begins.
+    pub(super) fn begin(
+        &mut self,
+        id: ConnectionId,
+        remote: SocketAddr,
+        dial: Option<DialId>,
+        purpose: Option<Purpose>,
+    ) -> &RouteConnection {
+        let begun = RouteConnection { remote, purpose, life: Life::Shaking { dial } };
+        self.all.entry(id).insert_entry(begun).into_mut()
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&RouteConnection> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut RouteConnection> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<RouteConnection> {
+        self.all.remove(&id)
+    }
+
+    /// In the order of their ids.
+    #[cfg(feature = "sim")]
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&ConnectionId, &RouteConnection)> {
+        self.all.iter()
+    }
+
+    /// Those that are registered for other servers than this, in the order of their ids.
+    pub(super) fn beside(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
+        let others = self.all.iter().filter(move |(_, it)| it.peer().is_some_and(|it| it != peer));
+        others.map(|(id, _)| *id)
+    }
+
+    /// Waits for a sign of life of a connection, since the peer tries to make another in its place: it may be one that is
+    /// open on this side only, and would be so until keep-alive notices. Whether it is to be asked for one.
+    pub(super) fn probe(&mut self, id: ConnectionId, now: Instant) -> bool {
+        let Some(Life::Registered { probed_until: until @ None, .. }) =
+            self.all.get_mut(&id).map(|connection| &mut connection.life)
+        else {
+            return false;
+        };
+        *until = Some(now + PROBE_TIMEOUT);
+        true
+    }
+
+    /// The connections that gave no sign of life when asked, each once.
+    pub(super) fn take_lifeless(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let mut lifeless = Vec::new();
+        for (id, connection) in &mut self.all {
+            if let Life::Registered { probed_until, .. } = &mut connection.life
+                && probed_until.is_some_and(|until| until <= now)
+            {
+                *probed_until = None;
+                lifeless.push(*id);
+            }
+        }
+        lifeless
+    }
+}
+
+impl RouteConnection {
+    /// The peer that it is registered for.
+    pub(super) fn peer(&self) -> Option<&str> {
+        match &self.life {
+            Life::Shaking { .. } => None,
+            Life::Registered { peer, .. } => Some(peer),
+        }
+    }
+}
+
+/// How long a connection may take to give a sign of life when asked.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,0 +1,132 @@
+//! Which connections two servers have with each other, and which of them a new one is (wire.md 2.1, 4.3, 4.4).
+
+use super::dial::Purpose;
+use super::peer::PeerRoutes;
+use crate::account::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::config::{ClusterConfig, RouteUrl};
+
+/// What a connection is to the pair of servers that it joins (wire.md 2.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seat {
+    /// A slot of the pool.
+    Slot(usize),
+    /// Dedicated to an account.
+    Dedicated(String),
+    /// The only one, to a peer that does not pool (or from a node that does not).
+    Sole,
+}
+
+impl Seat {
+    /// The account that the connection is dedicated to, if to one.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match self {
+            Self::Dedicated(account) => Some(account),
+            Self::Slot(_) | Self::Sole => None,
+        }
+    }
+}
+
+/// What a server says of itself on a new connection, as far as it decides about the seat.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Newcomer<'a> {
+    pub(crate) id: &'a str,
+    /// Where it says it can be dialed.
+    pub(crate) url: Option<RouteUrl>,
+    /// How many connections its pools have; zero or less if it has no pools.
+    pub(crate) pool_size: i32,
+    /// The slot that it wants for this connection.
+    pub(crate) pool_index: i32,
+    /// The account that it dedicates this connection to; empty if to none.
+    pub(crate) account: &'a str,
+    /// It lets one of the two dial first where either could, as this node does.
+    pub(crate) arbitrates: bool,
+}
+
+/// Why there is no seat for a connection, whoever is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// No such slot.
+    NotInPool { index: i32, size: usize },
+    /// Only the side that dials names a slot.
+    SlotIsForDialer(i32),
+    /// Connections for one account are for pairs that pool.
+    NotPooling(String),
+    /// This account has no connection of its own.
+    NotPinned(String),
+    /// There is no such account.
+    NoAccount(String),
+}
+
+/// The connections that this node has with each peer, as configured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Zero for no pool.
+    pool_size: usize,
+}
+
+impl Plan {
+    pub(super) fn new(config: &ClusterConfig) -> Self {
+        Self { pool_size: config.pool_size.map_or(0, |size| usize::from(size.get())) }
+    }
+
+    /// Accounts with connections of their own: a server that pools has one for the system account (wire.md 4.1).
+    pub(super) fn pinned_accounts(self) -> &'static [&'static str] {
+        if self.pool_size > 0 { &[SYSTEM_ACCOUNT] } else { &[] }
+    }
+
+    /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
+    pub(super) fn kinds(self) -> Vec<Option<String>> {
+        let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
+        std::iter::once(None).chain(pinned).collect()
+    }
+
+    /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
+    pub(super) fn pool_size_with(self, newcomer: &Newcomer<'_>) -> Option<usize> {
+        let theirs = usize::try_from(newcomer.pool_size).unwrap_or(0).min(MAX_POOL_SIZE);
+        (self.pool_size > 0 && theirs > 0).then(|| self.pool_size.max(theirs))
+    }
+
+    /// Which seat the peer's words (and this node's dial) ask for, whoever may sit there.
+    pub(super) fn find_seat(
+        self,
+        purpose: Option<&Purpose>,
+        newcomer: &Newcomer<'_>,
+        peer: Option<&PeerRoutes>,
+    ) -> Result<Seat, NoSeat> {
+        let size = self.pool_size_with(newcomer);
+        let account = match purpose {
+            Some(purpose) => purpose.account.as_deref(),
+            None => Some(newcomer.account).filter(|account| !account.is_empty()),
+        };
+        if let Some(account) = account {
+            return self.find_dedicated(account, size.is_some());
+        }
+        let Some(size) = size else {
+            return Ok(Seat::Sole);
+        };
+        let index = newcomer.pool_index;
+        if purpose.is_none() {
+            let slot = usize::try_from(index).ok().filter(|slot| *slot < size);
+            return slot.map(Seat::Slot).ok_or(NoSeat::NotInPool { index, size });
+        }
+        if index != 0 {
+            return Err(NoSeat::SlotIsForDialer(index));
+        }
+        // A full pool is reported as its first slot being taken.
+        Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).unwrap_or(0)))
+    }
+
+    fn find_dedicated(self, account: &str, pools: bool) -> Result<Seat, NoSeat> {
+        let name = account.to_owned();
+        if !pools {
+            return Err(NoSeat::NotPooling(name));
+        }
+        if self.pinned_accounts().contains(&account) {
+            return Ok(Seat::Dedicated(name));
+        }
+        Err(if account == GLOBAL_ACCOUNT { NoSeat::NotPinned(name) } else { NoSeat::NoAccount(name) })
+    }
+}
+
+/// No peer makes this node keep more slots than this.
+const MAX_POOL_SIZE: usize = 256;

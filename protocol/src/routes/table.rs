@@ -1,0 +1,276 @@
+//! The route table itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::dial::{DialError, DialId, DialRequest, Purpose};
+use super::life::{Life, RouteConnection, RouteConnections};
+use super::peer::{PeerRoutes, Solicited};
+use super::plan::{Newcomer, Seat};
+use super::verdict::{Hearsay, Lost, NotSeated, Seated};
+use super::wishes::Wishes;
+use crate::close::CloseReason;
+use crate::config::ClusterConfig;
+use crate::id::ConnectionId;
+use crate::system::Neighbour;
+use crate::time::Instant;
+use crate::wire::GossipMode;
+
+/// Which servers this node has connections to, and which it wants.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// Servers are remembered, connections that may be dead are probed, and gaps are filled.
+    remembers: bool,
+    pub(super) peers: BTreeMap<String, PeerRoutes>,
+    pub(super) connections: RouteConnections,
+    pub(super) wishes: Wishes,
+}
+
+impl Routes {
+    /// The table of a node with this id and route port, which wants the configured servers from now on.
+    pub(crate) fn new(
+        config: Arc<ClusterConfig>,
+        own_id: String,
+        own_port: u16,
+        error_reports: (u32, u32),
+        rng: Rng,
+        now: Instant,
+    ) -> Self {
+        let remembers = config.healing.remember;
+        let wishes = Wishes::new(config, own_id, own_port, error_reports, rng, now);
+        Self { remembers, peers: BTreeMap::new(), connections: RouteConnections::default(), wishes }
+    }
+
+    /// What is to be dialed now. Poll until `None` after every other call and when [`Routes::poll_timeout`] is due.
+    #[must_use]
+    pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
+        self.wishes.begin_next(now, &self.peers)
+    }
+
+    /// When [`Routes::poll_dial`] is to be called next. Changes with every other call.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.wishes.next_at()
+    }
+
+    /// Notes that a dial failed.
+    pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
+        self.wishes.handle_failed(now, id, why);
+    }
+
+    /// Notes a connection that was accepted.
+    pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) {
+        self.connections.begin(connection, remote, None, None);
+    }
+
+    /// Notes a connection that a dial made, and returns what it was for.
+    pub(crate) fn handle_dialed(
+        &mut self,
+        id: DialId,
+        connection: ConnectionId,
+        remote: SocketAddr,
+    ) -> Option<&Purpose> {
+        let purpose = self.wishes.purpose_of(id).cloned();
+        self.connections.begin(connection, remote, Some(id), purpose).purpose.as_ref()
+    }
+
+    /// Hears what the peer says of itself on a connection, and gives that a seat; or resolves the duplicate: what is there
+    /// stays, and inherits what the newcomer stood for (wire.md 3.5).
+    pub(crate) fn handle_presented(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        newcomer: &Newcomer<'_>,
+    ) -> Result<Seated, NotSeated> {
+        let Some(RouteConnection { purpose, life: Life::Shaking { dial }, .. }) =
+            self.connections.get(connection)
+        else {
+            return Err(NotSeated::Unexpected);
+        };
+        let (purpose, dial) = (purpose.clone(), *dial);
+        let peer = self.peers.get(newcomer.id);
+        let seat = self.wishes.plan.find_seat(purpose.as_ref(), newcomer, peer).map_err(|why| {
+            // Another attempt would end the same way.
+            if newcomer.pool_size == 0 {
+                self.wishes.end(dial);
+            }
+            NotSeated::NoSeat(why)
+        })?;
+        let pool_size = self.wishes.plan.pool_size_with(newcomer).filter(|_| seat != Seat::Sole).unwrap_or(0);
+        let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
+        let is_seated = peer.take_seat(&seat, connection, newcomer, pool_size);
+        if let Some(Purpose { url, explicit, .. }) = &purpose {
+            peer.solicit(Solicited { url: url.clone(), explicit: *explicit });
+        }
+        if !is_seated {
+            peer.retry = true;
+            // Where the seat is of another kind than all that are taken, any connection tells whether the peer still has them.
+            let holder = peer.holder(&seat).or_else(|| peer.gossip_carrier());
+            let probed = holder.filter(|holder| self.remembers && self.connections.probe(*holder, now));
+            self.wishes.end(dial);
+            return Err(NotSeated::Duplicate { probed });
+        }
+        let continues = purpose.is_some() && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
+        self.wishes.end(dial);
+        self.wishes.uncheck(newcomer.id);
+        if let Some(connection) = self.connections.get_mut(connection) {
+            let (peer, seat) = (newcomer.id.to_owned(), seat.clone());
+            connection.life = Life::Registered { peer, seat, since: now, continues, probed_until: None };
+        }
+        Ok(Seated { seat, continues })
+    }
+
+    /// Hears that a connection leads to this node itself: its dial is pointless, unless its name may lead elsewhere too.
+    pub(crate) fn handle_self(&mut self, connection: ConnectionId) {
+        let Some(RouteConnection { remote, life: Life::Shaking { dial: Some(id) }, .. }) =
+            self.connections.get(connection)
+        else {
+            return;
+        };
+        self.wishes.handle_self(*id, *remote);
+    }
+
+    /// Hears a PONG: if the connection waited for one, the next slot of its pool is dialed. One by one, so that a
+    /// peer that refuses the first is not flooded (wire.md 2.3, 12).
+    pub(crate) fn handle_pong(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(RouteConnection {
+            purpose,
+            life: Life::Registered { peer, continues, probed_until, .. },
+            ..
+        }) = self.connections.get_mut(connection)
+        else {
+            return;
+        };
+        *probed_until = None;
+        if !std::mem::take(continues) {
+            return;
+        }
+        let gossip_mode = purpose.as_ref().map_or(GossipMode::Default, |purpose| purpose.gossip_mode);
+        if let Some(known) = self.peers.get(peer) {
+            self.wishes.want_next_slot(now, peer, known, gossip_mode);
+        }
+    }
+
+    /// Hears that a peer leaves: it is not waited for, unless it is configured.
+    pub(crate) fn handle_leaving(&mut self, peer: &str) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.leaves = true;
+        }
+    }
+
+    /// Forgets a connection that ended, and wants it back if this node made it. Returns the seat that is free now.
+    pub(crate) fn handle_closed(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        reason: CloseReason,
+    ) -> Option<Lost> {
+        let is_wanted = reason != CloseReason::ServerShutdown;
+        match self.connections.remove(connection)?.life {
+            Life::Shaking { dial } => {
+                match dial {
+                    Some(dial) if is_wanted => self.wishes.fail(now, dial),
+                    dial => self.wishes.end(dial),
+                }
+                None
+            }
+            Life::Registered { peer, seat, since, .. } => {
+                self.lose(now, &peer, &seat, is_wanted, now.since(since));
+                Some(Lost { peer, seat })
+            }
+        }
+    }
+
+    /// Hears of a server, and wants it. If the other may as well hear of this node, only one of the two dials at once; the
+    /// other waits, and does not if a connection came meanwhile.
+    pub(crate) fn handle_hearsay(&mut self, now: Instant, heard: Hearsay) {
+        self.wishes.handle_hearsay(now, heard);
+    }
+
+    /// Hears which servers a peer has routes to, without a word where they listen, and tries some of them.
+    pub(crate) fn handle_neighbours(&mut self, now: Instant, teller: &str, neighbours: &[Neighbour]) {
+        self.wishes.handle_neighbours(now, teller, neighbours, &self.peers);
+    }
+
+    /// Looks after the mesh: dials what is missing, and returns the connections that gave no sign of life when asked. To be
+    /// called once in [`interval`](crate::config::Healing::interval).
+    #[must_use]
+    pub(crate) fn handle_round(&mut self, now: Instant) -> Vec<ConnectionId> {
+        if !self.remembers {
+            return Vec::new();
+        }
+        for (id, peer) in &mut self.peers {
+            self.wishes.want_missing(now, id, peer);
+        }
+        self.connections.take_lifeless(now)
+    }
+
+    /// A random moment, for what the caller does from time to time.
+    pub(crate) fn jitter(&mut self) -> Duration {
+        self.wishes.jitter()
+    }
+
+    /// Where a connection comes from or leads to, and what it was dialed for, if it was dialed.
+    pub(crate) fn connection(&self, connection: ConnectionId) -> Option<(SocketAddr, Option<&Purpose>)> {
+        let connection = self.connections.get(connection)?;
+        Some((connection.remote, connection.purpose.as_ref()))
+    }
+
+    /// The peer that a connection is registered for.
+    pub(crate) fn peer_of(&self, connection: ConnectionId) -> Option<&str> {
+        self.connections.get(connection)?.peer()
+    }
+
+    /// All registered connections to other servers than this, in the order of their ids.
+    pub(crate) fn connections_beside(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
+        self.connections.beside(peer)
+    }
+
+    /// The connection of a peer that carries an account that has its own; without an account, the one that gossip about
+    /// servers goes over.
+    pub(crate) fn carrier(&self, peer: &str, account: Option<&str>) -> Option<ConnectionId> {
+        let peer = self.peers.get(peer)?;
+        account.map_or_else(|| peer.gossip_carrier(), |account| peer.dedicated(account))
+    }
+
+    /// Whether this node and a peer have a pool of connections.
+    pub(crate) fn is_pooled(&self, peer: &str) -> bool {
+        self.peers.get(peer).is_some_and(PeerRoutes::is_pooled)
+    }
+
+    /// Whether the route to a peer was dialed from here, and whether the URL is configured.
+    pub(crate) fn solicitation(&self, peer: &str) -> (bool, bool) {
+        let solicited = self.peers.get(peer).and_then(|peer| peer.solicited.as_ref());
+        solicited.map_or((false, false), |solicited| (true, solicited.explicit))
+    }
+
+    /// How many servers there are connections to.
+    pub(crate) fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// How many attempts to reach servers were begun.
+    pub(crate) fn dials_started(&self) -> u64 {
+        self.wishes.started()
+    }
+
+    fn lose(&mut self, now: Instant, id: &str, seat: &Seat, is_wanted: bool, lived: Duration) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.unseat(seat);
+        let was_dialed = peer.solicited.is_some() || peer.retry;
+        // Who said that it leaves is not waited for, unless it is configured: then it may be back under the same address.
+        let is_waited_for = if peer.leaves { peer.is_explicit() } else { was_dialed || self.remembers };
+        if is_wanted && is_waited_for {
+            self.wishes.want_back(now, id, peer, seat, lived);
+        }
+        if peer.is_gone() {
+            self.peers.remove(id);
+        }
+    }
+}

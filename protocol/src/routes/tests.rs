@@ -1,0 +1,250 @@
+//! The route table without gossip, without a cluster, without a byte of the wire.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::{DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Routes, Seat, Seated};
+use crate::account::SYSTEM_ACCOUNT;
+use crate::close::CloseReason;
+use crate::config::ClusterConfig;
+use crate::id::ConnectionId;
+use crate::system::Neighbour;
+use crate::time::Instant;
+use crate::wire::GossipMode;
+
+const START: Instant = Instant::ZERO;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn routes(configured: &[&str]) -> Routes {
+    let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
+    let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
+    Routes::new(config, "own".to_owned(), 6222, (1, 1), Rng::with_seed(1), START)
+}
+
+fn connection(number: u32) -> ConnectionId {
+    ConnectionId::new(number, 0)
+}
+
+fn remote() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 9], 40000))
+}
+
+fn newcomer(id: &str, pool_index: i32) -> Newcomer<'_> {
+    Newcomer { id, url: "nats://10.0.0.9:6222".parse().ok(), pool_size: 3, pool_index, ..Newcomer::default() }
+}
+
+fn accept(routes: &mut Routes, now: Instant, number: u32, it: &Newcomer<'_>) -> Result<Seated, NotSeated> {
+    routes.handle_accepted(connection(number), remote());
+    routes.handle_presented(now, connection(number), it)
+}
+
+/// A dial that came through, and the peer said who it is.
+fn complete(routes: &mut Routes, now: Instant, number: u32, dial: &DialRequest, id: &str) -> Seated {
+    routes.handle_dialed(dial.id, connection(number), remote());
+    routes.handle_presented(now, connection(number), &newcomer(id, 0)).expect("there is a seat")
+}
+
+fn dials(routes: &mut Routes, now: Instant) -> Vec<DialRequest> {
+    std::iter::from_fn(|| routes.poll_dial(now)).collect()
+}
+
+fn hearsay(server: &str) -> Hearsay {
+    Hearsay {
+        teller: "teller".to_owned(),
+        server: server.to_owned(),
+        url: "nats://10.0.0.9:6222".parse().expect("an address"),
+        kinds: Kinds::All,
+        gossip_mode: GossipMode::Default,
+        either_may: false,
+    }
+}
+
+#[test]
+fn a_configured_server_is_dialed_for_its_pool_slot_by_slot_and_for_the_system_account() {
+    let mut routes = routes(&["nats://10.0.0.9:6222"]);
+    let first = dials(&mut routes, START);
+    assert_eq!(first.len(), 2, "one of the pool, and the dedicated one");
+    let seated = complete(&mut routes, START, 1, &first[0], "peer");
+    assert_eq!((seated.seat, seated.continues), (Seat::Slot(0), true));
+    assert_eq!(
+        complete(&mut routes, START, 2, &first[1], "peer").seat,
+        Seat::Dedicated(SYSTEM_ACCOUNT.into())
+    );
+    assert_eq!(dials(&mut routes, START), [], "the peer has not answered yet");
+
+    routes.handle_pong(START, connection(1));
+    let second = dials(&mut routes, START);
+    let seated = complete(&mut routes, START, 3, &second[0], "peer");
+    assert_eq!((second.len(), seated.seat, seated.continues), (1, Seat::Slot(1), true));
+    routes.handle_pong(START, connection(3));
+    routes.handle_pong(START, connection(3));
+    let third = dials(&mut routes, START);
+    let seated = complete(&mut routes, START, 4, &third[0], "peer");
+    assert_eq!((third.len(), seated.seat, seated.continues), (1, Seat::Slot(2), false));
+    routes.handle_pong(START, connection(4));
+    assert_eq!(dials(&mut routes, START), [], "the pool is full");
+    assert_eq!(routes.poll_timeout(), None);
+    assert_eq!(routes.solicitation("peer"), (true, true));
+}
+
+#[test]
+fn a_connection_is_presented_once_and_known_until_it_ends() {
+    let mut routes = routes(&[]);
+    let stranger = routes.handle_presented(START, connection(1), &newcomer("peer", 0));
+    assert_eq!(stranger.map(|seated| seated.seat), Err(NotSeated::Unexpected));
+    routes.handle_accepted(connection(1), remote());
+    assert_eq!(routes.peer_of(connection(1)), None, "its handshake is under way");
+    assert!(routes.handle_presented(START, connection(1), &newcomer("peer", 0)).is_ok());
+    assert_eq!(routes.peer_of(connection(1)), Some("peer"));
+    let again = routes.handle_presented(START, connection(1), &newcomer("peer", 1));
+    assert_eq!(again.map(|seated| seated.seat), Err(NotSeated::Unexpected));
+
+    let lost = routes.handle_closed(START, connection(1), CloseReason::ClientClosed).expect("it had a seat");
+    assert_eq!((lost.peer.as_str(), lost.seat), ("peer", Seat::Slot(0)));
+    assert_eq!((routes.peer_of(connection(1)), routes.peer_count()), (None, 0));
+    assert_eq!(routes.handle_closed(START, connection(1), CloseReason::ClientClosed), None);
+}
+
+#[test]
+fn a_seat_that_there_is_not_is_refused_with_the_reason() {
+    let mut routes = routes(&[]);
+    let mut refused = |it: Newcomer<'_>| match accept(&mut routes, START, 1, &it) {
+        Err(NotSeated::NoSeat(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(newcomer("peer", 3)), NoSeat::NotInPool { index: 3, size: 3 });
+    assert_eq!(refused(newcomer("peer", -1)), NoSeat::NotInPool { index: -1, size: 3 });
+    let for_account = |account, pool_size| Newcomer { account, pool_size, ..newcomer("peer", 0) };
+    assert_eq!(refused(for_account(SYSTEM_ACCOUNT, 0)), NoSeat::NotPooling(SYSTEM_ACCOUNT.to_owned()));
+    assert_eq!(refused(for_account("$G", 3)), NoSeat::NotPinned("$G".to_owned()));
+    assert_eq!(refused(for_account("A", 3)), NoSeat::NoAccount("A".to_owned()));
+    assert_eq!(routes.peer_count(), 0);
+}
+
+#[test]
+fn who_sits_stays_and_is_closed_only_if_it_gives_no_sign_of_life() {
+    let duplicate = |probed| Err(NotSeated::Duplicate { probed });
+    for answers in [false, true] {
+        let mut routes = routes(&[]);
+        assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+        let second = accept(&mut routes, START, 2, &newcomer("peer", 0)).map(|seated| seated.seat);
+        assert_eq!(second, duplicate(Some(connection(1))));
+        let third = accept(&mut routes, START, 3, &newcomer("peer", 0)).map(|seated| seated.seat);
+        assert_eq!(third, duplicate(None), "it was asked already");
+        if answers {
+            routes.handle_pong(START + SECOND, connection(1));
+        }
+        assert_eq!(routes.handle_round(START + 2 * SECOND), []);
+        let lifeless = routes.handle_round(START + 3 * SECOND);
+        assert_eq!(lifeless, if answers { vec![] } else { vec![connection(1)] });
+        assert_eq!(routes.handle_round(START + 4 * SECOND), [], "once is enough");
+    }
+}
+
+#[test]
+fn a_wish_ends_when_the_server_connects_by_itself() {
+    let mut routes = routes(&[]);
+    routes.handle_hearsay(START, Hearsay { either_may: true, ..hearsay("a peer") });
+    assert_eq!(dials(&mut routes, START), [], "the lesser id dials first");
+    assert!(accept(&mut routes, START, 1, &newcomer("a peer", 0)).is_ok());
+    let later = START + 2 * SECOND;
+    assert_eq!(dials(&mut routes, later).len(), 1, "the dedicated one is lacking still");
+    assert_eq!(dials(&mut routes, later + Duration::from_secs(100)), []);
+}
+
+#[test]
+fn an_account_without_a_connection_of_its_own_is_not_dialed_for() {
+    let mut routes = routes(&[]);
+    routes.handle_hearsay(START, Hearsay { kinds: Kinds::Dedicated("A".to_owned()), ..hearsay("peer") });
+    assert_eq!(dials(&mut routes, START), []);
+    routes.handle_hearsay(START, Hearsay { kinds: Kinds::OfPool, ..hearsay("peer") });
+    assert_eq!(dials(&mut routes, START).len(), 1);
+}
+
+/// Lets all dials fail for so long, and says when there was none any more.
+fn fail_for(routes: &mut Routes, mut now: Instant, longest: Duration) -> Duration {
+    let begun = now;
+    while let Some(at) = routes.poll_timeout().filter(|at| at.since(begun) < longest) {
+        now = at.max(now);
+        for dial in dials(routes, now) {
+            routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+        }
+    }
+    now.since(begun)
+}
+
+#[test]
+fn who_was_connected_is_remembered_for_long_and_who_was_heard_of_is_not() {
+    let forget_after = ClusterConfig::default().healing.forget_after;
+    let mut routes = routes(&[]);
+    routes.handle_hearsay(START, hearsay("heard"));
+    let tried_for = fail_for(&mut routes, START, 2 * forget_after);
+    assert!((60..180).contains(&tried_for.as_secs()), "{tried_for:?}");
+
+    assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+    routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
+    let tried_for = fail_for(&mut routes, START, 2 * forget_after);
+    assert!(tried_for > forget_after && tried_for < forget_after + 60 * SECOND, "{tried_for:?}");
+}
+
+#[test]
+fn who_leaves_is_not_waited_for_unless_it_is_configured() {
+    for (configured, is_dialed) in [(&[] as &[&str], false), (&["nats://10.0.0.9:6222"], true)] {
+        let mut routes = routes(configured);
+        match dials(&mut routes, START).first() {
+            Some(dial) => drop(complete(&mut routes, START, 1, dial, "peer")),
+            None => assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok()),
+        }
+        routes.handle_leaving("peer");
+        routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
+        assert_eq!(!dials(&mut routes, START + 5 * SECOND).is_empty(), is_dialed);
+    }
+}
+
+#[test]
+fn what_is_missing_of_a_pool_is_dialed_after_a_while() {
+    let mut routes = routes(&[]);
+    assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+    let mut dialed_at = Vec::new();
+    for second in 0..8 {
+        let now = START + second * SECOND;
+        assert_eq!(routes.handle_round(now), []);
+        dialed_at.extend(dials(&mut routes, now).iter().map(|_| second));
+    }
+    assert_eq!(dialed_at, [4, 4], "a slot and the dedicated one");
+}
+
+#[test]
+fn servers_without_an_address_are_tried_few_at_a_time_and_not_where_others_are() {
+    let mut routes = routes(&[]);
+    let url = "nats://10.0.0.1:6222".parse().ok();
+    assert!(accept(&mut routes, START, 1, &Newcomer { url, ..newcomer("peer", 0) }).is_ok());
+    let neighbour = |n: u8| Neighbour { id: format!("N{n}"), ip: [10, 0, 0, n].into(), ports: vec![7222] };
+    let neighbours: Vec<_> = (1..=100).map(neighbour).collect();
+    routes.handle_neighbours(START, "peer", &neighbours);
+    let mut dialed = Vec::new();
+    for tenth in 0..30 {
+        dialed.extend(dials(&mut routes, START + SECOND / 10 * tenth));
+    }
+    let mut places: Vec<_> = dialed.iter().map(|dial| (dial.host.as_str(), dial.port)).collect();
+    places.dedup();
+    assert_eq!(places[..3], [("10.0.0.1", 7222), ("10.0.0.2", 7222), ("10.0.0.2", 6222)]);
+    assert_eq!(dialed.len(), 2 * (2 * 16 - 1), "16 servers at two ports each, apart from where the peer is");
+}
+
+#[test]
+fn a_dial_that_ends_at_the_node_itself_is_given_up() {
+    let mut routes = routes(&["nats://10.0.0.9:6222", "nats://name.example:6222"]);
+    let first = dials(&mut routes, START);
+    for (number, dial) in (1..).zip(&first) {
+        routes.handle_dialed(dial.id, connection(number), remote());
+        routes.handle_self(connection(number));
+        routes.handle_closed(START, connection(number), CloseReason::DuplicateRoute);
+    }
+    let again = dials(&mut routes, START + 2 * SECOND);
+    assert!(again.iter().all(|dial| dial.host == "name.example"), "a name may lead elsewhere: {again:?}");
+    assert!(again.iter().all(|dial| dial.own_addresses == [remote()]) && !again.is_empty());
+}

@@ -1,0 +1,58 @@
+//! What the route table is told and what it answers.
+
+use super::plan::{NoSeat, Seat};
+use crate::config::RouteUrl;
+use crate::id::ConnectionId;
+use crate::wire::GossipMode;
+
+/// A connection that got its seat.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    pub(crate) seat: Seat,
+    /// Another slot of the pool is to be dialed, as soon as the peer answers a PING on this connection.
+    pub(crate) continues: bool,
+}
+
+/// A connection that got none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotSeated {
+    /// It is not known, or has a seat already.
+    Unexpected,
+    /// There is no such seat.
+    NoSeat(NoSeat),
+    /// Another connection is there, and inherits what this one stood for. The peer must think that it is gone: if a
+    /// connection is named, it is to be sent a PING, and is closed if it stays silent ([`Routes::handle_round`]).
+    Duplicate { probed: Option<ConnectionId> },
+}
+
+/// A registered connection that ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) peer: String,
+    pub(crate) seat: Seat,
+}
+
+/// A server that somebody told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hearsay {
+    /// The id of the server that told.
+    pub(crate) teller: String,
+    /// The id of the server that it told of.
+    pub(crate) server: String,
+    pub(crate) url: RouteUrl,
+    pub(crate) kinds: Kinds,
+    pub(crate) gossip_mode: GossipMode,
+    /// The other may as well hear of this node.
+    pub(crate) either_may: bool,
+}
+
+/// Which connections to a server are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kinds {
+    /// Of each kind one to begin with.
+    All,
+    /// One of the pool.
+    OfPool,
+    /// The one that is dedicated to this account.
+    Dedicated(String),
+}

@@ -1,0 +1,323 @@
+//! What this node wants to be connected to, and why: what is configured, missing, lost, heard of, or guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use log::{debug, info};
+
+use super::dial::{Dial, DialError, DialId, DialRequest, Purpose, Target};
+use super::dial_index::Place;
+use super::dials::Dials;
+use super::guesses::Guesses;
+use super::pace::jitter;
+use super::peer::{PeerRoutes, Solicited};
+use super::plan::{Plan, Seat};
+use super::verdict::{Hearsay, Kinds};
+use crate::config::{ClusterConfig, RouteUrl};
+use crate::system::Neighbour;
+use crate::time::Instant;
+use crate::wire::GossipMode;
+
+/// Turns reasons to be connected into dials.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    config: Arc<ClusterConfig>,
+    own_id: String,
+    /// The port that this node listens on for peers.
+    own_port: u16,
+    /// How often a failed attempt is reported as an error: of first connections, and of lost ones.
+    error_reports: (u32, u32),
+    pub(super) plan: Plan,
+    pub(super) dials: Dials,
+    pub(super) guesses: Guesses,
+    /// Addresses that turned out to be this node's own.
+    pub(super) own_addresses: Vec<SocketAddr>,
+    rng: Rng,
+}
+
+impl Wishes {
+    /// Wants the configured servers from now on.
+    pub(super) fn new(
+        config: Arc<ClusterConfig>,
+        own_id: String,
+        own_port: u16,
+        error_reports: (u32, u32),
+        rng: Rng,
+        now: Instant,
+    ) -> Self {
+        let plan = Plan::new(&config);
+        let mut dials = Dials::default();
+        for url in &config.routes {
+            for account in plan.kinds() {
+                let mut dial = Dial::new(url.clone(), account, now);
+                dial.purpose.explicit = true;
+                dials.add(dial);
+            }
+        }
+        Self {
+            config,
+            own_id,
+            own_port,
+            error_reports,
+            plan,
+            dials,
+            guesses: Guesses::default(),
+            own_addresses: Vec::new(),
+            rng,
+        }
+    }
+
+    /// The next dial that is due, which counts as begun, after those were dropped that `peers` made needless.
+    pub(super) fn begin_next(
+        &mut self,
+        now: Instant,
+        peers: &BTreeMap<String, PeerRoutes>,
+    ) -> Option<DialRequest> {
+        self.dials.drop_satisfied(|dial| {
+            let peer = dial.server().and_then(|server| peers.get(server));
+            peer.is_some_and(|peer| peer.satisfies(dial))
+        });
+        let (id, dial) = self.dials.begin_next(now, &self.config)?;
+        let url = &dial.purpose.url;
+        debug!("Trying to connect to route on {}:{}", url.host, url.port);
+        Some(DialRequest {
+            id,
+            host: url.host.clone(),
+            port: url.port,
+            own_addresses: self.own_addresses.clone(),
+        })
+    }
+
+    /// When the next dial is due.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.dials.poll_timeout(&self.config)
+    }
+
+    /// What a dial is for, as long as it is wanted.
+    pub(super) fn purpose_of(&self, id: DialId) -> Option<&Purpose> {
+        self.dials.get(id).map(|dial| &dial.purpose)
+    }
+
+    /// Ends a wish.
+    pub(super) fn end(&mut self, dial: Option<DialId>) {
+        if let Some(dial) = dial {
+            self.dials.remove(dial);
+        }
+    }
+
+    /// Notes that a dial came to nothing.
+    pub(super) fn handle_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
+        let Some(dial) = self.dials.get(id) else {
+            return;
+        };
+        match why {
+            DialError::OnlySelf => {
+                info!("Detected route to self, ignoring \"{}\"", dial.purpose.url);
+                self.dials.remove(id);
+            }
+            DialError::Failed(why) => {
+                dial.report_failure(why, self.error_reports);
+                self.fail(now, id);
+            }
+        }
+    }
+
+    /// Notes that a dial, or the handshake after it, failed.
+    pub(super) fn fail(&mut self, now: Instant, id: DialId) {
+        self.dials.fail(id, now, &self.config, &mut self.rng);
+    }
+
+    /// Notes that a dial led to this node itself: it is pointless, unless its name may lead elsewhere too.
+    pub(super) fn handle_self(&mut self, id: DialId, remote: SocketAddr) {
+        let Some(dial) = self.dials.get(id) else {
+            return;
+        };
+        info!("Detected route to self, ignoring \"{}\"", dial.purpose.url);
+        let is_full = self.own_addresses.len() >= MAX_OWN_ADDRESSES;
+        if dial.purpose.url.host.parse::<IpAddr>().is_ok() || is_full {
+            self.dials.remove(id);
+        }
+        if !self.own_addresses.contains(&remote) && !is_full {
+            self.own_addresses.push(remote);
+        }
+    }
+
+    /// The connections to a server changed, so that dials of it may be needless.
+    pub(super) fn uncheck(&mut self, server: &str) {
+        self.dials.uncheck(server);
+    }
+
+    /// Wants the next slot of a peer's pool, if one is empty.
+    pub(super) fn want_next_slot(
+        &mut self,
+        now: Instant,
+        id: &str,
+        peer: &PeerRoutes,
+        gossip_mode: GossipMode,
+    ) {
+        if peer.empty_slot().is_none() {
+            return;
+        }
+        if let Some(Solicited { url, explicit }) = peer.solicited.clone() {
+            let purpose = Purpose { url, explicit, account: None, gossip_mode };
+            let (target, until) = (Target::Server(id.to_owned()), self.remembered_until(now));
+            self.dials.add(Dial { target, until, fills: true, ..Dial::of(purpose, now) });
+        }
+    }
+
+    /// Wants a lost connection back.
+    pub(super) fn want_back(
+        &mut self,
+        now: Instant,
+        id: &str,
+        peer: &PeerRoutes,
+        seat: &Seat,
+        lived: Duration,
+    ) {
+        let Some(url) = peer.url() else {
+            return;
+        };
+        let is_greater = self.own_id.as_str() > id;
+        let at = now + peer.redial_pause(lived, is_greater, &self.config.healing, &mut self.rng);
+        let until = self.remembered_until(now).filter(|_| !peer.leaves);
+        let fills = peer.gossip_carrier().is_some();
+        let accounts = match seat {
+            Seat::Dedicated(account) => vec![Some(account.clone())],
+            Seat::Slot(_) => vec![None],
+            // It may come back as a server that pools, to which the accounts have connections of their own.
+            Seat::Sole => self.plan.kinds(),
+        };
+        for account in accounts {
+            let mut dial = Dial::new(url.clone(), account, at);
+            dial.purpose.explicit = peer.is_explicit();
+            let target = Target::Server(id.to_owned());
+            self.dials.add(Dial { target, reconnect: true, fills, until, ..dial });
+        }
+    }
+
+    /// Wants what is missing of the connections to a peer. Usually one side does so at once when a connection is lost;
+    /// this is for when that failed, so it waits a while, on one side longer than on the other.
+    pub(super) fn want_missing(&mut self, now: Instant, id: &str, peer: &mut PeerRoutes) {
+        let missing = peer.missing(self.plan.pinned_accounts());
+        if missing.is_empty() || peer.leaves {
+            peer.gap_since = None;
+            return;
+        }
+        let patience = if self.own_id.as_str() < id { GAP_PATIENCE } else { GAP_PATIENCE * 2 };
+        if now.since(*peer.gap_since.get_or_insert(now)) < patience {
+            return;
+        }
+        peer.gap_since = Some(now);
+        let Some(url) = peer.url() else {
+            return;
+        };
+        debug!("Connections to {id} are missing, dialing it again");
+        let until = self.remembered_until(now);
+        for account in missing {
+            let dial = Dial::new(url.clone(), account, now);
+            let target = Target::Server(id.to_owned());
+            self.dials.add(Dial { target, reconnect: true, fills: true, until, ..dial });
+        }
+    }
+
+    /// Wants a server that somebody told of ([`Routes::handle_hearsay`](super::Routes::handle_hearsay)).
+    pub(super) fn handle_hearsay(&mut self, now: Instant, heard: Hearsay) {
+        let Hearsay { teller, server, url, kinds, gossip_mode, either_may } = heard;
+        if server.len() + url.host.len() > MAX_HEARSAY_BYTES {
+            return debug!("Too long a name to dial a server by");
+        }
+        let accounts = match kinds {
+            Kinds::All => self.plan.kinds(),
+            Kinds::OfPool => vec![None],
+            Kinds::Dedicated(account) if self.plan.pinned_accounts().contains(&account.as_str()) => {
+                vec![Some(account)]
+            }
+            Kinds::Dedicated(_) => return,
+        };
+        let healing = &self.config.healing;
+        let waits = either_may && healing.arbitrate && healing.compare && self.own_id > server;
+        let (delay, until) = (healing.arbitration_delay, self.remembered_until(now));
+        for account in accounts {
+            let at = if waits { now + delay + jitter(&mut self.rng) } else { now };
+            let mut dial = Dial::new(url.clone(), account, at);
+            dial.purpose.gossip_mode = gossip_mode;
+            let (target, teller) = (Target::Server(server.clone()), Some(teller.clone()));
+            self.dials.add(Dial { target, teller, until, ..dial });
+        }
+    }
+
+    /// Tries servers that a peer has routes to: at the ports that the peer may have dialed them at, and at this node's own,
+    /// since the members of a cluster are often configured alike.
+    pub(super) fn handle_neighbours(
+        &mut self,
+        now: Instant,
+        teller: &str,
+        neighbours: &[Neighbour],
+        peers: &BTreeMap<String, PeerRoutes>,
+    ) {
+        let is_connected = |id: &str| peers.get(id).is_some_and(|peer| peer.gossip_carrier().is_some());
+        self.guesses.forget(is_connected);
+        let taken: BTreeSet<_> = peers.values().filter_map(PeerRoutes::url).map(Place::new).collect();
+        let mut tried = 0;
+        for server in neighbours {
+            if tried < TRIED_AT_ONCE
+                && !self.dials.is_for(&server.id)
+                && self.guesses.may_try(now, &server.id, &self.config)
+            {
+                tried += 1;
+                self.guess(now, teller, server, &taken);
+            }
+        }
+    }
+
+    /// Dials a server once wherever it may be, apart from where others are.
+    fn guess(&mut self, now: Instant, teller: &str, server: &Neighbour, taken: &BTreeSet<Place>) {
+        let own_port = self.own_port;
+        for port in server.ports.iter().copied().filter(|port| *port != own_port).chain([own_port]) {
+            let url = RouteUrl { user: None, password: None, host: server.ip.to_string(), port };
+            if self.own_addresses.contains(&SocketAddr::new(server.ip, port))
+                || taken.contains(&Place::new(&url))
+            {
+                continue;
+            }
+            debug!("A peer has a route to {}, dialing {url}", server.id.escape_debug());
+            for account in self.plan.kinds() {
+                let mut dial = Dial::new(url.clone(), account, now);
+                dial.purpose.gossip_mode = GossipMode::Disabled;
+                let (target, teller) = (Target::Guess(server.id.clone()), Some(teller.to_owned()));
+                self.dials.add(Dial { target, teller, ..dial });
+            }
+        }
+    }
+
+    /// A random moment, for what is done from time to time.
+    pub(super) fn jitter(&mut self) -> Duration {
+        jitter(&mut self.rng)
+    }
+
+    /// How many attempts to reach servers were begun.
+    pub(super) fn started(&self) -> u64 {
+        self.dials.started()
+    }
+
+    /// Until when a server that is wanted now is tried.
+    fn remembered_until(&self, now: Instant) -> Option<Instant> {
+        let healing = &self.config.healing;
+        healing.remember.then(|| now + healing.forget_after)
+    }
+}
+
+/// Id and host of a server that was heard of; both together take about 300 bytes at most where they are true.
+const MAX_HEARSAY_BYTES: usize = 1024;
+
+/// So many servers are tried because of one answer; the others wait for the next.
+const TRIED_AT_ONCE: usize = 16;
+
+/// No more of this node's own addresses than this are remembered.
+pub(crate) const MAX_OWN_ADDRESSES: usize = 64;
+
+/// How long connections to a peer may be missing before they are dialed again.
+const GAP_PATIENCE: Duration = Duration::from_secs(4);
