@@ -1,7 +1,7 @@
 //! From the first byte of a route to its registration (wire.md 2.2 to 2.4, 2.9, 3.5, 3.6, 4.3, 4.4).
 
 use super::*;
-use crate::account::GLOBAL_ACCOUNT;
+use crate::accounts::GLOBAL_ACCOUNT;
 use crate::gossip::Arrival;
 use crate::routes::Solicited;
 use crate::wire::Connect;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::gossip;
-use crate::system::{self, Neighbour};
 use crate::wire::KnownServer;
 use crate::wire::encode::PING;
+use crate::wire::system::{self, Neighbour};
 
 /// What the rules keep in mind.
 #[derive(Debug)]
@@ -279,24 +279,31 @@ impl Cluster {
         self.healing.awaits_answer = true;
     }
 
-    /// Hears which routes a peer has that was asked, and dials the servers that this node lacks.
-    pub(crate) fn handle_answer(&mut self, now: Instant, connection: ConnectionId, answer: &[u8]) {
+    /// Whether an answer is expected from the peer at a connection, which is worth reading then.
+    pub(crate) fn awaits_answer(&self, connection: ConnectionId) -> bool {
         let link = self.links.get(&connection);
         let Some(Link { progress: Progress::Registered { peer, .. }, .. }) = link else {
-            return;
+            return false;
         };
-        let was_asked = self.healing.asked.as_ref().is_some_and(|(id, _)| id == peer);
-        if !was_asked || !std::mem::take(&mut self.healing.awaits_answer) {
+        self.healing.awaits_answer && self.healing.asked.as_ref().is_some_and(|(id, _)| id == peer)
+    }
+
+    /// Hears which routes a peer has that was asked, and dials the servers that this node lacks.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        neighbours: Vec<Neighbour>,
+    ) {
+        if !self.awaits_answer(connection) {
             return;
         }
-        if answer.len() > MAX_ANSWER_BYTES {
-            return debug!("{peer} has too many routes to tell");
-        }
-        let is_local = link.is_some_and(|link| link.remote.ip().is_loopback());
+        self.healing.awaits_answer = false;
+        let is_local = self.links.get(&connection).is_some_and(|link| link.remote.ip().is_loopback());
         let mut lacked = std::mem::take(&mut self.healing.lacked);
         lacked.retain(|id, _| !self.knows(id, None));
         let mut dialed = 0;
-        for server in system::neighbours(answer) {
+        for server in neighbours {
             let is_wanted = server.id != self.server_id
                 && is_sensible(&server, is_local)
                 && !self.knows(&server.id, None)
@@ -424,9 +431,6 @@ const SERVERS_TO_AT_ONCE: usize = 8;
 /// A peer is not asked before it was connected for so long: it says first what it listens to, and those that it told of this
 /// node dial.
 const ASK_AFTER: Duration = Duration::from_secs(2);
-
-/// A longer answer is not read: about a thousand servers.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// So many servers are dialed because of one answer; the others wait for the next.
 const DIALED_PER_ANSWER: usize = 16;

@@ -312,6 +312,7 @@ mod tests {
 
     use super::*;
     use crate::hash::KeyedState;
+    use crate::wire::system::neighbours;
 
     const NOW: Instant = Instant::ZERO;
 
@@ -348,16 +349,16 @@ mod tests {
         let answer =
             br#"{"data":{"routes":[{"remote_id":"new","did_solicit":true,"ip":"10.0.0.9","port":6222}]}}"#;
         let later = NOW + Duration::from_secs(3);
-        cluster.handle_answer(later, asked, answer);
+        cluster.handle_answer(later, asked, neighbours(answer));
         assert_eq!(cluster.poll_dial(later), None, "nobody was asked yet");
         cluster.handle_timeout(later);
-        cluster.handle_answer(later, other, answer);
+        cluster.handle_answer(later, other, neighbours(answer));
         assert_eq!(cluster.poll_dial(later), None, "another was asked");
-        cluster.handle_answer(later, asked, answer);
+        cluster.handle_answer(later, asked, neighbours(answer));
         let dialed = cluster.poll_dial(later).map(|dial| (dial.host, dial.port));
         assert_eq!(dialed, Some(("10.0.0.9".to_owned(), 6222)));
         while cluster.poll_dial(later).is_some() {}
-        cluster.handle_answer(later, asked, answer);
+        cluster.handle_answer(later, asked, neighbours(answer));
         assert_eq!(cluster.poll_dial(later), None, "it was answered already");
     }
 
@@ -366,7 +367,7 @@ mod tests {
         let routes = (0..100).map(|n| format!(r#"{{"remote_id":"N{n}","ip":"10.0.0.{n}","port":6222}}"#));
         let answer = format!(r#"{{"data":{{"routes":[{}]}}}}"#, routes.collect::<Vec<_>>().join(","));
         cluster.handle_timeout(at);
-        cluster.handle_answer(at, asked, answer.as_bytes());
+        cluster.handle_answer(at, asked, neighbours(answer.as_bytes()));
         let mut dialed = BTreeSet::new();
         for tenth in 0..30 {
             let now = at + Duration::from_millis(100) * tenth;
@@ -406,7 +407,7 @@ mod tests {
             cluster.handle_timeout(later);
             let answer =
                 format!(r#"{{"data":{{"routes":[{{"remote_id":"new","ip":"{ip}","port":6222}}]}}}}"#);
-            cluster.handle_answer(later, connection, answer.as_bytes());
+            cluster.handle_answer(later, connection, neighbours(answer.as_bytes()));
             cluster.poll_dial(later).is_some()
         };
         assert!(dialed([127, 0, 0, 1], "127.0.0.1"), "both are on this host");

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use fastrand::Rng;
 use log::{debug, error, info};
 
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::{SYSTEM_ACCOUNT, pinned};
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Compression, RouteUrl};
 use crate::gossip::GossipMode;
@@ -293,7 +293,7 @@ impl Cluster {
     /// Accounts with connections of their own: a server that pools has one for the system account
     /// (wire.md 4.1).
     fn pinned_accounts(&self) -> &'static [&'static str] {
-        if self.config.pool_size.is_some() { &[SYSTEM_ACCOUNT] } else { &[] }
+        pinned(self.config.pool_size.is_some())
     }
 
     fn pool_size(&self) -> usize {
