@@ -4,7 +4,7 @@ use onehop::wire::encode::{
     err_line, no_responders, no_responders_len, push_message_tail, routed_sub, routed_unsub,
 };
 use onehop::wire::{
-    Connect, Dialect, Info, LeafOrigin, Op, Parsed, Parser, Permissions, Publish, Role, RoutedMessage,
+    Connect, Dialect, Info, LeafOrigin, Message, Op, Parsed, Parser, Permissions, Role, RoutedMessage,
     RoutedSub, RoutedUnsub,
 };
 
@@ -88,7 +88,7 @@ fn published(choices: &mut Choices<'_>) {
     let verb: &[u8] = if header_len > 0 { b"HPUB " } else { b"PUB " };
     let line = [verb, subject, b" ", &tail, &body].concat();
     let expected =
-        Publish { subject, reply: reply.as_deref(), header_len, line_tail: Some(&tail), body: &body };
+        Message { subject, reply: reply.as_deref(), header_len, line_tail: Some(&tail), body: &body };
     assert_reads(&dialect(Role::Client, false), &line, &Op::Publish(expected));
 }
 
@@ -116,7 +116,7 @@ fn routed(choices: &mut Choices<'_>) {
     line.extend_from_slice(&tail);
     line.extend_from_slice(&body);
     let line_tail = queues.is_empty().then_some(&tail[..]);
-    let message = Publish { subject, reply, header_len, line_tail, body: &body };
+    let message = Message { subject, reply, header_len, line_tail, body: &body };
     let expected = RoutedMessage { leaf: None, account, message, queues: &queues };
     assert_reads(&dialect(Role::Route, account.is_none()), &line, &Op::RoutedMessage(expected));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onehop::ConnectionId;
-use onehop::interest::{Change, Index, Matches, Origin, Stamp, Subscription, SubscriptionId};
+use onehop::interest::{Change, Index, Matches, Source, Stamp, Subscription, SubscriptionId};
 use onehop::wire::subject::filter_matches;
 
 use crate::Choices;
@@ -98,11 +98,11 @@ impl World {
     fn insert(&mut self, choices: &mut Choices<'_>) {
         let filter = filter(choices);
         let queue = choices.pick(&[&b""[..], b"", b"q", b"r"]);
-        let origin = choices.pick(&[Origin::Client, Origin::Client, Origin::Route, Origin::RouteLeaf]);
+        let source = choices.pick(&[Source::Client, Source::Client, Source::Route, Source::RouteLeaf]);
         let connection = ConnectionId::new(u32::from(choices.byte() & 3), 0);
         let id = SubscriptionId(self.next_id);
         self.next_id += 1;
-        let sub = Arc::new(Subscription::new(id, connection, origin, &filter, queue, b"1"));
+        let sub = Arc::new(Subscription::new(id, connection, source, &filter, queue, b"1"));
         self.live.push(Live { sub: sub.clone(), weight: 1 });
         self.model.change(|index, hear| index.insert(sub, hear));
     }
@@ -110,7 +110,7 @@ impl World {
     /// Only that of other servers' queue members is ever set.
     fn set_weight(&mut self, at: usize, weight: u32) {
         let Live { sub, weight: known } = &mut self.live[at];
-        if sub.origin() == Origin::Client || sub.queue().is_none() {
+        if sub.source() == Source::Client || sub.queue().is_none() {
             return;
         }
         let subject = sub.subject().to_vec();
@@ -215,7 +215,7 @@ impl World {
 
     fn assert_announced(&self) {
         let mut expected = Announced::new();
-        for live in self.live.iter().filter(|live| live.sub.origin() == Origin::Client) {
+        for live in self.live.iter().filter(|live| live.sub.source() == Source::Client) {
             let queue = live.sub.queue().unwrap_or_default();
             let members = expected.entry((live.sub.subject().to_vec(), queue.to_vec())).or_default();
             *members = if queue.is_empty() { 1 } else { *members + 1 };

@@ -234,7 +234,8 @@ impl World {
             self.assert_subscriptions(request, page);
         } else if page.get("total_connections").is_some() {
             assert_eq!(number(page, "connections"), clients);
-            let subscriptions: usize = hub.accounts().iter().map(|account| account.index().len()).sum();
+            let subscriptions: usize =
+                hub.accounts().list().iter().map(|account| account.index().len()).sum();
             assert_eq!(number(page, "subscriptions"), subscriptions);
             let requests = page["http_req_stats"].as_object().expect("a map");
             let counted = requests.iter().filter_map(|(path, count)| Some((path.as_str(), count.as_u64()?)));

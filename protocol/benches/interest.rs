@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use onehop::ConnectionId;
-use onehop::interest::{Change, Index, Matches, Origin, Subscription, SubscriptionId};
+use onehop::interest::{Change, Index, Matches, Source, Subscription, SubscriptionId};
 
 /// The system's allocator, counting the bytes that were asked for and not given back.
 struct Counting;
@@ -42,7 +42,7 @@ fn quiet(_: &[ConnectionId], _: Change<'_>) {}
 fn subscription(id: u64, subject: &str, queue: &str) -> Arc<Subscription> {
     let connection = ConnectionId::new(1, 1);
     let (subject, queue) = (subject.as_bytes(), queue.as_bytes());
-    Arc::new(Subscription::new(SubscriptionId(id), connection, Origin::Client, subject, queue, b"1"))
+    Arc::new(Subscription::new(SubscriptionId(id), connection, Source::Client, subject, queue, b"1"))
 }
 
 fn subscriptions(count: u64, subject: impl Fn(u64) -> String) -> Vec<Arc<Subscription>> {

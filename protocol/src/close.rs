@@ -37,6 +37,8 @@ pub enum CloseReason {
     MaximumPayloadExceeded,
     /// A protocol line beyond `max_control_line`.
     MaximumControlLineExceeded,
+    /// A route announced more interest than it may.
+    MaximumSubscriptionsExceeded,
     /// There is such a route already.
     DuplicateRoute,
     /// The route is no longer wanted.
@@ -73,6 +75,7 @@ impl CloseReason {
             Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
             Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",
+            Self::MaximumSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
             Self::DuplicateRoute => "Duplicate Route",
             Self::RouteRemoved => "Route Removed",
             Self::ServerShutdown => "Server Shutdown",

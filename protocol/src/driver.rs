@@ -29,9 +29,9 @@
 //!    [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline) when it is due, takes the link out of the
 //!    table, and closes the socket.
 //!
-//! After each of these calls, [`Node::take_attention`] tells whether to wake whoever dials.
+//! After each of these calls, [`Node::take_attention`] tells whether to wake the task that comes next.
 //!
-//! **One more task** looks after the mesh: when [`Node::poll_timeout`] is due or somebody woke it, it calls
+//! **One more task** looks after the mesh and has the node's [`Services`]: when [`Node::poll_timeout`] is due or somebody woke it, it calls
 //! [`handle_timeout`] and carries out what [`Node::poll_dial`] asks for. A dial that led to a socket is answered by
 //! [`open`], any other by [`Node::handle_dial_failed`].
 //!
@@ -135,10 +135,11 @@ use log::error;
 use crate::close::CloseReason;
 use crate::connection::Connection;
 use crate::delivery::{Links, Staging};
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
 use crate::node::Node;
 use crate::outbox::Pressure;
 use crate::routes::DialId;
+use crate::services::Services;
 use crate::time::Instant;
 
 /// How a socket came to be.
@@ -146,6 +147,8 @@ use crate::time::Instant;
 pub enum SocketKind {
     /// A client connected.
     Client,
+    /// A client connected, and whoever accepted it chose its account.
+    ClientIn(AccountId),
     /// A server connected to the route port.
     Route,
     /// A dial succeeded.
@@ -185,9 +188,10 @@ pub fn open<L: Links>(
     staging: &mut Staging<L>,
 ) -> Connection {
     match kind {
-        SocketKind::Client => node.accept_client(now, remote, staging),
-        SocketKind::Route => node.accept_route(now, remote, staging),
-        SocketKind::Dialed(id) => node.handle_dialed(now, id, remote, staging),
+        SocketKind::Client => Connection::accept_client(node, now, remote, staging),
+        SocketKind::ClientIn(account) => Connection::accept_client_in(node, account, now, remote, staging),
+        SocketKind::Route => Connection::accept_route(node, now, remote, staging),
+        SocketKind::Dialed(id) => Connection::dialed(node, now, id, remote, staging),
     }
 }
 
@@ -228,9 +232,15 @@ pub fn end<L: Links>(
     reason
 }
 
-/// Looks after the mesh, if it is time, and sends what follows from it.
-pub fn handle_timeout<L: Links>(node: &Node, now: Instant, staging: &mut Staging<L>) {
+/// Looks after the mesh, if it is time, lets the node's services answer, and sends what follows from both.
+pub fn handle_timeout<L: Links>(
+    node: &Node,
+    services: &mut Services,
+    now: Instant,
+    staging: &mut Staging<L>,
+) {
     node.handle_timeout(now, staging);
+    services.handle_requests(now, staging);
     staging.flush(now, node.hub());
 }
 

@@ -8,15 +8,17 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::accounts::AccountError;
 use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::Config;
 use crate::connection::{Connection, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
 use crate::node::{Listening, Node};
 use crate::routes::DialId;
+use crate::services::Services;
 use crate::time::Instant;
 
 use slots::{Slot, Slots};
@@ -36,6 +38,7 @@ use slots::{Slot, Slots};
 #[derive(Debug)]
 pub struct Engine {
     node: Arc<Node>,
+    services: Services,
     connections: BTreeMap<ConnectionId, Connection>,
     /// When each connection wants to be called, kept up to date after each of its calls.
     timers: BTreeSet<(Instant, ConnectionId)>,
@@ -53,6 +56,8 @@ pub enum ApiMisuse {
     UnknownConnection(ConnectionId),
     /// There is no such dial, or it was answered already.
     UnknownDial(DialId),
+    /// There is no such account, or not any more.
+    UnknownAccount(AccountId),
     /// More bytes are said to be written than waited.
     AdvancedTooFar {
         /// How many bytes waited.
@@ -76,9 +81,11 @@ pub enum EngineTimeout {
 impl Engine {
     /// A node that does what `config` says and listens where `listening` says.
     pub fn new(config: Config, listening: &Listening, now: Instant) -> Self {
-        let staging = Staging::new(Slots::default(), config.max_pending, KEPT_BUFFERS);
+        let mut staging = Staging::new(Slots::default(), config.max_pending, KEPT_BUFFERS);
+        let node = Node::new(config, listening, now);
         Self {
-            node: Node::new(config, listening, now),
+            services: Services::new(&node, &mut staging),
+            node,
             connections: BTreeMap::new(),
             timers: BTreeSet::new(),
             staging,
@@ -95,6 +102,34 @@ impl Engine {
     /// Takes in a client that connected from `remote`.
     pub fn handle_accept_client(&mut self, now: Instant, remote: SocketAddr) -> ConnectionId {
         self.open(now, remote, SocketKind::Client)
+    }
+
+    /// Takes in a client that connected from `remote`, into an account that the caller chose.
+    pub fn handle_accept_client_in(
+        &mut self,
+        now: Instant,
+        account: AccountId,
+        remote: SocketAddr,
+    ) -> Result<ConnectionId, ApiMisuse> {
+        if self.node.hub().accounts().get(account).is_none() {
+            return Err(ApiMisuse::UnknownAccount(account));
+        }
+        Ok(self.open(now, remote, SocketKind::ClientIn(account)))
+    }
+
+    /// Adds an account, as [`Node::add_account`].
+    pub fn add_account(&mut self, now: Instant, name: &str) -> Result<AccountId, AccountError> {
+        let added = self.node.add_account(name, &mut self.staging);
+        self.flush(now);
+        added
+    }
+
+    /// Removes an account, as [`Node::remove_account`].
+    pub fn remove_account(&mut self, now: Instant, id: AccountId) -> Result<(), AccountError> {
+        let removed = self.node.remove_account(id, &mut self.staging);
+        self.flush(now);
+        self.end_connections(now);
+        removed
     }
 
     /// Takes in a server that connected from `remote` to the route port.
@@ -272,7 +307,7 @@ impl Engine {
             // One that an earlier one closed is not there any more, and then nothing is due.
             let _ = self.drive(now, id, Event::Nothing);
         }
-        driver::handle_timeout(&self.node, now, &mut self.staging);
+        driver::handle_timeout(&self.node, &mut self.services, now, &mut self.staging);
         self.staging.links_mut().handle_deadlines(now);
         self.end_connections(now);
         self.closing.values_mut().for_each(|closing| closing.backlog.handle_deadline(now));
@@ -324,11 +359,17 @@ impl Engine {
 
     /// Sends what a connection led to, and ends those that are to end.
     fn conclude(&mut self, now: Instant, id: ConnectionId) {
-        self.staging.flush(now, self.node.hub());
+        self.flush(now);
         if self.connections[&id].poll_close().is_some() {
             self.staging.links_mut().to_end.push_back(id);
         }
         self.end_connections(now);
+    }
+
+    /// Lets the services answer, and sends what is staged.
+    fn flush(&mut self, now: Instant) {
+        self.services.handle_requests(now, &mut self.staging);
+        self.staging.flush(now, self.node.hub());
     }
 
     /// Ends the connections that are to end, and those that are to end because of it.
@@ -361,6 +402,7 @@ impl fmt::Display for ApiMisuse {
         match self {
             Self::UnknownConnection(id) => write!(f, "there is no connection {id:?}"),
             Self::UnknownDial(id) => write!(f, "nobody waits for an answer to {id:?}"),
+            Self::UnknownAccount(id) => write!(f, "there is no account {id:?}"),
             Self::AdvancedTooFar { pending_bytes } => {
                 write!(f, "only {pending_bytes} bytes waited to be written")
             }

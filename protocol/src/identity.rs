@@ -16,6 +16,7 @@ pub(crate) enum Stream {
     Identity,
     ClusterName,
     Dials,
+    Services,
     /// One per connection, by its number.
     Connection(u64),
 }
@@ -26,6 +27,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
         Stream::Identity => 1,
         Stream::ClusterName => 2,
         Stream::Dials => 4,
+        Stream::Services => 5,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
     // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.

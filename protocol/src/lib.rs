@@ -15,17 +15,17 @@
 //! | `engine` | an [`Engine`]: a node with all its connections in one value |
 //! | `sim` | behind a feature: whole clusters in virtual time |
 //! | `driver` | each step of a connection's driver from a socket to its machine and back, whatever the runtime |
-//! | `services` | what the node itself answers in the system account: subscribers that are not sockets |
+//! | `services` | [`Services`]: what the node itself answers in the system account, as subscribers that are not sockets |
 //! | [`monitor`] | what `nats-server` shows over HTTP |
 //! | [`connection`] | a [`Connection`]: one client or one route, owned by one driver |
 //! | `node` | the [`Node`], which all connections share: the hub, the cluster behind its lock, what passes between them |
 //! | `cluster` | gossip and routes wired into one machine |
 //! | **[`gossip`]** | whom to tell of whom |
 //! | **`routes`** | the route table: peers, pools of connections, duplicates, when to dial |
-//! | **`forwarding`** | who gets a message, given where it came from: the one hop |
+//! | **`forwarding`** | who gets a message, given where it came from: the one hop; what a connection remembers of that |
 //! | `delivery` | what a batch leads to, staged until its end |
 //! | [`hub`] | what a publish must look up: accounts, open connections, counters |
-//! | `accounts` | separate worlds of subjects |
+//! | [`accounts`] | separate worlds of subjects, by id and by name |
 //! | `sink`, [`outbox`], `transport` | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
 //! | **[`interest`]** | who wants which subject, here and at other servers |
 //! | [`config`] | what an operator chooses |
@@ -50,7 +50,7 @@
 //! Who drives connections on several threads does the same with a shared [`Node`] and a [`Connection`] per socket: after
 //! each of its `handle_*` calls a connection is asked for [`Connection::poll_close`] and [`Connection::poll_timeout`], and
 //! the node for [`Node::take_attention`], which tells whether [`Node::poll_dial`] and [`Node::poll_timeout`] are to be
-//! polled again. Bytes leave through the [`Sink`] that each call is given.
+//! polled again and [`Services::handle_requests`] be called. Bytes leave through the [`Sink`] that each call is given.
 //!
 //! What a peer sends never makes a call fail or panic; it ends that peer's connection at most. What the caller does wrong
 //! is an [`ApiMisuse`] and changes nothing.
@@ -121,7 +121,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod account;
+pub mod accounts;
 mod close;
 mod cluster;
 pub mod config;
@@ -142,10 +142,10 @@ pub mod monitor;
 mod node;
 pub mod outbox;
 mod routes;
+mod services;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sink;
-mod system;
 mod time;
 pub mod wire;
 
@@ -153,9 +153,10 @@ pub use close::CloseReason;
 pub use cluster::{DialError, DialRequest};
 pub use connection::Connection;
 pub use engine::{ApiMisuse, Engine, EngineTimeout};
-pub use id::ConnectionId;
+pub use id::{AccountId, ConnectionId};
 pub use identity::{IMPLEMENTATION, NATS_VERSION};
 pub use node::{Listening, Node};
 pub use routes::DialId;
+pub use services::Services;
 pub use sink::Sink;
 pub use time::Instant;

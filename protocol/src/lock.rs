@@ -17,10 +17,12 @@ pub enum Place {
     Cluster,
     /// What clients are told of the cluster.
     Shown,
-    /// The table of accounts.
-    Accounts,
+    /// Which routes hear of local interest.
+    Announcements,
     /// What a route announced interest in.
     RouteInterest,
+    /// The table of accounts.
+    Accounts,
     /// A part of an account's interest.
     Interest,
     /// The list of open connections.

@@ -12,7 +12,9 @@ use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, Port, SecretSeed};
 use onehop::driver::{self, SocketKind};
-use onehop::{CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node};
+use onehop::{
+    CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
+};
 use smol::Executor;
 use smol::channel::Sender;
 use smol::future::FutureExt;
@@ -178,16 +180,17 @@ impl Core {
         }
     }
 
-    /// Carries out what the cluster wants dialed.
+    /// Drives what belongs to no connection: the cluster, its dials, and the node's services.
     async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
         let mut staging = worker::staging(&self.shared.node, &self.shared.sockets);
+        let mut services = Services::new(&self.shared.node, &mut staging);
         loop {
             let listener = self.shared.attention.listen();
             let now = self.shared.clock.now();
             // What is wanted from here on is seen below, or comes with a new notification.
             let _ = self.shared.node.take_attention();
             let node = &self.shared.node;
-            driver::handle_timeout(node, now, &mut staging);
+            driver::handle_timeout(node, &mut services, now, &mut staging);
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }

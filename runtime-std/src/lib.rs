@@ -50,7 +50,7 @@ use std::thread::{self, JoinHandle, Scope};
 
 use onehop::config::{Config, SecretSeed};
 use onehop::driver::{self, SocketKind};
-use onehop::{CloseReason, Node};
+use onehop::{CloseReason, Node, Services};
 
 use crate::listen::Listeners;
 use crate::shared::Shared;
@@ -168,13 +168,14 @@ fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<
     });
 }
 
-/// Starts the dials that the node asks for, whenever it does.
+/// Drives what belongs to no connection until the end: the cluster, its dials, and the node's services.
 fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Shared) {
+    let mut services = Services::new(&shared.node, &mut shared.staging());
     while !shared.is_shutting_down() {
         let now = shared.now();
         // What is wanted from here on is seen below, or comes with a new wake-up.
         let _ = shared.node.take_attention();
-        driver::handle_timeout(&shared.node, now, &mut shared.staging());
+        driver::handle_timeout(&shared.node, &mut services, now, &mut shared.staging());
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }

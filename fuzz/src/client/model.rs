@@ -9,7 +9,7 @@ use onehop::ConnectionId;
 use onehop::config::{Authorization, Config};
 use onehop::interest::Index;
 use onehop::wire::subject::{is_valid_filter, is_valid_publish, tokens};
-use onehop::wire::{Connect, Dialect, Info, Op, Parsed, Parser, Publish, Role};
+use onehop::wire::{self, Connect, Dialect, Info, Op, Parsed, Parser, Role};
 
 use crate::stream::{Message, Said};
 use crate::subject::matches;
@@ -177,8 +177,8 @@ impl Model {
         Ok(())
     }
 
-    fn publish(&mut self, id: ConnectionId, message: &Publish<'_>, heard: &mut Option<&mut Heard>) {
-        let Publish { subject, reply, .. } = message;
+    fn publish(&mut self, id: ConnectionId, message: &wire::Message<'_>, heard: &mut Option<&mut Heard>) {
+        let wire::Message { subject, reply, .. } = message;
         let connect = &self.sessions[&id].connect;
         assert!(message.body.len() - 2 <= self.config.max_payload, "a message that is too large");
         if is_reserved(subject, *reply) {
@@ -239,7 +239,7 @@ impl Model {
     }
 
     /// The message as this client is sent it: without headers if it does not know them.
-    fn as_sent(&self, to: ConnectionId, sid: &[u8], message: &Publish<'_>) -> Message {
+    fn as_sent(&self, to: ConnectionId, sid: &[u8], message: &wire::Message<'_>) -> Message {
         let has_headers = self.sessions[&to].connect.headers;
         let from = if has_headers { 0 } else { message.header_len };
         Message {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Config};
 use onehop::hub::Kind;
-use onehop::interest::Origin;
+use onehop::interest::Source;
 use onehop::wire::Info;
 use onehop::{ConnectionId, Engine, Instant, Listening};
 
@@ -195,7 +195,7 @@ impl Node {
         let hub = self.engine.node().hub();
         hub.global_account().index().for_each(&mut |sub| {
             let entry = hub.directory().get(sub.connection()).expect("interest of an open connection");
-            let is_own = sub.origin() == Origin::Client;
+            let is_own = sub.source() == Source::Client;
             let id = if is_own { self.id() } else { entry.about().remote_id };
             let key = (sub.subject().to_vec(), sub.queue().unwrap_or_default().to_vec());
             let is_plain = key.1.is_empty();

@@ -26,9 +26,9 @@ use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Purpose, Routes, Seat, Seated};
-use crate::system::Neighbour;
 use crate::time::Instant;
 use crate::wire::encode::PING;
+use crate::wire::system::Neighbour;
 use crate::wire::{Connect, Info};
 use handshake::{Handshake, route_info, route_url_text};
 use name::{Agreement, ClusterName};
@@ -243,7 +243,7 @@ impl Cluster {
     }
 
     /// Whether the peer on this connection was asked which routes it has, so that its answer is worth reading with
-    /// [`read_answer`](crate::gossip::read_answer), before this machine is held again.
+    /// [`neighbours`](crate::wire::system::neighbours), before this machine is held again.
     pub(crate) fn awaits_answer(&self, connection: ConnectionId) -> bool {
         self.routes.peer_of(connection).is_some_and(|peer| self.gossip.awaits_answer(peer))
     }

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Cluster, DialError};
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::ClusterConfig;
-use crate::gossip::read_answer;
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 use crate::wire::Info;
+use crate::wire::system::neighbours;
 
 const NOW: Instant = Instant::ZERO;
 
@@ -43,7 +43,7 @@ fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
 /// What a connection does with an answer.
 fn answer_to(cluster: &mut Cluster, now: Instant, connection: ConnectionId, answer: &[u8]) {
     if cluster.awaits_answer(connection) {
-        cluster.handle_neighbours(now, connection, read_answer(answer));
+        cluster.handle_neighbours(now, connection, neighbours(answer));
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use log::{error, warn};
 
 use super::context::Context;
-use crate::account::Account;
+use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
-use crate::forwarding::{self, Courier};
+use crate::forwarding::{self, Cache, Courier};
 use crate::hub::{About, Flag, Hub, Kind};
-use crate::interest::{Cache, Matches, Origin, Subscription};
+use crate::interest::{Matches, Source, Subscription};
 use crate::sink::Sink;
-use crate::wire::{self, Connect, Info, Op, Publish};
+use crate::wire::{self, Connect, Info, Message, Op};
 
 /// A client.
 #[derive(Debug)]
@@ -54,7 +54,18 @@ impl Client {
             context.shared.auth_deadline = Some(context.now + context.hub().config().auth_timeout);
             return Self::Greeted;
         }
-        Self::Session(Box::new(Session::new(context.hub())))
+        Self::begin(context)
+    }
+
+    /// Lets a client into its account. If that was removed meanwhile, the client goes as those go that were in it.
+    fn begin<S: Sink>(context: &mut Context<'_, S>) -> Self {
+        match context.hub().account_of(context.entry()) {
+            Some(account) => Self::Session(Box::new(Session::new(context.hub(), account))),
+            None => {
+                context.close(CloseReason::ClientClosed);
+                Self::Greeted
+            }
+        }
     }
 
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
@@ -121,7 +132,7 @@ impl Client {
             return context.close_with(reason, "no responders requires headers support");
         }
         if matches!(self, Self::Greeted) {
-            *self = Self::Session(Box::new(Session::new(context.hub())));
+            *self = Self::begin(context);
         }
         if let Self::Session(session) = self {
             session.begin(context, &connect, headers);
@@ -130,9 +141,9 @@ impl Client {
 }
 
 impl Session {
-    fn new(hub: &Hub) -> Self {
+    fn new(hub: &Hub, account: Arc<Account>) -> Self {
         Self {
-            account: hub.global_account().clone(),
+            account,
             cache: Cache::new(hub.hasher()),
             // What holds for a client that sends no CONNECT.
             verbose: true,
@@ -224,7 +235,7 @@ impl Session {
     }
 
     #[inline]
-    fn publish<S: Sink>(&mut self, context: &mut Context<'_, S>, message: &Publish<'_>) {
+    fn publish<S: Sink>(&mut self, context: &mut Context<'_, S>, message: &Message<'_>) {
         let shared = &mut *context.shared;
         shared.received.0 += 1;
         shared.received.1 += message.body.len() as u64 - 2;
@@ -242,12 +253,14 @@ impl Session {
         }
         let shared = &mut *context.shared;
         let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
-        let (node, account) = (&shared.node, &self.account);
+        let node = &shared.node;
         let mut courier = Courier {
+            hub: node.hub(),
+            publisher: Some(&shared.entry),
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
-            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
+            expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         if !taken && self.no_responders && message.reply.is_some() {
@@ -257,7 +270,7 @@ impl Session {
 
     /// Tells a requester that nobody is there to respond (wire.md 1.6).
     #[cold]
-    fn no_responders<S: Sink>(&mut self, context: &mut Context<'_, S>, request: &Publish<'_>) {
+    fn no_responders<S: Sink>(&mut self, context: &mut Context<'_, S>, request: &Message<'_>) {
         let Some(reply) = request.reply else {
             return;
         };
@@ -265,7 +278,7 @@ impl Session {
         wire::encode::no_responders(&mut body, request.subject);
         let header_len = body.len();
         body.extend_from_slice(b"\r\n");
-        let notice = Publish { subject: reply, reply: None, header_len, line_tail: None, body: &body };
+        let notice = Message { subject: reply, reply: None, header_len, line_tail: None, body: &body };
         let mut matches = Matches::default();
         self.account.index().collect(reply, &mut matches);
         let id = context.entry().id();
@@ -291,7 +304,7 @@ impl Session {
         let shared = &*context.shared;
         let id = shared.node.hub().next_subscription();
         let subscription =
-            Arc::new(Subscription::new(id, shared.entry.id(), Origin::Client, subject, queue, sid));
+            Arc::new(Subscription::new(id, shared.entry.id(), Source::Client, subject, queue, sid));
         shared.entry.subscriptions().insert(subscription.clone());
         shared.node.subscribe(&self.account, subscription, context.sink);
         self.ok(context);
@@ -395,7 +408,7 @@ fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
 
 /// The error for a subject or a reply that clients may not use (wire.md 1.5).
 #[inline]
-fn reserved(message: &Publish<'_>) -> Option<String> {
+fn reserved(message: &Message<'_>) -> Option<String> {
     // Nearly every message is told apart by its first bytes.
     let suspicious = |subject: &[u8]| matches!(subject.first(), Some(b'_' | b'$'));
     if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {

@@ -4,6 +4,7 @@
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
 //! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`].
 
+mod carried;
 mod client;
 mod context;
 mod keepalive;
@@ -19,7 +20,7 @@ use crate::close::CloseReason;
 use crate::config::Authorization;
 use crate::forwarding::Scratch;
 use crate::hub::{Entry, Kind};
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
 use crate::identity::{self, Stream};
 use crate::node::Node;
 use crate::outbox::{Pressure, WritePolicy};
@@ -79,7 +80,19 @@ pub enum TimeoutReason {
 }
 
 impl Connection {
-    pub(crate) fn client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
+    /// Takes in a client that connected from `remote`, into the global account.
+    pub fn accept_client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
+        Self::accept_client_in(node, node.hub().global_account().id(), now, remote, sink)
+    }
+
+    /// Takes in a client into an account that the driver chose. If that is gone, so is the client at once.
+    pub fn accept_client_in<S: Sink>(
+        node: &Arc<Node>,
+        account: AccountId,
+        now: Instant,
+        remote: SocketAddr,
+        sink: &mut S,
+    ) -> Self {
         let config = node.hub().config();
         let keepalive = KeepAlive::new(now, config.ping_interval, config.ping_max, true);
         let dialect = Dialect {
@@ -92,11 +105,28 @@ impl Connection {
             leaf_unsub_origin: false,
         };
         let mut shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
+        shared.entry.set_account(account);
         let client = Client::new(&mut shared.context(now, sink));
         Self::new(shared, Side::Client(client))
     }
 
-    pub(crate) fn route<S: Sink>(
+    /// Takes in a server that connected from `remote` to the route port.
+    pub fn accept_route<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
+        Self::route(node, now, remote, None, sink)
+    }
+
+    /// Takes in the connection that a dial made, which answers [`Node::poll_dial`].
+    pub fn dialed<S: Sink>(
+        node: &Arc<Node>,
+        now: Instant,
+        id: DialId,
+        remote: SocketAddr,
+        sink: &mut S,
+    ) -> Self {
+        Self::route(node, now, remote, Some(id), sink)
+    }
+
+    fn route<S: Sink>(
         node: &Arc<Node>,
         now: Instant,
         remote: SocketAddr,
@@ -233,7 +263,9 @@ impl Connection {
     /// Removes everything that the connection brought. The last call.
     pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
-        self.shared.node.hub().closed().note(&self.shared.entry, now, reason);
+        let hub = self.shared.node.hub();
+        let account = hub.account_of(&self.shared.entry);
+        hub.closed().note(&self.shared.entry, now, reason, account.as_deref());
         let policy = self.write_policy();
         let mut context = self.shared.context(now, sink);
         context.log_slowness(reason, &policy);

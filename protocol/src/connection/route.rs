@@ -2,26 +2,22 @@
 //!
 //! Whether a route is accepted, which seat it gets and what is gossiped about it is for the cluster to say.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, error, info};
 
+use super::carried::{Carried, CarriedAccount};
 use super::context::Context;
-use crate::account::Account;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::forwarding::{self, Courier};
-use crate::gossip;
-use crate::hub::{About, Entry, Flag, Held};
-use crate::interest::{Cache, Origin, Subscription};
-use crate::node::line_account;
+use crate::hub::{About, Entry, Flag, Told};
+use crate::interest::Source;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
-use crate::system::{self, Meaning};
 use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
-use crate::wire::{Connect, Info, LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
 
 /// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
 /// says alone; this follows its answers.
@@ -42,19 +38,12 @@ pub(super) enum Route {
 #[derive(Debug)]
 pub(super) struct Peer {
     /// The account of lines that name none.
-    dedicated: Option<usize>,
+    dedicated: Option<Box<[u8]>>,
     verbose: bool,
-    /// Where messages go, by account, in the order of [`Hub::accounts`](crate::hub::Hub::accounts).
-    worlds: Vec<World>,
+    carried: Carried,
     /// How many messages had come when the last PING was due.
     messages_at_ping: u64,
     key: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct World {
-    account: Arc<Account>,
-    cache: Cache,
 }
 
 impl Route {
@@ -117,7 +106,7 @@ impl Route {
         if let Self::Peer(peer) = self {
             let messages = entry.traffic().in_messages();
             if std::mem::replace(&mut peer.messages_at_ping, messages) == messages {
-                peer.worlds.iter_mut().for_each(|world| world.cache.clear());
+                peer.carried.clear();
             }
         }
     }
@@ -126,13 +115,9 @@ impl Route {
         context.log_closed(reason);
         let shared = &*context.shared;
         let id = shared.entry.id();
-        if let Self::Peer(peer) = self {
+        if let Self::Peer(_) = self {
             shared.node.end_interest(id);
-            let held = std::mem::take(&mut *shared.entry.interest());
-            for (world, mut held) in peer.worlds.iter().zip(held) {
-                // All at once per account, so that a lost route costs one pass over what it brought.
-                shared.node.unsubscribe_all(&world.account, held.take_all(), context.sink);
-            }
+            shared.node.hub().unlearn_all(&shared.entry);
         }
         let now = context.now;
         shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
@@ -210,27 +195,16 @@ impl Route {
         if registered.pings {
             shared.keepalive.handle_ping_sent(context.now);
         }
-        let hub = shared.node.hub();
-        let accounts = hub.accounts();
-        *shared.entry.interest() = accounts.iter().map(|_| Held::new(hub.hasher())).collect();
-        let worlds =
-            accounts.map(|account| World { account: account.clone(), cache: Cache::new(hub.hasher()) });
-        let dedicated =
-            account.as_deref().and_then(|name| accounts.iter().position(|known| known.name() == name));
-        *self = Self::Peer(Peer {
-            dedicated,
-            verbose,
-            worlds: worlds.into(),
-            messages_at_ping: 0,
-            key: Vec::new(),
-        });
+        let carried = Carried::new(shared.node.hub().hasher());
+        let dedicated = account.as_deref().map(|name| name.as_bytes().into());
+        *self = Self::Peer(Peer { dedicated, verbose, carried, messages_at_ping: 0, key: Vec::new() });
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
             account,
             ..About::default()
         });
-        shared.node.begin_interest(&shared.entry, &registered.seat, context.sink);
+        shared.node.begin_interest(&shared.entry, registered.seat, context.sink);
     }
 }
 
@@ -246,79 +220,51 @@ impl Peer {
         let shared = &mut *context.shared;
         shared.received.0 += 1;
         shared.received.1 += routed.message.body.len() as u64 - 2;
-        let Some(place) = self.world(routed.account) else {
+        let name = routed.account.or(self.dedicated.as_deref()).unwrap_or_default();
+        let Some(carried) = self.carried.get(shared.node.hub(), name) else {
             return debug!("{context} - Unknown account for routed message");
         };
-        if Arc::ptr_eq(&self.worlds[place].account, shared.node.hub().system_account()) {
-            handle_system_message(context, &routed.message);
-        }
-        let shared = &mut *context.shared;
-        let World { account, cache } = &mut self.worlds[place];
+        let CarriedAccount { account, cache } = carried;
         let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
-        let (node, account) = (&shared.node, &*account);
+        let node = &shared.node;
         let mut courier = Courier {
+            hub: node.hub(),
+            publisher: Some(&shared.entry),
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
-            expire: &mut |subscription, sink| node.expire(account, subscription, sink),
+            expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
     }
 
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).
     fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
-        let Some(place) = self.world(sub.account) else {
-            let account = String::from_utf8_lossy(sub.account.unwrap_or_default());
-            let subject = String::from_utf8_lossy(sub.subject);
-            return debug!("{context} - Unknown account \"{account}\" for remote subject \"{subject}\"");
-        };
         if !is_valid_filter(sub.subject) {
             // Never answered with an error: a peer would end the route for it.
             return error!("{context} - Invalid Subscription \"{}\"", sub.subject.escape_ascii());
         }
-        let (queue, weight) = sub.queue.unwrap_or_default();
-        let (origin, leaf) = origin(sub.leaf, context.shared.dialect.leaf_unsub_origin);
-        self.set_key(sub.subject, queue, leaf);
-        let shared = &*context.shared;
-        let index = self.worlds[place].account.index();
-        let mut interest = shared.entry.interest();
-        let held = &mut interest[place];
-        match held.get(&self.key) {
-            Some(known) if sub.queue.is_some() => index.set_weight(known, weight),
-            Some(_) => {}
-            None => {
-                let id = shared.node.hub().next_subscription();
-                let new = Subscription::new(id, shared.entry.id(), origin, sub.subject, queue, leaf);
-                if sub.queue.is_some() {
-                    new.set_weight(weight);
-                }
-                let new = Arc::new(new);
-                held.insert(new.clone());
-                // Heard from a server, so told to no other.
-                index.insert(new, &mut |_, _| {});
-            }
+        let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
+        self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);
+        let Some(account) = self.account(sub.account) else { return };
+        let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
+        if context.hub().learn(context.entry(), &told).is_err() {
+            error!("{context} - Maximum interest of a route exceeded");
+            context.close(CloseReason::MaximumSubscriptionsExceeded);
         }
     }
 
     fn handle_unsub<S: Sink>(&mut self, context: &mut Context<'_, S>, unsub: &RoutedUnsub<'_>) {
-        let Some(place) = self.world(unsub.account) else {
-            return;
-        };
-        let (_, leaf) = origin(unsub.leaf, context.shared.dialect.leaf_unsub_origin);
+        let (_, leaf) = source(unsub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(unsub.subject, unsub.queue.unwrap_or_default(), leaf);
-        let shared = &*context.shared;
-        let known = shared.entry.interest()[place].remove(&self.key);
-        if let Some(known) = known {
-            shared.node.unsubscribe(&self.worlds[place].account, &known, context.sink);
+        if let Some(account) = self.account(unsub.account) {
+            context.hub().unlearn(context.entry(), account, &self.key);
         }
     }
 
-    /// Which account a line is about; none if it is not known here.
-    fn world(&self, account: Option<&[u8]>) -> Option<usize> {
-        match account {
-            None => self.dedicated,
-            Some(name) => self.worlds.iter().position(|world| world.account.name().as_bytes() == name),
-        }
+    /// The name of the account that a line is about; the parser lets none be missing where there is no other.
+    fn account<'a>(&'a self, on_line: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        on_line.or(self.dedicated.as_deref())
     }
 
     fn set_key(&mut self, subject: &[u8], queue: &[u8], leaf: &[u8]) {
@@ -329,38 +275,13 @@ impl Peer {
     }
 }
 
-/// What other servers ask of this one, and tell it because it asked.
-fn handle_system_message<S: Sink>(context: &mut Context<'_, S>, message: &Publish<'_>) {
-    let node = context.shared.node.clone();
-    let payload = &message.body[message.header_len..message.body.len() - 2];
-    match (node.system().meaning(message.subject), message.reply) {
-        (Some(Meaning::Question), Some(reply)) => {
-            if let Some(answer) = node.system().answer(&node, context.now, payload) {
-                let account = line_account(node.hub().system_account(), context.entry());
-                let lines = system::message(account, reply, None, &answer);
-                context.send(&lines);
-                node.hub().record_delivered(context.entry(), 1, answer.len() as u64);
-            }
-        }
-        (Some(Meaning::Answer), _) => {
-            let (id, now) = (context.entry().id(), context.now);
-            if node.cluster().is_some_and(|cluster| cluster.awaits_answer(id)) {
-                // Read while nobody waits for the cluster.
-                let neighbours = gossip::read_answer(payload);
-                node.with_cluster(context.sink, |cluster, _| cluster.handle_neighbours(now, id, neighbours));
-            }
-        }
-        _ => {}
-    }
-}
-
 /// Where interest comes from, and the leaf's name in the key: only if the peer will name it again at the end.
-fn origin<'a>(leaf: LeafOrigin<'a>, is_named_at_end: bool) -> (Origin, &'a [u8]) {
+fn source<'a>(leaf: LeafOrigin<'a>, is_named_at_end: bool) -> (Source, &'a [u8]) {
     match leaf {
-        LeafOrigin::None => (Origin::Route, b""),
-        LeafOrigin::Named(name) if is_named_at_end => (Origin::RouteLeaf, name),
+        LeafOrigin::None => (Source::Route, b""),
+        LeafOrigin::Named(name) if is_named_at_end => (Source::RouteLeaf, name),
         // A blank, which no name can be.
-        LeafOrigin::Named(_) | LeafOrigin::Unnamed => (Origin::RouteLeaf, b" "),
+        LeafOrigin::Named(_) | LeafOrigin::Unnamed => (Source::RouteLeaf, b" "),
     }
 }
 

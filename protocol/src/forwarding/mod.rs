@@ -4,33 +4,66 @@
 //! a server sends goes to this node's clients only. The single exception is a queue message whose chosen
 //! members are all gone: it is handed on to another server that has the group (wire.md 7.5).
 //!
-//! This room reads [`Targets`] and writes to a [`Sink`]; it knows nothing of parsing or sockets. Connections
-//! call it, once per message.
+//! What it may touch: the hub, for interest, for what a target can take, and for the mailbox of the services; and a
+//! [`Sink`], which it writes to. It knows nothing of parsing or sockets. Who calls it: connections, once per message, and
+//! services when they answer.
+//!
+//! Inside, top down:
+//! - here: who gets it, of those that may.
+//! - `cache`: what one connection remembers of where its subjects go.
+//! - `targets`: those that may get a subject, each with the start of its line.
+//! - `parcel`: a message in its two forms, with and without headers.
 
+mod cache;
 mod parcel;
+mod targets;
+
+use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::interest::{Admission, ClientTarget, Member, QueueTargets, RouteTarget, Subscription, Targets};
+use crate::accounts::Account;
+use crate::hub::{Entry, Hub};
+use crate::id::AccountId;
+use crate::interest::{Admission, Matches, Subscription};
 use crate::sink::Sink;
-use crate::wire::Publish;
+use crate::wire::Message;
 
-pub(crate) use parcel::{Parcel, Scratch};
+pub(crate) use cache::Cache;
+use parcel::Parcel;
+pub(crate) use parcel::Scratch;
+pub(crate) use targets::Targets;
+use targets::{ClientTarget, Lookup, Member, QueueTargets, RouteTarget};
 
 /// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
 pub(crate) struct Courier<'a, S> {
+    pub(crate) hub: &'a Hub,
+    /// The connection that the message came from; none if a service publishes it.
+    pub(crate) publisher: Option<&'a Entry>,
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
-    /// Called with a subscription that got its last message.
-    pub(crate) expire: &'a mut dyn FnMut(&Subscription, &mut S),
+    /// Called with a subscription that got its last message, and its account.
+    pub(crate) expire: &'a mut dyn FnMut(AccountId, &Subscription, &mut S),
+}
+
+/// Delivers what a service of this node publishes, as if a client had. False if nobody took it.
+pub(crate) fn from_service<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    account: &Arc<Account>,
+    message: &Message<'_>,
+) -> bool {
+    let own = Lookup { account, subject: message.subject };
+    let directory = courier.hub.directory();
+    let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
+    from_client(courier, &targets, message)
 }
 
 /// Delivers what a client of this node published. False if nobody took it.
 pub(crate) fn from_client<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
-    message: &Publish<'_>,
+    message: &Message<'_>,
 ) -> bool {
     if targets.is_empty() {
         return false;
@@ -41,6 +74,7 @@ pub(crate) fn from_client<S: Sink>(
     for target in &targets.clients {
         taken |= to_client(courier, targets, target, &parcel);
     }
+    taken |= to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
         match choose(courier, targets, queue, &parcel, Preference::Equal) {
@@ -61,7 +95,7 @@ pub(crate) fn from_client<S: Sink>(
 pub(crate) fn from_route<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
-    message: &Publish<'_>,
+    message: &Message<'_>,
     named_queues: &[u8],
 ) {
     if targets.is_empty() {
@@ -72,11 +106,12 @@ pub(crate) fn from_route<S: Sink>(
     for target in &targets.clients {
         to_client(courier, targets, target, &parcel);
     }
+    to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     courier.scratch.served.clear();
     courier.scratch.served.resize(targets.queues.len(), false);
     for name in blank_separated(named_queues) {
-        let Ok(number) = targets.queues.binary_search_by(|queue| (*queue.name).cmp(name)) else {
+        let Ok(number) = targets.own_queues().binary_search_by(|queue| (*queue.name).cmp(name)) else {
             continue;
         };
         if std::mem::replace(&mut courier.scratch.served[number], true) {
@@ -96,7 +131,7 @@ pub(crate) fn from_route<S: Sink>(
 }
 
 /// Delivers a notice of the server itself to one subscription, which counts as no delivery.
-pub(crate) fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Publish<'_>) {
+pub(crate) fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Message<'_>) {
     let mut line = Vec::new();
     let parcel = Parcel::new(message, &mut line);
     let mut scratch = Scratch::default();
@@ -196,9 +231,25 @@ fn to_client<S: Sink>(
     };
     courier.sink.deliver(target.connection, &parcel.delivery(prefix, with_headers));
     if admission == Admission::Last {
-        (courier.expire)(&target.subscription, courier.sink);
+        (courier.expire)(targets.account(target), &target.subscription, courier.sink);
     }
     true
+}
+
+/// Puts the message where the services that want it find it, and wakes who drives them. False if none took it.
+fn to_services<S>(courier: &Courier<'_, S>, targets: &Targets, message: &Message<'_>) -> bool {
+    let mut taken = false;
+    for service in &targets.services {
+        let Some(publisher) = courier.publisher else { continue };
+        let payload = &message.body[message.header_len..message.body.len() - 2];
+        // Counts what it was sent, dropped or not.
+        let _ = service.admit();
+        taken |= courier.hub.mailbox().put(service, publisher.id(), message.reply, payload);
+    }
+    if taken {
+        courier.hub.want_attention();
+    }
+    taken
 }
 
 /// Sends to one server, once, whatever of it is interested. False if nothing of it is.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::outbox::{Body, Delivery};
-use crate::wire::Publish;
+use crate::wire::Message;
 use crate::wire::encode::push_message_tail;
 
 /// Memory that is reused from message to message, so that delivering allocates nothing.
@@ -47,7 +47,7 @@ pub(crate) struct Parcel<'a> {
 
 impl<'a> Parcel<'a> {
     /// Prepares a message; `line` is memory for the rest of its line where it cannot be reused.
-    pub(crate) fn new(message: &Publish<'a>, line: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(message: &Message<'a>, line: &'a mut Vec<u8>) -> Self {
         let acked = message.reply.and_then(split_ack_reply);
         let (reply, renamed) = match acked {
             Some((reply, subject)) => (Some(reply), Some(subject)),

@@ -9,14 +9,14 @@ use log::{debug, error};
 use super::comparison::digest;
 use super::member::Member;
 use super::pairs::{Pairs, tell_again};
-use super::questions::{ASK_AFTER, Questions, question, question_to};
+use super::questions::{ASK_AFTER, Questions};
 use super::rule::{line, mode_onward};
 use super::said::{Heard, Joined, Output};
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::id::ConnectionId;
-use crate::system::Neighbour;
 use crate::time::Instant;
+use crate::wire::system::{Neighbour, question, question_to};
 use crate::wire::{GossipMode, Info, KnownServer};
 
 /// Who is a member, what members were told, and what they are to be told.

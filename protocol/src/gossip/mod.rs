@@ -23,6 +23,5 @@ mod tests;
 
 pub use crate::wire::GossipMode;
 pub(crate) use machine::Gossip;
-pub(crate) use questions::read_answer;
 pub(crate) use rule::Arrival;
 pub(crate) use said::{Heard, Joined, Output};

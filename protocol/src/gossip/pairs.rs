@@ -3,7 +3,7 @@
 use super::member::Member;
 use super::rule::line;
 use super::said::Output;
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::Healing;
 use crate::time::Instant;
 use crate::wire::{GossipMode, Info};

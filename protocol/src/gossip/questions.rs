@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use log::debug;
-
-use crate::system::{Neighbour, neighbours};
 use crate::time::Instant;
-
-pub(super) use crate::system::{question, question_to};
 
 /// Asks one peer at a time.
 #[derive(Debug, Default)]
@@ -47,19 +42,6 @@ impl Questions {
     }
 }
 
-/// The servers that an answer names: pure, so that whoever reads it needs no lock meanwhile. How many there are is bounded
-/// ([`neighbours`]).
-pub(crate) fn read_answer(answer: &[u8]) -> Vec<Neighbour> {
-    if answer.len() > MAX_ANSWER_BYTES {
-        debug!("A peer has too many routes to tell");
-        return Vec::new();
-    }
-    neighbours(answer)
-}
-
 /// A peer is not asked before it was connected for so long: it says first what it listens to, and those that it told of this
 /// node dial.
 pub(super) const ASK_AFTER: Duration = Duration::from_secs(2);
-
-/// A longer answer is not read: about a thousand servers.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;

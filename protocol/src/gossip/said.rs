@@ -3,7 +3,7 @@
 use super::rule::Arrival;
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
-use crate::system::Neighbour;
+use crate::wire::system::Neighbour;
 use crate::wire::{GossipMode, Info};
 
 /// What gossip leads to.

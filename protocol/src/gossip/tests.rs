@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Arrival, Gossip, Joined, Output};
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::ClusterConfig;
 use crate::id::ConnectionId;
-use crate::system::Neighbour;
 use crate::time::Instant;
+use crate::wire::system::Neighbour;
 use crate::wire::{Info, KnownServer};
 
 const START: Instant = Instant::ZERO;

@@ -1,11 +1,13 @@
 //! The clients that are gone, of whom monitoring remembers the last.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{Entry, Kind};
+use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::interest::Subscription;
+use crate::lock::{Mutex, MutexGuard, Place};
 use crate::time::Instant;
 
 /// The clients that ended last, as many as [`max_closed_clients`](crate::config::Config::max_closed_clients).
@@ -24,6 +26,8 @@ pub struct Closed {
     pub stop: Instant,
     /// Why it ended.
     pub reason: CloseReason,
+    /// The account that it was in; empty if that is gone too.
+    pub account: Arc<str>,
     /// How many subscriptions it had at its end.
     pub subscription_count: usize,
     /// The oldest of them, at most [`MAX_KEPT_SUBSCRIPTIONS`].
@@ -32,7 +36,7 @@ pub struct Closed {
 
 impl ClosedConnections {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, ring: Mutex::default() }
+        Self { max, ring: Mutex::new(Place::Facts, VecDeque::new()) }
     }
 
     /// All that are remembered, from the first to the last that ended.
@@ -47,11 +51,17 @@ impl ClosedConnections {
     }
 
     /// Notes what is to be remembered of a connection that ends. To be called while it still has its subscriptions.
-    pub(crate) fn note(&self, entry: &Arc<Entry>, stop: Instant, reason: CloseReason) {
+    pub(crate) fn note(
+        &self,
+        entry: &Arc<Entry>,
+        stop: Instant,
+        reason: CloseReason,
+        account: Option<&Account>,
+    ) {
         if self.max == 0 || entry.kind() != Kind::Client {
             return;
         }
-        let closed = Arc::new(Closed::new(entry, stop, reason));
+        let closed = Arc::new(Closed::new(entry, stop, reason, account));
         let mut ring = self.ring();
         let forgotten = if ring.len() >= self.max { ring.pop_front() } else { None };
         ring.push_back(closed);
@@ -61,17 +71,24 @@ impl ClosedConnections {
     }
 
     fn ring(&self) -> MutexGuard<'_, VecDeque<Arc<Closed>>> {
-        // A ring whose former holder panicked is whole, with or without its last entry.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock()
     }
 }
 
 impl Closed {
-    fn new(entry: &Arc<Entry>, stop: Instant, reason: CloseReason) -> Self {
+    fn new(entry: &Arc<Entry>, stop: Instant, reason: CloseReason, account: Option<&Account>) -> Self {
         let mut subscriptions = entry.subscriptions().to_vec();
         let subscription_count = subscriptions.len();
         subscriptions.truncate(MAX_KEPT_SUBSCRIPTIONS);
-        Self { entry: entry.clone(), stop, reason, subscription_count, subscriptions: subscriptions.into() }
+        let account = account.map_or_else(|| "".into(), Account::shared_name);
+        Self {
+            entry: entry.clone(),
+            stop,
+            reason,
+            account,
+            subscription_count,
+            subscriptions: subscriptions.into(),
+        }
     }
 }
 

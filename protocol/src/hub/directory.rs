@@ -1,15 +1,16 @@
 //! All open connections of a node.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use super::{Entry, Kind};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
+use crate::lock::{Place, ReadGuard, RwLock, WriteGuard};
 use crate::time::Instant;
 
 /// All open connections, by their id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
     slots: RwLock<Slots>,
 }
@@ -26,6 +27,12 @@ struct Slots {
 struct Slot {
     generation: u32,
     entry: Option<Arc<Entry>>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { slots: RwLock::new(Place::Directory, Slots::default()) }
+    }
 }
 
 impl Directory {
@@ -93,12 +100,12 @@ impl Directory {
         f(&|id| slots.get(id).cloned())
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Slots> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> ReadGuard<'_, Slots> {
+        self.slots.read()
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Slots> {
-        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> WriteGuard<'_, Slots> {
+        self.slots.write()
     }
 }
 

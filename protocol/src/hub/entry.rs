@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{BySid, ByText, Held};
+use super::{BySid, Held, RemoteInterest};
+use crate::accounts::Account;
 use crate::hash::KeyedState;
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
+use crate::lock::{Mutex, MutexGuard, Place};
 use crate::time::Instant;
 
 /// What is at the other end of a connection.
@@ -46,7 +47,9 @@ pub struct Entry {
     last_activity: AtomicU64,
     rtt_nanos: AtomicU64,
     subscriptions: Mutex<Held<BySid>>,
-    interest: Mutex<Vec<Held<ByText>>>,
+    interest: Mutex<RemoteInterest>,
+    /// [`NO_ACCOUNT`] for a route.
+    account: AtomicU64,
     about: Mutex<Option<Box<About>>>,
 }
 
@@ -95,9 +98,10 @@ impl Entry {
             traffic: Traffic::default(),
             last_activity: AtomicU64::new(start.as_nanos()),
             rtt_nanos: AtomicU64::new(0),
-            subscriptions: Mutex::new(Held::new(hasher)),
-            interest: Mutex::default(),
-            about: Mutex::default(),
+            subscriptions: Mutex::new(Place::Subscriptions, Held::new(hasher)),
+            interest: Mutex::new(Place::RouteInterest, RemoteInterest::default()),
+            account: AtomicU64::new(NO_ACCOUNT),
+            about: Mutex::new(Place::Facts, None),
         }
     }
 
@@ -143,7 +147,7 @@ impl Entry {
 
     /// What it said of itself.
     pub fn about(&self) -> About {
-        lock(&self.about).as_deref().cloned().unwrap_or_default()
+        self.about.lock().as_deref().cloned().unwrap_or_default()
     }
 
     /// Whether a fact holds.
@@ -153,12 +157,27 @@ impl Entry {
 
     /// A client's subscriptions.
     pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Held<BySid>> {
-        lock(&self.subscriptions)
+        self.subscriptions.lock()
     }
 
-    /// A route's interest, by account (in the order of [`Hub::accounts`](super::Hub::accounts)).
-    pub(crate) fn interest(&self) -> MutexGuard<'_, Vec<Held<ByText>>> {
-        lock(&self.interest)
+    /// The account that a client belongs to; none for a route, which carries several.
+    pub fn account(&self) -> Option<AccountId> {
+        let bits = self.account.load(Ordering::SeqCst);
+        (bits != NO_ACCOUNT).then(|| AccountId::from_bits(bits))
+    }
+
+    /// A route's interest.
+    pub(crate) fn interest(&self) -> MutexGuard<'_, RemoteInterest> {
+        self.interest.lock()
+    }
+
+    /// An account as it stands on the lines of this route.
+    pub(crate) fn line_account<'a>(&self, account: &'a Account) -> Option<&'a [u8]> {
+        (!self.has(Flag::Dedicated)).then(|| account.name().as_bytes())
+    }
+
+    pub(crate) fn set_account(&self, account: AccountId) {
+        self.account.store(account.to_bits(), Ordering::SeqCst);
     }
 
     pub(crate) fn set(&self, flag: Flag, on: bool) {
@@ -170,7 +189,7 @@ impl Entry {
     }
 
     pub(crate) fn set_about(&self, about: About) {
-        *lock(&self.about) = Some(Box::new(about));
+        *self.about.lock() = Some(Box::new(about));
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
@@ -214,8 +233,5 @@ impl Traffic {
     }
 }
 
-/// A lock whose former holder panicked is used on: the state behind these locks is whole between any two
-/// statements, and one connection must not take others down.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// No account has this id: there are far fewer.
+const NO_ACCOUNT: u64 = u64::MAX;

@@ -125,11 +125,11 @@ impl<K: Key> Eq for Keyed<K> {}
 mod tests {
     use super::*;
     use crate::id::ConnectionId;
-    use crate::interest::{Origin, SubscriptionId};
+    use crate::interest::{Source, SubscriptionId};
 
     fn subscription(id: u64, subject: &[u8]) -> Arc<Subscription> {
         let connection = ConnectionId::new(0, 0);
-        Arc::new(Subscription::new(SubscriptionId(id), connection, Origin::Client, subject, b"", b"1"))
+        Arc::new(Subscription::new(SubscriptionId(id), connection, Source::Client, subject, b"", b"1"))
     }
 
     #[test]

@@ -1,23 +1,30 @@
-//! What all connections of a node share: accounts, the directory of connections, limits and counters.
+//! What all connections of a node share: accounts, the directory of connections, what peers want, the mailbox of the
+//! services, limits and counters.
 //!
 //! Everything here takes `&self`. On the publish path it is only read: atomics, and the interest index behind
 //! each connection's cache.
+//!
+//! What it may touch: accounts and their indexes, configuration. It writes to no connection. Who calls it: forwarding,
+//! connections, services, monitoring, and the node, which tells routes what follows.
 
 mod closed;
 mod directory;
 mod entry;
 mod held;
+mod mailbox;
+mod remote;
+mod requests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::account::{Account, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::accounts::{Account, AccountError, Accounts, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::close::CloseReason;
 use crate::config::{Authorization, Config};
 use crate::hash::KeyedState;
+use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
-use crate::monitor::Requests;
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -25,6 +32,10 @@ pub use closed::{Closed, ClosedConnections, MAX_KEPT_SUBSCRIPTIONS};
 pub use directory::Directory;
 pub use entry::{About, Entry, Flag, Kind, Traffic};
 pub(crate) use held::{BySid, ByText, Held};
+pub(crate) use mailbox::Letter;
+pub use mailbox::Mailbox;
+pub(crate) use remote::{RemoteInterest, Told};
+use requests::Requests;
 
 /// The shared half of a node: what a publish must look up.
 #[derive(Debug)]
@@ -33,8 +44,12 @@ pub struct Hub {
     server_id: String,
     server_name: String,
     client_port: u16,
+    accounts: Accounts,
     global: Arc<Account>,
     system: Arc<Account>,
+    mailbox: Mailbox,
+    /// The node's driver has something to do, or another time to be called at.
+    wants_attention: AtomicBool,
     directory: Directory,
     closed: ClosedConnections,
     hasher: KeyedState,
@@ -78,12 +93,18 @@ impl Hub {
     pub(crate) fn new(config: Config, client_port: u16) -> Self {
         let server_id = identity::server_id(&mut identity::stream(config.seed, Stream::Identity));
         let hasher = KeyedState::keyed(config.secret_seed.halves());
+        let accounts = Accounts::new(hasher.clone());
+        let built_in = |name| accounts.add(name).expect("a valid name in an empty table");
+        let (global, system) = (built_in(GLOBAL_ACCOUNT), built_in(SYSTEM_ACCOUNT));
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
             client_port,
-            global: Arc::new(Account::new(GLOBAL_ACCOUNT, &hasher)),
-            system: Arc::new(Account::new(SYSTEM_ACCOUNT, &hasher)),
+            accounts,
+            global,
+            system,
+            mailbox: Mailbox::default(),
+            wants_attention: AtomicBool::new(true),
             directory: Directory::default(),
             closed: ClosedConnections::new(config.max_closed_clients),
             hasher,
@@ -124,14 +145,50 @@ impl Hub {
         &self.system
     }
 
-    /// All accounts, sorted by name.
-    pub fn accounts(&self) -> [&Arc<Account>; 2] {
-        [&self.global, &self.system]
+    /// All accounts.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
-    /// The account of this name.
-    pub fn account(&self, name: &[u8]) -> Option<&Arc<Account>> {
-        self.accounts().into_iter().find(|account| account.name().as_bytes() == name)
+    /// What waits for the services.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Adds an account, and gives it what peers said that they want in it.
+    pub(crate) fn add_account(&self, name: &str) -> Result<Arc<Account>, AccountError> {
+        let account = self.accounts.add(name)?;
+        for route in self.directory.list(Kind::Route) {
+            self.claim(&route, &account);
+        }
+        Ok(account)
+    }
+
+    /// Takes an account out. What peers want in it is kept, should it come again.
+    pub(crate) fn remove_account(&self, id: AccountId) -> Result<Arc<Account>, AccountError> {
+        if [&self.global, &self.system].iter().any(|account| account.id() == id) {
+            return Err(AccountError::BuiltIn);
+        }
+        let account = self.accounts.remove(id).ok_or(AccountError::Unknown)?;
+        for route in self.directory.list(Kind::Route) {
+            self.disclaim(&route, &account);
+        }
+        Ok(account)
+    }
+
+    /// The account that a client belongs to, if it is still there.
+    pub(crate) fn account_of(&self, client: &Entry) -> Option<Arc<Account>> {
+        self.accounts.get(client.account()?)
+    }
+
+    /// Lets the driver of the node be called.
+    pub(crate) fn want_attention(&self) {
+        self.wants_attention.store(true, Ordering::Release);
+    }
+
+    /// Whether the driver of the node is to be called.
+    pub(crate) fn take_attention(&self) -> bool {
+        self.wants_attention.load(Ordering::Relaxed) && self.wants_attention.swap(false, Ordering::AcqRel)
     }
 
     /// All open connections.

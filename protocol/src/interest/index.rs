@@ -19,8 +19,7 @@ const PARTS: usize = 64;
 ///
 /// # Announcements
 ///
-/// Interest of this node's own clients ([`Origin::Client`](super::Origin::Client)) is announced; that of
-/// other servers never is. `announce` and `emit` callbacks run inside the critical section of the part that
+/// Local interest ([`Source::is_local`](super::Source::is_local)) is announced; that of other servers never is. `announce` and `emit` callbacks run inside the critical section of the part that
 /// changed, so that the order of announcements is the order of changes. They must be short and must not call
 /// the index. A key (a subject with its queue) lives in one part; there is no order between keys.
 pub struct Index {
@@ -149,6 +148,12 @@ impl Index {
     /// Ends what [`listen`](Self::listen) began.
     pub fn unlisten(&self, listener: ConnectionId) {
         self.all_parts().for_each(|part| part.unlisten(listener));
+    }
+
+    /// Announces the end of all local interest to everybody who listens, and nothing to anybody from then on: the
+    /// account of this index is no more.
+    pub fn withdraw(&self, announce: &mut dyn FnMut(&[ConnectionId], Change<'_>)) {
+        self.all_parts().for_each(|part| part.withdraw(announce));
     }
 
     /// The state of the index for `subject`. To be taken *before* [`collect`](Self::collect): the result may

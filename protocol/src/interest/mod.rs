@@ -16,15 +16,12 @@
 //! - `index`: the door; chooses the part of a subject.
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table.
-//! - `leaf`: the subscriptions that share one filter.
-//! - `targets`, `cache`: what one connection prepared and remembers of it.
+//! - `subscribers`: the subscriptions that share one filter.
 
-mod cache;
 mod index;
-mod leaf;
 mod part;
+mod subscribers;
 mod subscription;
-mod targets;
 mod trie;
 
 #[cfg(test)]
@@ -32,8 +29,6 @@ mod model_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::Cache;
 pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
 pub(crate) use subscription::Admission;
-pub use subscription::{Origin, Subscription, SubscriptionId};
-pub(crate) use targets::{ClientTarget, Member, QueueTargets, RouteTarget, Targets};
+pub use subscription::{Source, Subscription, SubscriptionId};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::{Index as Pick, select};
 
-use super::{Change, Index, Matches, Origin, Stamp, Subscription, SubscriptionId};
+use super::{Change, Index, Matches, Source, Stamp, Subscription, SubscriptionId};
 use crate::id::ConnectionId;
 
 /// Subject and queue, with an empty queue for plain interest.
@@ -18,7 +18,7 @@ type Found = (Vec<(u64, u32)>, Vec<(Vec<u8>, Vec<(u64, u32)>)>);
 
 #[derive(Clone, Debug)]
 enum Action {
-    Insert { filter: String, queue: &'static str, origin: Origin },
+    Insert { filter: String, queue: &'static str, source: Source },
     InsertAgain(Pick),
     Remove(Pick),
     RemoveGone(Pick),
@@ -43,10 +43,10 @@ fn subject() -> impl Strategy<Value = String> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let origin = select(vec![Origin::Client, Origin::Client, Origin::Route, Origin::RouteLeaf]);
+    let source = select(vec![Source::Client, Source::Client, Source::Route, Source::RouteLeaf]);
     let queue = select(vec!["", "", "q", "r"]);
     prop_oneof![
-        8 => (filter(), queue, origin).prop_map(|(filter, queue, origin)| Action::Insert { filter, queue, origin }),
+        8 => (filter(), queue, source).prop_map(|(filter, queue, source)| Action::Insert { filter, queue, source }),
         1 => any::<Pick>().prop_map(Action::InsertAgain),
         4 => any::<Pick>().prop_map(Action::Remove),
         1 => any::<Pick>().prop_map(Action::RemoveGone),
@@ -76,12 +76,12 @@ impl World {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Insert { filter, queue, origin } => {
+            Action::Insert { filter, queue, source } => {
                 self.next_id += 1;
                 let id = SubscriptionId(self.next_id);
                 let connection = ConnectionId::new(0, 0);
                 let sub =
-                    Subscription::new(id, connection, origin, filter.as_bytes(), queue.as_bytes(), b"1");
+                    Subscription::new(id, connection, source, filter.as_bytes(), queue.as_bytes(), b"1");
                 let sub = Arc::new(sub);
                 self.live.push(Arc::clone(&sub));
                 self.change(|index, announce| index.insert(sub, announce));
@@ -152,7 +152,7 @@ impl World {
     /// Local interest, counted anew.
     fn local_interest(&self) -> View {
         let mut view = View::new();
-        for sub in self.live.iter().filter(|sub| sub.origin() == Origin::Client) {
+        for sub in self.live.iter().filter(|sub| sub.source() == Source::Client) {
             let queue = sub.queue().unwrap_or_default();
             let count = view.entry((sub.subject().to_vec(), queue.to_vec())).or_insert(0);
             *count = if queue.is_empty() { 1 } else { *count + 1 };

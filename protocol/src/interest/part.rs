@@ -19,15 +19,16 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Subscription;
 use super::index::{Change, Stats};
-use super::leaf::Leaf;
+use super::subscribers::Subscribers;
 use super::trie::{Trie, has_wildcard, shrunk_capacity};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
+use crate::lock::{Place, ReadGuard, RwLock, WriteGuard};
 
 /// Called with the listeners and the change of local interest that they must hear of.
 pub(super) type Announce<'a> = &'a mut dyn FnMut(&[ConnectionId], Change<'_>);
@@ -46,17 +47,17 @@ pub(super) struct Part {
 struct Generation(AtomicU64);
 
 struct State {
-    /// The leaves of filters without wildcards.
+    /// The subscribers of filters without wildcards.
     exact: HashSet<BySubject, KeyedState>,
-    /// The leaves of all other filters.
+    /// Those of all other filters.
     patterns: Trie,
     listeners: Vec<ConnectionId>,
     inserts: u64,
     removes: u64,
 }
 
-/// A leaf that is found by its subject, which it knows from its members: the table stores no keys.
-struct BySubject(Leaf);
+/// The subscribers of a filter, found by the subject that they know themselves: the table stores no keys.
+struct BySubject(Subscribers);
 
 /// How many subscriptions a change added and removed; one that replaces another counts as both.
 struct Edit {
@@ -73,7 +74,11 @@ impl Part {
             inserts: 0,
             removes: 0,
         };
-        Self { generation: Generation::default(), lookups: AtomicU64::new(0), state: RwLock::new(state) }
+        Self {
+            generation: Generation::default(),
+            lookups: AtomicU64::new(0),
+            state: RwLock::new(Place::Interest, state),
+        }
     }
 
     /// How often this part has changed.
@@ -85,7 +90,7 @@ impl Part {
         let mut state = self.write();
         let added = Arc::clone(&sub);
         self.change(&mut state, &added, announce, |slot| {
-            let is_new = Leaf::insert(slot, sub);
+            let is_new = Subscribers::insert(slot, sub);
             Edit { inserted: 1, removed: u64::from(!is_new) }
         });
     }
@@ -120,14 +125,7 @@ impl Part {
     /// Emits all local interest and begins to announce to `listener`, in one critical section.
     pub(super) fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
         let mut state = self.write();
-        let mut interest = Vec::new();
-        state.for_each_leaf(&mut |leaf| {
-            leaf.for_each_group(&mut |queue, local| {
-                interest.extend(Change::between(leaf.subject(), queue, 0, local))
-            });
-        });
-        interest.sort_unstable();
-        interest.into_iter().for_each(emit);
+        state.local_changes(|subject, queue, local| Change::between(subject, queue, 0, local)).for_each(emit);
         if !state.listeners.contains(&listener) {
             state.listeners.push(listener);
         }
@@ -135,6 +133,15 @@ impl Part {
 
     pub(super) fn unlisten(&self, listener: ConnectionId) {
         self.write().listeners.retain(|&other| other != listener);
+    }
+
+    /// Announces the end of all local interest, and nothing more from then on.
+    pub(super) fn withdraw(&self, announce: Announce<'_>) {
+        let mut state = self.write();
+        let listeners = std::mem::take(&mut state.listeners);
+        state
+            .local_changes(|subject, queue, local| Change::between(subject, queue, local, 0))
+            .for_each(|change| announce(&listeners, change));
     }
 
     /// Counts a collection that begins here, of what may be several parts.
@@ -145,17 +152,17 @@ impl Part {
     /// Calls `each` with every subscription that matches `subject`, in no particular order.
     pub(super) fn for_each_match(&self, subject: &[u8], each: &mut impl FnMut(&Arc<Subscription>)) {
         let state = self.read();
-        if let Some(BySubject(leaf)) = state.exact.get(subject) {
-            leaf.for_each(each);
+        if let Some(BySubject(subscribers)) = state.exact.get(subject) {
+            subscribers.for_each(each);
         }
         if !state.patterns.is_empty() {
-            state.patterns.for_each_match(subject, &mut |leaf| leaf.for_each(each));
+            state.patterns.for_each_match(subject, &mut |subscribers| subscribers.for_each(each));
         }
     }
 
     /// Calls `each` with every subscription, in no particular order.
     pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
-        self.read().for_each_leaf(&mut |leaf| leaf.for_each(each));
+        self.read().for_each_filter(&mut |subscribers| subscribers.for_each(each));
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -183,22 +190,23 @@ impl Part {
         let Some(first) = group.first() else { return false };
         self.change(state, first.borrow(), announce, |slot| {
             let ids = group.iter().map(|sub| sub.borrow().id());
-            let removed = ids.filter(|&id| Leaf::remove(slot, first.borrow().queue(), id)).count();
+            let removed = ids.filter(|&id| Subscribers::remove(slot, first.borrow().queue(), id)).count();
             Edit { inserted: 0, removed: removed as u64 }
         })
     }
 
-    /// Lets `edit` change the leaf that `sub` belongs to. If it did, the generation advances, and a change of
+    /// Lets `edit` change the subscribers that `sub` is one of. If it did, the generation advances, and a change of
     /// the number of local subscriptions is announced.
     fn change(
         &self,
         state: &mut State,
         sub: &Subscription,
         announce: Announce<'_>,
-        edit: impl FnOnce(&mut Option<Leaf>) -> Edit,
+        edit: impl FnOnce(&mut Option<Subscribers>) -> Edit,
     ) -> bool {
         let (subject, queue) = (sub.subject(), sub.queue());
-        let local = |slot: &Option<Leaf>| slot.as_ref().map_or(0, |leaf| leaf.local(queue));
+        let local =
+            |slot: &Option<Subscribers>| slot.as_ref().map_or(0, |subscribers| subscribers.local(queue));
         let (edit, before, after) = state.edit(subject, |slot| {
             let before = local(slot);
             (edit(slot), before, local(slot))
@@ -219,25 +227,25 @@ impl Part {
         self.generation.0.fetch_add(1, Ordering::Release);
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> ReadGuard<'_, State> {
+        self.state.read()
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> WriteGuard<'_, State> {
+        self.state.write()
     }
 }
 
 impl State {
-    fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Leaf>) -> R) -> R {
+    fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Subscribers>) -> R) -> R {
         if has_wildcard(filter) {
             return self.patterns.edit(filter, edit);
         }
-        let mut leaf = self.exact.take(filter).map(|BySubject(leaf)| leaf);
-        let result = edit(&mut leaf);
-        match leaf {
-            Some(leaf) => {
-                self.exact.insert(BySubject(leaf));
+        let mut subscribers = self.exact.take(filter).map(|BySubject(subscribers)| subscribers);
+        let result = edit(&mut subscribers);
+        match subscribers {
+            Some(subscribers) => {
+                self.exact.insert(BySubject(subscribers));
             }
             None => {
                 if let Some(capacity) = shrunk_capacity(self.exact.len(), self.exact.capacity()) {
@@ -248,8 +256,23 @@ impl State {
         result
     }
 
-    fn for_each_leaf<'a>(&'a self, each: &mut impl FnMut(&'a Leaf)) {
-        self.exact.iter().for_each(|BySubject(leaf)| each(leaf));
+    /// What `change` says of each subject and group with its number of local subscriptions, sorted.
+    fn local_changes<'a>(
+        &'a self,
+        change: impl Fn(&'a [u8], Option<&'a [u8]>, u32) -> Option<Change<'a>>,
+    ) -> impl Iterator<Item = Change<'a>> {
+        let mut changes = Vec::new();
+        self.for_each_filter(&mut |subscribers| {
+            subscribers.for_each_group(&mut |queue, local| {
+                changes.extend(change(subscribers.subject(), queue, local))
+            });
+        });
+        changes.sort_unstable();
+        changes.into_iter()
+    }
+
+    fn for_each_filter<'a>(&'a self, each: &mut impl FnMut(&'a Subscribers)) {
+        self.exact.iter().for_each(|BySubject(subscribers)| each(subscribers));
         self.patterns.for_each(each);
     }
 }

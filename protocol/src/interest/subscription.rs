@@ -10,14 +10,23 @@ pub struct SubscriptionId(pub u64);
 
 /// Where interest comes from, which decides how it is served and whether it is announced to routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
+pub enum Source {
     /// A client of this node: served directly and announced to routes.
     Client,
+    /// A service of this node itself: handed over to it and announced to routes. A plain subscriber, in no queue group.
+    Service,
     /// A server of the cluster (`RS+`): served over its route, never announced.
     Route,
     /// A leaf node of another server (`LS+`): served over that server's route; as a queue member only if
     /// nobody else can.
     RouteLeaf,
+}
+
+impl Source {
+    /// Whether it is this node's own interest, which its routes are told of.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::Client | Self::Service)
+    }
 }
 
 /// Whether a subscription may get a message.
@@ -36,7 +45,7 @@ pub(crate) enum Admission {
 pub struct Subscription {
     id: SubscriptionId,
     connection: ConnectionId,
-    origin: Origin,
+    source: Source,
     closed: AtomicBool,
     weight: AtomicU32,
     queue_start: u32,
@@ -49,11 +58,12 @@ pub struct Subscription {
 impl Subscription {
     /// A subscription of `connection` to `subject`, as a member of `queue` unless that is empty.
     ///
-    /// `sid` is the client's name for it, or the leaf origin for [`Origin::RouteLeaf`].
+    /// `sid` is the client's name for it, the leaf origin for [`Source::RouteLeaf`], or for [`Source::Service`] which
+    /// service it is.
     pub fn new(
         id: SubscriptionId,
         connection: ConnectionId,
-        origin: Origin,
+        source: Source,
         subject: &[u8],
         queue: &[u8],
         sid: &[u8],
@@ -63,7 +73,7 @@ impl Subscription {
         Self {
             id,
             connection,
-            origin,
+            source,
             closed: AtomicBool::new(false),
             weight: AtomicU32::new(1),
             // Control lines are limited far below 4 GiB, so the casts keep their values.
@@ -86,8 +96,8 @@ impl Subscription {
     }
 
     /// Where it comes from.
-    pub fn origin(&self) -> Origin {
-        self.origin
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// Its subject, possibly with wildcards.
@@ -101,7 +111,7 @@ impl Subscription {
         (!queue.is_empty()).then_some(queue)
     }
 
-    /// The client's name for it, or the leaf origin.
+    /// The client's name for it, the leaf origin, or which service of the node it is.
     pub fn sid(&self) -> &[u8] {
         &self.text[self.sid_start as usize..]
     }

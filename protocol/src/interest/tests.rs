@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{Change, Index, Matches, Origin, Subscription, SubscriptionId};
+use super::{Change, Index, Matches, Source, Subscription, SubscriptionId};
 use crate::id::ConnectionId;
 
-fn subscription(id: u64, origin: Origin, subject: &str, queue: &str) -> Arc<Subscription> {
+fn subscription(id: u64, source: Source, subject: &str, queue: &str) -> Arc<Subscription> {
     let (subject, queue) = (subject.as_bytes(), queue.as_bytes());
-    Arc::new(Subscription::new(SubscriptionId(id), ConnectionId::new(1, 1), origin, subject, queue, b"1"))
+    Arc::new(Subscription::new(SubscriptionId(id), ConnectionId::new(1, 1), source, subject, queue, b"1"))
 }
 
 fn local(id: u64, subject: &str) -> Arc<Subscription> {
-    subscription(id, Origin::Client, subject, "")
+    subscription(id, Source::Client, subject, "")
 }
 
 fn member(id: u64, subject: &str, queue: &str) -> Arc<Subscription> {
-    subscription(id, Origin::Client, subject, queue)
+    subscription(id, Source::Client, subject, queue)
 }
 
 fn quiet(_: &[ConnectionId], _: Change<'_>) {}
@@ -103,7 +103,7 @@ fn tokens_may_be_any_bytes() {
     let odd = Subscription::new(
         SubscriptionId(1),
         ConnectionId::new(0, 0),
-        Origin::Client,
+        Source::Client,
         b"\xff\x00.\x80.*",
         b"",
         b"",
@@ -183,10 +183,10 @@ fn members_that_leave_together_are_announced_once() {
 fn remote_interest_is_matched_but_never_announced() {
     let index = Index::new(1);
     let remote = [
-        subscription(1, Origin::Route, "foo", ""),
-        subscription(2, Origin::RouteLeaf, "foo", ""),
-        subscription(3, Origin::Route, "foo", "q"),
-        subscription(4, Origin::Route, "foo.*", "q"),
+        subscription(1, Source::Route, "foo", ""),
+        subscription(2, Source::RouteLeaf, "foo", ""),
+        subscription(3, Source::Route, "foo", "q"),
+        subscription(4, Source::Route, "foo.*", "q"),
     ];
     for sub in &remote {
         assert_eq!(lines(|announce| index.insert(Arc::clone(sub), announce)), [""; 0]);
@@ -251,7 +251,7 @@ fn a_change_makes_stale_what_begins_alike_and_nothing_else() {
 #[test]
 fn another_weight_makes_results_stale_and_the_same_weight_does_not() {
     let index = Index::new(1);
-    let remote = subscription(1, Origin::Route, "foo", "q");
+    let remote = subscription(1, Source::Route, "foo", "q");
     index.insert(Arc::clone(&remote), &mut quiet);
     let stamp = index.stamp(b"foo");
     index.set_weight(&remote, 1);
@@ -375,6 +375,33 @@ fn churn(index: &Index, salt: u64, done: &AtomicBool, announce: &mut dyn FnMut(&
             index.insert(sub, announce);
         }
     }
+}
+
+#[test]
+fn an_index_that_is_withdrawn_says_so_once_and_falls_silent() {
+    let index = index_of(&["foo", "foo.*"]);
+    index.insert(member(3, "foo", "q"), &mut quiet);
+    index.insert(member(4, "foo", "q"), &mut quiet);
+    index.insert(subscription(5, Source::Route, "bar", ""), &mut quiet);
+    let listener = ConnectionId::new(3, 1);
+    index.listen(listener, &mut |_| {});
+    let mut heard = Vec::new();
+    index.withdraw(&mut |listeners, change| heard.push((listeners.to_vec(), line(change))));
+    heard.sort();
+    let expected = ["RS- foo", "RS- foo q", "RS- foo.*"].map(|line| (vec![listener], line.to_owned()));
+    assert_eq!(heard, expected);
+    index.insert(local(6, "late"), &mut |listeners, _| assert_eq!(listeners, []));
+    assert_eq!(index.len(), 6, "those who hold subscriptions take them out themselves");
+}
+
+#[test]
+fn a_service_is_announced_as_a_client_is() {
+    let index = Index::new(1);
+    let (service, client) = (subscription(1, Source::Service, "foo", ""), local(2, "foo"));
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&service), announce)), ["RS+ foo"]);
+    assert_eq!(lines(|announce| index.insert(Arc::clone(&client), announce)), [""; 0]);
+    assert_eq!(lines(|announce| index.remove(&client, announce)), [""; 0]);
+    assert_eq!(lines(|announce| index.remove(&service, announce)), ["RS- foo"]);
 }
 
 #[test]

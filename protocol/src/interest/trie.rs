@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::mem;
 
-use super::leaf::Leaf;
+use super::subscribers::Subscribers;
 use crate::hash::KeyedState;
 
-/// A map from filters to leaves that is asked with subjects.
+/// A map from filters to their subscribers that is asked with subjects.
 pub(super) struct Trie {
     root: Node,
     hasher: KeyedState,
@@ -21,9 +21,9 @@ struct Node {
     literals: Option<Literals>,
     star: Option<Box<Node>>,
     /// Filters that go on with `>` and end. Boxed, since few nodes have any.
-    tail: Option<Box<Leaf>>,
+    tail: Option<Box<Subscribers>>,
     /// Filters that end here.
-    leaf: Option<Leaf>,
+    subscribers: Option<Subscribers>,
 }
 
 /// The literal tokens that follow; never empty.
@@ -54,19 +54,19 @@ impl Trie {
         self.root.is_empty()
     }
 
-    /// Calls `each` with the leaf of every filter that matches `subject`, which has no empty token.
+    /// Calls `each` with the subscribers of every filter that matches `subject`, which has no empty token.
     ///
     /// A node is reached by one path, so the work is bounded by the number of nodes: the many ways to read a
     /// subject as literals and stars cannot blow up beyond the filters that exist.
-    pub(super) fn for_each_match<'a>(&'a self, subject: &[u8], each: &mut impl FnMut(&'a Leaf)) {
+    pub(super) fn for_each_match<'a>(&'a self, subject: &[u8], each: &mut impl FnMut(&'a Subscribers)) {
         let mut pending = Vec::new();
         let mut next = Some((&self.root, Some(subject)));
         while let Some((node, rest)) = next.take().or_else(|| pending.pop()) {
             let Some(rest) = rest else {
-                node.leaf.iter().for_each(&mut *each);
+                node.subscribers.iter().for_each(&mut *each);
                 continue;
             };
-            node.tail.iter().for_each(|leaf| each(leaf));
+            node.tail.iter().for_each(|subscribers| each(subscribers));
             let (token, rest) = split_token(rest);
             // A published `*` or `>` is looked up as a literal, which no filter has (wire.md 1.5).
             next = node.literals.as_ref().and_then(|literals| literals.get(token)).map(|node| (node, rest));
@@ -75,20 +75,20 @@ impl Trie {
     }
 
     /// Lets `edit` change what is at `filter`, and forgets all nodes that are needless afterwards.
-    pub(super) fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Leaf>) -> R) -> R {
+    pub(super) fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Subscribers>) -> R) -> R {
         let (prefix, has_tail) = split_tail(filter);
         let mut node = &mut self.root;
         for step in steps(prefix) {
             node = node.child_or_insert(step, &self.hasher);
         }
         let (result, emptied) = if has_tail {
-            let mut leaf = node.tail.take().map(|leaf| *leaf);
-            let result = edit(&mut leaf);
-            node.tail = leaf.map(Box::new);
+            let mut subscribers = node.tail.take().map(|subscribers| *subscribers);
+            let result = edit(&mut subscribers);
+            node.tail = subscribers.map(Box::new);
             (result, node.tail.is_none())
         } else {
-            let result = edit(&mut node.leaf);
-            (result, node.leaf.is_none())
+            let result = edit(&mut node.subscribers);
+            (result, node.subscribers.is_none())
         };
         if emptied {
             self.prune(prefix);
@@ -96,12 +96,12 @@ impl Trie {
         result
     }
 
-    /// Calls `each` with every leaf, in no particular order.
-    pub(super) fn for_each<'a>(&'a self, each: &mut impl FnMut(&'a Leaf)) {
+    /// Calls `each` with the subscribers of every filter, in no particular order.
+    pub(super) fn for_each<'a>(&'a self, each: &mut impl FnMut(&'a Subscribers)) {
         let mut pending = vec![&self.root];
         while let Some(node) = pending.pop() {
-            node.tail.iter().for_each(|leaf| each(leaf));
-            node.leaf.iter().for_each(&mut *each);
+            node.tail.iter().for_each(|subscribers| each(subscribers));
+            node.subscribers.iter().for_each(&mut *each);
             pending.extend(node.star.as_deref());
             node.literals.iter().for_each(|literals| literals.collect_nodes(&mut pending));
         }
@@ -167,13 +167,13 @@ fn dismantle(node: Node) {
 
 impl Node {
     fn is_empty(&self) -> bool {
-        self.literals.is_none() && self.star.is_none() && self.tail.is_none() && self.leaf.is_none()
+        self.literals.is_none() && self.star.is_none() && self.tail.is_none() && self.subscribers.is_none()
     }
 
     /// Nothing here but one way down.
     fn is_only_a_link(&self) -> bool {
         let ways = self.literals.as_ref().map_or(0, Literals::len) + usize::from(self.star.is_some());
-        ways == 1 && self.tail.is_none() && self.leaf.is_none()
+        ways == 1 && self.tail.is_none() && self.subscribers.is_none()
     }
 
     fn child(&self, step: &Step<'_>) -> Option<&Node> {

@@ -11,7 +11,6 @@ use super::format::{age, is_default, nanos, round_trip};
 use super::query::{BadQuery, Listing, Query};
 use super::subscriptions::{Detail, Listed};
 use super::subsz::read_page;
-use crate::account::GLOBAL_ACCOUNT;
 use crate::hub::{Closed, Entry, Kind};
 use crate::interest::Subscription;
 use crate::node::Node;
@@ -106,7 +105,7 @@ struct Conn {
     #[serde(flatten)]
     listed: Listed,
     #[serde(skip_serializing_if = "is_default")]
-    name_tag: &'static str,
+    name_tag: String,
 }
 
 impl Options {
@@ -176,7 +175,7 @@ impl Sort {
 
     /// A number that grows along the list, and a text for reasons. Most orders have the largest first.
     fn key(self, facts: &Facts<'_>, candidate: &Candidate) -> (Reverse<u64>, u64, &'static str) {
-        let Candidate { entry, closed } = candidate;
+        let Candidate { entry, closed, .. } = candidate;
         let (ascending, descending) = (|value| (Reverse(0), value, ""), |value| (Reverse(value), 0, ""));
         match self {
             Self::Cid => ascending(entry.cid()),
@@ -200,7 +199,8 @@ impl Sort {
 
 /// Gathers what `/connz` shows.
 pub(crate) fn connz(node: &Node, facts: &Facts<'_>, options: &Options) -> Connz {
-    let is_known = options.account.is_empty() || node.hub().account(options.account.as_bytes()).is_some();
+    let is_known =
+        options.account.is_empty() || node.hub().accounts().find(options.account.as_bytes()).is_some();
     if !is_known {
         // nats-server answers so, without its id and with null for a list.
         return Connz::new("", facts, options, 0, None);
@@ -217,21 +217,31 @@ pub(crate) fn connz(node: &Node, facts: &Facts<'_>, options: &Options) -> Connz 
 /// All connections of the wanted state and account. Those that are closed count as in no account.
 fn candidates(node: &Node, options: &Options) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    if options.state != State::Closed && matches!(options.account.as_str(), "" | GLOBAL_ACCOUNT) {
+    if options.state != State::Closed {
         let open = node.hub().directory().list(Kind::Client).into_iter();
-        candidates.extend(open.map(|entry| Candidate { entry, closed: None }));
+        let open = open.map(|entry| Candidate { account: account_name(node, &entry), entry, closed: None });
+        candidates.extend(open.filter(|open| options.account.is_empty() || options.account == *open.account));
     }
     if options.state != State::Open && options.account.is_empty() {
         let closed = node.hub().closed().to_vec().into_iter();
-        candidates
-            .extend(closed.map(|closed| Candidate { entry: closed.entry.clone(), closed: Some(closed) }));
+        candidates.extend(closed.map(|closed| Candidate {
+            entry: closed.entry.clone(),
+            account: closed.account.clone(),
+            closed: Some(closed),
+        }));
     }
     candidates
+}
+
+fn account_name(node: &Node, entry: &Entry) -> Arc<str> {
+    node.hub().account_of(entry).map_or_else(|| "".into(), |account| account.shared_name())
 }
 
 /// A connection that may be shown.
 struct Candidate {
     entry: Arc<Entry>,
+    /// The name of its account.
+    account: Arc<str>,
     closed: Option<Arc<Closed>>,
 }
 
@@ -257,7 +267,7 @@ impl Candidate {
 
     fn listed(&self, listing: Listing) -> Listed {
         // As in nats-server, only those of closed connections are shown with their account.
-        let account = self.closed.as_ref().map(|_| GLOBAL_ACCOUNT);
+        let account = self.closed.as_ref().map(|_| &*self.account);
         let detail = |subscription: &Subscription| Detail::of_client(account, self.entry.cid(), subscription);
         match &self.closed {
             Some(closed) => Listed::new(listing, closed.subscriptions.iter(), detail),
@@ -289,7 +299,7 @@ impl Connz {
 
 impl Conn {
     fn new(facts: &Facts<'_>, options: &Options, candidate: &Candidate) -> Self {
-        let Candidate { entry, closed } = candidate;
+        let Candidate { entry, account, closed } = candidate;
         let (about, traffic) = (entry.about(), entry.traffic());
         Self {
             cid: entry.cid(),
@@ -315,7 +325,7 @@ impl Conn {
             version: about.version,
             authorized_user: about.user.filter(|_| options.auth).unwrap_or_default(),
             listed: candidate.listed(options.listing),
-            name_tag: if options.auth && closed.is_none() { GLOBAL_ACCOUNT } else { "" },
+            name_tag: if options.auth && closed.is_none() { account.to_string() } else { String::new() },
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Monitoring: what nats-server shows over HTTP, under its field names (wire.md 8).
 //!
-//! This room reads what the [`Node`] and its hub know and changes nothing but the count of requests. It does no IO and
-//! has no clock. A page is made by [`respond`] from the node and the [`Facts`] that only a runtime can know; a [`Monitor`]
-//! gathers these from what the runtime tells of its [`Process`]. With the feature `monitor-http`, a `http::Responder` is the
-//! server's side of a connection: bytes in, bytes out.
+//! This room reads what the [`Node`] with its hub and its cluster knows, and changes nothing but the hub's count of
+//! requests. It does no IO and has no clock. A page is made by [`respond`] from the node and the [`Facts`] that only a
+//! runtime can know; a [`Monitor`] gathers these from what the runtime tells of its [`Process`]. With the feature
+//! `monitor-http`, a `http::Responder` is the server's side of a connection: bytes in, bytes out. Who calls it: a runtime,
+//! for operators; and the services, which answer other servers with the same pages.
 
 mod connz;
 mod format;
@@ -20,7 +21,6 @@ mod tests;
 mod varz;
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -84,10 +84,6 @@ enum Page {
     Varz,
 }
 
-/// How often each page was asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Requests([AtomicU64; Page::ALL.len()]);
-
 /// Answers a GET (or HEAD) of `target`: a path with an optional query, as it stands in the request line.
 pub fn respond(node: &Node, facts: &Facts<'_>, target: &str) -> Response {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -97,7 +93,7 @@ pub fn respond(node: &Node, facts: &Facts<'_>, target: &str) -> Response {
     let Some(page) = Page::at(&path) else {
         return Response::text(404, "404 page not found\n");
     };
-    node.hub().totals().requests.count(page);
+    node.hub().totals().requests.count(page.path());
     answer(node, facts, page, &Query::parse(query)).unwrap_or_else(|BadQuery(why)| Response::bad_request(why))
 }
 
@@ -141,19 +137,6 @@ impl Page {
             Self::Subsz => "Subscriptions",
             Self::Healthz => "Health",
         }
-    }
-}
-
-impl Requests {
-    fn count(&self, page: Page) {
-        self.0[page as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The pages that were asked for, sorted by path.
-    fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts =
-            Page::ALL.into_iter().map(|page| (page.path(), self.0[page as usize].load(Ordering::Relaxed)));
-        counts.filter(|(_, count)| *count > 0)
     }
 }
 

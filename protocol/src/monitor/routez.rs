@@ -150,7 +150,8 @@ fn interest(node: &Node, listing: Listing, entry: &Entry, about: &About) -> (usi
     let interest = entry.interest();
     let mut all = Listed::default();
     if listing != Listing::None {
-        for (account, held) in node.hub().accounts().into_iter().zip(&*interest) {
+        for account in node.hub().accounts().list() {
+            let Some(held) = interest.of(account.id()) else { continue };
             let named = about.account.is_none().then(|| account.name());
             let subscriptions = held.to_vec();
             all.append(Listed::new(listing, subscriptions.iter(), |subscription| {
@@ -158,5 +159,5 @@ fn interest(node: &Node, listing: Listing, entry: &Entry, about: &About) -> (usi
             }));
         }
     }
-    (interest.iter().map(|held| held.len()).sum(), all)
+    (interest.len(), all)
 }

@@ -8,8 +8,8 @@ use super::Facts;
 use super::format::Float;
 use super::query::{BadQuery, Query};
 use super::subscriptions::Detail;
-use crate::account::Account;
-use crate::interest::{Origin, Subscription};
+use crate::accounts::Account;
+use crate::interest::{Source, Subscription};
 use crate::node::Node;
 use crate::wire::subject::{filter_matches, is_valid_publish};
 
@@ -61,7 +61,7 @@ impl Options {
     }
 
     fn wants(&self, subscription: &Subscription) -> bool {
-        subscription.origin() == Origin::Client
+        subscription.source() == Source::Client
             && (self.test.is_empty() || filter_matches(subscription.subject(), self.test.as_bytes()))
     }
 }
@@ -77,8 +77,8 @@ pub(super) fn read_page(query: &Query) -> Result<(usize, usize), BadQuery> {
 ///
 /// What was found for a subject is kept by each connection, not by the index, so there is no shared cache to tell of.
 pub(crate) fn subsz(node: &Node, facts: &Facts<'_>, options: &Options) -> Subsz {
-    let accounts = node.hub().accounts().into_iter().filter(|account| options.wants_account(account));
-    let accounts: Vec<_> = accounts.collect();
+    let mut accounts = node.hub().accounts().list();
+    accounts.retain(|account| options.wants_account(account));
     let stats = || accounts.iter().map(|account| account.index().stats());
     let wanted = if options.lists { wanted(&accounts, options) } else { Vec::new() };
     let page = wanted.iter().skip(options.offset).take(options.limit);
@@ -107,12 +107,12 @@ pub(crate) fn subsz(node: &Node, facts: &Facts<'_>, options: &Options) -> Subsz 
 }
 
 /// The subscriptions that the list is cut from, by account and subject.
-fn wanted<'a>(accounts: &[&'a Arc<Account>], options: &Options) -> Vec<(&'a Account, Arc<Subscription>)> {
+fn wanted<'a>(accounts: &'a [Arc<Account>], options: &Options) -> Vec<(&'a Account, Arc<Subscription>)> {
     let mut wanted = Vec::new();
     for account in accounts {
         account.index().for_each(&mut |subscription| {
             if options.wants(subscription) {
-                wanted.push((&***account, subscription.clone()));
+                wanted.push((&**account, subscription.clone()));
             }
         });
     }

@@ -52,13 +52,13 @@ impl World {
     }
 
     fn client(&mut self, lines: &str) -> &mut Connection {
-        let client = self.node.accept_client(self.now, address(), &mut Deaf);
+        let client = Connection::accept_client(&self.node, self.now, address(), &mut Deaf);
         self.add(client, lines)
     }
 
     /// A peer that fills one seat, with one member of a queue group behind it.
     fn peer(&mut self, seat: &str, interest: &str) {
-        let route = self.node.accept_route(self.now, address(), &mut Deaf);
+        let route = Connection::accept_route(&self.node, self.now, address(), &mut Deaf);
         let info = r#""server_id":"NB","server_name":"B","version":"2.15.1","proto":2,"host":"127.0.0.1","port":6223,
             "headers":true,"max_payload":1048576,"cluster":"C","connect_urls":["192.0.2.7:4222"],"compression":"off",
             "route_pool_size":3"#;
@@ -222,7 +222,8 @@ fn varz_counts_both_kinds_of_connections() {
 #[test]
 fn a_route_that_has_not_finished_its_handshake_is_not_shown() {
     let mut world = World::in_cluster();
-    world.open.push(world.node.accept_route(world.now, address(), &mut Deaf));
+    let route = Connection::accept_route(&world.node, world.now, address(), &mut Deaf);
+    world.open.push(route);
     assert_eq!(world.json("/routez")["num_routes"], 0);
     assert_eq!(world.json("/varz")["routes"], 0);
 }

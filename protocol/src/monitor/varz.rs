@@ -186,8 +186,13 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         slow_consumers: slow.sum(),
         stale_connections: stale.sum(),
         stalled_clients: Totals::get(&totals.stalls),
-        subscriptions: hub.accounts().iter().map(|account| account.index().stats().subscriptions).sum(),
-        http_req_stats: totals.requests.counts().collect(),
+        subscriptions: hub
+            .accounts()
+            .list()
+            .iter()
+            .map(|account| account.index().stats().subscriptions)
+            .sum(),
+        http_req_stats: totals.requests.to_map(),
         // There is no reload: what was loaded at the start is what holds.
         config_load_time: facts.time(facts.start),
         config_digest: facts.config_digest.to_owned(),

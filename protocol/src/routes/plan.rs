@@ -2,7 +2,7 @@
 
 use super::dial::Purpose;
 use super::peer::PeerRoutes;
-use crate::account::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::accounts::{GLOBAL_ACCOUNT, pinned};
 use crate::config::{ClusterConfig, RouteUrl};
 
 /// What a connection is to the pair of servers that it joins (wire.md 2.1).
@@ -71,7 +71,7 @@ impl Plan {
 
     /// Accounts with connections of their own: a server that pools has one for the system account (wire.md 4.1).
     pub(super) fn pinned_accounts(self) -> &'static [&'static str] {
-        if self.pool_size > 0 { &[SYSTEM_ACCOUNT] } else { &[] }
+        pinned(self.pool_size > 0)
     }
 
     /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.

@@ -16,9 +16,9 @@ use super::wishes::Wishes;
 use crate::close::CloseReason;
 use crate::config::ClusterConfig;
 use crate::id::ConnectionId;
-use crate::system::Neighbour;
 use crate::time::Instant;
 use crate::wire::GossipMode;
+use crate::wire::system::Neighbour;
 
 /// Which servers this node has connections to, and which it wants.
 #[derive(Debug)]

@@ -7,13 +7,13 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Routes, Seat, Seated};
-use crate::account::SYSTEM_ACCOUNT;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
 use crate::config::ClusterConfig;
 use crate::id::ConnectionId;
-use crate::system::Neighbour;
 use crate::time::Instant;
 use crate::wire::GossipMode;
+use crate::wire::system::Neighbour;
 
 const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);

@@ -17,9 +17,9 @@ use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Plan, Seat};
 use super::verdict::{Hearsay, Kinds};
 use crate::config::{ClusterConfig, RouteUrl};
-use crate::system::Neighbour;
 use crate::time::Instant;
 use crate::wire::GossipMode;
+use crate::wire::system::Neighbour;
 
 /// Turns reasons to be connected into dials.
 #[derive(Debug)]

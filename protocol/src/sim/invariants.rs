@@ -9,7 +9,7 @@ use super::ledger::MessageId;
 use super::node::{NodeId, wanted_routes};
 use super::world::World;
 use crate::id::ConnectionId;
-use crate::interest::Origin;
+use crate::interest::Source;
 use crate::time::Instant;
 
 /// What was broken.
@@ -276,14 +276,14 @@ impl World {
             };
             let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
             engine.node().hub().global_account().index().for_each(&mut |subscription| {
-                let of = match subscription.origin() {
-                    Origin::Client => Some(node.id),
+                let of = match subscription.source() {
+                    Source::Client => Some(node.id),
                     _ => self.peer_at(node.id, subscription.connection()),
                 };
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let key = (text(subscription.subject()), subscription.queue().map(text));
                 let weight = known.entry(of.unwrap_or(NOBODY)).or_default().entry(key).or_default();
-                let more = if subscription.origin() == Origin::Client { 1 } else { subscription.weight() };
+                let more = if subscription.source() == Source::Client { 1 } else { subscription.weight() };
                 *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
             });
             for other in self.nodes.iter().filter(|other| self.must_know(node.id, other.id)) {

@@ -3,7 +3,7 @@
 //! Arguments are separated by blanks, tabs and stray CRs or LFs, and are eaten from both ends of the line: what has a fixed
 //! place at the front, then the sizes at the back; what is left in the middle is the optional part.
 
-use super::op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
+use super::op::{LeafOrigin, Message, Op, RoutedMessage, RoutedSub, RoutedUnsub};
 use super::parser::{Dialect, ParseError, Parsed, Role};
 
 /// Most digits of a size on a line; a longer number is malformed (wire.md 1.1). It bounds a body to under 1 GB
@@ -103,7 +103,7 @@ fn read_publish<'a>(
     let line_tail = sizes.line_tail(line, tail_start, reply);
     line.with_body(sizes.total, after, |body| match dialect.role {
         Role::Client => {
-            Op::Publish(Publish { subject, reply, header_len: sizes.header_len, line_tail, body })
+            Op::Publish(Message { subject, reply, header_len: sizes.header_len, line_tail, body })
         }
         // On a route it parses and does nothing (wire.md 2.6).
         Role::Route => Op::Ignored,
@@ -226,7 +226,7 @@ fn read_routed_message<'a>(
     }
     let line_tail = if queues.is_empty() { sizes.line_tail(line, tail_start, reply) } else { None };
     line.with_body(sizes.total, after, |body| {
-        let message = Publish { subject, reply, header_len: sizes.header_len, line_tail, body };
+        let message = Message { subject, reply, header_len: sizes.header_len, line_tail, body };
         Op::RoutedMessage(RoutedMessage { leaf, account, message, queues })
     })
 }
@@ -268,7 +268,7 @@ impl<'a> Sizes<'a> {
         (header_len <= total).then_some(Sizes { header_len, header_digits, total, total_digits })
     }
 
-    /// See [`Publish::line_tail`]. A header length of zero is not repeated, so its line is of no use.
+    /// See [`Message::line_tail`]. A header length of zero is not repeated, so its line is of no use.
     #[inline(always)]
     fn line_tail(&self, line: Line<'a>, start: usize, reply: Option<&[u8]>) -> Option<&'a [u8]> {
         if self.header_len == 0 && self.header_digits.is_some() {

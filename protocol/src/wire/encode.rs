@@ -45,7 +45,7 @@ fn push_account_and_subject(out: &mut Vec<u8>, account: Option<&[u8]>, subject: 
 }
 
 /// The end of a message's line, `[<reply> ]<size>` or, with headers, `[<reply> ]<header length> <size>`, and CR LF: what
-/// [`Publish::line_tail`](super::Publish::line_tail) is where it is known. `len` is that of headers and payload together,
+/// [`Message::line_tail`](super::Message::line_tail) is where it is known. `len` is that of headers and payload together,
 /// without the CR LF after them.
 pub fn push_message_tail(out: &mut Vec<u8>, reply: Option<&[u8]>, header_len: usize, len: usize) {
     if let Some(reply) = reply {
@@ -97,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{Dialect, LeafOrigin, Op, Parsed, Parser, Publish, Role, RoutedSub, RoutedUnsub};
+    use crate::wire::{Dialect, LeafOrigin, Message, Op, Parsed, Parser, Role, RoutedSub, RoutedUnsub};
 
     fn dialect(role: Role, dedicated: bool) -> Dialect {
         Dialect {
@@ -176,7 +176,7 @@ mod tests {
             push_message_tail(&mut tail, reply.as_deref().map(str::as_bytes), header_len, body.len() - 2);
             let verb = if header_len > 0 { "HPUB" } else { "PUB" };
             let line = [verb.as_bytes(), b" ", subject.as_bytes(), b" ", &tail, &body].concat();
-            let expected = Publish {
+            let expected = Message {
                 subject: subject.as_bytes(),
                 reply: reply.as_deref().map(str::as_bytes),
                 header_len,

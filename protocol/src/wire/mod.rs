@@ -18,11 +18,12 @@ pub(crate) mod json;
 mod op;
 mod parser;
 pub mod subject;
+pub mod system;
 
 pub use arguments::MAX_SIZE_DIGITS;
 pub use connect::Connect;
 pub use gossip_mode::GossipMode;
 pub use info::{Info, KnownServer, Permissions};
 pub use json::InvalidJson;
-pub use op::{LeafOrigin, Op, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
+pub use op::{LeafOrigin, Message, Op, RoutedMessage, RoutedSub, RoutedUnsub};
 pub use parser::{Dialect, ParseError, Parsed, Parser, Role};

@@ -16,7 +16,7 @@ pub enum Op<'a> {
     /// `-ERR 'text'`: what follows the verb, quotes included.
     Err(&'a [u8]),
     /// `PUB` and `HPUB` (clients only).
-    Publish(Publish<'a>),
+    Publish(Message<'a>),
     /// `SUB <subject> [queue] <sid>` (clients only).
     Sub {
         /// The subject, possibly with wildcards; not validated yet.
@@ -43,9 +43,9 @@ pub enum Op<'a> {
     Ignored,
 }
 
-/// A message as its publisher sent it.
+/// A message, published by a client or sent by another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Publish<'a> {
+pub struct Message<'a> {
     /// The subject; never validated by the parser.
     pub subject: &'a [u8],
     /// Where answers go.
@@ -106,7 +106,7 @@ pub struct RoutedMessage<'a> {
     /// The account; `None` on a connection dedicated to one.
     pub account: Option<&'a [u8]>,
     /// Subject, reply, sizes and body. `line_tail` is `None` where queue groups stand on the line.
-    pub message: Publish<'a>,
+    pub message: Message<'a>,
     /// The queue groups that the sender chose this server for, as they stood on the line, separated by blanks.
     /// Empty if none.
     pub queues: &'a [u8],

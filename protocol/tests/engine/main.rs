@@ -2,6 +2,7 @@
 //!
 //! [`scene`] is the harness, [`script`] reads the transcripts that most tests are.
 
+mod accounts;
 mod authentication;
 mod clients;
 mod close;
@@ -17,4 +18,5 @@ mod misuse;
 mod queues;
 mod scene;
 mod script;
+mod services;
 mod slow_consumers;

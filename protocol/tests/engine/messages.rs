@@ -157,10 +157,12 @@ fn a_message_for_an_unknown_account_is_dropped() {
 #[test]
 fn a_dedicated_connection_names_no_account() {
     let mut scene = Scene::cluster(&[("A", &[])]);
+    let inserts = |scene: &Scene| scene.node("A").node().hub().system_account().index().stats().inserts;
+    let before = inserts(&scene);
     let system = scene.raw_peer("A", "R", r#","route_pool_size":3,"route_account":"$SYS""#);
     scene.send(system, b"RS+ foo\r\nRMSG foo 2\r\nhi\r\nRS- foo\r\n");
     assert_eq!(scene.closed(system), None);
-    assert_eq!(scene.node("A").node().hub().system_account().index().stats().inserts, 1);
+    assert_eq!(inserts(&scene) - before, 1);
 }
 
 #[test]
@@ -267,6 +269,8 @@ fn a_peer_is_told_which_routes_there_are_when_it_asks() {
     let peer = scene.raw_peer("A", "R", "");
     let greeting = scene.take_all(peer);
     let id = scene.node("A").node().hub().server_id().to_owned();
+    // An answer goes where it is wanted, as every message does.
+    scene.send(peer, b"RS+ $SYS an.inbox\r\n");
     for subject in ["PING", &*id] {
         let question = format!("$SYS.REQ.SERVER.{subject}.ROUTEZ");
         assert!(greeting.contains(&format!("RS+ $SYS {question}\r\n")), "{greeting}");

@@ -8,7 +8,7 @@ use onehop::config::{ClusterConfig, Config};
 use onehop::sim::net::{
     AttemptId, DialFault, End, Ending, Event, HostId, Network, NetworkConfig, NoChance, StreamId,
 };
-use onehop::{CloseReason, ConnectionId, DialError, DialId, Engine, Instant, Listening};
+use onehop::{AccountId, CloseReason, ConnectionId, DialError, DialId, Engine, Instant, Listening};
 
 pub(crate) const CLIENT_PORT: u16 = 4222;
 pub(crate) const ROUTE_PORT: u16 = 6222;
@@ -236,6 +236,31 @@ impl Scene {
         let (now, remote) = (self.now, self.remote());
         let id = self.engine(node).handle_accept_client(now, remote);
         self.accepted(node, id)
+    }
+
+    /// Connects a client to a node, into an account.
+    pub(crate) fn client_in(&mut self, node: &str, account: &str) -> Peer {
+        let (now, remote) = (self.now, self.remote());
+        let account = self.account(node, account);
+        let id = self.engine(node).handle_accept_client_in(now, account, remote).expect("an account");
+        self.accepted(node, id)
+    }
+
+    pub(crate) fn add_account(&mut self, node: &str, name: &str) {
+        let now = self.now;
+        self.engine(node).add_account(now, name).expect("a free name");
+        self.settle();
+    }
+
+    pub(crate) fn remove_account(&mut self, node: &str, name: &str) {
+        let (now, account) = (self.now, self.account(node, name));
+        self.engine(node).remove_account(now, account).expect("an account that can go");
+        self.settle();
+    }
+
+    fn account(&self, node: &str, name: &str) -> AccountId {
+        let found = self.node(node).node().hub().accounts().find(name.as_bytes());
+        found.unwrap_or_else(|| panic!("{node} has no account {name}")).id()
     }
 
     /// Connects to the route port of a node.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{LeafOrigin, Publish, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{LeafOrigin, Message, RoutedMessage, RoutedSub, RoutedUnsub};
 
 const CLIENT: Dialect = Dialect {
     role: Role::Client,
@@ -87,7 +87,7 @@ fn bad(operation: &'static str) -> ParseError {
     ParseError::BadArguments(operation)
 }
 
-fn publish<'a>(dialect: &Dialect, input: &'a [u8]) -> Publish<'a> {
+fn publish<'a>(dialect: &Dialect, input: &'a [u8]) -> Message<'a> {
     match parse(dialect, input) {
         Op::Publish(publish) => publish,
         other => panic!("{other:?}"),
@@ -103,7 +103,7 @@ fn routed<'a>(dialect: &Dialect, input: &'a [u8]) -> RoutedMessage<'a> {
 
 #[test]
 fn a_publish_is_borrowed_from_the_input() {
-    let expected = Publish {
+    let expected = Message {
         subject: b"foo",
         reply: None,
         header_len: 0,
@@ -111,9 +111,9 @@ fn a_publish_is_borrowed_from_the_input() {
         body: b"hello\r\n",
     };
     assert_eq!(publish(&CLIENT, b"PUB foo 5\r\nhello\r\n"), expected);
-    let expected = Publish { reply: Some(b"bar"), line_tail: Some(b"bar 5\r\n"), ..expected };
+    let expected = Message { reply: Some(b"bar"), line_tail: Some(b"bar 5\r\n"), ..expected };
     assert_eq!(publish(&CLIENT, b"PUB foo bar 5\r\nhello\r\n"), expected);
-    let with_headers = Publish { header_len: 2, line_tail: Some(b"bar 2 5\r\n"), ..expected };
+    let with_headers = Message { header_len: 2, line_tail: Some(b"bar 2 5\r\n"), ..expected };
     assert_eq!(publish(&CLIENT, b"HPUB foo bar 2 5\r\nhello\r\n"), with_headers);
 }
 

@@ -1,9 +1,25 @@
-//! Accounts: separate worlds of subjects on one node.
+//! Accounts: separate worlds of subjects on one node, each with an id and an interest index of its own.
+//!
+//! [`Accounts`] is the table of them, which grows and shrinks while the node runs. It is read when a client or a line of
+//! a route names an account; whoever carries messages of one keeps its [`Account`], and asks only
+//! [`Accounts::version`] whether that still holds.
+//!
+//! What it may touch: the index, ids and hashes. It closes nobody and announces nothing: what follows from an account
+//! that comes or goes is done by the node. Who calls it: the hub, which owns the table, and through it connections,
+//! forwarding and monitoring.
+
+#[cfg(test)]
+mod model_tests;
+mod table;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::hash::KeyedState;
+use crate::id::AccountId;
 use crate::interest::Index;
+
+pub use table::{AccountError, Accounts};
 
 /// The account of clients that name none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -13,18 +29,29 @@ pub const SYSTEM_ACCOUNT: &str = "$SYS";
 
 /// One world of subjects: a subject never crosses accounts.
 pub struct Account {
-    name: String,
+    id: AccountId,
+    name: Arc<str>,
     index: Index,
 }
 
 impl Account {
-    pub(crate) fn new(name: &str, hasher: &KeyedState) -> Self {
-        Self { name: name.to_owned(), index: Index::with_hasher(hasher.clone()) }
+    fn new(id: AccountId, name: &str, hasher: &KeyedState) -> Self {
+        Self { id, name: name.into(), index: Index::with_hasher(hasher.clone()) }
+    }
+
+    /// Which account this is.
+    pub fn id(&self) -> AccountId {
+        self.id
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its name, for those who show it longer than it is there.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
     }
 
     /// Its interest, local and remote.
@@ -35,7 +62,7 @@ impl Account {
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Account").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -48,6 +75,12 @@ pub(crate) fn pool_slot(account: &str, pool_size: usize) -> usize {
         .bytes()
         .fold(2_166_136_261u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
     hash as usize % pool_size
+}
+
+/// The accounts that have a connection to each peer of their own: where connections are pooled, that of the system
+/// (wire.md 4.1).
+pub(crate) fn pinned(pools: bool) -> &'static [&'static str] {
+    if pools { &[SYSTEM_ACCOUNT] } else { &[] }
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Origin, Subscription, SubscriptionId};
+use super::{Subscription, SubscriptionId};
 
-/// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Leaf>`.
+/// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Subscribers>`.
 ///
 /// Most filters have one subscription, so that case costs one pointer.
-pub(super) enum Leaf {
+pub(super) enum Subscribers {
     One(Arc<Subscription>),
     /// At least two.
     Many(Box<Members>),
@@ -29,38 +29,38 @@ struct Group {
     local: u32,
 }
 
-impl Leaf {
-    /// Adds `sub` to the leaf in `slot`; false if a subscription with its id was there and was replaced.
-    pub(super) fn insert(slot: &mut Option<Leaf>, sub: Arc<Subscription>) -> bool {
+impl Subscribers {
+    /// Adds `sub` to the subscribers in `slot`; false if a subscription with its id was there and was replaced.
+    pub(super) fn insert(slot: &mut Option<Subscribers>, sub: Arc<Subscription>) -> bool {
         match slot {
-            None => *slot = Some(Leaf::One(sub)),
-            Some(Leaf::Many(members)) => return members.insert(sub),
-            Some(Leaf::One(first)) if first.id() == sub.id() => {
+            None => *slot = Some(Subscribers::One(sub)),
+            Some(Subscribers::Many(members)) => return members.insert(sub),
+            Some(Subscribers::One(first)) if first.id() == sub.id() => {
                 *first = sub;
                 return false;
             }
-            Some(Leaf::One(first)) => {
+            Some(Subscribers::One(first)) => {
                 let mut members = Box::<Members>::default();
                 members.insert(Arc::clone(first));
                 members.insert(sub);
-                *slot = Some(Leaf::Many(members));
+                *slot = Some(Subscribers::Many(members));
             }
         }
         true
     }
 
-    /// Removes the subscription with this id from the leaf in `slot`; false if it is not there.
-    pub(super) fn remove(slot: &mut Option<Leaf>, queue: Option<&[u8]>, id: SubscriptionId) -> bool {
+    /// Removes the subscription with this id from the subscribers in `slot`; false if it is not there.
+    pub(super) fn remove(slot: &mut Option<Subscribers>, queue: Option<&[u8]>, id: SubscriptionId) -> bool {
         match slot {
-            Some(Leaf::One(only)) if only.id() == id => {
+            Some(Subscribers::One(only)) if only.id() == id => {
                 *slot = None;
                 true
             }
-            None | Some(Leaf::One(_)) => false,
-            Some(Leaf::Many(members)) => {
+            None | Some(Subscribers::One(_)) => false,
+            Some(Subscribers::Many(members)) => {
                 let removed = members.remove(queue, id);
                 if let Some(last) = members.only() {
-                    *slot = Some(Leaf::One(last));
+                    *slot = Some(Subscribers::One(last));
                 }
                 removed
             }
@@ -70,27 +70,27 @@ impl Leaf {
     /// The filter that all of them share.
     pub(super) fn subject(&self) -> &[u8] {
         match self {
-            Leaf::One(only) => only.subject(),
-            Leaf::Many(members) => {
+            Subscribers::One(only) => only.subject(),
+            Subscribers::Many(members) => {
                 let group = if members.plain.is_empty() { members.queues.values().next() } else { None };
                 group.unwrap_or(&members.plain).first().map_or(b"", |sub| sub.subject())
             }
         }
     }
 
-    /// How many subscriptions of this node's clients there are, plain or in a queue group.
+    /// How many local subscriptions there are, plain or in a queue group.
     pub(super) fn local(&self, queue: Option<&[u8]>) -> u32 {
         match self {
-            Leaf::One(only) => u32::from(only.queue() == queue && only.origin() == Origin::Client),
-            Leaf::Many(members) => members.group(queue).map_or(0, |group| group.local),
+            Subscribers::One(only) => u32::from(only.queue() == queue && only.source().is_local()),
+            Subscribers::Many(members) => members.group(queue).map_or(0, |group| group.local),
         }
     }
 
     /// Calls `each` with every queue name, `None` for plain, and its number of local subscriptions.
     pub(super) fn for_each_group<'a>(&'a self, each: &mut impl FnMut(Option<&'a [u8]>, u32)) {
         match self {
-            Leaf::One(only) => each(only.queue(), self.local(only.queue())),
-            Leaf::Many(members) => {
+            Subscribers::One(only) => each(only.queue(), self.local(only.queue())),
+            Subscribers::Many(members) => {
                 each(None, members.plain.local);
                 members.queues.iter().for_each(|(name, group)| each(Some(name), group.local));
             }
@@ -100,8 +100,8 @@ impl Leaf {
     /// Calls `each` with every subscription: the plain ones by id, then by queue name and id.
     pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
         match self {
-            Leaf::One(only) => each(only),
-            Leaf::Many(members) => {
+            Subscribers::One(only) => each(only),
+            Subscribers::Many(members) => {
                 let groups = std::iter::once(&members.plain).chain(members.queues.values());
                 groups.flat_map(|group| group.members.values()).for_each(each);
             }
@@ -155,15 +155,15 @@ impl Group {
     }
 
     fn insert(&mut self, sub: Arc<Subscription>) -> bool {
-        self.local += u32::from(sub.origin() == Origin::Client);
+        self.local += u32::from(sub.source().is_local());
         let replaced = self.members.insert(sub.id(), sub);
-        self.local -= replaced.as_ref().map_or(0, |old| u32::from(old.origin() == Origin::Client));
+        self.local -= replaced.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         replaced.is_none()
     }
 
     fn remove(&mut self, id: SubscriptionId) -> bool {
         let removed = self.members.remove(&id);
-        self.local -= removed.as_ref().map_or(0, |old| u32::from(old.origin() == Origin::Client));
+        self.local -= removed.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         removed.is_some()
     }
 }

@@ -1,39 +1,46 @@
 //! The wiring of one node: the hub that all connections share, the cluster behind its lock, and what passes between
 //! them. Written once; the engine and every runtime use it as it is.
+//!
+//! What it may touch: the hub and the cluster, and a [`Sink`] for what follows from either. It knows no connection but by
+//! its id and its entry. Who calls it: connections and services; monitoring, which only reads; and the driver of the node,
+//! with the time.
+//!
+//! Inside, top down:
+//! - here: the cluster's inputs and outputs, and what clients are told of the cluster.
+//! - `interest`: what clients and services want, accounts that come and go, and how routes hear of both.
+
+mod interest;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
-use log::debug;
-
-use crate::account::{Account, pool_slot};
+use crate::accounts::Account;
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::Config;
-use crate::connection::Connection;
 use crate::hub::{Entry, Flag, Hub, Kind};
 use crate::id::ConnectionId;
-use crate::interest::{Change, Matches, Subscription};
-use crate::routes::{DialId, Seat};
+use crate::interest::Matches;
+use crate::lock::{Mutex, MutexGuard, Place, RwLock};
+use crate::routes::DialId;
 use crate::sink::Sink;
-use crate::system::System;
 use crate::time::Instant;
 use crate::wire::Info;
-use crate::wire::encode::{routed_sub, routed_unsub};
+
+use interest::Announcements;
 
 /// One node, shared by all its connections.
 ///
-/// A runtime creates it once it listens, makes a [`Connection`] for each socket, and carries out what
-/// [`Node::poll_dial`] asks for.
+/// A runtime creates it once it listens, makes a [`Connection`](crate::Connection) for each socket, drives
+/// [`Services`](crate::Services), and carries out what [`Node::poll_dial`] asks for.
 #[derive(Debug)]
 pub struct Node {
     hub: Hub,
     cluster: Option<Mutex<Cluster>>,
     /// What clients are told of the cluster. Held while they are told, so that no older list follows a newer.
     shown: RwLock<Shown>,
-    system: System,
-    /// The cluster may have something to dial, or another time to be asked at.
-    wants_attention: AtomicBool,
+    announcements: Announcements,
+    start: Instant,
+    unix_nanos_at_zero: u64,
 }
 
 /// What only a node's runtime knows: where it listens, and the calendar.
@@ -69,13 +76,13 @@ impl Node {
             Cluster::new(config, error_reports, seed, hub.base_info(), listening.route_port, own_urls, now)
         });
         let cluster_name = cluster.as_ref().map_or("", |cluster| cluster.name()).to_owned();
-        let system = System::new(hub.server_id(), listening.unix_nanos_at_zero, now);
         Arc::new(Self {
             hub,
-            system,
-            cluster: cluster.map(Mutex::new),
-            shown: RwLock::new(Shown { cluster: cluster_name, connect_urls: Vec::new() }),
-            wants_attention: AtomicBool::new(true),
+            cluster: cluster.map(|cluster| Mutex::new(Place::Cluster, cluster)),
+            shown: RwLock::new(Place::Shown, Shown { cluster: cluster_name, connect_urls: Vec::new() }),
+            announcements: Announcements::default(),
+            start: now,
+            unix_nanos_at_zero: listening.unix_nanos_at_zero,
         })
     }
 
@@ -84,28 +91,9 @@ impl Node {
         &self.hub
     }
 
-    /// Takes in a client that connected from `remote`.
-    pub fn accept_client<S: Sink>(
-        self: &Arc<Self>,
-        now: Instant,
-        remote: SocketAddr,
-        sink: &mut S,
-    ) -> Connection {
-        Connection::client(self, now, remote, sink)
-    }
-
-    /// Takes in a server that connected from `remote` to the route port.
-    pub fn accept_route<S: Sink>(
-        self: &Arc<Self>,
-        now: Instant,
-        remote: SocketAddr,
-        sink: &mut S,
-    ) -> Connection {
-        Connection::route(self, now, remote, None, sink)
-    }
-
     /// What is to be dialed now. Poll until `None` when [`Node::take_attention`] says so, and when
-    /// [`Node::poll_timeout`] is due. Answer each with [`Node::handle_dialed`] or [`Node::handle_dial_failed`].
+    /// [`Node::poll_timeout`] is due. Answer each with [`Connection::dialed`](crate::Connection::dialed) or
+    /// [`Node::handle_dial_failed`].
     #[must_use]
     pub fn poll_dial(&self, now: Instant) -> Option<DialRequest> {
         self.cluster()?.poll_dial(now)
@@ -129,22 +117,12 @@ impl Node {
         self.cluster()?.poll_timeout()
     }
 
-    /// Whether [`Node::poll_dial`] and [`Node::poll_timeout`] must be polled again. To be asked after each call of a
+    /// Whether [`Node::poll_dial`] and [`Node::poll_timeout`] must be polled again, and
+    /// [`Services::handle_requests`](crate::Services::handle_requests) be called. To be asked after each call of a
     /// connection.
     #[must_use]
     pub fn take_attention(&self) -> bool {
-        self.wants_attention.load(Ordering::Relaxed) && self.wants_attention.swap(false, Ordering::AcqRel)
-    }
-
-    /// Takes in the connection that a dial made.
-    pub fn handle_dialed<S: Sink>(
-        self: &Arc<Self>,
-        now: Instant,
-        id: DialId,
-        remote: SocketAddr,
-        sink: &mut S,
-    ) -> Connection {
-        Connection::route(self, now, remote, Some(id), sink)
+        self.hub.take_attention()
     }
 
     /// Hears that a dial failed.
@@ -152,7 +130,7 @@ impl Node {
         if let Some(mut cluster) = self.cluster() {
             cluster.handle_dial_failed(now, id, why);
         }
-        self.wants_attention.store(true, Ordering::Release);
+        self.hub.want_attention();
     }
 
     /// The cluster's name, if the node is in one.
@@ -165,14 +143,19 @@ impl Node {
         self.cluster().map_or(0, |cluster| cluster.peer_count())
     }
 
-    /// What is listened to and answered in the system account.
-    pub(crate) fn system(&self) -> &System {
-        &self.system
+    /// When it started.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// The wall clock at [`Instant::ZERO`], in nanoseconds since 1970 (UTC).
+    pub(crate) fn unix_nanos_at_zero(&self) -> u64 {
+        self.unix_nanos_at_zero
     }
 
     pub(crate) fn cluster(&self) -> Option<MutexGuard<'_, Cluster>> {
         // A panic while it was held may have left a peer half registered; to go on is still the lesser evil.
-        self.cluster.as_ref().map(|cluster| cluster.lock().unwrap_or_else(PoisonError::into_inner))
+        self.cluster.as_ref().map(|cluster| cluster.lock())
     }
 
     /// Lets the cluster hear something and carries out what follows from it, as one step.
@@ -195,7 +178,7 @@ impl Node {
                 Output::ConnectUrlsChanged => self.tell_clients(&cluster, sink),
             }
         }
-        self.wants_attention.store(true, Ordering::Release);
+        self.hub.want_attention();
         Some(result)
     }
 
@@ -215,7 +198,7 @@ impl Node {
         urls.extend(
             cluster.peer_urls(&self.hub.hasher()).into_iter().filter(|url| !cluster.own_urls().contains(url)),
         );
-        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.write();
         if shown.connect_urls == urls {
             return;
         }
@@ -229,12 +212,12 @@ impl Node {
 
     /// The INFO that a client is greeted with.
     pub(crate) fn client_info(&self, entry: &Entry) -> Info {
-        self.info_for(&self.shown.read().unwrap_or_else(PoisonError::into_inner), entry)
+        self.info_for(&self.shown.read(), entry)
     }
 
     /// From now on a client is told when the cluster changes; and now it is told what its CONNECT led to.
     pub(crate) fn begin_async_info<S: Sink>(&self, entry: &Entry, account: &Account, sink: &mut S) {
-        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown.read();
         entry.set(Flag::AsyncInfo, true);
         let info = Info {
             connect_info: true,
@@ -246,7 +229,7 @@ impl Node {
 
     /// Where clients are told that they may connect to.
     pub(crate) fn shown_urls(&self) -> Vec<String> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner).connect_urls.clone()
+        self.shown.read().connect_urls.clone()
     }
 
     fn info_for(&self, shown: &Shown, entry: &Entry) -> Info {
@@ -257,122 +240,6 @@ impl Node {
             connect_urls: shown.connect_urls.clone(),
             ..self.hub.client_info()
         }
-    }
-
-    /// Takes a subscription into an account and tells the routes that carry it.
-    pub(crate) fn subscribe<S: Sink>(
-        &self,
-        account: &Account,
-        subscription: Arc<Subscription>,
-        sink: &mut S,
-    ) {
-        account.index().insert(subscription, &mut |listeners, change| {
-            self.announce(account, listeners, change, sink);
-        });
-    }
-
-    /// Takes a subscription out again.
-    pub(crate) fn unsubscribe<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) {
-        if subscription.close() {
-            account.index().remove(subscription, &mut |listeners, change| {
-                self.announce(account, listeners, change, sink);
-            });
-        }
-    }
-
-    /// Takes out all subscriptions of a connection.
-    pub(crate) fn unsubscribe_all<S: Sink>(
-        &self,
-        account: &Account,
-        mut subscriptions: Vec<Arc<Subscription>>,
-        sink: &mut S,
-    ) {
-        subscriptions.retain(|subscription| subscription.close());
-        account.index().remove_all(subscriptions, &mut |listeners, change| {
-            self.announce(account, listeners, change, sink);
-        });
-    }
-
-    /// Ends a client's subscription that got its last message.
-    pub(crate) fn expire<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) {
-        if let Some(entry) = self.hub.directory().get(subscription.connection()) {
-            // The client may have ended it meanwhile, and given its name to another.
-            entry.subscriptions().remove_same(subscription);
-        }
-        self.unsubscribe(account, subscription, sink);
-    }
-
-    /// Sends all local interest that a newly registered route is to carry, and every change from now on.
-    pub(crate) fn begin_interest<S: Sink>(&self, route: &Entry, seat: &Seat, sink: &mut S) {
-        for account in self.accounts_of(seat) {
-            let mut lines = Vec::new();
-            let name = line_account(account, route);
-            if Arc::ptr_eq(account, self.hub.system_account()) {
-                sink.announce(route.id(), &self.system.announcement(name));
-            }
-            account.index().listen(route.id(), &mut |change| {
-                push_change(&mut lines, name, change);
-                // Inside the critical section: nothing about the same key may come before it.
-                sink.announce(route.id(), &lines);
-                lines.clear();
-            });
-        }
-    }
-
-    /// Announces nothing more to a route.
-    pub(crate) fn end_interest(&self, route: ConnectionId) {
-        self.hub.accounts().iter().for_each(|account| account.index().unlisten(route));
-    }
-
-    /// The accounts whose interest is announced over a route (wire.md 2.7).
-    fn accounts_of(&self, seat: &Seat) -> Vec<&Arc<Account>> {
-        let pool_size = self.hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
-        let pool_size = pool_size.map_or(0, |size| usize::from(size.get()));
-        let accounts = self.hub.accounts().into_iter();
-        match seat {
-            Seat::Sole => accounts.collect(),
-            Seat::Dedicated(name) => accounts.filter(|account| account.name() == name).collect(),
-            Seat::Slot(slot) => {
-                let is_pinned = |account: &Account| account.name() == self.hub.system_account().name();
-                accounts
-                    .filter(|account| !is_pinned(account) && pool_slot(account.name(), pool_size) == *slot)
-                    .collect()
-            }
-        }
-    }
-
-    fn announce<S: Sink>(
-        &self,
-        account: &Account,
-        listeners: &[ConnectionId],
-        change: Change<'_>,
-        sink: &mut S,
-    ) {
-        if listeners.is_empty() {
-            return;
-        }
-        let mut lines = Vec::new();
-        for listener in listeners {
-            let Some(route) = self.hub.directory().get(*listener) else {
-                debug!("no route {listener:?} to announce interest to");
-                continue;
-            };
-            lines.clear();
-            push_change(&mut lines, line_account(account, &route), change);
-            sink.announce(*listener, &lines);
-        }
-    }
-}
-
-/// The account as it stands on the lines of a route.
-pub(crate) fn line_account<'a>(account: &'a Account, route: &Entry) -> Option<&'a [u8]> {
-    (!route.has(Flag::Dedicated)).then(|| account.name().as_bytes())
-}
-
-fn push_change(lines: &mut Vec<u8>, account: Option<&[u8]>, change: Change<'_>) {
-    match change {
-        Change::Added { subject, queue } => routed_sub(lines, account, subject, queue),
-        Change::Removed { subject, queue } => routed_unsub(lines, account, subject, queue),
     }
 }
 

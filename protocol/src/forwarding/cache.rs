@@ -1,0 +1,177 @@
+//! A connection's memory of where its subjects go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::targets::{Lookup, Targets};
+use crate::accounts::Account;
+use crate::hash::KeyedState;
+use crate::hub::{Entry, Hub};
+use crate::interest::{Matches, Stamp};
+
+/// More subjects than this are not remembered by one connection.
+const MAX_SUBJECTS: usize = 8 * 1024;
+
+/// Nor is more memory than this taken, except by the single subject in use.
+const MAX_COST_BYTES: usize = 2 * 1024 * 1024;
+
+/// Subject → targets, for the publishes of one connection in one account.
+///
+/// An entry is valid as long as the parts of the indexes that it came from have not changed. That nobody wants a
+/// subject is remembered too.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    places: HashMap<Arc<[u8]>, u32, KeyedState>,
+    entries: Vec<Cached>,
+    /// The subject of the last message is usually the subject of the next.
+    last: usize,
+    cost_bytes: usize,
+    matches: Matches,
+}
+
+#[derive(Debug)]
+struct Cached {
+    subject: Arc<[u8]>,
+    stamps: Stamps,
+    targets: Targets,
+}
+
+/// How the indexes were that targets came from. Nearly always that is one, the publisher's own, which costs two loads to
+/// check.
+#[derive(Debug)]
+struct Stamps {
+    own: Stamp,
+    /// They are held here, so that checking them takes no lock.
+    others: Box<[(Arc<Account>, Stamp)]>,
+}
+
+impl Stamps {
+    /// To be taken before the indexes are asked: what changes between the two makes the result outdated at once, never
+    /// wrong for long.
+    fn of(own: &Lookup<'_>, others: &[Lookup<'_>]) -> Self {
+        let stamp = |lookup: &Lookup<'_>| lookup.account.index().stamp(lookup.subject);
+        let others = others.iter().map(|lookup| (lookup.account.clone(), stamp(lookup))).collect();
+        Self { own: stamp(own), others }
+    }
+
+    #[inline]
+    fn are_current(&self, own: &Account) -> bool {
+        own.index().is_current(self.own)
+            && self.others.iter().all(|(account, stamp)| account.index().is_current(*stamp))
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(hasher: KeyedState) -> Self {
+        Self {
+            places: HashMap::with_hasher(hasher),
+            entries: Vec::new(),
+            last: 0,
+            cost_bytes: 0,
+            matches: Matches::default(),
+        }
+    }
+
+    /// Who gets what `publisher` publishes to `subject`.
+    pub(crate) fn targets(
+        &mut self,
+        hub: &Hub,
+        account: &Arc<Account>,
+        publisher: &Entry,
+        subject: &[u8],
+    ) -> &Targets {
+        let place = self.place(hub, account, publisher, subject);
+        self.last = place;
+        let cached = &mut self.entries[place];
+        if !cached.stamps.are_current(account) {
+            let before = cached.targets.cost_bytes();
+            let own = Lookup { account, subject };
+            (cached.stamps, cached.targets) = compile(&mut self.matches, hub, publisher, &own, &[]);
+            self.cost_bytes = self.cost_bytes + cached.targets.cost_bytes() - before;
+        }
+        &self.entries[place].targets
+    }
+
+    /// Forgets everything and frees the memory, when a connection publishes no more for now.
+    pub(crate) fn clear(&mut self) {
+        let hasher = self.places.hasher().clone();
+        self.places = HashMap::with_hasher(hasher);
+        self.entries = Vec::new();
+        self.last = 0;
+        self.cost_bytes = 0;
+        self.matches = Matches::default();
+    }
+
+    fn place(&mut self, hub: &Hub, account: &Arc<Account>, publisher: &Entry, subject: &[u8]) -> usize {
+        if self.entries.get(self.last).is_some_and(|cached| *cached.subject == *subject) {
+            return self.last;
+        }
+        if let Some(place) = self.places.get(subject) {
+            return *place as usize;
+        }
+        if self.entries.len() >= MAX_SUBJECTS || self.cost_bytes >= MAX_COST_BYTES {
+            self.clear();
+        }
+        let (stamps, targets) = compile(&mut self.matches, hub, publisher, &Lookup { account, subject }, &[]);
+        let subject: Arc<[u8]> = subject.into();
+        self.cost_bytes += targets.cost_bytes() + 2 * subject.len();
+        self.places.insert(subject.clone(), self.entries.len() as u32);
+        self.entries.push(Cached { subject, stamps, targets });
+        self.entries.len() - 1
+    }
+}
+
+/// Asks the indexes: the publisher's own, and the others that its subject leads to.
+fn compile(
+    matches: &mut Matches,
+    hub: &Hub,
+    publisher: &Entry,
+    own: &Lookup<'_>,
+    others: &[Lookup<'_>],
+) -> (Stamps, Targets) {
+    let stamps = Stamps::of(own, others);
+    let targets = Targets::collect(matches, hub.directory(), Some(publisher), own, others);
+    (stamps, targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::Kind;
+    use crate::id::ConnectionId;
+    use crate::interest::{Source, Subscription, SubscriptionId};
+    use crate::time::Instant;
+
+    #[test]
+    fn what_depends_on_several_accounts_is_outdated_by_each_of_them() {
+        let hub = Hub::new(Config::default(), 4222);
+        let [own, other] = ["A", "B"].map(|name| hub.add_account(name).expect("a free name"));
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let publisher = hub.directory().insert(1, Kind::Client, remote, Instant::ZERO, hub.hasher());
+        let lookups =
+            [Lookup { account: &own, subject: b"foo" }, Lookup { account: &other, subject: b"bar" }];
+        let compile = || compile(&mut Matches::default(), &hub, &publisher, &lookups[0], &lookups[1..]);
+        let (mut stamps, targets) = compile();
+        assert!(targets.is_empty());
+        let subscribe = |account: &Account, id, subject: &[u8]| {
+            let source = Source::Client;
+            let new = Subscription::new(SubscriptionId(id), publisher.id(), source, subject, b"", b"1");
+            account.index().insert(Arc::new(new), &mut |_: &[ConnectionId], _| {});
+        };
+        for (id, account, subject, outdates) in
+            [(1, &own, "foo", true), (2, &other, "bar", true), (3, &other, "foo", false)]
+        {
+            subscribe(account, id, subject.as_bytes());
+            assert_eq!(!stamps.are_current(&own), outdates, "{subject} in {}", account.name());
+            let (again, targets) = compile();
+            assert_eq!(targets.clients.len() as u64, id.min(2));
+            stamps = again;
+        }
+        let (_, targets) = compile();
+        let of = |place: usize| targets.account(&targets.clients[place]);
+        assert_eq!([of(0), of(1)], [own.id(), other.id()]);
+        assert_eq!(targets.client_prefix(&targets.clients[0], false), b"MSG foo 1 ");
+        assert_eq!(targets.client_prefix(&targets.clients[1], false), b"MSG bar 1 ");
+    }
+}

@@ -1,0 +1,292 @@
+//! Who gets a subject, prepared so that a delivery formats nothing but what differs per message.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::accounts::Account;
+use crate::hub::{Directory, Entry, Flag};
+use crate::id::{AccountId, ConnectionId};
+use crate::interest::{Matches, Source, Subscription};
+
+/// Everybody who gets what one connection publishes to one subject.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    /// The starts of all lines, one behind the other.
+    prefixes: Box<[u8]>,
+    /// Plain subscriptions of this node's clients.
+    pub(crate) clients: Box<[ClientTarget]>,
+    /// Queue groups: those of the publisher's own account, sorted by name, then those of others.
+    pub(crate) queues: Box<[QueueTargets]>,
+    /// Servers that want it, plainly or as queue members; each once for an account.
+    pub(crate) routes: Box<[RouteTarget]>,
+    /// Services of this node.
+    pub(crate) services: Box<[Arc<Subscription>]>,
+    own_queues: usize,
+    account: AccountId,
+    other_accounts: Box<[AccountId]>,
+}
+
+/// What is looked up for a message: a subject in an account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup<'a> {
+    pub(super) account: &'a Arc<Account>,
+    /// As those who want it there know it.
+    pub(super) subject: &'a [u8],
+}
+
+/// One subscription of a client of this node.
+#[derive(Debug)]
+pub(crate) struct ClientTarget {
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) connection: ConnectionId,
+    /// Whether it may be sent headers.
+    pub(crate) headers: bool,
+    /// Zero for the publisher's account, else one more than its place among the others.
+    account: u16,
+    prefix: Prefix,
+}
+
+/// One route over which a server wants the subject.
+#[derive(Debug)]
+pub(crate) struct RouteTarget {
+    pub(crate) connection: ConnectionId,
+    /// Whether it may be sent headers.
+    pub(crate) headers: bool,
+    /// Whether it wants it apart from queue groups.
+    pub(crate) plain: bool,
+    prefix: Prefix,
+}
+
+/// One queue group.
+#[derive(Debug)]
+pub(crate) struct QueueTargets {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) members: Box<[Member]>,
+}
+
+/// One member of a queue group, or several at one other server.
+#[derive(Debug)]
+pub(crate) enum Member {
+    /// A client of this node.
+    Client(ClientTarget),
+    /// Members at another server, as many as `weight`.
+    Route {
+        /// Which of [`Targets::routes`].
+        route: usize,
+        subscription: Arc<Subscription>,
+        /// They belong to a leaf node: chosen only if there is nobody else.
+        leaf: bool,
+    },
+}
+
+impl Member {
+    /// How many members this stands for.
+    pub(crate) fn weight(&self) -> u64 {
+        match self {
+            Self::Client(_) => 1,
+            Self::Route { subscription, .. } => u64::from(subscription.weight()),
+        }
+    }
+}
+
+/// Where a line's start stands in the arena, from its `H` on; without headers it begins one byte later for a
+/// client (`MSG`), and with another first byte for a route (`RMSG`).
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    start: u32,
+    bytes: u32,
+}
+
+impl Prefix {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.bytes as usize
+    }
+}
+
+impl Targets {
+    /// Prepares what the indexes have for messages that come from `publisher`: a connection, or a service (none), which
+    /// no service hears.
+    pub(super) fn collect(
+        matches: &mut Matches,
+        directory: &Directory,
+        publisher: Option<&Entry>,
+        own: &Lookup<'_>,
+        others: &[Lookup<'_>],
+    ) -> Self {
+        let mut builder = Builder {
+            publisher,
+            clients: Vec::new(),
+            queues: Vec::new(),
+            services: Vec::new(),
+            prefixes: Vec::new(),
+            routes: Vec::new(),
+            first_route: 0,
+        };
+        builder.look_up(0, own, directory, matches);
+        let own_queues = builder.queues.len();
+        for (place, other) in others.iter().enumerate() {
+            builder.look_up(place as u16 + 1, other, directory, matches);
+        }
+        Self {
+            prefixes: builder.prefixes.into(),
+            clients: builder.clients.into(),
+            queues: builder.queues.into(),
+            routes: builder.routes.into(),
+            services: builder.services.into(),
+            own_queues,
+            account: own.account.id(),
+            other_accounts: others.iter().map(|other| other.account.id()).collect(),
+        }
+    }
+
+    /// The account that a subscription is in.
+    pub(super) fn account(&self, target: &ClientTarget) -> AccountId {
+        match target.account {
+            0 => self.account,
+            other => self.other_accounts[usize::from(other) - 1],
+        }
+    }
+
+    /// The groups of the account that the message was published in, sorted by name.
+    pub(super) fn own_queues(&self) -> &[QueueTargets] {
+        &self.queues[..self.own_queues]
+    }
+
+    /// Whether nobody gets it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+            && self.queues.is_empty()
+            && self.routes.is_empty()
+            && self.services.is_empty()
+    }
+
+    /// `MSG <subject> <sid> `, or `HMSG …`.
+    pub(crate) fn client_prefix(&self, target: &ClientTarget, with_headers: bool) -> &[u8] {
+        &self.prefixes[target.prefix.range()][usize::from(!with_headers)..]
+    }
+
+    /// `RMSG [<account>] <subject> `, or `HMSG …`.
+    pub(crate) fn route_prefix(&self, target: &RouteTarget, with_headers: bool) -> &[u8] {
+        let both = &self.prefixes[target.prefix.range()];
+        let half = both.len() / 2;
+        if with_headers { &both[..half] } else { &both[half..] }
+    }
+
+    /// About how much memory this takes, in bytes.
+    pub(crate) fn cost_bytes(&self) -> usize {
+        let members: usize =
+            self.queues.iter().map(|queue| queue.name.len() + size_of_val(&*queue.members)).sum();
+        size_of::<Self>()
+            + self.prefixes.len()
+            + size_of_val(&*self.clients)
+            + size_of_val(&*self.routes)
+            + size_of_val(&*self.queues)
+            + size_of_val(&*self.services)
+            + size_of_val(&*self.other_accounts)
+            + members
+    }
+}
+
+struct Builder<'a> {
+    publisher: Option<&'a Entry>,
+    clients: Vec<ClientTarget>,
+    queues: Vec<QueueTargets>,
+    services: Vec<Arc<Subscription>>,
+    prefixes: Vec<u8>,
+    routes: Vec<RouteTarget>,
+    /// The first of the routes that belongs to the account in hand.
+    first_route: usize,
+}
+
+/// Where a builder looks: the account, by its place, and the subject.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    number: u16,
+    account: &'a Account,
+    subject: &'a [u8],
+    /// Finds connections, many with one lock.
+    entry: &'a dyn Fn(ConnectionId) -> Option<Arc<Entry>>,
+}
+
+impl Builder<'_> {
+    fn look_up(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
+        let Lookup { account, subject } = *lookup;
+        self.first_route = self.routes.len();
+        matches.clear();
+        // Before the directory is held: those who change interest look into the directory meanwhile.
+        account.index().collect(subject, matches);
+        directory.with(|entry| {
+            let place = Place { number, account, subject, entry };
+            matches.plain.iter().for_each(|subscription| self.plain(place, subscription));
+            for (name, members) in &matches.queues {
+                let members =
+                    members.iter().filter_map(|subscription| self.member(place, subscription)).collect();
+                self.queues.push(QueueTargets { name: name.clone(), members });
+            }
+        });
+        matches.clear();
+    }
+
+    fn plain(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) {
+        match subscription.source() {
+            Source::Client => {
+                let target = self.client(place, subscription);
+                self.clients.extend(target);
+            }
+            Source::Service => {
+                self.services.extend(self.publisher.is_some().then(|| subscription.clone()));
+            }
+            Source::Route | Source::RouteLeaf => {
+                if let Some(route) = self.route(place, subscription.connection()) {
+                    self.routes[route].plain = true;
+                }
+            }
+        }
+    }
+
+    fn member(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<Member> {
+        let leaf = match subscription.source() {
+            Source::Client => return self.client(place, subscription).map(Member::Client),
+            Source::Service => return None,
+            Source::Route => false,
+            Source::RouteLeaf => true,
+        };
+        let route = self.route(place, subscription.connection())?;
+        Some(Member::Route { route, subscription: subscription.clone(), leaf })
+    }
+
+    /// A client's subscription as a target; none if it is the publisher's own and it wants no echo.
+    fn client(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<ClientTarget> {
+        let connection = subscription.connection();
+        let wants_no_echo = |publisher: &Entry| connection == publisher.id() && publisher.has(Flag::NoEcho);
+        if self.publisher.is_some_and(wants_no_echo) {
+            return None;
+        }
+        let headers = (place.entry)(connection)?.has(Flag::Headers);
+        let prefix = self.prefix(&[b"HMSG ", place.subject, b" ", subscription.sid(), b" "]);
+        let account = place.number;
+        Some(ClientTarget { subscription: subscription.clone(), connection, headers, account, prefix })
+    }
+
+    /// The place of a route among the routes, where it is entered if it is new.
+    fn route(&mut self, place: Place<'_>, connection: ConnectionId) -> Option<usize> {
+        let mut known = self.routes.iter().skip(self.first_route);
+        if let Some(known) = known.position(|route| route.connection == connection) {
+            return Some(self.first_route + known);
+        }
+        let entry = (place.entry)(connection)?;
+        let (account, blank): (&[u8], &[u8]) =
+            entry.line_account(place.account).map_or((b"", b""), |account| (account, b" "));
+        let tail = [account, blank, place.subject, b" "].concat();
+        let prefix = self.prefix(&[b"HMSG ", &tail, b"RMSG ", &tail]);
+        self.routes.push(RouteTarget { connection, headers: entry.has(Flag::Headers), plain: false, prefix });
+        Some(self.routes.len() - 1)
+    }
+
+    fn prefix(&mut self, parts: &[&[u8]]) -> Prefix {
+        let start = self.prefixes.len();
+        parts.iter().for_each(|part| self.prefixes.extend_from_slice(part));
+        // Far below 4 GiB: a line is limited to 64 KiB and a node's targets of one subject to its connections.
+        Prefix { start: start as u32, bytes: (self.prefixes.len() - start) as u32 }
+    }
+}

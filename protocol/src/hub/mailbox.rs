@@ -1,0 +1,112 @@
+//! What waits for the services of this node.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::id::ConnectionId;
+use crate::interest::Subscription;
+use crate::lock::{Mutex, Place};
+
+/// Messages to services, from whoever read them to whoever drives the node. What does not fit is dropped and counted:
+/// a service answers as it can, and nobody's path waits for it.
+#[derive(Debug)]
+pub struct Mailbox {
+    waiting: Mutex<Waiting>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    letters: VecDeque<Letter>,
+    bytes: usize,
+}
+
+/// A message to a service.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    /// The service's subscription that it is for.
+    pub(crate) to: Arc<Subscription>,
+    /// The connection that it was read from.
+    pub(crate) from: ConnectionId,
+    /// Where an answer goes.
+    pub(crate) reply: Option<Box<[u8]>>,
+    /// The message without its headers.
+    pub(crate) payload: Box<[u8]>,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self { waiting: Mutex::new(Place::Services, Waiting::default()), dropped: AtomicU64::new(0) }
+    }
+}
+
+impl Mailbox {
+    /// How many messages were dropped because too many waited.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Puts a message in; false if it was dropped.
+    pub(crate) fn put(
+        &self,
+        to: &Arc<Subscription>,
+        from: ConnectionId,
+        reply: Option<&[u8]>,
+        payload: &[u8],
+    ) -> bool {
+        let bytes = reply.map_or(0, <[u8]>::len) + payload.len();
+        let mut waiting = self.waiting.lock();
+        if waiting.letters.len() >= MAX_WAITING_MESSAGES || waiting.bytes + bytes > MAX_WAITING_BYTES {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        waiting.bytes += bytes;
+        waiting.letters.push_back(Letter {
+            to: to.clone(),
+            from,
+            reply: reply.map(Into::into),
+            payload: payload.into(),
+        });
+        true
+    }
+
+    /// Takes out all that waits.
+    pub(crate) fn take(&self) -> VecDeque<Letter> {
+        std::mem::take(&mut *self.waiting.lock()).letters
+    }
+}
+
+/// No more messages wait for the services of a node.
+pub(crate) const MAX_WAITING_MESSAGES: usize = 1024;
+
+/// Nor do more bytes: twice the largest answer that is read, so that one always fits beside questions.
+pub(crate) const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interest::{Source, SubscriptionId};
+
+    fn service() -> Arc<Subscription> {
+        let id = SubscriptionId(1);
+        Arc::new(Subscription::new(id, ConnectionId::SERVICES, Source::Service, b"s", b"", b"x"))
+    }
+
+    #[test]
+    fn what_exceeds_the_limits_is_dropped_and_counted() {
+        let (mailbox, to, from) = (Mailbox::default(), service(), ConnectionId::new(1, 0));
+        for _ in 0..MAX_WAITING_MESSAGES {
+            assert!(mailbox.put(&to, from, Some(b"reply"), b"question"));
+        }
+        assert!(!mailbox.put(&to, from, None, b""));
+        assert_eq!(mailbox.dropped(), 1);
+        assert_eq!(mailbox.take().len(), MAX_WAITING_MESSAGES);
+
+        assert!(mailbox.put(&to, from, None, &vec![0; MAX_WAITING_BYTES]));
+        assert!(!mailbox.put(&to, from, None, b"1"), "the bytes of what waits are limited too");
+        assert_eq!(mailbox.take().len(), 1);
+        assert!(mailbox.put(&to, from, None, b"1"), "there is room again");
+        assert_eq!(mailbox.dropped(), 2);
+    }
+}

@@ -1,0 +1,226 @@
+//! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use log::debug;
+
+use super::Node;
+use crate::accounts::{Account, AccountError, pinned, pool_slot};
+use crate::close::CloseReason;
+use crate::hub::{Entry, Hub, Kind};
+use crate::id::{AccountId, ConnectionId};
+use crate::interest::{Change, Subscription};
+use crate::lock::{Mutex, MutexGuard, Place};
+use crate::routes::Seat;
+use crate::sink::Sink;
+use crate::wire::encode::{routed_sub, routed_unsub};
+
+/// The routes that hear of local interest.
+///
+/// The lock is taken when a route or an account comes or goes, never for a subscription: it puts the two in order, so that
+/// no pair of them is missed.
+#[derive(Debug)]
+pub(super) struct Announcements {
+    routes: Mutex<BTreeMap<ConnectionId, Listener>>,
+}
+
+/// A registered route.
+#[derive(Debug)]
+struct Listener {
+    entry: Arc<Entry>,
+    seat: Seat,
+}
+
+impl Node {
+    /// Adds an account: clients may be put into it, routes carry it from now on, and what peers said that they want in it
+    /// before holds.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken or no word.
+    pub fn add_account<S: Sink>(&self, name: &str, sink: &mut S) -> Result<AccountId, AccountError> {
+        let routes = self.announcements.routes();
+        let account = self.hub.add_account(name)?;
+        for route in routes.values().filter(|route| route.carries(&self.hub, &account)) {
+            listen(&account, &route.entry, sink);
+        }
+        Ok(account.id())
+    }
+
+    /// Removes an account: its interest is withdrawn from the routes and its clients are closed, without a word to them, as
+    /// nats-server does (wire.md 8.3).
+    ///
+    /// # Errors
+    ///
+    /// There is no such account, or it is the global or the system account.
+    pub fn remove_account<S: Sink>(&self, id: AccountId, sink: &mut S) -> Result<(), AccountError> {
+        let _routes = self.announcements.routes();
+        let account = self.hub.remove_account(id)?;
+        account
+            .index()
+            .withdraw(&mut |listeners, change| announce(&self.hub, &account, listeners, change, sink));
+        for client in self.hub.directory().list(Kind::Client) {
+            if client.account() == Some(id) {
+                sink.close(client.id(), CloseReason::ClientClosed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a subscription into an account and tells the routes that carry it.
+    pub(crate) fn subscribe<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: Arc<Subscription>,
+        sink: &mut S,
+    ) {
+        account.index().insert(subscription, &mut |listeners, change| {
+            announce(&self.hub, account, listeners, change, sink);
+        });
+    }
+
+    /// Takes a subscription out again.
+    pub(crate) fn unsubscribe<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) {
+        if subscription.close() {
+            account.index().remove(subscription, &mut |listeners, change| {
+                announce(&self.hub, account, listeners, change, sink);
+            });
+        }
+    }
+
+    /// Takes out all subscriptions of a client.
+    pub(crate) fn unsubscribe_all<S: Sink>(
+        &self,
+        account: &Account,
+        mut subscriptions: Vec<Arc<Subscription>>,
+        sink: &mut S,
+    ) {
+        subscriptions.retain(|subscription| subscription.close());
+        account.index().remove_all(subscriptions, &mut |listeners, change| {
+            announce(&self.hub, account, listeners, change, sink);
+        });
+    }
+
+    /// Ends a client's subscription that got its last message.
+    pub(crate) fn expire<S: Sink>(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
+        if let Some(entry) = self.hub.directory().get(subscription.connection()) {
+            // The client may have ended it meanwhile, and given its name to another.
+            entry.subscriptions().remove_same(subscription);
+        }
+        if let Some(account) = self.hub.accounts().get(account) {
+            self.unsubscribe(&account, subscription, sink);
+        }
+    }
+
+    /// Sends all local interest that a newly registered route is to carry, and every change from now on.
+    pub(crate) fn begin_interest<S: Sink>(&self, entry: &Arc<Entry>, seat: Seat, sink: &mut S) {
+        let mut routes = self.announcements.routes();
+        let route = Listener { entry: entry.clone(), seat };
+        for account in self.hub.accounts().list().iter().filter(|account| route.carries(&self.hub, account)) {
+            listen(account, entry, sink);
+        }
+        routes.insert(entry.id(), route);
+    }
+
+    /// Announces nothing more to a route.
+    pub(crate) fn end_interest(&self, route: ConnectionId) {
+        if let Some(route) = self.announcements.routes().remove(&route) {
+            let accounts = self.hub.accounts().list();
+            let carried = accounts.iter().filter(|account| route.carries(&self.hub, account));
+            carried.for_each(|account| account.index().unlisten(route.entry.id()));
+        }
+    }
+}
+
+impl Default for Announcements {
+    fn default() -> Self {
+        Self { routes: Mutex::new(Place::Announcements, BTreeMap::new()) }
+    }
+}
+
+impl Announcements {
+    fn routes(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Listener>> {
+        self.routes.lock()
+    }
+}
+
+impl Listener {
+    fn carries(&self, hub: &Hub, account: &Account) -> bool {
+        let pool_size = hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
+        let pool_size = pool_size.map_or(0, |size| usize::from(size.get()));
+        carries(&self.seat, account.name(), pool_size, pinned(pool_size > 0))
+    }
+}
+
+/// Whether the interest of an account is announced over the route with this seat: a pinned account has a connection of its
+/// own to peers that pool, and the others are spread over the pool, whose size is this node's own (wire.md 4.2).
+fn carries(seat: &Seat, account: &str, pool_size: usize, pinned: &[&str]) -> bool {
+    match seat {
+        Seat::Sole => true,
+        Seat::Dedicated(own) => own == account,
+        Seat::Slot(slot) => !pinned.contains(&account) && pool_slot(account, pool_size) == *slot,
+    }
+}
+
+/// Announces all local interest of an account to a route, and every change from now on.
+fn listen<S: Sink>(account: &Account, route: &Entry, sink: &mut S) {
+    let name = route.line_account(account);
+    let mut lines = Vec::new();
+    account.index().listen(route.id(), &mut |change| {
+        push_change(&mut lines, name, change);
+        // Inside the critical section: nothing about the same key may come before it.
+        sink.announce(route.id(), &lines);
+        lines.clear();
+    });
+}
+
+/// Tells those who listen of a change.
+fn announce<S: Sink>(
+    hub: &Hub,
+    account: &Account,
+    listeners: &[ConnectionId],
+    change: Change<'_>,
+    sink: &mut S,
+) {
+    let mut lines = Vec::new();
+    for listener in listeners {
+        let Some(route) = hub.directory().get(*listener) else {
+            debug!("no route {listener:?} to announce interest to");
+            continue;
+        };
+        lines.clear();
+        push_change(&mut lines, route.line_account(account), change);
+        sink.announce(*listener, &lines);
+    }
+}
+
+fn push_change(lines: &mut Vec<u8>, account: Option<&[u8]>, change: Change<'_>) {
+    match change {
+        Change::Added { subject, queue } => routed_sub(lines, account, subject, queue),
+        Change::Removed { subject, queue } => routed_unsub(lines, account, subject, queue),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_account_is_announced_on_one_connection_of_a_pool() {
+        let seats = |pool: usize, account: &str, pinned: &[&str]| -> Vec<String> {
+            let dedicated = pinned.iter().map(|name| Seat::Dedicated((*name).to_owned()));
+            let seats = (0..pool).map(Seat::Slot).chain(dedicated);
+            seats
+                .filter(|seat| carries(seat, account, pool, pinned))
+                .map(|seat| format!("{seat:?}"))
+                .collect()
+        };
+        // wire.md appendix A.
+        assert_eq!(seats(3, "$G", &["$SYS"]), ["Slot(2)"]);
+        assert_eq!(seats(4, "CC", &["$SYS"]), ["Slot(3)"]);
+        assert_eq!(seats(3, "$SYS", &["$SYS"]), ["Dedicated(\"$SYS\")"]);
+        assert_eq!(seats(3, "P", &["$SYS", "P"]), ["Dedicated(\"P\")"]);
+        assert!(carries(&Seat::Sole, "$SYS", 0, &[]), "without a pool one connection carries all");
+    }
+}
