@@ -147,6 +147,7 @@ mod services;
 pub mod sim;
 mod sink;
 mod time;
+pub mod transport;
 pub mod wire;
 
 pub use close::CloseReason;

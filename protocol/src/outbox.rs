@@ -4,6 +4,9 @@
 //! is reference-counted instead, so that a wide fan-out of large messages costs one copy. The same type serves
 //! as the staging area of a batch and as the queue of a connection: [`Outbox::absorb`] moves one behind the
 //! other, which for the usual case (the queue is empty) swaps two buffers.
+//!
+//! What waits is always plain. Where a mark stands in it ([`Outbox::switch`]), it is encoded from there on, by the
+//! connection's driver alone: nobody else writes from an outbox that [is encoded](Outbox::is_coded).
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use crate::time::Instant;
+use crate::transport::{Encoder, Outbound};
 
 /// From this size on a message body is shared between its targets instead of copied to each.
 pub const SHARE_AT_BYTES: usize = 8 * 1024;
@@ -102,8 +106,20 @@ pub enum Overdue {
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     deadline: Instant,
-    started_at_byte: u64,
     ends_at_byte: u64,
+    /// Whether anything was written since the deadline began to run.
+    has_progress: bool,
+}
+
+/// What an outbox has from the first mark on.
+#[derive(Debug, Default)]
+struct Coding {
+    /// In their order: how many of the bytes that wait stand before a mark, and what encodes those behind it.
+    marks: VecDeque<(usize, Encoder)>,
+    /// What the driver took out and has not written, as it is or encoded.
+    taken_bytes: usize,
+    /// The same as plain bytes.
+    taken_plain_bytes: usize,
 }
 
 /// Bytes waiting for one socket, in order.
@@ -113,12 +129,15 @@ pub struct Outbox {
     tail: Vec<u8>,
     /// How much of the tail is already written; only if nothing is sealed before it.
     tail_written: usize,
+    /// With what an encoded connection's driver took out and has not written.
     pending_bytes: usize,
-    /// Total ever written, to tell progress.
+    /// Total of plain bytes ever written.
     written_bytes: u64,
     batch: Option<Batch>,
     messages: u64,
     message_bytes: u64,
+    /// Plain connections have none.
+    coding: Option<Box<Coding>>,
 }
 
 impl Outbox {
@@ -163,22 +182,52 @@ impl Outbox {
         self.tail.extend_from_slice(bytes);
     }
 
+    /// Sets a mark: all that is appended from now on is encoded by `encoder`, and then by those of earlier marks.
+    pub fn switch(&mut self, encoder: Encoder) {
+        let before = self.queued_bytes();
+        self.coding.get_or_insert_default().marks.push_back((before, encoder));
+    }
+
+    /// Whether a mark was ever set. Then nobody but the driver writes, by way of [`Outbox::hand_over`], and whoever
+    /// appends wakes it at the end of his batch.
+    pub fn is_coded(&self) -> bool {
+        self.coding.is_some()
+    }
+
+    /// For the driver of an encoded connection: gives it all that waits, and learns what it wrote since the last call.
+    /// What it holds still counts as waiting here. Does nothing if no mark was ever set.
+    pub fn hand_over(&mut self, to: &mut Outbound) {
+        let Some(mut coding) = self.coding.take() else {
+            return;
+        };
+        let done = to.take_done();
+        self.written_bytes += done.plain_bytes as u64;
+        if let Some(batch) = &mut self.batch {
+            batch.has_progress |= done.has_progress;
+        }
+        if self.tail_written > 0 {
+            // It was plain until now, and the socket took a part.
+            self.seal();
+        }
+        self.pending_bytes -= coding.taken_bytes;
+        to.plain_mut().append_marks(&mut coding);
+        to.plain_mut().append(self);
+        coding.taken_bytes = to.pending_bytes();
+        coding.taken_plain_bytes = to.plain_bytes();
+        self.pending_bytes = coding.taken_bytes;
+        self.coding = Some(coding);
+        if self.pending_bytes == 0 {
+            self.batch = None;
+        }
+    }
+
     /// Moves all that `staged` holds behind what waits here, and says how full this is now. The traffic that was pushed
     /// to `staged` stays to be taken from there ([`Outbox::take_traffic`]).
     pub fn absorb(&mut self, staged: &mut Outbox, policy: &WritePolicy) -> Pressure {
-        self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
-        debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
-        if self.sealed.is_empty() && self.tail.is_empty() {
-            std::mem::swap(&mut self.sealed, &mut staged.sealed);
-            std::mem::swap(&mut self.tail, &mut staged.tail);
-        } else if staged.sealed.is_empty() && self.tail.len() + staged.tail.len() <= TAIL_BYTES {
-            self.tail.extend_from_slice(&staged.tail);
-            staged.tail.clear();
-        } else {
-            self.seal();
-            self.sealed.append(&mut staged.sealed);
-            std::mem::swap(&mut self.tail, &mut staged.tail);
+        if let Some(mut coding) = staged.coding.take() {
+            self.append_marks(&mut coding);
         }
+        self.append(staged);
         self.pressure(policy)
     }
 
@@ -193,7 +242,9 @@ impl Outbox {
     }
 
     /// Fills `slices` with what to write next, up to [`WRITE_AT_ONCE_BYTES`], and returns how many are filled.
+    /// Not for an outbox that is encoded.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        debug_assert!(!self.is_coded(), "its driver encodes what waits");
         let chunks = self.sealed.iter().map(|chunk| &chunk[..]);
         let chunks = chunks.chain(std::iter::once(&self.tail[self.tail_written..]));
         let mut bytes = 0;
@@ -211,9 +262,21 @@ impl Outbox {
 
     /// Drops the first `written` bytes, which the socket took.
     pub fn advance(&mut self, written: usize) {
-        let mut rest = written.min(self.pending_bytes);
+        debug_assert!(!self.is_coded(), "its driver tells Outbox::hand_over what it wrote");
+        self.drop_first(written);
+    }
+
+    /// Drops the first bytes that wait.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        if let Some(coding) = &mut self.coding {
+            coding.marks.iter_mut().for_each(|(before, _)| *before -= count);
+        }
+        let mut rest = count.min(self.pending_bytes);
         self.pending_bytes -= rest;
         self.written_bytes += rest as u64;
+        if let Some(batch) = &mut self.batch {
+            batch.has_progress |= rest > 0;
+        }
         while rest > 0 {
             let Some(front) = self.sealed.front_mut() else {
                 self.tail_written += rest;
@@ -264,9 +327,8 @@ impl Outbox {
         let Some(batch) = self.batch.filter(|batch| now >= batch.deadline) else {
             return Overdue::No;
         };
-        let progress = self.written_bytes > batch.started_at_byte;
         let finished = self.written_bytes >= batch.ends_at_byte;
-        if finished || (policy.retry && progress) {
+        if finished || (policy.retry && batch.has_progress) {
             self.begin_batch(now, policy);
             return Overdue::No;
         }
@@ -278,17 +340,66 @@ impl Outbox {
         (std::mem::take(&mut self.messages), std::mem::take(&mut self.message_bytes))
     }
 
-    /// Drops everything.
+    /// Drops everything. What the driver of an encoded connection took out is its own to drop.
     pub fn clear(&mut self) {
-        *self = Self { written_bytes: self.written_bytes, ..Self::default() };
+        let coding = self.is_coded().then(Box::default);
+        *self = Self { written_bytes: self.written_bytes, coding, ..Self::default() };
+    }
+
+    /// The first bytes that wait and that no mark divides.
+    pub(crate) fn next_chunk(&self) -> &[u8] {
+        let chunk = self.sealed.front().map_or(&self.tail[self.tail_written..], |chunk| &chunk[..]);
+        let first_mark = self.coding.as_ref().and_then(|coding| coding.marks.front());
+        first_mark.map_or(chunk, |(before, _)| &chunk[..chunk.len().min(*before)])
+    }
+
+    /// The mark that stands before all that waits.
+    pub(crate) fn take_mark(&mut self) -> Option<Encoder> {
+        let marks = &mut self.coding.as_mut()?.marks;
+        let is_first = marks.front().is_some_and(|(before, _)| *before == 0);
+        if is_first { marks.pop_front().map(|(_, encoder)| encoder) } else { None }
+    }
+
+    fn append(&mut self, staged: &mut Outbox) {
+        self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
+        debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
+        if self.sealed.is_empty() && self.tail.is_empty() {
+            std::mem::swap(&mut self.sealed, &mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        } else if staged.sealed.is_empty() && self.tail.len() + staged.tail.len() <= TAIL_BYTES {
+            self.tail.extend_from_slice(&staged.tail);
+            staged.tail.clear();
+        } else {
+            self.seal();
+            self.sealed.append(&mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        }
+    }
+
+    /// Takes over marks of bytes that are about to be appended.
+    fn append_marks(&mut self, staged: &mut Coding) {
+        let before = self.queued_bytes();
+        for (bytes, encoder) in staged.marks.drain(..) {
+            self.coding.get_or_insert_default().marks.push_back((before + bytes, encoder));
+        }
     }
 
     fn begin_batch(&mut self, now: Instant, policy: &WritePolicy) {
         self.batch = Some(Batch {
             deadline: now + policy.deadline,
-            started_at_byte: self.written_bytes,
-            ends_at_byte: self.written_bytes + self.pending_bytes as u64,
+            ends_at_byte: self.written_bytes + self.plain_bytes() as u64,
+            has_progress: false,
         });
+    }
+
+    /// How many plain bytes are not written in full, wherever they are.
+    fn plain_bytes(&self) -> usize {
+        self.queued_bytes() + self.coding.as_ref().map_or(0, |coding| coding.taken_plain_bytes)
+    }
+
+    /// How many bytes wait in this outbox itself.
+    fn queued_bytes(&self) -> usize {
+        self.pending_bytes - self.coding.as_ref().map_or(0, |coding| coding.taken_bytes)
     }
 
     /// Makes sure that the tail takes `bytes` more without growing far beyond [`TAIL_BYTES`].
@@ -309,6 +420,13 @@ impl Outbox {
         }
         self.tail.clear();
         self.tail_written = 0;
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.tail.capacity() + self.sealed.capacity() + self.sealed.iter().map(Bytes::len).sum::<usize>()
     }
 }
 

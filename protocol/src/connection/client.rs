@@ -191,10 +191,14 @@ impl Session {
         self.pedantic = connect.pedantic;
         self.no_responders = connect.no_responders;
         self.async_info = connect.protocol >= 1;
-        self.connected = true;
+        let is_first = !std::mem::replace(&mut self.connected, true);
         // What is remembered was made for other settings of echo.
         self.cache.clear();
         self.ok(context);
+        if is_first {
+            context.rehearse_input();
+            context.rehearse_output();
+        }
     }
 
     #[inline]

@@ -4,13 +4,14 @@ use std::fmt;
 
 use log::{Level, debug, info, log_enabled, trace};
 
-use super::Shared;
+use super::{Interruption, Shared};
 use crate::close::CloseReason;
 use crate::hub::{Entry, Hub, Kind};
 use crate::node::Node;
 use crate::outbox::WritePolicy;
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::transport::{Decoder, Encoder};
 use crate::wire::{self, Op};
 
 /// A connection that is being driven: its state, the time, and where output goes.
@@ -55,6 +56,30 @@ impl<S: Sink> Context<'_, S> {
     pub(super) fn close_with(&mut self, reason: CloseReason, text: &str) {
         self.send_error(text);
         self.close(reason);
+    }
+
+    /// Lets what the peer sends behind the operation that is being handled be decoded first.
+    pub(super) fn switch_input(&mut self, decoder: Decoder) {
+        self.shared.interruption = Some(Box::new(Interruption::Switch(decoder)));
+    }
+
+    /// Lets what is sent to the peer from now on be encoded, whoever sends it.
+    pub(super) fn switch_output(&mut self, encoder: Encoder) {
+        self.sink.switch(self.shared.entry.id(), encoder);
+    }
+
+    /// What follows the operation that is being handled comes in frames, in tests.
+    pub(super) fn rehearse_input(&mut self) {
+        if let Some(key) = self.hub().config().rehearsed_transport {
+            self.switch_input(Decoder::framed(key));
+        }
+    }
+
+    /// What is sent from now on goes in frames, in tests.
+    pub(super) fn rehearse_output(&mut self) {
+        if let Some(key) = self.hub().config().rehearsed_transport {
+            self.switch_output(Encoder::framed(key));
+        }
     }
 
     /// Answers a PING, and notes the activity.

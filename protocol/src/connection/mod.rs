@@ -27,6 +27,7 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::transport::{DecodeError, Decoder, Inbound};
 use crate::wire::{self, Dialect, Op, ParseError, Parsed, Parser, Role};
 
 use client::Client;
@@ -44,6 +45,8 @@ pub struct Connection {
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
+    /// What decodes before the parser, and what is kept until the connection goes on; a plain one has nothing of it.
+    inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
     wanted_bytes: Option<usize>,
 }
@@ -58,10 +61,19 @@ struct Shared {
     /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
+    /// Why the operation that was handled last is the last one of what was read, for now.
+    interruption: Option<Box<Interruption>>,
     rng: fastrand::Rng,
     scratch: Scratch,
     /// Messages and payload bytes of the batch that is being handled.
     received: (u64, u64),
+}
+
+/// What ends a stretch of input.
+#[derive(Debug)]
+enum Interruption {
+    /// What follows is decoded by this first.
+    Switch(Decoder),
 }
 
 #[derive(Debug)]
@@ -152,7 +164,14 @@ impl Connection {
     }
 
     fn new(shared: Shared, side: Side) -> Self {
-        Self { shared, side, parser: Parser::new(), unfinished: Vec::new(), wanted_bytes: None }
+        Self {
+            shared,
+            side,
+            parser: Parser::new(),
+            unfinished: Vec::new(),
+            inbound: None,
+            wanted_bytes: None,
+        }
     }
 
     /// Which connection this is.
@@ -188,22 +207,9 @@ impl Connection {
 
     /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end.
     pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
-        let mut rest = input;
-        while !rest.is_empty() && self.shared.close.is_none() {
-            if self.unfinished.is_empty() {
-                let consumed = self.handle_operations(now, rest, sink);
-                self.unfinished.extend_from_slice(&rest[consumed..]);
-                break;
-            }
-            let (missing, after) = rest.split_at(self.missing_bytes(rest));
-            let mut operation = std::mem::take(&mut self.unfinished);
-            operation.extend_from_slice(missing);
-            let consumed = self.handle_operations(now, &operation, sink);
-            operation.drain(..consumed);
-            if !operation.is_empty() {
-                self.unfinished = operation;
-            }
-            rest = after;
+        let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
+        if !rest.is_empty() && self.shared.close.is_none() {
+            self.handle_rest(now, rest, sink);
         }
         self.shared.record_received(now);
     }
@@ -278,10 +284,73 @@ impl Connection {
         node.hub().record_closed(entry.kind(), reason);
     }
 
+    /// Handles plain bytes, and returns what stands behind the operation that interrupted that, if one did.
+    fn handle_plain<'a, S: Sink>(&mut self, now: Instant, input: &'a [u8], sink: &mut S) -> &'a [u8] {
+        let mut rest = input;
+        while !rest.is_empty() && self.shared.goes_on() {
+            if self.unfinished.is_empty() {
+                let consumed = self.handle_operations(now, rest, sink);
+                rest = &rest[consumed..];
+                if self.shared.goes_on() {
+                    self.unfinished.extend_from_slice(rest);
+                    return &[];
+                }
+                break;
+            }
+            let (missing, after) = rest.split_at(self.missing_bytes(rest));
+            let mut operation = std::mem::take(&mut self.unfinished);
+            operation.extend_from_slice(missing);
+            let consumed = self.handle_operations(now, &operation, sink);
+            operation.drain(..consumed);
+            if !operation.is_empty() {
+                self.unfinished = operation;
+            }
+            rest = after;
+        }
+        rest
+    }
+
+    /// Handles what is not, or not only, plain bytes to be handled at once.
+    #[cold]
+    fn handle_rest<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        let mut inbound = self.inbound.take().unwrap_or_default();
+        let resumed = inbound.resume(input);
+        let mut rest = resumed.as_deref().unwrap_or(input);
+        loop {
+            if let Some(decoder) = self.shared.take_switch() {
+                inbound.switch(decoder);
+            }
+            if !self.shared.goes_on() {
+                break;
+            }
+            if inbound.is_plain() {
+                rest = self.handle_plain(now, rest, sink);
+                if rest.is_empty() { break } else { continue }
+            }
+            match inbound.decode(&mut rest) {
+                Ok([]) => break,
+                Ok(plain) => {
+                    let handled = plain.len() - self.handle_plain(now, plain, sink).len();
+                    inbound.take(handled);
+                }
+                Err(error) => self.handle_decode_error(now, error, sink),
+            }
+        }
+        inbound.hold(rest);
+        inbound.release();
+        self.inbound = (!inbound.is_idle() && self.shared.close.is_none()).then_some(inbound);
+    }
+
+    fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        debug!("{context} - {error}");
+        context.close(error.close_reason());
+    }
+
     /// Handles all whole operations at the start of `input` and returns how many bytes they took.
     fn handle_operations<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) -> usize {
         let mut consumed = 0;
-        while consumed < input.len() && self.shared.close.is_none() {
+        while consumed < input.len() && self.shared.goes_on() {
             match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
                 Ok(Parsed::Op { ref op, consumed: bytes }) => {
                     consumed += bytes;
@@ -357,9 +426,23 @@ impl Shared {
             keepalive,
             auth_deadline: None,
             close: None,
+            interruption: None,
             rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
             scratch: Scratch::default(),
             received: (0, 0),
+        }
+    }
+
+    /// Whether the next operation may be handled.
+    #[inline]
+    fn goes_on(&self) -> bool {
+        self.close.is_none() && self.interruption.is_none()
+    }
+
+    /// The decoder of what follows the operation that was handled last.
+    fn take_switch(&mut self) -> Option<Decoder> {
+        match *self.interruption.take()? {
+            Interruption::Switch(decoder) => Some(decoder),
         }
     }
 

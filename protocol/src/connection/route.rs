@@ -27,8 +27,8 @@ pub(super) enum Route {
     AwaitsConnect,
     /// What it is will stand in its INFO.
     AwaitsInfo {
-        /// Its CONNECT asked for `+OK` after each operation.
-        verbose: bool,
+        /// Whether its CONNECT asked for `+OK` after each operation; `None` if this node dialed it and so hears no CONNECT.
+        verbose: Option<bool>,
     },
     /// A member of the cluster.
     Peer(Peer),
@@ -62,10 +62,10 @@ impl Route {
             context.close(CloseReason::RouteRemoved);
             return Self::AwaitsConnect;
         };
-        context.send(&lines);
+        greet(context, &lines);
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
-            return Self::AwaitsInfo { verbose: false };
+            return Self::AwaitsInfo { verbose: None };
         }
         let cluster = context.hub().config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
@@ -137,7 +137,8 @@ impl Route {
             Some(Ok(())) => {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
-                *self = Self::AwaitsInfo { verbose: connect.verbose };
+                context.rehearse_input();
+                *self = Self::AwaitsInfo { verbose: Some(connect.verbose) };
             }
             Some(Err(refusal)) => refuse(context, refusal),
             None => context.close(CloseReason::RouteRemoved),
@@ -156,7 +157,10 @@ impl Route {
         match self {
             Self::AwaitsConnect => {}
             Self::AwaitsInfo { verbose } => {
-                let verbose = *verbose;
+                if verbose.is_none() {
+                    context.rehearse_input();
+                }
+                let verbose = verbose.unwrap_or(false);
                 self.register(context, info, verbose);
             }
             Self::Peer(_) => {
@@ -289,6 +293,17 @@ fn handle_pong<S: Sink>(context: &mut Context<'_, S>) {
     context.handle_pong();
     let (id, now) = (context.entry().id(), context.now);
     context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_pong(now, id));
+}
+
+/// Sends the lines that a route begins with.
+fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
+    let first_line_bytes = memchr::memchr(b'\n', lines).map_or(lines.len(), |lf| lf + 1);
+    let (first_line, rest) = lines.split_at(first_line_bytes);
+    context.send(first_line);
+    context.rehearse_output();
+    if !rest.is_empty() {
+        context.send(rest);
+    }
 }
 
 fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
