@@ -20,3 +20,4 @@ mod scene;
 mod script;
 mod services;
 mod slow_consumers;
+mod transport;
