@@ -8,119 +8,19 @@
 //! What waits is always plain. Where a mark stands in it ([`Outbox::switch`]), it is encoded from there on, by the
 //! connection's driver alone: nobody else writes from an outbox that [is encoded](Outbox::is_coded).
 
-use std::cell::OnceCell;
+mod message;
+mod policy;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
 use crate::time::Instant;
 use crate::transport::{Encoder, Outbound};
 
-/// From this size on a message body is shared between its targets instead of copied to each.
-pub const SHARE_AT_BYTES: usize = 8 * 1024;
-
-/// How much a single vectored write is given.
-pub const WRITE_AT_ONCE_BYTES: usize = 256 * 1024;
-
-/// The tail is closed and a new one begun at this size, so that growing it never copies much.
-const TAIL_BYTES: usize = 64 * 1024;
-
-/// Producers are slowed from this many pending bytes on, long before `max_pending` would end the connection.
-const SLOW_AT_BYTES: usize = 1024 * 1024;
-
-/// Headers and payload of a message, ending with CR LF, on its way to several targets.
-#[derive(Debug)]
-pub struct Body<'a> {
-    bytes: &'a [u8],
-    shared: OnceCell<Bytes>,
-}
-
-impl<'a> Body<'a> {
-    /// A body that stands in a read buffer.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, shared: OnceCell::new() }
-    }
-
-    /// The body's bytes, CR LF included.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    fn shared(&self) -> Bytes {
-        self.shared.get_or_init(|| Bytes::copy_from_slice(self.bytes)).clone()
-    }
-}
-
-/// One message for one target, as it goes on the wire: prefix, rest of the line, body.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery<'a> {
-    /// The start of the line, constant for a target: `MSG <subject> <sid> `.
-    pub prefix: &'a [u8],
-    /// The rest of the line: `[<reply> ]<size>` and CR LF.
-    pub line: &'a [u8],
-    /// Headers, payload, CR LF.
-    pub body: &'a Body<'a>,
-}
-
-impl Delivery<'_> {
-    /// Bytes of the body without its CR LF: what traffic counters count.
-    pub fn payload_bytes(&self) -> usize {
-        self.body.bytes.len().saturating_sub(2)
-    }
-}
-
-/// How full an outbox is, and so what its producers should do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pressure {
-    /// Go on.
-    Low,
-    /// Producers should read less until it drains.
-    High,
-    /// `max_pending` is exceeded: the connection is to be closed as a slow consumer.
-    Overflow,
-}
-
-/// What to do about a peer that does not read (wire.md 1.10).
-#[derive(Clone, Copy, Debug)]
-pub struct WritePolicy {
-    /// More pending bytes than this end the connection; `None` for routes, which have no such limit.
-    pub max_pending_bytes: Option<usize>,
-    /// How long a batch may take to be written.
-    pub deadline: Duration,
-    /// Whether any progress within the deadline is enough (routes), or the whole batch must be out (clients).
-    pub retry: bool,
-}
-
-/// The verdict when a write deadline passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overdue {
-    /// It did not pass, or there is progress and that is enough.
-    No,
-    /// The peer took too little: close as a slow consumer.
-    Close,
-}
-
-/// A batch of bytes that must be written in time.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    deadline: Instant,
-    ends_at_byte: u64,
-    /// Whether anything was written since the deadline began to run.
-    has_progress: bool,
-}
-
-/// What an outbox has from the first mark on.
-#[derive(Debug, Default)]
-struct Coding {
-    /// In their order: how many of the bytes that wait stand before a mark, and what encodes those behind it.
-    marks: VecDeque<(usize, Encoder)>,
-    /// What the driver took out and has not written, as it is or encoded.
-    taken_bytes: usize,
-    /// The same as plain bytes.
-    taken_plain_bytes: usize,
-}
+pub use message::{Body, Delivery, SHARE_AT_BYTES};
+pub use policy::{Overdue, Pressure, WritePolicy};
 
 /// Bytes waiting for one socket, in order.
 #[derive(Debug, Default)]
@@ -160,7 +60,7 @@ impl Outbox {
     pub fn push(&mut self, delivery: &Delivery<'_>) {
         self.messages += 1;
         self.message_bytes += delivery.payload_bytes() as u64;
-        let body = delivery.body.bytes;
+        let body = delivery.body.bytes();
         let line_bytes = delivery.prefix.len() + delivery.line.len();
         self.pending_bytes += line_bytes + body.len();
         let share = body.len() >= SHARE_AT_BYTES;
@@ -233,12 +133,7 @@ impl Outbox {
 
     /// How full this is.
     pub fn pressure(&self, policy: &WritePolicy) -> Pressure {
-        match policy.max_pending_bytes {
-            Some(max) if self.pending_bytes > max => Pressure::Overflow,
-            Some(max) if self.pending_bytes > SLOW_AT_BYTES.min(max / 4 * 3) => Pressure::High,
-            None if self.pending_bytes > SLOW_AT_BYTES => Pressure::High,
-            _ => Pressure::Low,
-        }
+        policy.pressure(self.pending_bytes)
     }
 
     /// Fills `slices` with what to write next, up to [`WRITE_AT_ONCE_BYTES`], and returns how many are filled.
@@ -423,6 +318,32 @@ impl Outbox {
     }
 }
 
+/// A batch of bytes that must be written in time.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    deadline: Instant,
+    ends_at_byte: u64,
+    /// Whether anything was written since the deadline began to run.
+    has_progress: bool,
+}
+
+/// What an outbox has from the first mark on.
+#[derive(Debug, Default)]
+struct Coding {
+    /// In their order: how many of the bytes that wait stand before a mark, and what encodes those behind it.
+    marks: VecDeque<(usize, Encoder)>,
+    /// What the driver took out and has not written, as it is or encoded.
+    taken_bytes: usize,
+    /// The same as plain bytes.
+    taken_plain_bytes: usize,
+}
+
+/// How much a single vectored write is given.
+pub const WRITE_AT_ONCE_BYTES: usize = 256 * 1024;
+
+/// The tail is closed and a new one begun at this size, so that growing it never copies much.
+const TAIL_BYTES: usize = 64 * 1024;
+
 #[cfg(test)]
 impl Outbox {
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -431,105 +352,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: WritePolicy = WritePolicy {
-        max_pending_bytes: Some(64 * 1024 * 1024),
-        deadline: Duration::from_secs(10),
-        retry: false,
-    };
-
-    fn written(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        while !outbox.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let filled = outbox.slices(&mut slices);
-            let before = all.len();
-            all.extend(slices[..filled].iter().flat_map(|slice| slice.iter().copied()).take(at_once));
-            let step = all.len() - before;
-            outbox.advance(step);
-        }
-        all
-    }
-
-    fn message(outbox: &mut Outbox, body: &[u8]) -> Vec<u8> {
-        let body = Body::new(body);
-        outbox.push(&Delivery { prefix: b"MSG a 1 ", line: b"2\r\n", body: &body });
-        [b"MSG a 1 ".as_slice(), b"2\r\n", body.bytes()].concat()
-    }
-
-    #[test]
-    fn bytes_leave_in_the_order_they_came_whatever_their_size() {
-        for at_once in [1, 7, 4096, usize::MAX] {
-            let mut outbox = Outbox::new();
-            let mut expected = Vec::new();
-            for size in [2, 3000, SHARE_AT_BYTES, 10, 70_000, 5] {
-                expected.extend(message(&mut outbox, &vec![size as u8; size]));
-                outbox.push_bytes(b"PING\r\n");
-                expected.extend(b"PING\r\n");
-                let mut staged = Outbox::new();
-                expected.extend(message(&mut staged, b"staged\r\n"));
-                assert_eq!(outbox.absorb(&mut staged, &POLICY), Pressure::Low);
-                assert!(staged.is_empty());
-                assert_eq!((staged.take_traffic(), staged.take_traffic()), ((1, 6), (0, 0)));
-                if at_once == 7 {
-                    outbox.advance(11);
-                    expected.drain(..11);
-                }
-            }
-            assert_eq!(outbox.pending_bytes(), expected.len());
-            assert_eq!(written(&mut outbox, at_once), expected);
-        }
-    }
-
-    #[test]
-    fn pressure_rises_before_the_limit_and_overflows_beyond_it() {
-        let policy = WritePolicy { max_pending_bytes: Some(1000), ..POLICY };
-        let mut outbox = Outbox::new();
-        outbox.push_bytes(&[0; 750]);
-        assert_eq!(outbox.pressure(&policy), Pressure::Low);
-        outbox.push_bytes(&[0; 1]);
-        assert_eq!(outbox.pressure(&policy), Pressure::High);
-        outbox.push_bytes(&[0; 250]);
-        assert_eq!(outbox.pressure(&policy), Pressure::Overflow);
-        assert_ne!(outbox.pressure(&WritePolicy { max_pending_bytes: None, ..policy }), Pressure::Overflow);
-    }
-
-    #[test]
-    fn a_client_that_takes_only_a_part_within_the_deadline_is_overdue_and_a_route_is_not() {
-        for (retry, verdict) in [(false, Overdue::Close), (true, Overdue::No)] {
-            let policy = WritePolicy { retry, ..POLICY };
-            let mut outbox = Outbox::new();
-            outbox.push_bytes(&[0; 100]);
-            outbox.handle_blocked(Instant::ZERO, &policy);
-            outbox.advance(1);
-            let deadline = outbox.poll_deadline().expect("a deadline runs");
-            assert_eq!(outbox.handle_deadline(Instant::ZERO, &policy), Overdue::No);
-            assert_eq!(outbox.handle_deadline(deadline, &policy), verdict);
-        }
-    }
-
-    #[test]
-    fn a_route_that_takes_nothing_within_the_deadline_is_overdue() {
-        let policy = WritePolicy { retry: true, ..POLICY };
-        let mut outbox = Outbox::new();
-        outbox.push_bytes(&[0; 100]);
-        outbox.handle_blocked(Instant::ZERO, &policy);
-        let deadline = outbox.poll_deadline().expect("a deadline runs");
-        assert_eq!(outbox.handle_deadline(deadline, &policy), Overdue::Close);
-    }
-
-    #[test]
-    fn an_emptied_outbox_holds_no_memory_and_no_deadline() {
-        let mut outbox = Outbox::new();
-        outbox.push_bytes(&[0; 100]);
-        outbox.handle_blocked(Instant::ZERO, &POLICY);
-        outbox.advance(100);
-        let mut staged = Outbox::new();
-        outbox.release_into(&mut staged);
-        assert_eq!(outbox.poll_deadline(), None);
-        assert_eq!(outbox.tail.capacity(), 0);
-        assert!(staged.tail.capacity() >= 100);
-    }
-}
+mod tests;
