@@ -12,7 +12,7 @@ use crate::accounts::AccountError;
 use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::Config;
-use crate::connection::{Connection, TimeoutReason};
+use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
@@ -48,6 +48,8 @@ pub struct Engine {
     closing: BTreeMap<ConnectionId, Closing>,
     /// What [`Engine::poll_dial`] asked for and was not answered yet.
     dialing: BTreeSet<DialId>,
+    /// Connections that may have an effect to ask for.
+    asking: BTreeSet<ConnectionId>,
 }
 
 /// A call that makes no sense. It never happens because of what a peer sent, and changes nothing.
@@ -92,6 +94,7 @@ impl Engine {
             staging,
             closing: BTreeMap::new(),
             dialing: BTreeSet::new(),
+            asking: BTreeSet::new(),
         }
     }
 
@@ -178,6 +181,29 @@ impl Engine {
             return Ok(());
         }
         self.drive(now, id, Event::Input(bytes))
+    }
+
+    /// What a connection wants done, to be answered with [`Engine::handle_effect`]. Poll until `None` after every `handle_*`
+    /// call, where [`Config::authorization`] is somebody else's business.
+    #[must_use]
+    pub fn poll_effect(&mut self) -> Option<(ConnectionId, Ticket, Effect)> {
+        while let Some(id) = self.asking.pop_first() {
+            if let Some((ticket, effect)) = self.connections.get_mut(&id).and_then(Connection::poll_effect) {
+                return Some((id, ticket, effect));
+            }
+        }
+        None
+    }
+
+    /// Hears what came of an effect. An answer that nobody waits for, since the connection has ended meanwhile, for instance,
+    /// is ignored.
+    pub fn handle_effect(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, answer: &EffectAnswer) {
+        let _ = self.drive(now, id, Event::Answer(ticket, answer));
+    }
+
+    /// Whether a connection is to be read from ([`Connection::wants_input`]).
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(Connection::wants_input)
     }
 
     /// Hears that a socket is gone: the peer closed it, or it failed. What waited for it is dropped, and
@@ -368,6 +394,9 @@ impl Engine {
         let connection = self.connections.get_mut(&id).ok_or(ApiMisuse::UnknownConnection(id))?;
         let (before, _) = connection.poll_timeout();
         driver::hear(connection, now, event, &mut self.staging);
+        if !connection.wants_input() {
+            self.asking.insert(id);
+        }
         let (after, _) = connection.poll_timeout();
         if before != after {
             self.timers.remove(&(before, id));

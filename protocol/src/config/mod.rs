@@ -138,6 +138,9 @@ pub enum Authorization {
     },
     /// One token for everybody.
     Token(Secret),
+    /// What the program that this node is a part of accepts: it is asked for each CONNECT, by an
+    /// [`Effect`](crate::connection::Effect). There is no configuration file syntax for it.
+    External,
 }
 
 /// A user's name and password.

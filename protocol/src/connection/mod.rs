@@ -2,11 +2,14 @@
 //!
 //! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
-//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`].
+//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`], and where the node's
+//! [`Authorization`] is somebody else's business, [`Connection::poll_effect`] and [`Connection::wants_input`].
 
 mod carried;
 mod client;
 mod context;
+mod effect;
+mod input;
 mod keepalive;
 mod route;
 
@@ -14,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, error};
+use log::debug;
 
 use crate::close::CloseReason;
 use crate::config::Authorization;
@@ -27,11 +30,14 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::{DecodeError, Decoder, Inbound};
-use crate::wire::{self, Dialect, Op, ParseError, Parsed, Parser, Role};
+use crate::transport::Inbound;
+use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 use client::Client;
 use context::Context;
+pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
+use input::Interruption;
+pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
 #[cfg(feature = "sim")]
 pub(crate) use route::HANDSHAKE_TIMEOUT;
@@ -62,18 +68,13 @@ struct Shared {
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     /// Why the operation that was handled last is the last one of what was read, for now.
-    interruption: Option<Box<Interruption>>,
+    interruption: Option<Interruption>,
+    /// How many questions were asked.
+    questions: u32,
     rng: fastrand::Rng,
     scratch: Scratch,
     /// Messages and payload bytes of the batch that is being handled.
     received: (u64, u64),
-}
-
-/// What ends a stretch of input.
-#[derive(Debug)]
-enum Interruption {
-    /// What follows is decoded by this first.
-    Switch(Decoder),
 }
 
 #[derive(Debug)]
@@ -205,15 +206,6 @@ impl Connection {
         }
     }
 
-    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end.
-    pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
-        let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
-        if !rest.is_empty() && self.shared.close.is_none() {
-            self.handle_rest(now, rest, sink);
-        }
-        self.shared.record_received(now);
-    }
-
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
@@ -228,8 +220,7 @@ impl Connection {
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
-            context.close_with(CloseReason::AuthenticationTimeout, "Authentication Timeout");
-            return;
+            return context.handle_error(&ProtocolError::AuthenticationTimeout);
         }
         match context.shared.keepalive.tick(now) {
             Tick::Nothing => {}
@@ -240,9 +231,7 @@ impl Connection {
                     Side::Route(route) => route.handle_ping_due(context.entry()),
                 }
             }
-            Tick::Stale => {
-                context.close_with(CloseReason::StaleConnection, "Stale Connection");
-            }
+            Tick::Stale => context.handle_error(&ProtocolError::StaleConnection),
         }
     }
 
@@ -283,125 +272,6 @@ impl Connection {
         node.hub().directory().remove(entry.id());
         node.hub().record_closed(entry.kind(), reason);
     }
-
-    /// Handles plain bytes, and returns what stands behind the operation that interrupted that, if one did.
-    fn handle_plain<'a, S: Sink>(&mut self, now: Instant, input: &'a [u8], sink: &mut S) -> &'a [u8] {
-        let mut rest = input;
-        while !rest.is_empty() && self.shared.goes_on() {
-            if self.unfinished.is_empty() {
-                let consumed = self.handle_operations(now, rest, sink);
-                rest = &rest[consumed..];
-                if self.shared.goes_on() {
-                    self.unfinished.extend_from_slice(rest);
-                    return &[];
-                }
-                break;
-            }
-            let (missing, after) = rest.split_at(self.missing_bytes(rest));
-            let mut operation = std::mem::take(&mut self.unfinished);
-            operation.extend_from_slice(missing);
-            let consumed = self.handle_operations(now, &operation, sink);
-            operation.drain(..consumed);
-            if !operation.is_empty() {
-                self.unfinished = operation;
-            }
-            rest = after;
-        }
-        rest
-    }
-
-    /// Handles what is not, or not only, plain bytes to be handled at once.
-    #[cold]
-    fn handle_rest<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
-        let mut inbound = self.inbound.take().unwrap_or_default();
-        let resumed = inbound.resume(input);
-        let mut rest = resumed.as_deref().unwrap_or(input);
-        loop {
-            if let Some(decoder) = self.shared.take_switch() {
-                inbound.switch(decoder);
-            }
-            if !self.shared.goes_on() {
-                break;
-            }
-            if inbound.is_plain() {
-                rest = self.handle_plain(now, rest, sink);
-                if rest.is_empty() { break } else { continue }
-            }
-            match inbound.decode(&mut rest) {
-                Ok([]) => break,
-                Ok(plain) => {
-                    let handled = plain.len() - self.handle_plain(now, plain, sink).len();
-                    inbound.take(handled);
-                }
-                Err(error) => self.handle_decode_error(now, error, sink),
-            }
-        }
-        inbound.hold(rest);
-        inbound.release();
-        self.inbound = (!inbound.is_idle() && self.shared.close.is_none()).then_some(inbound);
-    }
-
-    fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
-        let mut context = self.shared.context(now, sink);
-        debug!("{context} - {error}");
-        context.close(error.close_reason());
-    }
-
-    /// Handles all whole operations at the start of `input` and returns how many bytes they took.
-    fn handle_operations<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) -> usize {
-        let mut consumed = 0;
-        while consumed < input.len() && self.shared.goes_on() {
-            match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
-                Ok(Parsed::Op { ref op, consumed: bytes }) => {
-                    consumed += bytes;
-                    self.handle_operation(now, op, sink);
-                }
-                Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
-                    self.wanted_bytes = wanted;
-                    return consumed + bytes;
-                }
-                Err(fault) => self.handle_fault(now, fault, sink),
-            }
-        }
-        consumed
-    }
-
-    #[inline]
-    fn handle_operation<S: Sink>(&mut self, now: Instant, op: &Op<'_>, sink: &mut S) {
-        let mut context = self.shared.context(now, sink);
-        context.trace_in(op);
-        match &mut self.side {
-            Side::Client(client) => client.handle(&mut context, op),
-            Side::Route(route) => route.handle(&mut context, op),
-        }
-    }
-
-    fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
-        let reason = match fault {
-            ParseError::NotConnect => CloseReason::AuthenticationFailure,
-            ParseError::MaxControlLine => CloseReason::MaximumControlLineExceeded,
-            ParseError::MaxPayload => CloseReason::MaximumPayloadExceeded,
-            // Under this name in nats-server, whatever it was.
-            ParseError::HeadersNotNegotiated | ParseError::UnknownOperation | ParseError::BadArguments(_) => {
-                CloseReason::ProtocolViolation
-            }
-        };
-        let mut context = self.shared.context(now, sink);
-        error!("{context} - {fault}");
-        match fault.wire_text() {
-            Some(text) => context.close_with(reason, text),
-            None => context.close(reason),
-        }
-    }
-
-    /// How many of the bytes that came next belong to the unfinished operation.
-    fn missing_bytes(&self, rest: &[u8]) -> usize {
-        let missing = match self.wanted_bytes {
-            Some(wanted) => wanted.saturating_sub(self.unfinished.len()).max(1),
-            None => memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1),
-        };
-        missing.min(rest.len())
-    }
 }
 
 impl Shared {
@@ -427,22 +297,10 @@ impl Shared {
             auth_deadline: None,
             close: None,
             interruption: None,
+            questions: 0,
             rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
             scratch: Scratch::default(),
             received: (0, 0),
-        }
-    }
-
-    /// Whether the next operation may be handled.
-    #[inline]
-    fn goes_on(&self) -> bool {
-        self.close.is_none() && self.interruption.is_none()
-    }
-
-    /// The decoder of what follows the operation that was handled last.
-    fn take_switch(&mut self) -> Option<Decoder> {
-        match *self.interruption.take()? {
-            Interruption::Switch(decoder) => Some(decoder),
         }
     }
 

@@ -15,9 +15,9 @@ use crate::hub::{About, Entry, Flag, Told};
 use crate::interest::Source;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
-use crate::wire::encode::OK;
+use crate::wire::encode::{OK, err_line};
 use crate::wire::subject::is_valid_filter;
-use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
 
 /// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
 /// says alone; this follows its answers.
@@ -94,7 +94,7 @@ impl Route {
             (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
                 error!("{context} - Route Error {}", text.escape_ascii());
-                context.close(CloseReason::ParseError);
+                context.handle_error(&ProtocolError::Told);
             }
             // Interest and messages before the handshake is over, and what means nothing on a route.
             _ => {}
@@ -128,7 +128,7 @@ impl Route {
             Ok(connect) => connect,
             Err(fault) => {
                 error!("{context} - invalid CONNECT: {fault}");
-                return context.close(CloseReason::ProtocolViolation);
+                return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
         let verdict =
@@ -150,7 +150,7 @@ impl Route {
             Ok(info) => info,
             Err(fault) => {
                 error!("{context} - invalid INFO: {fault}");
-                return context.close(CloseReason::ProtocolViolation);
+                return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
         let (id, now) = (context.entry().id(), context.now);
@@ -307,13 +307,11 @@ fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
 }
 
 fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
-    match refusal.error {
-        Some(error) => {
-            error!("{context} - {error}");
-            context.close_with(refusal.reason, &error);
-        }
-        None => context.close(refusal.reason),
+    if let Some(error) = refusal.error {
+        error!("{context} - {error}");
+        context.send(&err_line(&error));
     }
+    context.close(refusal.reason);
 }
 
 /// How long a peer may take for its CONNECT where it need not authenticate, and for its INFO. nats-server waits for

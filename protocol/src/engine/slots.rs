@@ -102,8 +102,9 @@ impl Link for SlotMut<'_> {
             self.slot.backlog.request_close(reason);
             self.to_end.push_back(self.id());
         }
-        // Of a plain connection nothing is.
-        self.slot.backlog.encode(&mut self.slot.outbound);
+        if self.slot.backlog.outbox().is_coded() {
+            self.slot.backlog.encode(&mut self.slot.outbound);
+        }
         if self.slot.backlog.outbox().is_empty() {
             self.waiting.remove(&self.id());
         } else {

@@ -7,6 +7,7 @@ mod authentication;
 mod clients;
 mod close;
 mod determinism;
+mod effects;
 mod gossip;
 mod handshake;
 mod interest;

@@ -144,14 +144,20 @@ fn what_is_no_frame_ends_the_connection_and_no_other() {
 
 #[test]
 fn last_words_are_said_in_frames_and_then_that_nothing_follows() {
-    let mut engine = framed(1, &[]);
-    let client = accept(&mut engine);
-    engine.handle_input(NOW, client, &connect_and(b"NONSENSE\r\n")).expect("an open connection");
-    let mut listener = Listener::new(b"+OK\r\n");
-    let bytes = engine.transmit(client).expect("a connection that is ending");
-    assert_eq!(listener.hear(&bytes), Err(DecodeError::Ended));
-    assert!(listener.heard.ends_with(b"+OK\r\n-ERR 'Unknown Protocol Operation'\r\n"));
-    assert_eq!(engine.poll_closed(), Some((client, CloseReason::ProtocolViolation)));
+    // Around what is encoded at once.
+    for body_bytes in [0, 63_000, 63_400, 64_000, 300_000] {
+        let mut engine = framed(1, &[]);
+        let client = accept(&mut engine);
+        let message = format!("SUB a 1\r\nPUB a {body_bytes}\r\n{}\r\n", "x".repeat(body_bytes));
+        let input = connect_and(format!("{message}NONSENSE\r\n").as_bytes());
+        engine.handle_input(NOW, client, &input).expect("an open connection");
+        let mut listener = Listener::new(b"+OK\r\n");
+        let bytes = engine.transmit(client).expect("a connection that is ending");
+        assert_eq!(listener.hear(&bytes), Err(DecodeError::Ended));
+        assert!(listener.heard.len() > body_bytes);
+        assert!(listener.heard.ends_with(b"\r\n-ERR 'Unknown Protocol Operation'\r\n"));
+        assert_eq!(engine.poll_closed(), Some((client, CloseReason::ProtocolViolation)));
+    }
 }
 
 proptest! {
