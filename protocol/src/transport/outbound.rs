@@ -105,11 +105,6 @@ impl Outbound {
         self.encoded.release();
     }
 
-    /// Drops everything.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     pub(crate) fn plain_mut(&mut self) -> &mut Outbox {
         &mut self.plain
     }
