@@ -208,7 +208,8 @@ proptest! {
         heard.extend(a.transmit(listener).expect("an open connection"));
         prop_assert_eq!(routes.len(), 4);
         let contains = |text: &[u8]| wire.windows(text.len()).any(|window| window == text);
-        prop_assert!(contains(b"INFO {") && contains(b"CONNECT {"));
+        let begins_plain = contains(b"INFO {") && contains(b"CONNECT {");
+        prop_assert!(begins_plain);
         prop_assert!(!contains(b"RS+ ") && !contains(b"RMSG ") && !contains(b"PING"));
         let heard = String::from_utf8(heard).expect("text");
         for place in 0..publishers.len() {
