@@ -15,7 +15,7 @@ use crate::hub::{About, Entry, Flag, Told};
 use crate::interest::Source;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
-use crate::wire::encode::{OK, err_line};
+use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
 
@@ -140,7 +140,7 @@ impl Route {
                 context.rehearse_input();
                 *self = Self::AwaitsInfo { verbose: Some(connect.verbose) };
             }
-            Some(Err(refusal)) => refuse(context, refusal),
+            Some(Err(refusal)) => refuse(context, &refusal),
             None => context.close(CloseReason::RouteRemoved),
         }
     }
@@ -185,7 +185,7 @@ impl Route {
         });
         let registered = match verdict {
             Some(Ok(registered)) => registered,
-            Some(Err(refusal)) => return refuse(context, refusal),
+            Some(Err(refusal)) => return refuse(context, &refusal),
             None => return context.close(CloseReason::RouteRemoved),
         };
         let shared = &mut *context.shared;
@@ -306,12 +306,17 @@ fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
     }
 }
 
-fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
-    if let Some(error) = refusal.error {
-        error!("{context} - {error}");
-        context.send(&err_line(&error));
+fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: &Refusal) {
+    match refusal {
+        Refusal::Fault(error) => {
+            // What the peer is not told, the cluster has logged where it is worth that.
+            if error.text().is_some() {
+                error!("{context} - {error}");
+            }
+            context.handle_error(error);
+        }
+        Refusal::Gone => context.close(CloseReason::RouteRemoved),
     }
-    context.close(refusal.reason);
 }
 
 /// How long a peer may take for its CONNECT where it need not authenticate, and for its INFO. nats-server waits for
