@@ -18,6 +18,7 @@ pub mod monitor;
 pub mod parser;
 mod stream;
 mod subject;
+pub mod transport;
 
 pub use choices::Choices;
 
@@ -25,7 +26,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -35,4 +36,5 @@ pub const TARGETS: [Target; 9] = [
     ("config", config::run),
     ("monitor", monitor::run),
     ("http", http::run),
+    ("transport", transport::run),
 ];

@@ -14,7 +14,8 @@
 //! 1. calls [`open`], makes a link with [`Connection::write_policy`] and puts it into the table, before anything is
 //!    flushed: the greeting is staged. Then it calls [`handle`] with [`Event::Nothing`], which sends it.
 //! 2. waits until the first of these happens, and calls [`handle`] with it:
-//!    - something was read: [`Event::of_read`];
+//!    - something was read: [`Event::of_read`]; the socket is not read while [`Connection::wants_input`] says no;
+//!    - what [`Connection::poll_effect`] asked for is done: [`Event::Answer`];
 //!    - [`Connection::poll_timeout`] is due: [`Event::Nothing`];
 //!    - the link has a [close request](crate::delivery::Backlog::close_request): [`Event::CloseRequest`];
 //!    - the socket takes more again after it was blocked: no call, but
@@ -133,7 +134,7 @@ use std::time::Duration;
 use log::error;
 
 use crate::close::CloseReason;
-use crate::connection::Connection;
+use crate::connection::{Connection, EffectAnswer, Ticket};
 use crate::delivery::{Links, Staging};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::Node;
@@ -164,6 +165,8 @@ pub enum Event<'a> {
     EndOfInput,
     /// The socket failed while it was read.
     ReadFailed,
+    /// This came of an effect that the connection asked for.
+    Answer(Ticket, &'a EffectAnswer),
     /// Somebody wants the connection ended.
     CloseRequest(CloseReason),
     /// Time passed, or a read found nothing.
@@ -257,6 +260,7 @@ pub(crate) fn hear<L: Links>(
         Event::EndOfInput => connection.handle_close_request(CloseReason::ClientClosed),
         Event::ReadFailed => connection.handle_close_request(CloseReason::ReadError),
         Event::CloseRequest(reason) => connection.handle_close_request(reason),
+        Event::Answer(ticket, answer) => connection.handle_effect(now, ticket, answer, staging),
         Event::Nothing => {}
     }
     // After input too: nobody looks at the timer of a connection that always has more to say.

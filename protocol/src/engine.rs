@@ -12,7 +12,7 @@ use crate::accounts::AccountError;
 use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::Config;
-use crate::connection::{Connection, TimeoutReason};
+use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
@@ -20,6 +20,7 @@ use crate::node::{Listening, Node};
 use crate::routes::DialId;
 use crate::services::Services;
 use crate::time::Instant;
+use crate::transport::Outbound;
 
 use slots::{Slot, Slots};
 
@@ -47,6 +48,8 @@ pub struct Engine {
     closing: BTreeMap<ConnectionId, Closing>,
     /// What [`Engine::poll_dial`] asked for and was not answered yet.
     dialing: BTreeSet<DialId>,
+    /// Connections that may have an effect to ask for.
+    asking: BTreeSet<ConnectionId>,
 }
 
 /// A call that makes no sense. It never happens because of what a peer sent, and changes nothing.
@@ -91,6 +94,7 @@ impl Engine {
             staging,
             closing: BTreeMap::new(),
             dialing: BTreeSet::new(),
+            asking: BTreeSet::new(),
         }
     }
 
@@ -179,6 +183,29 @@ impl Engine {
         self.drive(now, id, Event::Input(bytes))
     }
 
+    /// What a connection wants done, to be answered with [`Engine::handle_effect`]. Poll until `None` after every `handle_*`
+    /// call, where [`Config::authorization`] is somebody else's business.
+    #[must_use]
+    pub fn poll_effect(&mut self) -> Option<(ConnectionId, Ticket, Effect)> {
+        while let Some(id) = self.asking.pop_first() {
+            if let Some((ticket, effect)) = self.connections.get_mut(&id).and_then(Connection::poll_effect) {
+                return Some((id, ticket, effect));
+            }
+        }
+        None
+    }
+
+    /// Hears what came of an effect. An answer that nobody waits for, since the connection has ended meanwhile, for instance,
+    /// is ignored.
+    pub fn handle_effect(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, answer: &EffectAnswer) {
+        let _ = self.drive(now, id, Event::Answer(ticket, answer));
+    }
+
+    /// Whether a connection is to be read from ([`Connection::wants_input`]).
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(Connection::wants_input)
+    }
+
     /// Hears that a socket is gone: the peer closed it, or it failed. What waited for it is dropped, and
     /// [`Engine::poll_closed`] will not name it.
     pub fn handle_closed(
@@ -227,19 +254,34 @@ impl Engine {
         id: ConnectionId,
         slices: &mut [IoSlice<'a>],
     ) -> Result<usize, ApiMisuse> {
-        let backlog = self.backlog(id).ok_or(ApiMisuse::UnknownConnection(id))?;
-        Ok(backlog.outbox().slices(slices))
+        let open = self.slots().get(id).map(|slot| (&slot.backlog, &slot.outbound));
+        let closing = || self.closing.get(&id).map(|closing| (&closing.backlog, &closing.outbound));
+        let (backlog, outbound) = open.or_else(closing).ok_or(ApiMisuse::UnknownConnection(id))?;
+        if !backlog.outbox().is_coded() {
+            return Ok(backlog.outbox().slices(slices));
+        }
+        match slices.first_mut().filter(|_| !outbound.encoded().is_empty()) {
+            Some(slice) => *slice = IoSlice::new(outbound.encoded()),
+            None => return Ok(0),
+        }
+        Ok(1)
     }
 
     /// Drops the first `written` bytes that wait, since the socket took them.
     pub fn advance(&mut self, id: ConnectionId, written: usize) -> Result<(), ApiMisuse> {
-        let backlog = self.backlog_mut(id)?;
-        let pending_bytes = backlog.pending_bytes();
+        let (backlog, outbound) = self.outgoing(id)?;
+        let is_coded = backlog.outbox().is_coded();
+        let pending_bytes = if is_coded { outbound.encoded().len() } else { backlog.pending_bytes() };
         if written > pending_bytes {
             return Err(ApiMisuse::AdvancedTooFar { pending_bytes });
         }
-        backlog.advance(written);
-        if written == pending_bytes {
+        if is_coded {
+            outbound.advance(written);
+            backlog.encode(outbound);
+        } else {
+            backlog.advance(written);
+        }
+        if backlog.pending_bytes() == 0 {
             self.staging.links_mut().waiting.remove(&id);
         }
         Ok(())
@@ -263,7 +305,7 @@ impl Engine {
 
     /// Notes that a socket takes no more for now, from which on its write deadline runs.
     pub fn handle_blocked(&mut self, now: Instant, id: ConnectionId) -> Result<(), ApiMisuse> {
-        self.backlog_mut(id)?.handle_blocked(now);
+        self.outgoing(id)?.0.handle_blocked(now);
         Ok(())
     }
 
@@ -326,17 +368,21 @@ impl Engine {
         open.or_else(|| self.closing.get(&id).map(|closing| &closing.backlog))
     }
 
-    fn backlog_mut(&mut self, id: ConnectionId) -> Result<&mut Backlog, ApiMisuse> {
-        let open = self.staging.links_mut().get_mut(id).map(|slot| &mut slot.backlog);
-        open.or_else(|| self.closing.get_mut(&id).map(|closing| &mut closing.backlog))
-            .ok_or(ApiMisuse::UnknownConnection(id))
+    /// What waits for a connection, and what of it is encoded.
+    fn outgoing(&mut self, id: ConnectionId) -> Result<(&mut Backlog, &mut Outbound), ApiMisuse> {
+        let open = self.staging.links_mut().get_mut(id).map(|slot| (&mut slot.backlog, &mut slot.outbound));
+        open.or_else(|| {
+            self.closing.get_mut(&id).map(|closing| (&mut closing.backlog, &mut closing.outbound))
+        })
+        .ok_or(ApiMisuse::UnknownConnection(id))
     }
 
     fn open(&mut self, now: Instant, remote: SocketAddr, kind: SocketKind) -> ConnectionId {
         let connection = driver::open(&self.node, now, remote, kind, &mut self.staging);
         let id = connection.id();
         let backlog = Backlog::new(connection.write_policy());
-        self.staging.links_mut().insert(id, Slot { entry: connection.entry().clone(), backlog });
+        let slot = Slot { entry: connection.entry().clone(), backlog, outbound: Outbound::new() };
+        self.staging.links_mut().insert(id, slot);
         self.timers.insert((connection.poll_timeout().0, id));
         self.connections.insert(id, connection);
         self.conclude(now, id);
@@ -348,6 +394,9 @@ impl Engine {
         let connection = self.connections.get_mut(&id).ok_or(ApiMisuse::UnknownConnection(id))?;
         let (before, _) = connection.poll_timeout();
         driver::hear(connection, now, event, &mut self.staging);
+        if !connection.wants_input() {
+            self.asking.insert(id);
+        }
         let (after, _) = connection.poll_timeout();
         if before != after {
             self.timers.remove(&(before, id));
@@ -382,9 +431,13 @@ impl Engine {
             let request = self.slots().get(id).and_then(|slot| slot.backlog.close_request());
             request.into_iter().for_each(|reason| connection.handle_close_request(reason));
             let reason = driver::end(&self.node, connection, now, &mut self.staging);
-            if let Some(Slot { mut backlog, .. }) = self.staging.links_mut().remove(id) {
+            if let Some(Slot { mut backlog, mut outbound, .. }) = self.staging.links_mut().remove(id) {
+                if reason.flushes() {
+                    outbound.finish();
+                    backlog.encode(&mut outbound);
+                }
                 backlog.end(now, reason);
-                self.closing.insert(id, Closing { reason, backlog });
+                self.closing.insert(id, Closing { reason, backlog, outbound });
             }
         }
     }
@@ -395,6 +448,7 @@ impl Engine {
 struct Closing {
     reason: CloseReason,
     backlog: Backlog,
+    outbound: Outbound,
 }
 
 impl fmt::Display for ApiMisuse {

@@ -26,7 +26,7 @@
 //! | `delivery` | what a batch leads to, staged until its end |
 //! | [`hub`] | what a publish must look up: accounts, open connections, counters |
 //! | [`accounts`] | separate worlds of subjects, by id and by name |
-//! | `sink`, [`outbox`], `transport` | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
+//! | `sink`, [`outbox`], [`transport`] | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
 //! | **[`interest`]** | who wants which subject, here and at other servers |
 //! | [`config`] | what an operator chooses |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
@@ -147,6 +147,7 @@ mod services;
 pub mod sim;
 mod sink;
 mod time;
+pub mod transport;
 pub mod wire;
 
 pub use close::CloseReason;

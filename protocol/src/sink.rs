@@ -3,6 +3,7 @@
 use crate::close::CloseReason;
 use crate::id::ConnectionId;
 use crate::outbox::Delivery;
+use crate::transport::Encoder;
 
 /// Takes what is to be written to connections, this node's own clients and routes alike.
 ///
@@ -22,6 +23,10 @@ pub trait Sink {
     /// connection before, and behind what this sink staged for it. Callers hold the lock that orders what is
     /// announced, which staging until later would defeat.
     fn announce(&mut self, to: ConnectionId, bytes: &[u8]);
+
+    /// Lets all that is queued for the connection from now on be encoded, too: marks the place behind what this sink queued
+    /// before, as [`Sink::send`] would put a line there ([`Outbox::switch`](crate::outbox::Outbox::switch)).
+    fn switch(&mut self, to: ConnectionId, encoder: Encoder);
 
     /// Asks the driver of a connection to end it, by
     /// [`Connection::handle_close_request`](crate::connection::Connection::handle_close_request).

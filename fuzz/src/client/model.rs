@@ -276,6 +276,8 @@ impl Session {
             Authorization::None => true,
             _ if self.is_connected && names_none => true,
             Authorization::Token(token) => token.expose() == connect.auth_token,
+            // Nobody is there who would accept anybody.
+            Authorization::External => false,
             Authorization::User { user, password } => {
                 *user == connect.user && password.expose() == connect.pass
             }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use log::error;
 
 use super::name::ClusterName;
-use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Compression};
 use crate::routes::{NoSeat, Purpose, Seat};
-use crate::wire::{Connect, Info};
+use crate::wire::{Connect, Info, ProtocolError};
 
 /// How this node presents itself on routes, and whom it lets in.
 #[derive(Debug)]
@@ -19,42 +18,30 @@ pub(super) struct Handshake {
     pub(super) name: ClusterName,
 }
 
-/// A route that is refused: what the peer is told, if anything, and the reason.
+/// Why a route is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) error: Option<String>,
-    pub(crate) reason: CloseReason,
+pub(crate) enum Refusal {
+    /// The peer does not fit, or there is such a route already.
+    Fault(ProtocolError),
+    /// The cluster has given the connection up.
+    Gone,
 }
 
-impl Refusal {
-    pub(super) fn silent(reason: CloseReason) -> Self {
-        Self { error: None, reason }
-    }
-
-    fn told(reason: CloseReason, error: impl Into<String>) -> Self {
-        Self { error: Some(error.into()), reason }
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
+        Self::Fault(error)
     }
 }
 
 impl From<NoSeat> for Refusal {
     fn from(why: NoSeat) -> Self {
-        let error = match why {
-            NoSeat::NotInPool { index, size } => {
-                format!("Invalid route pool index: {index} - pool size is {size}")
-            }
-            NoSeat::SlotIsForDialer(index) => {
-                format!("Route pool index should not be set but is set to {index}")
-            }
-            NoSeat::NotPooling(account) => format!(
-                "Not possible to have a dedicated route for account \"{account}\" between those servers"
-            ),
-            NoSeat::NotPinned(account) => format!("No route for account \"{account}\""),
-            NoSeat::NoAccount(account) => {
-                let error = format!("Unable to lookup account \"{account}\": account missing");
-                return Self::told(CloseReason::MissingAccount, error);
-            }
-        };
-        Self::told(CloseReason::ProtocolViolation, error)
+        Self::Fault(match why {
+            NoSeat::NotInPool { index, size } => ProtocolError::PoolIndex { index, size },
+            NoSeat::SlotIsForDialer(index) => ProtocolError::UnexpectedPoolIndex { index },
+            NoSeat::NotPooling(account) => ProtocolError::DedicatedWithoutPool { account },
+            NoSeat::NotPinned(account) => ProtocolError::NotPinned { account },
+            NoSeat::NoAccount(account) => ProtocolError::UnknownAccount { account },
+        })
     }
 }
 
@@ -98,41 +85,35 @@ impl Handshake {
     /// Judges the CONNECT of a route that was accepted, apart from the cluster's name.
     pub(super) fn judge_connect(&self, connect: &Connect) -> Result<(), Refusal> {
         if !self.is_authorized(connect) {
-            return Err(Refusal::told(CloseReason::AuthenticationFailure, "Authorization Violation"));
+            return Err(ProtocolError::Authorization.into());
         }
         if !connect.lang.is_empty() {
-            return Err(Refusal::told(CloseReason::IncorrectPort, "attempted to connect to route port"));
+            return Err(ProtocolError::ClientOnRoutePort.into());
         }
         if !connect.gateway.is_empty() {
-            let error =
-                format!("Rejecting connection from gateway \"{}\" on the Route port", connect.gateway);
-            return Err(Refusal::told(CloseReason::WrongGateway, error));
+            return Err(ProtocolError::GatewayOnRoutePort { gateway: connect.gateway.clone() }.into());
         }
         if connect.cluster == RESERVED_CLUSTER_NAME {
-            let error = format!("Rejecting connection, cluster name \"{}\" is reserved", connect.cluster);
-            return Err(Refusal::told(CloseReason::ClusterNameConflict, error));
+            return Err(ProtocolError::ReservedClusterName { theirs: connect.cluster.clone() }.into());
         }
         Ok(())
     }
 
     /// That a CONNECT names another cluster.
     pub(super) fn other_cluster(&self, connect: &Connect) -> Refusal {
-        let (theirs, own) = (&connect.cluster, &self.name.text);
-        let error = format!("Rejecting connection, cluster name \"{theirs}\" does not match \"{own}\"");
-        Refusal::told(CloseReason::ClusterNameConflict, error)
+        ProtocolError::ClusterName { theirs: connect.cluster.clone(), ours: self.name.text.clone() }.into()
     }
 
     /// Judges the first INFO on a route, apart from the cluster's name and the seat.
     pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<(), Refusal> {
         if was_accepted && info.server_name == self.own_info.server_name {
             error!("Remote server has a duplicate name: \"{}\"", info.server_name);
-            return Err(Refusal::silent(CloseReason::DuplicateServerName));
+            return Err(ProtocolError::DuplicateServerName.into());
         }
         if self.config.compression == Compression::Accept
             && !COMPRESSION_MODES.contains(&info.compression.as_str())
         {
-            let error = format!("unsupported route compression mode \"{}\"", info.compression);
-            return Err(Refusal::told(CloseReason::ProtocolViolation, error));
+            return Err(ProtocolError::CompressionMode { mode: info.compression.clone() }.into());
         }
         Ok(())
     }

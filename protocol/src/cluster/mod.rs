@@ -29,7 +29,7 @@ use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Purpose, Routes, Seat, 
 use crate::time::Instant;
 use crate::wire::encode::PING;
 use crate::wire::system::Neighbour;
-use crate::wire::{Connect, Info};
+use crate::wire::{Connect, Info, ProtocolError};
 use handshake::{Handshake, route_info, route_url_text};
 use name::{Agreement, ClusterName};
 
@@ -181,19 +181,19 @@ impl Cluster {
         mut info: Info,
     ) -> Result<Registered, Refusal> {
         let Some((remote, purpose)) = self.routes.connection(connection) else {
-            return Err(Refusal::silent(CloseReason::RouteRemoved));
+            return Err(Refusal::Gone);
         };
         let purpose = purpose.cloned();
         if info.server_id == self.own_id() {
             self.routes.handle_self(connection);
-            return Err(Refusal::silent(CloseReason::DuplicateRoute));
+            return Err(ProtocolError::DuplicateRoute.into());
         }
         if !info.cluster.is_empty()
             && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
         {
             let (theirs, own) = (&info.cluster, self.name());
             error!("Rejecting connection, cluster name \"{theirs}\" does not match \"{own}\"");
-            return Err(Refusal::silent(CloseReason::ClusterNameConflict));
+            return Err(ProtocolError::ClusterNameInInfo.into());
         }
         self.handshake.judge_info(&info, purpose.is_none())?;
         if info.ip.is_empty() {
@@ -354,7 +354,7 @@ impl Cluster {
             arbitrates: info.onehop > 0,
         };
         self.routes.handle_presented(now, connection, &newcomer).map_err(|why| match why {
-            NotSeated::Unexpected => Refusal::silent(CloseReason::RouteRemoved),
+            NotSeated::Unexpected => Refusal::Gone,
             NotSeated::NoSeat(why) => why.into(),
             NotSeated::Duplicate { probed } => {
                 self.outputs.extend(probed.map(|id| Output::Send(id, PING.to_vec())));
@@ -362,7 +362,7 @@ impl Cluster {
                 if self.routes.solicitation(&info.server_id).1 {
                     self.gossip.handle_explicit(&info.server_id);
                 }
-                Refusal::silent(CloseReason::DuplicateRoute)
+                ProtocolError::DuplicateRoute.into()
             }
         })
     }

@@ -72,6 +72,10 @@ pub struct Config {
     /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
+    /// Lets every connection go on in the frames of a stand-in for the transports to come, with this key: a client from its
+    /// first CONNECT and the answer to that on, a route from its first line on in each direction. For tests.
+    #[doc(hidden)]
+    pub rehearsed_transport: Option<u64>,
     /// Where every random choice of the machines comes from, the public server id included. A runtime sets it from the
     /// system's randomness; a test fixes it.
     pub seed: u64,
@@ -103,6 +107,7 @@ impl Default for Config {
             reconnect_error_reports: 1,
             cluster: None,
             monitoring: None,
+            rehearsed_transport: None,
             seed: 0,
             secret_seed: SecretSeed::default(),
         }
@@ -133,6 +138,9 @@ pub enum Authorization {
     },
     /// One token for everybody.
     Token(Secret),
+    /// What the program that this node is a part of accepts: it is asked for each CONNECT, by an
+    /// [`Effect`](crate::connection::Effect). There is no configuration file syntax for it.
+    External,
 }
 
 /// A user's name and password.

@@ -23,7 +23,7 @@ impl Config {
         }
         self.check_above_zero()?;
         match &self.authorization {
-            Authorization::None => {}
+            Authorization::None | Authorization::External => {}
             Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
                 check_secret(secret)?
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::{error, warn};
 
 use super::context::Context;
+use super::effect::Verdict;
 use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
@@ -13,7 +14,7 @@ use crate::forwarding::{self, Cache, Courier};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Matches, Source, Subscription};
 use crate::sink::Sink;
-use crate::wire::{self, Connect, Info, Message, Op};
+use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 
 /// A client.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Client {
         hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if hub.directory().count(Kind::Client) > hub.config().max_connections {
             error!("{context} - maximum connections exceeded");
-            context.close_with(CloseReason::MaximumConnectionsExceeded, "maximum connections exceeded");
+            context.handle_error(&ProtocolError::MaximumConnections);
             return Self::Greeted;
         }
         if hub.config().authorization != Authorization::None {
@@ -106,7 +107,7 @@ impl Client {
             Ok(connect) => connect,
             Err(fault) => {
                 error!("{context} - invalid CONNECT: {fault}");
-                return context.close(CloseReason::ProtocolViolation);
+                return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
         introduce(context, &connect);
@@ -114,28 +115,54 @@ impl Client {
             // Since 2.14 a second CONNECT drops what was subscribed to.
             session.drop_subscriptions(context);
         }
+        if !connect.account.is_empty() || connect.new_account {
+            return refuse(context, &connect);
+        }
         // Credentials that a further CONNECT does not name are those that were good before.
         let stays_authorized = earlier.is_some() && !names_credentials(&connect);
-        if !stays_authorized && !is_authorized(&context.hub().config().authorization, &connect)
-            || !connect.account.is_empty()
-            || connect.new_account
-        {
-            warn!("{context} - authentication error - User \"{}\"", connect.user);
-            return authorization_violation(context);
+        match is_authorized(&context.hub().config().authorization, &connect) {
+            _ if stays_authorized => self.accept(context, &connect),
+            Some(true) => self.accept(context, &connect),
+            Some(false) => refuse(context, &connect),
+            None => context.ask_who_it_is(connect),
         }
+    }
+
+    /// Hears whether a client may come in that somebody else was asked about.
+    pub(super) fn handle_verdict<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        connect: &Connect,
+        verdict: &Verdict,
+    ) {
+        let account = match verdict {
+            Verdict::Accepted { account } => context.hub().accounts().find(account.as_bytes()),
+            Verdict::Refused => None,
+        };
+        let Some(account) = account else {
+            return refuse(context, connect);
+        };
+        context.entry().set_account(account.id());
+        if let Self::Session(session) = self {
+            session.account = account;
+        }
+        self.accept(context, connect);
+    }
+
+    /// Opens the session of a client whose credentials are good, or changes it.
+    fn accept<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect) {
         if !matches!(connect.protocol, 0 | 1) {
-            return context.close_with(CloseReason::BadClientProtocolVersion, "invalid client protocol");
+            return context.handle_error(&ProtocolError::ClientProtocol);
         }
         let headers = connect.headers && !context.hub().config().no_header_support;
         if connect.no_responders && !headers {
-            let reason = CloseReason::NoRespondersRequiresHeaders;
-            return context.close_with(reason, "no responders requires headers support");
+            return context.handle_error(&ProtocolError::NoRespondersWithoutHeaders);
         }
         if matches!(self, Self::Greeted) {
             *self = Self::begin(context);
         }
         if let Self::Session(session) = self {
-            session.begin(context, &connect, headers);
+            session.begin(context, connect, headers);
         }
     }
 }
@@ -191,10 +218,14 @@ impl Session {
         self.pedantic = connect.pedantic;
         self.no_responders = connect.no_responders;
         self.async_info = connect.protocol >= 1;
-        self.connected = true;
+        let is_first = !std::mem::replace(&mut self.connected, true);
         // What is remembered was made for other settings of echo.
         self.cache.clear();
         self.ok(context);
+        if is_first {
+            context.rehearse_input();
+            context.rehearse_output();
+        }
     }
 
     #[inline]
@@ -211,7 +242,7 @@ impl Session {
             Op::Info(json) if Info::from_json(json).is_err() => context.close(CloseReason::ParseError),
             Op::Err(text) => {
                 error!("{context} - Client Error {}", text.escape_ascii());
-                context.close(CloseReason::ParseError);
+                context.handle_error(&ProtocolError::Told);
             }
             // The rest does not come from clients, or is of no interest when it does.
             _ => {}
@@ -242,10 +273,10 @@ impl Session {
         shared.keepalive.handle_activity(context.now);
         if let Some(error) = reserved(message) {
             error!("{context} - {error}");
-            return context.send_error(&error);
+            return context.handle_error(&error);
         }
         if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
-            context.send_error("Invalid Publish Subject");
+            context.handle_error(&ProtocolError::InvalidPublishSubject);
         }
         if self.verbose {
             // Before the message itself, should the client hear it back.
@@ -291,7 +322,7 @@ impl Session {
         context.shared.keepalive.handle_activity(context.now);
         if let Err(error) = self.may_hold_another(context, subject) {
             error!("{context} - {error}");
-            return context.send_error(&error);
+            return context.handle_error(&error);
         }
         // A name that is taken keeps its old subscription, whatever the new one would be (wire.md 1.4).
         if context.entry().subscriptions().get(sid).is_some() {
@@ -299,7 +330,7 @@ impl Session {
         }
         if let Err(error) = may_subscribe(subject, queue) {
             error!("{context} - {error}");
-            return context.send_error(&error);
+            return context.handle_error(&error);
         }
         let shared = &*context.shared;
         let id = shared.node.hub().next_subscription();
@@ -311,16 +342,19 @@ impl Session {
     }
 
     /// Whether one more subscription keeps within the limits.
-    fn may_hold_another<S: Sink>(&self, context: &Context<'_, S>, subject: &[u8]) -> Result<(), String> {
+    fn may_hold_another<S: Sink>(
+        &self,
+        context: &Context<'_, S>,
+        subject: &[u8],
+    ) -> Result<(), ProtocolError> {
         let config = context.hub().config();
         if config.max_subject_tokens > 0
             && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
         {
-            let subject = String::from_utf8_lossy(subject);
-            return Err(format!("Permissions Violation for Subscription to \"{subject}\", too many tokens"));
+            return Err(ProtocolError::TooManyTokens { subject: text(subject) });
         }
         if config.max_subscriptions > 0 && context.entry().subscriptions().len() >= config.max_subscriptions {
-            return Err("maximum subscriptions exceeded".to_owned());
+            return Err(ProtocolError::MaximumSubscriptions);
         }
         Ok(())
     }
@@ -373,28 +407,26 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
     });
 }
 
-fn may_subscribe(subject: &[u8], queue: &[u8]) -> Result<(), String> {
+fn may_subscribe(subject: &[u8], queue: &[u8]) -> Result<(), ProtocolError> {
     if !wire::subject::is_valid_filter(subject) {
-        return Err("Invalid Subject".to_owned());
+        return Err(ProtocolError::InvalidSubject);
     }
     if queue == RESERVED_QUEUE {
-        let subject = String::from_utf8_lossy(subject);
-        let queue = String::from_utf8_lossy(queue);
-        return Err(format!(
-            "Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\""
-        ));
+        return Err(ProtocolError::QueuePermission { subject: text(subject), queue: text(queue) });
     }
     Ok(())
 }
 
-fn is_authorized(authorization: &Authorization, connect: &Connect) -> bool {
+/// Whether what a client presents is good; `None` if somebody else is to say that.
+fn is_authorized(authorization: &Authorization, connect: &Connect) -> Option<bool> {
     match authorization {
-        Authorization::None => true,
-        Authorization::Token(token) => token.matches(connect.auth_token.as_bytes()),
+        Authorization::None => Some(true),
+        Authorization::Token(token) => Some(token.matches(connect.auth_token.as_bytes())),
         Authorization::User { user, password } => {
             let password = password.matches(connect.pass.as_bytes());
-            *user == connect.user && password
+            Some(*user == connect.user && password)
         }
+        Authorization::External => None,
     }
 }
 
@@ -402,25 +434,35 @@ fn names_credentials(connect: &Connect) -> bool {
     [&connect.user, &connect.pass, &connect.auth_token].iter().any(|credential| !credential.is_empty())
 }
 
+/// Sends away a client that may not come in.
+fn refuse<S: Sink>(context: &mut Context<'_, S>, connect: &Connect) {
+    warn!("{context} - authentication error - User \"{}\"", connect.user);
+    authorization_violation(context);
+}
+
 fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
-    context.close_with(CloseReason::AuthenticationFailure, "Authorization Violation");
+    context.handle_error(&ProtocolError::Authorization);
 }
 
 /// The error for a subject or a reply that clients may not use (wire.md 1.5).
 #[inline]
-fn reserved(message: &Message<'_>) -> Option<String> {
+fn reserved(message: &Message<'_>) -> Option<ProtocolError> {
     // Nearly every message is told apart by its first bytes.
     let suspicious = |subject: &[u8]| matches!(subject.first(), Some(b'_' | b'$'));
     if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
         return None;
     }
     if begins(message.subject, &["_GR_.", "$GR.", "$NRG."]) {
-        let subject = String::from_utf8_lossy(message.subject);
-        return Some(format!("Permissions Violation for Publish to \"{subject}\""));
+        return Some(ProtocolError::PublishPermission { subject: text(message.subject) });
     }
     let reply =
         message.reply.filter(|reply| reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]))?;
-    Some(format!("Permissions Violation for Publish with Reply of \"{}\"", String::from_utf8_lossy(reply)))
+    Some(ProtocolError::ReplyPermission { reply: text(reply) })
+}
+
+/// A name as an error quotes it.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Whether something follows one of these beginnings.

@@ -5,13 +5,16 @@ use std::fmt;
 use log::{Level, debug, info, log_enabled, trace};
 
 use super::Shared;
+use super::effect::Question;
+use super::input::Interruption;
 use crate::close::CloseReason;
 use crate::hub::{Entry, Hub, Kind};
 use crate::node::Node;
 use crate::outbox::WritePolicy;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::{self, Op};
+use crate::transport::{Decoder, Encoder};
+use crate::wire::{self, Connect, Op, ProtocolError};
 
 /// A connection that is being driven: its state, the time, and where output goes.
 pub(super) struct Context<'a, S> {
@@ -41,20 +44,54 @@ impl<S: Sink> Context<'_, S> {
         self.sink.send(self.shared.entry.id(), bytes);
     }
 
-    /// Sends an error that does not end the connection.
-    pub(super) fn send_error(&mut self, text: &str) {
-        self.send(&wire::encode::err_line(text));
-    }
-
     /// Ends the connection.
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.shared.close.get_or_insert(reason);
     }
 
-    /// Ends the connection and tells the peer why.
-    pub(super) fn close_with(&mut self, reason: CloseReason, text: &str) {
-        self.send_error(text);
-        self.close(reason);
+    /// Tells the peer what it did wrong, if it is told that, and ends the connection, if that is the end of it.
+    pub(super) fn handle_error(&mut self, error: &ProtocolError) {
+        if let Some(text) = error.text() {
+            self.send(&wire::encode::err_line(&text));
+        }
+        if let Some(reason) = error.close_reason() {
+            self.close(reason);
+        }
+    }
+
+    /// Lets what the peer sends behind the operation that is being handled be decoded first.
+    pub(super) fn switch_input(&mut self, decoder: Decoder) {
+        self.shared.interruption = Some(Interruption::Switch(decoder));
+    }
+
+    /// Lets what is sent to the peer from now on be encoded, whoever sends it.
+    pub(super) fn switch_output(&mut self, encoder: Encoder) {
+        self.sink.switch(self.shared.entry.id(), encoder);
+    }
+
+    /// Lets somebody else judge what a client presented in its CONNECT. What the client sends behind it waits for that, for
+    /// as long as a client may take to authenticate.
+    pub(super) fn ask_who_it_is(&mut self, connect: Connect) {
+        let shared = &mut *self.shared;
+        shared.questions += 1;
+        let question = Question::authenticate(shared.questions, connect);
+        shared.interruption = Some(Interruption::Wait(Box::new(question)));
+        let auth_timeout = shared.node.hub().config().auth_timeout;
+        shared.auth_deadline.get_or_insert(self.now + auth_timeout);
+    }
+
+    /// What follows the operation that is being handled comes in frames, in tests.
+    pub(super) fn rehearse_input(&mut self) {
+        if let Some(key) = self.hub().config().rehearsed_transport {
+            self.switch_input(Decoder::framed(key));
+        }
+    }
+
+    /// What is sent from now on goes in frames, in tests.
+    pub(super) fn rehearse_output(&mut self) {
+        if let Some(key) = self.hub().config().rehearsed_transport {
+            self.switch_output(Encoder::framed(key));
+        }
     }
 
     /// Answers a PING, and notes the activity.

@@ -2,11 +2,14 @@
 //!
 //! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
-//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`].
+//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`], and where the node's
+//! [`Authorization`] is somebody else's business, [`Connection::poll_effect`] and [`Connection::wants_input`].
 
 mod carried;
 mod client;
 mod context;
+mod effect;
+mod input;
 mod keepalive;
 mod route;
 
@@ -14,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, error};
+use log::debug;
 
 use crate::close::CloseReason;
 use crate::config::Authorization;
@@ -27,10 +30,14 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::{self, Dialect, Op, ParseError, Parsed, Parser, Role};
+use crate::transport::Inbound;
+use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 use client::Client;
 use context::Context;
+pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
+use input::Interruption;
+pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
 #[cfg(feature = "sim")]
 pub(crate) use route::HANDSHAKE_TIMEOUT;
@@ -44,6 +51,8 @@ pub struct Connection {
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
+    /// What decodes before the parser, and what is kept until the connection goes on; a plain one has nothing of it.
+    inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
     wanted_bytes: Option<usize>,
 }
@@ -58,6 +67,10 @@ struct Shared {
     /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
+    /// Why the operation that was handled last is the last one of what was read, for now.
+    interruption: Option<Interruption>,
+    /// How many questions were asked.
+    questions: u32,
     rng: fastrand::Rng,
     scratch: Scratch,
     /// Messages and payload bytes of the batch that is being handled.
@@ -152,7 +165,14 @@ impl Connection {
     }
 
     fn new(shared: Shared, side: Side) -> Self {
-        Self { shared, side, parser: Parser::new(), unfinished: Vec::new(), wanted_bytes: None }
+        Self {
+            shared,
+            side,
+            parser: Parser::new(),
+            unfinished: Vec::new(),
+            inbound: None,
+            wanted_bytes: None,
+        }
     }
 
     /// Which connection this is.
@@ -186,28 +206,6 @@ impl Connection {
         }
     }
 
-    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end.
-    pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
-        let mut rest = input;
-        while !rest.is_empty() && self.shared.close.is_none() {
-            if self.unfinished.is_empty() {
-                let consumed = self.handle_operations(now, rest, sink);
-                self.unfinished.extend_from_slice(&rest[consumed..]);
-                break;
-            }
-            let (missing, after) = rest.split_at(self.missing_bytes(rest));
-            let mut operation = std::mem::take(&mut self.unfinished);
-            operation.extend_from_slice(missing);
-            let consumed = self.handle_operations(now, &operation, sink);
-            operation.drain(..consumed);
-            if !operation.is_empty() {
-                self.unfinished = operation;
-            }
-            rest = after;
-        }
-        self.shared.record_received(now);
-    }
-
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
@@ -222,8 +220,7 @@ impl Connection {
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
-            context.close_with(CloseReason::AuthenticationTimeout, "Authentication Timeout");
-            return;
+            return context.handle_error(&ProtocolError::AuthenticationTimeout);
         }
         match context.shared.keepalive.tick(now) {
             Tick::Nothing => {}
@@ -234,9 +231,7 @@ impl Connection {
                     Side::Route(route) => route.handle_ping_due(context.entry()),
                 }
             }
-            Tick::Stale => {
-                context.close_with(CloseReason::StaleConnection, "Stale Connection");
-            }
+            Tick::Stale => context.handle_error(&ProtocolError::StaleConnection),
         }
     }
 
@@ -277,62 +272,6 @@ impl Connection {
         node.hub().directory().remove(entry.id());
         node.hub().record_closed(entry.kind(), reason);
     }
-
-    /// Handles all whole operations at the start of `input` and returns how many bytes they took.
-    fn handle_operations<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) -> usize {
-        let mut consumed = 0;
-        while consumed < input.len() && self.shared.close.is_none() {
-            match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
-                Ok(Parsed::Op { ref op, consumed: bytes }) => {
-                    consumed += bytes;
-                    self.handle_operation(now, op, sink);
-                }
-                Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
-                    self.wanted_bytes = wanted;
-                    return consumed + bytes;
-                }
-                Err(fault) => self.handle_fault(now, fault, sink),
-            }
-        }
-        consumed
-    }
-
-    #[inline]
-    fn handle_operation<S: Sink>(&mut self, now: Instant, op: &Op<'_>, sink: &mut S) {
-        let mut context = self.shared.context(now, sink);
-        context.trace_in(op);
-        match &mut self.side {
-            Side::Client(client) => client.handle(&mut context, op),
-            Side::Route(route) => route.handle(&mut context, op),
-        }
-    }
-
-    fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
-        let reason = match fault {
-            ParseError::NotConnect => CloseReason::AuthenticationFailure,
-            ParseError::MaxControlLine => CloseReason::MaximumControlLineExceeded,
-            ParseError::MaxPayload => CloseReason::MaximumPayloadExceeded,
-            // Under this name in nats-server, whatever it was.
-            ParseError::HeadersNotNegotiated | ParseError::UnknownOperation | ParseError::BadArguments(_) => {
-                CloseReason::ProtocolViolation
-            }
-        };
-        let mut context = self.shared.context(now, sink);
-        error!("{context} - {fault}");
-        match fault.wire_text() {
-            Some(text) => context.close_with(reason, text),
-            None => context.close(reason),
-        }
-    }
-
-    /// How many of the bytes that came next belong to the unfinished operation.
-    fn missing_bytes(&self, rest: &[u8]) -> usize {
-        let missing = match self.wanted_bytes {
-            Some(wanted) => wanted.saturating_sub(self.unfinished.len()).max(1),
-            None => memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1),
-        };
-        missing.min(rest.len())
-    }
 }
 
 impl Shared {
@@ -357,6 +296,8 @@ impl Shared {
             keepalive,
             auth_deadline: None,
             close: None,
+            interruption: None,
+            questions: 0,
             rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
             scratch: Scratch::default(),
             received: (0, 0),

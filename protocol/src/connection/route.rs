@@ -17,7 +17,7 @@ use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
 use crate::wire::encode::OK;
 use crate::wire::subject::is_valid_filter;
-use crate::wire::{Connect, Info, LeafOrigin, Op, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
 
 /// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
 /// says alone; this follows its answers.
@@ -27,8 +27,8 @@ pub(super) enum Route {
     AwaitsConnect,
     /// What it is will stand in its INFO.
     AwaitsInfo {
-        /// Its CONNECT asked for `+OK` after each operation.
-        verbose: bool,
+        /// Whether its CONNECT asked for `+OK` after each operation; `None` if this node dialed it and so hears no CONNECT.
+        verbose: Option<bool>,
     },
     /// A member of the cluster.
     Peer(Peer),
@@ -62,10 +62,10 @@ impl Route {
             context.close(CloseReason::RouteRemoved);
             return Self::AwaitsConnect;
         };
-        context.send(&lines);
+        greet(context, &lines);
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
-            return Self::AwaitsInfo { verbose: false };
+            return Self::AwaitsInfo { verbose: None };
         }
         let cluster = context.hub().config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
@@ -94,7 +94,7 @@ impl Route {
             (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
                 error!("{context} - Route Error {}", text.escape_ascii());
-                context.close(CloseReason::ParseError);
+                context.handle_error(&ProtocolError::Told);
             }
             // Interest and messages before the handshake is over, and what means nothing on a route.
             _ => {}
@@ -128,7 +128,7 @@ impl Route {
             Ok(connect) => connect,
             Err(fault) => {
                 error!("{context} - invalid CONNECT: {fault}");
-                return context.close(CloseReason::ProtocolViolation);
+                return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
         let verdict =
@@ -137,9 +137,10 @@ impl Route {
             Some(Ok(())) => {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
-                *self = Self::AwaitsInfo { verbose: connect.verbose };
+                context.rehearse_input();
+                *self = Self::AwaitsInfo { verbose: Some(connect.verbose) };
             }
-            Some(Err(refusal)) => refuse(context, refusal),
+            Some(Err(refusal)) => refuse(context, &refusal),
             None => context.close(CloseReason::RouteRemoved),
         }
     }
@@ -149,14 +150,17 @@ impl Route {
             Ok(info) => info,
             Err(fault) => {
                 error!("{context} - invalid INFO: {fault}");
-                return context.close(CloseReason::ProtocolViolation);
+                return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
         let (id, now) = (context.entry().id(), context.now);
         match self {
             Self::AwaitsConnect => {}
             Self::AwaitsInfo { verbose } => {
-                let verbose = *verbose;
+                if verbose.is_none() {
+                    context.rehearse_input();
+                }
+                let verbose = verbose.unwrap_or(false);
                 self.register(context, info, verbose);
             }
             Self::Peer(_) => {
@@ -181,7 +185,7 @@ impl Route {
         });
         let registered = match verdict {
             Some(Ok(registered)) => registered,
-            Some(Err(refusal)) => return refuse(context, refusal),
+            Some(Err(refusal)) => return refuse(context, &refusal),
             None => return context.close(CloseReason::RouteRemoved),
         };
         let shared = &mut *context.shared;
@@ -291,13 +295,27 @@ fn handle_pong<S: Sink>(context: &mut Context<'_, S>) {
     context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_pong(now, id));
 }
 
-fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: Refusal) {
-    match refusal.error {
-        Some(error) => {
-            error!("{context} - {error}");
-            context.close_with(refusal.reason, &error);
+/// Sends the lines that a route begins with.
+fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
+    let first_line_bytes = memchr::memchr(b'\n', lines).map_or(lines.len(), |lf| lf + 1);
+    let (first_line, rest) = lines.split_at(first_line_bytes);
+    context.send(first_line);
+    context.rehearse_output();
+    if !rest.is_empty() {
+        context.send(rest);
+    }
+}
+
+fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: &Refusal) {
+    match refusal {
+        Refusal::Fault(error) => {
+            // What the peer is not told, the cluster has logged where it is worth that.
+            if error.text().is_some() {
+                error!("{context} - {error}");
+            }
+            context.handle_error(error);
         }
-        None => context.close(refusal.reason),
+        Refusal::Gone => context.close(CloseReason::RouteRemoved),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::close::CloseReason;
 use crate::outbox::{Outbox, Overdue, Pressure, WritePolicy};
 use crate::time::Instant;
+use crate::transport::Outbound;
 
 /// The bytes that wait for one peer, whether more may come, and how long that may last.
 ///
@@ -117,6 +118,17 @@ impl Backlog {
             writing.absorb(&mut self.outbox, &self.policy);
         }
         self.in_flight_bytes = writing.pending_bytes();
+    }
+
+    /// For the driver of an encoded connection, which holds no lock while it encodes and writes: gives its half all that
+    /// waits, and learns what that wrote ([`Outbox::hand_over`]). What it holds counts as waiting.
+    pub fn hand_over(&mut self, to: &mut Outbound) {
+        self.outbox.hand_over(to);
+    }
+
+    /// The same, and encodes at once. For whoever owns both.
+    pub fn encode(&mut self, outbound: &mut Outbound) {
+        outbound.encode_from(&mut self.outbox);
     }
 
     /// What waits, to be looked at, without what is in flight.

@@ -7,6 +7,7 @@ use crate::id::ConnectionId;
 use crate::outbox::{Delivery, Outbox, Pressure, WRITE_AT_ONCE_BYTES};
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::transport::Encoder;
 
 /// The sink of one driver, or of all drivers of one thread. The rules that it keeps stand in [`delivery`](super).
 ///
@@ -194,6 +195,10 @@ impl<L: Links> Sink for Staging<L> {
         // announce to it before this batch is over.
         self.staged(to).outbox.push_bytes(bytes);
         self.hand_over(to);
+    }
+
+    fn switch(&mut self, to: ConnectionId, encoder: Encoder) {
+        self.staged(to).outbox.switch(encoder);
     }
 
     fn close(&mut self, to: ConnectionId, reason: CloseReason) {

@@ -9,6 +9,7 @@ use crate::hub::Entry;
 use crate::id::ConnectionId;
 use crate::outbox::{Outbox, Pressure};
 use crate::time::Instant;
+use crate::transport::Outbound;
 
 /// The engine's links, and what is to be done about them when the machines are not being called.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     pub(super) entry: Arc<Entry>,
     pub(super) backlog: Backlog,
+    /// What of it is encoded, if anything is.
+    pub(super) outbound: Outbound,
 }
 
 /// A slot in hand.
@@ -98,6 +101,9 @@ impl Link for SlotMut<'_> {
         if let Some(reason) = close {
             self.slot.backlog.request_close(reason);
             self.to_end.push_back(self.id());
+        }
+        if self.slot.backlog.outbox().is_coded() {
+            self.slot.backlog.encode(&mut self.slot.outbound);
         }
         if self.slot.backlog.outbox().is_empty() {
             self.waiting.remove(&self.id());

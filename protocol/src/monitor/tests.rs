@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::node::Listening;
 use crate::outbox::Delivery;
 use crate::sink::Sink;
+use crate::transport::Encoder;
 
 /// A node whose clients and peers write what a test wants, and whose answers nobody reads.
 struct World {
@@ -29,6 +30,7 @@ impl Sink for Deaf {
     fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
     fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
+    fn switch(&mut self, _: ConnectionId, _: Encoder) {}
     fn close(&mut self, _: ConnectionId, _: CloseReason) {}
 }
 

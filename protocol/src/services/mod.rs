@@ -177,6 +177,7 @@ mod tests {
     use crate::config::{ClusterConfig, Config};
     use crate::node::Listening;
     use crate::outbox::Delivery;
+    use crate::transport::Encoder;
 
     struct Deaf;
 
@@ -184,6 +185,7 @@ mod tests {
         fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
         fn send(&mut self, _: ConnectionId, _: &[u8]) {}
         fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
+        fn switch(&mut self, _: ConnectionId, _: Encoder) {}
         fn close(&mut self, _: ConnectionId, _: CloseReason) {}
     }
 

@@ -12,6 +12,7 @@
 mod arguments;
 mod connect;
 pub mod encode;
+mod error;
 mod gossip_mode;
 mod info;
 pub(crate) mod json;
@@ -22,6 +23,7 @@ pub mod system;
 
 pub use arguments::MAX_SIZE_DIGITS;
 pub use connect::Connect;
+pub use error::ProtocolError;
 pub use gossip_mode::GossipMode;
 pub use info::{Info, KnownServer, Permissions};
 pub use json::InvalidJson;

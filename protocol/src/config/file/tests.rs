@@ -98,6 +98,7 @@ fn every_field_of_the_node_is_read() {
         reconnect_error_reports: 6,
         cluster: None,
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
+        rehearsed_transport: None,
         seed: 0,
         secret_seed: SecretSeed::default(),
     };

@@ -1,0 +1,126 @@
+//! What a connection asks of the world, and waits for (design.md 2).
+
+use super::input::Interruption;
+use super::{Connection, Shared, Side};
+use crate::config::Secret;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::wire::Connect;
+
+/// One question of one connection. It is answered once; an answer that comes later, or for another, is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u32);
+
+/// What takes long, or needs to know of the world: whoever drives the connection sees to it, on another thread if need be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Who is it, and may it come in? Answered by an [`EffectAnswer::Authentication`].
+    Authenticate(Credentials),
+}
+
+/// What a client presented in its CONNECT. What it did not name is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+    /// A token instead of both.
+    pub token: Secret,
+}
+
+/// What came of an [`Effect`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EffectAnswer {
+    /// Of an [`Effect::Authenticate`].
+    Authentication(Verdict),
+}
+
+/// Whether a client may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    Accepted {
+        /// The account that it belongs to. Where there is none of this name, it is refused all the same.
+        account: String,
+    },
+    /// It may not.
+    Refused,
+}
+
+/// A connection that waits for an answer.
+#[derive(Debug)]
+pub(super) struct Question {
+    ticket: Ticket,
+    /// What is to be done, until somebody took it on.
+    effect: Option<Effect>,
+    /// What the connection goes on with.
+    pub(super) connect: Connect,
+}
+
+impl Connection {
+    /// What the connection wants done, to be answered with [`Connection::handle_effect`]. Poll after
+    /// [`Connection::handle_input`] and [`Connection::handle_effect`].
+    #[must_use]
+    pub fn poll_effect(&mut self) -> Option<(Ticket, Effect)> {
+        match &mut self.shared.interruption {
+            Some(Interruption::Wait(question)) => question.take_on(),
+            _ => None,
+        }
+    }
+
+    /// Hears what came of an effect, and goes on with what was read meanwhile. An answer that nobody waits for is ignored.
+    pub fn handle_effect<S: Sink>(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        answer: &EffectAnswer,
+        sink: &mut S,
+    ) {
+        let Some(question) = self.shared.take_question(ticket).filter(|_| self.shared.close.is_none()) else {
+            return;
+        };
+        let mut context = self.shared.context(now, sink);
+        match (&mut self.side, answer) {
+            (Side::Client(client), EffectAnswer::Authentication(verdict)) => {
+                client.handle_verdict(&mut context, &question.connect, verdict);
+            }
+            (Side::Route(_), EffectAnswer::Authentication(_)) => {}
+        }
+        if self.inbound.is_some() && self.shared.close.is_none() {
+            self.handle_rest(now, &[], sink);
+        }
+        self.shared.record_received(now);
+    }
+}
+
+impl Shared {
+    /// The question that is answered under this name, if the connection waits for that.
+    fn take_question(&mut self, ticket: Ticket) -> Option<Box<Question>> {
+        let is_asked = |interruption: &mut _| matches!(interruption, Interruption::Wait(question) if question.is(ticket));
+        match self.interruption.take_if(is_asked)? {
+            Interruption::Wait(question) => Some(question),
+            Interruption::Switch(_) => None,
+        }
+    }
+}
+
+impl Question {
+    /// Asks about the credentials of a client. No other question of the connection has the same `number`.
+    pub(super) fn authenticate(number: u32, connect: Connect) -> Self {
+        let credentials = Credentials {
+            user: connect.user.clone(),
+            password: connect.pass.clone().into(),
+            token: connect.auth_token.clone().into(),
+        };
+        Self { ticket: Ticket(number), effect: Some(Effect::Authenticate(credentials)), connect }
+    }
+
+    pub(super) fn take_on(&mut self) -> Option<(Ticket, Effect)> {
+        Some((self.ticket, self.effect.take()?))
+    }
+
+    pub(super) fn is(&self, ticket: Ticket) -> bool {
+        self.ticket == ticket
+    }
+}

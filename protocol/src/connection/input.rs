@@ -1,0 +1,182 @@
+//! From what was read to operations: through the transforms of the transport, past the parser, one after the other, until
+//! one of them says that what follows is to be read in another way, or later.
+
+use log::{debug, error};
+
+use super::effect::Question;
+use super::{Connection, Shared, Side};
+use crate::close::CloseReason;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::transport::{DecodeError, Decoder};
+use crate::wire::{Op, ParseError, Parsed};
+
+/// What ends a stretch of input.
+#[derive(Debug)]
+pub(super) enum Interruption {
+    /// What follows is decoded by this first.
+    Switch(Decoder),
+    /// What follows waits until this is answered.
+    Wait(Box<Question>),
+}
+
+impl Connection {
+    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, or waits for an
+    /// answer: then the rest is kept, and handled as soon as that is there.
+    pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        if !self.wants_input() && self.shared.close.is_none() {
+            return self.hold(now, input, sink);
+        }
+        let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
+        if !rest.is_empty() && self.shared.close.is_none() {
+            self.handle_rest(now, rest, sink);
+        }
+        self.shared.record_received(now);
+    }
+
+    /// Whether the connection is to be read from. Not while it waits for the answer to an [`Effect`](super::Effect): it then keeps what is
+    /// handed in nevertheless, but ends when that comes to more than [`MAX_HELD_BYTES`]. Poll before each read.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        !matches!(self.shared.interruption, Some(Interruption::Wait(_)))
+    }
+
+    /// Handles plain bytes, and returns what stands behind the operation that interrupted that, if one did.
+    fn handle_plain<'a, S: Sink>(&mut self, now: Instant, input: &'a [u8], sink: &mut S) -> &'a [u8] {
+        let mut rest = input;
+        while !rest.is_empty() && self.shared.goes_on() {
+            if self.unfinished.is_empty() {
+                let consumed = self.handle_operations(now, rest, sink);
+                rest = &rest[consumed..];
+                if self.shared.goes_on() {
+                    self.unfinished.extend_from_slice(rest);
+                    return &[];
+                }
+                break;
+            }
+            let (missing, after) = rest.split_at(self.missing_bytes(rest));
+            let mut operation = std::mem::take(&mut self.unfinished);
+            operation.extend_from_slice(missing);
+            let consumed = self.handle_operations(now, &operation, sink);
+            operation.drain(..consumed);
+            if !operation.is_empty() {
+                self.unfinished = operation;
+            }
+            rest = after;
+        }
+        rest
+    }
+
+    /// Handles what is not, or not only, plain bytes to be handled at once.
+    #[cold]
+    pub(super) fn handle_rest<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        let mut inbound = self.inbound.take().unwrap_or_default();
+        let resumed = inbound.resume(input);
+        let mut rest = resumed.as_deref().unwrap_or(input);
+        loop {
+            if let Some(decoder) = self.shared.take_switch() {
+                inbound.switch(decoder);
+            }
+            if !self.shared.goes_on() {
+                break;
+            }
+            if inbound.is_plain() {
+                rest = self.handle_plain(now, rest, sink);
+                if rest.is_empty() { break } else { continue }
+            }
+            match inbound.decode(&mut rest) {
+                Ok([]) => break,
+                Ok(plain) => {
+                    let handled = plain.len() - self.handle_plain(now, plain, sink).len();
+                    inbound.take(handled);
+                }
+                Err(error) => self.handle_decode_error(now, error, sink),
+            }
+        }
+        inbound.hold(rest);
+        inbound.release();
+        self.inbound = (!inbound.is_idle() && self.shared.close.is_none()).then_some(inbound);
+    }
+
+    /// Keeps what was read although the connection waits.
+    fn hold<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        let inbound = self.inbound.get_or_insert_default();
+        inbound.hold(input);
+        if inbound.held_bytes() > MAX_HELD_BYTES {
+            let mut context = self.shared.context(now, sink);
+            error!("{context} - more than {MAX_HELD_BYTES} bytes behind an operation that waits");
+            context.close(CloseReason::ProtocolViolation);
+        }
+    }
+
+    fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        debug!("{context} - {error}");
+        context.close(error.close_reason());
+    }
+
+    /// Handles all whole operations at the start of `input` and returns how many bytes they took.
+    fn handle_operations<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) -> usize {
+        let mut consumed = 0;
+        while consumed < input.len() && self.shared.goes_on() {
+            match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
+                Ok(Parsed::Op { ref op, consumed: bytes }) => {
+                    consumed += bytes;
+                    self.handle_operation(now, op, sink);
+                }
+                Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
+                    self.wanted_bytes = wanted;
+                    return consumed + bytes;
+                }
+                Err(fault) => self.handle_fault(now, fault, sink),
+            }
+        }
+        consumed
+    }
+
+    #[inline]
+    fn handle_operation<S: Sink>(&mut self, now: Instant, op: &Op<'_>, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        context.trace_in(op);
+        match &mut self.side {
+            Side::Client(client) => client.handle(&mut context, op),
+            Side::Route(route) => route.handle(&mut context, op),
+        }
+    }
+
+    fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        error!("{context} - {fault}");
+        context.handle_error(&fault.into());
+    }
+
+    /// How many of the bytes that came next belong to the unfinished operation.
+    fn missing_bytes(&self, rest: &[u8]) -> usize {
+        let missing = match self.wanted_bytes {
+            Some(wanted) => wanted.saturating_sub(self.unfinished.len()).max(1),
+            None => memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1),
+        };
+        missing.min(rest.len())
+    }
+}
+
+impl Shared {
+    /// Whether the next operation may be handled.
+    #[inline]
+    fn goes_on(&self) -> bool {
+        self.close.is_none() && self.interruption.is_none()
+    }
+
+    /// The decoder of what follows the operation that was handled last.
+    fn take_switch(&mut self) -> Option<Decoder> {
+        let is_switch = |interruption: &mut _| matches!(interruption, Interruption::Switch(_));
+        match self.interruption.take_if(is_switch)? {
+            Interruption::Switch(decoder) => Some(decoder),
+            Interruption::Wait(_) => None,
+        }
+    }
+}
+
+/// So much is kept of what is read although the connection waits; what stands behind the question in the same read is kept
+/// in any case.
+pub const MAX_HELD_BYTES: usize = 64 * 1024;

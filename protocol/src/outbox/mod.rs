@@ -1,0 +1,355 @@
+//! The bytes that wait for one socket.
+//!
+//! A delivery is copied once, into the tail of the outbox of its target; a body of [`SHARE_AT_BYTES`] or more
+//! is reference-counted instead, so that a wide fan-out of large messages costs one copy. The same type serves
+//! as the staging area of a batch and as the queue of a connection: [`Outbox::absorb`] moves one behind the
+//! other, which for the usual case (the queue is empty) swaps two buffers.
+//!
+//! What waits is always plain. Where a mark stands in it ([`Outbox::switch`]), it is encoded from there on, by the
+//! connection's driver alone: nobody else writes from an outbox that [is encoded](Outbox::is_coded).
+
+mod message;
+mod policy;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+use crate::time::Instant;
+use crate::transport::{Encoder, Outbound};
+
+pub use message::{Body, Delivery, SHARE_AT_BYTES};
+pub use policy::{Overdue, Pressure, WritePolicy};
+
+/// Bytes waiting for one socket, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    sealed: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    /// How much of the tail is already written; only if nothing is sealed before it.
+    tail_written: usize,
+    /// With what an encoded connection's driver took out and has not written.
+    pending_bytes: usize,
+    /// Total of plain bytes ever written.
+    written_bytes: u64,
+    batch: Option<Batch>,
+    messages: u64,
+    message_bytes: u64,
+    /// Plain connections have none.
+    coding: Option<Box<Coding>>,
+}
+
+impl Outbox {
+    /// An empty outbox, which holds no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.pending_bytes == 0
+    }
+
+    /// How many bytes wait.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Appends a message.
+    pub fn push(&mut self, delivery: &Delivery<'_>) {
+        self.messages += 1;
+        self.message_bytes += delivery.payload_bytes() as u64;
+        let body = delivery.body.bytes();
+        let line_bytes = delivery.prefix.len() + delivery.line.len();
+        self.pending_bytes += line_bytes + body.len();
+        let share = body.len() >= SHARE_AT_BYTES;
+        self.make_room(if share { line_bytes } else { line_bytes + body.len() });
+        self.tail.extend_from_slice(delivery.prefix);
+        self.tail.extend_from_slice(delivery.line);
+        if share {
+            self.seal();
+            self.sealed.push_back(delivery.body.shared());
+        } else {
+            self.tail.extend_from_slice(body);
+        }
+    }
+
+    /// Appends protocol bytes that are no message.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.pending_bytes += bytes.len();
+        self.make_room(bytes.len());
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Sets a mark: all that is appended from now on is encoded by `encoder`, and then by those of earlier marks.
+    pub fn switch(&mut self, encoder: Encoder) {
+        let before = self.queued_bytes();
+        self.coding.get_or_insert_default().marks.push_back((before, encoder));
+    }
+
+    /// Whether a mark was ever set. Then nobody but the driver writes, by way of [`Outbox::hand_over`], and whoever
+    /// appends wakes it at the end of his batch.
+    pub fn is_coded(&self) -> bool {
+        self.coding.is_some()
+    }
+
+    /// For the driver of an encoded connection: gives it all that waits, and learns what it wrote since the last call.
+    /// What it holds still counts as waiting here. Does nothing if no mark was ever set.
+    pub fn hand_over(&mut self, to: &mut Outbound) {
+        let Some(mut coding) = self.coding.take() else {
+            return;
+        };
+        let done = to.take_done();
+        self.written_bytes += done.plain_bytes as u64;
+        if let Some(batch) = &mut self.batch {
+            batch.has_progress |= done.has_progress;
+        }
+        if self.tail_written > 0 {
+            // It was plain until now, and the socket took a part.
+            self.seal();
+        }
+        self.pending_bytes -= coding.taken_bytes;
+        to.plain_mut().append_marks(&mut coding);
+        to.plain_mut().append(self);
+        coding.taken_bytes = to.pending_bytes();
+        coding.taken_plain_bytes = to.plain_bytes();
+        self.pending_bytes = coding.taken_bytes;
+        self.coding = Some(coding);
+        if self.pending_bytes == 0 {
+            self.batch = None;
+        }
+    }
+
+    /// Moves all that `staged` holds behind what waits here, and says how full this is now. The traffic that was pushed
+    /// to `staged` stays to be taken from there ([`Outbox::take_traffic`]).
+    pub fn absorb(&mut self, staged: &mut Outbox, policy: &WritePolicy) -> Pressure {
+        if let Some(mut coding) = staged.coding.take() {
+            self.append_marks(&mut coding);
+        }
+        self.append(staged);
+        self.pressure(policy)
+    }
+
+    /// How full this is.
+    pub fn pressure(&self, policy: &WritePolicy) -> Pressure {
+        policy.pressure(self.pending_bytes)
+    }
+
+    /// Fills `slices` with what to write next, up to [`WRITE_AT_ONCE_BYTES`], and returns how many are filled.
+    /// Not for an outbox that is encoded.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        debug_assert!(!self.is_coded(), "its driver encodes what waits");
+        let chunks = self.sealed.iter().map(|chunk| &chunk[..]);
+        let chunks = chunks.chain(std::iter::once(&self.tail[self.tail_written..]));
+        let mut bytes = 0;
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
+            if bytes >= WRITE_AT_ONCE_BYTES {
+                break;
+            }
+            *slice = IoSlice::new(chunk);
+            bytes += chunk.len();
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Drops the first `written` bytes, which the socket took.
+    pub fn advance(&mut self, written: usize) {
+        debug_assert!(!self.is_coded(), "its driver tells Outbox::hand_over what it wrote");
+        self.drop_first(written);
+    }
+
+    /// Drops the first bytes that wait.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        if let Some(coding) = &mut self.coding {
+            coding.marks.iter_mut().for_each(|(before, _)| *before -= count);
+        }
+        let mut rest = count.min(self.pending_bytes);
+        self.pending_bytes -= rest;
+        self.written_bytes += rest as u64;
+        if let Some(batch) = &mut self.batch {
+            batch.has_progress |= rest > 0;
+        }
+        while rest > 0 {
+            let Some(front) = self.sealed.front_mut() else {
+                self.tail_written += rest;
+                break;
+            };
+            let step = rest.min(front.len());
+            front.advance(step);
+            rest -= step;
+            if front.is_empty() {
+                self.sealed.pop_front();
+            }
+        }
+        if self.pending_bytes == 0 {
+            self.tail.clear();
+            self.tail_written = 0;
+            self.batch = None;
+        }
+    }
+
+    /// Once all is written: hands the buffer's memory to `staged`, so that an idle connection holds none and
+    /// the next batch need not allocate.
+    pub fn release_into(&mut self, staged: &mut Outbox) {
+        if !self.is_empty() {
+            return;
+        }
+        if staged.tail.capacity() < self.tail.capacity() && staged.tail.is_empty() {
+            std::mem::swap(&mut staged.tail, &mut self.tail);
+        }
+        self.tail = Vec::new();
+        self.sealed = VecDeque::new();
+    }
+
+    /// Notes that the socket takes no more for now: a write deadline begins to run, unless one runs already.
+    pub fn handle_blocked(&mut self, now: Instant, policy: &WritePolicy) {
+        let finished = self.batch.is_some_and(|batch| self.written_bytes >= batch.ends_at_byte);
+        if !self.is_empty() && (self.batch.is_none() || finished) {
+            self.begin_batch(now, policy);
+        }
+    }
+
+    /// When [`Outbox::handle_deadline`] is to be called. Poll again after each write.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        self.batch.map(|batch| batch.deadline)
+    }
+
+    /// Judges a peer whose write deadline may have passed.
+    pub fn handle_deadline(&mut self, now: Instant, policy: &WritePolicy) -> Overdue {
+        let Some(batch) = self.batch.filter(|batch| now >= batch.deadline) else {
+            return Overdue::No;
+        };
+        let finished = self.written_bytes >= batch.ends_at_byte;
+        if finished || (policy.retry && batch.has_progress) {
+            self.begin_batch(now, policy);
+            return Overdue::No;
+        }
+        Overdue::Close
+    }
+
+    /// Messages and payload bytes pushed since the last call.
+    pub fn take_traffic(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.messages), std::mem::take(&mut self.message_bytes))
+    }
+
+    /// Drops everything. What the driver of an encoded connection took out is its own to drop.
+    pub fn clear(&mut self) {
+        let coding = self.is_coded().then(Box::default);
+        *self = Self { written_bytes: self.written_bytes, coding, ..Self::default() };
+    }
+
+    /// The first bytes that wait and that no mark divides.
+    pub(crate) fn next_chunk(&self) -> &[u8] {
+        let chunk = self.sealed.front().map_or(&self.tail[self.tail_written..], |chunk| &chunk[..]);
+        let first_mark = self.coding.as_ref().and_then(|coding| coding.marks.front());
+        first_mark.map_or(chunk, |(before, _)| &chunk[..chunk.len().min(*before)])
+    }
+
+    /// The mark that stands before all that waits.
+    pub(crate) fn take_mark(&mut self) -> Option<Encoder> {
+        let marks = &mut self.coding.as_mut()?.marks;
+        let is_first = marks.front().is_some_and(|(before, _)| *before == 0);
+        if is_first { marks.pop_front().map(|(_, encoder)| encoder) } else { None }
+    }
+
+    fn append(&mut self, staged: &mut Outbox) {
+        self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
+        debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
+        if self.sealed.is_empty() && self.tail.is_empty() {
+            std::mem::swap(&mut self.sealed, &mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        } else if staged.sealed.is_empty() && self.tail.len() + staged.tail.len() <= TAIL_BYTES {
+            self.tail.extend_from_slice(&staged.tail);
+            staged.tail.clear();
+        } else {
+            self.seal();
+            self.sealed.append(&mut staged.sealed);
+            std::mem::swap(&mut self.tail, &mut staged.tail);
+        }
+    }
+
+    /// Takes over marks of bytes that are about to be appended.
+    fn append_marks(&mut self, staged: &mut Coding) {
+        let before = self.queued_bytes();
+        for (bytes, encoder) in staged.marks.drain(..) {
+            self.coding.get_or_insert_default().marks.push_back((before + bytes, encoder));
+        }
+    }
+
+    fn begin_batch(&mut self, now: Instant, policy: &WritePolicy) {
+        self.batch = Some(Batch {
+            deadline: now + policy.deadline,
+            ends_at_byte: self.written_bytes + self.plain_bytes() as u64,
+            has_progress: false,
+        });
+    }
+
+    /// How many plain bytes are not written in full, wherever they are.
+    fn plain_bytes(&self) -> usize {
+        self.queued_bytes() + self.coding.as_ref().map_or(0, |coding| coding.taken_plain_bytes)
+    }
+
+    /// How many bytes wait in this outbox itself.
+    fn queued_bytes(&self) -> usize {
+        self.pending_bytes - self.coding.as_ref().map_or(0, |coding| coding.taken_bytes)
+    }
+
+    /// Makes sure that the tail takes `bytes` more without growing far beyond [`TAIL_BYTES`].
+    fn make_room(&mut self, bytes: usize) {
+        let wanted = self.tail.len() + bytes;
+        if wanted > TAIL_BYTES && !self.tail.is_empty() {
+            self.seal();
+            self.tail.reserve(bytes.max(TAIL_BYTES));
+        }
+    }
+
+    /// Closes the tail, so that something else can stand behind it.
+    fn seal(&mut self) {
+        if self.tail.len() > self.tail_written {
+            let mut chunk = Bytes::from(std::mem::take(&mut self.tail));
+            chunk.advance(self.tail_written);
+            self.sealed.push_back(chunk);
+        }
+        self.tail.clear();
+        self.tail_written = 0;
+    }
+}
+
+/// A batch of bytes that must be written in time.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    deadline: Instant,
+    ends_at_byte: u64,
+    /// Whether anything was written since the deadline began to run.
+    has_progress: bool,
+}
+
+/// What an outbox has from the first mark on.
+#[derive(Debug, Default)]
+struct Coding {
+    /// In their order: how many of the bytes that wait stand before a mark, and what encodes those behind it.
+    marks: VecDeque<(usize, Encoder)>,
+    /// What the driver took out and has not written, as it is or encoded.
+    taken_bytes: usize,
+    /// The same as plain bytes.
+    taken_plain_bytes: usize,
+}
+
+/// How much a single vectored write is given.
+pub const WRITE_AT_ONCE_BYTES: usize = 256 * 1024;
+
+/// The tail is closed and a new one begun at this size, so that growing it never copies much.
+const TAIL_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+impl Outbox {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.tail.capacity() + self.sealed.capacity() + self.sealed.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

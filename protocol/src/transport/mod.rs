@@ -1,0 +1,138 @@
+//! What stands between the bytes of the protocol and the bytes of the socket (design.md 3).
+//!
+//! A connection begins plain: the parser works on the read buffer in place, and whoever pushed to the
+//! [`Outbox`](crate::outbox::Outbox) writes it. In each direction it may then be switched, up to [`MAX_LAYERS`] times, at one
+//! exact byte: what comes after goes through one transform more. The newest is the innermost, next to the protocol; the
+//! oldest is next to the socket, so that S2 lies within WebSocket and that within TLS.
+//!
+//! - Read: an [`Inbound`] belongs to the [`Connection`](crate::Connection), which decodes before it parses. The operation that
+//!   switches is the last one of the old decoder; what follows it in the same buffer goes to the new one.
+//! - Written: everybody pushes plain bytes; a mark in the outbox ([`Outbox::switch`](crate::outbox::Outbox::switch)) says
+//!   from where on they are encoded. From the first mark on the connection's driver alone writes, woken once per batch. It
+//!   owns an [`Outbound`], which takes what waits under the outbox's lock
+//!   ([`Outbox::hand_over`](crate::outbox::Outbox::hand_over)) and encodes without it.
+//!
+//! This room knows bytes and nothing of what they mean. It may touch the outbox only. Connections call the one half,
+//! whoever writes to sockets the other.
+//!
+//! # What a transform must be like
+//!
+//! The two halves of one transform are values of their own, since two threads may drive them; if they share a state, as
+//! those of TLS do, the lock around it is theirs, and no other is held while they work. A [`Decoder`] takes what it is given
+//! and keeps what is not whole. An [`Encoder`] holds back nothing of what it took: a peer can decode all of it. It may take
+//! less than it is given, while it waits for bytes of the peer, and it may have bytes to send that no plain byte caused:
+//! the driver of a connection that [is encoded](crate::outbox::Outbox::is_coded) calls [`Outbound::encode`] after each
+//! input, too. At the end of a connection that says its last words, [`Outbound::finish`] has each transform say that nothing
+//! follows.
+
+mod buffer;
+mod framed;
+mod inbound;
+mod outbound;
+
+use std::{error, fmt};
+
+use crate::close::CloseReason;
+
+pub use inbound::Inbound;
+pub use outbound::Outbound;
+
+use framed::{FrameReader, FrameWriter};
+
+/// Makes plain bytes of what the peer's [`Encoder`] made.
+#[derive(Debug)]
+pub struct Decoder(Decoding);
+
+#[derive(Debug)]
+enum Decoding {
+    Framed(FrameReader),
+}
+
+/// Makes of plain bytes what the peer's [`Decoder`] reads.
+#[derive(Debug)]
+pub struct Encoder(Encoding);
+
+#[derive(Debug)]
+enum Encoding {
+    Framed(FrameWriter),
+}
+
+/// Why bytes could not be decoded. The connection is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// They are not what the transform makes.
+    Corrupt,
+    /// The peer said that nothing follows.
+    Ended,
+}
+
+impl Decoder {
+    /// The stand-in for the transforms to come: frames that are encrypted so simply that nobody may rely on it.
+    #[doc(hidden)]
+    pub fn framed(key: u64) -> Self {
+        Self(Decoding::Framed(FrameReader::new(key)))
+    }
+
+    /// Takes bytes from the start of `encoded` and appends what they mean to `plain`; returns how many it took: all,
+    /// unless `plain` holds [`CODED_BYTES`] before. Given nothing, it goes on with what it took earlier. A fault is found
+    /// only by a call that appends nothing, so that what was good before it is handled first.
+    pub fn decode(&mut self, encoded: &[u8], plain: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        match &mut self.0 {
+            Decoding::Framed(reader) => reader.decode(encoded, plain),
+        }
+    }
+}
+
+impl Encoder {
+    /// The other half of [`Decoder::framed`].
+    #[doc(hidden)]
+    pub fn framed(key: u64) -> Self {
+        Self(Encoding::Framed(FrameWriter::new(key)))
+    }
+
+    /// Takes bytes from the start of `plain` and appends to `encoded` what stands for them; returns how many it took. Given
+    /// nothing, it appends what it has to send for other reasons.
+    pub fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
+        match &mut self.0 {
+            Encoding::Framed(writer) => writer.encode(plain, encoded),
+        }
+    }
+
+    /// Says that nothing follows.
+    pub fn finish(&mut self, encoded: &mut Vec<u8>) {
+        match &mut self.0 {
+            Encoding::Framed(writer) => writer.finish(encoded),
+        }
+    }
+}
+
+impl DecodeError {
+    /// Under which name the connection ends.
+    pub fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Corrupt => CloseReason::ReadError,
+            Self::Ended => CloseReason::ClientClosed,
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Corrupt => "bytes that cannot be decoded",
+            Self::Ended => "nothing follows",
+        })
+    }
+}
+
+impl error::Error for DecodeError {}
+
+/// How many transforms one direction of a connection may have on top of each other: S2 within WebSocket within TLS.
+pub const MAX_LAYERS: usize = 3;
+
+/// No transform is asked for more while this many bytes that it made wait. What one call makes of what it is given, at most
+/// as much again, may come on top.
+pub const CODED_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
