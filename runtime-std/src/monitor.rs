@@ -64,7 +64,7 @@ fn start_conversation<'scope>(
     }
     let name = format!("onehop-monitor-{remote}");
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, move || {
-        match catch_unwind(AssertUnwindSafe(|| converse(&seat.stream, shared, monitor))) {
+        match catch_unwind(AssertUnwindSafe(|| converse(&seat.stream, remote, monitor))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!("{remote} - monitoring: {error}"),
             Err(_) => error!("{remote} - monitoring panicked"),
@@ -76,7 +76,8 @@ fn start_conversation<'scope>(
 }
 
 /// Does on a socket what a responder says, until it is to be closed.
-fn converse(mut stream: &TcpStream, shared: &Shared, monitor: &Monitor<System<'_>>) -> io::Result<()> {
+fn converse(mut stream: &TcpStream, remote: SocketAddr, monitor: &Monitor<System<'_>>) -> io::Result<()> {
+    let shared = monitor.process().0;
     let mut responder = Responder::new(shared.now());
     let mut buffer = [0; READ_BYTES];
     loop {
@@ -103,7 +104,7 @@ fn converse(mut stream: &TcpStream, shared: &Shared, monitor: &Monitor<System<'_
         let now = shared.now();
         match (step, done) {
             (_, None) => {
-                debug!("monitoring: timed out ({reason:?})");
+                debug!("{remote} - monitoring: timed out ({reason:?})");
                 responder.handle_timeout(now);
             }
             (Step::Write, Some(bytes)) => responder.handle_written(now, bytes),
