@@ -33,15 +33,15 @@ impl From<ProtocolError> for Refusal {
     }
 }
 
-impl From<NoSeat> for Refusal {
+impl From<NoSeat> for ProtocolError {
     fn from(why: NoSeat) -> Self {
-        Self::Fault(match why {
-            NoSeat::NotInPool { index, size } => ProtocolError::PoolIndex { index, size },
-            NoSeat::SlotIsForDialer(index) => ProtocolError::UnexpectedPoolIndex { index },
-            NoSeat::NotPooling(account) => ProtocolError::DedicatedWithoutPool { account },
-            NoSeat::NotPinned(account) => ProtocolError::NotPinned { account },
-            NoSeat::NoAccount(account) => ProtocolError::UnknownAccount { account },
-        })
+        match why {
+            NoSeat::NotInPool { index, size } => Self::PoolIndex { index, size },
+            NoSeat::SlotIsForDialer(index) => Self::UnexpectedPoolIndex { index },
+            NoSeat::NotPooling(account) => Self::DedicatedWithoutPool { account },
+            NoSeat::NotPinned(account) => Self::NotPinned { account },
+            NoSeat::NoAccount(account) => Self::UnknownAccount { account },
+        }
     }
 }
 
@@ -83,37 +83,37 @@ impl Handshake {
     }
 
     /// Judges the CONNECT of a route that was accepted, apart from the cluster's name.
-    pub(super) fn judge_connect(&self, connect: &Connect) -> Result<(), Refusal> {
+    pub(super) fn judge_connect(&self, connect: &Connect) -> Result<(), ProtocolError> {
         if !self.is_authorized(connect) {
-            return Err(ProtocolError::Authorization.into());
+            return Err(ProtocolError::Authorization);
         }
         if !connect.lang.is_empty() {
-            return Err(ProtocolError::ClientOnRoutePort.into());
+            return Err(ProtocolError::ClientOnRoutePort);
         }
         if !connect.gateway.is_empty() {
-            return Err(ProtocolError::GatewayOnRoutePort { gateway: connect.gateway.clone() }.into());
+            return Err(ProtocolError::GatewayOnRoutePort { gateway: connect.gateway.clone() });
         }
         if connect.cluster == RESERVED_CLUSTER_NAME {
-            return Err(ProtocolError::ReservedClusterName { theirs: connect.cluster.clone() }.into());
+            return Err(ProtocolError::ReservedClusterName { theirs: connect.cluster.clone() });
         }
         Ok(())
     }
 
     /// That a CONNECT names another cluster.
-    pub(super) fn other_cluster(&self, connect: &Connect) -> Refusal {
-        ProtocolError::ClusterName { theirs: connect.cluster.clone(), ours: self.name.text.clone() }.into()
+    pub(super) fn other_cluster(&self, connect: &Connect) -> ProtocolError {
+        ProtocolError::ClusterName { theirs: connect.cluster.clone(), ours: self.name.text.clone() }
     }
 
     /// Judges the first INFO on a route, apart from the cluster's name and the seat.
-    pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<(), Refusal> {
+    pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<(), ProtocolError> {
         if was_accepted && info.server_name == self.own_info.server_name {
             error!("Remote server has a duplicate name: \"{}\"", info.server_name);
-            return Err(ProtocolError::DuplicateServerName.into());
+            return Err(ProtocolError::DuplicateServerName);
         }
         if self.config.compression == Compression::Accept
             && !COMPRESSION_MODES.contains(&info.compression.as_str())
         {
-            return Err(ProtocolError::CompressionMode { mode: info.compression.clone() }.into());
+            return Err(ProtocolError::CompressionMode { mode: info.compression.clone() });
         }
         Ok(())
     }

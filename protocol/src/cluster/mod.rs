@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// Judges the CONNECT of a route that was accepted.
-    pub(crate) fn handle_connect(&mut self, connect: &Connect) -> Result<(), Refusal> {
+    pub(crate) fn handle_connect(&mut self, connect: &Connect) -> Result<(), ProtocolError> {
         self.handshake.judge_connect(connect)?;
         if self.agrees_on_name(&connect.cluster, connect.cluster_dynamic, &connect.name) {
             Ok(())
@@ -355,7 +355,7 @@ impl Cluster {
         };
         self.routes.handle_presented(now, connection, &newcomer).map_err(|why| match why {
             NotSeated::Unexpected => Refusal::Gone,
-            NotSeated::NoSeat(why) => why.into(),
+            NotSeated::NoSeat(why) => Refusal::Fault(why.into()),
             NotSeated::Duplicate { probed } => {
                 self.outputs.extend(probed.map(|id| Output::Send(id, PING.to_vec())));
                 // What was dialed because it is configured makes the route that stays a configured one.

@@ -140,7 +140,7 @@ impl Route {
                 context.rehearse_input();
                 *self = Self::AwaitsInfo { verbose: Some(connect.verbose) };
             }
-            Some(Err(refusal)) => refuse(context, &refusal),
+            Some(Err(error)) => refuse(context, &error.into()),
             None => context.close(CloseReason::RouteRemoved),
         }
     }
