@@ -14,10 +14,8 @@ impl Cluster {
 
     /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
-        if self.gossip.info_of(server_id).is_some() {
-            return Some("has it as a member");
-        }
-        self.routes.memory_of(server_id)
+        let is_member = self.gossip.info_of(server_id).is_some();
+        self.routes.memory_of(server_id).or(is_member.then_some("tells of it"))
     }
 
     /// A text that is the same for two clusters of one node only if both will do the same, though not at the same time, on

@@ -193,7 +193,7 @@ fn nats_servers_are_told_of_each_other_again_one_of_two_in_each_round() {
     }
     let of = |second, number, id: &str| (second, vec![(connection(number), id.to_owned()); 2]);
     let [first, second, third, ..] = &rounds[..] else { panic!("{rounds:?}") };
-    assert_eq!([first, second, third], [&of(5, 1, "b"), &of(10, 2, "a"), &of(15, 1, "b")]);
+    assert_eq!([first, second, third], [&of(5, 2, "a"), &of(6, 1, "b"), &of(11, 2, "a")]);
 }
 
 /// Who is asked in a round.
