@@ -26,9 +26,6 @@ const ORDER: &[&[&str]] = &[
     &["time", "id", "hash", "identity", "close", "lock"],
 ];
 
-/// Still to be undone: a dial carries how its server was gossiped of.
-const NOT_YET: &[(&str, &str)] = &[("routes", "gossip")];
-
 /// Not rooms of the product: the simulator, which looks into all of them, the map and the documents.
 const APART: [&str; 3] = ["sim", "lib", "docs"];
 
@@ -43,7 +40,6 @@ fn every_room_uses_only_those_below_it() {
             continue;
         };
         let above = used.iter().filter(|other| level_of(other) <= level);
-        let above = above.filter(|other| !NOT_YET.contains(&(room, other)));
         faults.extend(above.map(|other| format!("{room} uses {other}")));
     }
     assert_eq!(faults, [""; 0]);

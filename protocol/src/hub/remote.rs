@@ -11,16 +11,20 @@ use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::interest::{Source, Subscription};
 
-/// The interest that came over one route.
+/// The interest that came over one connection: none over a client's, which pays one pointer for it.
 #[derive(Debug, Default)]
-pub(crate) struct RemoteInterest {
+pub(crate) struct RemoteInterest(Option<Box<Brought>>);
+
+/// The interest that a route brought.
+#[derive(Debug, Default)]
+struct Brought {
     /// What is in the index of an account.
     by_account: BTreeMap<AccountId, Held<ByText>>,
     /// How much that is in all.
     lines: usize,
     bytes: usize,
     /// What is not, for accounts that are not here.
-    unclaimed: Option<Box<Unclaimed>>,
+    unclaimed: Unclaimed,
 }
 
 /// Interest in accounts that are unknown here. It is kept until they appear, since a peer does not say it again
@@ -56,20 +60,26 @@ pub(crate) struct Told<'a> {
 impl RemoteInterest {
     /// What is in the index of an account.
     pub(crate) fn of(&self, account: AccountId) -> Option<&Held<ByText>> {
-        self.by_account.get(&account)
+        self.0.as_ref()?.by_account.get(&account)
     }
 
     /// How much of it is in any index.
     pub(crate) fn len(&self) -> usize {
-        self.lines
+        self.0.as_ref().map_or(0, |brought| brought.lines)
     }
 
     /// Takes out what is in the index of each account, and forgets the rest.
     pub(crate) fn take_all(&mut self) -> Vec<(AccountId, Vec<Arc<Subscription>>)> {
-        let taken = std::mem::take(self).by_account;
-        taken.into_iter().map(|(account, mut held)| (account, held.take_all())).collect()
+        let brought = self.0.take().unwrap_or_default();
+        brought.by_account.into_iter().map(|(account, mut held)| (account, held.take_all())).collect()
     }
 
+    fn brought(&mut self) -> &mut Brought {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Brought {
     fn get(&self, account: AccountId, key: &[u8]) -> Option<&Arc<Subscription>> {
         self.by_account.get(&account)?.get(key)
     }
@@ -143,21 +153,22 @@ impl Hub {
     /// The route brought as much as it may, and is to be closed.
     pub(crate) fn learn(&self, route: &Entry, told: &Told<'_>) -> Result<(), TooMuchInterest> {
         let mut interest = route.interest();
+        let brought = interest.brought();
         let Some(account) = self.accounts().find(told.account) else {
-            self.learn_unclaimed(route, &mut interest, told);
+            self.learn_unclaimed(route, &mut brought.unclaimed, told);
             return Ok(());
         };
-        if let Some(known) = interest.get(account.id(), told.key) {
+        if let Some(known) = brought.get(account.id(), told.key) {
             if let Some((_, weight)) = told.queue {
                 account.index().set_weight(known, weight);
             }
             return Ok(());
         }
-        if !self.may_learn(&interest, told) {
+        if !self.may_learn(brought, told) {
             return Err(TooMuchInterest);
         }
         let new = self.subscription(route, told);
-        interest.insert(account.id(), new.clone(), self.hasher());
+        brought.insert(account.id(), new.clone(), self.hasher());
         // Heard from a server, so told to no other.
         account.index().insert(new, &mut |_, _| {});
         Ok(())
@@ -168,16 +179,12 @@ impl Hub {
         let mut interest = route.interest();
         match self.accounts().find(account) {
             Some(account) => {
-                let known = interest.remove(account.id(), key);
+                let known = interest.brought().remove(account.id(), key);
                 if let Some(known) = known.filter(|known| known.close()) {
                     account.index().remove(&known, &mut |_, _| {});
                 }
             }
-            None => {
-                if let Some(unclaimed) = &mut interest.unclaimed {
-                    unclaimed.forget(account, key);
-                }
-            }
+            None => interest.brought().unclaimed.forget(account, key),
         }
     }
 
@@ -195,15 +202,11 @@ impl Hub {
     /// Puts what a route brought for an account before the account was here into its index.
     pub(super) fn claim(&self, route: &Entry, account: &Account) {
         let mut interest = route.interest();
-        let Some(unclaimed) = &mut interest.unclaimed else {
+        let Some(brought) = &mut interest.0 else {
             return;
         };
-        let claimed = unclaimed.take(account.name().as_bytes());
-        if unclaimed.lines == 0 {
-            interest.unclaimed = None;
-        }
-        for subscription in claimed {
-            interest.insert(account.id(), subscription.clone(), self.hasher());
+        for subscription in brought.unclaimed.take(account.name().as_bytes()) {
+            brought.insert(account.id(), subscription.clone(), self.hasher());
             account.index().insert(subscription, &mut |_, _| {});
         }
     }
@@ -211,28 +214,25 @@ impl Hub {
     /// Takes what a route brought for an account that is no more out of its index, and keeps it should it come again.
     pub(super) fn disclaim(&self, route: &Entry, account: &Account) {
         let mut interest = route.interest();
-        let subscriptions = interest.remove_account(account.id());
-        if subscriptions.is_empty() {
+        let Some(brought) = &mut interest.0 else {
             return;
-        }
+        };
+        let subscriptions = brought.remove_account(account.id());
         account.index().remove_all(subscriptions.clone(), &mut |_, _| {});
-        let unclaimed = interest.unclaimed.get_or_insert_default();
         for subscription in subscriptions {
-            unclaimed.keep(account.name().as_bytes(), subscription, self.hasher());
+            brought.unclaimed.keep(account.name().as_bytes(), subscription, self.hasher());
         }
     }
 
     /// Whether one more keeps within what a route may bring.
-    fn may_learn(&self, interest: &RemoteInterest, told: &Told<'_>) -> bool {
+    fn may_learn(&self, brought: &Brought, told: &Told<'_>) -> bool {
         let limits = self.config().cluster.as_ref().map(|cluster| &cluster.limits);
         limits.is_none_or(|limits| {
-            interest.lines < limits.max_interest
-                && interest.bytes + told.key.len() <= limits.max_interest_bytes
+            brought.lines < limits.max_interest && brought.bytes + told.key.len() <= limits.max_interest_bytes
         })
     }
 
-    fn learn_unclaimed(&self, route: &Entry, interest: &mut RemoteInterest, told: &Told<'_>) {
-        let unclaimed = interest.unclaimed.get_or_insert_default();
+    fn learn_unclaimed(&self, route: &Entry, unclaimed: &mut Unclaimed, told: &Told<'_>) {
         if let Some(known) = unclaimed.get(told.account, told.key) {
             if let Some((_, weight)) = told.queue {
                 known.set_weight(weight);

@@ -273,7 +273,8 @@ impl Model {
                 let body = self.published.to_string();
                 publish(&mut self.scene, node, account, &body);
                 for (place, subscribers) in &self.subscribers {
-                    let expected: &[String] = if place.1 == account { &[body.clone()] } else { &[] };
+                    let expected: &[String] =
+                        if place.1 == account { std::slice::from_ref(&body) } else { &[] };
                     for subscriber in subscribers {
                         assert_eq!(bodies(&mut self.scene, *subscriber), expected, "{place:?}");
                     }
