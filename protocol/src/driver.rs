@@ -97,7 +97,7 @@
 //!
 //! let now = Instant::ZERO;
 //! let config = Config::default();
-//! let table = Arc::new(Table::<Socket>::new());
+//! let table = Arc::new(Table::<Socket>::default());
 //! let mut staging = Staging::new(table.clone(), config.max_pending, KEPT_BUFFERS);
 //! let node = Node::new(config, &Listening { client_port: 4222, ..Listening::default() }, now);
 //!
@@ -108,7 +108,7 @@
 //!     backlog: Mutex::new(Backlog::new(client.write_policy())),
 //!     read_by_peer: Mutex::default(),
 //! });
-//! table.insert(client.id(), socket.clone());
+//! table.insert(socket.clone());
 //! let events = [Event::Nothing, Event::Input(b"PING\r\n"), Event::of_read(Ok(0), &[])];
 //! for event in events {
 //!     assert_eq!(client.poll_close(), None);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_io::Async;
@@ -29,8 +29,6 @@ pub struct Socket {
     /// It did not take everything: the driver must wait until it is writable.
     blocked: AtomicBool,
     /// As the backlog says, to be read without its lock.
-    pending_bytes: AtomicUsize,
-    /// As the backlog says, to be read without its lock.
     has_close_request: AtomicBool,
     /// The driver.
     pub waker: AtomicWaker,
@@ -46,7 +44,6 @@ impl Socket {
             stream,
             backlog: Mutex::new(Backlog::new(connection.write_policy())),
             blocked: AtomicBool::new(false),
-            pending_bytes: AtomicUsize::new(0),
             has_close_request: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             relief: Event::new(),
@@ -59,8 +56,9 @@ impl Socket {
         self.blocked.store(false, Ordering::Release);
         self.write(now, &mut backlog);
         backlog.release_into(&mut Outbox::new());
+        self.heed(&backlog);
         let is_relieved = backlog.pressure() == Pressure::Low;
-        self.publish(backlog);
+        drop(backlog);
         if is_relieved {
             self.relief.notify(usize::MAX);
         }
@@ -73,7 +71,7 @@ impl Socket {
 
     /// How many bytes wait.
     pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes.load(Ordering::Relaxed)
+        self.backlog().pending_bytes()
     }
 
     /// Whether producers should wait.
@@ -90,14 +88,14 @@ impl Socket {
     pub fn handle_deadline(&self, now: Instant) {
         let mut backlog = self.backlog();
         backlog.handle_deadline(now);
-        self.publish(backlog);
+        self.heed(&backlog);
     }
 
     /// Asks the driver to end the connection.
     pub fn request_close(&self, reason: CloseReason) {
         let mut backlog = self.backlog();
         backlog.request_close(reason);
-        self.publish(backlog);
+        self.heed(&backlog);
     }
 
     /// Whether somebody asked the driver to end the connection, and why.
@@ -144,9 +142,8 @@ impl Socket {
         }
     }
 
-    /// Lets others see what became of the backlog, and wakes the driver if it was asked to end.
-    fn publish(&self, backlog: MutexGuard<'_, Backlog>) {
-        self.pending_bytes.store(backlog.pending_bytes(), Ordering::Relaxed);
+    /// Wakes the driver if it was asked to end.
+    fn heed(&self, backlog: &Backlog) {
         if backlog.close_request().is_some() && !self.has_close_request.load(Ordering::Relaxed) {
             self.has_close_request.store(true, Ordering::Release);
             self.waker.wake();
@@ -162,7 +159,7 @@ impl Link for &Socket {
     fn push(&mut self, staged: &mut Outbox) {
         let mut backlog = self.backlog();
         backlog.push(staged);
-        self.publish(backlog);
+        self.heed(&backlog);
     }
 
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
@@ -173,9 +170,8 @@ impl Link for &Socket {
             backlog.release_into(staged);
         }
         close.into_iter().for_each(|reason| backlog.request_close(reason));
-        let pressure = backlog.pressure();
-        self.publish(backlog);
-        pressure
+        self.heed(&backlog);
+        backlog.pressure()
     }
 }
 
@@ -204,7 +200,7 @@ mod tests {
         let stream = Async::new(TcpStream::connect(address).expect("a connection")).expect("a socket");
         let connection = driver::open(&node, Instant::ZERO, address, SocketKind::Client, &mut staging);
         let socket = Arc::new(Socket::new(&connection, stream));
-        sockets.insert(connection.id(), socket.clone());
+        sockets.insert(socket.clone());
         let body = Body::new(&[b'x'; 1024]);
         for _ in 0..16 * MAX_STAGED_BYTES / 1024 {
             staging

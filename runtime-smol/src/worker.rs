@@ -106,7 +106,7 @@ impl Worker {
         };
         let connection = driver::open(&self.node, now, remote, kind, &mut self.staging.borrow_mut());
         let socket = Arc::new(Socket::new(&connection, stream));
-        self.sockets.insert(connection.id(), socket.clone());
+        self.sockets.insert(socket.clone());
         Some((connection, socket))
     }
 

@@ -51,7 +51,7 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKin
     let connection = driver::open(&shared.node, shared.now(), remote, kind, &mut staging);
     let id = connection.id();
     let socket = Arc::new(Socket::new(stream, &connection));
-    shared.sockets.insert(id, socket.clone());
+    shared.sockets.insert(socket.clone());
     if shared.is_shutting_down() {
         socket.request_close(CloseReason::ServerShutdown);
     }

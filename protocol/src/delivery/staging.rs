@@ -102,22 +102,25 @@ impl<L: Links> Staging<L> {
         }
     }
 
+    /// Called for each delivery: all but the look-up is kept out of it.
     #[inline]
     fn staged(&mut self, id: ConnectionId) -> &mut Staged {
-        match self.place(id) {
-            Some(place) => &mut self.staged[place],
-            None => self.stage(id),
+        match self.places.get(id.index()) {
+            Some(place @ 1..) if self.staged[*place as usize - 1].id == id => {
+                &mut self.staged[*place as usize - 1]
+            }
+            _ => self.stage(id),
         }
     }
 
     /// Where what is staged for a connection stands.
-    #[inline]
     fn place(&self, id: ConnectionId) -> Option<usize> {
         let place = self.places.get(id.index())?.checked_sub(1)? as usize;
         (self.staged[place].id == id).then_some(place)
     }
 
     /// Makes a place for a connection that nothing was staged for in this batch.
+    #[cold]
     fn stage(&mut self, id: ConnectionId) -> &mut Staged {
         if self.places.len() <= id.index() {
             self.places.resize(id.index() + 1, 0);

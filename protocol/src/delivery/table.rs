@@ -10,48 +10,39 @@ use crate::id::ConnectionId;
 /// No lock of it is held while a link is in hand.
 #[derive(Debug)]
 pub struct Table<L> {
-    places: RwLock<Vec<Option<Place<L>>>>,
+    places: RwLock<Vec<Option<Arc<L>>>>,
 }
 
-#[derive(Debug)]
-struct Place<L> {
-    id: ConnectionId,
-    link: Arc<L>,
-}
-
-impl<L> Table<L> {
-    /// An empty table.
-    pub fn new() -> Self {
-        Self { places: RwLock::default() }
-    }
-
+impl<L> Table<L>
+where
+    for<'a> &'a L: Link,
+{
     /// The link of a connection, while it is open.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<L>> {
-        let places = self.read();
-        let place = places.get(id.index())?.as_ref().filter(|place| place.id == id)?;
-        Some(place.link.clone())
+        self.read().get(id.index())?.as_ref().filter(|link| id_of(link) == id).cloned()
     }
 
     /// Adds the link of a connection that was just made. Its index may still have been that of one whose last words are
     /// being said, which then is found no more.
-    pub fn insert(&self, id: ConnectionId, link: Arc<L>) {
+    pub fn insert(&self, link: Arc<L>) {
+        let index = id_of(&link).index();
         let mut places = self.write();
-        if places.len() <= id.index() {
-            places.resize_with(id.index() + 1, || None);
+        if places.len() <= index {
+            places.resize(index + 1, None);
         }
-        places[id.index()] = Some(Place { id, link });
+        places[index] = Some(link);
     }
 
     /// Removes a link, unless its place has another already.
     pub fn remove(&self, id: ConnectionId) {
         if let Some(place) = self.write().get_mut(id.index()) {
-            place.take_if(|place| place.id == id);
+            place.take_if(|link| id_of(link) == id);
         }
     }
 
     /// All links, in the order of their index.
     pub fn all(&self) -> Vec<Arc<L>> {
-        self.read().iter().flatten().map(|place| place.link.clone()).collect()
+        self.read().iter().flatten().cloned().collect()
     }
 
     /// How many there are.
@@ -59,18 +50,18 @@ impl<L> Table<L> {
         self.read().iter().flatten().count()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Place<L>>>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Arc<L>>>> {
         self.places.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Place<L>>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Arc<L>>>> {
         self.places.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<L> Default for Table<L> {
     fn default() -> Self {
-        Self::new()
+        Self { places: RwLock::default() }
     }
 }
 
@@ -83,4 +74,11 @@ where
     fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(&L) -> R) -> Option<R> {
         self.get(id).map(|link| f(&link))
     }
+}
+
+fn id_of<L>(link: &L) -> ConnectionId
+where
+    for<'a> &'a L: Link,
+{
+    link.entry().id()
 }
