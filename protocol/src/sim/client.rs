@@ -1,21 +1,12 @@
 //! A simulated client: it subscribes, publishes numbered messages, asks and answers, and remembers all it hears.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io::Write as _;
 
-use super::ledger::MessageId;
+use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::End;
-use super::node::NodeId;
 use crate::time::Instant;
 use crate::wire::Info;
-
-/// A client of a world, counted from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub usize);
-
-/// A subscription of one client, counted from one.
-pub type Sid = u64;
 
 /// A client's subscription.
 #[derive(Clone, Debug)]
@@ -237,11 +228,5 @@ impl SimClient {
             _ => {}
         }
         Some(0)
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "c{}", self.0)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::node::NodeId;
+use super::ids::NodeId;
 
 /// A dial, and the connection that it makes: who dials where for what, and how often it did so before.
 ///

@@ -3,15 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::client::{ClientId, Sid};
-use super::invariants::{Rule, Violation};
+use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::StreamId;
-use super::node::NodeId;
+use super::rule::{Rule, Violation};
 use crate::time::Instant;
-
-/// A message of a world, counted from zero. It stands in the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(pub usize);
 
 /// A message that was published.
 #[derive(Debug)]
@@ -238,21 +233,3 @@ impl Ledger {
 
 /// How often a message may be handed on, which ends when the news of the change arrives.
 const MAX_HANDED_ON: u32 = 64;
-
-impl MessageId {
-    /// Finds the message's name at the end of headers, or at the start of a payload.
-    pub(super) fn find(body: &[u8]) -> Option<Self> {
-        let payload = match memchr::memmem::find(body, b"\r\n\r\n") {
-            Some(end) if body.starts_with(b"NATS/1.0") => &body[end + 4..],
-            _ => body,
-        };
-        let digits = payload.strip_prefix(b"m")?.split(|byte| *byte == b';').next()?;
-        std::str::from_utf8(digits).ok()?.parse().ok().map(Self)
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "m{}", self.0)
-    }
-}

@@ -5,6 +5,11 @@
 //! seed. Rules that hold always are checked at every step ([`Rule`]). Where a world is small enough, [`explore`] and
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
+//! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
+//! (`ids`, `label`); what is said on streams (`tap`, `trace`, `stream`); rules, nodes, clients, and the ledger of messages
+//! (`rule`, `node`, `client`, `ledger`); the `world` that joins them; scenarios and their runs (`topology`, `scenario`,
+//! `run`, `shrink`); and `explore`.
+//!
 //! ```
 //! use std::time::Duration;
 //! use onehop::sim::{Fault, NetworkConfig, NodeSpec, Seed, World};
@@ -33,20 +38,14 @@
 //! ```
 
 mod client;
-mod dial;
-mod drive;
-mod expectations;
 mod explore;
-mod faults;
-mod forgetting;
-mod invariants;
+mod ids;
 mod label;
 mod ledger;
-mod limits;
 pub mod net;
 mod node;
-mod operations;
 mod queue;
+mod rule;
 #[cfg(test)]
 mod rule_tests;
 mod run;
@@ -56,19 +55,16 @@ mod stream;
 mod tap;
 mod topology;
 mod trace;
-mod transport;
 mod world;
 
-pub use client::{ClientId, Received, Sid, SimClient, SimSubscription};
+pub use client::{Received, SimClient, SimSubscription};
 pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
-pub use faults::Fault;
-pub use forgetting::FORGETTING_SLACK;
-pub use invariants::{Rule, Violation};
-pub use ledger::MessageId;
+pub use ids::{ClientId, MessageId, NodeId, Sid};
 pub use net::NetworkConfig;
-pub use node::{NodeId, NodeSpec, Seed};
-pub use run::{CONVERGENCE_BOUND, DEATH_IS_NOTICED, DIALS_PER_ROUTE, Outcome, SETTLING};
+pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
+pub use rule::{Rule, Violation};
+pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{Drawing, FILTERS, FaultLevel, Healing, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{MAX_TRACE_LINES, Trace};
-pub use world::{Statistics, World};
+pub use world::{FORGETTING_SLACK, Fault, Statistics, World};

@@ -1,24 +1,19 @@
 //! A simulated server: an engine, its sockets, and the routes it has.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::ids::NodeId;
 use super::label::Labels;
-use super::limits::Pace;
-use super::net::{End, HostId};
+use super::net::End;
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl, SecretSeed};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
 use crate::node::Listening;
 use crate::routes::DialId;
 use crate::time::Instant;
-
-/// A node of a world, counted from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub usize);
 
 /// What a node is configured with to join the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +116,25 @@ pub(super) struct SimNode {
     pub(super) pace: Pace,
     /// When it did last what was due.
     pub(super) served_at: Option<Instant>,
+}
+
+/// What a node has done so far that is limited per time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    pub(super) started_at: Instant,
+    /// Until when its dials would take at the allowed pace.
+    pub(super) dials_until: Instant,
+    /// Connections between nodes that it registered.
+    pub(super) registrations: u64,
+    /// Lines of INFO about others, and about itself.
+    pub(super) gossip_lines: u64,
+    pub(super) own_lines: u64,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { started_at: now, dials_until: now, ..Self::default() }
+    }
 }
 
 /// What belongs to one connection of an engine.
@@ -260,19 +274,6 @@ impl SimNode {
     }
 }
 
-impl NodeId {
-    /// What the network calls it.
-    pub(super) fn host(self) -> HostId {
-        HostId(self.0)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "n{}", self.0)
-    }
-}
-
 /// The address of a node after it moved so many times.
 fn address(node: NodeId, moves: u8) -> IpAddr {
     let [_, _, high, low] = (node.0 as u32 + 1).to_be_bytes();
@@ -283,3 +284,6 @@ fn address(node: NodeId, moves: u8) -> IpAddr {
 pub(super) const ROUTE_PORT: u16 = 6222;
 /// Where every simulated node listens for clients.
 pub(super) const CLIENT_PORT: u16 = 4222;
+/// So long after the last fault every dead connection was found by pings and write deadlines
+/// ([`NodeSpec::new`]: three unanswered at most, three seconds apart, and their jitter).
+pub const DEATH_IS_NOTICED: Duration = Duration::from_secs(14);

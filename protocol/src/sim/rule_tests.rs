@@ -3,12 +3,11 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::invariants::{Rule, Violation};
-use super::limits::Watch;
 use super::net::{End, Segment, StreamId};
 use super::node::Socket;
+use super::rule::{Rule, Violation};
 use super::run::{check_dials, check_reply};
-use super::world::World;
+use super::world::{Watch, World};
 use super::{ClientId, Fault, Member, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology};
 use crate::config::ClusterConfig;
 

@@ -3,11 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::client::ClientId;
-use super::invariants::{Rule, Violation};
-use super::ledger::MessageId;
+use super::ids::{ClientId, MessageId, NodeId};
 use super::net::NetworkConfig;
-use super::node::{NodeId, NodeSpec, Seed, wanted_routes};
+use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
+use super::rule::{Rule, Violation};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;
 use super::world::{Statistics, World};
@@ -261,10 +260,7 @@ fn violation(world: &World, rule: Rule, text: String) -> Violation {
     Violation { at: world.now(), ..Violation::new(rule, text) }
 }
 
-/// So long after the last fault every dead connection was found by pings and write deadlines
-/// ([`NodeSpec::new`](super::NodeSpec::new): three unanswered at most, three seconds apart, and their jitter).
-pub const DEATH_IS_NOTICED: Duration = Duration::from_secs(14);
-/// So long after that the mesh is whole.
+/// So long after all dead connections were found the mesh is whole.
 pub const CONVERGENCE_BOUND: Duration = Duration::from_secs(120);
 /// So long after that everything that was under way has arrived.
 pub const SETTLING: Duration = Duration::from_secs(3);

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::ClientId;
-use super::faults::Fault;
+use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
-use super::node::{NodeId, NodeSpec};
-use super::run::DEATH_IS_NOTICED;
+use super::node::{DEATH_IS_NOTICED, NodeSpec};
 use super::topology::Topology;
+use super::world::Fault;
 
 /// Everything that a run consists of. The same scenario gives the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]

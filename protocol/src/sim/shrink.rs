@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::faults::Fault;
-use super::invariants::Rule;
 use super::net::NetworkConfig;
+use super::rule::Rule;
 use super::scenario::Scenario;
 use super::topology::Topology;
+use super::world::Fault;
 
 impl Scenario {
     /// The smallest scenario found that breaks the same rule, with at most `runs` tries: fewer nodes, fewer faults, fewer

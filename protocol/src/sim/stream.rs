@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{ClientId, Sid};
+use super::ids::{ClientId, NodeId, Sid};
 use super::label::Label;
 use super::net::{Both, End, StreamId};
-use super::node::NodeId;
 use super::tap::Tap;
 use crate::id::ConnectionId;
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use fastrand::Rng;
 
-use super::node::{NodeId, Seed};
+use super::ids::NodeId;
+use super::node::Seed;
 
 /// How nodes are configured to find each other, from simple to odd. In each the nodes form one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! What a node does, seen from outside: engines in virtual time, driven through the crate's public API.
 //!
-//! [`scene`] is the harness, [`script`] reads the transcripts that most tests are.
+//! [`scene`] is the harness, nodes on the simulated network, which does everything at once; [`script`] reads the
+//! transcripts that most tests are.
 
 mod accounts;
 mod authentication;

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::replica::{Done, Heard, Replica, digest};
-use crate::sim::invariants::Violation;
 use crate::sim::label::Label;
 use crate::sim::net::Side;
+use crate::sim::rule::Violation;
 
 /// A state of a node: a place in its list.
 pub(super) type LocalId = u32;

@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::invariants::Violation;
-use super::label::Label;
-use super::net::{Due, NetworkConfig, Side, StreamId};
-use super::node::{NodeId, ROUTE_PORT};
-use super::world::World;
+use crate::sim::ids::NodeId;
+use crate::sim::label::Label;
+use crate::sim::net::{Due, NetworkConfig, Side, StreamId};
+use crate::sim::node::ROUTE_PORT;
+use crate::sim::rule::Violation;
+use crate::sim::world::World;
 use automaton::{Automaton, Hashing, Names, Output, Outside};
-pub(super) use replica::is_dedicated;
 use replica::{Plug, Replica, describe_cluster, digest};
 use state::{State, Step, What};
 

@@ -9,10 +9,12 @@ use crate::engine::Engine;
 use crate::hub::Kind;
 use crate::id::ConnectionId;
 use crate::routes::DialId;
-use crate::sim::invariants::{Rule, Violation};
+use crate::sim::ids::NodeId;
 use crate::sim::label::{Label, Labels};
 use crate::sim::net::Side;
-use crate::sim::node::{NodeId, ROUTE_PORT, SimNode, wanted_routes};
+use crate::sim::node::{ROUTE_PORT, SimNode, wanted_routes};
+use crate::sim::rule::{Rule, Violation};
+use crate::sim::world::is_dedicated;
 use crate::time::Instant;
 
 /// One end of a connection. A node that dials itself has both.
@@ -189,11 +191,6 @@ pub(super) fn describe_cluster(
 ) -> String {
     let name = |id| plug(id).map_or_else(String::new, |(label, side)| format!("{label} {side:?}"));
     engine.node().cluster().map(|cluster| cluster.describe(now, name)).unwrap_or_default()
-}
-
-/// Whether a dial is for a connection that is dedicated to an account.
-pub(in crate::sim) fn is_dedicated(engine: &Engine, dial: DialId) -> bool {
-    engine.node().cluster().is_some_and(|cluster| cluster.is_dedicated(dial))
 }
 
 /// 128 bits of a hash that is the same in every run: so many that no two of a few billion values share them by chance.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sim::invariants::Rule;
 use crate::sim::net::NetworkConfig;
 use crate::sim::node::Seed;
+use crate::sim::rule::Rule;
 use crate::sim::scenario::Scenario;
 
 impl Scenario {

@@ -1,4 +1,17 @@
 //! The world: virtual time, nodes, clients and the network between them.
+//!
+//! Its parts are what happens in it (`operations`, `faults`), what a runtime does for each node (`drive`, `dial`,
+//! `transport`), and what is checked at every step and in the end (`expectations`, `invariants`, `limits`, `forgetting`).
+
+mod dial;
+mod drive;
+mod expectations;
+mod faults;
+mod forgetting;
+mod invariants;
+mod limits;
+mod operations;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,20 +19,23 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::client::{ClientId, Received, SimClient};
-use super::dial::Dial;
-use super::faults::Fault;
-use super::forgetting::Gone;
-use super::invariants::Violation;
-use super::ledger::Ledger;
-use super::limits::Watch;
-use super::net::{AttemptId, Network, NetworkConfig};
-use super::node::{NodeId, NodeSpec, Seed, SimNode};
-use super::queue::Queue;
-use super::stream::Joints;
-use super::trace::Trace;
 use crate::config::RouteUrl;
+use crate::sim::client::{Received, SimClient};
+use crate::sim::ids::{ClientId, NodeId};
+use crate::sim::ledger::Ledger;
+use crate::sim::net::{AttemptId, Network, NetworkConfig};
+use crate::sim::node::{NodeSpec, Seed, SimNode};
+use crate::sim::queue::Queue;
+use crate::sim::rule::Violation;
+use crate::sim::stream::Joints;
+use crate::sim::trace::Trace;
 use crate::time::Instant;
+use dial::Dial;
+pub(in crate::sim) use dial::is_dedicated;
+pub use faults::Fault;
+pub use forgetting::FORGETTING_SLACK;
+use forgetting::Gone;
+pub(in crate::sim) use limits::Watch;
 
 /// Servers, clients and a network in one value, driven by virtual time.
 ///
@@ -27,39 +43,39 @@ use crate::time::Instant;
 /// [`Violation`] if a rule that holds at every step is broken.
 #[derive(Debug)]
 pub struct World {
-    pub(super) now: Instant,
-    pub(super) seed: u64,
-    pub(super) agenda: Queue<Event>,
-    pub(super) network: Network<Rng>,
-    pub(super) joints: Joints,
+    pub(in crate::sim) now: Instant,
+    pub(in crate::sim) seed: u64,
+    pub(in crate::sim) agenda: Queue<Event>,
+    pub(in crate::sim) network: Network<Rng>,
+    pub(in crate::sim) joints: Joints,
     /// What is being dialed.
-    pub(super) dials: BTreeMap<AttemptId, Dial>,
-    pub(super) nodes: Vec<SimNode>,
-    pub(super) clients: Vec<SimClient>,
+    pub(in crate::sim) dials: BTreeMap<AttemptId, Dial>,
+    pub(in crate::sim) nodes: Vec<SimNode>,
+    pub(in crate::sim) clients: Vec<SimClient>,
     /// The nodes that run, by their server id.
-    pub(super) ids: BTreeMap<String, NodeId>,
-    pub(super) ledger: Ledger,
-    pub(super) mesh: Mesh,
-    pub(super) trace: Trace,
-    pub(super) statistics: Statistics,
-    pub(super) violation: Option<Violation>,
+    pub(in crate::sim) ids: BTreeMap<String, NodeId>,
+    pub(in crate::sim) ledger: Ledger,
+    pub(in crate::sim) mesh: Mesh,
+    pub(in crate::sim) trace: Trace,
+    pub(in crate::sim) statistics: Statistics,
+    pub(in crate::sim) violation: Option<Violation>,
     /// What must be over at some time.
-    pub(super) watches: Queue<Watch>,
+    pub(in crate::sim) watches: Queue<Watch>,
     /// How many servers there were so far; each start makes another, and each move gives one another address.
-    pub(super) servers: usize,
+    pub(in crate::sim) servers: usize,
     /// Those that are no more.
-    pub(super) gone: BTreeMap<String, Gone>,
+    pub(in crate::sim) gone: BTreeMap<String, Gone>,
     /// Addresses that nobody has any more, since when.
-    pub(super) vacated: BTreeMap<IpAddr, Instant>,
+    pub(in crate::sim) vacated: BTreeMap<IpAddr, Instant>,
 }
 
 /// How whole the mesh is.
 #[derive(Debug, Default)]
-pub(super) struct Mesh {
+pub(in crate::sim) struct Mesh {
     /// Ordered pairs of running nodes of which the first has exactly the routes to the second that it should.
-    pub(super) exact: usize,
+    pub(in crate::sim) exact: usize,
     /// Peers that nodes have routes to, summed over all nodes.
-    pub(super) peers: usize,
+    pub(in crate::sim) peers: usize,
 }
 
 /// What it cost.
@@ -81,7 +97,7 @@ pub struct Statistics {
 
 /// What happens at some time, on no network.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(in crate::sim) enum Event {
     /// A node wanted to be woken.
     Wake(NodeId),
     Start(NodeId),
@@ -244,20 +260,20 @@ impl World {
         Ok(Some(self.now.since(start)))
     }
 
-    pub(super) fn verdict(&mut self) -> Result<(), Violation> {
+    pub(in crate::sim) fn verdict(&mut self) -> Result<(), Violation> {
         match self.violation.take() {
             Some(violation) => Err(violation),
             None => Ok(()),
         }
     }
 
-    pub(super) fn fail(&mut self, violation: Violation) {
+    pub(in crate::sim) fn fail(&mut self, violation: Violation) {
         let violation = Violation { at: self.now, ..violation };
         self.trace.note(self.now, [u64::MAX; 3], || format!("VIOLATION {violation}"));
         self.violation.get_or_insert(violation);
     }
 
-    pub(super) fn handle(&mut self, event: Event) {
+    pub(in crate::sim) fn handle(&mut self, event: Event) {
         self.statistics.events += 1;
         match event {
             Event::Wake(id) => self.wake(id),
@@ -273,7 +289,7 @@ impl World {
             Seed::Node(node) => self.nodes[node.0].ip().to_string(),
             Seed::Name(name) => name.clone(),
         };
-        RouteUrl { user: None, password: None, host, port: super::node::ROUTE_PORT }
+        RouteUrl { user: None, password: None, host, port: crate::sim::node::ROUTE_PORT }
     }
 
     /// What a client got, in order.

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Asked, ClientId, Sid};
+use super::World;
 use super::invariants::matches;
-use super::ledger::{Expected, ExpectedGroup, MessageId};
-use super::net::{End, StreamId};
-use super::node::NodeId;
-use super::stream::Holder;
-use super::world::World;
 use crate::id::ConnectionId;
+use crate::sim::client::Asked;
+use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
+use crate::sim::ledger::{Expected, ExpectedGroup};
+use crate::sim::net::{End, StreamId};
+use crate::sim::stream::Holder;
 
 impl World {
     /// Before a node handles what came out of a client's pipe: notes what the client asked for with it, and who must get
     /// what it published. Returns the subscriptions that the node hears of.
-    pub(super) fn note_asked(&mut self, from: End) -> Vec<(ClientId, Sid)> {
+    pub(in crate::sim) fn note_asked(&mut self, from: End) -> Vec<(ClientId, Sid)> {
         let (Some(Holder::Client(client)), Some(Holder::Node(node, _))) =
             (self.joints.holder(from), self.joints.holder(from.other()))
         else {
@@ -39,7 +39,7 @@ impl World {
 
     /// After a node wrote what it has to say of new subscriptions: notes what a peer must have read to know of them. Before
     /// the node does anything else it has told all peers (design.md 3, rule 8).
-    pub(super) fn note_told(&mut self, id: NodeId, heard: &[(ClientId, Sid)]) {
+    pub(in crate::sim) fn note_told(&mut self, id: NodeId, heard: &[(ClientId, Sid)]) {
         if heard.is_empty() {
             return;
         }
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// The same for all subscriptions at a node and a route that was just registered there.
-    pub(super) fn note_all_told(&mut self, id: NodeId, route: ConnectionId) {
+    pub(in crate::sim) fn note_all_told(&mut self, id: NodeId, route: ConnectionId) {
         let clients = self.clients.iter().filter(|client| client.node == id && client.is_open);
         let known = clients.flat_map(|client| {
             let heard = client.subscriptions.iter().filter(|(_, it)| it.is_heard && !it.is_ended);

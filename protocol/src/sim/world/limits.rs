@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
+use super::World;
 use super::forgetting::FORGETTING_SLACK;
-use super::invariants::{Rule, Violation};
-use super::net::End;
-use super::node::{NodeId, SimNode};
-use super::world::World;
 use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
 use crate::routes::{MAX_DIALS, RETRY_PAUSE};
+use crate::sim::ids::NodeId;
+use crate::sim::net::End;
+use crate::sim::node::SimNode;
+use crate::sim::rule::{Rule, Violation};
 use crate::time::Instant;
 
 /// Something that must not be so any more at a certain time.
 #[derive(Clone, Debug)]
-pub(super) enum Watch {
+pub(in crate::sim) enum Watch {
     /// A connection between nodes that is not registered.
     Handshake(NodeId, u32, ConnectionId),
     /// What a node wrote waits, and nothing of it is read, since then.
@@ -24,28 +25,9 @@ pub(super) enum Watch {
     Forgotten(String, NodeId),
 }
 
-/// What a node has done so far that is limited per time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
-    started_at: Instant,
-    /// Until when its dials would take at the allowed pace.
-    dials_until: Instant,
-    /// Connections between nodes that it registered.
-    pub(super) registrations: u64,
-    /// Lines of INFO about others, and about itself.
-    gossip_lines: u64,
-    own_lines: u64,
-}
-
-impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { started_at: now, dials_until: now, ..Self::default() }
-    }
-}
-
 impl World {
     /// Looks at what must be over by now.
-    pub(super) fn check_watches(&mut self) {
+    pub(in crate::sim) fn check_watches(&mut self) {
         while self.watches.next_at().is_some_and(|at| at < self.now) {
             if let Some((_, watch)) = self.watches.pop() {
                 self.check_watch(watch);
@@ -57,7 +39,8 @@ impl World {
         let text = match &watch {
             Watch::Handshake(id, incarnation, connection) => {
                 let node = &self.nodes[id.0];
-                let waits = |it: &super::node::Socket| it.peer.is_none() && node.incarnation == *incarnation;
+                let waits =
+                    |it: &crate::sim::node::Socket| it.peer.is_none() && node.incarnation == *incarnation;
                 let is_there = node.engine.is_some() && node.socket(*connection).is_some_and(waits);
                 is_there.then(|| format!("{connection:?} of {id} is neither registered nor closed"))
             }
@@ -73,7 +56,7 @@ impl World {
     }
 
     /// A connection between nodes was opened: its handshake must end.
-    pub(super) fn watch_handshake(&mut self, id: NodeId, connection: ConnectionId) {
+    pub(in crate::sim) fn watch_handshake(&mut self, id: NodeId, connection: ConnectionId) {
         let node = &self.nodes[id.0];
         let at = self.now + HANDSHAKE_TIMEOUT * 2 + node.write_deadline(false) + SLACK;
         self.watches.push(at, Watch::Handshake(id, node.incarnation, connection));
@@ -81,7 +64,7 @@ impl World {
 
     /// A node found no room for what it has to write: somebody must read, or the connection must end. Until it is known that
     /// nothing was read a whole deadline may have to pass after the last that was; and then there is a last word.
-    pub(super) fn watch_blocked(&mut self, id: NodeId, end: End) {
+    pub(in crate::sim) fn watch_blocked(&mut self, id: NodeId, end: End) {
         let is_client = self.joints.get(end.stream).is_some_and(|joint| !joint.is_route());
         if self.network.blocked_since(end) == Some(self.now) {
             let at = self.now + self.nodes[id.0].write_deadline(is_client) * 3 + SLACK;
@@ -90,7 +73,7 @@ impl World {
     }
 
     /// What waits for a client is bounded; a route's may grow until its deadline.
-    pub(super) fn check_pending(&mut self, id: NodeId, connection: ConnectionId) {
+    pub(in crate::sim) fn check_pending(&mut self, id: NodeId, connection: ConnectionId) {
         let node = &self.nodes[id.0];
         let (Some(engine), Some(socket)) = (&node.engine, node.socket(connection)) else {
             return;
@@ -103,7 +86,7 @@ impl World {
     }
 
     /// What a node keeps is bounded by what it is connected to, and by the servers there ever were.
-    pub(super) fn check_kept(&mut self, id: NodeId) {
+    pub(in crate::sim) fn check_kept(&mut self, id: NodeId) {
         let node = &self.nodes[id.0];
         let Some(engine) = &node.engine else {
             return;
@@ -117,7 +100,7 @@ impl World {
     }
 
     /// Monitoring remembers so many clients that are gone, and no more.
-    pub(super) fn check_closed_ring(&mut self, id: NodeId) {
+    pub(in crate::sim) fn check_closed_ring(&mut self, id: NodeId) {
         let node = &self.nodes[id.0];
         let Some(engine) = &node.engine else {
             return;
@@ -130,7 +113,7 @@ impl World {
     }
 
     /// However many others there are, a node does not keep opening connections without end.
-    pub(super) fn check_connections(&mut self, id: NodeId) {
+    pub(in crate::sim) fn check_connections(&mut self, id: NodeId) {
         let open = self.nodes[id.0].sockets.len();
         let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
         if open > limit {
@@ -140,7 +123,7 @@ impl World {
     }
 
     /// Each server is dialed for each kind of connection once at a time, and one that is not configured at a bounded pace.
-    pub(super) fn check_dial(&mut self, id: NodeId, place: &(String, u16), is_configured: bool) {
+    pub(in crate::sim) fn check_dial(&mut self, id: NodeId, place: &(String, u16), is_configured: bool) {
         // A name stands for several.
         let servers = self.network.hosts_named(&place.0);
         let node = &mut self.nodes[id.0];
@@ -162,7 +145,7 @@ impl World {
     }
 
     /// Between two attempts to connect to the same server there is a pause.
-    pub(super) fn check_failed_dial(&mut self, id: NodeId, host: String) {
+    pub(in crate::sim) fn check_failed_dial(&mut self, id: NodeId, host: String) {
         let wishes = KINDS * WISHES_PER_SERVER * self.network.hosts_named(&host);
         let node = &mut self.nodes[id.0];
         let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
@@ -177,7 +160,7 @@ impl World {
 
     /// Each line keeps within what its reader takes. Lines about others are bounded by what was registered, and by the pace
     /// of repeated gossip; those about the node itself by its connections and its comparisons.
-    pub(super) fn check_info_line(&mut self, id: NodeId, bytes: usize, is_own: bool) {
+    pub(in crate::sim) fn check_info_line(&mut self, id: NodeId, bytes: usize, is_own: bool) {
         let servers = self.servers as u64;
         let node = &mut self.nodes[id.0];
         let pace = &mut node.pace;
@@ -210,12 +193,12 @@ impl SimNode {
         of_routes.filter(|_| !is_client).unwrap_or(config.write_deadline)
     }
 
-    pub(super) fn healing(&self) -> Option<&crate::config::Healing> {
+    pub(in crate::sim) fn healing(&self) -> Option<&crate::config::Healing> {
         self.spec.config.cluster.as_ref().map(|cluster| &cluster.healing)
     }
 
     /// How long after a server is gone this node may remember it.
-    pub(super) fn remembers_for(&self) -> Duration {
+    pub(in crate::sim) fn remembers_for(&self) -> Duration {
         let healing = self.healing().filter(|healing| healing.remember);
         let remembered = healing.map(|healing| healing.forget_after + healing.max_retry_pause);
         remembered.unwrap_or_default() + FORGETTING_SLACK

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::client::ClientId;
-use super::net::{Ending, StreamId};
-use super::node::NodeId;
-use super::world::{Event, World};
+use super::{Event, World};
 use crate::close::CloseReason;
+use crate::sim::ids::{ClientId, NodeId};
+use crate::sim::net::{Ending, StreamId};
 
 /// Something that goes wrong, once or for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl World {
         self.end_node(id, Some(Ending::Fin));
     }
 
-    pub(super) fn begin_fault(&mut self, fault: Fault) {
+    pub(in crate::sim) fn begin_fault(&mut self, fault: Fault) {
         self.trace.note(self.now, [10 << 32, 0, 0], || format!("fault: {fault:?}"));
         match &fault {
             Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {
@@ -100,7 +99,7 @@ impl World {
         }
     }
 
-    pub(super) fn end_fault(&mut self, fault: &Fault) {
+    pub(in crate::sim) fn end_fault(&mut self, fault: &Fault) {
         self.trace.note(self.now, [11 << 32, 0, 0], || format!("ends: {fault:?}"));
         match fault {
             Fault::CutOneWay(..) | Fault::Cut(..) | Fault::Partition(..) => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::client::{ClientId, Heard, Sid, SimClient};
-use super::ledger::MessageId;
-use super::net::{End, Ending};
-use super::node::{NodeId, Socket};
-use super::stream::{Holder, Joint};
-use super::world::World;
+use super::World;
+use crate::sim::client::{Heard, SimClient};
+use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
+use crate::sim::net::{End, Ending};
+use crate::sim::node::Socket;
+use crate::sim::stream::{Holder, Joint};
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -92,7 +92,7 @@ impl World {
         Some(message)
     }
 
-    pub(super) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
+    pub(in crate::sim) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
         let end = self.clients[id.0].end;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// What a client does when it reads.
-    pub(super) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
+    pub(in crate::sim) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
         let heard = self.clients[id.0].hear(self.now, bytes);
         for heard in heard {
             match heard {
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// Reads along what is written.
-    pub(super) fn tap(&mut self, end: End, bytes: &[u8]) {
+    pub(in crate::sim) fn tap(&mut self, end: End, bytes: &[u8]) {
         let Some(joint) = self.joints.get_mut(end.stream) else {
             return;
         };

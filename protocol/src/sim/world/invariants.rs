@@ -1,86 +1,19 @@
 //! What must hold: at every step, and once the network is whole again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-use super::client::{ClientId, Sid};
-use super::ledger::MessageId;
-use super::node::{NodeId, wanted_routes};
-use super::world::World;
+use super::World;
 use crate::id::ConnectionId;
 use crate::interest::Source;
+use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
+use crate::sim::node::wanted_routes;
+use crate::sim::rule::{Rule, Violation};
 use crate::time::Instant;
-
-/// What was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// A message crosses at most one route.
-    OneHop,
-    /// A subscription gets a message once.
-    NoDuplicate,
-    /// A client that does not want its own messages does not get them.
-    NoEcho,
-    /// A message is not lost on connections that stay up.
-    NoLoss,
-    /// Messages of one publisher arrive in their order.
-    Order,
-    /// One member of a queue group gets a message, cluster-wide.
-    OneMember,
-    /// Nobody gets what was never published.
-    UnknownMessage,
-    /// A node has no route to itself.
-    NoRouteToSelf,
-    /// There are never more routes to a peer than its pool and its dedicated accounts have.
-    PoolSize,
-    /// What is waiting, kept, said or being dialed stays within bounds, and nothing waits for ever.
-    Limit,
-    /// Servers that are gone are forgotten on time.
-    Forgotten,
-    /// Nothing panics.
-    NoPanic,
-    /// The mesh becomes whole again within the bound.
-    Convergence,
-    /// What is known of the others' interest is what their clients subscribed to.
-    Interest,
-    /// Clients are told of all nodes.
-    ConnectUrls,
-    /// In a whole mesh everybody who wants a message gets it, and nobody else.
-    Delivery,
-    /// A request gets its answer.
-    Reply,
-    /// The number of dials grows with the number of pairs.
-    Dials,
-}
-
-/// A rule that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which.
-    pub rule: Rule,
-    /// By what.
-    pub text: String,
-    /// When.
-    pub at: Instant,
-}
-
-impl Violation {
-    pub(super) fn new(rule: Rule, text: String) -> Self {
-        Self { rule, text, at: Instant::ZERO }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {:?}: {}", self.rule, self.at, self.text)
-    }
-}
-
-impl std::error::Error for Violation {}
 
 impl World {
     /// Notes that a connection of a node became a registered route, if it did: then it says so.
-    pub(super) fn note_registration(&mut self, id: NodeId, connection: ConnectionId) -> bool {
+    pub(in crate::sim) fn note_registration(&mut self, id: NodeId, connection: ConnectionId) -> bool {
         let node = &mut self.nodes[id.0];
         let known = node.socket(connection).is_none_or(|socket| socket.is_client || socket.peer.is_some());
         let Some(engine) = node.engine.as_ref().filter(|_| !known) else {
@@ -115,7 +48,7 @@ impl World {
     }
 
     /// Notes that a connection of a node is gone.
-    pub(super) fn note_route_closed(&mut self, id: NodeId, connection: ConnectionId, peer: &str) {
+    pub(in crate::sim) fn note_route_closed(&mut self, id: NodeId, connection: ConnectionId, peer: &str) {
         self.change_routes(id, peer, |_, routes| routes.remove(connection));
         if let Some(other) = self.ids.get(peer) {
             self.ledger.handle_route_lost(id, *other, self.now);
@@ -126,7 +59,7 @@ impl World {
         &mut self,
         id: NodeId,
         peer: &str,
-        change: impl FnOnce(&crate::Node, &mut super::node::PeerRoutes),
+        change: impl FnOnce(&crate::Node, &mut crate::sim::node::PeerRoutes),
     ) {
         let was_exact = self.is_exact(id, peer);
         let node = &mut self.nodes[id.0];
@@ -146,7 +79,7 @@ impl World {
     }
 
     /// Whether a node has exactly the routes to a peer that it should.
-    pub(super) fn is_exact(&self, id: NodeId, peer: &str) -> bool {
+    pub(in crate::sim) fn is_exact(&self, id: NodeId, peer: &str) -> bool {
         let Some(other) = self.ids.get(peer) else {
             return false;
         };
@@ -180,7 +113,7 @@ impl World {
     }
 
     /// Whether no route came or went after that time.
-    pub(super) fn is_unchanged_since(&self, at: Instant) -> bool {
+    pub(in crate::sim) fn is_unchanged_since(&self, at: Instant) -> bool {
         self.nodes.iter().flat_map(|node| node.routes.values()).all(|routes| routes.changed_at <= at)
     }
 
@@ -193,8 +126,9 @@ impl World {
 
     /// Nodes that have routes to servers which are not there any more, with how many such servers.
     pub fn stale_peers(&self) -> Vec<(NodeId, usize)> {
-        let stale =
-            |node: &super::node::SimNode| node.routes.keys().filter(|id| !self.ids.contains_key(*id)).count();
+        let stale = |node: &crate::sim::node::SimNode| {
+            node.routes.keys().filter(|id| !self.ids.contains_key(*id)).count()
+        };
         self.nodes.iter().map(|node| (node.id, stale(node))).filter(|(_, count)| *count > 0).collect()
     }
 
@@ -242,7 +176,7 @@ impl World {
         checked.map_err(|violation| Violation { at: self.now, ..violation })
     }
 
-    pub(super) fn is_live(&self, client: ClientId, sid: Sid) -> bool {
+    pub(in crate::sim) fn is_live(&self, client: ClientId, sid: Sid) -> bool {
         let client = &self.clients[client.0];
         client.is_open && client.subscriptions.get(&sid).is_some_and(|subscription| !subscription.is_ended)
     }
@@ -330,7 +264,7 @@ impl World {
     }
 
     /// Which node is at the other end of a registered route.
-    pub(super) fn peer_at(&self, id: NodeId, connection: ConnectionId) -> Option<NodeId> {
+    pub(in crate::sim) fn peer_at(&self, id: NodeId, connection: ConnectionId) -> Option<NodeId> {
         let socket = self.nodes[id.0].socket(connection)?;
         self.ids.get(socket.peer.as_ref()?).copied()
     }
@@ -345,7 +279,7 @@ const INTEREST_ARRIVES: Duration = Duration::from_secs(2);
 const NOBODY: NodeId = NodeId(usize::MAX);
 
 /// Whether a filter matches a subject (wire.md 1.5): the model that the index is compared with.
-pub(super) fn matches(filter: &str, subject: &str) -> bool {
+pub(in crate::sim) fn matches(filter: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in filter.split('.') {
         match (wanted, tokens.next()) {

@@ -1,15 +1,15 @@
 //! Between the network and who holds the ends of its streams.
 
-use super::net::{End, Ending, Event, StreamId};
-use super::node::NodeId;
-use super::stream::Holder;
-use super::world::World;
+use super::World;
 use crate::close::CloseReason;
 use crate::id::ConnectionId;
+use crate::sim::ids::NodeId;
+use crate::sim::net::{End, Ending, Event, StreamId};
+use crate::sim::stream::Holder;
 
 impl World {
     /// Tells whom it concerns what happened on the network.
-    pub(super) fn hear_network(&mut self, event: Event) {
+    pub(in crate::sim) fn hear_network(&mut self, event: Event) {
         self.statistics.events += 1;
         match event {
             Event::Called { attempt, host, port, remote } => self.answer(attempt, host, port, remote),
@@ -26,7 +26,7 @@ impl World {
     }
 
     /// Writes bytes and notes what they say.
-    pub(super) fn write(&mut self, end: End, bytes: Vec<u8>) {
+    pub(in crate::sim) fn write(&mut self, end: End, bytes: Vec<u8>) {
         self.tap(end, &bytes);
         if self.network.write(end, bytes, self.now) {
             self.note_reset(end.stream);
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// An end that waited for room may write again.
-    pub(super) fn go_on(&mut self, end: End) {
+    pub(in crate::sim) fn go_on(&mut self, end: End) {
         if let Some(Holder::Node(node, _)) = self.joints.holder(end) {
             self.pump(node);
         }
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// A node's socket is closed: the other side will hear of it.
-    pub(super) fn close_socket(&mut self, id: NodeId, connection: ConnectionId, reason: CloseReason) {
+    pub(in crate::sim) fn close_socket(&mut self, id: NodeId, connection: ConnectionId, reason: CloseReason) {
         let Some(socket) = self.nodes[id.0].close(connection) else {
             return;
         };
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Closes one end of a stream.
-    pub(super) fn close_end(&mut self, end: End, ending: Ending) {
+    pub(in crate::sim) fn close_end(&mut self, end: End, ending: Ending) {
         if let Some(joint) = self.joints.get_mut(end.stream) {
             joint.holders[end.side] = None;
         }
@@ -110,7 +110,7 @@ impl World {
     }
 
     /// Both ends of a stream find it reset, a moment later; what is on its way is lost.
-    pub(super) fn reset(&mut self, id: StreamId) {
+    pub(in crate::sim) fn reset(&mut self, id: StreamId) {
         self.network.reset(id, self.now);
         self.note_reset(id);
     }

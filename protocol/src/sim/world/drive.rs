@@ -3,14 +3,15 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use super::invariants::{Rule, Violation};
-use super::node::{NodeId, Socket};
-use super::world::{Event, World};
+use super::{Event, World};
 use crate::close::CloseReason;
 use crate::id::ConnectionId;
+use crate::sim::ids::NodeId;
+use crate::sim::node::Socket;
+use crate::sim::rule::{Rule, Violation};
 
 impl World {
-    pub(super) fn wake(&mut self, id: NodeId) {
+    pub(in crate::sim) fn wake(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         if node.timer != Some(self.now) {
             return;
@@ -26,7 +27,7 @@ impl World {
     }
 
     /// Carries out everything that an engine wants.
-    pub(super) fn pump(&mut self, id: NodeId) {
+    pub(in crate::sim) fn pump(&mut self, id: NodeId) {
         let Some(engine) = &self.nodes[id.0].engine else {
             return;
         };
@@ -51,7 +52,7 @@ impl World {
         self.nodes[id.0].engine.as_mut()?.poll_dial(self.now)
     }
 
-    pub(super) fn set_timer(&mut self, id: NodeId) {
+    pub(in crate::sim) fn set_timer(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         let Some(engine) = &node.engine else {
             return;

@@ -3,23 +3,23 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::invariants::{Rule, Violation};
+use super::World;
 use super::limits::Watch;
-use super::node::NodeId;
-use super::run::DEATH_IS_NOTICED;
-use super::world::World;
+use crate::sim::ids::NodeId;
+use crate::sim::node::DEATH_IS_NOTICED;
+use crate::sim::rule::{Rule, Violation};
 use crate::time::Instant;
 
 /// A server that is no more.
 #[derive(Clone, Debug)]
-pub(super) struct Gone {
+pub(in crate::sim) struct Gone {
     at: Instant,
     connect_urls: Vec<String>,
 }
 
 impl World {
     /// A node that ran is gone: all others have to forget the server that it was.
-    pub(super) fn note_gone(&mut self, id: NodeId) {
+    pub(in crate::sim) fn note_gone(&mut self, id: NodeId) {
         let node = &self.nodes[id.0];
         let (server_id, connect_urls) = (node.server_id.clone(), node.connect_urls.clone());
         self.vacated.insert(node.ip(), self.now);
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// It is time: the node must not know it any more, now and later.
-    pub(super) fn check_forgotten(&mut self, server_id: String, by: NodeId) {
+    pub(in crate::sim) fn check_forgotten(&mut self, server_id: String, by: NodeId) {
         let Some(engine) = &self.nodes[by.0].engine else {
             return self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
         };
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// A node dials an address, and not because it is configured: somebody must have been there lately.
-    pub(super) fn check_dialed_address(&mut self, id: NodeId, host: &str) {
+    pub(in crate::sim) fn check_dialed_address(&mut self, id: NodeId, host: &str) {
         let Some(left_at) = host.parse::<IpAddr>().ok().and_then(|ip| self.vacated.get(&ip).copied()) else {
             return;
         };
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// A node writes an INFO to another: nobody tells of servers that it cannot have a connection to.
-    pub(super) fn check_told(&self, id: NodeId, info: &[u8]) -> Result<(), Violation> {
+    pub(in crate::sim) fn check_told(&self, id: NodeId, info: &[u8]) -> Result<(), Violation> {
         let overdue = |gone: &Gone| self.now > gone.at + TOLD_SLACK;
         let names = |server_id: &str| memchr::memmem::find(info, server_id.as_bytes()).is_some();
         match self.gone.iter().find(|(server_id, gone)| overdue(gone) && names(server_id)) {

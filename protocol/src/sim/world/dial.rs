@@ -2,24 +2,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::explore::is_dedicated;
-use super::label::Label;
-use super::net::{AttemptId, DialFault, End, Ending, HostId};
-use super::node::{NodeId, ROUTE_PORT, Socket};
-use super::stream::{Holder, Joint};
-use super::world::World;
+use super::World;
 use crate::cluster::{DialError, DialRequest};
+use crate::engine::Engine;
 use crate::routes::DialId;
+use crate::sim::ids::NodeId;
+use crate::sim::label::Label;
+use crate::sim::net::{AttemptId, DialFault, End, Ending, HostId};
+use crate::sim::node::{ROUTE_PORT, Socket};
+use crate::sim::stream::{Holder, Joint};
 
 /// One dial on its way through the addresses of its host.
 #[derive(Debug)]
-pub(super) struct Dial {
+pub(in crate::sim) struct Dial {
     node: NodeId,
     /// The same whatever else happens in which order.
-    pub(super) label: Label,
+    pub(in crate::sim) label: Label,
     /// A node that was restarted meanwhile knows nothing of it.
     incarnation: u32,
-    pub(super) id: DialId,
+    pub(in crate::sim) id: DialId,
     port: u16,
     /// The address that is tried now, and those to be tried then.
     address: IpAddr,
@@ -29,7 +30,7 @@ pub(super) struct Dial {
 impl World {
     /// Does what a runtime does with a dial: it resolves the name, leaves out the node's own addresses and tries the rest one
     /// after the other.
-    pub(super) fn begin_dial(&mut self, id: NodeId, request: DialRequest) {
+    pub(in crate::sim) fn begin_dial(&mut self, id: NodeId, request: DialRequest) {
         self.statistics.dials += 1;
         let mut addresses = self.network.resolve(&request.host);
         let found = addresses.len();
@@ -85,7 +86,7 @@ impl World {
     }
 
     /// Somebody dials a node, which takes the connection if it is there by now.
-    pub(super) fn answer(&mut self, attempt: AttemptId, host: HostId, port: u16, remote: SocketAddr) {
+    pub(in crate::sim) fn answer(&mut self, attempt: AttemptId, host: HostId, port: u16, remote: SocketAddr) {
         let target = NodeId(host.0);
         let node = &mut self.nodes[target.0];
         let listens = !node.refuses && port == ROUTE_PORT;
@@ -106,7 +107,7 @@ impl World {
     }
 
     /// The dialer hears that it is connected.
-    pub(super) fn connected(&mut self, attempt: AttemptId, end: End) {
+    pub(in crate::sim) fn connected(&mut self, attempt: AttemptId, end: End) {
         let Some(Dial { node, incarnation, id, address, port, .. }) = self.dials.remove(&attempt) else {
             return;
         };
@@ -132,7 +133,7 @@ impl World {
     }
 
     /// The dial failed at this address; there may be others.
-    pub(super) fn not_connected(&mut self, attempt: AttemptId, fault: DialFault) {
+    pub(in crate::sim) fn not_connected(&mut self, attempt: AttemptId, fault: DialFault) {
         let Some(mut dial) = self.dials.remove(&attempt) else {
             return;
         };
@@ -155,4 +156,9 @@ impl World {
         }
         self.pump(dial.node);
     }
+}
+
+/// Whether a dial is for a connection that is dedicated to an account.
+pub(in crate::sim) fn is_dedicated(engine: &Engine, dial: DialId) -> bool {
+    engine.node().cluster().is_some_and(|cluster| cluster.is_dedicated(dial))
 }
