@@ -4,8 +4,8 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use onehop::outbox::{Body, Delivery, Outbox, WritePolicy};
-use onehop::transport::{DecodeError, Decoder, Encoder, Inbound, MAX_LAYERS, Outbound};
+use onehop::outbox::{Body, Delivery, Outbound, Outbox, WritePolicy};
+use onehop::transport::{DecodeError, Decoder, Encoder, Inbound, MAX_LAYERS};
 
 use crate::Choices;
 

@@ -17,10 +17,10 @@ use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::{Listening, Node};
+use crate::outbox::Outbound;
 use crate::routes::DialId;
 use crate::services::Services;
 use crate::time::Instant;
-use crate::transport::Outbound;
 
 use slots::{Slot, Slots};
 
@@ -435,6 +435,8 @@ impl Engine {
                 if reason.flushes() {
                     outbound.finish();
                     backlog.encode(&mut outbound);
+                } else {
+                    outbound = Outbound::new();
                 }
                 backlog.end(now, reason);
                 self.closing.insert(id, Closing { reason, backlog, outbound });

@@ -4,9 +4,8 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use crate::close::CloseReason;
-use crate::outbox::{Outbox, Overdue, Pressure, WritePolicy};
+use crate::outbox::{Outbound, Outbox, Overdue, Pressure, WritePolicy};
 use crate::time::Instant;
-use crate::transport::Outbound;
 
 /// The bytes that wait for one peer, whether more may come, and how long that may last.
 ///

@@ -7,9 +7,8 @@ use crate::close::CloseReason;
 use crate::delivery::{Backlog, Link, Links};
 use crate::hub::Entry;
 use crate::id::ConnectionId;
-use crate::outbox::{Outbox, Pressure};
+use crate::outbox::{Outbound, Outbox, Pressure};
 use crate::time::Instant;
-use crate::transport::Outbound;
 
 /// The engine's links, and what is to be done about them when the machines are not being called.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@
 //! connection's driver alone: nobody else writes from an outbox that [is encoded](Outbox::is_coded).
 
 mod message;
+mod outbound;
 mod policy;
 
 use std::collections::VecDeque;
@@ -17,9 +18,10 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 use crate::time::Instant;
-use crate::transport::{Encoder, Outbound};
+use crate::transport::Encoder;
 
 pub use message::{Body, Delivery, SHARE_AT_BYTES};
+pub use outbound::Outbound;
 pub use policy::{Overdue, Pressure, WritePolicy};
 
 /// Bytes waiting for one socket, in order.

@@ -1,6 +1,7 @@
 //! Where a route connection is in its life.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -59,7 +60,14 @@ impl RouteConnections {
         purpose: Option<Purpose>,
     ) -> &RouteConnection {
         let begun = RouteConnection { remote, purpose, life: Life::Shaking { dial } };
-        self.all.entry(id).insert_entry(begun).into_mut()
+        match self.all.entry(id) {
+            Entry::Vacant(place) => place.insert(begun),
+            Entry::Occupied(place) => {
+                let known = place.into_mut();
+                *known = begun;
+                known
+            }
+        }
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<&RouteConnection> {

@@ -2,26 +2,26 @@
 
 /// A queue of bytes that is filled at its end and taken from its start.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     taken: usize,
 }
 
 impl Buffer {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Drops the first `count` bytes.
-    pub(super) fn take(&mut self, count: usize) {
+    pub(crate) fn take(&mut self, count: usize) {
         self.taken += count;
         debug_assert!(self.taken <= self.bytes.len());
         if self.is_empty() {
@@ -31,7 +31,7 @@ impl Buffer {
     }
 
     /// The bytes, to append to.
-    pub(super) fn end(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
@@ -40,7 +40,7 @@ impl Buffer {
     }
 
     /// Holds no memory if it holds no bytes.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         if self.is_empty() {
             *self = Self::default();
         }
@@ -49,7 +49,7 @@ impl Buffer {
 
 #[cfg(test)]
 impl Buffer {
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 }

@@ -9,11 +9,11 @@
 //!   switches is the last one of the old decoder; what follows it in the same buffer goes to the new one.
 //! - Written: everybody pushes plain bytes; a mark in the outbox ([`Outbox::switch`](crate::outbox::Outbox::switch)) says
 //!   from where on they are encoded. From the first mark on the connection's driver alone writes, woken once per batch. It
-//!   owns an [`Outbound`], which takes what waits under the outbox's lock
+//!   owns an [`Outbound`](crate::outbox::Outbound), which takes what waits under the outbox's lock
 //!   ([`Outbox::hand_over`](crate::outbox::Outbox::hand_over)) and encodes without it.
 //!
-//! This room knows bytes and nothing of what they mean. It may touch the outbox only. Connections call the one half,
-//! whoever writes to sockets the other.
+//! This room knows bytes and nothing of what they mean, and touches no other but for the reasons of a close. Connections call
+//! the one half; the outbox drives the other.
 //!
 //! # What a transform must be like
 //!
@@ -21,21 +21,20 @@
 //! those of TLS do, the lock around it is theirs, and no other is held while they work. A [`Decoder`] takes what it is given
 //! and keeps what is not whole. An [`Encoder`] holds back nothing of what it took: a peer can decode all of it. It may take
 //! less than it is given, while it waits for bytes of the peer, and it may have bytes to send that no plain byte caused:
-//! the driver of a connection that [is encoded](crate::outbox::Outbox::is_coded) calls [`Outbound::encode`] after each
-//! input, too. At the end of a connection that says its last words, [`Outbound::finish`] has each transform say that nothing
+//! the driver of a connection that [is encoded](crate::outbox::Outbox::is_coded) calls [`Outbound::encode`](crate::outbox::Outbound::encode) after each
+//! input, too. At the end of a connection that says its last words, [`Outbound::finish`](crate::outbox::Outbound::finish) has each transform say that nothing
 //! follows.
 
 mod buffer;
 mod framed;
 mod inbound;
-mod outbound;
 
 use std::{error, fmt};
 
 use crate::close::CloseReason;
 
+pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
-pub use outbound::Outbound;
 
 use framed::{FrameReader, FrameWriter};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::outbox::{Body, Delivery, Outbox, Overdue, Pressure, SHARE_AT_BYTES, WritePolicy};
+use crate::outbox::{Body, Delivery, Outbound, Outbox, Overdue, Pressure, SHARE_AT_BYTES, WritePolicy};
 use crate::time::Instant;
 
 const POLICY: WritePolicy = WritePolicy {

@@ -1,8 +1,7 @@
 //! The way of bytes from the outbox to the socket.
 
-use super::buffer::Buffer;
-use super::{CODED_BYTES, Encoder, MAX_LAYERS};
-use crate::outbox::Outbox;
+use super::Outbox;
+use crate::transport::{Buffer, CODED_BYTES, Encoder, MAX_LAYERS};
 
 /// The driver's half of an encoded connection: what it took out of the outbox, and what it made of it.
 ///
@@ -181,7 +180,7 @@ impl Outbound {
 
 #[cfg(test)]
 impl Outbound {
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         let between: usize = self.layers.iter().map(|layer| layer.input.memory_bytes()).sum();
         self.plain.memory_bytes() + between + self.encoded.memory_bytes()
     }
