@@ -93,6 +93,9 @@ impl Handshake {
         if !connect.gateway.is_empty() {
             return Err(ProtocolError::GatewayOnRoutePort { gateway: connect.gateway.clone() });
         }
+        if connect.cluster.len() > MAX_NAME_BYTES || connect.name.len() > MAX_NAME_BYTES {
+            return Err(ProtocolError::NameTooLong);
+        }
         if connect.cluster == RESERVED_CLUSTER_NAME {
             return Err(ProtocolError::ReservedClusterName { theirs: connect.cluster.clone() });
         }
@@ -102,6 +105,15 @@ impl Handshake {
     /// That a CONNECT names another cluster.
     pub(super) fn other_cluster(&self, connect: &Connect) -> ProtocolError {
         ProtocolError::ClusterName { theirs: connect.cluster.clone(), ours: self.name.text.clone() }
+    }
+
+    /// Judges the names in an INFO, before anything else is made of them.
+    pub(super) fn judge_names(&self, info: &Info) -> Result<(), ProtocolError> {
+        let names = [&info.server_id, &info.server_name, &info.cluster];
+        if names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(ProtocolError::NameTooLong);
+        }
+        Ok(())
     }
 
     /// Judges the first INFO on a route, apart from the cluster's name and the seat.
@@ -223,3 +235,6 @@ const COMPRESSION_MODES: [&str; 9] =
 
 /// Since 2.15 no cluster may be called so.
 const RESERVED_CLUSTER_NAME: &str = "_";
+
+/// Ids, names of servers and names of clusters that are longer than this are none: a server id has 56 bytes.
+const MAX_NAME_BYTES: usize = 256;

@@ -142,10 +142,18 @@ impl Cluster {
         self.pass_on(now);
     }
 
-    /// Notes a route that was accepted and returns the INFO that greets it.
-    pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) -> Vec<u8> {
+    /// Notes a route that was accepted and returns the INFO that greets it; unless too many others have not presented
+    /// themselves yet.
+    pub(crate) fn handle_accepted(
+        &mut self,
+        connection: ConnectionId,
+        remote: SocketAddr,
+    ) -> Result<Vec<u8>, ProtocolError> {
+        if self.routes.unregistered_count() >= self.config.limits.max_unregistered {
+            return Err(ProtocolError::MaximumConnections);
+        }
         self.routes.handle_accepted(connection, remote);
-        self.handshake.info_now().to_line()
+        Ok(self.handshake.info_now().to_line())
     }
 
     /// Notes a connection that a dial made and returns what to say first on it.
@@ -184,6 +192,7 @@ impl Cluster {
             return Err(Refusal::Gone);
         };
         let purpose = purpose.cloned();
+        self.handshake.judge_names(&info)?;
         if info.server_id == self.own_id() {
             self.routes.handle_self(connection);
             return Err(ProtocolError::DuplicateRoute.into());
@@ -196,6 +205,9 @@ impl Cluster {
             return Err(ProtocolError::ClusterNameInInfo.into());
         }
         self.handshake.judge_info(&info, purpose.is_none())?;
+        if !self.routes.has_room_for(&info.server_id) {
+            return Err(ProtocolError::MaximumConnections.into());
+        }
         if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
         }

@@ -35,7 +35,7 @@ fn info(id: &str) -> Info {
 
 fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
     let connection = ConnectionId::new(index, 0);
-    cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+    cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7))).expect("there is room");
     cluster.handle_first_info(NOW, connection, info).expect("it is registered");
     connection
 }
@@ -106,7 +106,7 @@ fn what_another_host_calls_itself_is_not_dialed() {
     let dialed = |asked_at: [u8; 4], ip: &str| {
         let mut cluster = cluster();
         let connection = ConnectionId::new(1, 0);
-        cluster.handle_accepted(connection, SocketAddr::from((asked_at, 7)));
+        cluster.handle_accepted(connection, SocketAddr::from((asked_at, 7))).expect("there is room");
         let asked = Info { route_pool_size: 0, ..info("asked") };
         cluster.handle_first_info(NOW, connection, asked).expect("it is registered");
         let later = NOW + Duration::from_secs(3);
@@ -134,12 +134,12 @@ fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
 
 #[test]
 fn a_newcomer_that_says_too_much_of_itself_is_not_passed_on() {
-    for (name_bytes, lines) in [(60_000, 1), (66_000, 0)] {
+    for (host_bytes, lines) in [(60_000, 1), (66_000, 0)] {
         let mut cluster = cluster();
         accept(&mut cluster, 0, info("told"));
         while cluster.poll_output().is_some() {}
-        accept(&mut cluster, 1, Info { server_name: "n".repeat(name_bytes), ..info("newcomer") });
-        assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{name_bytes}");
+        accept(&mut cluster, 1, Info { host: "h".repeat(host_bytes), ..info("newcomer") });
+        assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{host_bytes}");
     }
 }
 

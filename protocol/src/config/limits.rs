@@ -13,14 +13,12 @@ pub struct RouteLimits {
     pub max_unregistered: usize,
     /// How many bytes of one operation a server may have sent before its handshake is over.
     pub max_unregistered_in_bytes: usize,
-    /// How many bytes may wait for a server before its handshake is over.
+    /// How many bytes a server may be answered before its handshake is over.
     pub max_unregistered_out_bytes: usize,
     /// The largest message of another server, headers and payload, in bytes.
     pub max_payload: usize,
-    /// How many bytes may wait for one route in all.
+    /// How many bytes may wait for one route.
     pub max_pending: usize,
-    /// How many of these may be answers to the peer itself and gossip, which no client of this node caused.
-    pub max_pending_control: usize,
     /// How many subjects with their queue groups one route may announce interest in.
     pub max_interest: usize,
     /// How many bytes the names of these may have in all.
@@ -36,7 +34,6 @@ impl Default for RouteLimits {
             max_unregistered_out_bytes: 1024 * 1024,
             max_payload: 64 * 1024 * 1024,
             max_pending: 1024 * 1024 * 1024,
-            max_pending_control: 16 * 1024 * 1024,
             max_interest: 8 * 1024 * 1024,
             max_interest_bytes: 1024 * 1024 * 1024,
         }

@@ -59,6 +59,11 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
+    /// Notes that the peer hit a limit, under the name by which that can be set.
+    pub(super) fn hit_limit(&self, limit: &'static str) {
+        self.hub().limit_log().hit(self.now, limit, self);
+    }
+
     /// Lets what the peer sends behind the operation that is being handled be decoded first.
     pub(super) fn switch_input(&mut self, decoder: Decoder) {
         self.shared.interruption = Some(Interruption::Switch(decoder));
@@ -109,6 +114,9 @@ impl<S: Sink> Context<'_, S> {
 
     /// Operators look for these lines (wire.md 1.10).
     pub(super) fn log_slowness(&self, reason: CloseReason, policy: &WritePolicy) {
+        if reason == CloseReason::SlowConsumerPendingBytes && self.entry().kind() == Kind::Route {
+            self.hit_limit("limits.max_pending");
+        }
         match (reason, policy.max_pending_bytes) {
             (CloseReason::SlowConsumerPendingBytes, Some(max)) => {
                 info!("{self} - Slow Consumer Detected: MaxPending of {max} Exceeded");

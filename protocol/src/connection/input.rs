@@ -147,6 +147,9 @@ impl Connection {
     fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
         error!("{context} - {fault}");
+        if let (ParseError::MaxPayload, Side::Route(route)) = (fault, &self.side) {
+            context.hit_limit(route.payload_limit());
+        }
         context.handle_error(&fault.into());
     }
 

@@ -153,7 +153,8 @@ impl Connection {
         let dialect = Dialect {
             role: Role::Route,
             max_control_line: config.max_control_line.saturating_mul(ROUTE_CONTROL_LINES),
-            max_payload: None,
+            // Until it is registered.
+            max_payload: Some(cluster.limits.max_unregistered_in_bytes),
             connect_only: dial.is_none(),
             headers: true,
             dedicated: false,
@@ -195,7 +196,7 @@ impl Connection {
                 retry: false,
             },
             Side::Route(_) => WritePolicy {
-                max_pending_bytes: None,
+                max_pending_bytes: Some(self.shared.node.hub().route_limits().max_pending),
                 deadline: config
                     .cluster
                     .as_ref()

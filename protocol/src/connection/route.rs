@@ -15,7 +15,7 @@ use crate::hub::{About, Entry, Flag, Told};
 use crate::interest::Source;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
-use crate::wire::encode::OK;
+use crate::wire::encode::{OK, PONG};
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
 
@@ -24,11 +24,16 @@ use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, R
 #[derive(Debug)]
 pub(super) enum Route {
     /// It dialed this node and must present itself.
-    AwaitsConnect,
+    AwaitsConnect {
+        /// How many PINGs of it were answered.
+        pings: usize,
+    },
     /// What it is will stand in its INFO.
     AwaitsInfo {
         /// Whether its CONNECT asked for `+OK` after each operation; `None` if this node dialed it and so hears no CONNECT.
         verbose: Option<bool>,
+        /// How many PINGs of it were answered.
+        pings: usize,
     },
     /// A member of the cluster.
     Peer(Peer),
@@ -55,22 +60,30 @@ impl Route {
         info!("{context} - Route connection created");
         let lines = context.shared.node.with_cluster(context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
-            Some(dial) => cluster.handle_dialed(dial, id, remote),
+            Some(dial) => Ok(cluster.handle_dialed(dial, id, remote)),
         });
         let Some(lines) = lines else {
             // A node without a cluster has no route port; whoever made this connection was mistaken.
             context.close(CloseReason::RouteRemoved);
-            return Self::AwaitsConnect;
+            return Self::AwaitsConnect { pings: 0 };
+        };
+        let lines = match lines {
+            Ok(lines) => lines,
+            Err(error) => {
+                context.hit_limit("limits.max_unregistered");
+                context.handle_error(&error);
+                return Self::AwaitsConnect { pings: 0 };
+            }
         };
         greet(context, &lines);
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
-            return Self::AwaitsInfo { verbose: None };
+            return Self::AwaitsInfo { verbose: None, pings: 0 };
         }
         let cluster = context.hub().config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
         context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
-        Self::AwaitsConnect
+        Self::AwaitsConnect { pings: 0 }
     }
 
     #[inline]
@@ -88,16 +101,24 @@ impl Route {
                 peer.handle_unsub(context, unsub);
                 peer.ok(context);
             }
-            (_, Op::Ping) => context.handle_ping(),
+            (_, Op::Ping) => self.handle_ping(context),
             (_, Op::Pong) => handle_pong(context),
             (_, Op::Info(json)) => self.handle_info(context, json),
-            (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
+            (Self::AwaitsConnect { .. }, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
                 error!("{context} - Route Error {}", text.escape_ascii());
                 context.handle_error(&ProtocolError::Told);
             }
             // Interest and messages before the handshake is over, and what means nothing on a route.
             _ => {}
+        }
+    }
+
+    /// Which limit its messages are held to.
+    pub(super) fn payload_limit(&self) -> &'static str {
+        match self {
+            Self::Peer(_) => "limits.max_payload",
+            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => "limits.max_unregistered_in_bytes",
         }
     }
 
@@ -123,6 +144,18 @@ impl Route {
         shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
     }
 
+    /// Answers a PING. Who is not registered yet may not be read fast enough to be slowed, so it has no endless supply.
+    fn handle_ping<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        if let Self::AwaitsConnect { pings } | Self::AwaitsInfo { pings, .. } = self {
+            *pings += 1;
+            if *pings * PONG.len() > context.hub().route_limits().max_unregistered_out_bytes {
+                context.hit_limit("limits.max_unregistered_out_bytes");
+                return context.handle_error(&ProtocolError::EndlessHandshake);
+            }
+        }
+        context.handle_ping();
+    }
+
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
         let connect = match Connect::from_json(json) {
             Ok(connect) => connect,
@@ -138,7 +171,7 @@ impl Route {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
                 context.rehearse_input();
-                *self = Self::AwaitsInfo { verbose: Some(connect.verbose) };
+                *self = Self::AwaitsInfo { verbose: Some(connect.verbose), pings: 0 };
             }
             Some(Err(error)) => refuse(context, &error.into()),
             None => context.close(CloseReason::RouteRemoved),
@@ -155,8 +188,8 @@ impl Route {
         };
         let (id, now) = (context.entry().id(), context.now);
         match self {
-            Self::AwaitsConnect => {}
-            Self::AwaitsInfo { verbose } => {
+            Self::AwaitsConnect { .. } => {}
+            Self::AwaitsInfo { verbose, .. } => {
                 if verbose.is_none() {
                     context.rehearse_input();
                 }
@@ -196,6 +229,7 @@ impl Route {
         shared.entry.set(Flag::Dedicated, account.is_some());
         shared.dialect.dedicated = account.is_some();
         shared.dialect.leaf_unsub_origin = registered.leaf_unsub_origin;
+        shared.dialect.max_payload = Some(shared.node.hub().route_limits().max_payload);
         if registered.pings {
             shared.keepalive.handle_ping_sent(context.now);
         }
@@ -253,8 +287,8 @@ impl Peer {
         let Some(account) = self.account(sub.account) else { return };
         let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
         if context.hub().learn(context.entry(), &told).is_err() {
-            error!("{context} - Maximum interest of a route exceeded");
-            context.close(CloseReason::MaximumSubscriptionsExceeded);
+            context.hit_limit("limits.max_interest");
+            context.handle_error(&ProtocolError::MaximumInterest);
         }
     }
 

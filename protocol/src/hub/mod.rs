@@ -11,6 +11,7 @@ mod closed;
 mod directory;
 mod entry;
 mod held;
+mod limit_log;
 mod mailbox;
 mod remote;
 mod requests;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::accounts::{Account, AccountError, Accounts, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::close::CloseReason;
-use crate::config::{Authorization, Config};
+use crate::config::{Authorization, Config, RouteLimits};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
@@ -32,6 +33,7 @@ pub use closed::{Closed, ClosedConnections, MAX_KEPT_SUBSCRIPTIONS};
 pub use directory::Directory;
 pub use entry::{About, Entry, Flag, Kind, Traffic};
 pub(crate) use held::{BySid, ByText, Held};
+use limit_log::LimitLog;
 pub(crate) use mailbox::Letter;
 pub use mailbox::Mailbox;
 pub(crate) use remote::{RemoteInterest, Told};
@@ -48,6 +50,7 @@ pub struct Hub {
     global: Arc<Account>,
     system: Arc<Account>,
     mailbox: Mailbox,
+    limit_log: LimitLog,
     /// The node's driver has something to do, or another time to be called at.
     wants_attention: AtomicBool,
     directory: Directory,
@@ -104,6 +107,7 @@ impl Hub {
             global,
             system,
             mailbox: Mailbox::default(),
+            limit_log: LimitLog::new(),
             wants_attention: AtomicBool::new(true),
             directory: Directory::default(),
             closed: ClosedConnections::new(config.max_closed_clients),
@@ -118,6 +122,16 @@ impl Hub {
     /// What the operator chose.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What other servers may make this node hold.
+    pub(crate) fn route_limits(&self) -> RouteLimits {
+        self.config.cluster.as_ref().map(|cluster| cluster.limits.clone()).unwrap_or_default()
+    }
+
+    /// Where it is said which limits are hit.
+    pub(crate) fn limit_log(&self) -> &LimitLog {
+        &self.limit_log
     }
 
     /// This node's id, unique for as long as it runs.

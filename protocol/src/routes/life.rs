@@ -14,6 +14,8 @@ use crate::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct RouteConnections {
     all: BTreeMap<ConnectionId, RouteConnection>,
+    /// How many of them were accepted and are not registered.
+    unregistered: usize,
 }
 
 /// One route connection, from its first byte to its last.
@@ -59,6 +61,7 @@ impl RouteConnections {
         dial: Option<DialId>,
         purpose: Option<Purpose>,
     ) -> &RouteConnection {
+        self.unregistered += usize::from(dial.is_none());
         let begun = RouteConnection { remote, purpose, life: Life::Shaking { dial } };
         match self.all.entry(id) {
             Entry::Vacant(place) => place.insert(begun),
@@ -79,7 +82,22 @@ impl RouteConnections {
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<RouteConnection> {
-        self.all.remove(&id)
+        let removed = self.all.remove(&id)?;
+        self.unregistered -= usize::from(removed.is_stranger());
+        Some(removed)
+    }
+
+    /// Lets a connection be that of a peer from now on.
+    pub(super) fn register(&mut self, id: ConnectionId, life: Life) {
+        if let Some(connection) = self.all.get_mut(&id) {
+            self.unregistered -= usize::from(connection.is_stranger());
+            connection.life = life;
+        }
+    }
+
+    /// How many were accepted and are not registered.
+    pub(super) fn unregistered_count(&self) -> usize {
+        self.unregistered
     }
 
     /// In the order of their ids.
@@ -122,6 +140,11 @@ impl RouteConnections {
 }
 
 impl RouteConnection {
+    /// Whether it was accepted and is not registered.
+    fn is_stranger(&self) -> bool {
+        matches!(self.life, Life::Shaking { dial: None })
+    }
+
     /// The peer that it is registered for.
     pub(super) fn peer(&self) -> Option<&str> {
         match &self.life {

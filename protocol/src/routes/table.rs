@@ -62,6 +62,16 @@ impl Routes {
         self.wishes.handle_failed(now, id, why);
     }
 
+    /// How many connections were accepted from servers that have not presented themselves.
+    pub(crate) fn unregistered_count(&self) -> usize {
+        self.connections.unregistered_count()
+    }
+
+    /// Whether a server is a peer already, or may become one.
+    pub(crate) fn has_room_for(&self, server: &str) -> bool {
+        self.peers.len() < self.wishes.max_peers() || self.peers.contains_key(server)
+    }
+
     /// Notes a connection that was accepted.
     pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) {
         self.connections.begin(connection, remote, None, None);
@@ -117,10 +127,9 @@ impl Routes {
         let continues = purpose.is_some() && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
         self.wishes.end(dial);
         self.wishes.uncheck(newcomer.id);
-        if let Some(connection) = self.connections.get_mut(connection) {
-            let (peer, seat) = (newcomer.id.to_owned(), seat.clone());
-            connection.life = Life::Registered { peer, seat, since: now, continues, probed_until: None };
-        }
+        let (peer, taken) = (newcomer.id.to_owned(), seat.clone());
+        let life = Life::Registered { peer, seat: taken, since: now, continues, probed_until: None };
+        self.connections.register(connection, life);
         Ok(Seated { seat, continues })
     }
 

@@ -14,7 +14,7 @@ pub enum ProtocolError {
     Parse(ParseError),
     /// A CONNECT or an INFO whose JSON means nothing.
     InvalidJson,
-    /// One client too many.
+    /// One connection too many.
     MaximumConnections,
     /// Wrong credentials, or none where some are needed.
     Authorization,
@@ -106,6 +106,12 @@ pub enum ProtocolError {
         /// The account.
         account: String,
     },
+    /// A server with a name, an id or a cluster that no server has.
+    NameTooLong,
+    /// A server that was answered too much before its handshake was over.
+    EndlessHandshake,
+    /// A server that announced more interest than a route may.
+    MaximumInterest,
     /// A server that compresses in a way that does not exist.
     CompressionMode {
         /// The way.
@@ -124,6 +130,9 @@ impl ProtocolError {
             | Self::ClusterNameInInfo
             | Self::DuplicateServerName
             | Self::DuplicateRoute
+            | Self::NameTooLong
+            | Self::EndlessHandshake
+            | Self::MaximumInterest
             | Self::Told => return None,
             Self::MaximumConnections => "maximum connections exceeded",
             Self::Authorization => "Authorization Violation",
@@ -171,7 +180,10 @@ impl ProtocolError {
             | Self::UnexpectedPoolIndex { .. }
             | Self::DedicatedWithoutPool { .. }
             | Self::NotPinned { .. }
+            | Self::NameTooLong
             | Self::CompressionMode { .. } => CloseReason::ProtocolViolation,
+            Self::EndlessHandshake => CloseReason::SlowConsumerPendingBytes,
+            Self::MaximumInterest => CloseReason::MaximumSubscriptionsExceeded,
             Self::UnknownAccount { .. } => CloseReason::MissingAccount,
             Self::Told => CloseReason::ParseError,
         })
