@@ -16,7 +16,7 @@ use crate::sockets::Socket;
 use crate::worker::Worker;
 
 /// Drives a connection from its first byte to its last.
-pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, socket: Arc<Socket>) {
+pub(crate) async fn drive(worker: Rc<Worker>, connection: Box<Connection>, socket: Arc<Socket>) {
     let mut driver =
         Driver { worker, connection, socket, timer: Timer::never(), timer_at: None, readable: true };
     driver.handle(driver.worker.clock.now(), Event::Nothing);
@@ -37,7 +37,8 @@ pub(crate) async fn drive(worker: Rc<Worker>, connection: Connection, socket: Ar
 
 struct Driver {
     worker: Rc<Worker>,
-    connection: Connection,
+    /// Boxed, since a task has room for each place that it is moved to.
+    connection: Box<Connection>,
     socket: Arc<Socket>,
     timer: Timer,
     timer_at: Option<Instant>,
@@ -142,7 +143,7 @@ impl Driver {
     async fn end(self) {
         let Self { worker, connection, socket, .. } = self;
         let (id, now) = (connection.id(), worker.clock.now());
-        let reason = driver::end(&worker.node, connection, now, &mut worker.staging.borrow_mut());
+        let reason = driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         socket.end(now, reason);
         write_last_words(&worker, &socket).await;

@@ -73,7 +73,7 @@ fn run(shared: Shared, jobs: &Receiver<Job>) {
     async_io::block_on(executor.run(async {
         while let Ok(job) = jobs.recv().await {
             if let Some((connection, socket)) = worker.take_over(job) {
-                executor.spawn(drive(worker.clone(), connection, socket)).detach();
+                executor.spawn(drive(worker.clone(), Box::new(connection), socket)).detach();
             }
         }
         // What is still open is closed by its driver.
