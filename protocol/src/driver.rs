@@ -62,7 +62,7 @@
 //! use onehop::delivery::{Backlog, KEPT_BUFFERS, Link, Staging, Table};
 //! use onehop::driver::{self, Event, SocketKind};
 //! use onehop::hub::Entry;
-//! use onehop::outbox::{Outbox, Pressure};
+//! use onehop::outbox::{Outbox, Pressure, WritePolicy};
 //! use onehop::{CloseReason, Instant, Listening, Node};
 //!
 //! struct Socket {
@@ -74,6 +74,10 @@
 //! impl Link for &Socket {
 //!     fn entry(&self) -> &Entry {
 //!         &self.entry
+//!     }
+//!
+//!     fn set_policy(&mut self, policy: WritePolicy) {
+//!         self.backlog.lock().unwrap().set_policy(policy);
 //!     }
 //!
 //!     fn push(&mut self, staged: &mut Outbox) {
@@ -135,7 +139,7 @@ use log::error;
 
 use crate::close::CloseReason;
 use crate::connection::{Connection, EffectAnswer, Ticket};
-use crate::delivery::{Links, Staging};
+use crate::delivery::{Link, Links, Staging};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::Node;
 use crate::outbox::Pressure;
@@ -262,6 +266,9 @@ pub(crate) fn hear<L: Links>(
         Event::CloseRequest(reason) => connection.handle_close_request(reason),
         Event::Answer(ticket, answer) => connection.handle_effect(now, ticket, answer, staging),
         Event::Nothing => {}
+    }
+    if let Some(policy) = connection.poll_write_policy() {
+        staging.links_mut().with(connection.id(), |mut link| link.set_policy(policy));
     }
     // After input too: nobody looks at the timer of a connection that always has more to say.
     if connection.poll_close().is_none() && connection.poll_timeout().0 <= now {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::accounts::AccountError;
 use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
-use crate::config::Config;
+use crate::config::{Config, ConfigRefused};
 use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
 use crate::driver::{self, Event, SocketKind};
@@ -173,6 +173,17 @@ impl Engine {
         self.answer(id)?;
         self.node.handle_dial_failed(now, id, why);
         Ok(())
+    }
+
+    /// Swaps the configuration; see [`Node::handle_config`].
+    ///
+    /// # Errors
+    /// Something differs that cannot change while a node runs; then nothing changes.
+    pub fn handle_config(&mut self, now: Instant, new: Config) -> Result<Vec<&'static str>, ConfigRefused> {
+        let changes = self.node.handle_config(now, new, &mut self.staging)?;
+        self.flush(now);
+        self.end_connections(now);
+        Ok(changes)
     }
 
     /// Takes in bytes that were read. Those of a connection that is ending are dropped.

@@ -10,7 +10,7 @@ use atomic_waker::AtomicWaker;
 use event_listener::Event;
 use onehop::delivery::{Backlog, Link, Table, Written};
 use onehop::hub::Entry;
-use onehop::outbox::{Outbox, Pressure};
+use onehop::outbox::{Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, Instant};
 
 /// All sockets, by connection.
@@ -154,6 +154,10 @@ impl Socket {
 impl Link for &Socket {
     fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    fn set_policy(&mut self, policy: WritePolicy) {
+        self.backlog().set_policy(policy);
     }
 
     fn push(&mut self, staged: &mut Outbox) {

@@ -17,7 +17,6 @@ pub(crate) type Sockets = Table<Socket>;
 pub(crate) struct Socket {
     pub(crate) stream: TcpStream,
     pub(crate) entry: Arc<Entry>,
-    pub(crate) policy: WritePolicy,
     backlog: Mutex<Backlog>,
     /// There is something to write, or nothing ever will be.
     filled: Condvar,
@@ -27,12 +26,10 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, connection: &Connection) -> Self {
-        let policy = connection.write_policy();
         Self {
             stream,
             entry: connection.entry().clone(),
-            policy,
-            backlog: Mutex::new(Backlog::new(policy)),
+            backlog: Mutex::new(Backlog::new(connection.write_policy())),
             filled: Condvar::new(),
             over: Condvar::new(),
         }
@@ -69,18 +66,18 @@ impl Socket {
         self.wake(backlog);
     }
 
-    /// For the writing thread: what to write next, behind what it has not written yet. Waits until there is something;
-    /// false once nothing more is to be written.
-    pub(crate) fn refill(&self, writing: &mut Outbox) -> bool {
+    /// For the writing thread: what to write next, behind what it has not written yet, and how. Waits until there is
+    /// something; `None` once nothing more is to be written.
+    pub(crate) fn refill(&self, writing: &mut Outbox) -> Option<WritePolicy> {
         let mut backlog = self.backlog();
         loop {
             backlog.refill(writing);
             if backlog.is_over() {
                 self.over.notify_all();
-                return false;
+                return None;
             }
             if !writing.is_empty() {
-                return true;
+                return Some(*backlog.policy());
             }
             // An idle connection holds no memory for writing.
             writing.release_into(&mut Outbox::new());
@@ -119,6 +116,10 @@ impl Socket {
 impl Link for &Socket {
     fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    fn set_policy(&mut self, policy: WritePolicy) {
+        self.backlog().set_policy(policy);
     }
 
     fn push(&mut self, staged: &mut Outbox) {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use onehop::CloseReason;
 use onehop::delivery::{Written, write_once};
-use onehop::outbox::{Outbox, Overdue};
+use onehop::outbox::{Outbox, Overdue, WritePolicy};
 
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -14,8 +14,8 @@ use crate::timer::{SocketTimer, elapsed_as_would_block};
 pub(crate) fn run(shared: &Shared, socket: &Socket) {
     let mut writing = Outbox::new();
     let mut timer = SocketTimer::default();
-    while socket.refill(&mut writing) {
-        if let Err(reason) = write(shared, socket, &mut writing, &mut timer) {
+    while let Some(policy) = socket.refill(&mut writing) {
+        if let Err(reason) = write(shared, socket, &policy, &mut writing, &mut timer) {
             socket.request_close(reason);
         }
     }
@@ -25,13 +25,14 @@ pub(crate) fn run(shared: &Shared, socket: &Socket) {
 fn write(
     shared: &Shared,
     socket: &Socket,
+    policy: &WritePolicy,
     writing: &mut Outbox,
     timer: &mut SocketTimer,
 ) -> Result<(), CloseReason> {
     let now = shared.now();
     // The write may block from its start.
-    writing.handle_blocked(now, &socket.policy);
-    let remaining = writing.poll_deadline().map_or(socket.policy.deadline, |deadline| deadline.since(now));
+    writing.handle_blocked(now, policy);
+    let remaining = writing.poll_deadline().map_or(policy.deadline, |deadline| deadline.since(now));
     if let Some(timeout) = timer.next(remaining) {
         socket.stream.set_write_timeout(Some(timeout)).map_err(|_| CloseReason::WriteError)?;
     }
@@ -42,7 +43,7 @@ fn write(
         Written::Blocked => timer.handle_elapsed(),
         Written::Failed => return Err(CloseReason::WriteError),
     }
-    match writing.handle_deadline(shared.now(), &socket.policy) {
+    match writing.handle_deadline(shared.now(), policy) {
         Overdue::No => Ok(()),
         Overdue::Close => Err(CloseReason::SlowConsumerWriteDeadline),
     }

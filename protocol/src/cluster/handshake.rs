@@ -51,6 +51,12 @@ impl Handshake {
         Self { config, own_info, name }
     }
 
+    /// Hears of another configuration.
+    pub(super) fn handle_config(&mut self, config: Arc<ClusterConfig>, max_payload: i64) {
+        self.config = config;
+        self.own_info.max_payload = max_payload;
+    }
+
     /// What INFO says on every route, apart from the cluster's name.
     pub(super) fn own_info(&self) -> &Info {
         &self.own_info

@@ -112,6 +112,16 @@ impl Cluster {
         }
     }
 
+    /// Hears of another configuration, in which only differs what may while a node runs.
+    pub(crate) fn handle_config(&mut self, now: Instant, config: ClusterConfig, max_payload: i64) {
+        let config = Arc::new(config);
+        self.config = config.clone();
+        self.handshake.handle_config(config.clone(), max_payload);
+        self.gossip.handle_config(config.clone());
+        let removed = self.routes.handle_config(now, config).into_iter();
+        self.outputs.extend(removed.map(|id| Output::Close(id, CloseReason::RouteRemoved)));
+    }
+
     /// What is to be done to connections next. Poll until `None` after every other call.
     #[must_use]
     pub(crate) fn poll_output(&mut self) -> Option<Output> {

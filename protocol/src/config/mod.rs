@@ -4,6 +4,7 @@
 //! [`Config::validate`], and gives it to the machines.
 
 mod address;
+mod change;
 mod cluster;
 mod file;
 mod healing;
@@ -15,6 +16,7 @@ mod validate;
 use std::time::Duration;
 
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
+pub use change::ConfigRefused;
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;

@@ -24,6 +24,7 @@ impl Connection {
     /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, or waits for an
     /// answer: then the rest is kept, and handled as soon as that is there.
     pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        self.heed_config();
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
         }

@@ -52,6 +52,12 @@ impl KeepAlive {
         self.next = now + first + Duration::from_nanos(rng.u64(..=more));
     }
 
+    /// Goes by another interval and another count, from the next tick on.
+    pub(crate) fn adapt(&mut self, interval: Duration, max_outstanding: u32) {
+        self.interval = interval;
+        self.max_outstanding = max_outstanding;
+    }
+
     /// When [`KeepAlive::tick`] is due.
     pub(crate) fn poll_timeout(&self) -> Instant {
         self.next

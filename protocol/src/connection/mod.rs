@@ -20,7 +20,7 @@ use std::time::Duration;
 use log::debug;
 
 use crate::close::CloseReason;
-use crate::config::Authorization;
+use crate::config::{Authorization, Config};
 use crate::forwarding::Scratch;
 use crate::hub::{Entry, Kind};
 use crate::id::{AccountId, ConnectionId};
@@ -71,6 +71,10 @@ struct Shared {
     interruption: Option<Interruption>,
     /// How many questions were asked.
     questions: u32,
+    /// The driver has not heard yet that the outbox is to be handled in another way.
+    has_new_policy: bool,
+    /// Which configuration is followed.
+    config_version: u64,
     rng: fastrand::Rng,
     scratch: Scratch,
     /// Messages and payload bytes of the batch that is being handled.
@@ -152,7 +156,7 @@ impl Connection {
         let keepalive = KeepAlive::new(now, interval, cluster.ping_max.unwrap_or(config.ping_max), false);
         let dialect = Dialect {
             role: Role::Route,
-            max_control_line: config.max_control_line.saturating_mul(ROUTE_CONTROL_LINES),
+            max_control_line: route_control_line(&config),
             // Until it is registered.
             max_payload: Some(cluster.limits.max_unregistered_in_bytes),
             connect_only: dial.is_none(),
@@ -207,6 +211,43 @@ impl Connection {
         }
     }
 
+    /// How its outbox is to be handled from now on, if the configuration changed that. Poll after every call.
+    #[must_use]
+    pub fn poll_write_policy(&mut self) -> Option<WritePolicy> {
+        std::mem::take(&mut self.shared.has_new_policy).then(|| self.write_policy())
+    }
+
+    /// Follows the configuration, should it have been swapped.
+    #[inline]
+    fn heed_config(&mut self) {
+        let version = self.shared.node.hub().config_version();
+        if version != self.shared.config_version {
+            self.follow_config(version);
+        }
+    }
+
+    #[cold]
+    fn follow_config(&mut self, version: u64) {
+        let shared = &mut self.shared;
+        let config = shared.node.hub().config();
+        shared.config_version = version;
+        shared.has_new_policy = true;
+        match &self.side {
+            Side::Client(_) => {
+                shared.dialect.max_control_line = config.max_control_line;
+                shared.dialect.max_payload = Some(config.max_payload);
+                shared.keepalive.adapt(config.ping_interval, config.ping_max);
+            }
+            Side::Route(route) => {
+                let cluster = config.cluster.clone().unwrap_or_default();
+                let interval = cluster.effective_ping_interval(config.ping_interval);
+                shared.dialect.max_control_line = route_control_line(&config);
+                shared.dialect.max_payload = Some(route.max_payload(&cluster.limits));
+                shared.keepalive.adapt(interval, cluster.ping_max.unwrap_or(config.ping_max));
+            }
+        }
+    }
+
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
@@ -219,6 +260,7 @@ impl Connection {
 
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        self.heed_config();
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
@@ -299,6 +341,8 @@ impl Shared {
             close: None,
             interruption: None,
             questions: 0,
+            has_new_policy: false,
+            config_version: hub.config_version(),
             rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
             scratch: Scratch::default(),
             received: (0, 0),
@@ -313,6 +357,10 @@ impl Shared {
         let (messages, bytes) = std::mem::take(&mut self.received);
         self.node.hub().record_received(&self.entry, now, messages, bytes);
     }
+}
+
+fn route_control_line(config: &Config) -> usize {
+    config.max_control_line.saturating_mul(ROUTE_CONTROL_LINES)
 }
 
 /// A route's control line may be this many times longer than a client's, since it names queue groups

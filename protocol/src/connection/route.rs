@@ -10,6 +10,7 @@ use super::carried::{Carried, CarriedAccount};
 use super::context::Context;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
+use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier};
 use crate::hub::{About, Entry, Flag, Told};
 use crate::interest::Source;
@@ -80,7 +81,8 @@ impl Route {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::AwaitsInfo { verbose: None, pings: 0 };
         }
-        let cluster = context.hub().config().cluster.as_ref();
+        let config = context.hub().config();
+        let cluster = config.cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
         context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
         Self::AwaitsConnect { pings: 0 }
@@ -119,6 +121,14 @@ impl Route {
         match self {
             Self::Peer(_) => "limits.max_payload",
             Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => "limits.max_unregistered_in_bytes",
+        }
+    }
+
+    /// How large its messages may be.
+    pub(super) fn max_payload(&self, limits: &RouteLimits) -> usize {
+        match self {
+            Self::Peer(_) => limits.max_payload,
+            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => limits.max_unregistered_in_bytes,
         }
     }
 

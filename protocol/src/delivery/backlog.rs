@@ -145,6 +145,11 @@ impl Backlog {
         self.outbox.handle_blocked(now, &self.policy);
     }
 
+    /// Goes by another policy from now on.
+    pub fn set_policy(&mut self, policy: WritePolicy) {
+        self.policy = policy;
+    }
+
     /// How it is written.
     pub fn policy(&self) -> &WritePolicy {
         &self.policy

@@ -3,7 +3,7 @@
 use crate::close::CloseReason;
 use crate::hub::Entry;
 use crate::id::ConnectionId;
-use crate::outbox::{Outbox, Pressure};
+use crate::outbox::{Outbox, Pressure, WritePolicy};
 use crate::time::Instant;
 
 /// The way to one peer: a [`Backlog`](super::Backlog) with whatever locks it, writes it and wakes its driver.
@@ -13,6 +13,9 @@ use crate::time::Instant;
 pub trait Link {
     /// The connection's public half.
     fn entry(&self) -> &Entry;
+
+    /// Handles the backlog in another way from now on ([`Backlog::set_policy`](super::Backlog::set_policy)).
+    fn set_policy(&mut self, policy: WritePolicy);
 
     /// Moves what is staged into the backlog ([`Backlog::push`](super::Backlog::push)), in the middle of a batch: nothing
     /// is written yet and nobody woken, except the driver of a link that overflows.

@@ -65,6 +65,10 @@ impl Link for InHand<'_> {
         &self.link.entry
     }
 
+    fn set_policy(&mut self, policy: WritePolicy) {
+        self.link.backlog.set_policy(policy);
+    }
+
     fn push(&mut self, staged: &mut Outbox) {
         assert!(!self.link.faulty, "this is provoked");
         self.link.backlog.push(staged);

@@ -7,7 +7,7 @@ use crate::close::CloseReason;
 use crate::delivery::{Backlog, Link, Links};
 use crate::hub::Entry;
 use crate::id::ConnectionId;
-use crate::outbox::{Outbound, Outbox, Pressure};
+use crate::outbox::{Outbound, Outbox, Pressure, WritePolicy};
 use crate::time::Instant;
 
 /// The engine's links, and what is to be done about them when the machines are not being called.
@@ -87,6 +87,10 @@ impl SlotMut<'_> {
 impl Link for SlotMut<'_> {
     fn entry(&self) -> &Entry {
         &self.slot.entry
+    }
+
+    fn set_policy(&mut self, policy: WritePolicy) {
+        self.slot.backlog.set_policy(policy);
     }
 
     fn push(&mut self, staged: &mut Outbox) {

@@ -45,6 +45,11 @@ impl Gossip {
         }
     }
 
+    /// Hears of another configuration.
+    pub(crate) fn handle_config(&mut self, config: Arc<ClusterConfig>) {
+        self.config = config;
+    }
+
     /// What follows from what was heard. Poll until `None` after every other call.
     #[must_use]
     pub(crate) fn poll_output(&mut self) -> Option<Output> {

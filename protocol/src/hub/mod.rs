@@ -26,6 +26,7 @@ use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
+use crate::lock::{Place, RwLock};
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -42,7 +43,9 @@ use requests::Requests;
 /// The shared half of a node: what a publish must look up.
 #[derive(Debug)]
 pub struct Hub {
-    config: Config,
+    config: RwLock<Arc<Config>>,
+    /// How often the configuration was swapped.
+    config_version: AtomicU64,
     server_id: String,
     server_name: String,
     client_port: u16,
@@ -115,18 +118,30 @@ impl Hub {
             next_cid: AtomicU64::new(1),
             next_subscription: AtomicU64::new(1),
             totals: Totals::default(),
-            config,
+            config: RwLock::new(Place::Facts, Arc::new(config)),
+            config_version: AtomicU64::new(0),
         }
     }
 
     /// What the operator chose.
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().clone()
+    }
+
+    /// How often the configuration was swapped, so that a connection knows when to look at it again.
+    pub(crate) fn config_version(&self) -> u64 {
+        self.config_version.load(Ordering::Acquire)
+    }
+
+    /// Puts another configuration in the place of the one before.
+    pub(crate) fn swap_config(&self, config: Arc<Config>) {
+        *self.config.write() = config;
+        self.config_version.fetch_add(1, Ordering::Release);
     }
 
     /// What other servers may make this node hold.
     pub(crate) fn route_limits(&self) -> RouteLimits {
-        self.config.cluster.as_ref().map(|cluster| cluster.limits.clone()).unwrap_or_default()
+        self.config().cluster.as_ref().map(|cluster| cluster.limits.clone()).unwrap_or_default()
     }
 
     /// Where it is said which limits are hit.
@@ -281,25 +296,27 @@ impl Hub {
 
     /// What INFO says of this node in both protocols; the rest differs between clients and routes.
     pub(crate) fn base_info(&self) -> Info {
+        let config = self.config();
         Info {
             server_id: self.server_id.clone(),
             server_name: self.server_name.clone(),
             version: identity::NATS_VERSION.to_owned(),
             go: identity::IMPLEMENTATION.to_owned(),
-            headers: !self.config.no_header_support,
-            max_payload: self.config.max_payload as i64,
+            headers: !config.no_header_support,
+            max_payload: config.max_payload as i64,
             ..Info::default()
         }
     }
 
     /// The start of what a client is told; the rest is its own.
     pub(crate) fn client_info(&self) -> Info {
-        let advertised = self.config.client_advertise.as_ref();
+        let config = self.config();
+        let advertised = config.client_advertise.as_ref();
         Info {
             proto: CLIENT_PROTOCOL,
-            host: advertised.map_or(&self.config.host, |advertised| &advertised.host).clone(),
+            host: advertised.map_or(&config.host, |advertised| &advertised.host).clone(),
             port: advertised.and_then(|advertised| advertised.port).unwrap_or(self.client_port),
-            auth_required: self.config.authorization != Authorization::None,
+            auth_required: config.authorization != Authorization::None,
             ..self.base_info()
         }
     }

@@ -226,7 +226,8 @@ impl Hub {
 
     /// Whether one more keeps within what a route may bring.
     fn may_learn(&self, brought: &Brought, told: &Told<'_>) -> bool {
-        let limits = self.config().cluster.as_ref().map(|cluster| &cluster.limits);
+        let config = self.config();
+        let limits = config.cluster.as_ref().map(|cluster| &cluster.limits);
         limits.is_none_or(|limits| {
             brought.lines < limits.max_interest && brought.bytes + told.key.len() <= limits.max_interest_bytes
         })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::accounts::Account;
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
-use crate::config::Config;
+use crate::config::{Config, ConfigRefused};
 use crate::hub::{Entry, Flag, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
@@ -24,7 +24,8 @@ use crate::lock::{Mutex, MutexGuard, Place, RwLock};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::Info;
+use crate::wire::encode::err_line;
+use crate::wire::{Info, ProtocolError};
 
 use interest::Announcements;
 
@@ -123,6 +124,39 @@ impl Node {
     #[must_use]
     pub fn take_attention(&self) -> bool {
         self.hub.take_attention()
+    }
+
+    /// Swaps the configuration, and returns the keys of the configuration file that have another value now. Limits and
+    /// write deadlines hold for each connection from its next call on, and another `ping_interval` from its next PING on;
+    /// clients beyond `max_connections` are closed, the youngest first; routes that are configured no more are closed and
+    /// forgotten.
+    ///
+    /// # Errors
+    /// Something differs that cannot change while a node runs; then nothing changes.
+    pub fn handle_config<S: Sink>(
+        &self,
+        now: Instant,
+        new: Config,
+        sink: &mut S,
+    ) -> Result<Vec<&'static str>, ConfigRefused> {
+        let changes = self.hub.config().changes_to(&new)?;
+        let new = Arc::new(new);
+        self.hub.swap_config(new.clone());
+        if let Some(config) = &new.cluster {
+            let max_payload = new.max_payload as i64;
+            self.with_cluster(sink, |cluster, _| cluster.handle_config(now, config.clone(), max_payload));
+        }
+        self.close_excess_clients(new.max_connections, sink);
+        Ok(changes)
+    }
+
+    fn close_excess_clients<S: Sink>(&self, max_connections: usize, sink: &mut S) {
+        let clients = self.hub.directory().list(Kind::Client);
+        for entry in clients.iter().skip(max_connections) {
+            let error = ProtocolError::MaximumConnections;
+            error.text().into_iter().for_each(|text| sink.send(entry.id(), &err_line(&text)));
+            error.close_reason().into_iter().for_each(|reason| sink.close(entry.id(), reason));
+        }
     }
 
     /// Hears that a dial failed.

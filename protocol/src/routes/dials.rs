@@ -13,7 +13,7 @@ use log::debug;
 use super::dial::{Attempt, Class, Dial, DialId, Target};
 use super::dial_index::DialIndex;
 use super::pace::{Pace, RETRY_PAUSE, doubled, jitter};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, RouteUrl};
 use crate::time::Instant;
 
 /// All dials of a node. No call takes longer in proportion to how many there are.
@@ -80,6 +80,20 @@ impl Dials {
             let ids = self.index.all_to_server(&server);
             let idle: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_idle)).collect();
             idle.into_iter().for_each(|id| drop(self.remove(id)));
+        }
+    }
+
+    /// Drops the dials of servers that are configured no more. One that is under way is the last of its kind.
+    pub(super) fn drop_configured(&mut self, is_gone: impl Fn(&RouteUrl) -> bool) {
+        let is_meant = |dial: &Dial| dial.purpose.explicit && is_gone(&dial.purpose.url);
+        let meant = self.dials.iter().filter(|(_, dial)| is_meant(dial));
+        let meant: Vec<_> = meant.map(|(id, dial)| (*id, dial.is_under_way())).collect();
+        for (id, is_under_way) in meant {
+            if is_under_way {
+                self.change(id, |dial| dial.purpose.explicit = false);
+            } else {
+                self.remove(id);
+            }
         }
     }
 

@@ -112,6 +112,11 @@ impl RouteConnections {
         others.map(|(id, _)| *id)
     }
 
+    /// Those that are registered for this server, in the order of their ids.
+    pub(super) fn of(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
+        self.all.iter().filter(move |(_, it)| it.peer() == Some(peer)).map(|(id, _)| *id)
+    }
+
     /// Waits for a sign of life of a connection, since the peer tries to make another in its place: it may be one that is
     /// open on this side only, and would be so until keep-alive notices. Whether it is to be asked for one.
     pub(super) fn probe(&mut self, id: ConnectionId, now: Instant) -> bool {

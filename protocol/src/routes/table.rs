@@ -45,6 +45,22 @@ impl Routes {
         Self { remembers, peers: BTreeMap::new(), connections: RouteConnections::default(), wishes }
     }
 
+    /// Hears of another configuration: wants the servers that are new in it, and gives up those that are in it no more.
+    /// Returns the connections to the latter, which are to be closed.
+    #[must_use]
+    pub(crate) fn handle_config(&mut self, now: Instant, config: Arc<ClusterConfig>) -> Vec<ConnectionId> {
+        let mut removed = Vec::new();
+        for (id, peer) in &mut self.peers {
+            if peer.solicited.take_if(|it| it.explicit && !config.routes.contains(&it.url)).is_some() {
+                // Nobody waits for it any more.
+                peer.leaves = true;
+                removed.extend(self.connections.of(id));
+            }
+        }
+        self.wishes.handle_config(now, config);
+        removed
+    }
+
     /// What is to be dialed now. Poll until `None` after every other call and when [`Routes::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {

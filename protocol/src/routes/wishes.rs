@@ -49,24 +49,35 @@ impl Wishes {
         now: Instant,
     ) -> Self {
         let plan = Plan::new(&config);
-        let mut dials = Dials::default();
-        for url in &config.routes {
-            for account in plan.kinds() {
-                let mut dial = Dial::new(url.clone(), account, now);
-                dial.purpose.explicit = true;
-                dials.add(dial);
-            }
-        }
-        Self {
-            config,
+        let mut wishes = Self {
+            config: config.clone(),
             own_id,
             own_port,
             error_reports,
             plan,
-            dials,
+            dials: Dials::default(),
             guesses: Guesses::default(),
             own_addresses: Vec::new(),
             rng,
+        };
+        config.routes.iter().for_each(|url| wishes.want_configured(now, url));
+        wishes
+    }
+
+    /// Hears of another configuration: of its servers, those that are new are wanted, and those that are gone no more.
+    pub(super) fn handle_config(&mut self, now: Instant, config: Arc<ClusterConfig>) {
+        let old = std::mem::replace(&mut self.config, config.clone());
+        self.dials.drop_configured(|url| !config.routes.contains(url));
+        for url in config.routes.iter().filter(|url| !old.routes.contains(url)) {
+            self.want_configured(now, url);
+        }
+    }
+
+    fn want_configured(&mut self, now: Instant, url: &RouteUrl) {
+        for account in self.plan.kinds() {
+            let mut dial = Dial::new(url.clone(), account, now);
+            dial.purpose.explicit = true;
+            self.dials.add(dial);
         }
     }
 

@@ -18,6 +18,7 @@ mod mesh;
 mod messages;
 mod misuse;
 mod queues;
+mod reconfigure;
 mod route_limits;
 mod scene;
 mod script;

@@ -67,8 +67,8 @@ impl World {
     /// Checks whether the node may dial this now.
     fn note_dial(&mut self, id: NodeId, request: &DialRequest) {
         let place = (request.host.clone(), request.port);
-        let cluster =
-            self.nodes[id.0].engine.as_ref().and_then(|it| it.node().hub().config().cluster.as_ref());
+        let config = self.nodes[id.0].engine.as_ref().map(|it| it.node().hub().config());
+        let cluster = config.as_ref().and_then(|config| config.cluster.as_ref());
         let is_configured =
             cluster.is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
         self.nodes[id.0].dialing.insert(request.id, place.clone());

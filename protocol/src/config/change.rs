@@ -1,0 +1,202 @@
+//! What differs between two configurations, and what of that a running node can take over.
+
+use std::{error, fmt};
+
+use super::{ClusterConfig, Config};
+
+/// What cannot change while a node runs; then nothing else did either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigRefused {
+    keys: Vec<&'static str>,
+}
+
+impl ConfigRefused {
+    /// The keys of the configuration file that have another value.
+    pub fn keys(&self) -> &[&'static str] {
+        &self.keys
+    }
+}
+
+impl fmt::Display for ConfigRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot change while the server runs: {}", self.keys.join(", "))
+    }
+}
+
+impl error::Error for ConfigRefused {}
+
+/// Keys with another value: those that a running node can take over, and the others.
+#[derive(Debug, Default)]
+struct Difference {
+    free: Vec<&'static str>,
+    fixed: Vec<&'static str>,
+}
+
+impl Config {
+    /// The keys that a running node takes over to become `new`.
+    ///
+    /// # Errors
+    /// Something differs that cannot change.
+    pub(crate) fn changes_to(&self, new: &Self) -> Result<Vec<&'static str>, ConfigRefused> {
+        let mut difference = Difference::default();
+        self.compare(new, &mut difference);
+        match (&self.cluster, &new.cluster) {
+            (Some(old), Some(new)) => old.compare(new, &mut difference),
+            (None, None) => {}
+            _ => difference.fixed.push("cluster"),
+        }
+        let Difference { free, fixed } = difference;
+        if fixed.is_empty() { Ok(free) } else { Err(ConfigRefused { keys: fixed }) }
+    }
+
+    fn compare(&self, new: &Self, difference: &mut Difference) {
+        // Whoever adds a field has to decide here.
+        let Self {
+            server_name,
+            host,
+            port,
+            client_advertise,
+            max_connections,
+            max_subscriptions,
+            max_subject_tokens,
+            max_payload,
+            max_control_line,
+            max_pending,
+            ping_interval,
+            ping_max,
+            write_deadline,
+            authorization,
+            auth_timeout,
+            no_header_support,
+            max_closed_clients,
+            connect_error_reports,
+            reconnect_error_reports,
+            cluster: _,
+            monitoring,
+            rehearsed_transport,
+            seed,
+            secret_seed,
+        } = self;
+        difference.note_free(&[
+            ("max_connections", *max_connections != new.max_connections),
+            ("max_subscriptions", *max_subscriptions != new.max_subscriptions),
+            ("max_sub_tokens", *max_subject_tokens != new.max_subject_tokens),
+            ("max_payload", *max_payload != new.max_payload),
+            ("max_control_line", *max_control_line != new.max_control_line),
+            ("max_pending", *max_pending != new.max_pending),
+            ("ping_interval", *ping_interval != new.ping_interval),
+            ("ping_max", *ping_max != new.ping_max),
+            ("write_deadline", *write_deadline != new.write_deadline),
+        ]);
+        difference.note_fixed(&[
+            ("server_name", *server_name != new.server_name),
+            ("host", *host != new.host),
+            ("port", *port != new.port),
+            ("client_advertise", *client_advertise != new.client_advertise),
+            ("authorization", *authorization != new.authorization || *auth_timeout != new.auth_timeout),
+            ("no_header_support", *no_header_support != new.no_header_support),
+            ("max_closed_clients", *max_closed_clients != new.max_closed_clients),
+            ("connect_error_reports", *connect_error_reports != new.connect_error_reports),
+            ("reconnect_error_reports", *reconnect_error_reports != new.reconnect_error_reports),
+            ("monitoring", *monitoring != new.monitoring),
+            ("rehearsed_transport", *rehearsed_transport != new.rehearsed_transport),
+            ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
+        ]);
+    }
+}
+
+impl ClusterConfig {
+    fn compare(&self, new: &Self, difference: &mut Difference) {
+        let Self {
+            name,
+            host,
+            port,
+            advertise,
+            no_advertise,
+            routes,
+            authorization,
+            auth_timeout,
+            connect_retries,
+            connect_backoff,
+            pool_size,
+            ping_interval,
+            ping_max,
+            write_deadline,
+            compression,
+            healing,
+            limits,
+        } = self;
+        difference.note_free(&[
+            ("cluster.routes", *routes != new.routes),
+            ("cluster.connect_retries", *connect_retries != new.connect_retries),
+            ("cluster.connect_backoff", *connect_backoff != new.connect_backoff),
+            ("cluster.ping_interval", *ping_interval != new.ping_interval),
+            ("cluster.ping_max", *ping_max != new.ping_max),
+            ("cluster.write_deadline", *write_deadline != new.write_deadline),
+            ("cluster.limits", *limits != new.limits),
+        ]);
+        difference.note_fixed(&[
+            ("cluster.name", *name != new.name),
+            ("cluster.host", *host != new.host),
+            ("cluster.port", *port != new.port),
+            ("cluster.advertise", *advertise != new.advertise),
+            ("cluster.no_advertise", *no_advertise != new.no_advertise),
+            (
+                "cluster.authorization",
+                *authorization != new.authorization || *auth_timeout != new.auth_timeout,
+            ),
+            ("cluster.pool_size", *pool_size != new.pool_size),
+            ("cluster.compression", *compression != new.compression),
+            ("cluster.healing", *healing != new.healing),
+        ]);
+    }
+}
+
+impl Difference {
+    fn note_free(&mut self, keys: &[(&'static str, bool)]) {
+        self.free.extend(differing(keys));
+    }
+
+    fn note_fixed(&mut self, keys: &[(&'static str, bool)]) {
+        self.fixed.extend(differing(keys));
+    }
+}
+
+fn differing(keys: &[(&'static str, bool)]) -> impl Iterator<Item = &'static str> {
+    keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RouteLimits;
+
+    fn clustered() -> Config {
+        Config { cluster: Some(ClusterConfig::default()), ..Config::default() }
+    }
+
+    #[test]
+    fn what_can_change_is_named_by_its_key() {
+        let limits = RouteLimits { max_peers: 1, ..RouteLimits::default() };
+        let cluster = ClusterConfig {
+            routes: vec!["nats://a:1".parse().expect("an address")],
+            limits,
+            ..ClusterConfig::default()
+        };
+        let new = Config { max_payload: 1, ping_max: 7, cluster: Some(cluster), ..Config::default() };
+        let changes = ["max_payload", "ping_max", "cluster.routes", "cluster.limits"];
+        assert_eq!(clustered().changes_to(&new), Ok(changes.to_vec()));
+        assert_eq!(clustered().changes_to(&clustered()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_cannot_change_is_named_and_nothing_else_is_taken_over() {
+        let cluster = ClusterConfig { name: Some("other".to_owned()), ..ClusterConfig::default() };
+        let new = Config { host: "::1".to_owned(), ping_max: 7, cluster: Some(cluster), ..Config::default() };
+        let refused = clustered().changes_to(&new).expect_err("a host cannot change");
+        assert_eq!(refused.keys(), ["host", "cluster.name"]);
+        assert_eq!(refused.to_string(), "cannot change while the server runs: host, cluster.name");
+        let refused = clustered().changes_to(&Config::default()).expect_err("it would leave its cluster");
+        assert_eq!(refused.keys(), ["cluster"]);
+    }
+}
