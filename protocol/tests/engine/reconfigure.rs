@@ -100,7 +100,8 @@ fn a_route_that_is_new_is_dialed_and_one_that_is_gone_is_closed_and_forgotten() 
     let first = engine.poll_dial(NOW).expect("it is configured");
     let route = engine.handle_dialed(NOW, first.id, "10.0.0.1:6222".parse().expect("an address"));
     let route = route.expect("a dial");
-    say(&mut engine, route, "INFO {\"server_id\":\"NX\",\"server_name\":\"X\",\"cluster\":\"C\"}\r\n");
+    let info = r#"INFO {"server_id":"NX","server_name":"X","cluster":"C","host":"10.0.0.1","port":6222}"#;
+    say(&mut engine, route, &format!("{info}\r\n"));
     while engine.poll_dial(NOW).is_some() {}
     assert_eq!(engine.node().peer_count(), 1);
 
