@@ -7,7 +7,7 @@
 //!
 //! **To begin with** it makes a [`Node`], and a place where all links are found: [`delivery::Table`](crate::delivery::Table)
 //! for threads. A link of its own holds a socket and, behind a lock, a [`Backlog`](crate::delivery::Backlog); it implements
-//! [`Link`](crate::delivery::Link). Each thread that drives connections has a [`Staging`] of its own.
+//! [`Link`]. Each thread that drives connections has a [`Staging`] of its own.
 //!
 //! **For each socket**, accepted or dialled, one driver:
 //!
@@ -22,6 +22,11 @@
 //!      [`Backlog::write`](crate::delivery::Backlog::write);
 //!    - the link's [deadline](crate::delivery::Backlog::poll_deadline) is due: no call, but
 //!      [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline), which may leave a close request.
+//!
+//!    Once the backlog [is coded](crate::delivery::Backlog::is_coded), nobody but this driver writes. Others only wake it,
+//!    once per batch; it takes what waits into its [`Outbound`](crate::outbox::Outbound) by
+//!    [`Backlog::hand_over`](crate::delivery::Backlog::hand_over), encodes and writes without any lock by
+//!    [`write_encoded`](crate::delivery::write_encoded), and hands over again to tell what was written.
 //! 3. leaves the socket unread, if [`handle`] returned a [`Stall`], until those that it names have caught up or the time is
 //!    over. It goes on to write its own backlog meanwhile, and to heed close requests.
 //! 4. goes back to 2, until [`Connection::poll_close`] is not `None`.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Timer;
 use onehop::driver::{self, Event, Stall};
+use onehop::outbox::Outbound;
 use onehop::{CloseReason, Connection, Instant};
 use smol::future::{FutureExt, yield_now};
 
@@ -17,13 +18,20 @@ use crate::worker::Worker;
 
 /// Drives a connection from its first byte to its last.
 pub(crate) async fn drive(worker: Rc<Worker>, connection: Box<Connection>, socket: Arc<Socket>) {
-    let mut driver =
-        Driver { worker, connection, socket, timer: Timer::never(), timer_at: None, readable: true };
+    let mut driver = Driver {
+        worker,
+        connection,
+        socket,
+        outbound: None,
+        timer: Timer::never(),
+        timer_at: None,
+        readable: true,
+    };
     driver.handle(driver.worker.clock.now(), Event::Nothing);
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
-            WakeUp::Writable => driver.socket.write_pending(driver.worker.clock.now()),
+            WakeUp::Writable => write(&driver.worker, &driver.socket, &mut driver.outbound),
             WakeUp::Timeout => {
                 driver.handle(driver.worker.clock.now(), Event::Nothing);
             }
@@ -40,6 +48,8 @@ struct Driver {
     /// Boxed, since a task has room for each place that it is moved to.
     connection: Box<Connection>,
     socket: Arc<Socket>,
+    /// Encodes what is written, once the connection is switched to that.
+    outbound: Option<Box<Outbound>>,
     timer: Timer,
     timer_at: Option<Instant>,
     /// There may be more to read without waiting.
@@ -60,7 +70,7 @@ impl Driver {
         if let Some(reason) = self.socket.close_request() {
             return Poll::Ready(WakeUp::CloseRequest(reason));
         }
-        if self.socket.is_blocked() && self.socket.stream.poll_writable(cx).is_ready() {
+        if poll_to_write(&self.socket, cx).is_ready() {
             return Poll::Ready(WakeUp::Writable);
         }
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
@@ -90,9 +100,10 @@ impl Driver {
     }
 
     /// Leaves the socket unread until slow targets have caught up, but not for long.
-    async fn wait_for_relief(&self, stall: Stall) {
+    async fn wait_for_relief(&mut self, stall: Stall) {
+        let Self { worker, socket: own_socket, outbound, .. } = self;
         let relief = async {
-            for socket in stall.slow.into_iter().filter_map(|id| self.worker.sockets.get(id)) {
+            for socket in stall.slow.into_iter().filter_map(|id| worker.sockets.get(id)) {
                 let listener = socket.relief.listen();
                 if socket.is_slow() {
                     listener.await;
@@ -104,12 +115,12 @@ impl Driver {
         };
         // The own socket may be among the slow ones, and nobody else empties its backlog.
         let own = poll_fn(|cx| {
-            self.socket.waker.register(cx.waker());
-            if self.socket.close_request().is_some() {
+            own_socket.waker.register(cx.waker());
+            if own_socket.close_request().is_some() {
                 return Poll::Ready(());
             }
-            while self.socket.is_blocked() && self.socket.stream.poll_writable(cx).is_ready() {
-                self.socket.write_pending(self.worker.clock.now());
+            while poll_to_write(own_socket, cx).is_ready() {
+                write(worker, own_socket, outbound);
             }
             Poll::Pending
         });
@@ -124,6 +135,9 @@ impl Driver {
         }
         let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
+        if self.outbound.is_some() {
+            self.socket.let_encode();
+        }
         stall
     }
 
@@ -141,19 +155,42 @@ impl Driver {
     }
 
     async fn end(self) {
-        let Self { worker, connection, socket, .. } = self;
+        let Self { worker, connection, socket, mut outbound, .. } = self;
         let (id, now) = (connection.id(), worker.clock.now());
         let reason = driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         socket.end(now, reason);
-        write_last_words(&worker, &socket).await;
+        if reason.flushes() && socket.is_coded() {
+            outbound.get_or_insert_default().finish();
+            write(&worker, &socket, &mut outbound);
+        }
+        write_last_words(&worker, &socket, &mut outbound).await;
         worker.sockets.remove(id);
         socket.shutdown();
     }
 }
 
+/// Ready when something waits that only the driver may or can write now.
+fn poll_to_write(socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+    if socket.is_blocked() {
+        // If it fails, the write does too.
+        return socket.stream.poll_writable(cx).map(drop);
+    }
+    if socket.has_to_encode() { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// Writes what the socket takes now, encoded if the connection was switched to that.
+fn write(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>) {
+    let now = worker.clock.now();
+    if socket.is_coded() {
+        socket.write_encoded(now, outbound.get_or_insert_default());
+    } else {
+        socket.write_pending(now);
+    }
+}
+
 /// Writes what still waits for a peer whose connection has ended, until it is to be given up.
-async fn write_last_words(worker: &Worker, socket: &Socket) {
+async fn write_last_words(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>) {
     let Some(give_up_at) = socket.poll_deadline() else {
         return;
     };
@@ -161,7 +198,7 @@ async fn write_last_words(worker: &Worker, socket: &Socket) {
         while !socket.is_over() {
             // If it fails, the write does too.
             let _ = ready!(socket.stream.poll_writable(cx));
-            socket.write_pending(worker.clock.now());
+            write(worker, socket, outbound);
         }
         Poll::Ready(())
     });

@@ -96,7 +96,8 @@ impl Server {
         self.serve_until(wait_for_end(logger));
     }
 
-    fn serve_until(self, end: impl Future<Output = ()>) {
+    /// Serves until `end` is over.
+    pub fn serve_until(self, end: impl Future<Output = ()>) {
         self.log_start();
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;

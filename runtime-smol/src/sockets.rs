@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_io::Async;
 use atomic_waker::AtomicWaker;
 use event_listener::Event;
-use onehop::delivery::{Backlog, Link, Table, Written};
+use onehop::delivery::{Backlog, Link, Table, Written, write_encoded};
 use onehop::hub::Entry;
-use onehop::outbox::{Outbox, Pressure, WritePolicy};
+use onehop::lock::{Mutex, MutexGuard, Place};
+use onehop::outbox::{Outbound, Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, Instant};
 
 /// All sockets, by connection.
@@ -28,6 +29,8 @@ pub struct Socket {
     backlog: Mutex<Backlog>,
     /// It did not take everything: the driver must wait until it is writable.
     blocked: AtomicBool,
+    /// Something waits for the driver to encode and write it, which nobody else does.
+    to_encode: AtomicBool,
     /// As the backlog says, to be read without its lock.
     has_close_request: AtomicBool,
     /// The driver.
@@ -42,8 +45,9 @@ impl Socket {
         Self {
             entry: connection.entry().clone(),
             stream,
-            backlog: Mutex::new(Backlog::new(connection.write_policy())),
+            backlog: Mutex::new(Place::Outbox, Backlog::new(connection.write_policy())),
             blocked: AtomicBool::new(false),
+            to_encode: AtomicBool::new(false),
             has_close_request: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             relief: Event::new(),
@@ -62,6 +66,52 @@ impl Socket {
         if is_relieved {
             self.relief.notify(usize::MAX);
         }
+    }
+
+    /// Encodes and writes what the socket takes now, without the lock of the backlog. For the driver, whose half this is.
+    pub fn write_encoded(&self, now: Instant, outbound: &mut Outbound) {
+        self.to_encode.store(false, Ordering::Release);
+        self.blocked.store(false, Ordering::Release);
+        let written = loop {
+            self.backlog().hand_over(outbound);
+            // Even if nothing waits: a transform may have something to say of its own.
+            let is_last = outbound.is_empty();
+            let written = write_encoded(outbound, &mut |bytes| self.stream.get_ref().write(bytes));
+            if is_last || written != Written::All {
+                break written;
+            }
+        };
+        let mut backlog = self.backlog();
+        backlog.hand_over(outbound);
+        match written {
+            Written::All => outbound.release(),
+            Written::Blocked => {
+                backlog.handle_blocked(now);
+                self.blocked.store(true, Ordering::Release);
+            }
+            Written::Failed => backlog.request_close(CloseReason::WriteError),
+        }
+        self.heed(&backlog);
+        let is_relieved = backlog.pressure() == Pressure::Low;
+        drop(backlog);
+        if is_relieved {
+            self.relief.notify(usize::MAX);
+        }
+    }
+
+    /// Whether what waits is encoded: then the driver alone writes, by [`Socket::write_encoded`].
+    pub fn is_coded(&self) -> bool {
+        self.backlog().is_coded()
+    }
+
+    /// Whether [`Socket::write_encoded`] has something to do.
+    pub fn has_to_encode(&self) -> bool {
+        self.to_encode.load(Ordering::Acquire)
+    }
+
+    /// Lets the driver look whether a transform has something to say, after each input.
+    pub fn let_encode(&self) {
+        self.to_encode.store(true, Ordering::Release);
     }
 
     /// Whether the driver must wait until the socket is writable.
@@ -132,7 +182,7 @@ impl Socket {
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+        self.backlog.lock()
     }
 
     fn write(&self, now: Instant, backlog: &mut Backlog) {
@@ -169,7 +219,10 @@ impl Link for &Socket {
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
         let mut backlog = self.backlog();
         backlog.push(staged);
-        if !self.is_blocked() {
+        if backlog.is_coded() {
+            self.to_encode.store(true, Ordering::Release);
+            self.waker.wake();
+        } else if !self.is_blocked() {
             self.write(now, &mut backlog);
             backlog.release_into(staged);
         }

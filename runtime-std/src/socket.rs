@@ -9,6 +9,8 @@ use onehop::hub::Entry;
 use onehop::outbox::{Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, Instant};
 
+use crate::writer::InFlight;
+
 /// All sockets, by connection.
 pub(crate) type Sockets = Table<Socket>;
 
@@ -68,19 +70,23 @@ impl Socket {
 
     /// For the writing thread: what to write next, behind what it has not written yet, and how. Waits until there is
     /// something; `None` once nothing more is to be written.
-    pub(crate) fn refill(&self, writing: &mut Outbox) -> Option<WritePolicy> {
+    pub(crate) fn refill(&self, in_flight: &mut InFlight) -> Option<WritePolicy> {
         let mut backlog = self.backlog();
         loop {
-            backlog.refill(writing);
+            backlog.refill(&mut in_flight.outbox);
+            if backlog.is_ending() && backlog.outbox().is_empty() {
+                in_flight.finish();
+                backlog.refill(&mut in_flight.outbox);
+            }
             if backlog.is_over() {
                 self.over.notify_all();
                 return None;
             }
-            if !writing.is_empty() {
+            if !in_flight.outbox.is_empty() {
                 return Some(*backlog.policy());
             }
             // An idle connection holds no memory for writing.
-            writing.release_into(&mut Outbox::new());
+            in_flight.release();
             backlog = self.filled.wait(backlog).unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -3,21 +3,62 @@
 use std::io::Write;
 
 use onehop::CloseReason;
-use onehop::delivery::{Written, write_once};
-use onehop::outbox::{Outbox, Overdue, WritePolicy};
+use onehop::delivery::{Written, write_encoded, write_once};
+use onehop::outbox::{Outbound, Outbox, Overdue, WritePolicy};
 
 use crate::shared::Shared;
 use crate::socket::Socket;
 use crate::timer::{SocketTimer, elapsed_as_would_block};
 
+/// What the writing thread took out of the backlog and has not written.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    pub(crate) outbox: Outbox,
+    /// Encodes it, once the connection is switched to that.
+    outbound: Outbound,
+}
+
 /// Writes what waits for the peer until nothing more will.
 pub(crate) fn run(shared: &Shared, socket: &Socket) {
-    let mut writing = Outbox::new();
+    let mut in_flight = InFlight::default();
     let mut timer = SocketTimer::default();
-    while let Some(policy) = socket.refill(&mut writing) {
-        if let Err(reason) = write(shared, socket, &policy, &mut writing, &mut timer) {
+    while let Some(policy) = socket.refill(&mut in_flight) {
+        if let Err(reason) = write(shared, socket, &policy, &mut in_flight, &mut timer) {
             socket.request_close(reason);
         }
+    }
+}
+
+impl InFlight {
+    /// Says that nothing follows, where the transport has a way to say so.
+    pub(crate) fn finish(&mut self) {
+        if self.outbox.is_coded() {
+            self.outbound.finish();
+            self.outbound.encode_from(&mut self.outbox);
+        }
+    }
+
+    /// Frees the memory of a connection that has nothing to write.
+    pub(crate) fn release(&mut self) {
+        self.outbox.release_into(&mut Outbox::new());
+        self.outbound.release();
+    }
+
+    /// Writes as much as the socket takes at once.
+    fn write(&mut self, socket: &Socket) -> Written {
+        let mut stream = &socket.stream;
+        if !self.outbox.is_coded() {
+            return write_once(&mut self.outbox, &mut |slices| {
+                stream.write_vectored(slices).map_err(elapsed_as_would_block)
+            });
+        }
+        self.outbound.encode_from(&mut self.outbox);
+        let written = write_encoded(&mut self.outbound, &mut |bytes| {
+            stream.write(bytes).map_err(elapsed_as_would_block)
+        });
+        // So that the outbox hears what was written.
+        self.outbound.encode_from(&mut self.outbox);
+        written
     }
 }
 
@@ -26,24 +67,23 @@ fn write(
     shared: &Shared,
     socket: &Socket,
     policy: &WritePolicy,
-    writing: &mut Outbox,
+    in_flight: &mut InFlight,
     timer: &mut SocketTimer,
 ) -> Result<(), CloseReason> {
     let now = shared.now();
     // The write may block from its start.
-    writing.handle_blocked(now, policy);
-    let remaining = writing.poll_deadline().map_or(policy.deadline, |deadline| deadline.since(now));
+    in_flight.outbox.handle_blocked(now, policy);
+    let deadline = in_flight.outbox.poll_deadline();
+    let remaining = deadline.map_or(policy.deadline, |deadline| deadline.since(now));
     if let Some(timeout) = timer.next(remaining) {
         socket.stream.set_write_timeout(Some(timeout)).map_err(|_| CloseReason::WriteError)?;
     }
-    match write_once(writing, &mut |slices| {
-        (&socket.stream).write_vectored(slices).map_err(elapsed_as_would_block)
-    }) {
+    match in_flight.write(socket) {
         Written::All => {}
         Written::Blocked => timer.handle_elapsed(),
         Written::Failed => return Err(CloseReason::WriteError),
     }
-    match writing.handle_deadline(shared.now(), policy) {
+    match in_flight.outbox.handle_deadline(shared.now(), policy) {
         Overdue::No => Ok(()),
         Overdue::Close => Err(CloseReason::SlowConsumerWriteDeadline),
     }

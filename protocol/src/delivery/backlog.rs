@@ -119,6 +119,16 @@ impl Backlog {
         self.in_flight_bytes = writing.pending_bytes();
     }
 
+    /// Whether what waits is encoded, so that its driver alone writes it, by way of [`Backlog::hand_over`].
+    pub fn is_coded(&self) -> bool {
+        self.outbox.is_coded()
+    }
+
+    /// Whether the connection has ended and its last words are being written.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. })
+    }
+
     /// For the driver of an encoded connection, which holds no lock while it encodes and writes: gives its half all that
     /// waits, and learns what that wrote ([`Outbox::hand_over`]). What it holds counts as waiting.
     pub fn hand_over(&mut self, to: &mut Outbound) {
@@ -235,20 +245,39 @@ pub fn write_once(
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
     let filled = outbox.slices(&mut slices);
     let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-    let result = loop {
-        match write(&slices[..filled]) {
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            result => break result,
+    let (written, verdict) = judge(offered, || write(&slices[..filled]));
+    outbox.advance(written);
+    verdict
+}
+
+/// Encodes what waits in an encoded connection's half and writes it, until nothing waits or the socket takes no more. No
+/// lock needs to be held; the outbox hears of it by the next [`Backlog::hand_over`].
+pub fn write_encoded(outbound: &mut Outbound, write: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> Written {
+    loop {
+        outbound.encode();
+        let encoded = outbound.encoded();
+        if encoded.is_empty() {
+            return Written::All;
         }
-    };
-    match result {
-        Ok(0) => Written::Failed,
-        Ok(written) => {
-            outbox.advance(written);
-            if written < offered { Written::Blocked } else { Written::All }
+        let (written, verdict) = judge(encoded.len(), || write(encoded));
+        outbound.advance(written);
+        if verdict != Written::All {
+            return verdict;
         }
-        Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Written::Blocked,
-        Err(_) => Written::Failed,
+    }
+}
+
+/// How much one write took, and what that means.
+fn judge(offered: usize, mut write: impl FnMut() -> io::Result<usize>) -> (usize, Written) {
+    loop {
+        return match write() {
+            Ok(0) => (0, Written::Failed),
+            Ok(written) if written < offered => (written, Written::Blocked),
+            Ok(written) => (written, Written::All),
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => (0, Written::Blocked),
+            Err(_) => (0, Written::Failed),
+        };
     }
 }
 

@@ -37,7 +37,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use backlog::{Backlog, LAST_WORDS, Written, write_once};
+pub use backlog::{Backlog, LAST_WORDS, Written, write_encoded, write_once};
 pub use link::{Link, Links};
 pub use staging::{KEPT_BUFFERS, MAX_STAGED_BYTES, Staging};
 pub use table::Table;

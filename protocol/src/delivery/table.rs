@@ -1,9 +1,10 @@
 //! Links that threads share.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use super::link::{Link, Links};
 use crate::id::ConnectionId;
+use crate::lock::{Place, RwLock};
 
 /// The links of all open connections, by the index of their id.
 ///
@@ -19,14 +20,14 @@ where
 {
     /// The link of a connection, while it is open.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<L>> {
-        self.read().get(id.index())?.as_ref().filter(|link| id_of(link) == id).cloned()
+        self.places.read().get(id.index())?.as_ref().filter(|link| id_of(link) == id).cloned()
     }
 
     /// Adds the link of a connection that was just made. Its index may still have been that of one whose last words are
     /// being said, which then is found no more.
     pub fn insert(&self, link: Arc<L>) {
         let index = id_of(&link).index();
-        let mut places = self.write();
+        let mut places = self.places.write();
         if places.len() <= index {
             places.resize(index + 1, None);
         }
@@ -35,33 +36,25 @@ where
 
     /// Removes a link, unless its place has another already.
     pub fn remove(&self, id: ConnectionId) {
-        if let Some(place) = self.write().get_mut(id.index()) {
+        if let Some(place) = self.places.write().get_mut(id.index()) {
             place.take_if(|link| id_of(link) == id);
         }
     }
 
     /// All links, in the order of their index.
     pub fn all(&self) -> Vec<Arc<L>> {
-        self.read().iter().flatten().cloned().collect()
+        self.places.read().iter().flatten().cloned().collect()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.read().iter().flatten().count()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Arc<L>>>> {
-        self.places.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Arc<L>>>> {
-        self.places.write().unwrap_or_else(PoisonError::into_inner)
+        self.places.read().iter().flatten().count()
     }
 }
 
 impl<L> Default for Table<L> {
     fn default() -> Self {
-        Self { places: RwLock::default() }
+        Self { places: RwLock::new(Place::Links, Vec::new()) }
     }
 }
 
