@@ -174,4 +174,25 @@ mod tests {
         assert_eq!(targets.client_prefix(&targets.clients[0], false), b"MSG foo 1 ");
         assert_eq!(targets.client_prefix(&targets.clients[1], false), b"MSG bar 1 ");
     }
+    #[test]
+    fn a_long_subject_that_many_want_is_not_written_down_for_each_of_them() {
+        let hub = Hub::new(Config::default(), 4222);
+        let own = hub.add_account("A").expect("a free name");
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let publisher = hub.directory().insert(1, Kind::Client, remote, Instant::ZERO, hub.hasher());
+        for id in 0..2000 {
+            let (source, sid) = (Source::Client, id.to_string());
+            let new =
+                Subscription::new(SubscriptionId(id), publisher.id(), source, b">", b"", sid.as_bytes());
+            own.index().insert(Arc::new(new), &mut |_: &[ConnectionId], _| {});
+        }
+        let subject = [b'x'; 4000];
+        let lookup = Lookup { account: &own, subject: &subject };
+        let (_, targets) = compile(&mut Matches::default(), &hub, &publisher, &lookup, &[]);
+        let (first, last) = (&targets.clients[0], &targets.clients[1999]);
+        assert_eq!(targets.unprepared_subject(first), None);
+        assert!(targets.client_prefix(first, false).ends_with(b"xxx 0 "));
+        assert_eq!(targets.unprepared_subject(last), Some(subject.as_slice()));
+        assert!(targets.cost_bytes() < 1_500_000, "{}", targets.cost_bytes());
+    }
 }

@@ -225,7 +225,7 @@ fn to_client<S: Sink>(
         return false;
     }
     let with_headers = parcel.has_headers() && target.headers;
-    let prefix = match parcel.renamed() {
+    let prefix = match parcel.renamed().or_else(|| targets.unprepared_subject(target)) {
         None => targets.client_prefix(target, with_headers),
         Some(subject) => courier.scratch.renamed_prefix(with_headers, subject, target.subscription.sid()),
     };

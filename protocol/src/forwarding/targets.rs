@@ -11,8 +11,10 @@ use crate::interest::{Matches, Source, Subscription};
 /// Everybody who gets what one connection publishes to one subject.
 #[derive(Debug)]
 pub(crate) struct Targets {
-    /// The starts of all lines, one behind the other.
+    /// The starts of all lines, one behind the other, as far as [`MAX_PREFIX_BYTES`] go.
     prefixes: Box<[u8]>,
+    /// The subjects, by account, if some lines had no room among the prefixes.
+    subjects: Box<[Box<[u8]>]>,
     /// Plain subscriptions of this node's clients.
     pub(crate) clients: Box<[ClientTarget]>,
     /// Queue groups: those of the publisher's own account, sorted by name, then those of others.
@@ -119,6 +121,7 @@ impl Targets {
             queues: Vec::new(),
             services: Vec::new(),
             prefixes: Vec::new(),
+            is_full: false,
             routes: Vec::new(),
             first_route: 0,
         };
@@ -127,7 +130,9 @@ impl Targets {
         for (place, other) in others.iter().enumerate() {
             builder.look_up(place as u16 + 1, other, directory, matches);
         }
+        let subjects = std::iter::once(own).chain(others).filter(|_| builder.is_full);
         Self {
+            subjects: subjects.map(|lookup| lookup.subject.into()).collect(),
             prefixes: builder.prefixes.into(),
             clients: builder.clients.into(),
             queues: builder.queues.into(),
@@ -160,9 +165,14 @@ impl Targets {
             && self.services.is_empty()
     }
 
-    /// `MSG <subject> <sid> `, or `HMSG …`.
+    /// `MSG <subject> <sid> `, or `HMSG …`, if it is prepared.
     pub(crate) fn client_prefix(&self, target: &ClientTarget, with_headers: bool) -> &[u8] {
         &self.prefixes[target.prefix.range()][usize::from(!with_headers)..]
+    }
+
+    /// The subject of a target whose line is not prepared.
+    pub(super) fn unprepared_subject(&self, target: &ClientTarget) -> Option<&[u8]> {
+        (target.prefix.bytes == 0).then(|| &*self.subjects[usize::from(target.account)])
     }
 
     /// `RMSG [<account>] <subject> `, or `HMSG …`.
@@ -178,6 +188,7 @@ impl Targets {
             self.queues.iter().map(|queue| queue.name.len() + size_of_val(&*queue.members)).sum();
         size_of::<Self>()
             + self.prefixes.len()
+            + self.subjects.iter().map(|subject| size_of_val(subject) + subject.len()).sum::<usize>()
             + size_of_val(&*self.clients)
             + size_of_val(&*self.routes)
             + size_of_val(&*self.queues)
@@ -193,6 +204,8 @@ struct Builder<'a> {
     queues: Vec<QueueTargets>,
     services: Vec<Arc<Subscription>>,
     prefixes: Vec<u8>,
+    /// There was no room for a line among the prefixes.
+    is_full: bool,
     routes: Vec<RouteTarget>,
     /// The first of the routes that belongs to the account in hand.
     first_route: usize,
@@ -263,9 +276,18 @@ impl Builder<'_> {
             return None;
         }
         let headers = (place.entry)(connection)?.has(Flag::Headers);
-        let prefix = self.prefix(&[b"HMSG ", place.subject, b" ", subscription.sid(), b" "]);
+        let prefix = self.client_prefix(place.subject, subscription.sid());
         let account = place.number;
         Some(ClientTarget { subscription: subscription.clone(), connection, headers, account, prefix })
+    }
+
+    /// The start of a client's line. A long subject that thousands want is not written down for each of them.
+    fn client_prefix(&mut self, subject: &[u8], sid: &[u8]) -> Prefix {
+        if self.prefixes.len() >= MAX_PREFIX_BYTES {
+            self.is_full = true;
+            return Prefix { start: 0, bytes: 0 };
+        }
+        self.prefix(&[b"HMSG ", subject, b" ", sid, b" "])
     }
 
     /// The place of a route among the routes, where it is entered if it is new.
@@ -286,7 +308,10 @@ impl Builder<'_> {
     fn prefix(&mut self, parts: &[&[u8]]) -> Prefix {
         let start = self.prefixes.len();
         parts.iter().for_each(|part| self.prefixes.extend_from_slice(part));
-        // Far below 4 GiB: a line is limited to 64 KiB and a node's targets of one subject to its connections.
+        // Far below 4 GiB: clients' lines end at a limit, and there are few routes.
         Prefix { start: start as u32, bytes: (self.prefixes.len() - start) as u32 }
     }
 }
+
+/// Once the starts of lines of one subject take so much, those of further clients are made anew for each message.
+const MAX_PREFIX_BYTES: usize = 1024 * 1024;

@@ -305,3 +305,18 @@ fn a_peer_that_listens_for_it_is_asked_for_its_routes_from_time_to_time() {
     }
     assert!((2..=4).contains(&asked), "one of two peers every ten seconds, {asked}");
 }
+
+#[test]
+fn a_long_subject_reaches_each_of_thousands_of_subscriptions_under_its_own_name() {
+    let mut scene = Scene::alone(|_| {});
+    let listener = scene.client("A");
+    let subs: String = (0..2000).map(|sid| format!("SUB > {sid}\r\n")).collect();
+    scene.send(listener, format!("CONNECT {{\"verbose\":false}}\r\n{subs}").as_bytes());
+    let speaker = scene.client("A");
+    scene.take(listener);
+    let subject = "x".repeat(4000);
+    scene.send(speaker, format!("PUB {subject} 2\r\nhi\r\n").as_bytes());
+    let heard = scene.take(listener);
+    let expected: String = (0..2000).map(|sid| format!("MSG {subject} {sid} 2\r\nhi\r\n")).collect();
+    assert!(heard == expected);
+}
