@@ -185,8 +185,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-const POLICY: WritePolicy =
-    WritePolicy { max_pending_bytes: None, deadline: Duration::from_secs(10), retry: true };
+const POLICY: WritePolicy = WritePolicy {
+    max_pending_bytes: None,
+    max_control_bytes: None,
+    deadline: Duration::from_secs(10),
+    retry: true,
+};
 
 /// A longer story tells nothing new.
 const MAX_STEPS: usize = 200;

@@ -19,6 +19,9 @@ pub struct RouteLimits {
     pub max_payload: usize,
     /// How many bytes may wait for one route.
     pub max_pending: usize,
+    /// How many bytes of answers and gossip, which no client of this node caused, may be added while what waited before
+    /// them is written.
+    pub max_pending_control: usize,
     /// How many subjects with their queue groups one route may announce interest in.
     pub max_interest: usize,
     /// How many bytes the names of these may have in all.
@@ -34,6 +37,7 @@ impl Default for RouteLimits {
             max_unregistered_out_bytes: 1024 * 1024,
             max_payload: 64 * 1024 * 1024,
             max_pending: 1024 * 1024 * 1024,
+            max_pending_control: 16 * 1024 * 1024,
             max_interest: 8 * 1024 * 1024,
             max_interest_bytes: 1024 * 1024 * 1024,
         }

@@ -115,7 +115,7 @@ impl<S: Sink> Context<'_, S> {
     /// Operators look for these lines (wire.md 1.10).
     pub(super) fn log_slowness(&self, reason: CloseReason, policy: &WritePolicy) {
         if reason == CloseReason::SlowConsumerPendingBytes && self.entry().kind() == Kind::Route {
-            self.hit_limit("limits.max_pending");
+            self.hit_limit("limits.max_pending or limits.max_pending_control");
         }
         match (reason, policy.max_pending_bytes) {
             (CloseReason::SlowConsumerPendingBytes, Some(max)) => {

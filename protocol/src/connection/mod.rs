@@ -193,14 +193,17 @@ impl Connection {
     /// How its outbox is to be handled.
     pub fn write_policy(&self) -> WritePolicy {
         let config = self.shared.node.hub().config();
+        let limits = self.shared.node.hub().route_limits();
         match self.side {
             Side::Client(_) => WritePolicy {
                 max_pending_bytes: Some(config.max_pending),
+                max_control_bytes: None,
                 deadline: config.write_deadline,
                 retry: false,
             },
             Side::Route(_) => WritePolicy {
-                max_pending_bytes: Some(self.shared.node.hub().route_limits().max_pending),
+                max_pending_bytes: Some(limits.max_pending),
+                max_control_bytes: Some(limits.max_pending_control),
                 deadline: config
                     .cluster
                     .as_ref()

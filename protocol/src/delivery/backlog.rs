@@ -68,7 +68,11 @@ impl Backlog {
             self.request_close(CloseReason::SlowConsumerPendingBytes);
             return Pressure::Overflow;
         }
-        self.outbox.absorb(staged, &policy)
+        let pressure = self.outbox.absorb(staged, &policy);
+        if pressure == Pressure::Overflow {
+            self.request_close(CloseReason::SlowConsumerPendingBytes);
+        }
+        pressure
     }
 
     /// How full it is.

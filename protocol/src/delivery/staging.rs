@@ -187,7 +187,7 @@ impl<L: Links> Sink for Staging<L> {
 
     fn send(&mut self, to: ConnectionId, bytes: &[u8]) {
         let outbox = &mut self.staged(to).outbox;
-        outbox.push_bytes(bytes);
+        outbox.push_control(bytes);
         if outbox.pending_bytes() > self.max_staged_bytes {
             self.hand_over(to);
         }

@@ -306,8 +306,12 @@ fn a_wide_fan_out_keeps_no_more_memory_than_allowed() {
     }
 }
 
-const POLICY: WritePolicy =
-    WritePolicy { max_pending_bytes: Some(1000), deadline: Duration::from_secs(10), retry: false };
+const POLICY: WritePolicy = WritePolicy {
+    max_pending_bytes: Some(1000),
+    max_control_bytes: None,
+    deadline: Duration::from_secs(10),
+    retry: false,
+};
 
 fn staged(bytes: usize) -> Outbox {
     let mut staged = Outbox::new();

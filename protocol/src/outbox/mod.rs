@@ -38,6 +38,7 @@ pub struct Outbox {
     batch: Option<Batch>,
     messages: u64,
     message_bytes: u64,
+    control: Control,
     /// Plain connections have none.
     coding: Option<Box<Coding>>,
 }
@@ -82,6 +83,12 @@ impl Outbox {
         self.pending_bytes += bytes.len();
         self.make_room(bytes.len());
         self.tail.extend_from_slice(bytes);
+    }
+
+    /// Appends an answer to the peer, or gossip: what no client of this node caused.
+    pub fn push_control(&mut self, bytes: &[u8]) {
+        self.note_control(bytes.len());
+        self.push_bytes(bytes);
     }
 
     /// Sets a mark: all that is appended from now on is encoded by `encoder`, and then by those of earlier marks.
@@ -129,12 +136,19 @@ impl Outbox {
         if let Some(mut coding) = staged.coding.take() {
             self.append_marks(&mut coding);
         }
+        let control_bytes = std::mem::take(&mut staged.control).bytes;
+        if control_bytes > 0 {
+            self.note_control(control_bytes);
+        }
         self.append(staged);
         self.pressure(policy)
     }
 
     /// How full this is.
     pub fn pressure(&self, policy: &WritePolicy) -> Pressure {
+        if policy.max_control_bytes.is_some_and(|max| self.control.bytes > max) {
+            return Pressure::Overflow;
+        }
         policy.pressure(self.pending_bytes)
     }
 
@@ -257,6 +271,15 @@ impl Outbox {
         if is_first { marks.pop_front().map(|(_, encoder)| encoder) } else { None }
     }
 
+    /// Counts control bytes that are about to be appended.
+    fn note_control(&mut self, bytes: usize) {
+        if self.written_bytes >= self.control.until_byte {
+            let until_byte = self.written_bytes + (self.plain_bytes() + bytes) as u64;
+            self.control = Control { bytes: 0, until_byte };
+        }
+        self.control.bytes += bytes;
+    }
+
     fn append(&mut self, staged: &mut Outbox) {
         self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
         debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
@@ -327,6 +350,15 @@ struct Batch {
     ends_at_byte: u64,
     /// Whether anything was written since the deadline began to run.
     has_progress: bool,
+}
+
+/// The control bytes that were appended while what waited before the first of them was written: no more than that can
+/// wait, twice at the most, and a peer that reads is never held to it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Control {
+    bytes: usize,
+    /// Once so much is written, the count begins anew.
+    until_byte: u64,
 }
 
 /// What an outbox has from the first mark on.

@@ -18,6 +18,9 @@ pub enum Pressure {
 pub struct WritePolicy {
     /// More pending bytes than this end the connection; `None` for routes, which have no such limit.
     pub max_pending_bytes: Option<usize>,
+    /// More bytes of answers and gossip than this end the connection, counted while what waited before them is written;
+    /// `None` for clients, which cause all that they are sent.
+    pub max_control_bytes: Option<usize>,
     /// How long a batch may take to be written.
     pub deadline: Duration,
     /// Whether any progress within the deadline is enough (routes), or the whole batch must be out (clients).

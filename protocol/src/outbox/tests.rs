@@ -4,6 +4,7 @@ use super::*;
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: Some(64 * 1024 * 1024),
+    max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,
 };

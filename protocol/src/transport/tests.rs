@@ -11,6 +11,7 @@ use crate::time::Instant;
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: Some(64 * 1024 * 1024),
+    max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,
 };

@@ -122,3 +122,28 @@ fn a_route_that_lets_more_than_its_limit_wait_is_closed() {
         assert_eq!(engine.poll_closed(), reason);
     }
 }
+
+#[test]
+fn a_peer_that_asks_without_reading_is_closed_and_one_that_reads_is_not() {
+    for reads in [true, false] {
+        let limits = RouteLimits { max_pending_control: 1000, ..RouteLimits::default() };
+        let cluster = onehop::config::ClusterConfig { name: Some("C".into()), limits, ..Default::default() };
+        let config = Config { cluster: Some(cluster), ..Config::default() };
+        let mut engine = Engine::new(config, &Listening::default(), Instant::ZERO);
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let route = engine.handle_accept_route(Instant::ZERO, remote).expect("a clustered node");
+        let info = b"INFO {\"server_id\":\"NX\",\"server_name\":\"X\",\"cluster\":\"C\"}\r\n";
+        engine.handle_input(Instant::ZERO, route, &[CONNECT, info].concat()).expect("an open route");
+        engine.transmit(route).expect("an open route");
+        for _ in 0..20 {
+            engine.handle_input(Instant::ZERO, route, &b"PING\r\n".repeat(10)).expect("an open route");
+            if reads {
+                // Not all, so that something always waits.
+                let waits = engine.pending_bytes(route);
+                engine.advance(route, waits - 6).expect("as much waits");
+            }
+        }
+        let closed = (!reads).then_some((route, CloseReason::SlowConsumerPendingBytes));
+        assert_eq!(engine.poll_closed(), closed);
+    }
+}

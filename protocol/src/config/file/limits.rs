@@ -22,6 +22,7 @@ fn limit_of<'a>(limits: &'a mut RouteLimits, key: &str) -> Option<&'a mut usize>
         "max_unregistered_out_bytes" => &mut limits.max_unregistered_out_bytes,
         "max_payload" => &mut limits.max_payload,
         "max_pending" => &mut limits.max_pending,
+        "max_pending_control" => &mut limits.max_pending_control,
         "max_interest" => &mut limits.max_interest,
         "max_interest_bytes" => &mut limits.max_interest_bytes,
         _ => return None,

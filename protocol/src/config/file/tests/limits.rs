@@ -6,7 +6,7 @@ use super::*;
 fn every_limit_on_what_servers_may_make_a_node_hold_is_read() {
     let read = cluster(
         "limits { max_peers: 1, max_unregistered: 2, max_unregistered_in_bytes: 3k, max_unregistered_out_bytes: 4\n\
-         max_payload: 5, max_pending: 6mb, max_interest: 8, max_interest_bytes: 9 }",
+         max_payload: 5, max_pending: 6mb, max_pending_control: 7, max_interest: 8, max_interest_bytes: 9 }",
     );
     let expected = RouteLimits {
         max_peers: 1,
@@ -15,6 +15,7 @@ fn every_limit_on_what_servers_may_make_a_node_hold_is_read() {
         max_unregistered_out_bytes: 4,
         max_payload: 5,
         max_pending: 6 * 1024 * 1024,
+        max_pending_control: 7,
         max_interest: 8,
         max_interest_bytes: 9,
     };
