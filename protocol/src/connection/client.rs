@@ -46,13 +46,13 @@ impl Client {
         context.send(&info.to_line());
         let hub = context.hub();
         hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if hub.directory().count(Kind::Client) > hub.config().max_connections {
+        if hub.directory().count(Kind::Client) > context.config().max_connections {
             error!("{context} - maximum connections exceeded");
             context.handle_error(&ProtocolError::MaximumConnections);
             return Self::Greeted;
         }
-        if hub.config().authorization != Authorization::None {
-            context.shared.auth_deadline = Some(context.now + context.hub().config().auth_timeout);
+        if context.config().authorization != Authorization::None {
+            context.shared.auth_deadline = Some(context.now + context.config().auth_timeout);
             return Self::Greeted;
         }
         Self::begin(context)
@@ -120,7 +120,7 @@ impl Client {
         }
         // Credentials that a further CONNECT does not name are those that were good before.
         let stays_authorized = earlier.is_some() && !names_credentials(&connect);
-        match is_authorized(&context.hub().config().authorization, &connect) {
+        match is_authorized(&context.config().authorization, &connect) {
             _ if stays_authorized => self.accept(context, &connect),
             Some(true) => self.accept(context, &connect),
             Some(false) => refuse(context, &connect),
@@ -154,7 +154,7 @@ impl Client {
         if !matches!(connect.protocol, 0 | 1) {
             return context.handle_error(&ProtocolError::ClientProtocol);
         }
-        let headers = connect.headers && !context.hub().config().no_header_support;
+        let headers = connect.headers && !context.config().no_header_support;
         if connect.no_responders && !headers {
             return context.handle_error(&ProtocolError::NoRespondersWithoutHeaders);
         }
@@ -347,7 +347,7 @@ impl Session {
         context: &Context<'_, S>,
         subject: &[u8],
     ) -> Result<(), ProtocolError> {
-        let config = context.hub().config();
+        let config = context.config();
         if config.max_subject_tokens > 0
             && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
         {

@@ -4,10 +4,10 @@ use std::fmt;
 
 use log::{Level, debug, info, log_enabled, trace};
 
-use super::Shared;
 use super::effect::Question;
-use super::input::Interruption;
+use super::{Interruption, Shared};
 use crate::close::CloseReason;
+use crate::config::{Config, RouteLimits};
 use crate::hub::{Entry, Hub, Kind};
 use crate::node::Node;
 use crate::outbox::WritePolicy;
@@ -30,6 +30,16 @@ impl<S: Sink> Context<'_, S> {
 
     pub(super) fn hub(&self) -> &Hub {
         self.shared.node.hub()
+    }
+
+    /// The configuration that the connection follows.
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// What a server may make this node hold.
+    pub(super) fn route_limits(&self) -> RouteLimits {
+        self.config().cluster.as_ref().map(|cluster| cluster.limits.clone()).unwrap_or_default()
     }
 
     pub(super) fn entry(&self) -> &Entry {
@@ -81,20 +91,20 @@ impl<S: Sink> Context<'_, S> {
         shared.questions += 1;
         let question = Question::authenticate(shared.questions, connect);
         shared.interruption = Some(Interruption::Wait(Box::new(question)));
-        let auth_timeout = shared.node.hub().config().auth_timeout;
+        let auth_timeout = shared.config.auth_timeout;
         shared.auth_deadline.get_or_insert(self.now + auth_timeout);
     }
 
     /// What follows the operation that is being handled comes in frames, in tests.
     pub(super) fn rehearse_input(&mut self) {
-        if let Some(key) = self.hub().config().rehearsed_transport {
+        if let Some(key) = self.config().rehearsed_transport {
             self.switch_input(Decoder::framed(key));
         }
     }
 
     /// What is sent from now on goes in frames, in tests.
     pub(super) fn rehearse_output(&mut self) {
-        if let Some(key) = self.hub().config().rehearsed_transport {
+        if let Some(key) = self.config().rehearsed_transport {
             self.switch_output(Encoder::framed(key));
         }
     }

@@ -1,7 +1,6 @@
 //! What a connection asks of the world, and waits for (design.md 2).
 
-use super::input::Interruption;
-use super::{Connection, Shared, Side};
+use super::{Connection, Interruption, Shared, Side};
 use crate::config::Secret;
 use crate::sink::Sink;
 use crate::time::Instant;

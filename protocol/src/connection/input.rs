@@ -3,22 +3,12 @@
 
 use log::{debug, error};
 
-use super::effect::Question;
-use super::{Connection, Shared, Side};
+use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::transport::{DecodeError, Decoder};
 use crate::wire::{Op, ParseError, Parsed};
-
-/// What ends a stretch of input.
-#[derive(Debug)]
-pub(super) enum Interruption {
-    /// What follows is decoded by this first.
-    Switch(Decoder),
-    /// What follows waits until this is answered.
-    Wait(Box<Question>),
-}
 
 impl Connection {
     /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, or waits for an
@@ -149,7 +139,7 @@ impl Connection {
         let mut context = self.shared.context(now, sink);
         error!("{context} - {fault}");
         if let (ParseError::MaxPayload, Side::Route(route)) = (fault, &self.side) {
-            context.hit_limit(route.payload_limit());
+            context.hit_limit(route.payload_limit(&context.route_limits()).0);
         }
         context.handle_error(&fault.into());
     }

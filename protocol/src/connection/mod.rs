@@ -2,8 +2,8 @@
 //!
 //! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
-//! each `handle_*` call it polls [`Connection::poll_close`] and [`Connection::poll_timeout`], and where the node's
-//! [`Authorization`] is somebody else's business, [`Connection::poll_effect`] and [`Connection::wants_input`].
+//! each `handle_*` call it polls [`Connection::poll_close`], [`Connection::poll_timeout`] and
+//! [`Connection::poll_write_policy`], and where the node's [`Authorization`] is somebody else's business, [`Connection::poll_effect`] and [`Connection::wants_input`].
 
 mod carried;
 mod client;
@@ -30,13 +30,13 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::Inbound;
+use crate::transport::{Decoder, Inbound};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 use client::Client;
 use context::Context;
+use effect::Question;
 pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
-use input::Interruption;
 pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
 #[cfg(feature = "sim")]
@@ -73,7 +73,8 @@ struct Shared {
     questions: u32,
     /// The driver has not heard yet that the outbox is to be handled in another way.
     has_new_policy: bool,
-    /// Which configuration is followed.
+    /// The configuration that is followed, so that nothing is locked to look at it, and which it is.
+    config: Arc<Config>,
     config_version: u64,
     rng: fastrand::Rng,
     scratch: Scratch,
@@ -85,6 +86,15 @@ struct Shared {
 enum Side {
     Client(Client),
     Route(Box<Route>),
+}
+
+/// What ends a stretch of input.
+#[derive(Debug)]
+enum Interruption {
+    /// What follows is decoded by this first.
+    Switch(Decoder),
+    /// What follows waits until this is answered.
+    Wait(Box<Question>),
 }
 
 /// What [`Connection::poll_timeout`] waits for.
@@ -192,8 +202,7 @@ impl Connection {
 
     /// How its outbox is to be handled.
     pub fn write_policy(&self) -> WritePolicy {
-        let config = self.shared.node.hub().config();
-        let limits = self.shared.node.hub().route_limits();
+        let config = &self.shared.config;
         match self.side {
             Side::Client(_) => WritePolicy {
                 max_pending_bytes: Some(config.max_pending),
@@ -201,16 +210,15 @@ impl Connection {
                 deadline: config.write_deadline,
                 retry: false,
             },
-            Side::Route(_) => WritePolicy {
-                max_pending_bytes: Some(limits.max_pending),
-                max_control_bytes: Some(limits.max_pending_control),
-                deadline: config
-                    .cluster
-                    .as_ref()
-                    .and_then(|cluster| cluster.write_deadline)
-                    .unwrap_or(config.write_deadline),
-                retry: true,
-            },
+            Side::Route(_) => {
+                let cluster = config.cluster.clone().unwrap_or_default();
+                WritePolicy {
+                    max_pending_bytes: Some(cluster.limits.max_pending),
+                    max_control_bytes: Some(cluster.limits.max_pending_control),
+                    deadline: cluster.write_deadline.unwrap_or(config.write_deadline),
+                    retry: true,
+                }
+            }
         }
     }
 
@@ -233,6 +241,7 @@ impl Connection {
     fn follow_config(&mut self, version: u64) {
         let shared = &mut self.shared;
         let config = shared.node.hub().config();
+        shared.config = config.clone();
         shared.config_version = version;
         shared.has_new_policy = true;
         match &self.side {
@@ -245,7 +254,7 @@ impl Connection {
                 let cluster = config.cluster.clone().unwrap_or_default();
                 let interval = cluster.effective_ping_interval(config.ping_interval);
                 shared.dialect.max_control_line = route_control_line(&config);
-                shared.dialect.max_payload = Some(route.max_payload(&cluster.limits));
+                shared.dialect.max_payload = Some(route.payload_limit(&cluster.limits).1);
                 shared.keepalive.adapt(interval, cluster.ping_max.unwrap_or(config.ping_max));
             }
         }
@@ -330,6 +339,9 @@ impl Shared {
         dialect: Dialect,
     ) -> Self {
         let hub = node.hub();
+        // Its number first, so that one that is swapped meanwhile is followed soon.
+        let config_version = hub.config_version();
+        let config = hub.config();
         let cid = hub.next_cid();
         let entry = hub.directory().insert(cid, kind, remote, now, hub.hasher());
         if kind == Kind::Client {
@@ -345,8 +357,9 @@ impl Shared {
             interruption: None,
             questions: 0,
             has_new_policy: false,
-            config_version: hub.config_version(),
-            rng: identity::stream(hub.config().seed, Stream::Connection(cid)),
+            rng: identity::stream(config.seed, Stream::Connection(cid)),
+            config,
+            config_version,
             scratch: Scratch::default(),
             received: (0, 0),
         }

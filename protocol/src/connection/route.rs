@@ -81,8 +81,7 @@ impl Route {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::AwaitsInfo { verbose: None, pings: 0 };
         }
-        let config = context.hub().config();
-        let cluster = config.cluster.as_ref();
+        let cluster = context.config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
         context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
         Self::AwaitsConnect { pings: 0 }
@@ -116,19 +115,13 @@ impl Route {
         }
     }
 
-    /// Which limit its messages are held to.
-    pub(super) fn payload_limit(&self) -> &'static str {
+    /// Which limit its messages are held to, and how large they may be by that.
+    pub(super) fn payload_limit(&self, limits: &RouteLimits) -> (&'static str, usize) {
         match self {
-            Self::Peer(_) => "limits.max_payload",
-            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => "limits.max_unregistered_in_bytes",
-        }
-    }
-
-    /// How large its messages may be.
-    pub(super) fn max_payload(&self, limits: &RouteLimits) -> usize {
-        match self {
-            Self::Peer(_) => limits.max_payload,
-            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => limits.max_unregistered_in_bytes,
+            Self::Peer(_) => ("limits.max_payload", limits.max_payload),
+            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => {
+                ("limits.max_unregistered_in_bytes", limits.max_unregistered_in_bytes)
+            }
         }
     }
 
@@ -158,7 +151,7 @@ impl Route {
     fn handle_ping<S: Sink>(&mut self, context: &mut Context<'_, S>) {
         if let Self::AwaitsConnect { pings } | Self::AwaitsInfo { pings, .. } = self {
             *pings += 1;
-            if *pings * PONG.len() > context.hub().route_limits().max_unregistered_out_bytes {
+            if *pings * PONG.len() > context.route_limits().max_unregistered_out_bytes {
                 context.hit_limit("limits.max_unregistered_out_bytes");
                 return context.handle_error(&ProtocolError::EndlessHandshake);
             }
@@ -231,6 +224,7 @@ impl Route {
             Some(Err(refusal)) => return refuse(context, &refusal),
             None => return context.close(CloseReason::RouteRemoved),
         };
+        let limits = context.route_limits();
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
         let account =
@@ -239,13 +233,13 @@ impl Route {
         shared.entry.set(Flag::Dedicated, account.is_some());
         shared.dialect.dedicated = account.is_some();
         shared.dialect.leaf_unsub_origin = registered.leaf_unsub_origin;
-        shared.dialect.max_payload = Some(shared.node.hub().route_limits().max_payload);
         if registered.pings {
             shared.keepalive.handle_ping_sent(context.now);
         }
         let carried = Carried::new(shared.node.hub().hasher());
         let dedicated = account.as_deref().map(|name| name.as_bytes().into());
         *self = Self::Peer(Peer { dedicated, verbose, carried, messages_at_ping: 0, key: Vec::new() });
+        shared.dialect.max_payload = Some(self.payload_limit(&limits).1);
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
@@ -296,7 +290,8 @@ impl Peer {
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);
         let Some(account) = self.account(sub.account) else { return };
         let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
-        if context.hub().learn(context.entry(), &told).is_err() {
+        let limits = context.config().cluster.as_ref().map(|cluster| &cluster.limits);
+        if context.hub().learn(context.entry(), &told, limits).is_err() {
             context.hit_limit("limits.max_interest");
             context.handle_error(&ProtocolError::MaximumInterest);
         }

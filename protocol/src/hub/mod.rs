@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::accounts::{Account, AccountError, Accounts, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::close::CloseReason;
-use crate::config::{Authorization, Config, RouteLimits};
+use crate::config::{Authorization, Config};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
@@ -137,11 +137,6 @@ impl Hub {
     pub(crate) fn swap_config(&self, config: Arc<Config>) {
         *self.config.write() = config;
         self.config_version.fetch_add(1, Ordering::Release);
-    }
-
-    /// What other servers may make this node hold.
-    pub(crate) fn route_limits(&self) -> RouteLimits {
-        self.config().cluster.as_ref().map(|cluster| cluster.limits.clone()).unwrap_or_default()
     }
 
     /// Where it is said which limits are hit.

@@ -7,6 +7,7 @@ use log::warn;
 
 use super::{ByText, Entry, Held, Hub};
 use crate::accounts::Account;
+use crate::config::RouteLimits;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::interest::{Source, Subscription};
@@ -80,6 +81,11 @@ impl RemoteInterest {
 }
 
 impl Brought {
+    /// Whether one more would be more than a route may bring.
+    fn is_full_for(&self, told: &Told<'_>, limits: &RouteLimits) -> bool {
+        self.lines >= limits.max_interest || self.bytes + told.key.len() > limits.max_interest_bytes
+    }
+
     fn get(&self, account: AccountId, key: &[u8]) -> Option<&Arc<Subscription>> {
         self.by_account.get(&account)?.get(key)
     }
@@ -151,7 +157,12 @@ impl Hub {
     /// # Errors
     ///
     /// The route brought as much as it may, and is to be closed.
-    pub(crate) fn learn(&self, route: &Entry, told: &Told<'_>) -> Result<(), TooMuchInterest> {
+    pub(crate) fn learn(
+        &self,
+        route: &Entry,
+        told: &Told<'_>,
+        limits: Option<&RouteLimits>,
+    ) -> Result<(), TooMuchInterest> {
         let mut interest = route.interest();
         let brought = interest.brought();
         let Some(account) = self.accounts().find(told.account) else {
@@ -164,7 +175,7 @@ impl Hub {
             }
             return Ok(());
         }
-        if !self.may_learn(brought, told) {
+        if limits.is_some_and(|limits| brought.is_full_for(told, limits)) {
             return Err(TooMuchInterest);
         }
         let new = self.subscription(route, told);
@@ -222,15 +233,6 @@ impl Hub {
         for subscription in subscriptions {
             brought.unclaimed.keep(account.name().as_bytes(), subscription, self.hasher());
         }
-    }
-
-    /// Whether one more keeps within what a route may bring.
-    fn may_learn(&self, brought: &Brought, told: &Told<'_>) -> bool {
-        let config = self.config();
-        let limits = config.cluster.as_ref().map(|cluster| &cluster.limits);
-        limits.is_none_or(|limits| {
-            brought.lines < limits.max_interest && brought.bytes + told.key.len() <= limits.max_interest_bytes
-        })
     }
 
     fn learn_unclaimed(&self, route: &Entry, unclaimed: &mut Unclaimed, told: &Told<'_>) {
