@@ -268,7 +268,7 @@ impl Engine {
         let open = self.slots().get(id).map(|slot| (&slot.backlog, &slot.outbound));
         let closing = || self.closing.get(&id).map(|closing| (&closing.backlog, &closing.outbound));
         let (backlog, outbound) = open.or_else(closing).ok_or(ApiMisuse::UnknownConnection(id))?;
-        if !backlog.outbox().is_coded() {
+        if !backlog.is_coded() {
             return Ok(backlog.outbox().slices(slices));
         }
         match slices.first_mut().filter(|_| !outbound.encoded().is_empty()) {
@@ -281,7 +281,7 @@ impl Engine {
     /// Drops the first `written` bytes that wait, since the socket took them.
     pub fn advance(&mut self, id: ConnectionId, written: usize) -> Result<(), ApiMisuse> {
         let (backlog, outbound) = self.outgoing(id)?;
-        let is_coded = backlog.outbox().is_coded();
+        let is_coded = backlog.is_coded();
         let pending_bytes = if is_coded { outbound.encoded().len() } else { backlog.pending_bytes() };
         if written > pending_bytes {
             return Err(ApiMisuse::AdvancedTooFar { pending_bytes });

@@ -60,12 +60,7 @@ impl Socket {
         self.blocked.store(false, Ordering::Release);
         self.write(now, &mut backlog);
         backlog.release_into(&mut Outbox::new());
-        self.heed(&backlog);
-        let is_relieved = backlog.pressure() == Pressure::Low;
-        drop(backlog);
-        if is_relieved {
-            self.relief.notify(usize::MAX);
-        }
+        self.conclude(backlog);
     }
 
     /// Encodes and writes what the socket takes now, without the lock of the backlog. For the driver, whose half this is.
@@ -91,12 +86,7 @@ impl Socket {
             }
             Written::Failed => backlog.request_close(CloseReason::WriteError),
         }
-        self.heed(&backlog);
-        let is_relieved = backlog.pressure() == Pressure::Low;
-        drop(backlog);
-        if is_relieved {
-            self.relief.notify(usize::MAX);
-        }
+        self.conclude(backlog);
     }
 
     /// Whether what waits is encoded: then the driver alone writes, by [`Socket::write_encoded`].
@@ -189,6 +179,16 @@ impl Socket {
         if backlog.write(now, |slices| self.stream.get_ref().write_vectored(slices)) == Written::Blocked {
             self.blocked.store(true, Ordering::Release);
             self.waker.wake();
+        }
+    }
+
+    /// After the driver wrote: whoever waited for that goes on.
+    fn conclude(&self, backlog: MutexGuard<'_, Backlog>) {
+        self.heed(&backlog);
+        let is_relieved = backlog.pressure() == Pressure::Low;
+        drop(backlog);
+        if is_relieved {
+            self.relief.notify(usize::MAX);
         }
     }
 

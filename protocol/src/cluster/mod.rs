@@ -215,7 +215,7 @@ impl Cluster {
             return Err(ProtocolError::ClusterNameInInfo.into());
         }
         self.handshake.judge_info(&info, purpose.is_none())?;
-        if !self.routes.has_room_for(&info.server_id) {
+        if self.peer_count() >= self.config.limits.max_peers && !self.routes.is_peer(&info.server_id) {
             return Err(ProtocolError::MaximumConnections.into());
         }
         if info.ip.is_empty() {

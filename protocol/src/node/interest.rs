@@ -42,7 +42,8 @@ impl Node {
     pub fn add_account<S: Sink>(&self, name: &str, sink: &mut S) -> Result<AccountId, AccountError> {
         let routes = self.announcements.routes();
         let account = self.hub.add_account(name)?;
-        for route in routes.values().filter(|route| route.carries(&self.hub, &account)) {
+        let pool_size = pool_size(&self.hub);
+        for route in routes.values().filter(|route| route.carries(pool_size, &account)) {
             listen(&account, &route.entry, sink);
         }
         Ok(account.id())
@@ -117,7 +118,8 @@ impl Node {
     pub(crate) fn begin_interest<S: Sink>(&self, entry: &Arc<Entry>, seat: Seat, sink: &mut S) {
         let mut routes = self.announcements.routes();
         let route = Listener { entry: entry.clone(), seat };
-        for account in self.hub.accounts().list().iter().filter(|account| route.carries(&self.hub, account)) {
+        let pool_size = pool_size(&self.hub);
+        for account in self.hub.accounts().list().iter().filter(|account| route.carries(pool_size, account)) {
             listen(account, entry, sink);
         }
         routes.insert(entry.id(), route);
@@ -127,7 +129,8 @@ impl Node {
     pub(crate) fn end_interest(&self, route: ConnectionId) {
         if let Some(route) = self.announcements.routes().remove(&route) {
             let accounts = self.hub.accounts().list();
-            let carried = accounts.iter().filter(|account| route.carries(&self.hub, account));
+            let pool_size = pool_size(&self.hub);
+            let carried = accounts.iter().filter(|account| route.carries(pool_size, account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
         }
     }
@@ -146,11 +149,15 @@ impl Announcements {
 }
 
 impl Listener {
-    fn carries(&self, hub: &Hub, account: &Account) -> bool {
-        let pool_size = hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
-        let pool_size = pool_size.map_or(0, |size| usize::from(size.get()));
+    fn carries(&self, pool_size: usize, account: &Account) -> bool {
         carries(&self.seat, account.name(), pool_size, pinned(pool_size > 0))
     }
+}
+
+/// How many connections this node's pools have; zero without pools.
+fn pool_size(hub: &Hub) -> usize {
+    let pool_size = hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
+    pool_size.map_or(0, |size| usize::from(size.get()))
 }
 
 /// Whether the interest of an account is announced over the route with this seat: a pinned account has a connection of its

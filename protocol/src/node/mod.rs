@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::accounts::Account;
+use crate::close::CloseReason;
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused};
 use crate::hub::{Entry, Flag, Hub, Kind};
@@ -151,11 +152,11 @@ impl Node {
     }
 
     fn close_excess_clients<S: Sink>(&self, max_connections: usize, sink: &mut S) {
-        let clients = self.hub.directory().list(Kind::Client);
-        for entry in clients.iter().skip(max_connections) {
-            let error = ProtocolError::MaximumConnections;
-            error.text().into_iter().for_each(|text| sink.send(entry.id(), &err_line(&text)));
-            error.close_reason().into_iter().for_each(|reason| sink.close(entry.id(), reason));
+        let error = ProtocolError::MaximumConnections;
+        let line = err_line(&error.text().unwrap_or_default());
+        for entry in self.hub.directory().list(Kind::Client).iter().skip(max_connections) {
+            sink.send(entry.id(), &line);
+            sink.close(entry.id(), CloseReason::MaximumConnectionsExceeded);
         }
     }
 

@@ -83,9 +83,9 @@ impl Routes {
         self.connections.unregistered_count()
     }
 
-    /// Whether a server is a peer already, or may become one.
-    pub(crate) fn has_room_for(&self, server: &str) -> bool {
-        self.peers.len() < self.wishes.max_peers() || self.peers.contains_key(server)
+    /// Whether there is a connection to a server.
+    pub(crate) fn is_peer(&self, server: &str) -> bool {
+        self.peers.contains_key(server)
     }
 
     /// Notes a connection that was accepted.

@@ -309,11 +309,6 @@ impl Wishes {
         jitter(&mut self.rng)
     }
 
-    /// How many servers there may be connections to.
-    pub(super) fn max_peers(&self) -> usize {
-        self.config.limits.max_peers
-    }
-
     /// How many attempts to reach servers were begun.
     pub(super) fn started(&self) -> u64 {
         self.dials.started()
