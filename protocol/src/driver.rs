@@ -30,7 +30,9 @@
 //! 3. leaves the socket unread, if [`handle`] returned a [`Stall`], until those that it names have caught up or the time is
 //!    over. It goes on to write its own backlog meanwhile, and to heed close requests.
 //! 4. goes back to 2, until [`Connection::poll_close`] is not `None`.
-//! 5. calls [`end`], and [`Backlog::end`](crate::delivery::Backlog::end) with what that returned. It writes what waits until
+//! 5. calls [`end`], and [`Backlog::end`](crate::delivery::Backlog::end) with what that returned. Where
+//!    [`Backlog::begin_finish`](crate::delivery::Backlog::begin_finish) says so, it lets the transforms say that nothing
+//!    follows ([`Outbound::finish`](crate::outbox::Outbound::finish)). It writes what waits until
 //!    [`Backlog::is_over`](crate::delivery::Backlog::is_over), calling
 //!    [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline) when it is due, takes the link out of the
 //!    table, and closes the socket.

@@ -443,13 +443,13 @@ impl Engine {
             request.into_iter().for_each(|reason| connection.handle_close_request(reason));
             let reason = driver::end(&self.node, connection, now, &mut self.staging);
             if let Some(Slot { mut backlog, mut outbound, .. }) = self.staging.links_mut().remove(id) {
-                if reason.flushes() {
+                backlog.end(now, reason);
+                if backlog.begin_finish() {
                     outbound.finish();
                     backlog.encode(&mut outbound);
-                } else {
+                } else if backlog.is_over() {
                     outbound = Outbound::new();
                 }
-                backlog.end(now, reason);
                 self.closing.insert(id, Closing { reason, backlog, outbound });
             }
         }

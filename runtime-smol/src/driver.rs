@@ -160,7 +160,7 @@ impl Driver {
         let reason = driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         socket.end(now, reason);
-        if reason.flushes() && socket.is_coded() {
+        if socket.begin_finish() {
             outbound.get_or_insert_default().finish();
             write(&worker, &socket, &mut outbound);
         }

@@ -151,6 +151,11 @@ impl Socket {
         self.backlog().end(now, reason);
     }
 
+    /// Whether the driver is now to let the transforms say that nothing follows.
+    pub fn begin_finish(&self) -> bool {
+        self.backlog().begin_finish()
+    }
+
     /// Whether nothing is written any more.
     pub fn is_over(&self) -> bool {
         self.backlog().is_over()

@@ -74,7 +74,7 @@ impl Socket {
         let mut backlog = self.backlog();
         loop {
             backlog.refill(&mut in_flight.outbox);
-            if backlog.is_ending() && backlog.outbox().is_empty() {
+            if in_flight.outbox.is_empty() && backlog.begin_finish() {
                 in_flight.finish();
                 backlog.refill(&mut in_flight.outbox);
             }

@@ -30,12 +30,10 @@ pub(crate) fn run(shared: &Shared, socket: &Socket) {
 }
 
 impl InFlight {
-    /// Says that nothing follows, where the transport has a way to say so.
+    /// Lets the transforms say that nothing follows.
     pub(crate) fn finish(&mut self) {
-        if self.outbox.is_coded() {
-            self.outbound.finish();
-            self.outbound.encode_from(&mut self.outbox);
-        }
+        self.outbound.finish();
+        self.outbound.encode_from(&mut self.outbox);
     }
 
     /// Frees the memory of a connection that has nothing to write.

@@ -20,6 +20,8 @@ pub struct Backlog {
     close_request: Option<CloseReason>,
     /// Taken out to be written elsewhere, and not written yet.
     in_flight_bytes: usize,
+    /// A mark was taken out with it.
+    in_flight_is_coded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ enum Phase {
     /// Last words are written; nothing more is taken.
     Ending {
         give_up_at: Instant,
+        /// The transforms have still to say that nothing follows.
+        is_to_finish: bool,
     },
     /// Nothing more is written.
     Over,
@@ -47,7 +51,14 @@ pub enum Written {
 impl Backlog {
     /// The empty backlog of a connection that was just made; it holds no memory.
     pub fn new(policy: WritePolicy) -> Self {
-        Self { outbox: Outbox::new(), policy, phase: Phase::Open, close_request: None, in_flight_bytes: 0 }
+        Self {
+            outbox: Outbox::new(),
+            policy,
+            phase: Phase::Open,
+            close_request: None,
+            in_flight_bytes: 0,
+            in_flight_is_coded: false,
+        }
     }
 
     /// Moves what is staged behind what waits, unless the connection ends: then it is dropped.
@@ -121,16 +132,12 @@ impl Backlog {
             writing.absorb(&mut self.outbox, &self.policy);
         }
         self.in_flight_bytes = writing.pending_bytes();
+        self.in_flight_is_coded = writing.is_coded();
     }
 
     /// Whether what waits is encoded, so that its driver alone writes it, by way of [`Backlog::hand_over`].
     pub fn is_coded(&self) -> bool {
-        self.outbox.is_coded()
-    }
-
-    /// Whether the connection has ended and its last words are being written.
-    pub fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::Ending { .. })
+        self.outbox.is_coded() || self.in_flight_is_coded
     }
 
     /// For the driver of an encoded connection, which holds no lock while it encodes and writes: gives its half all that
@@ -190,7 +197,17 @@ impl Backlog {
             self.stop();
         }
         if self.phase == Phase::Open {
-            self.phase = Phase::Ending { give_up_at: now + LAST_WORDS.min(self.policy.deadline) };
+            let give_up_at = now + LAST_WORDS.min(self.policy.deadline);
+            self.phase = Phase::Ending { give_up_at, is_to_finish: self.is_coded() };
+        }
+    }
+
+    /// Whether whoever encodes is now to let the transforms say that nothing follows ([`Outbound::finish`]): once, after
+    /// [`Backlog::end`]. Until that is asked, an encoded connection is not over.
+    pub fn begin_finish(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Ending { is_to_finish, .. } => std::mem::take(is_to_finish),
+            Phase::Open | Phase::Over => false,
         }
     }
 
@@ -205,7 +222,7 @@ impl Backlog {
     pub fn is_over(&self) -> bool {
         match self.phase {
             Phase::Open => false,
-            Phase::Ending { .. } => self.pending_bytes() == 0,
+            Phase::Ending { is_to_finish, .. } => !is_to_finish && self.pending_bytes() == 0,
             Phase::Over => true,
         }
     }
@@ -215,7 +232,7 @@ impl Backlog {
     pub fn poll_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Open => self.outbox.poll_deadline(),
-            Phase::Ending { give_up_at } if self.pending_bytes() > 0 => Some(give_up_at),
+            Phase::Ending { give_up_at, .. } if !self.is_over() => Some(give_up_at),
             Phase::Ending { .. } | Phase::Over => None,
         }
     }
@@ -228,7 +245,7 @@ impl Backlog {
                     self.request_close(CloseReason::SlowConsumerWriteDeadline);
                 }
             }
-            Phase::Ending { give_up_at } if now >= give_up_at => self.stop(),
+            Phase::Ending { give_up_at, .. } if now >= give_up_at => self.stop(),
             Phase::Ending { .. } | Phase::Over => {}
         }
     }

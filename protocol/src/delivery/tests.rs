@@ -13,9 +13,10 @@ use crate::driver::{self, SocketKind};
 use crate::hub::Entry;
 use crate::id::ConnectionId;
 use crate::node::{Listening, Node};
-use crate::outbox::{Body, Delivery, Outbox, Pressure, WritePolicy};
+use crate::outbox::{Body, Delivery, Outbound, Outbox, Pressure, WritePolicy};
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::transport::Encoder;
 
 const NOW: Instant = Instant::ZERO;
 
@@ -351,6 +352,39 @@ fn last_words_are_over_once_they_are_written_and_there_are_none_for_who_reads_to
     backlog.push(&mut staged(10));
     backlog.end(NOW, CloseReason::SlowConsumerWriteDeadline);
     assert_eq!((backlog.pending_bytes(), backlog.is_over()), (0, true));
+}
+
+#[test]
+fn an_encoded_connection_is_not_over_before_its_transforms_had_their_last_word() {
+    let mut backlog = Backlog::new(POLICY);
+    let mut staged = staged(10);
+    staged.switch(Encoder::framed(7));
+    backlog.push(&mut staged);
+    let mut writing = Outbox::new();
+    backlog.refill(&mut writing);
+    let mut outbound = Outbound::new();
+    outbound.encode_from(&mut writing);
+    outbound.advance(10);
+    outbound.encode_from(&mut writing);
+    backlog.refill(&mut writing);
+    assert_eq!((backlog.pending_bytes(), backlog.is_coded()), (0, true), "all is written");
+    assert!(!backlog.begin_finish(), "more may come");
+    backlog.end(NOW, CloseReason::StaleConnection);
+    assert!(!backlog.is_over());
+    assert_eq!(backlog.poll_deadline(), Some(NOW + LAST_WORDS));
+    assert!(backlog.begin_finish() && !backlog.begin_finish(), "once");
+    assert!(backlog.is_over(), "nothing was encoded");
+    // Nobody hears a last word that is cut off for being slow.
+    let mut backlog = Backlog::new(POLICY);
+    staged_switch(&mut backlog);
+    backlog.end(NOW, CloseReason::SlowConsumerWriteDeadline);
+    assert!(backlog.is_over() && !backlog.begin_finish());
+}
+
+fn staged_switch(backlog: &mut Backlog) {
+    let mut staged = Outbox::new();
+    staged.switch(Encoder::framed(7));
+    backlog.push(&mut staged);
 }
 
 #[test]
