@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
 }
 
 const POLICY: WritePolicy = WritePolicy {
-    max_pending_bytes: None,
+    max_pending_bytes: usize::MAX,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: true,

@@ -121,16 +121,7 @@ impl Client {
         let mut buffer = [0; 4096];
         let read = self.stream.read(&mut buffer).expect("something to read");
         assert!(read > 0, "the end of the stream without a word");
-        let mut rest = &buffer[..read];
-        loop {
-            let plain = self.inbound.decode(&mut rest)?;
-            if plain.is_empty() {
-                return Ok(());
-            }
-            self.heard.extend_from_slice(plain);
-            let taken = plain.len();
-            self.inbound.take(taken);
-        }
+        self.inbound.decode_into(&buffer[..read], &mut self.heard)
     }
 }
 

@@ -127,11 +127,12 @@ impl<S: Sink> Context<'_, S> {
         if reason == CloseReason::SlowConsumerPendingBytes && self.entry().kind() == Kind::Route {
             self.hit_limit("limits.max_pending or limits.max_pending_control");
         }
-        match (reason, policy.max_pending_bytes) {
-            (CloseReason::SlowConsumerPendingBytes, Some(max)) => {
+        match reason {
+            CloseReason::SlowConsumerPendingBytes => {
+                let max = policy.max_pending_bytes;
                 info!("{self} - Slow Consumer Detected: MaxPending of {max} Exceeded");
             }
-            (CloseReason::SlowConsumerWriteDeadline, _) => {
+            CloseReason::SlowConsumerWriteDeadline => {
                 info!("{self} - Slow Consumer Detected: WriteDeadline of {:?} exceeded", policy.deadline);
             }
             _ => {}

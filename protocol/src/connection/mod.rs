@@ -205,7 +205,7 @@ impl Connection {
         let config = &self.shared.config;
         match self.side {
             Side::Client(_) => WritePolicy {
-                max_pending_bytes: Some(config.max_pending),
+                max_pending_bytes: config.max_pending,
                 max_control_bytes: None,
                 deadline: config.write_deadline,
                 retry: false,
@@ -213,7 +213,7 @@ impl Connection {
             Side::Route(_) => {
                 let cluster = config.cluster.clone().unwrap_or_default();
                 WritePolicy {
-                    max_pending_bytes: Some(cluster.limits.max_pending),
+                    max_pending_bytes: cluster.limits.max_pending,
                     max_control_bytes: Some(cluster.limits.max_pending_control),
                     deadline: cluster.write_deadline.unwrap_or(config.write_deadline),
                     retry: true,

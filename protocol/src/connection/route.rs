@@ -24,11 +24,10 @@ use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, R
 /// says alone; this follows its answers.
 #[derive(Debug)]
 pub(super) enum Route {
-    /// It dialed this node and must present itself.
-    AwaitsConnect {
-        /// How many PINGs of it were answered.
-        pings: usize,
-    },
+    /// It dialed this node and must present itself; until then it may say nothing else ([`Dialect::connect_only`]).
+    ///
+    /// [`Dialect::connect_only`]: crate::wire::Dialect::connect_only
+    AwaitsConnect,
     /// What it is will stand in its INFO.
     AwaitsInfo {
         /// Whether its CONNECT asked for `+OK` after each operation; `None` if this node dialed it and so hears no CONNECT.
@@ -66,14 +65,14 @@ impl Route {
         let Some(lines) = lines else {
             // A node without a cluster has no route port; whoever made this connection was mistaken.
             context.close(CloseReason::RouteRemoved);
-            return Self::AwaitsConnect { pings: 0 };
+            return Self::AwaitsConnect;
         };
         let lines = match lines {
             Ok(lines) => lines,
             Err(error) => {
                 context.hit_limit("limits.max_unregistered");
                 context.handle_error(&error);
-                return Self::AwaitsConnect { pings: 0 };
+                return Self::AwaitsConnect;
             }
         };
         greet(context, &lines);
@@ -84,7 +83,7 @@ impl Route {
         let cluster = context.config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
         context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
-        Self::AwaitsConnect { pings: 0 }
+        Self::AwaitsConnect
     }
 
     #[inline]
@@ -105,7 +104,7 @@ impl Route {
             (_, Op::Ping) => self.handle_ping(context),
             (_, Op::Pong) => handle_pong(context),
             (_, Op::Info(json)) => self.handle_info(context, json),
-            (Self::AwaitsConnect { .. }, Op::Connect(json)) => self.handle_connect(context, json),
+            (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
                 error!("{context} - Route Error {}", text.escape_ascii());
                 context.handle_error(&ProtocolError::Told);
@@ -119,7 +118,7 @@ impl Route {
     pub(super) fn payload_limit(&self, limits: &RouteLimits) -> (&'static str, usize) {
         match self {
             Self::Peer(_) => ("limits.max_payload", limits.max_payload),
-            Self::AwaitsConnect { .. } | Self::AwaitsInfo { .. } => {
+            Self::AwaitsConnect | Self::AwaitsInfo { .. } => {
                 ("limits.max_unregistered_in_bytes", limits.max_unregistered_in_bytes)
             }
         }
@@ -149,7 +148,7 @@ impl Route {
 
     /// Answers a PING. Who is not registered yet may not be read fast enough to be slowed, so it has no endless supply.
     fn handle_ping<S: Sink>(&mut self, context: &mut Context<'_, S>) {
-        if let Self::AwaitsConnect { pings } | Self::AwaitsInfo { pings, .. } = self {
+        if let Self::AwaitsInfo { pings, .. } = self {
             *pings += 1;
             if *pings * PONG.len() > context.route_limits().max_unregistered_out_bytes {
                 context.hit_limit("limits.max_unregistered_out_bytes");
@@ -191,7 +190,7 @@ impl Route {
         };
         let (id, now) = (context.entry().id(), context.now);
         match self {
-            Self::AwaitsConnect { .. } => {}
+            Self::AwaitsConnect => {}
             Self::AwaitsInfo { verbose, .. } => {
                 if verbose.is_none() {
                     context.rehearse_input();

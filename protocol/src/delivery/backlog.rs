@@ -71,10 +71,7 @@ impl Backlog {
             return Pressure::Low;
         }
         let policy = self.policy_of_the_rest();
-        if policy
-            .max_pending_bytes
-            .is_some_and(|max| self.outbox.pending_bytes() + staged.pending_bytes() > max)
-        {
+        if self.outbox.pending_bytes() + staged.pending_bytes() > policy.max_pending_bytes {
             staged.clear();
             self.request_close(CloseReason::SlowConsumerPendingBytes);
             return Pressure::Overflow;
@@ -252,8 +249,7 @@ impl Backlog {
 
     /// What is in flight still waits for the peer, so that the rest may be that much less.
     fn policy_of_the_rest(&self) -> WritePolicy {
-        let max_pending_bytes =
-            self.policy.max_pending_bytes.map(|max| max.saturating_sub(self.in_flight_bytes));
+        let max_pending_bytes = self.policy.max_pending_bytes.saturating_sub(self.in_flight_bytes);
         WritePolicy { max_pending_bytes, ..self.policy }
     }
 }

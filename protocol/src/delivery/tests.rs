@@ -308,7 +308,7 @@ fn a_wide_fan_out_keeps_no_more_memory_than_allowed() {
 }
 
 const POLICY: WritePolicy = WritePolicy {
-    max_pending_bytes: Some(1000),
+    max_pending_bytes: 1000,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,

@@ -16,8 +16,8 @@ pub enum Pressure {
 /// What to do about a peer that does not read (wire.md 1.10).
 #[derive(Clone, Copy, Debug)]
 pub struct WritePolicy {
-    /// More pending bytes than this end the connection; `None` for routes, which have no such limit.
-    pub max_pending_bytes: Option<usize>,
+    /// More pending bytes than this end the connection.
+    pub max_pending_bytes: usize,
     /// More bytes of answers and gossip than this end the connection, counted while what waited before them is written;
     /// `None` for clients, which cause all that they are sent.
     pub max_control_bytes: Option<usize>,
@@ -39,11 +39,13 @@ pub enum Overdue {
 impl WritePolicy {
     /// How full an outbox is in which so much waits.
     pub(super) fn pressure(&self, pending_bytes: usize) -> Pressure {
-        match self.max_pending_bytes {
-            Some(max) if pending_bytes > max => Pressure::Overflow,
-            Some(max) if pending_bytes > SLOW_AT_BYTES.min(max / 4 * 3) => Pressure::High,
-            None if pending_bytes > SLOW_AT_BYTES => Pressure::High,
-            _ => Pressure::Low,
+        let max = self.max_pending_bytes;
+        if pending_bytes > max {
+            Pressure::Overflow
+        } else if pending_bytes > SLOW_AT_BYTES.min(max / 4 * 3) {
+            Pressure::High
+        } else {
+            Pressure::Low
         }
     }
 }

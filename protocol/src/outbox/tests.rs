@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 
 const POLICY: WritePolicy = WritePolicy {
-    max_pending_bytes: Some(64 * 1024 * 1024),
+    max_pending_bytes: 64 * 1024 * 1024,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,
@@ -54,7 +54,7 @@ fn bytes_leave_in_the_order_they_came_whatever_their_size() {
 
 #[test]
 fn pressure_rises_before_the_limit_and_overflows_beyond_it() {
-    let policy = WritePolicy { max_pending_bytes: Some(1000), ..POLICY };
+    let policy = WritePolicy { max_pending_bytes: 1000, ..POLICY };
     let mut outbox = Outbox::new();
     outbox.push_bytes(&[0; 750]);
     assert_eq!(outbox.pressure(&policy), Pressure::Low);
@@ -62,7 +62,7 @@ fn pressure_rises_before_the_limit_and_overflows_beyond_it() {
     assert_eq!(outbox.pressure(&policy), Pressure::High);
     outbox.push_bytes(&[0; 250]);
     assert_eq!(outbox.pressure(&policy), Pressure::Overflow);
-    assert_ne!(outbox.pressure(&WritePolicy { max_pending_bytes: None, ..policy }), Pressure::Overflow);
+    assert_ne!(outbox.pressure(&WritePolicy { max_pending_bytes: usize::MAX, ..policy }), Pressure::Overflow);
 }
 
 #[test]

@@ -54,6 +54,19 @@ impl Inbound {
         }
     }
 
+    /// Decodes all of `input` behind `plain`. For who reads and does not parse.
+    pub fn decode_into(&mut self, mut input: &[u8], plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+        loop {
+            let decoded = self.decode(&mut input)?;
+            if decoded.is_empty() {
+                return Ok(());
+            }
+            plain.extend_from_slice(decoded);
+            let taken = decoded.len();
+            self.take(taken);
+        }
+    }
+
     /// What was held before, if anything, and `input` behind it.
     pub fn resume(&mut self, input: &[u8]) -> Option<Vec<u8>> {
         if self.held.is_empty() {

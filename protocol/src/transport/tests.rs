@@ -10,7 +10,7 @@ use crate::outbox::{Body, Delivery, Outbound, Outbox, Overdue, Pressure, SHARE_A
 use crate::time::Instant;
 
 const POLICY: WritePolicy = WritePolicy {
-    max_pending_bytes: Some(64 * 1024 * 1024),
+    max_pending_bytes: 64 * 1024 * 1024,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,
@@ -299,7 +299,7 @@ fn lines_of(socket: &[u8]) -> Vec<String> {
 
 #[test]
 fn what_waits_for_the_socket_counts_as_it_is_and_encoded() {
-    let policy = WritePolicy { max_pending_bytes: Some(300_000), ..POLICY };
+    let policy = WritePolicy { max_pending_bytes: 300_000, ..POLICY };
     let mut writer = Writer::default();
     writer.outbox.switch(Encoder::framed(1));
     writer.outbox.push_bytes(&[b'x'; 200_000]);

@@ -51,15 +51,7 @@ impl Listener {
                 self.inbound.switch(Decoder::framed(KEY));
             }
         }
-        loop {
-            let plain = self.inbound.decode(&mut rest)?;
-            if plain.is_empty() {
-                return Ok(());
-            }
-            self.heard.extend_from_slice(plain);
-            let taken = plain.len();
-            self.inbound.take(taken);
-        }
+        self.inbound.decode_into(rest, &mut self.heard)
     }
 }
 
