@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onehop::ConnectionId;
-use onehop::interest::{Change, Index, Matches, Source, Stamp, Subscription, SubscriptionId};
+use onehop::interest::{Change, Index, Matches, Source, Stamp, Subscription, SubscriptionId, Walk};
 use onehop::wire::subject::filter_matches;
 
 use crate::Choices;
@@ -146,7 +146,9 @@ impl World {
             *heard = None;
         } else if heard.is_none() {
             let mut all = Announced::new();
-            index.listen(LISTENER, &mut |change| hear(&mut all, change));
+            index.listen(LISTENER);
+            let mut walk = Walk::default();
+            while !index.show(&mut walk, &mut |change| hear(&mut all, change)) {}
             assert_eq!(all, *announced);
             *heard = Some(all);
         }

@@ -16,6 +16,7 @@
 //! 2. waits until the first of these happens, and calls [`handle`] with it:
 //!    - something was read: [`Event::of_read`]; the socket is not read while [`Connection::wants_input`] says no;
 //!    - what [`Connection::poll_effect`] asked for is done: [`Event::Answer`];
+//!    - [`Connection::wants_turn`] says so: [`Event::Turn`], after others had theirs;
 //!    - [`Connection::poll_timeout`] is due: [`Event::Nothing`];
 //!    - the link has a [close request](crate::delivery::Backlog::close_request): [`Event::CloseRequest`];
 //!    - the socket takes more again after it was blocked: no call, but
@@ -35,7 +36,7 @@
 //!    follows ([`Outbound::finish`](crate::outbox::Outbound::finish)). It writes what waits until
 //!    [`Backlog::is_over`](crate::delivery::Backlog::is_over), calling
 //!    [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline) when it is due, takes the link out of the
-//!    table, and closes the socket.
+//!    table, and closes the socket. What [`end`] left to be removed goes on in slices, by [`remove`].
 //!
 //! After each of these calls, [`Node::take_attention`] tells whether to wake the task that comes next.
 //!
@@ -127,7 +128,8 @@
 //! }
 //! assert_eq!(client.poll_close(), Some(CloseReason::ClientClosed));
 //! let id = client.id();
-//! let reason = driver::end(&node, client, now, &mut staging);
+//! let (reason, left) = driver::end(&node, client, now, &mut staging);
+//! assert!(left.is_none());
 //! socket.backlog.lock().unwrap().end(now, reason);
 //! assert!(socket.backlog.lock().unwrap().is_over());
 //! table.remove(id);
@@ -145,7 +147,7 @@ use std::time::Duration;
 use log::error;
 
 use crate::close::CloseReason;
-use crate::connection::{Connection, EffectAnswer, Ticket};
+use crate::connection::{Connection, EffectAnswer, Removal, Ticket};
 use crate::delivery::{Link, Links, Staging};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::Node;
@@ -180,6 +182,8 @@ pub enum Event<'a> {
     Answer(Ticket, &'a EffectAnswer),
     /// Somebody wants the connection ended.
     CloseRequest(CloseReason),
+    /// It is its turn again: [`Connection::wants_turn`] said that there is more to do.
+    Turn,
     /// Time passed, or a read found nothing.
     Nothing,
 }
@@ -229,21 +233,38 @@ pub fn handle<L: Links>(
 }
 
 /// Ends a connection whose [`Connection::poll_close`] says so: what it brought is removed, and everybody it concerns hears
-/// of it. Returns why it ended.
+/// of it. Returns why it ended, and what is left to be removed by [`remove`], if that is more than a few milliseconds' work.
 pub fn end<L: Links>(
     node: &Node,
     connection: Connection,
     now: Instant,
     staging: &mut Staging<L>,
-) -> CloseReason {
+) -> (CloseReason, Option<Removal>) {
     let (cid, id) = (connection.entry().cid(), connection.id());
     let reason = connection.poll_close().unwrap_or(CloseReason::ClientClosed);
     staging.begin(id);
-    if let Err(fault) = contain(|| connection.handle_closed(now, staging)) {
+    let removal = contain(|| connection.handle_closed(now, staging));
+    if let Err(fault) = &removal {
         error!("internal error while connection {cid} was closed: {fault}");
     }
     staging.flush(now, node.hub());
-    reason
+    (reason, removal.ok().filter(|removal| !removal.is_over()))
+}
+
+/// Removes some of what a connection that ended had brought. Returns what is left, to go on with after others had their
+/// turn.
+pub fn remove<L: Links>(
+    node: &Node,
+    mut removal: Removal,
+    now: Instant,
+    staging: &mut Staging<L>,
+) -> Option<Removal> {
+    let is_over = contain(|| removal.handle_slice(staging));
+    if let Err(fault) = &is_over {
+        error!("internal error while what a connection had brought was removed: {fault}");
+    }
+    staging.flush(now, node.hub());
+    (is_over == Ok(false)).then_some(removal)
 }
 
 /// Looks after the mesh, if it is time, lets the node's services answer, and sends what follows from both.
@@ -272,6 +293,7 @@ pub(crate) fn hear<L: Links>(
         Event::ReadFailed => connection.handle_close_request(CloseReason::ReadError),
         Event::CloseRequest(reason) => connection.handle_close_request(reason),
         Event::Answer(ticket, answer) => connection.handle_effect(now, ticket, answer, staging),
+        Event::Turn => connection.handle_turn(now, staging),
         Event::Nothing => {}
     }
     if let Some(policy) = connection.poll_write_policy() {
@@ -299,7 +321,7 @@ impl<'a> Event<'a> {
 
 /// Calls a machine; a panic becomes an error with its text. The machine is not called again but to be removed, and what it
 /// shares with others is whole between any two statements.
-fn contain(f: impl FnOnce()) -> Result<(), String> {
+fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_text(&*panic).to_owned())
 }
 
@@ -332,7 +354,7 @@ mod tests {
         let operations = [CONNECT, b"SUB b 1\r\nPUB a 1\r\nx\r\nPING\r\nPUB a 1\r\ny\r\n"].concat();
         input(&mut world, &mut victim, &operations);
         assert_eq!(victim.poll_close(), Some(CloseReason::ProtocolViolation));
-        assert_eq!(end(&world.node, victim, NOW, &mut world.staging), CloseReason::ProtocolViolation);
+        assert_eq!(end(&world.node, victim, NOW, &mut world.staging).0, CloseReason::ProtocolViolation);
         let hub = world.node.hub();
         assert_eq!((hub.directory().count(Kind::Client), hub.global_account().index().len()), (1, 1));
         assert_eq!(world.link(bystander.id()).read, b"MSG a 1 1\r\nx\r\n");
@@ -348,7 +370,7 @@ mod tests {
         input(&mut world, &mut client, b"PING\r\n");
         let World { node, staging } = &mut world;
         handle(node, &mut client, NOW, Event::of_read(Ok(0), &[]), staging);
-        let reason = end(node, client, NOW, staging);
+        let (reason, _) = end(node, client, NOW, staging);
         let backlog = &mut world.link(id).backlog;
         backlog.end(NOW, reason);
         assert_eq!((reason, backlog.pending_bytes()), (CloseReason::ClientClosed, 6));

@@ -26,6 +26,9 @@ use slots::{Slot, Slots};
 
 /// A [`Node`] with all its [`Connection`]s and the bytes that wait for each of them.
 ///
+/// It does all that follows from a call within that call, however long it takes; who must not wait drives each
+/// [`Connection`] in its turns ([`driver`]).
+///
 /// It decides nothing: it is the wiring that a runtime does with sockets and locks, done with plain maps. Give it what
 /// happens through the `handle_*` calls, and after each of them ask the `poll_*` calls what is to be done:
 ///
@@ -405,6 +408,10 @@ impl Engine {
         let connection = self.connections.get_mut(&id).ok_or(ApiMisuse::UnknownConnection(id))?;
         let (before, _) = connection.poll_timeout();
         driver::hear(connection, now, event, &mut self.staging);
+        while connection.wants_turn() {
+            self.staging.flush(now, self.node.hub());
+            driver::hear(connection, now, Event::Turn, &mut self.staging);
+        }
         if !connection.wants_input() {
             self.asking.insert(id);
         }
@@ -441,7 +448,10 @@ impl Engine {
             self.timers.remove(&(connection.poll_timeout().0, id));
             let request = self.slots().get(id).and_then(|slot| slot.backlog.close_request());
             request.into_iter().for_each(|reason| connection.handle_close_request(reason));
-            let reason = driver::end(&self.node, connection, now, &mut self.staging);
+            let (reason, mut left) = driver::end(&self.node, connection, now, &mut self.staging);
+            while let Some(removal) = left {
+                left = driver::remove(&self.node, removal, now, &mut self.staging);
+            }
             if let Some(Slot { mut backlog, mut outbound, .. }) = self.staging.links_mut().remove(id) {
                 backlog.end(now, reason);
                 if backlog.begin_finish() {

@@ -32,6 +32,7 @@ pub(crate) async fn drive(worker: Rc<Worker>, connection: Box<Connection>, socke
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
             WakeUp::Writable => write(&driver.worker, &driver.socket, &mut driver.outbound),
+            WakeUp::Turn => driver.take_turn().await,
             WakeUp::Timeout => {
                 driver.handle(driver.worker.clock.now(), Event::Nothing);
             }
@@ -60,6 +61,7 @@ struct Driver {
 enum WakeUp {
     Readable,
     Writable,
+    Turn,
     Timeout,
     CloseRequest(CloseReason),
 }
@@ -75,8 +77,12 @@ impl Driver {
         }
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
         self.set_timer();
-        if self.readable || self.socket.stream.poll_readable(cx).is_ready() {
+        let wants_input = self.connection.wants_input();
+        if wants_input && (self.readable || self.socket.stream.poll_readable(cx).is_ready()) {
             return Poll::Ready(WakeUp::Readable);
+        }
+        if self.connection.wants_turn() {
+            return Poll::Ready(WakeUp::Turn);
         }
         Pin::new(&mut self.timer).poll(cx).map(|_| WakeUp::Timeout)
     }
@@ -90,10 +96,20 @@ impl Driver {
         self.readable = matches!(&result, Ok(read) if *read == buffer.len());
         let stall = self.handle(now, Event::of_read(result, &buffer));
         self.worker.buffer.replace(buffer);
+        self.let_others_go_on(stall).await;
+    }
+
+    /// Goes on with what took more than one turn.
+    async fn take_turn(&mut self) {
+        let stall = self.handle(self.worker.clock.now(), Event::Turn);
+        self.let_others_go_on(stall).await;
+    }
+
+    async fn let_others_go_on(&mut self, stall: Option<Stall>) {
         if let Some(stall) = stall {
             self.wait_for_relief(stall).await;
         }
-        if self.readable {
+        if self.readable || self.connection.wants_turn() {
             // Others on this worker come first before more of a busy connection.
             yield_now().await;
         }
@@ -157,7 +173,8 @@ impl Driver {
     async fn end(self) {
         let Self { worker, connection, socket, mut outbound, .. } = self;
         let (id, now) = (connection.id(), worker.clock.now());
-        let reason = driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
+        let (reason, mut left) =
+            driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         socket.end(now, reason);
         if socket.begin_finish() {
@@ -167,6 +184,11 @@ impl Driver {
         write_last_words(&worker, &socket, &mut outbound).await;
         worker.sockets.remove(id);
         socket.shutdown();
+        while let Some(removal) = left {
+            yield_now().await;
+            let now = worker.clock.now();
+            left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
+        }
     }
 }
 

@@ -92,6 +92,10 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
         if let Some(stall) = stall {
             thread::sleep(stall.longest);
         }
+        if connection.wants_turn() {
+            event = Event::Turn;
+            continue;
+        }
         let remaining = connection.poll_timeout().0.since(shared.now());
         event = receive(socket, &mut buffer, timer.next(remaining));
         if event == Event::Nothing {
@@ -100,9 +104,12 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     }
     drop(buffer);
     let now = shared.now();
-    let reason = driver::end(&shared.node, connection, now, staging);
+    let (reason, mut left) = driver::end(&shared.node, connection, now, staging);
     shared.pass_on_attention();
     socket.end(now, reason);
+    while let Some(removal) = left {
+        left = driver::remove(&shared.node, removal, shared.now(), staging);
+    }
 }
 
 /// Waits for something to read, for `timeout` if it is to be another than before.

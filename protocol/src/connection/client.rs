@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use log::{error, warn};
 
+use super::chore::{Chore, Removal};
 use super::context::Context;
 use super::effect::Verdict;
+use super::turn;
 use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
@@ -85,12 +87,14 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) {
-        if let Self::Session(session) = self {
-            session.drop_subscriptions(context);
-        }
+    /// Returns what is to be removed.
+    pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) -> Removal {
         if let Some(reason) = context.shared.close {
             context.log_closed(reason);
+        }
+        match self {
+            Self::Session(session) => session.removal(context),
+            Self::Greeted => Removal::nothing(&context.shared.node),
         }
     }
 
@@ -113,7 +117,8 @@ impl Client {
         introduce(context, &connect);
         if let (Some(_), Self::Session(session)) = (&earlier, &mut *self) {
             // Since 2.14 a second CONNECT drops what was subscribed to.
-            session.drop_subscriptions(context);
+            let removal = session.removal(context);
+            context.begin_chore(Chore::Remove(removal));
         }
         if !connect.account.is_empty() || connect.new_account {
             return refuse(context, &connect);
@@ -209,8 +214,9 @@ impl Session {
         if shared.entry.has(Flag::Headers) != headers {
             shared.entry.set(Flag::Headers, headers);
             // It may have subscribed before its CONNECT, and others remember it as it was then.
-            let subscriptions = shared.entry.subscriptions().to_vec();
-            subscriptions.iter().for_each(|subscription| self.account.index().outdate(subscription));
+            if shared.entry.subscriptions().len() > 0 {
+                self.account.index().outdate_all();
+            }
         }
         shared.entry.set(Flag::NoEcho, !connect.echo);
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
@@ -294,6 +300,7 @@ impl Session {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
+        shared.spend(turn::deliveries(targets.len(), message.body.len()));
         if !taken && self.no_responders && message.reply.is_some() {
             self.no_responders(context, message);
         }
@@ -337,7 +344,8 @@ impl Session {
         let subscription =
             Arc::new(Subscription::new(id, shared.entry.id(), Source::Client, subject, queue, sid));
         shared.entry.subscriptions().insert(subscription.clone());
-        shared.node.subscribe(&self.account, subscription, context.sink);
+        let announced = shared.node.subscribe(&self.account, subscription, context.sink);
+        context.shared.spend(turn::change(announced));
         self.ok(context);
     }
 
@@ -362,7 +370,8 @@ impl Session {
     fn unsubscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, sid: &[u8], max: Option<u64>) {
         context.shared.keepalive.handle_activity(context.now);
         if let Some(ended) = self.end_subscription(context, sid, max) {
-            context.shared.node.unsubscribe(&self.account, &ended, context.sink);
+            let announced = context.shared.node.unsubscribe(&self.account, &ended, context.sink);
+            context.shared.spend(turn::change(announced));
         }
         self.ok(context);
     }
@@ -380,9 +389,9 @@ impl Session {
         if stays { None } else { held.remove(sid) }
     }
 
-    fn drop_subscriptions<S: Sink>(&mut self, context: &mut Context<'_, S>) {
-        let all = context.shared.entry.subscriptions().take_all();
-        context.shared.node.unsubscribe_all(&self.account, all, context.sink);
+    /// What it subscribed to, to be removed.
+    fn removal<S: Sink>(&self, context: &Context<'_, S>) -> Removal {
+        Removal::of_client(&context.shared.node, &self.account, &context.shared.entry)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use log::{Level, debug, info, log_enabled, trace};
 
+use super::chore::Chore;
 use super::effect::Question;
 use super::{Interruption, Shared};
 use crate::close::CloseReason;
@@ -66,6 +67,14 @@ impl<S: Sink> Context<'_, S> {
         }
         if let Some(reason) = error.close_reason() {
             self.close(reason);
+        }
+    }
+
+    /// Begins what takes more than one turn: a slice is done at once.
+    pub(super) fn begin_chore(&mut self, mut chore: Chore) {
+        let Shared { node, entry, chores, .. } = &mut *self.shared;
+        if !chore.handle_slice(node, entry, self.sink) {
+            chores.push_back(chore);
         }
     }
 

@@ -3,6 +3,8 @@
 
 use log::{debug, error};
 
+use super::chore::Chore;
+use super::turn::{OPERATION, TURN};
 use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
 use crate::sink::Sink;
@@ -11,25 +13,56 @@ use crate::transport::{DecodeError, Decoder};
 use crate::wire::{Op, ParseError, Parsed};
 
 impl Connection {
-    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, or waits for an
-    /// answer: then the rest is kept, and handled as soon as that is there.
+    /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, waits for an
+    /// answer, or has had its turn: then the rest is kept, and handled as soon as it may go on.
     pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
         self.heed_config();
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
         }
+        self.shared.work = 0;
         let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
         if !rest.is_empty() && self.shared.close.is_none() {
             self.handle_rest(now, rest, sink);
         }
+        self.handle_chore(sink);
         self.shared.record_received(now);
     }
 
-    /// Whether the connection is to be read from. Not while it waits for the answer to an [`Effect`](super::Effect): it then keeps what is
-    /// handed in nevertheless, but ends when that comes to more than [`MAX_HELD_BYTES`]. Poll before each read.
+    /// Goes on with what took more than one turn.
+    pub fn handle_turn<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        self.shared.work = 0;
+        self.handle_chore(sink);
+        if self.shared.goes_on() && self.has_more_input {
+            self.handle_rest(now, &[], sink);
+        }
+        self.shared.record_received(now);
+    }
+
+    /// Whether [`Connection::handle_turn`] is to be called, soon, but after others had their turn: what the connection was
+    /// given to do takes more than a few milliseconds (design.md 3). Poll after every call.
+    #[must_use]
+    pub fn wants_turn(&self) -> bool {
+        let may_go_on = self.has_more_input && self.shared.interruption.is_none();
+        self.shared.close.is_none() && (!self.shared.chores.is_empty() || may_go_on)
+    }
+
+    /// Whether the connection is to be read from. Not while it waits for the answer to an [`Effect`](super::Effect), or has not handled what
+    /// was read before: it then keeps what is handed in nevertheless, but ends when that comes to more than
+    /// [`MAX_HELD_BYTES`]. Poll before each read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        !matches!(self.shared.interruption, Some(Interruption::Wait(_)))
+        let waits = matches!(self.shared.interruption, Some(Interruption::Wait(_)));
+        !waits && !self.shared.is_removing() && !self.has_more_input
+    }
+
+    fn handle_chore<S: Sink>(&mut self, sink: &mut S) {
+        let Shared { node, entry, chores, close: None, .. } = &mut self.shared else {
+            return;
+        };
+        if chores.front_mut().is_some_and(|chore| chore.handle_slice(node, entry, sink)) {
+            chores.pop_front();
+        }
     }
 
     /// Handles plain bytes, and returns what stands behind the operation that interrupted that, if one did.
@@ -68,7 +101,8 @@ impl Connection {
             if let Some(decoder) = self.shared.take_switch() {
                 inbound.switch(decoder);
             }
-            if !self.shared.goes_on() {
+            self.has_more_input = !self.shared.goes_on();
+            if self.has_more_input {
                 break;
             }
             if inbound.is_plain() {
@@ -113,6 +147,7 @@ impl Connection {
             match self.parser.parse(&self.shared.dialect, &input[consumed..]) {
                 Ok(Parsed::Op { ref op, consumed: bytes }) => {
                     consumed += bytes;
+                    self.shared.spend(OPERATION);
                     self.handle_operation(now, op, sink);
                 }
                 Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
@@ -158,7 +193,18 @@ impl Shared {
     /// Whether the next operation may be handled.
     #[inline]
     fn goes_on(&self) -> bool {
-        self.close.is_none() && self.interruption.is_none()
+        self.close.is_none() && self.interruption.is_none() && self.work < TURN && !self.is_removing()
+    }
+
+    /// Counts work of this turn.
+    #[inline]
+    pub(super) fn spend(&mut self, work: u32) {
+        self.work = self.work.saturating_add(work);
+    }
+
+    /// Whether what was subscribed to before is removed, and input waits for that.
+    fn is_removing(&self) -> bool {
+        matches!(self.chores.front(), Some(Chore::Remove(_)))
     }
 
     /// The decoder of what follows the operation that was handled last.

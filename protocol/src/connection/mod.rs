@@ -6,13 +6,16 @@
 //! [`Connection::poll_write_policy`], and where the node's [`Authorization`] is somebody else's business, [`Connection::poll_effect`] and [`Connection::wants_input`].
 
 mod carried;
+mod chore;
 mod client;
 mod context;
 mod effect;
 mod input;
 mod keepalive;
 mod route;
+mod turn;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,8 @@ use crate::time::Instant;
 use crate::transport::{Decoder, Inbound};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
+use chore::Chore;
+pub use chore::Removal;
 use client::Client;
 use context::Context;
 use effect::Question;
@@ -55,6 +60,8 @@ pub struct Connection {
     inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
     wanted_bytes: Option<usize>,
+    /// Not all that was read has been handled.
+    has_more_input: bool,
 }
 
 /// What both kinds of connections have, apart from the parser.
@@ -67,6 +74,10 @@ struct Shared {
     /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
+    /// Handled a slice at a time, the first one first.
+    chores: VecDeque<Chore>,
+    /// What the turn has cost so far, in units of [`turn`].
+    work: u32,
     /// Why the operation that was handled last is the last one of what was read, for now.
     interruption: Option<Interruption>,
     /// How many questions were asked.
@@ -187,6 +198,7 @@ impl Connection {
             unfinished: Vec::new(),
             inbound: None,
             wanted_bytes: None,
+            has_more_input: false,
         }
     }
 
@@ -310,8 +322,10 @@ impl Connection {
         (pressure == Pressure::High && matches!(self.side, Side::Client(_))).then_some(MAX_STALL)
     }
 
-    /// Removes everything that the connection brought. The last call.
-    pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) {
+    /// Takes the connection out of the node, and begins to remove what it brought. The last call; what is left to be removed
+    /// is returned.
+    #[must_use]
+    pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) -> Removal {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         let hub = self.shared.node.hub();
         let account = hub.account_of(&self.shared.entry);
@@ -319,13 +333,22 @@ impl Connection {
         let policy = self.write_policy();
         let mut context = self.shared.context(now, sink);
         context.log_slowness(reason, &policy);
-        match &mut self.side {
+        let mut removal = match &mut self.side {
             Side::Client(client) => client.handle_closed(&mut context),
             Side::Route(route) => route.handle_closed(&mut context, reason),
+        };
+        let Shared { node, entry, chores, .. } = self.shared;
+        for chore in chores {
+            if let Chore::Remove(rest) = chore {
+                removal.absorb(rest);
+            }
         }
-        let Shared { node, entry, .. } = &self.shared;
         node.hub().directory().remove(entry.id());
         node.hub().record_closed(entry.kind(), reason);
+        if !removal.handle_slice(sink) {
+            removal.outdate();
+        }
+        removal
     }
 }
 
@@ -355,6 +378,8 @@ impl Shared {
             auth_deadline: None,
             close: None,
             interruption: None,
+            chores: VecDeque::new(),
+            work: 0,
             questions: 0,
             has_new_policy: false,
             rng: identity::stream(config.seed, Stream::Connection(cid)),

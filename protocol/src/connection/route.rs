@@ -7,7 +7,9 @@ use std::time::Duration;
 use log::{debug, error, info};
 
 use super::carried::{Carried, CarriedAccount};
+use super::chore::{Chore, Removal};
 use super::context::Context;
+use super::turn;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::config::RouteLimits;
@@ -134,16 +136,21 @@ impl Route {
         }
     }
 
-    pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>, reason: CloseReason) {
+    /// Returns what is to be removed.
+    pub(super) fn handle_closed<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        reason: CloseReason,
+    ) -> Removal {
         context.log_closed(reason);
         let shared = &*context.shared;
         let id = shared.entry.id();
         if let Self::Peer(_) = self {
             shared.node.end_interest(id);
-            shared.node.hub().unlearn_all(&shared.entry);
         }
         let now = context.now;
         shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
+        Removal::of_route(&shared.node, &shared.entry)
     }
 
     /// Answers a PING. Who is not registered yet may not be read fast enough to be slowed, so it has no endless supply.
@@ -245,7 +252,8 @@ impl Route {
             account,
             ..About::default()
         });
-        shared.node.begin_interest(&shared.entry, registered.seat, context.sink);
+        let untold = shared.node.begin_interest(&shared.entry, registered.seat);
+        context.begin_chore(Chore::Tell(untold));
     }
 }
 
@@ -277,6 +285,7 @@ impl Peer {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
+        shared.spend(turn::deliveries(targets.len(), routed.message.body.len()));
     }
 
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).
@@ -288,6 +297,7 @@ impl Peer {
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);
         let Some(account) = self.account(sub.account) else { return };
+        context.shared.spend(turn::change(0));
         let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
         let limits = context.config().cluster.as_ref().map(|cluster| &cluster.limits);
         if context.hub().learn(context.entry(), &told, limits).is_err() {
@@ -299,6 +309,7 @@ impl Peer {
     fn handle_unsub<S: Sink>(&mut self, context: &mut Context<'_, S>, unsub: &RoutedUnsub<'_>) {
         let (_, leaf) = source(unsub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(unsub.subject, unsub.queue.unwrap_or_default(), leaf);
+        context.shared.spend(turn::change(0));
         if let Some(account) = self.account(unsub.account) {
             context.hub().unlearn(context.entry(), account, &self.key);
         }

@@ -157,6 +157,11 @@ impl Targets {
         &self.queues[..self.own_queues]
     }
 
+    /// How many subscriptions, groups and routes get it.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len() + self.queues.len() + self.routes.len()
+    }
+
     /// Whether nobody gets it.
     pub(crate) fn is_empty(&self) -> bool {
         self.clients.is_empty()

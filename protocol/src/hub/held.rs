@@ -1,18 +1,17 @@
 //! The subscriptions that one connection holds.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::hash::KeyedState;
+use crate::hash::{KeyedState, Shards};
 use crate::interest::Subscription;
 
 /// A set of subscriptions, found by a part of their own text, so that an entry costs one pointer.
 #[derive(Debug)]
 pub(crate) struct Held<K> {
-    set: HashSet<Keyed<K>, KeyedState>,
+    set: Shards<Keyed<K>>,
 }
 
 /// What subscriptions are told apart by.
@@ -42,7 +41,7 @@ impl Key for ByText {
 
 impl<K: Key> Held<K> {
     pub(crate) fn new(hasher: KeyedState) -> Self {
-        Self { set: HashSet::with_hasher(hasher) }
+        Self { set: Shards::new(hasher) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,21 +49,16 @@ impl<K: Key> Held<K> {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Arc<Subscription>> {
-        self.set.get(key).map(|keyed| &keyed.subscription)
+        self.set.get(key).map(|(keyed, ())| &keyed.subscription)
     }
 
     /// Adds it unless its key is taken.
     pub(crate) fn insert(&mut self, subscription: Arc<Subscription>) -> bool {
-        self.set.insert(Keyed { subscription, by: PhantomData })
+        self.set.insert(Keyed { subscription, by: PhantomData }, ())
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Arc<Subscription>> {
-        let removed = self.set.take(key).map(|keyed| keyed.subscription);
-        if self.set.is_empty() {
-            // Most sets that were large once are not again.
-            self.set.shrink_to_fit();
-        }
-        removed
+        self.set.remove(key).map(|(keyed, ())| keyed.subscription)
     }
 
     /// Takes out this very subscription. Another that got its key meanwhile stays.
@@ -75,17 +69,28 @@ impl<K: Key> Held<K> {
         }
     }
 
+    /// Takes everything out at once, unsorted, to be taken apart.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self { set: self.set.emptied() })
+    }
+
+    /// Takes some out, in the order of their creation; none if there are none. Nothing is to be looked up in it afterwards.
+    pub(crate) fn take_some(&mut self) -> Vec<Arc<Subscription>> {
+        sorted(self.set.take_shard().map(|(keyed, ())| keyed.subscription).collect())
+    }
+
     /// Takes all out, in the order of their creation.
-    #[expect(clippy::mutable_key_type, reason = "the text that is hashed never changes")]
     pub(crate) fn take_all(&mut self) -> Vec<Arc<Subscription>> {
-        let hasher = self.set.hasher().clone();
-        let set = std::mem::replace(&mut self.set, HashSet::with_hasher(hasher));
-        sorted(set.into_iter().map(|keyed| keyed.subscription).collect())
+        let mut all = Vec::with_capacity(self.len());
+        while !self.set.is_empty() {
+            all.extend(self.take_some());
+        }
+        sorted(all)
     }
 
     /// All of them, in the order of their creation.
     pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
-        sorted(self.set.iter().map(|keyed| keyed.subscription.clone()).collect())
+        sorted(self.set.iter().map(|(keyed, ())| keyed.subscription.clone()).collect())
     }
 }
 

@@ -70,9 +70,8 @@ impl RemoteInterest {
     }
 
     /// Takes out what is in the index of each account, and forgets the rest.
-    pub(crate) fn take_all(&mut self) -> Vec<(AccountId, Vec<Arc<Subscription>>)> {
-        let brought = self.0.take().unwrap_or_default();
-        brought.by_account.into_iter().map(|(account, mut held)| (account, held.take_all())).collect()
+    pub(crate) fn take(&mut self) -> BTreeMap<AccountId, Held<ByText>> {
+        self.0.take().unwrap_or_default().by_account
     }
 
     fn brought(&mut self) -> &mut Brought {
@@ -199,14 +198,11 @@ impl Hub {
         }
     }
 
-    /// Forgets what a route brought that has ended: all at once per account, so that a lost route costs one pass over it.
-    pub(crate) fn unlearn_all(&self, route: &Entry) {
-        let all = route.interest().take_all();
-        for (account, mut subscriptions) in all {
-            subscriptions.retain(|subscription| subscription.close());
-            if let Some(account) = self.accounts().get(account) {
-                account.index().remove_all(subscriptions, &mut |_, _| {});
-            }
+    /// Forgets what a route brought that has ended.
+    pub(crate) fn unlearn_all(&self, account: AccountId, mut subscriptions: Vec<Arc<Subscription>>) {
+        subscriptions.retain(|subscription| subscription.close());
+        if let Some(account) = self.accounts().get(account) {
+            account.index().remove_all(subscriptions, &mut |_, _| {});
         }
     }
 

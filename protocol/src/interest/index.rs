@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::part::Part;
 use super::trie::{is_wildcard, split_token};
+use super::walk::{Place, SLICE, Walk};
 use super::{Subscription, SubscriptionId};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
@@ -88,7 +89,7 @@ pub struct Stats {
 
 impl Index {
     /// An empty index. `seed` keys its hashing, against subjects that are chosen to collide; nothing that can
-    /// be observed depends on it but the order between the parts in [`listen`](Self::listen) and
+    /// be observed depends on it but the order between slices of [`show`](Self::show) and between parts in
     /// [`remove_all`](Self::remove_all).
     pub fn new(seed: u64) -> Self {
         Self::with_hasher(KeyedState::new(seed))
@@ -130,19 +131,37 @@ impl Index {
         self.part_of(sub.subject()).set_weight(sub, weight);
     }
 
-    /// Makes results that may contain a subscription stale: something has changed that concerns its deliveries and is not
-    /// in the index, such as whether its client takes headers.
-    pub(crate) fn outdate(&self, sub: &Subscription) {
-        self.part_of(sub.subject()).outdate();
+    /// Makes all results stale: something has changed that concerns deliveries and is not in the index, such as whether a
+    /// client takes headers.
+    pub(crate) fn outdate_all(&self) {
+        self.all_parts().for_each(Part::outdate);
     }
 
-    /// Begins to announce to `listener`: emits all local interest there is, as one [`Change::Added`] for each
-    /// subject and queue, and names `listener` with every change from then on.
+    /// Begins to announce to `listener`: names it with every change from now on. What there is already it is to be shown by
+    /// [`show`](Self::show).
+    pub fn listen(&self, listener: ConnectionId) {
+        self.all_parts().for_each(|part| part.listen(listener));
+    }
+
+    /// Emits some of the local interest that there is, as one [`Change::Added`] for each subject and queue; true once all has
+    /// been emitted. For a listener: within a slice they are sorted.
     ///
-    /// It goes part by part, sorted within each. What changes meanwhile is either emitted or announced, and
-    /// for each subject the announcements follow what was emitted.
-    pub fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
-        self.all_parts().for_each(|part| part.listen(listener, emit));
+    /// What is there from the first slice to the last is emitted, and what changes meanwhile is announced. Either is in force
+    /// as it comes: of each subject and queue the last that the listener hears is how it is. It may hear the same twice, and
+    /// the end of what it had not heard of.
+    pub fn show(&self, walk: &mut Walk, emit: &mut dyn FnMut(Change<'_>)) -> bool {
+        let mut seen = 0;
+        while let Some(part) = self.all_parts().nth(walk.part) {
+            if seen >= SLICE {
+                return false;
+            }
+            seen += part.show(&mut walk.place, emit);
+            if walk.place.is_over() {
+                walk.part += 1;
+                walk.place = Place::default();
+            }
+        }
+        true
     }
 
     /// Ends what [`listen`](Self::listen) began.
@@ -220,6 +239,14 @@ impl Index {
         self.all_parts().for_each(|part| part.for_each(&mut |sub| all.push(Arc::clone(sub))));
         all.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         all.iter().for_each(each);
+    }
+
+    /// [`listen`](Self::listen), and [`show`](Self::show) to the end.
+    #[cfg(test)]
+    pub(super) fn listen_and_show(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
+        self.listen(listener);
+        let mut walk = Walk::default();
+        while !self.show(&mut walk, emit) {}
     }
 
     #[cfg(test)]

@@ -17,12 +17,14 @@
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table.
 //! - `subscribers`: the subscriptions that share one filter.
+//! - `walk`: how far a new listener has been shown what there is.
 
 mod index;
 mod part;
 mod subscribers;
 mod subscription;
 mod trie;
+mod walk;
 
 #[cfg(test)]
 mod model_tests;
@@ -32,3 +34,4 @@ mod tests;
 pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
 pub(crate) use subscription::Admission;
 pub use subscription::{Source, Subscription, SubscriptionId};
+pub use walk::Walk;

@@ -128,7 +128,7 @@ impl World {
 
     fn listen(&mut self, listener: ConnectionId) {
         let mut view = View::new();
-        self.index.listen(listener, &mut |change| {
+        self.index.listen_and_show(listener, &mut |change| {
             assert!(matches!(change, Change::Added { .. }));
             replay(&mut view, change);
         });

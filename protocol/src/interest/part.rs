@@ -17,7 +17,6 @@
 //! poisoned lock is used on.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,8 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Subscription;
 use super::index::{Change, Stats};
 use super::subscribers::Subscribers;
-use super::trie::{Trie, has_wildcard, shrunk_capacity};
-use crate::hash::KeyedState;
+use super::trie::{Trie, has_wildcard};
+use super::walk::{MAX_PASSED, Place as Shown, SLICE};
+use crate::hash::{KeyedState, Shards};
 use crate::id::ConnectionId;
 use crate::lock::{Place, ReadGuard, RwLock, WriteGuard};
 
@@ -48,10 +48,12 @@ struct Generation(AtomicU64);
 
 struct State {
     /// The subscribers of filters without wildcards.
-    exact: HashSet<BySubject, KeyedState>,
+    exact: Shards<BySubject>,
     /// Those of all other filters.
     patterns: Trie,
     listeners: Vec<ConnectionId>,
+    /// The end of all local interest was announced, and nothing is any more.
+    is_withdrawn: bool,
     inserts: u64,
     removes: u64,
 }
@@ -68,9 +70,10 @@ struct Edit {
 impl Part {
     pub(super) fn new(hasher: &KeyedState) -> Self {
         let state = State {
-            exact: HashSet::with_hasher(hasher.clone()),
+            exact: Shards::new(hasher.clone()),
             patterns: Trie::new(hasher.clone()),
             listeners: Vec::new(),
+            is_withdrawn: false,
             inserts: 0,
             removes: 0,
         };
@@ -122,13 +125,38 @@ impl Part {
         self.advance();
     }
 
-    /// Emits all local interest and begins to announce to `listener`, in one critical section.
-    pub(super) fn listen(&self, listener: ConnectionId, emit: &mut dyn FnMut(Change<'_>)) {
+    /// Begins to announce to `listener`, unless nothing is announced any more.
+    pub(super) fn listen(&self, listener: ConnectionId) {
         let mut state = self.write();
-        state.local_changes(|subject, queue, local| Change::between(subject, queue, 0, local)).for_each(emit);
-        if !state.listeners.contains(&listener) {
+        if !state.is_withdrawn && !state.listeners.contains(&listener) {
             state.listeners.push(listener);
         }
+    }
+
+    /// Emits the local interest that comes next, and returns how many filters were looked at for that. Changes are announced
+    /// under the same lock, so of each key the last that is heard is true.
+    pub(super) fn show(&self, place: &mut Shown, emit: &mut dyn FnMut(Change<'_>)) -> usize {
+        let state = self.read();
+        if state.is_withdrawn {
+            (place.exact, place.nodes) = (None, Vec::new());
+            return 0;
+        }
+        let mut filters = Vec::new();
+        if let Some(position) = place.exact {
+            let (shard, next) = state.exact.shard_at(position);
+            filters.extend(shard.map(|(BySubject(subscribers), ())| subscribers));
+            place.exact = next;
+        } else {
+            let mut passed = 0;
+            while filters.len() < SLICE && passed < MAX_PASSED {
+                let Some(next) = place.nodes.pop() else { break };
+                passed += state.patterns.show(&next, &mut filters, &mut place.nodes);
+            }
+        }
+        let seen = filters.len();
+        let added = |subject, queue, local| Change::between(subject, queue, 0, local);
+        changes(filters.into_iter(), added).for_each(emit);
+        seen
     }
 
     pub(super) fn unlisten(&self, listener: ConnectionId) {
@@ -138,10 +166,12 @@ impl Part {
     /// Announces the end of all local interest, and nothing more from then on.
     pub(super) fn withdraw(&self, announce: Announce<'_>) {
         let mut state = self.write();
+        state.is_withdrawn = true;
         let listeners = std::mem::take(&mut state.listeners);
-        state
-            .local_changes(|subject, queue, local| Change::between(subject, queue, local, 0))
-            .for_each(|change| announce(&listeners, change));
+        let mut filters = Vec::new();
+        state.for_each_filter(&mut |subscribers| filters.push(subscribers));
+        let removed = |subject, queue, local| Change::between(subject, queue, local, 0);
+        changes(filters.into_iter(), removed).for_each(|change| announce(&listeners, change));
     }
 
     /// Counts a collection that begins here, of what may be several parts.
@@ -152,7 +182,7 @@ impl Part {
     /// Calls `each` with every subscription that matches `subject`, in no particular order.
     pub(super) fn for_each_match(&self, subject: &[u8], each: &mut impl FnMut(&Arc<Subscription>)) {
         let state = self.read();
-        if let Some(BySubject(subscribers)) = state.exact.get(subject) {
+        if let Some((BySubject(subscribers), ())) = state.exact.get(subject) {
             subscribers.for_each(each);
         }
         if !state.patterns.is_empty() {
@@ -241,40 +271,32 @@ impl State {
         if has_wildcard(filter) {
             return self.patterns.edit(filter, edit);
         }
-        let mut subscribers = self.exact.take(filter).map(|BySubject(subscribers)| subscribers);
+        let mut subscribers = self.exact.remove(filter).map(|(BySubject(subscribers), ())| subscribers);
         let result = edit(&mut subscribers);
-        match subscribers {
-            Some(subscribers) => {
-                self.exact.insert(BySubject(subscribers));
-            }
-            None => {
-                if let Some(capacity) = shrunk_capacity(self.exact.len(), self.exact.capacity()) {
-                    self.exact.shrink_to(capacity);
-                }
-            }
+        if let Some(subscribers) = subscribers {
+            self.exact.insert(BySubject(subscribers), ());
         }
         result
     }
 
-    /// What `change` says of each subject and group with its number of local subscriptions, sorted.
-    fn local_changes<'a>(
-        &'a self,
-        change: impl Fn(&'a [u8], Option<&'a [u8]>, u32) -> Option<Change<'a>>,
-    ) -> impl Iterator<Item = Change<'a>> {
-        let mut changes = Vec::new();
-        self.for_each_filter(&mut |subscribers| {
-            subscribers.for_each_group(&mut |queue, local| {
-                changes.extend(change(subscribers.subject(), queue, local))
-            });
-        });
-        changes.sort_unstable();
-        changes.into_iter()
-    }
-
     fn for_each_filter<'a>(&'a self, each: &mut impl FnMut(&'a Subscribers)) {
-        self.exact.iter().for_each(|BySubject(subscribers)| each(subscribers));
+        self.exact.iter().for_each(|(BySubject(subscribers), ())| each(subscribers));
         self.patterns.for_each(each);
     }
+}
+
+/// What `change` says of each filter and group with its number of local subscriptions, sorted.
+fn changes<'a>(
+    filters: impl Iterator<Item = &'a Subscribers>,
+    change: impl Fn(&'a [u8], Option<&'a [u8]>, u32) -> Option<Change<'a>>,
+) -> impl Iterator<Item = Change<'a>> {
+    let mut changes = Vec::new();
+    for subscribers in filters {
+        subscribers
+            .for_each_group(&mut |queue, local| changes.extend(change(subscribers.subject(), queue, local)));
+    }
+    changes.sort_unstable();
+    changes.into_iter()
 }
 
 impl Borrow<[u8]> for BySubject {

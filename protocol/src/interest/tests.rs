@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{Change, Index, Matches, Source, Subscription, SubscriptionId};
+use super::{Change, Index, Matches, Source, Subscription, SubscriptionId, Walk};
 use crate::id::ConnectionId;
 
 fn subscription(id: u64, source: Source, subject: &str, queue: &str) -> Arc<Subscription> {
@@ -191,7 +191,7 @@ fn remote_interest_is_matched_but_never_announced() {
     for sub in &remote {
         assert_eq!(lines(|announce| index.insert(Arc::clone(sub), announce)), [""; 0]);
     }
-    index.listen(ConnectionId::new(1, 1), &mut |change| panic!("emitted {change:?}"));
+    index.listen_and_show(ConnectionId::new(1, 1), &mut |change| panic!("emitted {change:?}"));
     let mut matches = Matches::default();
     index.collect(b"foo", &mut matches);
     assert_eq!((matches.plain.len(), matches.queues.len()), (2, 1));
@@ -211,7 +211,7 @@ fn a_listener_gets_what_there_is_and_then_every_change_until_it_ends() {
     }
     let listener = ConnectionId::new(3, 1);
     let mut emitted = Vec::new();
-    index.listen(listener, &mut |change| emitted.push(line(change)));
+    index.listen_and_show(listener, &mut |change| emitted.push(line(change)));
     assert_eq!(emitted, ["RS+ foo", "RS+ foo q 2", "RS+ foo r 1"]);
     let mut heard = Vec::new();
     for sub in [local(6, "bar"), local(7, "*")] {
@@ -362,12 +362,13 @@ fn churn(index: &Index, salt: u64, done: &AtomicBool, announce: &mut dyn FnMut(&
         if pick.is_multiple_of(3) && !live.is_empty() {
             let sub: Arc<Subscription> = live.swap_remove(pick % live.len());
             assert!(index.remove(&sub, announce));
-        } else if pick.is_multiple_of(97) {
+        } else if pick.is_multiple_of(997) {
             index.remove_all(std::mem::take(&mut live), announce);
         } else {
             let filter = match pick % 8 {
                 0 => "a.*".to_owned(),
                 1 => format!("*.{id}"),
+                2 => format!("b.{id}.*"),
                 _ => format!("a.{id}"),
             };
             let sub = member(id, &filter, ["", "q"][pick / 8 % 2]);
@@ -384,12 +385,13 @@ fn an_index_that_is_withdrawn_says_so_once_and_falls_silent() {
     index.insert(member(4, "foo", "q"), &mut quiet);
     index.insert(subscription(5, Source::Route, "bar", ""), &mut quiet);
     let listener = ConnectionId::new(3, 1);
-    index.listen(listener, &mut |_| {});
+    index.listen(listener);
     let mut heard = Vec::new();
     index.withdraw(&mut |listeners, change| heard.push((listeners.to_vec(), line(change))));
     heard.sort();
     let expected = ["RS- foo", "RS- foo q", "RS- foo.*"].map(|line| (vec![listener], line.to_owned()));
     assert_eq!(heard, expected);
+    index.listen_and_show(ConnectionId::new(4, 1), &mut |change| panic!("emitted {change:?}"));
     index.insert(local(6, "late"), &mut |listeners, _| assert_eq!(listeners, []));
     assert_eq!(index.len(), 6, "those who hold subscriptions take them out themselves");
 }
@@ -407,7 +409,15 @@ fn a_service_is_announced_as_a_client_is() {
 #[test]
 fn whoever_listens_while_others_change_ends_with_the_true_interest() {
     let index = Index::new(1);
-    let views: Vec<Mutex<View>> = (0..200).map(|_| Mutex::default()).collect();
+    // Some stay, in tables large enough to be shown in several slices.
+    for id in 0..2_000 {
+        for (kind, filter) in
+            [format!("a.s{id}"), format!("*.s{id}"), format!("b.s{id}.*")].iter().enumerate()
+        {
+            index.insert(local(1_000_000_000 + 3 * id + kind as u64, filter), &mut quiet);
+        }
+    }
+    let views: Vec<Mutex<View>> = (0..40).map(|_| Mutex::default()).collect();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for salt in 0..4 {
@@ -422,7 +432,7 @@ fn whoever_listens_while_others_change_ends_with_the_true_interest() {
         }
         for (number, view) in (0..).zip(&views) {
             let listener = ConnectionId::new(number, 0);
-            index.listen(listener, &mut |change| replay(&mut view.lock().unwrap(), change));
+            index.listen_and_show(listener, &mut |change| replay(&mut view.lock().unwrap(), change));
             thread::yield_now();
         }
         done.store(true, Ordering::Relaxed);
@@ -468,4 +478,26 @@ fn a_current_stamp_never_hides_a_change_that_was_over_before() {
             }
         }
     });
+}
+
+#[test]
+fn what_is_there_is_shown_in_slices_and_once_if_nothing_changes() {
+    let index = Index::new(1);
+    let deep = format!("c.{}", "d.".repeat(2_000));
+    let filters: Vec<String> = (0..3_000)
+        .flat_map(|id| [format!("a.{id}"), format!("b.{id}.*"), format!("c.{id}.>"), format!("{deep}{id}.*")])
+        .collect();
+    for (id, filter) in filters.iter().enumerate() {
+        index.insert(local(id as u64, filter), &mut quiet);
+    }
+    let (mut walk, mut shown, mut is_over) = (Walk::default(), Vec::new(), false);
+    while !is_over {
+        let before = shown.len();
+        is_over = index.show(&mut walk, &mut |change| shown.push(line(change)));
+        assert!(shown.len() - before < 2_500, "{}", shown.len() - before);
+    }
+    let mut expected: Vec<String> = filters.iter().map(|filter| format!("RS+ {filter}")).collect();
+    expected.sort();
+    shown.sort();
+    assert!(shown == expected);
 }

@@ -3,11 +3,11 @@
 //! A subject may have thousands of tokens, so nothing in here recurses: not the matching, not the removal,
 //! not the drop.
 
-use std::collections::HashMap;
 use std::mem;
 
 use super::subscribers::Subscribers;
-use crate::hash::KeyedState;
+use super::walk::Below;
+use crate::hash::{KeyedState, Position, Shards};
 
 /// A map from filters to their subscribers that is asked with subjects.
 pub(super) struct Trie {
@@ -34,16 +34,13 @@ enum Literals {
     Many(Box<Table>),
 }
 
-type Table = HashMap<Box<[u8]>, Node, KeyedState>;
+type Table = Shards<Box<[u8]>, Node>;
 
 /// One step down.
 enum Step<'a> {
     Literal(&'a [u8]),
     Star,
 }
-
-/// Tables with fewer places than this are not worth shrinking.
-const SHRINK_FROM: usize = 64;
 
 impl Trie {
     pub(super) fn new(hasher: KeyedState) -> Self {
@@ -107,6 +104,42 @@ impl Trie {
         }
     }
 
+    /// One step of a walk over all filters: adds those at a node, and at the end of the only way on from there, to `found`,
+    /// and what is below that to `pending`. Nothing if the node is gone. Returns how many nodes were passed.
+    pub(super) fn show<'a>(
+        &'a self,
+        at: &Below,
+        found: &mut Vec<&'a Subscribers>,
+        pending: &mut Vec<Below>,
+    ) -> usize {
+        let mut node = &self.root;
+        let mut passed = 0;
+        for step in steps(at.path.as_deref()) {
+            let Some(child) = node.child(&step) else { return passed };
+            (node, passed) = (child, passed + 1);
+        }
+        let mut path = at.path.as_deref().map(<[u8]>::to_vec);
+        let is_first = at.children == Position::START;
+        // A long filter is a chain of nodes; each of them by itself would be looked up from the root.
+        while is_first && node.is_only_a_link() {
+            let Some((token, child)) = node.children(at.children).0.next() else { return passed };
+            push_token(&mut path, token);
+            (node, passed) = (child, passed + 1);
+        }
+        if is_first {
+            found.extend(node.tail.as_deref());
+            found.extend(&node.subscribers);
+        }
+        let (children, next) = node.children(at.children);
+        pending.extend(next.map(|next| Below::new(path.clone(), next)));
+        pending.extend(children.map(|(token, _)| {
+            let mut path = path.clone();
+            push_token(&mut path, token);
+            Below::new(path, Position::START)
+        }));
+        passed
+    }
+
     /// How many nodes there are below the root.
     #[cfg(test)]
     pub(super) fn node_count(&self) -> usize {
@@ -160,7 +193,11 @@ fn dismantle(node: Node) {
         match node.literals.take() {
             None => {}
             Some(Literals::One(only)) => pending.push(only.1),
-            Some(Literals::Many(table)) => pending.extend(table.into_values()),
+            Some(Literals::Many(mut table)) => {
+                while !table.is_empty() {
+                    pending.extend(table.take_shard().map(|(_, node)| node));
+                }
+            }
         }
     }
 }
@@ -174,6 +211,25 @@ impl Node {
     fn is_only_a_link(&self) -> bool {
         let ways = self.literals.as_ref().map_or(0, Literals::len) + usize::from(self.star.is_some());
         ways == 1 && self.tail.is_none() && self.subscribers.is_none()
+    }
+
+    /// A shard of the children with their tokens, and where the next one begins. The star is in the first.
+    fn children(&self, at: Position) -> (impl Iterator<Item = (&[u8], &Node)>, Option<Position>) {
+        let (table, next) = match &self.literals {
+            Some(Literals::Many(table)) => {
+                let (shard, next) = table.shard_at(at);
+                (Some(shard), next)
+            }
+            _ => (None, None),
+        };
+        let only = match &self.literals {
+            // Wherever others were when there were others.
+            Some(Literals::One(only)) => Some((&*only.0, &only.1)),
+            _ => None,
+        };
+        let star = self.star.as_deref().filter(|_| at == Position::START).map(|node| (&b"*"[..], node));
+        let literals = table.into_iter().flatten().map(|(token, node)| (&**token, node));
+        (star.into_iter().chain(only).chain(literals), next)
     }
 
     fn child(&self, step: &Step<'_>) -> Option<&Node> {
@@ -216,7 +272,7 @@ impl Literals {
     fn get(&self, token: &[u8]) -> Option<&Node> {
         match self {
             Literals::One(only) => (*only.0 == *token).then_some(&only.1),
-            Literals::Many(table) => table.get(token),
+            Literals::Many(table) => table.get(token).map(|(_, node)| node),
         }
     }
 
@@ -231,15 +287,16 @@ impl Literals {
         let literals = match slot.take() {
             None => Literals::One(Box::new((token.into(), Node::default()))),
             Some(Literals::One(only)) if *only.0 != *token => {
-                let mut table = HashMap::with_capacity_and_hasher(2, hasher.clone());
-                table.extend([*only]);
+                let mut table = Table::new(hasher.clone());
+                let (first, node) = *only;
+                table.insert(first, node);
                 Literals::Many(Box::new(table))
             }
             Some(fitting) => fitting,
         };
         match slot.insert(literals) {
             Literals::One(only) => &mut only.1,
-            Literals::Many(table) => table.entry(token.into()).or_default(),
+            Literals::Many(table) => table.get_or_insert_default(token),
         }
     }
 
@@ -247,10 +304,7 @@ impl Literals {
         match slot.take()? {
             Literals::One(only) if *only.0 == *token => Some(only.1),
             Literals::Many(mut table) => {
-                let removed = table.remove(token);
-                if let Some(capacity) = shrunk_capacity(table.len(), table.capacity()) {
-                    table.shrink_to(capacity);
-                }
+                let removed = table.remove(token).map(|(_, node)| node);
                 *slot = Self::from_table(table);
                 removed
             }
@@ -266,21 +320,15 @@ impl Literals {
         if table.len() > 1 {
             return Some(Literals::Many(table));
         }
-        table.drain().next().map(|last| Literals::One(Box::new(last)))
+        table.take_shard().next().map(|last| Literals::One(Box::new(last)))
     }
 
     fn collect_nodes<'a>(&'a self, into: &mut Vec<&'a Node>) {
         match self {
             Literals::One(only) => into.push(&only.1),
-            Literals::Many(table) => into.extend(table.values()),
+            Literals::Many(table) => into.extend(table.iter().map(|(_, node)| node)),
         }
     }
-}
-
-/// The capacity that a table of `len` elements should shrink to, if it has become mostly empty: a burst of
-/// subscriptions does not keep its memory for good.
-pub(super) fn shrunk_capacity(len: usize, capacity: usize) -> Option<usize> {
-    (capacity >= SHRINK_FROM && len < capacity / 8).then_some(len * 2)
 }
 
 /// Whether a filter has a token that is a wildcard. `*` and `>` within longer tokens are ordinary bytes
@@ -308,6 +356,17 @@ fn split_tail(filter: &[u8]) -> (Option<&[u8]>, bool) {
         b">" => (None, true),
         [prefix @ .., b'.', b'>'] => (Some(prefix), true),
         _ => (Some(filter), false),
+    }
+}
+
+/// Adds a token to a path, which is `None` at the root.
+fn push_token(path: &mut Option<Vec<u8>>, token: &[u8]) {
+    match path {
+        None => *path = Some(token.to_vec()),
+        Some(path) => {
+            path.push(b'.');
+            path.extend_from_slice(token);
+        }
     }
 }
 

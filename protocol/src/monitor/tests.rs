@@ -79,7 +79,7 @@ impl World {
     fn close(&mut self, place: usize, reason: CloseReason) {
         let mut connection = self.open.remove(place);
         connection.handle_close_request(reason);
-        connection.handle_closed(self.now, &mut Deaf);
+        assert!(connection.handle_closed(self.now, &mut Deaf).is_over());
     }
 
     fn get(&self, target: &str) -> Response {

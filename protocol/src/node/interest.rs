@@ -1,6 +1,6 @@
 //! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use log::debug;
@@ -10,7 +10,7 @@ use crate::accounts::{Account, AccountError, pinned, pool_slot};
 use crate::close::CloseReason;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Change, Subscription};
+use crate::interest::{Change, Subscription, Walk};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::routes::Seat;
 use crate::sink::Sink;
@@ -32,6 +32,14 @@ struct Listener {
     seat: Seat,
 }
 
+/// What a route has not been told yet of the local interest that there was when it came.
+#[derive(Debug, Default)]
+pub(crate) struct Untold {
+    accounts: VecDeque<Arc<Account>>,
+    /// How far, in the first of them.
+    walk: Walk,
+}
+
 impl Node {
     /// Adds an account: clients may be put into it, routes carry it from now on, and what peers said that they want in it
     /// before holds.
@@ -44,7 +52,9 @@ impl Node {
         let account = self.hub.add_account(name)?;
         let pool_size = pool_size(&self.hub);
         for route in routes.values().filter(|route| route.carries(pool_size, &account)) {
-            listen(&account, &route.entry, sink);
+            account.index().listen(route.entry.id());
+            let mut untold = Untold::of([account.clone()]);
+            while !self.tell_interest(&route.entry, &mut untold, sink) {}
         }
         Ok(account.id())
     }
@@ -69,25 +79,36 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a subscription into an account and tells the routes that carry it.
+    /// Takes a subscription into an account and tells the routes that carry it. Returns how many these are.
     pub(crate) fn subscribe<S: Sink>(
         &self,
         account: &Account,
         subscription: Arc<Subscription>,
         sink: &mut S,
-    ) {
+    ) -> usize {
+        let mut announced = 0;
         account.index().insert(subscription, &mut |listeners, change| {
             announce(&self.hub, account, listeners, change, sink);
+            announced = listeners.len();
         });
+        announced
     }
 
-    /// Takes a subscription out again.
-    pub(crate) fn unsubscribe<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) {
+    /// Takes a subscription out again and tells the routes that carry it. Returns how many these are.
+    pub(crate) fn unsubscribe<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: &Subscription,
+        sink: &mut S,
+    ) -> usize {
+        let mut announced = 0;
         if subscription.close() {
             account.index().remove(subscription, &mut |listeners, change| {
                 announce(&self.hub, account, listeners, change, sink);
+                announced = listeners.len();
             });
         }
+        announced
     }
 
     /// Takes out all subscriptions of a client.
@@ -114,15 +135,37 @@ impl Node {
         }
     }
 
-    /// Sends all local interest that a newly registered route is to carry, and every change from now on.
-    pub(crate) fn begin_interest<S: Sink>(&self, entry: &Arc<Entry>, seat: Seat, sink: &mut S) {
+    /// Announces every change of the local interest that a newly registered route is to carry from now on. What there is
+    /// already it is to be told by [`Node::tell_interest`].
+    pub(crate) fn begin_interest(&self, entry: &Arc<Entry>, seat: Seat) -> Untold {
         let mut routes = self.announcements.routes();
         let route = Listener { entry: entry.clone(), seat };
         let pool_size = pool_size(&self.hub);
-        for account in self.hub.accounts().list().iter().filter(|account| route.carries(pool_size, account)) {
-            listen(account, entry, sink);
-        }
+        let carried = |account: &Arc<Account>| route.carries(pool_size, account);
+        let accounts: Vec<_> = self.hub.accounts().list().into_iter().filter(carried).collect();
+        accounts.iter().for_each(|account| account.index().listen(entry.id()));
         routes.insert(entry.id(), route);
+        Untold::of(accounts)
+    }
+
+    /// Tells a route some of what it has not been told yet; true once that is all.
+    pub(crate) fn tell_interest<S: Sink>(&self, route: &Entry, untold: &mut Untold, sink: &mut S) -> bool {
+        let Some(account) = untold.accounts.front() else {
+            return true;
+        };
+        let name = route.line_account(account);
+        let mut lines = Vec::new();
+        let is_over = account.index().show(&mut untold.walk, &mut |change| {
+            push_change(&mut lines, name, change);
+            // Inside the critical section: nothing about the same key may come before it.
+            sink.announce(route.id(), &lines);
+            lines.clear();
+        });
+        if is_over {
+            untold.accounts.pop_front();
+            untold.walk = Walk::default();
+        }
+        untold.accounts.is_empty()
     }
 
     /// Announces nothing more to a route.
@@ -133,6 +176,12 @@ impl Node {
             let carried = accounts.iter().filter(|account| route.carries(pool_size, account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
         }
+    }
+}
+
+impl Untold {
+    fn of(accounts: impl IntoIterator<Item = Arc<Account>>) -> Self {
+        Self { accounts: accounts.into_iter().collect(), walk: Walk::default() }
     }
 }
 
@@ -168,18 +217,6 @@ fn carries(seat: &Seat, account: &str, pool_size: usize, pinned: &[&str]) -> boo
         Seat::Dedicated(own) => own == account,
         Seat::Slot(slot) => !pinned.contains(&account) && pool_slot(account, pool_size) == *slot,
     }
-}
-
-/// Announces all local interest of an account to a route, and every change from now on.
-fn listen<S: Sink>(account: &Account, route: &Entry, sink: &mut S) {
-    let name = route.line_account(account);
-    let mut lines = Vec::new();
-    account.index().listen(route.id(), &mut |change| {
-        push_change(&mut lines, name, change);
-        // Inside the critical section: nothing about the same key may come before it.
-        sink.announce(route.id(), &lines);
-        lines.clear();
-    });
 }
 
 /// Tells those who listen of a change.

@@ -29,6 +29,7 @@ use crate::wire::encode::err_line;
 use crate::wire::{Info, ProtocolError};
 
 use interest::Announcements;
+pub(crate) use interest::Untold;
 
 /// One node, shared by all its connections.
 ///

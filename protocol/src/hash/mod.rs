@@ -1,4 +1,6 @@
-//! Hashing with a key that nobody outside the node knows.
+//! Hashing with a key that nobody outside the node knows, and tables that grow without a pause.
+
+mod shards;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -6,6 +8,8 @@ use std::sync::Arc;
 
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
+
+pub(crate) use shards::{Position, Shards};
 
 /// Builds the hashers of one index or cache: equal for equal seeds, and safe against chosen subjects.
 ///

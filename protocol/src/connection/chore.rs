@@ -1,0 +1,129 @@
+//! What takes a connection more than one turn (design.md 3).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::accounts::Account;
+use crate::hub::{BySid, ByText, Entry, Held};
+use crate::id::AccountId;
+use crate::interest::Subscription;
+use crate::node::{Node, Untold};
+use crate::sink::Sink;
+
+/// Work that is done a slice at a time, so that nobody waits longer for it than for anything else that is read.
+#[derive(Debug)]
+pub(super) enum Chore {
+    /// A route is told of the local interest that there was when it came.
+    Tell(Untold),
+    /// What a client subscribed to before another CONNECT is removed, before more of its input is handled.
+    Remove(Removal),
+}
+
+impl Chore {
+    /// Does a slice; true once it is all done.
+    pub(super) fn handle_slice<S: Sink>(&mut self, node: &Node, entry: &Entry, sink: &mut S) -> bool {
+        match self {
+            Self::Tell(untold) => node.tell_interest(entry, untold, sink),
+            Self::Remove(removal) => removal.handle_slice(sink),
+        }
+    }
+}
+
+/// Subscriptions that are still to be removed: what a client subscribed to, or what a route brought.
+///
+/// It is driven on like the connection was that left it: [`Removal::handle_slice`] until that says so, with pauses between
+/// for others.
+#[derive(Debug)]
+pub struct Removal {
+    node: Arc<Node>,
+    left: VecDeque<Left>,
+    /// Taken out of the first of these.
+    taken: Vec<Arc<Subscription>>,
+}
+
+#[derive(Debug)]
+enum Left {
+    ByClient(Arc<Account>, Held<BySid>),
+    ByRoute(AccountId, Held<ByText>),
+}
+
+impl Removal {
+    pub(super) fn of_client(node: &Arc<Node>, account: &Arc<Account>, entry: &Entry) -> Self {
+        let left = Left::ByClient(account.clone(), entry.subscriptions().take());
+        Self { node: node.clone(), left: VecDeque::from([left]), taken: Vec::new() }
+    }
+
+    pub(super) fn of_route(node: &Arc<Node>, entry: &Entry) -> Self {
+        let brought = entry.interest().take();
+        let left = brought.into_iter().map(|(account, held)| Left::ByRoute(account, held)).collect();
+        Self { node: node.clone(), left, taken: Vec::new() }
+    }
+
+    pub(super) fn nothing(node: &Arc<Node>) -> Self {
+        Self { node: node.clone(), left: VecDeque::new(), taken: Vec::new() }
+    }
+
+    /// Takes over what another removal had left.
+    pub(super) fn absorb(&mut self, other: Self) {
+        // What the other took out already belongs to the first that it has left.
+        debug_assert!(self.taken.is_empty(), "it has not begun");
+        self.taken = other.taken;
+        let own = std::mem::replace(&mut self.left, other.left);
+        self.left.extend(own);
+    }
+
+    /// Removes some; true once there are none left.
+    pub fn handle_slice<S: Sink>(&mut self, sink: &mut S) -> bool {
+        let mut removed = 0;
+        while let Some(left) = self.left.front_mut()
+            && removed < SLICE
+        {
+            if self.taken.is_empty() {
+                self.taken = left.take_some();
+            }
+            if self.taken.is_empty() {
+                self.left.pop_front();
+                continue;
+            }
+            let rest = self.taken.split_off(self.taken.len().min(SLICE - removed));
+            let slice = std::mem::replace(&mut self.taken, rest);
+            removed += slice.len();
+            match left {
+                Left::ByClient(account, _) => self.node.unsubscribe_all(account, slice, sink),
+                Left::ByRoute(account, _) => self.node.hub().unlearn_all(*account, slice),
+            }
+        }
+        self.is_over()
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Makes the results of look-ups stale that name what will only be removed later: its connection is gone already.
+    pub(super) fn outdate(&self) {
+        for left in &self.left {
+            match left {
+                Left::ByClient(account, _) => account.index().outdate_all(),
+                Left::ByRoute(account, _) => {
+                    let account = self.node.hub().accounts().get(*account);
+                    account.iter().for_each(|account| account.index().outdate_all());
+                }
+            }
+        }
+    }
+}
+
+impl Left {
+    fn take_some(&mut self) -> Vec<Arc<Subscription>> {
+        match self {
+            Self::ByClient(_, held) => held.take_some(),
+            Self::ByRoute(_, held) => held.take_some(),
+        }
+    }
+}
+
+/// So many subscriptions are removed in one slice: one to two milliseconds.
+const SLICE: usize = 500;

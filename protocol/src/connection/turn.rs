@@ -1,0 +1,137 @@
+//! What a connection may do in one turn, before others have theirs (design.md 3).
+//!
+//! Work is counted, not timed: the same input takes as many turns wherever and whenever it is handled. A unit is what one
+//! delivery costs, its part of the system calls included: about 80 ns.
+
+use crate::outbox::SHARE_AT_BYTES;
+
+/// After so much work a connection lets others go on: about two and a half milliseconds.
+pub(super) const TURN: u32 = 32 * 1024;
+
+/// What reading one operation costs.
+pub(super) const OPERATION: u32 = 1;
+
+/// What a change of interest costs, in the index and to be announced to so many routes.
+pub(super) fn change(announced: usize) -> u32 {
+    CHANGE.saturating_add(u32::try_from(announced).unwrap_or(u32::MAX).saturating_mul(ANNOUNCEMENT))
+}
+
+/// What it costs to deliver a message of `bytes` to so many: each copies it, unless it is shared.
+pub(super) fn deliveries(targets: usize, bytes: usize) -> u32 {
+    let copied = if bytes < SHARE_AT_BYTES { bytes } else { 0 };
+    u32::try_from(targets * (1 + copied / COPIED_PER_UNIT)).unwrap_or(u32::MAX)
+}
+
+const CHANGE: u32 = 24;
+
+const ANNOUNCEMENT: u32 = 4;
+
+/// So many bytes are copied in the time of a unit.
+const COPIED_PER_UNIT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use crate::connection::Connection;
+    use crate::delivery::tests::World;
+    use crate::driver::{self, Event};
+    use crate::time::Instant;
+
+    const NOW: Instant = Instant::ZERO;
+    const CONNECT: &[u8] = b"CONNECT {\"verbose\":false}\r\n";
+
+    /// Hands in what was read and goes on to the end; how many turns that took.
+    fn input(world: &mut World, connection: &mut Connection, bytes: &[u8]) -> usize {
+        let World { node, staging } = world;
+        driver::handle(node, connection, NOW, Event::Input(bytes), staging);
+        let mut turns = 1;
+        while connection.wants_turn() {
+            assert!(!connection.wants_input() || bytes.is_empty(), "there is more of it");
+            driver::handle(node, connection, NOW, Event::Turn, staging);
+            turns += 1;
+        }
+        turns
+    }
+
+    fn subscriptions(count: usize) -> Vec<u8> {
+        (0..count).flat_map(|sid| format!("SUB a {sid}\r\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn a_read_that_multiplies_is_handled_in_turns_and_written_after_each() {
+        let mut world = World::new(1_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, CONNECT);
+        assert_eq!(input(&mut world, &mut subscriber, &subscriptions(1_000)), 1);
+        let batch = [CONNECT, &b"PUB a 1\r\nx\r\n".repeat(100), b"PING\r\n"].concat();
+        let turns = input(&mut world, &mut publisher, &batch);
+        assert!((3..=5).contains(&turns), "{turns}");
+        assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
+        // In the order of the messages, and far more than a backlog may hold.
+        let read = std::mem::take(&mut world.link(subscriber.id()).read);
+        assert_eq!(memchr::memmem::find_iter(&read, b"MSG a ").count(), 100_000);
+        assert!(
+            read.starts_with(b"MSG a 0 1\r\nx\r\nMSG a 1 1\r\n") && read.ends_with(b"MSG a 999 1\r\nx\r\n")
+        );
+        assert!(read.len() > 1_000_000);
+    }
+
+    #[test]
+    fn an_operation_that_came_in_pieces_is_handled_once_when_its_turn_comes() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, CONNECT);
+        input(&mut world, &mut subscriber, &subscriptions(20_000));
+        let batch = [CONNECT, &b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\n".repeat(4), b"PING\r\n"].concat();
+        for cut in 0..batch.len() {
+            let (first, second) = batch.split_at(cut);
+            input(&mut world, &mut publisher, first);
+            input(&mut world, &mut publisher, second);
+            assert_eq!(std::mem::take(&mut world.link(publisher.id()).read), b"PONG\r\n", "cut at {cut}");
+            let read = std::mem::take(&mut world.link(subscriber.id()).read);
+            assert_eq!(memchr::memmem::find_iter(&read, b"MSG a 7 ").count(), 8, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn subscriptions_that_end_are_removed_in_slices_and_input_waits_where_others_may_follow() {
+        let mut world = World::new(1_000_000);
+        let mut client = world.client(true);
+        input(&mut world, &mut client, &[CONNECT, &subscriptions(5_000)].concat());
+        let index = world.node.hub().global_account().clone();
+        assert_eq!(index.index().len(), 5_000);
+        // A second CONNECT drops what was subscribed to.
+        let turns = input(&mut world, &mut client, &[CONNECT, &subscriptions(3_000), b"PING\r\n"].concat());
+        assert!(turns > 5, "{turns}");
+        assert_eq!((index.index().len(), client.wants_input()), (3_000, true));
+        let id = client.id();
+        assert_eq!(world.link(id).read, b"PONG\r\n");
+        let World { node, staging } = &mut world;
+        driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
+        let (_, mut left) = driver::end(node, client, NOW, staging);
+        let mut slices = 0;
+        while let Some(removal) = left {
+            let before = index.index().len();
+            left = driver::remove(node, removal, NOW, staging);
+            assert!(before - index.index().len() <= 500);
+            slices += 1;
+        }
+        assert!(slices >= 5, "{slices}");
+        assert!(index.index().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_goes_while_its_old_subscriptions_are_removed_leaves_nothing() {
+        let mut world = World::new(1_000_000);
+        let mut client = world.client(true);
+        input(&mut world, &mut client, &[CONNECT, &subscriptions(5_000)].concat());
+        let World { node, staging } = &mut world;
+        driver::handle(node, &mut client, NOW, Event::Input(CONNECT), staging);
+        assert!(client.wants_turn() && !client.wants_input());
+        driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
+        let (_, mut left) = driver::end(node, client, NOW, staging);
+        while let Some(removal) = left {
+            left = driver::remove(node, removal, NOW, staging);
+        }
+        assert!(node.hub().global_account().index().is_empty());
+    }
+}
