@@ -30,7 +30,7 @@
 //! | **[`interest`]** | who wants which subject, here and at other servers |
 //! | [`config`] | what an operator chooses |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
-//! | `time`, `id`, `hash`, `identity`, `close`, `lock` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place |
+//! | `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
 //!
 //! [`docs::design`] says why it is built so, what its limits are, and in which order locks are taken; [`docs::wire`] what
 //! the bytes mean.
@@ -141,6 +141,7 @@ pub mod lock;
 pub mod monitor;
 mod node;
 pub mod outbox;
+mod quote;
 mod routes;
 mod services;
 #[cfg(feature = "sim")]

@@ -23,7 +23,7 @@ const ORDER: &[&[&str]] = &[
     &["transport"],
     &["interest"],
     &["config", "wire"],
-    &["time", "id", "hash", "identity", "close", "lock"],
+    &["time", "id", "hash", "identity", "close", "lock", "quote"],
 ];
 
 /// Not rooms of the product: the simulator, which looks into all of them, the map and the documents.

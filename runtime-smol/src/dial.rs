@@ -12,11 +12,11 @@ use smol::future::FutureExt;
 pub(crate) async fn dial(request: &DialRequest) -> Result<(TcpStream, SocketAddr), DialError> {
     let resolved = smol::net::resolve((request.host.as_str(), request.port)).await;
     let mut addresses =
-        resolved.map_err(|fault| DialError::Failed(format!("lookup {}: {fault}", request.host)))?;
+        resolved.map_err(|fault| DialError::Failed(format!("lookup {:.128}: {fault}", request.host)))?;
     let found = addresses.len();
     addresses.retain(|address| !request.own_addresses.contains(address));
     if addresses.is_empty() {
-        let nowhere = DialError::Failed(format!("lookup {}: no address", request.host));
+        let nowhere = DialError::Failed(format!("lookup {:.128}: no address", request.host));
         return Err(if found > 0 { DialError::OnlySelf } else { nowhere });
     }
     let first = fastrand::usize(..addresses.len());

@@ -27,7 +27,7 @@ pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Sh
 
 /// Connects to the first address of the host that takes the connection.
 fn dial(shared: &Shared, request: &DialRequest) -> Result<(TcpStream, SocketAddr), DialError> {
-    let failed = |error| DialError::Failed(format!("{}:{}: {error}", request.host, request.port));
+    let failed = |error| DialError::Failed(format!("{:.128}:{}: {error}", request.host, request.port));
     let addresses = (request.host.as_str(), request.port).to_socket_addrs().map_err(failed)?;
     let mut why = None;
     for address in addresses.filter(|address| !request.own_addresses.contains(address)) {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use log::error;
-
 use super::name::ClusterName;
 use crate::config::{ClusterConfig, Compression};
 use crate::routes::{NoSeat, Purpose, Seat};
@@ -125,8 +123,7 @@ impl Handshake {
     /// Judges the first INFO on a route, apart from the cluster's name and the seat.
     pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<(), ProtocolError> {
         if was_accepted && info.server_name == self.own_info.server_name {
-            error!("Remote server has a duplicate name: \"{}\"", info.server_name);
-            return Err(ProtocolError::DuplicateServerName);
+            return Err(ProtocolError::DuplicateServerName { name: info.server_name.clone() });
         }
         if self.config.compression == Compression::Accept
             && !COMPRESSION_MODES.contains(&info.compression.as_str())

@@ -17,8 +17,6 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use log::error;
-
 use crate::close::CloseReason;
 use crate::config::ClusterConfig;
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
@@ -210,9 +208,8 @@ impl Cluster {
         if !info.cluster.is_empty()
             && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
         {
-            let (theirs, own) = (&info.cluster, self.name());
-            error!("Rejecting connection, cluster name \"{theirs}\" does not match \"{own}\"");
-            return Err(ProtocolError::ClusterNameInInfo.into());
+            let (theirs, ours) = (info.cluster, self.name().to_owned());
+            return Err(ProtocolError::ClusterNameInInfo { theirs, ours }.into());
         }
         self.handshake.judge_info(&info, purpose.is_none())?;
         if self.peer_count() >= self.config.limits.max_peers && !self.routes.is_peer(&info.server_id) {

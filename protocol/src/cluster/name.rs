@@ -2,6 +2,8 @@
 
 use log::info;
 
+use crate::quote::brief;
+
 /// A name that is configured, generated, or taken over from a peer.
 #[derive(Debug)]
 pub(super) struct ClusterName {
@@ -39,7 +41,7 @@ impl ClusterName {
         }
         self.text = theirs.to_owned();
         self.yields = theirs_is_dynamic;
-        info!("Cluster name updated to {theirs}");
+        info!("Cluster name updated to {}", brief(theirs));
         Agreement::TakenOver
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use super::Secret;
+use crate::quote::REDACTED;
 
 /// A port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +85,9 @@ impl fmt::Display for HostPort {
 
 /// A peer to connect to, written `nats://[user:password@]host:port` or `nats-route://…` (wire.md 9.3).
 ///
-/// User and password may be percent-encoded. Printing the URL does not show the password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// User and password may be percent-encoded. Printing the URL does not show the password, nor a user without one, who may
+/// be a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RouteUrl {
     /// The user to present to the peer.
     pub user: Option<String>,
@@ -117,9 +119,12 @@ impl RouteUrl {
     pub fn authority(&self) -> String {
         HostPort { host: self.host.clone(), port: Some(self.port) }.to_string()
     }
-}
 
-impl RouteUrl {
+    /// What of it must stand in no log.
+    pub(super) fn secret(&self) -> Option<&str> {
+        self.password.as_ref().map(Secret::expose).or(self.user.as_deref())
+    }
+
     /// Whether this is the same place, whoever is presented there. Host names have no case.
     pub(crate) fn leads_to(&self, host: &str, port: u16) -> bool {
         self.host.eq_ignore_ascii_case(host) && self.port == port
@@ -129,15 +134,19 @@ impl RouteUrl {
 impl fmt::Display for RouteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nats://")?;
-        if let Some(user) = &self.user {
-            f.write_str(user)?;
-            if self.password.is_some() {
-                f.write_str(":[REDACTED]")?;
-            }
-            f.write_str("@")?;
+        match (&self.user, &self.password) {
+            (Some(user), Some(_)) => write!(f, "{user}:{REDACTED}@")?,
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => write!(f, "{REDACTED}@")?,
         }
         write_host(f, &self.host)?;
         write!(f, ":{}", self.port)
+    }
+}
+
+impl fmt::Debug for RouteUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -335,11 +344,16 @@ mod tests {
     }
 
     #[test]
-    fn a_printed_route_url_hides_the_password() {
+    fn a_printed_route_url_hides_the_password_and_a_user_who_may_be_a_token() {
         let url = route("nats://user:s3cret@[::1]:4").unwrap();
         assert_eq!(url.to_string(), "nats://user:[REDACTED]@[::1]:4");
         assert!(!format!("{url:?}").contains("s3cret"));
         assert_eq!(route("nats://h:4").unwrap().to_string(), "nats://h:4");
+        let token = route("nats://s3cret@h:4").unwrap();
+        assert_eq!(
+            (&*token.to_string(), &*format!("{token:?}")),
+            ("nats://[REDACTED]@h:4", "nats://[REDACTED]@h:4")
+        );
     }
 
     #[test]

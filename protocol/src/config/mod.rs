@@ -123,6 +123,21 @@ impl Config {
         let host = if listen.host.is_empty() { &self.host } else { &listen.host };
         Some(Listen { host: host.clone(), port: listen.port })
     }
+
+    /// What must stand in no log.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let own = match &self.authorization {
+            Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
+                Some(secret.expose())
+            }
+            Authorization::None | Authorization::External => None,
+        };
+        let of_cluster = self.cluster.iter().flat_map(|cluster| {
+            let own = cluster.authorization.as_ref().map(|own| own.password.expose());
+            own.into_iter().chain(cluster.routes.iter().filter_map(RouteUrl::secret))
+        });
+        own.into_iter().chain(of_cluster).filter(|secret| !secret.is_empty())
+    }
 }
 
 /// What a client must present in its CONNECT (wire.md 1.12).

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::quote::REDACTED;
+
 /// A password or token. Printing it never shows it; [`Secret::expose`] does.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -39,7 +41,7 @@ impl From<&str> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
+        f.write_str(REDACTED)
     }
 }
 

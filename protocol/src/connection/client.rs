@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, warn};
+use log::Level;
 
 use super::chore::{Chore, Removal};
 use super::context::Context;
@@ -15,6 +15,7 @@ use crate::config::Authorization;
 use crate::forwarding::{self, Cache, Courier};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Matches, Source, Subscription};
+use crate::quote::REDACTED;
 use crate::sink::Sink;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 
@@ -49,8 +50,7 @@ impl Client {
         let hub = context.hub();
         hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if hub.directory().count(Kind::Client) > context.config().max_connections {
-            error!("{context} - maximum connections exceeded");
-            context.handle_error(&ProtocolError::MaximumConnections);
+            context.report(&ProtocolError::MaximumConnections);
             return Self::Greeted;
         }
         if context.config().authorization != Authorization::None {
@@ -110,7 +110,7 @@ impl Client {
         let connect = match connect {
             Ok(connect) => connect,
             Err(fault) => {
-                error!("{context} - invalid CONNECT: {fault}");
+                context.log(Level::Error, format_args!("invalid CONNECT: {fault}"));
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
@@ -247,7 +247,7 @@ impl Session {
             // Of no interest, but it must be one.
             Op::Info(json) if Info::from_json(json).is_err() => context.close(CloseReason::ParseError),
             Op::Err(text) => {
-                error!("{context} - Client Error {}", text.escape_ascii());
+                context.log_told("Client Error", text);
                 context.handle_error(&ProtocolError::Told);
             }
             // The rest does not come from clients, or is of no interest when it does.
@@ -278,8 +278,7 @@ impl Session {
         shared.received.1 += message.body.len() as u64 - 2;
         shared.keepalive.handle_activity(context.now);
         if let Some(error) = reserved(message) {
-            error!("{context} - {error}");
-            return context.handle_error(&error);
+            return context.report(&error);
         }
         if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
             context.handle_error(&ProtocolError::InvalidPublishSubject);
@@ -328,16 +327,14 @@ impl Session {
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
         context.shared.keepalive.handle_activity(context.now);
         if let Err(error) = self.may_hold_another(context, subject) {
-            error!("{context} - {error}");
-            return context.handle_error(&error);
+            return context.report(&error);
         }
         // A name that is taken keeps its old subscription, whatever the new one would be (wire.md 1.4).
         if context.entry().subscriptions().get(sid).is_some() {
             return self.ok(context);
         }
         if let Err(error) = may_subscribe(subject, queue) {
-            error!("{context} - {error}");
-            return context.handle_error(&error);
+            return context.report(&error);
         }
         let shared = &*context.shared;
         let id = shared.node.hub().next_subscription();
@@ -404,7 +401,7 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
     }
     let user = match (connect.user.as_str(), connect.auth_token.as_str()) {
         ("", "") => None,
-        ("", _) => Some(HIDDEN_TOKEN.to_owned()),
+        ("", _) => Some(REDACTED.to_owned()),
         (user, _) => Some(user.to_owned()),
     };
     entry.set_about(About {
@@ -445,7 +442,7 @@ fn names_credentials(connect: &Connect) -> bool {
 
 /// Sends away a client that may not come in.
 fn refuse<S: Sink>(context: &mut Context<'_, S>, connect: &Connect) {
-    warn!("{context} - authentication error - User \"{}\"", connect.user);
+    context.log_refused(connect);
     authorization_violation(context);
 }
 
@@ -478,9 +475,6 @@ fn text(bytes: &[u8]) -> String {
 fn begins(subject: &[u8], with: &[&str]) -> bool {
     with.iter().any(|start| subject.len() > start.len() && subject.starts_with(start.as_bytes()))
 }
-
-/// What stands for the user of a client that presents a token.
-const HIDDEN_TOKEN: &str = "[REDACTED]";
 
 /// The queue group that servers use among themselves.
 const RESERVED_QUEUE: &[u8] = b"_sys_";

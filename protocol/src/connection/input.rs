@@ -1,7 +1,7 @@
 //! From what was read to operations: through the transforms of the transport, past the parser, one after the other, until
 //! one of them says that what follows is to be read in another way, or later.
 
-use log::{debug, error};
+use log::Level;
 
 use super::chore::Chore;
 use super::turn::{OPERATION, TURN};
@@ -129,14 +129,15 @@ impl Connection {
         inbound.hold(input);
         if inbound.held_bytes() > MAX_HELD_BYTES {
             let mut context = self.shared.context(now, sink);
-            error!("{context} - more than {MAX_HELD_BYTES} bytes behind an operation that waits");
+            let text = format_args!("more than {MAX_HELD_BYTES} bytes behind an operation that waits");
+            context.log(Level::Error, text);
             context.close(CloseReason::ProtocolViolation);
         }
     }
 
     fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
-        debug!("{context} - {error}");
+        context.log(Level::Debug, error);
         context.close(error.close_reason());
     }
 
@@ -172,11 +173,10 @@ impl Connection {
 
     fn handle_fault<S: Sink>(&mut self, now: Instant, fault: ParseError, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
-        error!("{context} - {fault}");
         if let (ParseError::MaxPayload, Side::Route(route)) = (fault, &self.side) {
             context.hit_limit(route.payload_limit(&context.route_limits()).0);
         }
-        context.handle_error(&fault.into());
+        context.report(&fault.into());
     }
 
     /// How many of the bytes that came next belong to the unfinished operation.

@@ -12,6 +12,7 @@ mod context;
 mod effect;
 mod input;
 mod keepalive;
+mod logging;
 mod route;
 mod turn;
 
@@ -25,7 +26,7 @@ use log::debug;
 use crate::close::CloseReason;
 use crate::config::{Authorization, Config};
 use crate::forwarding::Scratch;
-use crate::hub::{Entry, Kind};
+use crate::hub::{Allowance, Entry, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::identity::{self, Stream};
 use crate::node::Node;
@@ -89,6 +90,8 @@ struct Shared {
     config_version: u64,
     rng: fastrand::Rng,
     scratch: Scratch,
+    /// Which lines are logged because of the peer.
+    lines: Allowance,
     /// Messages and payload bytes of the batch that is being handled.
     received: (u64, u64),
 }
@@ -386,6 +389,7 @@ impl Shared {
             config,
             config_version,
             scratch: Scratch::default(),
+            lines: Allowance::default(),
             received: (0, 0),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use log::{debug, error, info};
+use log::Level;
 
 use super::carried::{Carried, CarriedAccount};
 use super::chore::{Chore, Removal};
@@ -14,8 +14,9 @@ use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier};
-use crate::hub::{About, Entry, Flag, Told};
+use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
+use crate::quote::quoted;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
 use crate::wire::encode::{OK, PONG};
@@ -59,7 +60,7 @@ impl Route {
         let (id, remote) = (context.entry().id(), context.entry().remote());
         let shared = &mut *context.shared;
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
-        info!("{context} - Route connection created");
+        context.log(Level::Info, "Route connection created");
         let lines = context.shared.node.with_cluster(context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
             Some(dial) => Ok(cluster.handle_dialed(dial, id, remote)),
@@ -108,7 +109,7 @@ impl Route {
             (_, Op::Info(json)) => self.handle_info(context, json),
             (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
-                error!("{context} - Route Error {}", text.escape_ascii());
+                context.log_told("Route Error", text);
                 context.handle_error(&ProtocolError::Told);
             }
             // Interest and messages before the handshake is over, and what means nothing on a route.
@@ -169,7 +170,7 @@ impl Route {
         let connect = match Connect::from_json(json) {
             Ok(connect) => connect,
             Err(fault) => {
-                error!("{context} - invalid CONNECT: {fault}");
+                context.log(Level::Error, format_args!("invalid CONNECT: {fault}"));
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
@@ -191,7 +192,7 @@ impl Route {
         let info = match Info::from_json(json) {
             Ok(info) => info,
             Err(fault) => {
-                error!("{context} - invalid INFO: {fault}");
+                context.log(Level::Error, format_args!("invalid INFO: {fault}"));
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
@@ -271,7 +272,7 @@ impl Peer {
         shared.received.1 += routed.message.body.len() as u64 - 2;
         let name = routed.account.or(self.dedicated.as_deref()).unwrap_or_default();
         let Some(carried) = self.carried.get(shared.node.hub(), name) else {
-            return debug!("{context} - Unknown account for routed message");
+            return context.log(Level::Debug, "Unknown account for routed message");
         };
         let CarriedAccount { account, cache } = carried;
         let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
@@ -292,7 +293,8 @@ impl Peer {
     fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
         if !is_valid_filter(sub.subject) {
             // Never answered with an error: a peer would end the route for it.
-            return error!("{context} - Invalid Subscription \"{}\"", sub.subject.escape_ascii());
+            let subject = quoted(sub.subject);
+            return context.log(Level::Error, format_args!("Invalid Subscription \"{subject}\""));
         }
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);
@@ -300,9 +302,15 @@ impl Peer {
         context.shared.spend(turn::change(0));
         let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
         let limits = context.config().cluster.as_ref().map(|cluster| &cluster.limits);
-        if context.hub().learn(context.entry(), &told, limits).is_err() {
-            context.hit_limit("limits.max_interest");
-            context.handle_error(&ProtocolError::MaximumInterest);
+        match context.hub().learn(context.entry(), &told, limits) {
+            Ok(()) => {}
+            Err(TooMuchInterest::Unclaimed) => {
+                context.hit_limit("MAX_UNCLAIMED_LINES or MAX_UNCLAIMED_BYTES")
+            }
+            Err(TooMuchInterest::Claimed) => {
+                context.hit_limit("limits.max_interest");
+                context.handle_error(&ProtocolError::MaximumInterest);
+            }
         }
     }
 
@@ -357,13 +365,7 @@ fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
 
 fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: &Refusal) {
     match refusal {
-        Refusal::Fault(error) => {
-            // What the peer is not told, the cluster has logged where it is worth that.
-            if error.text().is_some() {
-                error!("{context} - {error}");
-            }
-            context.handle_error(error);
-        }
+        Refusal::Fault(error) => context.report(error),
         Refusal::Gone => context.close(CloseReason::RouteRemoved),
     }
 }

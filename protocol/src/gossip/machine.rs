@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use log::{debug, error};
+use log::debug;
 
 use super::comparison::digest;
 use super::member::Member;
@@ -15,6 +15,7 @@ use super::said::{Heard, Joined, Output};
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::id::ConnectionId;
+use crate::quote::{brief, without_user_info};
 use crate::time::Instant;
 use crate::wire::system::{Neighbour, question, question_to};
 use crate::wire::{GossipMode, Info, KnownServer};
@@ -317,7 +318,7 @@ impl Gossip {
     /// anyway.
     fn dialable(&self, url: &str) -> Option<RouteUrl> {
         let Ok(url) = url.trim_end_matches('/').parse::<RouteUrl>() else {
-            error!("Cannot parse the route address \"{url}\"");
+            debug!("Cannot parse the route address \"{}\"", brief(without_user_info(url)));
             return None;
         };
         // Credentials are this node's own, whatever the teller says.

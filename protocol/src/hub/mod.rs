@@ -7,6 +7,7 @@
 //! What it may touch: accounts and their indexes, configuration. It writes to no connection. Who calls it: forwarding,
 //! connections, services, monitoring, and the node, which tells routes what follows.
 
+mod allowance;
 mod closed;
 mod directory;
 mod entry;
@@ -30,6 +31,7 @@ use crate::lock::{Place, RwLock};
 use crate::time::Instant;
 use crate::wire::Info;
 
+pub(crate) use allowance::Allowance;
 pub use closed::{Closed, ClosedConnections, MAX_KEPT_SUBSCRIPTIONS};
 pub use directory::Directory;
 pub use entry::{About, Entry, Flag, Kind, Traffic};
@@ -37,7 +39,7 @@ pub(crate) use held::{BySid, ByText, Held};
 use limit_log::LimitLog;
 pub(crate) use mailbox::Letter;
 pub use mailbox::Mailbox;
-pub(crate) use remote::{RemoteInterest, Told};
+pub(crate) use remote::{RemoteInterest, Told, TooMuchInterest};
 use requests::Requests;
 
 /// The shared half of a node: what a publish must look up.
@@ -139,7 +141,7 @@ impl Hub {
         self.config_version.fetch_add(1, Ordering::Release);
     }
 
-    /// Where it is said which limits are hit.
+    /// Where it is said what others cause.
     pub(crate) fn limit_log(&self) -> &LimitLog {
         &self.limit_log
     }

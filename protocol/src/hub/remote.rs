@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use log::warn;
-
 use super::{ByText, Entry, Held, Hub};
 use crate::accounts::Account;
 use crate::config::RouteLimits;
@@ -35,14 +33,16 @@ struct Unclaimed {
     by_name: BTreeMap<Box<[u8]>, Held<ByText>>,
     lines: usize,
     bytes: usize,
-    /// The limit was hit, which is logged once for a route.
-    overflowed: bool,
 }
 
-/// A route brought more interest than
-/// [`max_interest` or `max_interest_bytes`](crate::config::RouteLimits) allow.
+/// A route brought more interest than it may.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooMuchInterest;
+pub(crate) enum TooMuchInterest {
+    /// More than [`max_interest` or `max_interest_bytes`](crate::config::RouteLimits) allow: it is to be closed.
+    Claimed,
+    /// More in accounts that are not here than is kept, which is lost.
+    Unclaimed,
+}
 
 /// Interest as a line of a route tells it.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The route brought as much as it may, and is to be closed.
+    /// The route brought as much as it may.
     pub(crate) fn learn(
         &self,
         route: &Entry,
@@ -165,8 +165,7 @@ impl Hub {
         let mut interest = route.interest();
         let brought = interest.brought();
         let Some(account) = self.accounts().find(told.account) else {
-            self.learn_unclaimed(route, &mut brought.unclaimed, told);
-            return Ok(());
+            return self.learn_unclaimed(route, &mut brought.unclaimed, told);
         };
         if let Some(known) = brought.get(account.id(), told.key) {
             if let Some((_, weight)) = told.queue {
@@ -175,7 +174,7 @@ impl Hub {
             return Ok(());
         }
         if limits.is_some_and(|limits| brought.is_full_for(told, limits)) {
-            return Err(TooMuchInterest);
+            return Err(TooMuchInterest::Claimed);
         }
         let new = self.subscription(route, told);
         brought.insert(account.id(), new.clone(), self.hasher());
@@ -231,18 +230,20 @@ impl Hub {
         }
     }
 
-    fn learn_unclaimed(&self, route: &Entry, unclaimed: &mut Unclaimed, told: &Told<'_>) {
+    fn learn_unclaimed(
+        &self,
+        route: &Entry,
+        unclaimed: &mut Unclaimed,
+        told: &Told<'_>,
+    ) -> Result<(), TooMuchInterest> {
         if let Some(known) = unclaimed.get(told.account, told.key) {
             if let Some((_, weight)) = told.queue {
                 known.set_weight(weight);
             }
-            return;
+            return Ok(());
         }
         let kept = unclaimed.keep(told.account, self.subscription(route, told), self.hasher());
-        if !kept && !std::mem::replace(&mut unclaimed.overflowed, true) {
-            let (remote, rid) = (route.remote(), route.cid());
-            warn!("{remote} - rid:{rid} - Interest in unknown accounts exceeds {MAX_UNCLAIMED_LINES} lines");
-        }
+        if kept { Ok(()) } else { Err(TooMuchInterest::Unclaimed) }
     }
 
     fn subscription(&self, route: &Entry, told: &Told<'_>) -> Arc<Subscription> {

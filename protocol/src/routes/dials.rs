@@ -14,6 +14,7 @@ use super::dial::{Attempt, Class, Dial, DialId, Target};
 use super::dial_index::DialIndex;
 use super::pace::{Pace, RETRY_PAUSE, doubled, jitter};
 use crate::config::{ClusterConfig, RouteUrl};
+use crate::quote::brief;
 use crate::time::Instant;
 
 /// All dials of a node. No call takes longer in proportion to how many there are.
@@ -33,7 +34,7 @@ impl Dials {
             return self.change(same, |known| known.renew(dial));
         }
         if !self.has_room_for(&dial) {
-            return debug!("Too many servers to dial, leaving out {}", dial.purpose.url);
+            return debug!("Too many servers to dial, leaving out {}", brief(&dial.purpose.url));
         }
         self.last += 1;
         let id = DialId(self.last);

@@ -17,6 +17,7 @@ use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Plan, Seat};
 use super::verdict::{Hearsay, Kinds};
 use crate::config::{ClusterConfig, RouteUrl};
+use crate::quote::brief;
 use crate::time::Instant;
 use crate::wire::GossipMode;
 use crate::wire::system::Neighbour;
@@ -93,7 +94,7 @@ impl Wishes {
         });
         let (id, dial) = self.dials.begin_next(now, &self.config)?;
         let url = &dial.purpose.url;
-        debug!("Trying to connect to route on {}:{}", url.host, url.port);
+        debug!("Trying to connect to route on {}", brief(url.authority()));
         Some(DialRequest {
             id,
             host: url.host.clone(),
@@ -126,7 +127,7 @@ impl Wishes {
         };
         match why {
             DialError::OnlySelf => {
-                info!("Detected route to self, ignoring \"{}\"", dial.purpose.url);
+                info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
                 self.dials.remove(id);
             }
             DialError::Failed(why) => {
@@ -146,7 +147,7 @@ impl Wishes {
         let Some(dial) = self.dials.get(id) else {
             return;
         };
-        info!("Detected route to self, ignoring \"{}\"", dial.purpose.url);
+        info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
         let is_full = self.own_addresses.len() >= MAX_OWN_ADDRESSES;
         if dial.purpose.url.host.parse::<IpAddr>().is_ok() || is_full {
             self.dials.remove(id);
@@ -294,7 +295,7 @@ impl Wishes {
             {
                 continue;
             }
-            debug!("A peer has a route to {}, dialing {url}", server.id.escape_debug());
+            debug!("A peer has a route to {}, dialing {url}", brief(server.id.escape_debug()));
             for account in self.plan.kinds() {
                 let mut dial = Dial::new(url.clone(), account, now);
                 dial.purpose.gossip_mode = GossipMode::Disabled;

@@ -11,10 +11,8 @@
 //! nats-server tells a newcomer to the members and never the members to a newcomer, so a node that heals asks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fastrand::Rng;
-use log::warn;
 
 use crate::forwarding::{self, Courier, Scratch};
 use crate::hub::Letter;
@@ -34,9 +32,8 @@ pub struct Services {
     node: Arc<Node>,
     /// How many answers were given, which are numbered.
     answers: u64,
-    /// How many messages were dropped when that was last logged.
+    /// How many messages were dropped when that was last reported.
     reported_drops: u64,
-    report_not_before: Instant,
     rng: Rng,
     scratch: Scratch,
 }
@@ -56,7 +53,6 @@ impl Services {
             node: node.clone(),
             answers: 0,
             reported_drops: 0,
-            report_not_before: node.start(),
             rng: identity::stream(node.hub().config().seed, Stream::Services),
             scratch: Scratch::default(),
         }
@@ -140,13 +136,13 @@ impl Services {
         forwarding::from_service(&mut courier, node.hub().system_account(), &message);
     }
 
-    /// Says that messages were dropped, not more often than an operator can read.
+    /// Says that messages were dropped.
     fn report_drops(&mut self, now: Instant) {
         let dropped = self.node.hub().mailbox().dropped();
-        if dropped > self.reported_drops && now >= self.report_not_before {
-            warn!("Too many requests wait for this server's own services: {dropped} dropped so far");
+        if dropped > self.reported_drops {
             self.reported_drops = dropped;
-            self.report_not_before = now + REPORT_INTERVAL;
+            let by = format_args!("{dropped} requests for this server's own services are dropped so far");
+            self.node.hub().limit_log().hit(now, "MAX_WAITING_MESSAGES or MAX_WAITING_BYTES", by);
         }
     }
 }
@@ -164,9 +160,6 @@ const ROUTES: &[u8] = b"routes";
 
 /// The service that hears which routes others have.
 const ANSWERS: &[u8] = b"answers";
-
-/// Dropped requests are reported at most this often.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -74,9 +74,17 @@ pub enum ProtocolError {
         theirs: String,
     },
     /// The INFO of a server of another cluster.
-    ClusterNameInInfo,
+    ClusterNameInInfo {
+        /// The name of its cluster.
+        theirs: String,
+        /// The name of this node's.
+        ours: String,
+    },
     /// A server with this node's name.
-    DuplicateServerName,
+    DuplicateServerName {
+        /// The name.
+        name: String,
+    },
     /// This node itself, or a server that there is such a route with already.
     DuplicateRoute,
     /// A server that dialed for a slot that the pool does not have.
@@ -127,8 +135,8 @@ impl ProtocolError {
         let text = match self {
             Self::Parse(error) => return error.wire_text().map(Cow::Borrowed),
             Self::InvalidJson
-            | Self::ClusterNameInInfo
-            | Self::DuplicateServerName
+            | Self::ClusterNameInInfo { .. }
+            | Self::DuplicateServerName { .. }
             | Self::DuplicateRoute
             | Self::NameTooLong
             | Self::EndlessHandshake
@@ -171,10 +179,10 @@ impl ProtocolError {
             Self::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
             Self::ClientOnRoutePort => CloseReason::IncorrectPort,
             Self::GatewayOnRoutePort { .. } => CloseReason::WrongGateway,
-            Self::ClusterName { .. } | Self::ReservedClusterName { .. } | Self::ClusterNameInInfo => {
+            Self::ClusterName { .. } | Self::ReservedClusterName { .. } | Self::ClusterNameInInfo { .. } => {
                 CloseReason::ClusterNameConflict
             }
-            Self::DuplicateServerName => CloseReason::DuplicateServerName,
+            Self::DuplicateServerName { .. } => CloseReason::DuplicateServerName,
             Self::DuplicateRoute => CloseReason::DuplicateRoute,
             Self::PoolIndex { .. }
             | Self::UnexpectedPoolIndex { .. }
@@ -207,7 +215,7 @@ impl ProtocolError {
             Self::GatewayOnRoutePort { gateway } => {
                 format!("Rejecting connection from gateway \"{gateway}\" on the Route port")
             }
-            Self::ClusterName { theirs, ours } => {
+            Self::ClusterName { theirs, ours } | Self::ClusterNameInInfo { theirs, ours } => {
                 format!("Rejecting connection, cluster name \"{theirs}\" does not match \"{ours}\"")
             }
             Self::ReservedClusterName { theirs } => {
@@ -228,6 +236,7 @@ impl ProtocolError {
             Self::UnknownAccount { account } => {
                 format!("Unable to lookup account \"{account}\": account missing")
             }
+            Self::DuplicateServerName { name } => format!("Remote server has a duplicate name: \"{name}\""),
             Self::CompressionMode { mode } => format!("unsupported route compression mode \"{mode}\""),
             _ => String::new(),
         }
@@ -245,6 +254,9 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parse(error) => error.fmt(f),
+            Self::ClusterNameInInfo { .. } | Self::DuplicateServerName { .. } => {
+                f.write_str(&self.detailed_text())
+            }
             _ => match (self.text(), self.close_reason()) {
                 (Some(text), _) => f.write_str(&text),
                 (None, Some(reason)) => reason.fmt(f),
@@ -334,8 +346,8 @@ mod tests {
             assert!(rows.iter().any(is_told_so), "{error:?}");
         }
         for error in [
-            ProtocolError::ClusterNameInInfo,
-            ProtocolError::DuplicateServerName,
+            ProtocolError::ClusterNameInInfo { theirs: named("X"), ours: named("C") },
+            ProtocolError::DuplicateServerName { name: named("A") },
             ProtocolError::DuplicateRoute,
         ] {
             let reason = error.close_reason().expect("every fault ends a route");

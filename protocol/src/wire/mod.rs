@@ -20,6 +20,7 @@ mod op;
 mod parser;
 pub mod subject;
 pub mod system;
+pub(crate) mod trace;
 
 pub use arguments::MAX_SIZE_DIGITS;
 pub use connect::Connect;

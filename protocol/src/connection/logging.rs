@@ -1,0 +1,130 @@
+//! What a connection says in the log. Its peer can cause most of that, and is not to fill the log with it.
+
+use std::fmt;
+use std::time::Duration;
+
+use log::{Level, debug, log_enabled, trace};
+
+use super::context::Context;
+use crate::close::CloseReason;
+use crate::hub::Kind;
+use crate::outbox::WritePolicy;
+use crate::quote::{REDACTED, brief, quoted, without_user_info};
+use crate::sink::Sink;
+use crate::wire::{Connect, Op, ProtocolError, trace};
+
+impl<S: Sink> Context<'_, S> {
+    /// Says what the peer caused, unless it caused more than [`MAX_LINES_PER_SECOND`]. Costs nothing at a level that is not
+    /// logged.
+    pub(super) fn log(&mut self, level: Level, text: impl fmt::Display) {
+        if !log_enabled!(level) {
+            return;
+        }
+        let taken = self.shared.lines.take(self.now, MAX_LINES_PER_SECOND, Duration::from_secs(1));
+        if let Some(left_out) = taken {
+            self.log_left_out(left_out);
+            self.say(level, format_args!("{self} - {text}"));
+        }
+    }
+
+    /// Says what the peer did wrong, at nats-server's level.
+    pub(super) fn log_fault(&mut self, error: &ProtocolError) {
+        let level = match error {
+            ProtocolError::InvalidSubject
+            | ProtocolError::InvalidPublishSubject
+            | ProtocolError::DuplicateRoute => Level::Debug,
+            _ => Level::Error,
+        };
+        self.log(level, brief(error));
+    }
+
+    /// Says what the peer says that this side did wrong: in its own words, unless a secret of this node stands in them.
+    pub(super) fn log_told(&mut self, what: &str, text: &[u8]) {
+        let lossy = String::from_utf8_lossy(text);
+        if self.config().secrets().any(|secret| lossy.contains(secret)) {
+            return self.log(Level::Error, format_args!("{what} ({} bytes)", text.len()));
+        }
+        let shown = if lossy.contains("://") { without_user_info(&lossy) } else { lossy };
+        self.log(Level::Error, format_args!("{what} {}", quoted(shown.as_bytes())));
+    }
+
+    /// Says that somebody may not come in.
+    pub(super) fn log_refused(&mut self, connect: &Connect) {
+        match (&*connect.user, &*connect.pass, &*connect.auth_token) {
+            ("", _, "") => self.log(Level::Error, "authentication error"),
+            ("", _, _) => self.log(Level::Error, format_args!("authentication error - Token \"{REDACTED}\"")),
+            // Alone, as in `nats://token@host`, a user is a token.
+            (_, "", _) => self.log(Level::Error, format_args!("authentication error - User \"{REDACTED}\"")),
+            (user, _, _) => {
+                let user = quoted(user.as_bytes());
+                self.log(Level::Error, format_args!("authentication error - User \"{user}\""));
+            }
+        }
+    }
+
+    /// Operators look for these lines (wire.md 1.10).
+    pub(super) fn log_slowness(&mut self, reason: CloseReason, policy: &WritePolicy) {
+        if reason == CloseReason::SlowConsumerPendingBytes && self.entry().kind() == Kind::Route {
+            self.hit_limit("limits.max_pending or limits.max_pending_control");
+        }
+        match reason {
+            CloseReason::SlowConsumerPendingBytes => {
+                let max = policy.max_pending_bytes;
+                self.log(Level::Info, format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded"));
+            }
+            CloseReason::SlowConsumerWriteDeadline => {
+                let deadline = policy.deadline;
+                let text = format_args!("Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded");
+                self.log(Level::Info, text);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says why the connection ended, and what it has not said.
+    pub(super) fn log_closed(&mut self, reason: CloseReason) {
+        let left_out = self.shared.lines.take_refused();
+        self.log_left_out(left_out);
+        match self.entry().kind() {
+            Kind::Client => debug!("{self} - Client connection closed: {reason}"),
+            Kind::Route => self.say(Level::Info, format_args!("{self} - Router connection closed: {reason}")),
+        }
+    }
+
+    pub(super) fn trace_in(&self, op: &Op<'_>) {
+        if log_enabled!(Level::Trace) {
+            trace!("{self} - <<- [{}]", trace::received(op));
+        }
+    }
+
+    pub(super) fn trace_out(&self, lines: &[u8]) {
+        if log_enabled!(Level::Trace) {
+            trace::sent(lines).for_each(|line| trace!("{self} - ->> [{line}]"));
+        }
+    }
+
+    fn log_left_out(&self, left_out: u32) {
+        if left_out > 0 {
+            self.say(Level::Warn, format_args!("{self} - {left_out} more lines were left out"));
+        }
+    }
+
+    fn say(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.hub().limit_log().say(self.now, level, line);
+    }
+}
+
+/// How log lines name a connection: `<ip>:<port> - cid:<n>`.
+impl<S> fmt::Display for Context<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = &self.shared.entry;
+        let prefix = match entry.kind() {
+            Kind::Client => "cid",
+            Kind::Route => "rid",
+        };
+        write!(f, "{} - {prefix}:{}", entry.remote(), entry.cid())
+    }
+}
+
+/// How many lines a connection logs in a second because of its peer.
+pub(crate) const MAX_LINES_PER_SECOND: u32 = 10;

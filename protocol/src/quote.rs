@@ -1,0 +1,99 @@
+//! What others wrote, as a log may show it: its start, and none of the secrets that addresses carry.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+/// What `text` displays, at most this many bytes of it, and `…` in the place of the rest.
+pub(crate) struct AtMost<T>(pub(crate) usize, pub(crate) T);
+
+/// A text that quotes a peer, as long as it may stand in a log.
+pub(crate) fn brief<T: fmt::Display>(text: T) -> AtMost<T> {
+    AtMost(MAX_QUOTED_BYTES, text)
+}
+
+/// What a peer wrote, as long as it may stand in a log.
+pub(crate) fn quoted(bytes: &[u8]) -> AtMost<std::slice::EscapeAscii<'_>> {
+    brief(bytes.escape_ascii())
+}
+
+/// An address, or a text with addresses in it, without user, password or token: without what stands before the last `@`.
+pub(crate) fn without_user_info(text: &str) -> Cow<'_, str> {
+    let Some(at) = text.rfind('@') else {
+        return text.into();
+    };
+    let start = match text.find("://") {
+        Some(scheme) if scheme < at => scheme + "://".len(),
+        _ => 0,
+    };
+    format!("{}{REDACTED}{}", &text[..start], &text[at..]).into()
+}
+
+impl<T: fmt::Display> fmt::Display for AtMost<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut start = Start { out: f, room: self.0, is_cut: false };
+        match write!(start, "{}", self.1) {
+            Err(_) if start.is_cut => f.write_char('…'),
+            written => written,
+        }
+    }
+}
+
+/// Takes the start of a text, and no more once it is full.
+struct Start<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    room: usize,
+    is_cut: bool,
+}
+
+impl Write for Start<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut end = self.room.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.out.write_str(&text[..end])?;
+        self.room -= end;
+        self.is_cut = end < text.len();
+        if self.is_cut { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// What stands in the place of a secret.
+pub(crate) const REDACTED: &str = "[REDACTED]";
+
+/// No more of what a peer wrote is quoted in one line of the log. Traces, which an operator asks for, show more.
+pub(crate) const MAX_QUOTED_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_by_its_start() {
+        let shown = |bytes, text: &str| AtMost(bytes, format_args!("<{text}>")).to_string();
+        assert_eq!(shown(5, "abc"), "<abc>");
+        assert_eq!(shown(4, "abc"), "<abc…");
+        assert_eq!(shown(3, "äöü"), "<ä…", "a character is shown whole or not at all");
+        assert_eq!(shown(2, "äöü"), "<…");
+        assert_eq!(shown(0, ""), "…");
+        assert_eq!(quoted(b"a\r\n\xff\"").to_string(), r#"a\r\n\xff\""#);
+        assert_eq!(quoted(&[b'a'; 1000]).to_string().len(), MAX_QUOTED_BYTES + "…".len());
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_stands_before_its_host() {
+        for (text, shown) in [
+            ("nats://h:4", "nats://h:4"),
+            ("nats://u:p@h:4", "nats://[REDACTED]@h:4"),
+            ("nats://token@h", "nats://[REDACTED]@h"),
+            ("nats://u:p@ss/w@h:4", "nats://[REDACTED]@h:4"),
+            ("nats://u:p@a:4,nats://u:p@b:4", "nats://[REDACTED]@b:4"),
+            ("u:p@h:4", "[REDACTED]@h:4"),
+            ("u:p@h://x", "[REDACTED]@h://x"),
+            ("cannot dial nats://u:p@h:4 now", "cannot dial nats://[REDACTED]@h:4 now"),
+            ("", ""),
+        ] {
+            assert_eq!(without_user_info(text), shown, "{text}");
+        }
+    }
+}
