@@ -17,7 +17,7 @@ pub(crate) fn quoted(bytes: &[u8]) -> AtMost<std::slice::EscapeAscii<'_>> {
 }
 
 /// An address, or a text with addresses in it, without user, password or token: without what stands before the last `@`.
-pub(crate) fn without_user_info(text: &str) -> Cow<'_, str> {
+pub fn without_user_info(text: &str) -> Cow<'_, str> {
     let Some(at) = text.rfind('@') else {
         return text.into();
     };

@@ -10,7 +10,7 @@ use async_io::{Async, Timer};
 use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
-use onehop::config::{Config, Port, SecretSeed};
+use onehop::config::{Config, Port, SecretSeed, without_user_info};
 use onehop::driver::{self, SocketKind};
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
@@ -283,7 +283,7 @@ async fn accept(listener: &Async<TcpListener>) -> (TcpStream, SocketAddr) {
 }
 
 fn listen(host: &str, port: Port) -> Result<Async<TcpListener>, (String, io::Error)> {
-    let address = format!("{host}:{}", port.to_bind());
+    let address = format!("{}:{}", without_user_info(host), port.to_bind());
     let bind = || {
         let addresses: Vec<_> = (host, port.to_bind()).to_socket_addrs()?.collect();
         Async::new(TcpListener::bind(&*addresses)?)

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use log::{error, info};
 use onehop::Listening;
-use onehop::config::Config;
+use onehop::config::{Config, without_user_info};
 use onehop::driver::SocketKind;
 
 use crate::connection;
@@ -94,8 +94,10 @@ pub(crate) fn unix_nanos() -> u64 {
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((host, port))
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))
+    TcpListener::bind((host, port)).map_err(|error| {
+        let host = without_user_info(host);
+        io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}"))
+    })
 }
 
 /// The address that this host sends from. Connecting a UDP socket looks up a way to its (documentation-only) target and

@@ -25,6 +25,8 @@ pub use secret::Secret;
 pub use seed::SecretSeed;
 pub use validate::{ConfigError, MAX_PAYLOAD};
 
+pub use crate::quote::without_user_info;
+
 /// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
 ///
 /// The defaults are those of nats-server.

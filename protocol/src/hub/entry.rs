@@ -145,6 +145,12 @@ impl Entry {
         Duration::from_nanos(self.rtt_nanos.load(Ordering::Relaxed))
     }
 
+    /// About the memory that it takes, its subscriptions and interest apart.
+    pub(super) fn bytes(&self) -> usize {
+        let about = self.about.lock();
+        size_of::<Self>() + about.as_ref().map_or(0, |about| size_of::<About>() + about.text_bytes())
+    }
+
     /// What it said of itself.
     pub fn about(&self) -> About {
         self.about.lock().as_deref().cloned().unwrap_or_default()
@@ -198,6 +204,14 @@ impl Entry {
 
     pub(crate) fn touch(&self, now: Instant) {
         self.last_activity.store(now.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+impl About {
+    fn text_bytes(&self) -> usize {
+        let Self { name, lang, version, remote_id, account, user } = self;
+        let optional = [account, user].into_iter().flatten();
+        [name, lang, version, remote_id].into_iter().chain(optional).map(String::capacity).sum()
     }
 }
 

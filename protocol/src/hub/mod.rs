@@ -32,7 +32,9 @@ use crate::time::Instant;
 use crate::wire::Info;
 
 pub(crate) use allowance::Allowance;
-pub use closed::{Closed, ClosedConnections, MAX_KEPT_SUBSCRIPTIONS};
+pub use closed::{
+    Closed, ClosedConnections, MAX_CLOSED_BYTES, MAX_KEPT_SUBJECT_BYTES, MAX_KEPT_SUBSCRIPTIONS,
+};
 pub use directory::Directory;
 pub use entry::{About, Entry, Flag, Kind, Traffic};
 pub(crate) use held::{BySid, ByText, Held};

@@ -11,7 +11,7 @@ mod usage;
 
 use std::fmt;
 
-use onehop::config::{Config, ProcessSettings, Sources, parse_file};
+use onehop::config::{Config, ProcessSettings, Sources, parse_file, without_user_info};
 
 pub use sources::SystemSources;
 
@@ -192,7 +192,10 @@ impl Flags {
         match word {
             "version" => self.version = true,
             "help" => self.help = true,
-            _ => return Err(Failure::new(format!("unrecognized command: {word:?}"))),
+            _ => {
+                let shown = without_user_info(word);
+                return Err(Failure::new(format!("unrecognized command: {shown:?}")));
+            }
         }
         Ok(())
     }
@@ -336,7 +339,8 @@ const UNSUPPORTED: &[&str] = &[
 ];
 
 fn parse_number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Failure> {
-    value.parse().map_err(|_| Failure::new(format!("invalid value {value:?} for flag -{name}: parse error")))
+    let shown = without_user_info(value);
+    value.parse().map_err(|_| Failure::new(format!("invalid value {shown:?} for flag -{name}: parse error")))
 }
 
 fn parse_switch(name: &str, value: &str) -> Result<bool, Failure> {

@@ -227,6 +227,14 @@ fn a_flag_that_only_nats_server_has_is_told() {
 }
 
 #[test]
+fn an_address_that_stands_in_a_wrong_place_is_shown_without_its_password() {
+    assert_eq!(refused("nats://u:s3cret@h"), "unrecognized command: \"nats://[REDACTED]@h\"");
+    assert_eq!(refused("-p u:s3cret@h"), "invalid value \"[REDACTED]@h\" for flag -p: parse error");
+    assert!(!refused("--cluster u:s3cret@h").contains("s3cret"));
+    assert!(!refused("--routes nats://u:s3cret --cluster nats://h:1").contains("s3cret"));
+}
+
+#[test]
 fn a_word_ends_the_flags() {
     assert_eq!(refused("foo"), "unrecognized command: \"foo\"");
     assert_eq!(refused("-p 4999 foo -p x"), "unrecognized command: \"foo\"");

@@ -3,12 +3,13 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::fields::{Fault, Field, Report, read_fields, type_name};
+use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::syntax::{Item, Value};
 use super::top_level::Credentials;
 use super::{healing, limits};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{ClusterConfig, Compression, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword};
+use crate::quote::without_user_info;
 
 /// The cluster, or `None` where the block gives it no port to listen on.
 pub(super) fn read(block: &Field<'_>, report: &mut Report<'_>) -> Result<Option<ClusterConfig>, Fault> {
@@ -43,8 +44,9 @@ fn read_field(
         "port" => *port = field.port()?,
         "cluster_advertise" | "advertise" => {
             let text = field.optional_string()?;
-            let parse =
-                |text: String| text.parse().map_err(|error| format!("cluster_advertise {text:?}: {error}"));
+            let parse = |text: String| {
+                text.parse().map_err(|error| faulty_address("cluster_advertise", &text, error))
+            };
             cluster.advertise = text.map(parse).transpose()?;
         }
         "no_advertise" => cluster.no_advertise = field.bool()?,
@@ -86,20 +88,20 @@ fn routes(items: &[Item], report: &mut Report<'_>) -> Vec<RouteUrl> {
             }
             Ok(route) => routes.push(route),
             Err(error) => {
-                let shown = without_user_info(text);
-                report.error(item.position, format!("error parsing route url [{shown:?}]: {error}"));
+                report.error(item.position, format!("error parsing route url{}: {error}", shown(text)));
             }
         }
     }
     routes
 }
 
-/// A URL as it may be shown: what stands before an `@` can be a password.
-fn without_user_info(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}[REDACTED]{}", &url[..scheme + 3], &url[at..]),
-        (None, Some(at)) => format!("[REDACTED]{}", &url[at..]),
-        _ => url.to_owned(),
+/// A faulty URL as it may be shown: without what stands before an `@`, and only where nothing that may belong there is taken
+/// for a host or a port.
+fn shown(url: &str) -> String {
+    let url = without_user_info(url);
+    match url.rsplit_once(':') {
+        Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => format!(" [{url:?}]"),
+        _ => String::new(),
     }
 }
 

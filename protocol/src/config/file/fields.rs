@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::scalar::parse_duration;
 use super::syntax::{Item, Map, Position, Value};
-use crate::config::{Listen, Port};
+use crate::config::{AddressError, Listen, Port};
+use crate::quote::without_user_info;
 
 /// Faults and warnings with their places.
 pub(super) struct Report<'a> {
@@ -200,15 +201,16 @@ impl<'a> Field<'a> {
         match self.value {
             Value::Integer(_) => Ok((None, self.port()?)),
             Value::String(text) => {
-                let Some((_, port)) = text.rsplit_once(':') else {
-                    return Err(format!("could not parse address string {text:?}").into());
+                let shown = without_user_info(text);
+                let Some((_, port)) = shown.rsplit_once(':') else {
+                    return Err(format!("could not parse address string {shown:?}").into());
                 };
                 if port.parse::<i64>().is_err() {
                     return Err(format!("could not parse port {port:?}").into());
                 }
                 let listen: Listen = text
                     .parse()
-                    .map_err(|error| format!("could not parse address string {text:?}: {error}"))?;
+                    .map_err(|error| faulty_address("could not parse address string", text, error))?;
                 Ok((Some(listen.host).filter(|host| !host.is_empty()), Some(listen.port)))
             }
             other => Err(format!("expected port or host:port, got {}", type_name(other)).into()),
@@ -218,6 +220,11 @@ impl<'a> Field<'a> {
     fn expected(&self, what: &str) -> Fault {
         format!("expected {what} for {:?}, got {}", self.key, type_name(self.value)).into()
     }
+}
+
+/// What is wrong with an address, which is shown without user and password, should they stand in it.
+pub(super) fn faulty_address(what: &str, address: &str, error: AddressError) -> String {
+    format!("{what} {:?}: {error}", without_user_info(address))
 }
 
 /// A type's name as the messages of nats-server have it.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::syntax::Value;
 
-/// What a word without quotes means: a number, a boolean, or else itself.
+/// What a word without quotes means: a number, a boolean, or else itself. No error quotes the word: variables bring it where
+/// a secret is wanted.
 pub(super) fn parse_bare(token: &str) -> Result<Value, String> {
     let first = token.chars().next();
     if matches!(first, Some('-' | '0'..='9')) {
@@ -32,7 +33,7 @@ fn parse_number(token: &str) -> Result<Value, String> {
     }
     if let Some(factor) = suffix_factor(rest) {
         let value = number.parse::<i64>().ok().and_then(|number| number.checked_mul(factor));
-        return value.map(Value::Integer).ok_or_else(|| format!("integer '{token}' is out of the range"));
+        return value.map(Value::Integer).ok_or_else(|| "integer is out of the range".to_owned());
     }
     if let Some(fraction) = rest.strip_prefix('.')
         && !fraction.is_empty()
@@ -42,7 +43,7 @@ fn parse_number(token: &str) -> Result<Value, String> {
         return Ok(Value::Float(float));
     }
     if digits_start == 1 {
-        return Err(format!("Expected a number but got '{token}'."));
+        return Err("Expected a number after '-'.".to_owned());
     }
     unescape(token).map(Value::String)
 }

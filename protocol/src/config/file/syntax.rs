@@ -16,6 +16,8 @@ const MAX_WEIGHT: usize = 32 * 1024 * 1024;
 const VALUE_WEIGHT: usize = 64;
 /// What an include weighs in addition to its content, so that empty files that include each other end.
 const INCLUDE_WEIGHT: usize = 4096;
+/// Keys whose values stand in no message.
+const SECRETS: [&str; 4] = ["pass", "password", "token", "auth_token"];
 
 /// A parsed file with everything that it includes.
 pub(super) struct Document {
@@ -182,12 +184,19 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
             }
         }
         self.skip_whitespace();
-        let Item { value, .. } = self.value()?;
+        let Item { value, .. } = self.value().map_err(|fault| self.without_secret(&key, fault))?;
         self.shared.charge(key.len())?;
         if let Some(scope) = self.shared.scopes.last_mut() {
             scope.insert(key, Entry { position, value, is_variable: false });
         }
         Ok(())
+    }
+
+    /// What is wrong with the value of a key, which is not to be quoted if it is a secret: not even as the name of a variable,
+    /// for which a password is taken that begins with `$`.
+    fn without_secret(&self, key: &str, fault: String) -> String {
+        let is_secret = SECRETS.iter().any(|secret| key.eq_ignore_ascii_case(secret));
+        if is_secret { self.fault(format!("The value of '{key}' cannot be read.")) } else { fault }
     }
 
     fn key(&mut self) -> Result<(Position, String), String> {

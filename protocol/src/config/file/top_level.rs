@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fields::{Fault, Field, Report, read_fields};
+use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::syntax::Map;
 use super::{FileSettings, cluster};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
@@ -105,7 +105,7 @@ fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
         "client_advertise" => {
             let text = field.optional_string()?;
             let parse =
-                |text: String| text.parse().map_err(|error| format!("client_advertise {text:?}: {error}"));
+                |text: String| text.parse().map_err(|error| faulty_address("client_advertise", &text, error));
             config.client_advertise = text.map(parse).transpose()?;
         }
         "http" => {
