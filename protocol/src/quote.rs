@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// What `text` displays, at most this many bytes of it, and `…` in the place of the rest.
+/// What a text displays, on one line: at most this many bytes of it, and `…` in the place of the rest.
 pub(crate) struct AtMost<T>(pub(crate) usize, pub(crate) T);
 
 /// A text that quotes a peer, as long as it may stand in a log.
@@ -12,8 +12,8 @@ pub(crate) fn brief<T: fmt::Display>(text: T) -> AtMost<T> {
 }
 
 /// What a peer wrote, as long as it may stand in a log.
-pub(crate) fn quoted(bytes: &[u8]) -> AtMost<std::slice::EscapeAscii<'_>> {
-    brief(bytes.escape_ascii())
+pub(crate) fn quoted(bytes: &[u8]) -> AtMost<Cow<'_, str>> {
+    brief(String::from_utf8_lossy(bytes))
 }
 
 /// An address, or a text with addresses in it, without user, password or token: without what stands before the last `@`.
@@ -47,14 +47,19 @@ struct Start<'a, 'f> {
 
 impl Write for Start<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut end = self.room.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
+        text.chars().try_for_each(|c| self.write_char(c))
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        if c.is_control() {
+            return c.escape_default().try_for_each(|c| self.write_char(c));
         }
-        self.out.write_str(&text[..end])?;
-        self.room -= end;
-        self.is_cut = end < text.len();
-        if self.is_cut { Err(fmt::Error) } else { Ok(()) }
+        let Some(room) = self.room.checked_sub(c.len_utf8()) else {
+            self.is_cut = true;
+            return Err(fmt::Error);
+        };
+        self.room = room;
+        self.out.write_char(c)
     }
 }
 
@@ -76,7 +81,7 @@ mod tests {
         assert_eq!(shown(3, "äöü"), "<ä…", "a character is shown whole or not at all");
         assert_eq!(shown(2, "äöü"), "<…");
         assert_eq!(shown(0, ""), "…");
-        assert_eq!(quoted(b"a\r\n\xff\"").to_string(), r#"a\r\n\xff\""#);
+        assert_eq!(quoted(b"'a\r\n\x1b[0m\"\xff").to_string(), "'a\\r\\n\\u{1b}[0m\"\u{fffd}");
         assert_eq!(quoted(&[b'a'; 1000]).to_string().len(), MAX_QUOTED_BYTES + "…".len());
     }
 

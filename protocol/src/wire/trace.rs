@@ -109,10 +109,13 @@ fn shown(key: &str, value: &Value, has_password: bool) -> Value {
         return REDACTED.into();
     }
     match value {
-        Value::Object(fields) => {
+        Value::Object(fields) if is(key, NESTED) => {
             fields.iter().map(|(key, value)| (key.clone(), shown(key, value, has_password))).collect()
         }
-        Value::Array(items) => items.iter().map(|item| shown(key, item, has_password)).collect(),
+        Value::Array(items) if is_address || is(key, NESTED) => {
+            items.iter().map(|item| shown(key, item, has_password)).collect()
+        }
+        Value::Object(_) | Value::Array(_) => REDACTED.into(),
         Value::String(address) if is_address => without_user_info(address).into(),
         _ => value.clone(),
     }
@@ -123,7 +126,7 @@ fn is(key: &str, names: &[&str]) -> bool {
     names.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
-/// Fields of CONNECT and INFO that are shown.
+/// Fields of CONNECT and INFO that are shown, as long as they are neither objects nor arrays.
 const SHOWN: &[&str] = &[
     // Of both.
     "cluster",
@@ -180,6 +183,9 @@ const SHOWN: &[&str] = &[
     "deny",
     "id",
 ];
+
+/// Of these, those that may be objects or arrays.
+const NESTED: &[&str] = &["allow", "deny", "export", "import", "onehop_peers"];
 
 /// Fields that hold addresses, which are shown without what stands before an `@`.
 const ADDRESSES: &[&str] =

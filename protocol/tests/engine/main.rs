@@ -14,6 +14,7 @@ mod handshake;
 mod interest;
 mod keepalive;
 mod limits;
+mod logs;
 mod mesh;
 mod messages;
 mod misuse;
