@@ -12,9 +12,12 @@ pub(crate) fn brief<T: fmt::Display>(text: T) -> AtMost<T> {
 }
 
 /// What a peer wrote, as long as it may stand in a log.
-pub(crate) fn quoted(bytes: &[u8]) -> AtMost<Cow<'_, str>> {
-    brief(String::from_utf8_lossy(bytes))
+pub(crate) fn quoted(bytes: &[u8]) -> AtMost<Bytes<'_>> {
+    brief(Bytes(bytes))
 }
+
+/// Bytes as text, and those that are none as `\xHH`.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 /// An address, or a text with addresses in it, without user, password or token: without what stands before the last `@`.
 pub fn without_user_info(text: &str) -> Cow<'_, str> {
@@ -35,6 +38,16 @@ impl<T: fmt::Display> fmt::Display for AtMost<T> {
             Err(_) if start.is_cut => f.write_char('…'),
             written => written,
         }
+    }
+}
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -81,7 +94,7 @@ mod tests {
         assert_eq!(shown(3, "äöü"), "<ä…", "a character is shown whole or not at all");
         assert_eq!(shown(2, "äöü"), "<…");
         assert_eq!(shown(0, ""), "…");
-        assert_eq!(quoted(b"'a\r\n\x1b[0m\"\xff").to_string(), "'a\\r\\n\\u{1b}[0m\"\u{fffd}");
+        assert_eq!(quoted(b"'a\r\n\x1b[0m\"\xffz").to_string(), "'a\\r\\n\\u{1b}[0m\"\\xffz");
         assert_eq!(quoted(&[b'a'; 1000]).to_string().len(), MAX_QUOTED_BYTES + "…".len());
     }
 

@@ -183,7 +183,11 @@ impl Route {
                 context.rehearse_input();
                 *self = Self::AwaitsInfo { verbose: Some(connect.verbose), pings: 0 };
             }
-            Some(Err(error)) => refuse(context, &error.into()),
+            Some(Err(ProtocolError::Authorization)) => {
+                context.log_refused(&connect);
+                context.handle_error(&ProtocolError::Authorization);
+            }
+            Some(Err(error)) => context.report(&error),
             None => context.close(CloseReason::RouteRemoved),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::json::{self, Fields};
 use super::op::Op;
-use crate::quote::{AtMost, REDACTED, without_user_info};
+use crate::quote::{AtMost, Bytes, REDACTED, without_user_info};
 
 /// An operation that was read.
 pub(crate) fn received<'a>(op: &'a Op<'a>) -> impl fmt::Display + 'a {
@@ -31,9 +31,8 @@ struct Redacted<'a>(&'a [u8]);
 
 impl fmt::Display for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         let optional =
-            |bytes: Option<&[u8]>| bytes.map(|bytes| format!(" {}", text(bytes))).unwrap_or_default();
+            |bytes: Option<&[u8]>| bytes.map(|bytes| format!(" {}", Bytes(bytes))).unwrap_or_default();
         match self.0 {
             Op::Connect(json) => write!(f, "CONNECT {}", Redacted(json)),
             Op::Info(json) => write!(f, "INFO {}", Redacted(json)),
@@ -45,29 +44,29 @@ impl fmt::Display for Received<'_> {
             Op::Publish(message) => {
                 let verb = if message.header_len > 0 { "HPUB" } else { "PUB" };
                 let bytes = message.body.len() - 2;
-                write!(f, "{verb} {}{} {bytes}", text(message.subject), optional(message.reply))
+                write!(f, "{verb} {}{} {bytes}", Bytes(message.subject), optional(message.reply))
             }
             Op::Sub { subject, queue, sid } => {
-                write!(f, "SUB {}{} {}", text(subject), optional(*queue), text(sid))
+                write!(f, "SUB {}{} {}", Bytes(subject), optional(*queue), Bytes(sid))
             }
-            Op::Unsub { sid, max: None } => write!(f, "UNSUB {}", text(sid)),
-            Op::Unsub { sid, max: Some(max) } => write!(f, "UNSUB {} {max}", text(sid)),
+            Op::Unsub { sid, max: None } => write!(f, "UNSUB {}", Bytes(sid)),
+            Op::Unsub { sid, max: Some(max) } => write!(f, "UNSUB {} {max}", Bytes(sid)),
             Op::RoutedSub(sub) => {
-                let queue = sub.queue.map(|(name, weight)| format!(" {} {weight}", text(name)));
-                write!(f, "RS+{} {}{}", optional(sub.account), text(sub.subject), queue.unwrap_or_default())
+                let queue = sub.queue.map(|(name, weight)| format!(" {} {weight}", Bytes(name)));
+                write!(f, "RS+{} {}{}", optional(sub.account), Bytes(sub.subject), queue.unwrap_or_default())
             }
             Op::RoutedUnsub(unsub) => {
-                write!(f, "RS-{} {}{}", optional(unsub.account), text(unsub.subject), optional(unsub.queue))
+                write!(f, "RS-{} {}{}", optional(unsub.account), Bytes(unsub.subject), optional(unsub.queue))
             }
             Op::RoutedMessage(routed) => {
                 let verb = if routed.message.header_len > 0 { "HMSG" } else { "RMSG" };
-                let (subject, reply) = (text(routed.message.subject), optional(routed.message.reply));
+                let (subject, reply) = (Bytes(routed.message.subject), optional(routed.message.reply));
                 let bytes = routed.message.body.len() - 2;
                 write!(
                     f,
                     "{verb}{} {subject}{reply} {} {bytes}",
                     optional(routed.account),
-                    text(routed.queues)
+                    Bytes(routed.queues)
                 )
             }
             Op::Ignored => f.write_str("(ignored)"),
@@ -82,7 +81,7 @@ impl fmt::Display for Sent<'_> {
                 return write!(f, "{verb}{}", Redacted(json));
             }
         }
-        write!(f, "{}", self.0.escape_ascii())
+        write!(f, "{}", Bytes(self.0))
     }
 }
 
