@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_io::Async;
 use event_listener::Event;
-use log::warn;
+use log::debug;
 use onehop::delivery::{KEPT_BUFFERS, Staging};
 use onehop::driver::{self, SocketKind};
 use onehop::{Connection, DialError, Node};
@@ -96,7 +96,7 @@ impl Worker {
         let stream = match prepare(stream) {
             Ok(stream) => stream,
             Err(fault) => {
-                warn!("cannot use a socket: {fault}");
+                debug!("cannot use a socket: {fault}");
                 if let SocketKind::Dialed(id) = kind {
                     self.node.handle_dial_failed(now, id, &DialError::Failed(fault.to_string()));
                     self.pass_on_attention();
