@@ -20,7 +20,7 @@ pub struct ClosedConnections {
 
 #[derive(Debug, Default)]
 struct Ring {
-    closed: VecDeque<Arc<Closed>>,
+    remembered: VecDeque<Arc<Closed>>,
     bytes: usize,
 }
 
@@ -50,13 +50,13 @@ impl ClosedConnections {
 
     /// All that are remembered, from the first to the last that ended.
     pub fn to_vec(&self) -> Vec<Arc<Closed>> {
-        self.ring.lock().closed.iter().cloned().collect()
+        self.ring.lock().remembered.iter().cloned().collect()
     }
 
     /// How many are remembered.
     #[cfg(feature = "sim")]
     pub(crate) fn len(&self) -> usize {
-        self.ring.lock().closed.len()
+        self.ring.lock().remembered.len()
     }
 
     /// Notes what is to be remembered of a connection that ends. To be called while it still has its subscriptions.
@@ -81,10 +81,10 @@ impl Ring {
     /// Adds one, and returns those that are forgotten for it.
     fn push(&mut self, closed: Arc<Closed>, max: usize) -> Vec<Arc<Closed>> {
         self.bytes += closed.bytes;
-        self.closed.push_back(closed);
+        self.remembered.push_back(closed);
         let mut forgotten = Vec::new();
-        while self.closed.len() > max || self.bytes > MAX_CLOSED_BYTES {
-            let Some(oldest) = self.closed.pop_front() else { break };
+        while self.remembered.len() > max || self.bytes > MAX_CLOSED_BYTES {
+            let Some(oldest) = self.remembered.pop_front() else { break };
             self.bytes -= oldest.bytes;
             forgotten.push(oldest);
         }
@@ -94,10 +94,9 @@ impl Ring {
 
 impl Closed {
     fn new(entry: &Arc<Entry>, stop: Instant, reason: CloseReason, account: Option<&Account>) -> Self {
-        let (subscription_count, mut subscriptions) = {
-            let held = entry.subscriptions();
-            (held.len(), held.oldest(MAX_KEPT_SUBSCRIPTIONS))
-        };
+        let mut subscriptions = entry.subscriptions().to_vec();
+        let subscription_count = subscriptions.len();
+        subscriptions.truncate(MAX_KEPT_SUBSCRIPTIONS);
         let text_bytes = keep_short(&mut subscriptions);
         let each = size_of::<Arc<Subscription>>() + size_of::<Subscription>();
         let bytes = size_of::<Self>() + entry.bytes() + subscriptions.len() * each + text_bytes;

@@ -88,16 +88,6 @@ impl<K: Key> Held<K> {
         sorted(all)
     }
 
-    /// At most so many of them, the oldest, in the order of their creation.
-    pub(crate) fn oldest(&self, most: usize) -> Vec<Arc<Subscription>> {
-        let mut all: Vec<_> = self.set.iter().map(|keyed| &keyed.subscription).collect();
-        if most < all.len() {
-            all.select_nth_unstable_by_key(most, |subscription| subscription.id());
-            all.truncate(most);
-        }
-        sorted(all.into_iter().cloned().collect())
-    }
-
     /// All of them, in the order of their creation.
     pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
         sorted(self.set.iter().map(|(keyed, ())| keyed.subscription.clone()).collect())
