@@ -5,9 +5,11 @@
 //! A runtime adds sockets, timers, threads or tasks, and locks. It decides nothing; what is to be decided is decided in
 //! the functions here and in [`delivery`](crate::delivery), and a runtime calls them in this order.
 //!
-//! **To begin with** it makes a [`Node`], and a place where all links are found: [`delivery::Table`](crate::delivery::Table)
-//! for threads. A link of its own holds a socket and, behind a lock, a [`Backlog`](crate::delivery::Backlog); it implements
-//! [`Link`]. Each thread that drives connections has a [`Staging`] of its own.
+//! **To begin with** it listens, so that [`ACCEPT_BACKLOG`] connections may wait, and accepts where no work of the node
+//! holds it up; [`AcceptFaults`] says what to do when that fails. It makes a [`Node`], and a place where all links are
+//! found: [`delivery::Table`](crate::delivery::Table) for threads. A link of its own holds a socket and, behind a lock, a
+//! [`Backlog`](crate::delivery::Backlog); it implements [`Link`]. Each thread that drives connections has a [`Staging`] of
+//! its own.
 //!
 //! **For each socket**, accepted or dialled, one driver:
 //!
@@ -137,6 +139,8 @@
 //! # Ok::<_, std::net::AddrParseError>(())
 //! ```
 
+mod accept;
+
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
@@ -155,6 +159,8 @@ use crate::outbox::Pressure;
 use crate::routes::DialId;
 use crate::services::Services;
 use crate::time::Instant;
+
+pub use accept::{ACCEPT_BACKLOG, AcceptFaults};
 
 /// How a socket came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

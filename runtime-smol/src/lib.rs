@@ -10,6 +10,7 @@
 pub mod clock;
 mod dial;
 mod driver;
+mod listen;
 pub mod logger;
 pub mod monitor;
 pub mod options;

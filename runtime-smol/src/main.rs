@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> ExitCode {
+    raise_descriptor_limit();
     let opened = Logger::open(&options.process).map_err(|fault| fault.to_string());
     let installed = opened.and_then(|logger| logger.install().map_err(|fault| fault.to_string()));
     let logger = match installed {
@@ -47,17 +48,26 @@ fn run(options: Options) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let workers = available_parallelism().map_or(1, |cores| cores.get());
-    match Server::bind(options.config, workers) {
-        Ok(server) => {
-            server.run(logger);
-            ExitCode::SUCCESS
-        }
+    match Server::bind(options.config, workers).and_then(|server| server.run(logger)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log_fatal(&why);
             ExitCode::FAILURE
         }
     }
 }
+
+/// Lets the server have as many sockets as it may: what a shell gives is often 1,024. It does with less if it must.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 /// Standard error may be gone; there is nobody to tell then.
 fn complain(text: &str) {

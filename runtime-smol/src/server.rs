@@ -1,7 +1,7 @@
 //! The whole server: listeners, workers, the control task, signals.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use async_io::{Async, Timer};
 use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
-use onehop::config::{Config, Port, SecretSeed, without_user_info};
+use onehop::config::{Config, SecretSeed};
 use onehop::driver::{self, SocketKind};
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
@@ -22,6 +22,7 @@ use smol::stream::StreamExt;
 
 use crate::clock::{self, Clock};
 use crate::dial::dial;
+use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::logger::{FATAL, Logger};
 use crate::monitor;
 use crate::sockets::Sockets;
@@ -63,9 +64,6 @@ impl Server {
         let address = config.monitoring_address();
         let monitoring = address.as_ref().map(|address| listen(&address.host, address.port)).transpose();
         let monitoring = monitoring.map_err(|fault| listen_error("http port", &fault))?;
-        let port = |listener: &Async<TcpListener>| {
-            listener.get_ref().local_addr().map_or(0, |address| address.port())
-        };
         let clock = Clock::start();
         let listening = Listening {
             client_port: port(&clients),
@@ -92,37 +90,44 @@ impl Server {
     }
 
     /// Serves until a signal ends it.
-    pub fn run(self, logger: &'static Logger) {
-        self.serve_until(wait_for_end(logger));
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::serve_until`].
+    pub fn run(self, logger: &'static Logger) -> Result<(), String> {
+        self.serve_until(wait_for_end(logger))
     }
 
     /// Serves until `end` is over.
-    pub fn serve_until(self, end: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread left. The text is ready to be shown.
+    pub fn serve_until(self, end: impl Future<Output = ()>) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;
         let core = Arc::new(core);
+        let listeners = [(clients, SocketKind::Client)].into_iter();
+        let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
+        let assigning = core.clone();
+        let ports = Ports::open(listeners, core.shared.clock, move |job| assigning.assign(job));
+        let ports = ports.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
-            let mut begins_connections = vec![
-                executor.spawn(core.clone().control(executor.clone())),
-                executor.spawn(core.clone().accept_all(clients, SocketKind::Client)),
-            ];
-            begins_connections.extend(
-                routes.map(|routes| executor.spawn(core.clone().accept_all(routes, SocketKind::Route))),
-            );
+            let control = executor.spawn(core.clone().control(executor.clone()));
             if let Some(listener) = monitoring {
                 executor.spawn(monitor::serve(listener, subject)).detach();
             }
             end.await;
             info!("Initiating Shutdown...");
             // Those who come back at once would keep the server from ever having none: the ports are closed first.
-            for task in begins_connections {
-                task.cancel().await;
-            }
+            ports.close();
+            control.cancel().await;
             core.shut_down().await;
             info!("Server Exiting..");
         }));
+        Ok(())
     }
 
     fn log_start(&self) {
@@ -173,14 +178,6 @@ impl Server {
 }
 
 impl Core {
-    /// Takes in what connects to a port, which is closed when this is cancelled.
-    async fn accept_all(self: Arc<Self>, listener: Async<TcpListener>, kind: SocketKind) {
-        loop {
-            let (stream, remote) = accept(&listener).await;
-            self.assign(Job { stream, remote, kind });
-        }
-    }
-
     /// Drives what belongs to no connection: the cluster, its dials, and the node's services.
     async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
         let mut staging = worker::staging(&self.shared.node, &self.shared.sockets);
@@ -269,59 +266,10 @@ async fn wait_for_end(logger: &'static Logger) {
     }
 }
 
-/// Accepts one connection, whatever it takes: a lack of descriptors passes, and the port must stay served.
-async fn accept(listener: &Async<TcpListener>) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await.and_then(|(socket, remote)| Ok((socket.into_inner()?, remote))) {
-            Ok(accepted) => return accepted,
-            Err(fault) => {
-                error!("Accept error: {fault}");
-                Timer::after(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn listen(host: &str, port: Port) -> Result<Async<TcpListener>, (String, io::Error)> {
-    let address = format!("{}:{}", without_user_info(host), port.to_bind());
-    let bind = || {
-        let addresses: Vec<_> = (host, port.to_bind()).to_socket_addrs()?.collect();
-        Async::new(TcpListener::bind(&*addresses)?)
-    };
-    bind().map_err(|fault| (address, fault))
-}
-
-fn listen_error(what: &str, (address, fault): &(String, io::Error)) -> String {
-    let fault = match fault.kind() {
-        io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".to_owned(),
-        _ => fault.to_string(),
-    };
-    format!("Error listening on {what}: {address}, \"listen tcp {address}: {fault}\"")
-}
-
-fn shown(host: &str, listener: &Async<TcpListener>) -> String {
-    let port = listener.get_ref().local_addr().map_or(0, |address| address.port());
-    match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, port).to_string(),
-        Err(_) => format!("{host}:{port}"),
-    }
-}
-
-/// The addresses by which others may reach this host.
-fn interfaces() -> Vec<IpAddr> {
-    let all = if_addrs::get_if_addrs().unwrap_or_default();
-    let global = all.into_iter().filter(|interface| !interface.is_loopback() && !interface.is_link_local());
-    global.map(|interface| interface.ip()).collect()
-}
-
 /// Logs why the server cannot run.
 pub fn log_fatal(why: &str) {
     error!(target: FATAL, "{why}");
 }
-
-/// After a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that are not closed by then are cut.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -330,11 +278,12 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 mod tests {
     use std::io::Read;
     use std::iter;
+    use std::net::TcpStream;
     use std::sync::atomic::AtomicBool;
     use std::thread;
     use std::time::Instant;
 
-    use onehop::config::ClusterConfig;
+    use onehop::config::{ClusterConfig, Port};
     use smol::channel;
 
     use super::*;
@@ -372,7 +321,7 @@ mod tests {
             }
             let started = Instant::now();
             end.try_send(()).unwrap();
-            serving.join().unwrap();
+            serving.join().unwrap().unwrap();
             let took = started.elapsed();
             let is_open = TcpStream::connect(address).is_ok();
             done.store(true, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use onehop::driver::{self, SocketKind};
 use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, unbounded};
+use smol::future::yield_now;
 
 use crate::clock::Clock;
 use crate::driver::drive;
@@ -71,9 +72,14 @@ fn run(shared: Shared, jobs: &Receiver<Job>) {
     });
     let executor = LocalExecutor::new();
     async_io::block_on(executor.run(async {
+        let mut taken = 0;
         while let Ok(job) = jobs.recv().await {
             if let Some((connection, socket)) = worker.take_over(job) {
                 executor.spawn(drive(worker.clone(), Box::new(connection), socket)).detach();
+            }
+            taken += 1;
+            if taken % TAKEN_AT_ONCE == 0 {
+                yield_now().await;
             }
         }
         // What is still open is closed by its driver.
@@ -125,6 +131,9 @@ fn prepare(stream: TcpStream) -> std::io::Result<Async<TcpStream>> {
 
 /// How much one read takes. More was no better, and worse for larger messages.
 const READ_BYTES: usize = 64 * 1024;
+
+/// So many newcomers are greeted before those that are here have their turn: a herd keeps nobody waiting.
+const TAKEN_AT_ONCE: usize = 32;
 
 /// How often a worker that is to end looks whether all connections are closed.
 const DRAIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);

@@ -1,6 +1,6 @@
 //! The life of one connection, on its reading thread.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,19 +18,24 @@ use crate::timer::{SocketTimer, elapsed_as_would_block};
 use crate::writer;
 
 /// Starts the threads of a connection.
+///
+/// # Errors
+///
+/// There is no thread left; the socket is closed then.
 pub(crate) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
     stream: TcpStream,
     remote: SocketAddr,
     kind: SocketKind,
-) {
-    let name = format!("onehop-read-{remote}");
-    let spawned =
-        thread::Builder::new().name(name).spawn_scoped(scope, move || run(shared, stream, remote, kind));
-    if let Err(error) = spawned {
-        error!("{remote} - cannot start a thread: {error}");
-    }
+) -> io::Result<()> {
+    let counted = shared.count_accepted()?;
+    let thread = thread::Builder::new().name(format!("onehop-read-{remote}"));
+    thread.spawn_scoped(scope, move || {
+        run(shared, stream, remote, kind);
+        drop(counted);
+    })?;
+    Ok(())
 }
 
 /// Serves a connection from its first byte to its last, on this thread and another that writes.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use log::{error, info};
 use onehop::Listening;
 use onehop::config::{Config, without_user_info};
-use onehop::driver::SocketKind;
+use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
 
 use crate::connection;
 use crate::shared::Shared;
@@ -60,14 +60,15 @@ pub(crate) fn start<'scope>(
 ) -> io::Result<()> {
     let name = format!("onehop-accept-{}", listener.local_addr()?.port());
     thread::Builder::new().name(name).spawn_scoped(scope, move || {
+        let mut faults = AcceptFaults::default();
         while !shared.is_shutting_down() {
-            match listener.accept() {
-                Ok(_) if shared.is_shutting_down() => {}
+            let started = match listener.accept() {
+                Ok(_) if shared.is_shutting_down() => return,
                 Ok((stream, remote)) => connection::start(scope, shared, stream, remote, kind),
-                Err(error) => {
-                    error!("Accept error: {error}");
-                    thread::sleep(PAUSE_AFTER_ERROR);
-                }
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = started {
+                thread::sleep(faults.handle(shared.now(), &fault));
             }
         }
     })?;
@@ -94,7 +95,13 @@ pub(crate) fn unix_nanos() -> u64 {
 }
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((host, port)).map_err(|error| {
+    let bind = || {
+        let listener = TcpListener::bind((host, port))?;
+        // The standard library lets 128 wait. To listen once more changes only that.
+        rustix::net::listen(&listener, ACCEPT_BACKLOG)?;
+        Ok(listener)
+    };
+    bind().map_err(|error: io::Error| {
         let host = without_user_info(host);
         io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}"))
     })

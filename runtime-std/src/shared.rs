@@ -1,7 +1,8 @@
 //! What all threads of a server share.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time;
 
 use onehop::config::Config;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     /// Wakes the control thread.
     pub(crate) attention: Alarm,
     pub(crate) monitoring: Seats,
+    accepted: AtomicUsize,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
@@ -30,6 +32,7 @@ impl Shared {
             sockets: Arc::new(Sockets::default()),
             attention: Alarm::default(),
             monitoring: Seats::default(),
+            accepted: AtomicUsize::new(0),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }
@@ -53,6 +56,21 @@ impl Shared {
         }
     }
 
+    /// Counts a connection that was accepted.
+    ///
+    /// # Errors
+    ///
+    /// There are as many as there may be threads for.
+    pub(crate) fn count_accepted(&self) -> io::Result<Accepted<'_>> {
+        let before = self.accepted.fetch_add(1, Ordering::Relaxed);
+        let counted = Accepted(&self.accepted);
+        if before < MAX_ACCEPTED {
+            Ok(counted)
+        } else {
+            Err(io::Error::other("too many connections for threads"))
+        }
+    }
+
     pub(crate) fn begin_shutdown(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);
         self.attention.ring();
@@ -60,5 +78,33 @@ impl Shared {
 
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shutting_down.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection that was accepted, while it has threads.
+#[derive(Debug)]
+pub(crate) struct Accepted<'a>(&'a AtomicUsize);
+
+impl Drop for Accepted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// So many accepted connections have threads at the same time. A thread costs four of the 65,530 mappings that Linux lets a
+/// process have, a connection has two threads, and the standard library ends the process if there is no mapping left.
+const MAX_ACCEPTED: usize = 6000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_connections_are_accepted_than_there_may_be_threads_for() {
+        let shared = Shared::new(Config::default(), &Listening::default());
+        let mut open: Vec<_> = (0..MAX_ACCEPTED).map(|_| shared.count_accepted().expect("a place")).collect();
+        assert!(shared.count_accepted().is_err());
+        open.pop();
+        assert!(shared.count_accepted().is_ok());
     }
 }

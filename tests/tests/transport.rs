@@ -47,9 +47,10 @@ impl Pair {
         let node = server.node().clone();
         let (end_of_smol, ended) = channel::bounded(1);
         let smol = thread::spawn(move || {
-            server.serve_until(async move {
+            let served = server.serve_until(async move {
                 let _ = ended.recv().await;
             });
+            served.expect("a thread");
         });
         let started = Instant::now();
         while node.hub().directory().count(onehop::hub::Kind::Route) < 4 {

@@ -1,0 +1,124 @@
+//! Listening ports, and the thread that takes in what connects to them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::thread::{self, JoinHandle};
+
+use async_io::{Async, Timer};
+use onehop::config::{Port, without_user_info};
+use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
+use smol::LocalExecutor;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::yield_now;
+
+use crate::clock::Clock;
+use crate::worker::Job;
+
+/// Binds a port; an error names the address.
+pub(crate) fn listen(host: &str, port: Port) -> Result<Async<TcpListener>, (String, io::Error)> {
+    let address = format!("{}:{}", without_user_info(host), port.to_bind());
+    let bind = || {
+        let addresses: Vec<_> = (host, port.to_bind()).to_socket_addrs()?.collect();
+        let listener = TcpListener::bind(&*addresses)?;
+        // The standard library lets 128 wait. To listen once more changes only that.
+        rustix::net::listen(&listener, ACCEPT_BACKLOG)?;
+        Async::new(listener)
+    };
+    bind().map_err(|fault| (address, fault))
+}
+
+/// What is said of a port that cannot be bound.
+pub(crate) fn listen_error(what: &str, (address, fault): &(String, io::Error)) -> String {
+    let fault = match fault.kind() {
+        io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".to_owned(),
+        _ => fault.to_string(),
+    };
+    format!("Error listening on {what}: {address}, \"listen tcp {address}: {fault}\"")
+}
+
+/// A port's address as it was configured, with the number that it got.
+pub(crate) fn shown(host: &str, listener: &Async<TcpListener>) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port(listener)).to_string(),
+        Err(_) => format!("{host}:{}", port(listener)),
+    }
+}
+
+/// The number of a port.
+pub(crate) fn port(listener: &Async<TcpListener>) -> u16 {
+    listener.get_ref().local_addr().map_or(0, |address| address.port())
+}
+
+/// The addresses by which others may reach this host.
+pub(crate) fn interfaces() -> Vec<IpAddr> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let global = all.into_iter().filter(|interface| !interface.is_loopback() && !interface.is_link_local());
+    global.map(|interface| interface.ip()).collect()
+}
+
+/// The open ports for clients and for other servers, which a thread serves that does nothing else: no work of the node
+/// keeps anybody waiting there.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    open: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Ports {
+    /// Gives `assign` what connects to `listeners`.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread left.
+    pub(crate) fn open(
+        listeners: Vec<(Async<TcpListener>, SocketKind)>,
+        clock: Clock,
+        assign: impl Fn(Job) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (open, closed) = bounded(1);
+        let thread = thread::Builder::new().name("accept".to_owned());
+        let thread = thread.spawn(move || serve(listeners, clock, assign, &closed))?;
+        Ok(Self { open, thread })
+    }
+
+    /// Closes the ports: once it returns, nobody connects any more.
+    pub(crate) fn close(self) {
+        drop(self.open);
+        // The thread has no reason to panic, and if it did, the ports are closed too.
+        let _ = self.thread.join();
+    }
+}
+
+fn serve(
+    listeners: Vec<(Async<TcpListener>, SocketKind)>,
+    clock: Clock,
+    assign: impl Fn(Job),
+    closed: &Receiver<()>,
+) {
+    let executor = LocalExecutor::new();
+    for (listener, kind) in listeners {
+        executor.spawn(accept_all(listener, kind, clock, &assign)).detach();
+    }
+    // Nothing is ever sent.
+    let _ = async_io::block_on(executor.run(closed.recv()));
+}
+
+/// Takes in what connects to a port, for good.
+async fn accept_all(listener: Async<TcpListener>, kind: SocketKind, clock: Clock, assign: impl Fn(Job)) {
+    let mut faults = AcceptFaults::default();
+    loop {
+        for _ in 0..ACCEPTS_AT_ONCE {
+            match listener.read_with(TcpListener::accept).await {
+                Ok((stream, remote)) => assign(Job { stream, remote, kind }),
+                Err(fault) => {
+                    Timer::after(faults.handle(clock.now(), &fault)).await;
+                }
+            }
+        }
+        yield_now().await;
+    }
+}
+
+/// How many are accepted before another port has its turn.
+const ACCEPTS_AT_ONCE: usize = 64;
