@@ -7,6 +7,7 @@
 //! * [`mesh`] starts clusters and waits until every pair of members is connected;
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
 //! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
+//! * [`assault`] attacks a server and looks at what that does to everybody else;
 //! * [`load`] puts servers under load and measures what it costs them;
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
@@ -22,6 +23,7 @@
 //! The harness does not use `onehop` as a library (`onehop-std` does, in a process of its own), so what its tests see is what a network sees. Simulations (`sim*.rs`, the
 //! programs `sim` and `orders`) do, and need no servers.
 
+pub mod assault;
 pub mod command_line;
 pub mod frame;
 pub mod load;

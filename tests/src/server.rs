@@ -25,6 +25,8 @@ pub enum Kind {
     OnehopStd,
     /// A Go server.
     Real(Version),
+    /// Whatever a command line named, which speaks as the newest Go server does.
+    Program(&'static Path),
 }
 
 impl Kind {
@@ -43,13 +45,14 @@ impl Kind {
             Self::Onehop => Some(onehop_binary()),
             Self::OnehopStd => Some(onehop_std_binary()),
             Self::Real(version) => version.binary(),
+            Self::Program(path) => Some(path.to_owned()),
         }
     }
 
     /// Whether the server knows pooled and dedicated routes.
     pub fn pools_routes(self) -> bool {
         match self {
-            Self::Onehop | Self::OnehopStd => true,
+            Self::Onehop | Self::OnehopStd | Self::Program(_) => true,
             Self::Real(version) => version.pools_routes(),
         }
     }
@@ -61,6 +64,7 @@ impl fmt::Display for Kind {
             Self::Onehop => f.write_str("onehop"),
             Self::OnehopStd => f.write_str("onehop-std"),
             Self::Real(version) => version.fmt(f),
+            Self::Program(path) => path.file_name().unwrap_or_default().display().fmt(f),
         }
     }
 }
@@ -187,6 +191,11 @@ impl Server {
         self.ports
     }
 
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The URL for clients.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.ports.client)
@@ -195,6 +204,11 @@ impl Server {
     /// All that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// How many bytes it has logged so far.
+    pub fn log_bytes(&self) -> usize {
+        self.log.bytes()
     }
 
     /// Waits until the log contains `text`.
@@ -252,6 +266,11 @@ impl Server {
         self.options.ports = self.ports;
         (self.process, self.log) = spawn(&self.binary, &self.options, self.config_file.as_deref());
         self.wait_until_ready();
+    }
+
+    /// Leaves the routes out that it was given, from its next start on: others have to dial it.
+    pub fn forget_routes(&mut self) {
+        self.options.routes.clear();
     }
 
     fn wait_until_ready(&mut self) {
@@ -312,6 +331,10 @@ struct Log {
 impl Log {
     fn text(&self) -> String {
         self.text.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0.clone()
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0.len()
     }
 
     fn collect(&self, from: impl std::io::Read) {

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use super::scan::{Item, Malformed, scan};
 
-/// The most that one read takes, and the longest item that can be received.
+/// The most that one read takes, until an item is longer.
 const READ_BYTES: usize = 128 * 1024;
+
+/// The longest item that can be received.
+const MAX_ITEM_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a handshake, a fence or a write may take before the server counts as hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,6 +90,12 @@ impl Connection {
         self.stream.try_clone()
     }
 
+    /// Lets reads and writes wait for so long.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))
+    }
+
     /// Lets reads wait for ever; the reader is ended by [`Self::close`] on its socket's other handle.
     pub fn wait_for_ever(&self) -> io::Result<()> {
         self.stream.set_read_timeout(None)
@@ -108,7 +117,10 @@ impl Connection {
         self.end -= self.start;
         self.start = 0;
         if self.end == self.buffer.len() {
-            return Err(io::Error::other("an item is longer than the buffer"));
+            if self.end >= MAX_ITEM_BYTES {
+                return Err(io::Error::other("an item is longer than any may be"));
+            }
+            self.buffer.resize(2 * self.end, 0);
         }
         match self.stream.read(&mut self.buffer[self.end..]) {
             Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),

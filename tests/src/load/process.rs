@@ -61,6 +61,13 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(kib * 1024)
 }
 
+/// The most resident memory that process `pid` ever had, in bytes.
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = parse_kib(&status, "VmHWM:").ok_or_else(|| io::Error::other("the system keeps no peak"))?;
+    Ok(kib * 1024)
+}
+
 /// How many files this process, and a server that it starts, may have open.
 pub fn open_file_limit() -> Option<usize> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
@@ -130,5 +137,6 @@ mod tests {
         }
         assert!(CpuTime::of(std::process::id()).unwrap().since(&earlier) > Duration::ZERO);
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
+        assert!(peak_resident_bytes(std::process::id()).unwrap() > 100_000);
     }
 }

@@ -1,0 +1,137 @@
+//! More clients than are expected, all at once.
+
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use smol::future::FutureExt;
+use smol::io::AsyncReadExt;
+use smol::{Async, LocalExecutor, Timer};
+
+use crate::assault::figure::Figure;
+use crate::assault::victim::{Arena, Cost, Watch, clients_of};
+use crate::load::process::open_file_limit;
+use crate::server::Options;
+
+/// How long a client of the herd waits for its INFO.
+const HERD_PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long those that nobody waited for may take from the last connect on.
+const ROW_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long connections are opened and closed.
+const CHURN: Duration = Duration::from_secs(5);
+
+/// Open files of a process that are not connections of an attack.
+const OTHER_FILES: usize = 150;
+
+/// All connect in the same moment, and each waits for its INFO.
+pub fn at_once(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let cost = Cost::begin(&server)?;
+    let count = within_file_limit(arena.part(2_000));
+    let times = connect_all(clients_of(&server), count);
+    let within = |limit: Duration| times.iter().flatten().filter(|time| **time <= limit).count();
+    let last = times.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    let mut figures = vec![
+        Figure::effort("clients", count),
+        Figure::done("INFO within 1 s", within(Duration::from_secs(1))),
+        Figure::done("INFO within 12 s", within(HERD_PATIENCE)),
+        Figure::wait("until all have INFO", last),
+    ];
+    figures.extend(cost.end()?);
+    Ok(figures)
+}
+
+/// One thread connects again and again and waits for no INFO; then all are looked at.
+pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let cost = Cost::begin(&server)?;
+    let count = within_file_limit(arena.part(20_000));
+    let started = Instant::now();
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(TcpStream::connect(clients_of(&server))?);
+    }
+    let connected = started.elapsed();
+    let greeted = wait_for_info(&streams, started, ROW_PATIENCE)?;
+    let mut figures = vec![
+        Figure::effort("clients", count),
+        Figure::wait("until all are connected", Some(connected)),
+        Figure::done("INFO within 10 s", greeted.within_10_s),
+        Figure::done("INFO in the end", greeted.in_all),
+        Figure::wait("until all have INFO", greeted.last),
+    ];
+    figures.extend(cost.end()?);
+    Ok(figures)
+}
+
+/// One thread connects and closes, as fast as it can.
+pub fn connect_and_close(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let watch = Watch::begin(&server)?;
+    let (started, time) = (Instant::now(), CHURN.mul_f64(arena.scale.min(1.0)));
+    let mut count = 0;
+    while started.elapsed() < time {
+        drop(TcpStream::connect(clients_of(&server))?);
+        count += 1;
+    }
+    let mut figures = vec![Figure::rate("connects", count, started.elapsed())];
+    figures.extend(watch.end()?);
+    Ok(figures)
+}
+
+/// `wanted`, or what the limit on open files leaves of it, since a client here and its server need one each.
+pub fn within_file_limit(wanted: usize) -> usize {
+    open_file_limit().map_or(wanted, |limit| wanted.min(limit.saturating_sub(OTHER_FILES)))
+}
+
+/// Connects `count` clients in the same moment; when each had its INFO, if it had.
+fn connect_all(address: SocketAddr, count: usize) -> Vec<Option<Duration>> {
+    let started = Instant::now();
+    let executor = LocalExecutor::new();
+    let client = || async move {
+        let mut stream = Async::<TcpStream>::connect(address).await?;
+        stream.read_exact(&mut [0; 4]).await?;
+        // Kept, so that all are there at the same time.
+        Ok::<_, io::Error>((started.elapsed(), stream))
+    };
+    let patience = || async {
+        Timer::after(HERD_PATIENCE).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    let clients: Vec<_> = (0..count).map(|_| executor.spawn(client().or(patience()))).collect();
+    let mut greeted = Vec::new();
+    smol::block_on(executor.run(async {
+        for client in clients {
+            greeted.push(client.await.ok());
+        }
+    }));
+    greeted.into_iter().map(|client| Some(client?.0)).collect()
+}
+
+#[derive(Default)]
+struct Greeted {
+    within_10_s: usize,
+    in_all: usize,
+    last: Option<Duration>,
+}
+
+/// Looks at all of `streams` until each has its INFO, or for `patience`.
+fn wait_for_info(streams: &[TcpStream], started: Instant, patience: Duration) -> io::Result<Greeted> {
+    streams.iter().try_for_each(|stream| stream.set_nonblocking(true))?;
+    let deadline = Instant::now() + patience;
+    let mut greeted = Greeted::default();
+    let mut waiting: Vec<&TcpStream> = streams.iter().collect();
+    while !waiting.is_empty() && Instant::now() < deadline {
+        waiting.retain_mut(|stream| !matches!(stream.read(&mut [0; 4]), Ok(4)));
+        greeted.in_all = streams.len() - waiting.len();
+        if started.elapsed() < Duration::from_secs(10) {
+            greeted.within_10_s = greeted.in_all;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    greeted.last = waiting.is_empty().then(|| started.elapsed());
+    Ok(greeted)
+}

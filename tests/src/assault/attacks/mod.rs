@@ -1,0 +1,91 @@
+//! The attacks: what each does to a server, whichever that is.
+//!
+//! Each starts its own server, does its worst, and says in figures what came of it. The numbers are those of scale 1.
+
+pub mod burst;
+pub mod herd;
+pub mod interest;
+pub mod liars;
+pub mod logs;
+pub mod pages;
+pub mod stopping;
+
+use std::io;
+
+use super::figure::Figure;
+use super::victim::Arena;
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// What `--row` calls it.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// Does it.
+    pub run: fn(&Arena) -> io::Result<Vec<Figure>>,
+}
+
+/// All attacks, in the order of the table.
+pub const ALL: &[Attack] = &[
+    attack("herd", "2,000 clients connect at once", herd::at_once),
+    attack("connects", "20,000 connects in a row, nobody waits for INFO", herd::in_a_row),
+    attack("connect-close", "connect and close for 5 s, as fast as one thread can", herd::connect_and_close),
+    attack("hearsay", "a member names 5,000 dead servers, then a real one restarts", liars::hearsay),
+    attack("routez", "a route with 50,000 interests asks ROUTEZ in detail 60 times", liars::routez),
+    attack("routez-unread", "the same by one that does not read", liars::routez_unread),
+    attack("long-info", "300 members with INFO of 60 KB", liars::long_info),
+    attack("many-urls", "60 members with 250 connect_urls each", liars::many_urls),
+    attack("route-ends", "a route with 500,000 interests ends", interest::route_ends),
+    attack("client-ends", "a client with 500,000 subscriptions ends", interest::client_ends),
+    attack("route-begins", "a route begins where there are 500,000 subscriptions", interest::route_begins),
+    attack("subsz-unread", "12 pages /subsz of 500,000 subscriptions, unread", pages::subsz_unread),
+    attack("half-requests", "300 half HTTP requests, then /healthz", pages::half_requests),
+    attack("stop-slow-reader", "SIGTERM while a subscriber reads at 5 MB/s", stopping::slow_reader),
+    attack("multiplied", "20,000 subscriptions to one subject, 2,000 messages", burst::multiplied),
+    attack("log-bad-subject", "SUB a..b repeated for 4 s", logs::bad_subjects),
+    attack("log-number-password", "CONNECT with a number as password", logs::number_as_password),
+    attack("log-traced-dial", "-V on a node that dials with a password", logs::traced_dial),
+];
+
+/// The attacks called `names`, where a name also stands for all that begin with it; an unknown name is the error.
+pub fn choose(names: &[String]) -> Result<Vec<Attack>, String> {
+    let exact = |name: &str| ALL.iter().any(|attack| attack.name == name);
+    let meant =
+        |name: &str, attack: &Attack| attack.name == name || !exact(name) && attack.name.starts_with(name);
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|attack| meant(name, attack))) {
+        return Err(format!("there is no attack {unknown:?}; --list shows all"));
+    }
+    let chosen = ALL.iter().filter(|attack| names.is_empty() || names.iter().any(|name| meant(name, attack)));
+    Ok(chosen.copied().collect())
+}
+
+const fn attack(
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Arena) -> io::Result<Vec<Figure>>,
+) -> Attack {
+    Attack { name, what, run }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str]) -> Vec<&'static str> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        choose(&names).unwrap().iter().map(|attack| attack.name).collect()
+    }
+
+    #[test]
+    fn a_whole_name_means_that_attack_and_a_beginning_means_all_with_it() {
+        assert_eq!(chosen(&["routez"]), ["routez"]);
+        assert_eq!(chosen(&["route-"]), ["route-ends", "route-begins"]);
+        assert_eq!(chosen(&[]).len(), ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error() {
+        assert!(choose(&["nothing".to_owned()]).is_err());
+    }
+}
