@@ -55,13 +55,13 @@ pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
         streams.push(TcpStream::connect(clients_of(&server))?);
     }
     let connected = started.elapsed();
-    let greeted = wait_for_info(&streams, started, ROW_PATIENCE)?;
+    let greeted = wait_for_info(&streams)?;
+    let all = (greeted == count).then(|| started.elapsed());
     let mut figures = vec![
         Figure::effort("clients", count),
         Figure::wait("until all are connected", Some(connected)),
-        Figure::done("INFO within 10 s", greeted.within_10_s),
-        Figure::done("INFO in the end", greeted.in_all),
-        Figure::wait("until all have INFO", greeted.last),
+        Figure::done("INFO", greeted),
+        Figure::wait("until all have INFO", all),
     ];
     figures.extend(cost.end()?);
     Ok(figures)
@@ -111,27 +111,16 @@ fn connect_all(address: SocketAddr, count: usize) -> Vec<Option<Duration>> {
     greeted.into_iter().map(|client| Some(client?.0)).collect()
 }
 
-#[derive(Default)]
-struct Greeted {
-    within_10_s: usize,
-    in_all: usize,
-    last: Option<Duration>,
-}
-
-/// Looks at all of `streams` until each has its INFO, or for `patience`.
-fn wait_for_info(streams: &[TcpStream], started: Instant, patience: Duration) -> io::Result<Greeted> {
+/// Looks at all of `streams` until each has its INFO, or for [`ROW_PATIENCE`]; how many have it.
+fn wait_for_info(streams: &[TcpStream]) -> io::Result<usize> {
     streams.iter().try_for_each(|stream| stream.set_nonblocking(true))?;
-    let deadline = Instant::now() + patience;
-    let mut greeted = Greeted::default();
+    let deadline = Instant::now() + ROW_PATIENCE;
     let mut waiting: Vec<&TcpStream> = streams.iter().collect();
-    while !waiting.is_empty() && Instant::now() < deadline {
+    loop {
         waiting.retain_mut(|stream| !matches!(stream.read(&mut [0; 4]), Ok(4)));
-        greeted.in_all = streams.len() - waiting.len();
-        if started.elapsed() < Duration::from_secs(10) {
-            greeted.within_10_s = greeted.in_all;
+        if waiting.is_empty() || Instant::now() > deadline {
+            return Ok(streams.len() - waiting.len());
         }
         thread::sleep(Duration::from_millis(10));
     }
-    greeted.last = waiting.is_empty().then(|| started.elapsed());
-    Ok(greeted)
 }

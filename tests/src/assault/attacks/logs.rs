@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::assault::figure::Figure;
 use crate::assault::victim::{Arena, Watch, clients_of};
 use crate::load::connection::Connection;
+use crate::mesh::wait_for_mesh;
 use crate::raw::RawConn;
 use crate::server::{Options, Server, reserve_port};
 
@@ -60,19 +61,21 @@ pub fn number_as_password(arena: &Arena) -> io::Result<Vec<Figure>> {
 /// Two servers that join with a password, both with `-V`.
 pub fn traced_dial(arena: &Arena) -> io::Result<Vec<Figure>> {
     let port = reserve_port();
-    let config = |name: &str, routes: &str| {
-        format!(
-            "server_name: {name}\ncluster {{ name: C, host: 127.0.0.1, port: {}, {routes}\n\
-             authorization {{ user: me, password: \"{SECRET}\" }} }}\n",
-            if routes.is_empty() { i32::from(port) } else { -1 },
-        )
-    };
-    let accepting = arena.start(Options::configured(&config("a", "")).with(&["-V"]))?;
+    let accepting = arena.start(guarded("accepts", &port.to_string(), ""))?;
     let routes = format!("routes: [\"nats://me:{SECRET}@127.0.0.1:{port}\"]");
-    let dialing = arena.start(Options::configured(&config("b", &routes)).with(&["-V"]))?;
-    crate::mesh::wait_for_mesh(&[&accepting, &dialing], Duration::from_secs(10));
+    let dialing = arena.start(guarded("dials", "-1", &routes))?;
+    wait_for_mesh(&[&accepting, &dialing], Duration::from_secs(10));
     thread::sleep(SETTLE);
     Ok(vec![Figure::broken("secrets in the logs", secrets_in(&[&accepting, &dialing]))])
+}
+
+/// A member with `-V` whose routes need the secret.
+fn guarded(name: &str, port: &str, routes: &str) -> Options {
+    let config = format!(
+        "cluster {{ name: C, host: 127.0.0.1, port: {port}, {routes}\n\
+         authorization {{ user: me, password: \"{SECRET}\" }} }}\n"
+    );
+    Options { name: name.to_owned(), ..Options::configured(&config).with(&["-V"]) }
 }
 
 /// How many lines of the logs show the secret.
