@@ -82,6 +82,8 @@ pub struct Options {
     pub config: Option<String>,
     /// More arguments.
     pub args: Vec<String>,
+    /// How many files it may have open; `None` leaves that as it is here.
+    pub open_files: Option<u32>,
     /// The ports to listen on; zero takes a random one.
     pub ports: Ports,
 }
@@ -367,7 +369,7 @@ impl Log {
 }
 
 fn spawn(binary: &Path, options: &Options, config_file: Option<&Path>) -> (Child, Arc<Log>) {
-    let mut process = Command::new(binary)
+    let mut process = limited(binary, options.open_files)
         .args(options.command_line(config_file))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -379,6 +381,14 @@ fn spawn(binary: &Path, options: &Options, config_file: Option<&Path>) -> (Child
     let collector = Arc::clone(&log);
     std::thread::spawn(move || collector.collect(stderr));
     (process, log)
+}
+
+/// A shell lowers the limit and then becomes the program.
+fn limited(binary: &Path, open_files: Option<u32>) -> Command {
+    let Some(limit) = open_files else { return Command::new(binary) };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(binary);
+    shell
 }
 
 fn write_config(text: &str) -> PathBuf {

@@ -1,13 +1,17 @@
-//! Little that comes in and much that goes out.
+//! Much that goes out, much that stays, and little that is read.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::assault::figure::Figure;
 use crate::assault::victim::{Arena, Watch, clients_of};
 use crate::load::connection::Connection;
-use crate::server::Options;
+use crate::server::{Options, Server};
+
+/// How long a flood lasts.
+const TIDE: Duration = Duration::from_secs(5);
 
 /// How long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,6 +38,93 @@ pub fn multiplied(arena: &Arena) -> io::Result<Vec<Figure>> {
     ];
     figures.extend(watch.end()?);
     Ok(figures)
+}
+
+/// Subscribers that never read, of a publisher that never stops: it is theirs to be slow, and nobody else's.
+pub fn readers_asleep(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let asleep = (0..20).map(|_| asleep(&server, "SUB tide 1\r\n")).collect::<io::Result<Vec<_>>>()?;
+    let mut publisher = Connection::open(clients_of(&server))?;
+    publisher.set_patience(PATIENCE)?;
+    let watch = Watch::begin(&server)?;
+    let (started, mut published) = (Instant::now(), 0);
+    let batch = format!("PUB tide 1024\r\n{}\r\n", "x".repeat(1_024)).repeat(64);
+    while started.elapsed() < TIDE.mul_f64(arena.scale.min(1.0)) {
+        publisher.send(batch.as_bytes())?;
+        published += 64;
+    }
+    let mut figures = vec![Figure::effort("messages", published)];
+    figures.extend(watch.end()?);
+    drop(asleep);
+    Ok(figures)
+}
+
+/// Clients that ask for answers that they do not read.
+pub fn pongs_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let watch = Watch::begin(&server)?;
+    let asking = (0..8).map(|_| asleep(&server, "")).collect::<io::Result<Vec<_>>>()?;
+    let (started, batch) = (Instant::now(), "PING\r\n".repeat(10_000));
+    let time = TIDE.mul_f64(arena.scale.min(1.0));
+    let asked: usize = thread::scope(|scope| {
+        let ask = |mut stream: &TcpStream| {
+            let mut asked = 0;
+            // A server may close, or take no more: both end it.
+            while started.elapsed() < time && stream.write_all(batch.as_bytes()).is_ok() {
+                asked += 10_000;
+            }
+            asked
+        };
+        let threads: Vec<_> = asking.iter().map(|stream| scope.spawn(move || ask(stream))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+    });
+    let mut figures = vec![Figure::effort("PINGs", asked)];
+    figures.extend(watch.end()?);
+    Ok(figures)
+}
+
+/// Clients that announce a large message each and stop one byte before its end.
+pub fn unfinished_messages(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let watch = Watch::begin(&server)?;
+    let message = format!("PUB x 1048576\r\n{}", "x".repeat(1_048_575));
+    let count = arena.part(500);
+    let clients = (0..count).map(|_| asleep(&server, &message)).collect::<io::Result<Vec<_>>>()?;
+    thread::sleep(Duration::from_secs(1));
+    let mut figures = vec![Figure::effort("unfinished messages", clients.len())];
+    figures.extend(watch.end()?);
+    Ok(figures)
+}
+
+/// Every message has a subject of its own, which somebody wants.
+pub fn new_subjects(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let mut reader = Connection::open(clients_of(&server))?;
+    reader.send(b"SUB fresh.> 1\r\n")?;
+    reader.fence()?;
+    let count = arena.part(2_000_000);
+    let reading = reader.into_stream();
+    let counting = thread::spawn(move || count_messages(reading, count));
+    let mut publisher = Connection::open(clients_of(&server))?;
+    let watch = Watch::begin(&server)?;
+    for first in (0..count).step_by(1_000) {
+        let last = (first + 1_000).min(count);
+        let lines: String = (first..last).map(|number| format!("PUB fresh.{number} 1\r\nx\r\n")).collect();
+        publisher.send(lines.as_bytes())?;
+    }
+    let arrived = counting.join().map_err(|_| io::Error::other("the reader panicked"))??;
+    let mut figures = vec![Figure::effort("subjects", count), Figure::done("arrived", arrived)];
+    figures.extend(watch.end()?);
+    Ok(figures)
+}
+
+/// A client that says `lines` after its handshake, and reads nothing any more.
+fn asleep(server: &Server, lines: &str) -> io::Result<TcpStream> {
+    let mut client = Connection::open(clients_of(server))?;
+    client.send(lines.as_bytes())?;
+    let stream = client.into_stream();
+    stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+    Ok(stream)
 }
 
 /// Reads until `expected` messages came, or the server ends the connection or falls silent; how many came.

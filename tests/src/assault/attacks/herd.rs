@@ -11,6 +11,7 @@ use smol::{Async, LocalExecutor, Timer};
 
 use crate::assault::figure::Figure;
 use crate::assault::victim::{Arena, Cost, Watch, clients_of};
+use crate::load::connection::Connection;
 use crate::load::process::open_file_limit;
 use crate::server::Options;
 
@@ -22,6 +23,9 @@ const ROW_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long connections are opened and closed.
 const CHURN: Duration = Duration::from_secs(5);
+
+/// How long there are no files to open.
+const EXHAUSTED: Duration = Duration::from_secs(5);
 
 /// Open files of a process that are not connections of an attack.
 const OTHER_FILES: usize = 150;
@@ -80,6 +84,28 @@ pub fn connect_and_close(arena: &Arena) -> io::Result<Vec<Figure>> {
     let mut figures = vec![Figure::rate("connects", count, started.elapsed())];
     figures.extend(watch.end()?);
     Ok(figures)
+}
+
+/// More clients than the server may have files open; then they go, and another one comes.
+pub fn descriptors(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options { open_files: Some(64), ..Options::default() })?;
+    let cost = Cost::begin(&server)?;
+    let mut inside = Connection::open(clients_of(&server))?;
+    let connect = |_| TcpStream::connect_timeout(&clients_of(&server), Duration::from_millis(100)).ok();
+    let herd: Vec<_> = (0..200).filter_map(connect).collect();
+    thread::sleep(EXHAUSTED.mul_f64(arena.scale.min(1.0)));
+    let figures = cost.end()?;
+    let served = usize::from(inside.fence().is_ok());
+    let freed = Instant::now();
+    drop(herd);
+    let newcomer = Connection::open(clients_of(&server)).ok().map(|_| freed.elapsed());
+    let mut all = vec![
+        Figure::done("served meanwhile", served),
+        Figure::done("served afterwards", usize::from(newcomer.is_some())),
+        Figure::wait("until a new client is served", newcomer),
+    ];
+    all.extend(figures);
+    Ok(all)
 }
 
 /// `wanted`, or what the limit on open files leaves of it, since a client here and its server need one each.

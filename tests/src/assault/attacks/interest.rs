@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use crate::assault::figure::Figure;
 use crate::assault::member::Member;
-use crate::assault::victim::{Arena, Watch, clients_of, clustered};
+use crate::assault::victim::{Arena, Cost, Watch, clients_of, clustered};
 use crate::load::connection::Connection;
+use crate::load::process::resident_bytes;
 use crate::peer::Identity;
 use crate::server::{Options, Server};
 
 /// How long the server is watched after the blow.
 const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// How long a client changes its mind.
+const CHURN: Duration = Duration::from_secs(4);
 
 /// How long all interest may take to be told.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +43,91 @@ pub fn client_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
     let watch = Watch::begin(&server)?;
     drop(client);
     aftermath(&server, count, watch)
+}
+
+/// A client that subscribed to one subject again and again goes away without a word.
+pub fn same_subject_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let count = arena.part(100_000);
+    let mut client = Connection::open(clients_of(&server))?;
+    in_lines(count, |lines, id| write!(lines, "SUB same {id}\r\n"), |bytes| client.send(bytes))?;
+    client.fence()?;
+    let watch = Watch::begin(&server)?;
+    drop(client);
+    aftermath(&server, count, watch)
+}
+
+/// A client that is all members of a large queue group goes away without a word; each of them is news for a route.
+pub fn queue_group_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(clustered())?;
+    let member = Member::join(server.ports().route, &Identity::without_pool("member"))?;
+    let count = arena.part(100_000);
+    let mut client = Connection::open(clients_of(&server))?;
+    in_lines(count, |lines, id| write!(lines, "SUB work crew {id}\r\n"), |bytes| client.send(bytes))?;
+    client.fence()?;
+    let watch = Watch::begin(&server)?;
+    drop(client);
+    let figures = aftermath(&server, count, watch);
+    drop(member);
+    figures
+}
+
+/// A member comes and goes where there are many subscriptions, all of which it is told each time.
+pub fn route_flaps(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(clustered())?;
+    let client = subscribed_client(&server, arena.part(50_000))?;
+    let watch = Watch::begin(&server)?;
+    let times = arena.part(200);
+    for number in 0..times {
+        // A name of its own, since the server may not have noticed yet that the one before is gone.
+        let identity = Identity::without_pool(&format!("flaps{number}"));
+        Member::join(server.ports().route, &identity)?.fence()?;
+    }
+    let mut figures = vec![Figure::effort("comings and goings", times)];
+    figures.extend(watch.end()?);
+    drop(client);
+    Ok(figures)
+}
+
+/// A client subscribes and unsubscribes as fast as it can, and each time a route is told.
+pub fn churn(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(clustered())?;
+    let member = Member::join(server.ports().route, &Identity::without_pool("member"))?;
+    let mut client = Connection::open(clients_of(&server))?;
+    let watch = Watch::begin(&server)?;
+    let (started, mut changes) = (Instant::now(), 0);
+    let batch = "SUB churn.here 7\r\nUNSUB 7\r\n".repeat(500);
+    while started.elapsed() < CHURN.mul_f64(arena.scale.min(1.0)) {
+        client.send(batch.as_bytes())?;
+        changes += 1_000;
+    }
+    client.set_patience(PATIENCE)?;
+    client.fence()?;
+    let mut figures = vec![Figure::rate("changes", changes, started.elapsed())];
+    figures.extend(watch.end()?);
+    drop(member);
+    Ok(figures)
+}
+
+/// Clients with long subscriptions come and go; what is remembered of them is there to be shown.
+pub fn leftovers(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let cost = Cost::begin(&server)?;
+    let clients = arena.part(2_000);
+    let long = "x".repeat(3_900);
+    let lines: String = (0..64).map(|id| format!("SUB {long}.{id} {id}\r\n")).collect();
+    for _ in 0..clients {
+        let mut client = Connection::open(clients_of(&server))?;
+        client.send(lines.as_bytes())?;
+        client.fence()?;
+    }
+    thread::sleep(Duration::from_secs(1));
+    let mut figures = vec![
+        Figure::effort("clients gone", clients),
+        Figure::bytes("memory afterwards", resident_bytes(server.pid())?),
+    ];
+    figures.extend(cost.end()?);
+    Ok(figures)
 }
 
 /// A server joins one whose clients have many subscriptions, and is told of all of them.

@@ -1,6 +1,7 @@
 //! Servers that say more than is true or more than anybody wants to know.
 
 use std::io;
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::assault::member::Member;
 use crate::assault::victim::{Arena, Watch, clustered};
 use crate::peer::Identity;
 use crate::server::{Options, Server};
+use crate::traffic::client;
 
 /// How long a member that restarts is out of reach.
 const AWAY: Duration = Duration::from_secs(3);
@@ -95,6 +97,43 @@ pub fn many_urls(arena: &Arena) -> io::Result<Vec<Figure>> {
         let urls: Vec<String> = (0..250).map(|number| format!("{name}-{number}.example:4222")).collect();
         Identity::new(name).info("connect_urls", urls)
     })
+}
+
+/// One member says again and again that its clients' addresses have changed; clients everywhere are to be told.
+pub fn changing_urls(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(clustered())?;
+    let mut member = Member::join(server.ports().route, &Identity::new("fickle"))?;
+    member.fence()?;
+    let mut onlooker = client(&server);
+    let watch = Watch::begin(&server)?;
+    let changes = arena.part(5_000);
+    for number in 0..changes {
+        let urls: Vec<String> = (0..16).map(|host| format!("h{host}-{number}.example:4222")).collect();
+        member.send(Identity::new("fickle").info("connect_urls", urls).info_line().as_bytes())?;
+    }
+    let _ = member.fence();
+    onlooker.read_until_quiet(Duration::from_secs(1));
+    let told = onlooker.frames().iter().filter(|frame| frame.op() == "INFO").count();
+    let mut figures =
+        vec![Figure::effort("changes", changes), Figure::broken("told to each client", told - 1)];
+    figures.extend(watch.end()?);
+    Ok(figures)
+}
+
+/// Servers that connect to the route port and never present themselves.
+pub fn silent_servers(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(clustered())?;
+    let watch = Watch::begin(&server)?;
+    let count = arena.part(2_000);
+    let address = (Ipv4Addr::LOCALHOST, server.ports().route);
+    let silent = (0..count).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
+    let joined = Member::join(server.ports().route, &Identity::new("honest"))?.fence().is_ok();
+    let mut figures = vec![
+        Figure::effort("silent servers", silent.len()),
+        Figure::done("another joined", usize::from(joined)),
+    ];
+    figures.extend(watch.end()?);
+    Ok(figures)
 }
 
 /// All of `count` members join as fast as they can, and read what they are told.

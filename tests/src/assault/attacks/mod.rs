@@ -8,6 +8,7 @@ pub mod interest;
 pub mod liars;
 pub mod logs;
 pub mod pages;
+pub mod secrets;
 pub mod stopping;
 
 use std::io;
@@ -31,21 +32,49 @@ pub const ALL: &[Attack] = &[
     attack("herd", "2,000 clients connect at once", herd::at_once),
     attack("connects", "20,000 connects in a row, nobody waits for INFO", herd::in_a_row),
     attack("connect-close", "connect and close for 5 s, as fast as one thread can", herd::connect_and_close),
+    attack("descriptors", "200 clients where 64 files may be open; then they go", herd::descriptors),
     attack("hearsay", "a member names 5,000 dead servers, then a real one restarts", liars::hearsay),
     attack("routez", "a route with 50,000 interests asks ROUTEZ in detail 60 times", liars::routez),
     attack("routez-unread", "the same by one that does not read", liars::routez_unread),
     attack("long-info", "300 members with INFO of 60 KB", liars::long_info),
     attack("many-urls", "60 members with 250 connect_urls each", liars::many_urls),
+    attack("changing-urls", "a member changes its connect_urls 5,000 times", liars::changing_urls),
+    attack("silent-servers", "2,000 connections to the route port say nothing", liars::silent_servers),
     attack("route-ends", "a route with 500,000 interests ends", interest::route_ends),
     attack("client-ends", "a client with 500,000 subscriptions ends", interest::client_ends),
     attack("route-begins", "a route begins where there are 500,000 subscriptions", interest::route_begins),
+    attack("route-flaps", "a route comes and goes 200 times, 50,000 subscriptions", interest::route_flaps),
+    attack(
+        "same-subject-ends",
+        "a client with 100,000 subscriptions to one subject ends",
+        interest::same_subject_ends,
+    ),
+    attack(
+        "queue-group-ends",
+        "a client that is 100,000 members of a queue group ends",
+        interest::queue_group_ends,
+    ),
+    attack("churn", "SUB and UNSUB for 4 s, a route is told", interest::churn),
+    attack("leftovers", "2,000 clients with 64 subscriptions of 4 KB each are gone", interest::leftovers),
     attack("subsz-unread", "12 pages /subsz of 500,000 subscriptions, unread", pages::subsz_unread),
     attack("half-requests", "300 half HTTP requests, then /healthz", pages::half_requests),
     attack("stop-slow-reader", "SIGTERM while a subscriber reads at 5 MB/s", stopping::slow_reader),
+    attack("stop-mesh", "SIGTERM to one of three members under load", stopping::in_a_mesh),
     attack("multiplied", "20,000 subscriptions to one subject, 2,000 messages", burst::multiplied),
+    attack("readers-asleep", "20 subscribers never read, one publisher for 5 s", burst::readers_asleep),
+    attack("pongs-unread", "8 clients send PING for 5 s and read nothing", burst::pongs_unread),
+    attack("unfinished", "500 messages of 1 MiB that lack one byte", burst::unfinished_messages),
+    attack("new-subjects", "2,000,000 messages, each to a subject of its own", burst::new_subjects),
     attack("log-bad-subject", "SUB a..b repeated for 4 s", logs::bad_subjects),
-    attack("log-number-password", "CONNECT with a number as password", logs::number_as_password),
-    attack("log-traced-dial", "-V on a node that dials with a password", logs::traced_dial),
+    attack("log-wrong-password", "5,000 clients with a wrong password", logs::wrong_passwords),
+    attack(
+        "log-unknown-operation",
+        "5,000 clients with a long line that is no operation",
+        logs::unknown_operations,
+    ),
+    attack("secret-number", "CONNECT with a number as password", secrets::number_as_password),
+    attack("secret-dial", "-V on a node that dials with a password", secrets::traced_dial),
+    attack("secrets", "secrets in all places where there can be any, -DV", secrets::everywhere),
 ];
 
 /// The attacks called `names`, where a name also stands for all that begin with it; an unknown name is the error.
