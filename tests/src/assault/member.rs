@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Member {
     stream: TcpStream,
     heard: Arc<Heard>,
+    /// Held while something is written, so that no PONG gets into the middle of a line.
+    writing: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -35,7 +37,7 @@ impl Member {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let heard = Arc::new(Heard::default());
-        let mut member = Self { stream, heard };
+        let mut member = Self { stream, heard, writing: Arc::default() };
         member.listen()?;
         member.send(identity.join("").as_bytes())?;
         Ok(member)
@@ -43,7 +45,7 @@ impl Member {
 
     /// Writes all of `bytes`.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        write(&mut self.stream, &self.writing, bytes)
     }
 
     /// PING, then waits for PONG: everything sent before is in force.
@@ -94,8 +96,9 @@ impl Member {
 
     fn listen(&self) -> io::Result<()> {
         let (mut stream, heard) = (self.stream.try_clone()?, Arc::clone(&self.heard));
+        let writing = Arc::clone(&self.writing);
         thread::spawn(move || {
-            let _ = heard.listen(&mut stream);
+            let _ = heard.listen(&mut stream, &writing);
             heard.is_closed.store(true, Ordering::Relaxed);
         });
         Ok(())
@@ -112,7 +115,7 @@ impl Drop for Member {
 
 impl Heard {
     /// Reads until the end. A payload that looks like a line counts as one: no attack sends any such.
-    fn listen(&self, stream: &mut TcpStream) -> io::Result<()> {
+    fn listen(&self, stream: &mut TcpStream, writing: &Mutex<()>) -> io::Result<()> {
         let (mut chunk, mut line_start) = (vec![0; 256 * 1024], Vec::new());
         loop {
             while self.is_deaf.load(Ordering::Relaxed) {
@@ -128,16 +131,16 @@ impl Heard {
                 let wanted = piece.len().min(LINE_START - line_start.len());
                 line_start.extend_from_slice(&piece[..wanted]);
                 if piece.ends_with(b"\n") {
-                    self.hear(&line_start, stream)?;
+                    self.hear(&line_start, stream, writing)?;
                     line_start.clear();
                 }
             }
         }
     }
 
-    fn hear(&self, line_start: &[u8], stream: &mut TcpStream) -> io::Result<()> {
+    fn hear(&self, line_start: &[u8], stream: &mut TcpStream, writing: &Mutex<()>) -> io::Result<()> {
         if line_start.starts_with(b"PING") {
-            stream.write_all(b"PONG\r\n")?;
+            write(stream, writing, b"PONG\r\n")?;
         } else if line_start.starts_with(b"PONG") {
             self.pongs.fetch_add(1, Ordering::Relaxed);
         } else if line_start.starts_with(b"RMSG ") {
@@ -147,6 +150,11 @@ impl Heard {
         }
         Ok(())
     }
+}
+
+fn write(stream: &mut TcpStream, writing: &Mutex<()>, bytes: &[u8]) -> io::Result<()> {
+    let _alone = writing.lock().unwrap_or_else(PoisonError::into_inner);
+    stream.write_all(bytes)
 }
 
 /// How much of a line is kept to know what it is.

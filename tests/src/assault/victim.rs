@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::bystander::Bystanders;
 use super::figure::Figure;
@@ -34,6 +35,11 @@ impl Arena {
     /// The part of `full` that the scale leaves, at least one.
     pub fn part(&self, full: usize) -> usize {
         ((full as f64 * self.scale) as usize).max(1)
+    }
+
+    /// The part of a time that the scale leaves: never more than all of it, and never so little that nothing happens.
+    pub fn time(&self, full: Duration) -> Duration {
+        full.mul_f64(self.scale.clamp(0.1, 1.0))
     }
 }
 

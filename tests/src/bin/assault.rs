@@ -7,6 +7,7 @@ use onehop_tests::assault::options::{Options, USAGE};
 use onehop_tests::assault::report::{Verdict, render, render_row, verdict};
 use onehop_tests::assault::run::{Row, run};
 use onehop_tests::command_line;
+use onehop_tests::load::process::raise_open_file_limit;
 
 fn main() -> ExitCode {
     let parsed = Options::parse(std::env::args().skip(1));
@@ -26,6 +27,8 @@ fn assault(attacks: &[Attack], options: &Options) -> ExitCode {
     if arenas.is_empty() {
         return ExitCode::from(2);
     }
+    // Where that fails, the attacks are as large as the limit allows, and say so.
+    let _ = raise_open_file_limit();
     let names: Vec<String> = arenas.iter().map(|arena| arena.kind.to_string()).collect();
     let mut rows: Vec<Row> = Vec::new();
     for &attack in attacks {

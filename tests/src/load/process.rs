@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Length of a tick in `/proc/<pid>/stat`: Linux fixes `USER_HZ` at 100 on every common architecture.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -70,9 +72,13 @@ pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
 
 /// How many files this process, and a server that it starts, may have open.
 pub fn open_file_limit() -> Option<usize> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    usize::try_from(getrlimit(Resource::Nofile).current?).ok()
+}
+
+/// Lets this process, and the servers that it starts, have as many files open as the system allows.
+pub fn raise_open_file_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// `utime + stime`, fields 14 and 15. The second field is the name in parentheses and may hold blanks and parentheses.

@@ -49,7 +49,7 @@ pub fn readers_asleep(arena: &Arena) -> io::Result<Vec<Figure>> {
     let watch = Watch::begin(&server)?;
     let (started, mut published) = (Instant::now(), 0);
     let batch = format!("PUB tide 1024\r\n{}\r\n", "x".repeat(1_024)).repeat(64);
-    while started.elapsed() < TIDE.mul_f64(arena.scale.min(1.0)) {
+    while started.elapsed() < arena.time(TIDE) {
         publisher.send(batch.as_bytes())?;
         published += 64;
     }
@@ -65,7 +65,7 @@ pub fn pongs_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
     let watch = Watch::begin(&server)?;
     let asking = (0..8).map(|_| asleep(&server, "")).collect::<io::Result<Vec<_>>>()?;
     let (started, batch) = (Instant::now(), "PING\r\n".repeat(10_000));
-    let time = TIDE.mul_f64(arena.scale.min(1.0));
+    let time = arena.time(TIDE);
     let asked: usize = thread::scope(|scope| {
         let ask = |mut stream: &TcpStream| {
             let mut asked = 0;

@@ -34,12 +34,12 @@ const OTHER_FILES: usize = 150;
 pub fn at_once(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
     let cost = Cost::begin(&server)?;
-    let count = within_file_limit(arena.part(2_000));
+    let (count, effort) = within_file_limit(arena.part(2_000));
     let times = connect_all(clients_of(&server), count);
     let within = |limit: Duration| times.iter().flatten().filter(|time| **time <= limit).count();
     let last = times.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
     let mut figures = vec![
-        Figure::effort("clients", count),
+        effort,
         Figure::done("INFO within 1 s", within(Duration::from_secs(1))),
         Figure::done("INFO within 12 s", within(HERD_PATIENCE)),
         Figure::wait("until all have INFO", last),
@@ -52,7 +52,7 @@ pub fn at_once(arena: &Arena) -> io::Result<Vec<Figure>> {
 pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
     let cost = Cost::begin(&server)?;
-    let count = within_file_limit(arena.part(20_000));
+    let (count, effort) = within_file_limit(arena.part(20_000));
     let started = Instant::now();
     let mut streams = Vec::new();
     for _ in 0..count {
@@ -62,7 +62,7 @@ pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
     let greeted = wait_for_info(&streams)?;
     let all = (greeted == count).then(|| started.elapsed());
     let mut figures = vec![
-        Figure::effort("clients", count),
+        effort,
         Figure::wait("until all are connected", Some(connected)),
         Figure::done("INFO", greeted),
         Figure::wait("until all have INFO", all),
@@ -75,7 +75,7 @@ pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
 pub fn connect_and_close(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
     let watch = Watch::begin(&server)?;
-    let (started, time) = (Instant::now(), CHURN.mul_f64(arena.scale.min(1.0)));
+    let (started, time) = (Instant::now(), arena.time(CHURN));
     let mut count = 0;
     while started.elapsed() < time {
         drop(TcpStream::connect(clients_of(&server))?);
@@ -93,7 +93,7 @@ pub fn descriptors(arena: &Arena) -> io::Result<Vec<Figure>> {
     let mut inside = Connection::open(clients_of(&server))?;
     let connect = |_| TcpStream::connect_timeout(&clients_of(&server), Duration::from_millis(100)).ok();
     let herd: Vec<_> = (0..200).filter_map(connect).collect();
-    thread::sleep(EXHAUSTED.mul_f64(arena.scale.min(1.0)));
+    thread::sleep(arena.time(EXHAUSTED));
     let figures = cost.end()?;
     let served = usize::from(inside.fence().is_ok());
     let freed = Instant::now();
@@ -108,9 +108,13 @@ pub fn descriptors(arena: &Arena) -> io::Result<Vec<Figure>> {
     Ok(all)
 }
 
-/// `wanted`, or what the limit on open files leaves of it, since a client here and its server need one each.
-pub fn within_file_limit(wanted: usize) -> usize {
-    open_file_limit().map_or(wanted, |limit| wanted.min(limit.saturating_sub(OTHER_FILES)))
+/// `wanted`, or what the limit on open files leaves of it, since a client here and its server need one each; and how to show it.
+fn within_file_limit(wanted: usize) -> (usize, Figure) {
+    let allowed = open_file_limit().map_or(wanted, |limit| limit.saturating_sub(OTHER_FILES));
+    if wanted > allowed {
+        return (allowed, Figure::effort("clients, as many as the limit on files allows", allowed));
+    }
+    (wanted, Figure::effort("clients", wanted))
 }
 
 /// Connects `count` clients in the same moment; when each had its INFO, if it had.

@@ -19,7 +19,7 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 /// How long a client changes its mind.
 const CHURN: Duration = Duration::from_secs(4);
 
-/// How long all interest may take to be told.
+/// How long all interest may take to be told or forgotten.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lines sent per write.
@@ -32,7 +32,7 @@ pub fn route_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
     let member = interested_member(&server, count)?;
     let watch = Watch::begin(&server)?;
     drop(member);
-    aftermath(&server, count, watch)
+    aftermath(arena, &server, count, watch)
 }
 
 /// A client with many subscriptions goes away without a word.
@@ -42,7 +42,7 @@ pub fn client_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
     let client = subscribed_client(&server, count)?;
     let watch = Watch::begin(&server)?;
     drop(client);
-    aftermath(&server, count, watch)
+    aftermath(arena, &server, count, watch)
 }
 
 /// A client that subscribed to one subject again and again goes away without a word.
@@ -54,7 +54,7 @@ pub fn same_subject_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
     client.fence()?;
     let watch = Watch::begin(&server)?;
     drop(client);
-    aftermath(&server, count, watch)
+    aftermath(arena, &server, count, watch)
 }
 
 /// A client that is all members of a large queue group goes away without a word; each of them is news for a route.
@@ -67,7 +67,7 @@ pub fn queue_group_ends(arena: &Arena) -> io::Result<Vec<Figure>> {
     client.fence()?;
     let watch = Watch::begin(&server)?;
     drop(client);
-    let figures = aftermath(&server, count, watch);
+    let figures = aftermath(arena, &server, count, watch);
     drop(member);
     figures
 }
@@ -97,7 +97,7 @@ pub fn churn(arena: &Arena) -> io::Result<Vec<Figure>> {
     let watch = Watch::begin(&server)?;
     let (started, mut changes) = (Instant::now(), 0);
     let batch = "SUB churn.here 7\r\nUNSUB 7\r\n".repeat(500);
-    while started.elapsed() < CHURN.mul_f64(arena.scale.min(1.0)) {
+    while started.elapsed() < arena.time(CHURN) {
         client.send(batch.as_bytes())?;
         changes += 1_000;
     }
@@ -174,13 +174,17 @@ pub fn interested_member(server: &Server, count: usize) -> io::Result<Member> {
 }
 
 /// Watches until the server should have recovered, and says whether it has forgotten the subscriptions.
-fn aftermath(server: &Server, count: usize, watch: Watch<'_>) -> io::Result<Vec<Figure>> {
-    thread::sleep(AFTERMATH);
+fn aftermath(arena: &Arena, server: &Server, count: usize, watch: Watch<'_>) -> io::Result<Vec<Figure>> {
+    thread::sleep(arena.time(AFTERMATH));
     let mut figures = vec![Figure::effort("subscriptions", count)];
     figures.extend(watch.end()?);
-    let left = server.monitor("/subsz").map_err(io::Error::other)?["num_subscriptions"].as_u64();
-    let is_forgotten = left.is_some_and(|left| left < count as u64);
-    figures.push(Figure::done("all are forgotten", usize::from(is_forgotten)));
+    let left = || server.monitor("/subsz").ok()?["num_subscriptions"].as_u64();
+    let deadline = Instant::now() + PATIENCE;
+    let is_forgotten = || left().is_some_and(|left| left < count as u64);
+    while !is_forgotten() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+    }
+    figures.push(Figure::done("all are forgotten", usize::from(is_forgotten())));
     Ok(figures)
 }
 

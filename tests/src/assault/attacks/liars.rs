@@ -22,6 +22,9 @@ const REDIAL_PATIENCE: Duration = Duration::from_secs(40);
 /// How long answers may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long answers lie unread.
+const UNREAD: Duration = Duration::from_secs(5);
+
 /// How long gossip may go on after the last newcomer.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
@@ -76,7 +79,8 @@ fn ask_routez(arena: &Arena, reads: bool) -> io::Result<Vec<Figure>> {
     let questions = arena.part(60);
     let question = format!("RMSG $SYS $SYS.REQ.SERVER.PING.ROUTEZ in.1 {}\r\n{QUESTION}\r\n", QUESTION.len());
     member.send(question.repeat(questions).as_bytes())?;
-    let answers = member.wait_for_messages(questions as u64, ANSWER_PATIENCE);
+    let patience = if reads { ANSWER_PATIENCE } else { arena.time(UNREAD) };
+    let answers = member.wait_for_messages(questions as u64, patience);
     let mut figures = vec![
         Figure::effort("questions", questions),
         Figure::effort("answers", answers as usize),
@@ -146,7 +150,7 @@ fn newcomers(arena: &Arena, count: usize, identity: impl Fn(&str) -> Identity) -
         members.push(Member::join(server.ports().route, &identity(&name))?);
     }
     let fenced = members.iter_mut().filter_map(|member| member.fence().ok()).count();
-    thread::sleep(AFTERMATH);
+    thread::sleep(arena.time(AFTERMATH));
     let received: u64 = members.iter().map(Member::received_bytes).sum();
     let mut figures = vec![
         Figure::effort("members", count),

@@ -24,7 +24,7 @@ pub fn bad_subjects(arena: &Arena) -> io::Result<Vec<Figure>> {
     let mut answers = client.handle()?;
     let discarding = thread::spawn(move || io::copy(&mut answers, &mut io::sink()));
     let mut client = client;
-    let (started, time) = (Instant::now(), FLOOD.mul_f64(arena.scale.min(1.0)));
+    let (started, time) = (Instant::now(), arena.time(FLOOD));
     let batch = "SUB a..b 1\r\n".repeat(1_000);
     let mut count = 0;
     while started.elapsed() < time && client.send(batch.as_bytes()).is_ok() {

@@ -25,7 +25,7 @@ pub fn subsz_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
     let watch = Watch::begin(&server)?;
     let request = format!("GET /subsz?subs=1&limit={count} HTTP/1.1\r\nHost: x\r\n\r\n");
     let pages = hold(&server, 12, &request)?;
-    thread::sleep(UNREAD.mul_f64(arena.scale.clamp(0.25, 1.0)));
+    thread::sleep(arena.time(UNREAD));
     let mut figures = vec![Figure::effort("subscriptions", count), Figure::effort("pages", pages.len())];
     figures.extend(watch.end()?);
     drop(client);

@@ -78,7 +78,7 @@ pub fn in_a_mesh(arena: &Arena) -> io::Result<Vec<Figure>> {
     let mut onlooker = client(&servers[1]);
     thread::sleep(INTEREST_TRAVELS);
     let publishers: Vec<_> = (0..PUBLISHERS).map(|number| publish(clients_of(&servers[1]), number)).collect();
-    thread::sleep(UNDER_LOAD.mul_f64(arena.scale.min(1.0)));
+    thread::sleep(arena.time(UNDER_LOAD));
     servers[1].signal("TERM");
     let acknowledged: Vec<u64> = publishers
         .into_iter()
