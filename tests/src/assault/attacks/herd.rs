@@ -15,6 +15,9 @@ use crate::load::connection::Connection;
 use crate::load::process::open_file_limit;
 use crate::server::Options;
 
+/// How long a server is held while a herd connects.
+const HELD: Duration = Duration::from_millis(100);
+
 /// How long a client of the herd waits for its INFO.
 const HERD_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -30,12 +33,20 @@ const EXHAUSTED: Duration = Duration::from_secs(5);
 /// Open files of a process that are not connections of an attack.
 const OTHER_FILES: usize = 150;
 
-/// All connect in the same moment, and each waits for its INFO.
+/// All connect in the same moment, and each waits for its INFO. The server is held for that moment, as a busy machine would:
+/// else a herd is only as large as what its own machine sends before the server has accepted the first.
 pub fn at_once(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
     let cost = Cost::begin(&server)?;
     let (count, effort) = within_file_limit(arena.part(2_000));
-    let times = connect_all(clients_of(&server), count);
+    server.signal("STOP");
+    let times = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(HELD);
+            server.signal("CONT");
+        });
+        connect_all(clients_of(&server), count)
+    });
     let within = |limit: Duration| times.iter().flatten().filter(|time| **time <= limit).count();
     let last = times.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
     let mut figures = vec![
