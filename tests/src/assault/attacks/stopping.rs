@@ -32,9 +32,6 @@ const BATCH: usize = 100;
 /// How long they publish before their server is told to stop.
 const UNDER_LOAD: Duration = Duration::from_secs(2);
 
-/// How long subscriptions may take to be known everywhere.
-const INTEREST_TRAVELS: Duration = Duration::from_millis(500);
-
 /// How long a message may still be under way when its server is gone.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
@@ -76,7 +73,7 @@ pub fn in_a_mesh(arena: &Arena) -> io::Result<Vec<Figure>> {
     let subscribers = [0, 2].map(|place| Subscriber::open(clients_of(&servers[place])));
     let subscribers = subscribers.into_iter().collect::<io::Result<Vec<_>>>()?;
     let mut onlooker = client(&servers[1]);
-    thread::sleep(INTEREST_TRAVELS);
+    wait_until_heard(clients_of(&servers[1]), &subscribers)?;
     let publishers: Vec<_> = (0..PUBLISHERS).map(|number| publish(clients_of(&servers[1]), number)).collect();
     thread::sleep(arena.time(UNDER_LOAD));
     servers[1].signal("TERM");
@@ -94,6 +91,20 @@ pub fn in_a_mesh(arena: &Arena) -> io::Result<Vec<Figure>> {
     ])
 }
 
+/// Publishes until each subscriber has got something, so that nothing is lost because nobody was known to want it.
+fn wait_until_heard(address: SocketAddr, subscribers: &[Subscriber]) -> io::Result<()> {
+    let mut connection = Connection::open(address)?;
+    let deadline = Instant::now() + PATIENCE;
+    while subscribers.iter().any(|subscriber| subscriber.count_of(PUBLISHERS) == 0) {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        connection.send(format!("PUB load.{PUBLISHERS} 0\r\n\r\n").as_bytes())?;
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// Publishes batches, each with a PING at its end, until the server is gone; how many messages had their PONG.
 fn publish(address: SocketAddr, number: usize) -> JoinHandle<io::Result<u64>> {
     thread::spawn(move || {
@@ -107,9 +118,9 @@ fn publish(address: SocketAddr, number: usize) -> JoinHandle<io::Result<u64>> {
     })
 }
 
-/// A client that counts what each publisher sends it, in a thread of its own.
+/// A client that counts what each publisher sends it, in a thread of its own, and at last what came before all of them.
 struct Subscriber {
-    counts: Arc<[AtomicU64; PUBLISHERS]>,
+    counts: Arc<[AtomicU64; PUBLISHERS + 1]>,
 }
 
 impl Subscriber {
@@ -118,7 +129,7 @@ impl Subscriber {
         connection.send(b"SUB load.* 1\r\n")?;
         connection.fence()?;
         connection.wait_for_ever()?;
-        let counts: Arc<[AtomicU64; PUBLISHERS]> = Arc::default();
+        let counts: Arc<[AtomicU64; PUBLISHERS + 1]> = Arc::default();
         let counting = Arc::clone(&counts);
         // Ends when its server does.
         thread::spawn(move || {
@@ -134,11 +145,18 @@ impl Subscriber {
         Ok(Self { counts })
     }
 
+    fn count_of(&self, number: usize) -> u64 {
+        self.counts[number].load(Ordering::Relaxed)
+    }
+
     /// How many of the acknowledged messages do not come.
     fn lost_of(&self, acknowledged: &[u64]) -> u64 {
         let lost = || -> u64 {
-            let pairs = self.counts.iter().zip(acknowledged);
-            pairs.map(|(count, wanted)| wanted.saturating_sub(count.load(Ordering::Relaxed))).sum()
+            acknowledged
+                .iter()
+                .enumerate()
+                .map(|(number, wanted)| wanted.saturating_sub(self.count_of(number)))
+                .sum()
         };
         let deadline = Instant::now() + STRAGGLERS;
         while lost() > 0 && Instant::now() < deadline {
