@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn assault(attacks: &[Attack], options: &Options) -> ExitCode {
     if options.list {
-        ALL.iter().for_each(|attack| println!("{:<20} {}", attack.name, attack.what));
+        ALL.iter().for_each(|attack| println!("{:<22} {}", attack.name, attack.what));
         return ExitCode::SUCCESS;
     }
     let arenas = options.arenas();
