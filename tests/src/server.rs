@@ -232,11 +232,6 @@ impl Server {
         monitor::get(self.ports.monitor, path)
     }
 
-    /// The number of its process.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Ends the process at once, as a crash does.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
