@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::error;
 
+use crate::hub::Allowance;
 use crate::time::Instant;
 
 /// What a listening port does about connections that it cannot accept.
@@ -13,9 +14,7 @@ use crate::time::Instant;
 /// the port must stay served: whoever accepts pauses and tries again, for good.
 #[derive(Debug, Default)]
 pub struct AcceptFaults {
-    said_at: Option<Instant>,
-    /// How many came since without a word.
-    unsaid: u64,
+    lines: Allowance,
 }
 
 impl AcceptFaults {
@@ -37,13 +36,8 @@ impl AcceptFaults {
     }
 
     /// How many came without a word, if it is time for one.
-    fn take_unsaid(&mut self, now: Instant) -> Option<u64> {
-        if self.said_at.is_some_and(|at| now.since(at) < SAY_EVERY) {
-            self.unsaid += 1;
-            return None;
-        }
-        self.said_at = Some(now);
-        Some(std::mem::take(&mut self.unsaid))
+    fn take_unsaid(&mut self, now: Instant) -> Option<u32> {
+        self.lines.take(now, 1, SAY_EVERY)
     }
 }
 
