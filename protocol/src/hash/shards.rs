@@ -6,6 +6,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash};
 
 use super::KeyedState;
@@ -58,15 +59,11 @@ impl<K: Borrow<[u8]> + Hash + Eq, V> Shards<K, V> {
 
     /// Adds an entry; false if its key is taken, and then nothing changes.
     pub(crate) fn insert(&mut self, key: K, value: V) -> bool {
-        if self.get(key.borrow()).is_some() {
+        let (Entry::Vacant(place), len) = self.entry(key) else {
             return false;
-        }
-        if self.len >= self.shards.len() * SHARD_LEN {
-            self.divide();
-        }
-        let shard = self.shard_of(key.borrow());
-        self.shards[shard].insert(key, value);
-        self.len += 1;
+        };
+        place.insert(value);
+        *len += 1;
         true
     }
 
@@ -76,11 +73,13 @@ impl<K: Borrow<[u8]> + Hash + Eq, V> Shards<K, V> {
         K: for<'a> From<&'a [u8]>,
         V: Default,
     {
-        if self.get(key).is_none() {
-            self.insert(key.into(), V::default());
+        match self.entry(key.into()) {
+            (Entry::Occupied(place), _) => place.into_mut(),
+            (Entry::Vacant(place), len) => {
+                *len += 1;
+                place.insert(V::default())
+            }
         }
-        let shard = self.shard_of(key);
-        self.shards[shard].entry(key.into()).or_default()
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<(K, V)> {
@@ -118,6 +117,15 @@ impl<K: Borrow<[u8]> + Hash + Eq, V> Shards<K, V> {
         let shard = std::iter::from_fn(|| self.shards.pop()).find(|shard| !shard.is_empty());
         self.len -= shard.as_ref().map_or(0, HashMap::len);
         shard.into_iter().flatten()
+    }
+
+    /// The place of a key, for which there is room, and the number of entries, to be counted up by who fills it.
+    fn entry(&mut self, key: K) -> (Entry<'_, K, V>, &mut usize) {
+        if self.len >= self.shards.len() * SHARD_LEN {
+            self.divide();
+        }
+        let shard = self.shard_of(key.borrow());
+        (self.shards[shard].entry(key), &mut self.len)
     }
 
     /// Makes room for another shard, with half of the entries of the one whose turn it is.
