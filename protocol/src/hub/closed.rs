@@ -94,9 +94,10 @@ impl Ring {
 
 impl Closed {
     fn new(entry: &Arc<Entry>, stop: Instant, reason: CloseReason, account: Option<&Account>) -> Self {
-        let mut subscriptions = entry.subscriptions().to_vec();
-        let subscription_count = subscriptions.len();
-        subscriptions.truncate(MAX_KEPT_SUBSCRIPTIONS);
+        let held = entry.subscriptions();
+        let subscription_count = held.len();
+        let mut subscriptions = held.oldest(MAX_KEPT_SUBSCRIPTIONS);
+        drop(held);
         let text_bytes = keep_short(&mut subscriptions);
         let each = size_of::<Arc<Subscription>>() + size_of::<Subscription>();
         let bytes = size_of::<Self>() + entry.bytes() + subscriptions.len() * each + text_bytes;

@@ -88,6 +88,16 @@ impl<K: Key> Held<K> {
         sorted(all)
     }
 
+    /// The first `most` of them, in the order of their creation. The others are only looked at.
+    pub(crate) fn oldest(&self, most: usize) -> Vec<Arc<Subscription>> {
+        let mut all: Vec<_> = self.set.iter().map(|(keyed, ())| &keyed.subscription).collect();
+        if all.len() > most {
+            all.select_nth_unstable_by_key(most, |subscription| subscription.id());
+            all.truncate(most);
+        }
+        sorted(all.into_iter().cloned().collect())
+    }
+
     /// All of them, in the order of their creation.
     pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
         sorted(self.set.iter().map(|(keyed, ())| keyed.subscription.clone()).collect())
