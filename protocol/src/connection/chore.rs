@@ -49,18 +49,20 @@ enum Left {
 
 impl Removal {
     pub(super) fn of_client(node: &Arc<Node>, account: &Arc<Account>, entry: &Entry) -> Self {
-        let left = Left::ByClient(account.clone(), entry.subscriptions().take());
-        Self { node: node.clone(), left: VecDeque::from([left]), taken: Vec::new() }
+        Self::of(node, [Left::ByClient(account.clone(), entry.subscriptions().take())])
     }
 
     pub(super) fn of_route(node: &Arc<Node>, entry: &Entry) -> Self {
         let brought = entry.interest().take();
-        let left = brought.into_iter().map(|(account, held)| Left::ByRoute(account, held)).collect();
-        Self { node: node.clone(), left, taken: Vec::new() }
+        Self::of(node, brought.into_iter().map(|(account, held)| Left::ByRoute(account, held)))
     }
 
     pub(super) fn nothing(node: &Arc<Node>) -> Self {
-        Self { node: node.clone(), left: VecDeque::new(), taken: Vec::new() }
+        Self::of(node, [])
+    }
+
+    fn of(node: &Arc<Node>, left: impl IntoIterator<Item = Left>) -> Self {
+        Self { node: node.clone(), left: left.into_iter().collect(), taken: Vec::new() }
     }
 
     /// Takes over what another removal had left.
