@@ -66,11 +66,10 @@ impl<'a> Watch<'a> {
         Ok(Self { cost: Cost::begin(server)?, bystanders })
     }
 
-    /// What the bystanders met, and what the attack cost.
-    pub fn end(self) -> io::Result<Vec<Figure>> {
-        let mut figures = self.bystanders.end();
-        figures.extend(self.cost.end()?);
-        Ok(figures)
+    /// Behind the attack's own figures: what the bystanders met, and what the attack cost.
+    pub fn end(self, mut figures: Vec<Figure>) -> io::Result<Vec<Figure>> {
+        figures.extend(self.bystanders.end());
+        self.cost.end(figures)
     }
 }
 
@@ -87,13 +86,14 @@ impl<'a> Cost<'a> {
         Ok(Self { server, cpu: CpuTime::of(server.pid())?, log_bytes: server.log_bytes() })
     }
 
-    /// CPU time and log since then, and the most memory that the server ever had.
-    pub fn end(self) -> io::Result<[Figure; 3]> {
+    /// Behind the attack's own figures: CPU time and log since then, and the most memory that the server ever had.
+    pub fn end(self, mut figures: Vec<Figure>) -> io::Result<Vec<Figure>> {
         let pid = self.server.pid();
-        Ok([
+        figures.extend([
             Figure::wait("CPU time", Some(CpuTime::of(pid)?.since(&self.cpu))),
             Figure::bytes("peak memory", peak_resident_bytes(pid)?),
             Figure::bytes("log", (self.server.log_bytes() - self.log_bytes) as u64),
-        ])
+        ]);
+        Ok(figures)
     }
 }

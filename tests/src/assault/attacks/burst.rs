@@ -31,13 +31,11 @@ pub fn multiplied(arena: &Arena) -> io::Result<Vec<Figure>> {
     let expected = subscriptions * messages;
     let arrived = count_messages(reader.into_stream(), expected)?;
     let all = (arrived == expected).then(|| started.elapsed());
-    let mut figures = vec![
+    watch.end(vec![
         Figure::effort("deliveries due", expected),
         Figure::done("delivered", arrived),
         Figure::wait("until all are delivered", all),
-    ];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    ])
 }
 
 /// Subscribers that never read, of a publisher that never stops: it is theirs to be slow, and nobody else's.
@@ -53,10 +51,9 @@ pub fn readers_asleep(arena: &Arena) -> io::Result<Vec<Figure>> {
         publisher.send(batch.as_bytes())?;
         published += 64;
     }
-    let mut figures = vec![Figure::effort("messages", published)];
-    figures.extend(watch.end()?);
+    let figures = watch.end(vec![Figure::effort("messages", published)]);
     drop(asleep);
-    Ok(figures)
+    figures
 }
 
 /// Clients that ask for answers that they do not read.
@@ -78,9 +75,7 @@ pub fn pongs_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
         let threads: Vec<_> = asking.iter().map(|stream| scope.spawn(move || ask(stream))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
     });
-    let mut figures = vec![Figure::effort("PINGs", asked)];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::effort("PINGs", asked)])
 }
 
 /// Clients that announce a large message each and stop one byte before its end.
@@ -91,9 +86,7 @@ pub fn unfinished_messages(arena: &Arena) -> io::Result<Vec<Figure>> {
     let count = arena.part(500);
     let clients = (0..count).map(|_| asleep(&server, &message)).collect::<io::Result<Vec<_>>>()?;
     thread::sleep(Duration::from_secs(1));
-    let mut figures = vec![Figure::effort("unfinished messages", clients.len())];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::effort("unfinished messages", clients.len())])
 }
 
 /// Every message has a subject of its own, which somebody wants.
@@ -113,9 +106,7 @@ pub fn new_subjects(arena: &Arena) -> io::Result<Vec<Figure>> {
         publisher.send(lines.as_bytes())?;
     }
     let arrived = counting.join().map_err(|_| io::Error::other("the reader panicked"))??;
-    let mut figures = vec![Figure::effort("subjects", count), Figure::done("arrived", arrived)];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::effort("subjects", count), Figure::done("arrived", arrived)])
 }
 
 /// A client that says `lines` after its handshake, and reads nothing any more.

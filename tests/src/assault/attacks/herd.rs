@@ -49,14 +49,12 @@ pub fn at_once(arena: &Arena) -> io::Result<Vec<Figure>> {
     });
     let within = |limit: Duration| times.iter().flatten().filter(|time| **time <= limit).count();
     let last = times.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    let mut figures = vec![
+    cost.end(vec![
         effort,
         Figure::done("INFO within 1 s", within(Duration::from_secs(1))),
         Figure::done("INFO within 12 s", within(HERD_PATIENCE)),
         Figure::wait("until all have INFO", last),
-    ];
-    figures.extend(cost.end()?);
-    Ok(figures)
+    ])
 }
 
 /// One thread connects again and again and waits for no INFO; then all are looked at.
@@ -72,14 +70,12 @@ pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
     let connected = started.elapsed();
     let greeted = wait_for_info(&streams)?;
     let all = (greeted == count).then(|| started.elapsed());
-    let mut figures = vec![
+    cost.end(vec![
         effort,
         Figure::wait("until all are connected", Some(connected)),
         Figure::done("INFO", greeted),
         Figure::wait("until all have INFO", all),
-    ];
-    figures.extend(cost.end()?);
-    Ok(figures)
+    ])
 }
 
 /// One thread connects and closes, as fast as it can.
@@ -92,9 +88,7 @@ pub fn connect_and_close(arena: &Arena) -> io::Result<Vec<Figure>> {
         drop(TcpStream::connect(clients_of(&server))?);
         count += 1;
     }
-    let mut figures = vec![Figure::rate("connects", count, started.elapsed())];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::rate("connects", count, started.elapsed())])
 }
 
 /// More clients than the server may have files open; then they go, and another one comes.
@@ -105,18 +99,18 @@ pub fn descriptors(arena: &Arena) -> io::Result<Vec<Figure>> {
     let connect = |_| TcpStream::connect_timeout(&clients_of(&server), Duration::from_millis(100)).ok();
     let herd: Vec<_> = (0..200).filter_map(connect).collect();
     thread::sleep(arena.time(EXHAUSTED));
-    let figures = cost.end()?;
+    let cost = cost.end(Vec::new())?;
     let served = usize::from(inside.fence().is_ok());
     let freed = Instant::now();
     drop(herd);
     let newcomer = Connection::open(clients_of(&server)).ok().map(|_| freed.elapsed());
-    let mut all = vec![
+    let mut figures = vec![
         Figure::done("served meanwhile", served),
         Figure::done("served afterwards", usize::from(newcomer.is_some())),
         Figure::wait("until a new client is served", newcomer),
     ];
-    all.extend(figures);
-    Ok(all)
+    figures.extend(cost);
+    Ok(figures)
 }
 
 /// `wanted`, or what the limit on open files leaves of it, since a client here and its server need one each; and how to show it.

@@ -83,10 +83,9 @@ pub fn route_flaps(arena: &Arena) -> io::Result<Vec<Figure>> {
         let identity = Identity::without_pool(&format!("flaps{number}"));
         Member::join(server.ports().route, &identity)?.fence()?;
     }
-    let mut figures = vec![Figure::effort("comings and goings", times)];
-    figures.extend(watch.end()?);
+    let figures = watch.end(vec![Figure::effort("comings and goings", times)]);
     drop(client);
-    Ok(figures)
+    figures
 }
 
 /// A client subscribes and unsubscribes as fast as it can, and each time a route is told.
@@ -103,10 +102,9 @@ pub fn churn(arena: &Arena) -> io::Result<Vec<Figure>> {
     }
     client.set_patience(PATIENCE)?;
     client.fence()?;
-    let mut figures = vec![Figure::rate("changes", changes, started.elapsed())];
-    figures.extend(watch.end()?);
+    let figures = watch.end(vec![Figure::rate("changes", changes, started.elapsed())]);
     drop(member);
-    Ok(figures)
+    figures
 }
 
 /// Clients with long subscriptions come and go; what is remembered of them is there to be shown.
@@ -122,12 +120,10 @@ pub fn leftovers(arena: &Arena) -> io::Result<Vec<Figure>> {
         client.fence()?;
     }
     thread::sleep(Duration::from_secs(1));
-    let mut figures = vec![
+    cost.end(vec![
         Figure::effort("clients gone", clients),
         Figure::bytes("memory afterwards", resident_bytes(server.pid())?),
-    ];
-    figures.extend(cost.end()?);
-    Ok(figures)
+    ])
 }
 
 /// A server joins one whose clients have many subscriptions, and is told of all of them.
@@ -139,14 +135,13 @@ pub fn route_begins(arena: &Arena) -> io::Result<Vec<Figure>> {
     let started = Instant::now();
     let member = Member::join(server.ports().route, &Identity::without_pool("newcomer"))?;
     let told = member.wait_for_interest(count as u64, PATIENCE);
-    let mut figures = vec![
+    let figures = watch.end(vec![
         Figure::effort("subscriptions", count),
         Figure::done("interest told", told as usize),
         Figure::wait("until all is told", (told >= count as u64).then(|| started.elapsed())),
-    ];
-    figures.extend(watch.end()?);
+    ]);
     drop(client);
-    Ok(figures)
+    figures
 }
 
 /// A client with `count` subscriptions, each to a subject of its own.
@@ -176,8 +171,7 @@ pub fn interested_member(server: &Server, count: usize) -> io::Result<Member> {
 /// Watches until the server should have recovered, and says whether it has forgotten the subscriptions.
 fn aftermath(arena: &Arena, server: &Server, count: usize, watch: Watch<'_>) -> io::Result<Vec<Figure>> {
     thread::sleep(arena.time(AFTERMATH));
-    let mut figures = vec![Figure::effort("subscriptions", count)];
-    figures.extend(watch.end()?);
+    let mut figures = watch.end(vec![Figure::effort("subscriptions", count)])?;
     let left = || server.monitor("/subsz").ok()?["num_subscriptions"].as_u64();
     let deadline = Instant::now() + PATIENCE;
     let is_forgotten = || left().is_some_and(|left| left < count as u64);

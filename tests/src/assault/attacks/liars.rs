@@ -48,13 +48,11 @@ pub fn hearsay(arena: &Arena) -> io::Result<Vec<Figure>> {
     real.forget_routes();
     real.restart();
     let redialed = wait_for_routes(&real, REDIAL_PATIENCE);
-    let mut figures = vec![
+    watch.end(vec![
         Figure::effort("dead servers", count),
         Figure::done("redialed", usize::from(redialed.is_some())),
         Figure::wait("until redialed", redialed),
-    ];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    ])
 }
 
 /// A member with much interest asks again and again for all that the server knows of its routes, and reads the answers.
@@ -81,13 +79,11 @@ fn ask_routez(arena: &Arena, reads: bool) -> io::Result<Vec<Figure>> {
     member.send(question.repeat(questions).as_bytes())?;
     let patience = if reads { ANSWER_PATIENCE } else { arena.time(UNREAD) };
     let answers = member.wait_for_messages(questions as u64, patience);
-    let mut figures = vec![
+    watch.end(vec![
         Figure::effort("questions", questions),
         Figure::effort("answers", answers as usize),
         Figure::effort("bytes of answers", member.received_bytes() as usize),
-    ];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    ])
 }
 
 /// Many members whose INFO is as long as a line may be, each of which is to be told to all others.
@@ -118,10 +114,7 @@ pub fn changing_urls(arena: &Arena) -> io::Result<Vec<Figure>> {
     let _ = member.fence();
     onlooker.read_until_quiet(Duration::from_secs(1));
     let told = onlooker.frames().iter().filter(|frame| frame.op() == "INFO").count();
-    let mut figures =
-        vec![Figure::effort("changes", changes), Figure::broken("told to each client", told - 1)];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::effort("changes", changes), Figure::broken("told to each client", told - 1)])
 }
 
 /// Servers that connect to the route port and never present themselves.
@@ -132,12 +125,10 @@ pub fn silent_servers(arena: &Arena) -> io::Result<Vec<Figure>> {
     let address = (Ipv4Addr::LOCALHOST, server.ports().route);
     let silent = (0..count).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
     let joined = Member::join(server.ports().route, &Identity::new("honest"))?.fence().is_ok();
-    let mut figures = vec![
+    watch.end(vec![
         Figure::effort("silent servers", silent.len()),
         Figure::done("another joined", usize::from(joined)),
-    ];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    ])
 }
 
 /// All of `count` members join as fast as they can, and read what they are told.
@@ -152,13 +143,11 @@ fn newcomers(arena: &Arena, count: usize, identity: impl Fn(&str) -> Identity) -
     let fenced = members.iter_mut().filter_map(|member| member.fence().ok()).count();
     thread::sleep(arena.time(AFTERMATH));
     let received: u64 = members.iter().map(Member::received_bytes).sum();
-    let mut figures = vec![
+    watch.end(vec![
         Figure::effort("members", count),
         Figure::effort("joined", fenced),
         Figure::bytes("told to them", received),
-    ];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    ])
 }
 
 /// A server that one may be told of and that refuses every dial.

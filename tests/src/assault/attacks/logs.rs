@@ -33,9 +33,7 @@ pub fn bad_subjects(arena: &Arena) -> io::Result<Vec<Figure>> {
     Connection::close(&client.into_stream());
     let _ = discarding.join();
     thread::sleep(SETTLE);
-    let mut figures = vec![Figure::effort("faults", count)];
-    figures.extend(watch.end()?);
-    Ok(figures)
+    watch.end(vec![Figure::effort("faults", count)])
 }
 
 /// Clients that come with a wrong password, one after the other.
@@ -48,9 +46,7 @@ pub fn wrong_passwords(arena: &Arena) -> io::Result<Vec<Figure>> {
         client.send("CONNECT {\"verbose\":false,\"user\":\"me\",\"pass\":\"wrong\"}\r\nPING\r\n");
         client.read_until_closed(Duration::from_secs(3));
     }
-    let mut figures = vec![Figure::effort("clients", count)];
-    figures.extend(cost.end()?);
-    Ok(figures)
+    cost.end(vec![Figure::effort("clients", count)])
 }
 
 /// One client repeats what is no operation, on connections that are closed for it.
@@ -64,7 +60,5 @@ pub fn unknown_operations(arena: &Arena) -> io::Result<Vec<Figure>> {
         client.send(&line);
         client.read_until_closed(Duration::from_secs(3));
     }
-    let mut figures = vec![Figure::effort("clients", count)];
-    figures.extend(cost.end()?);
-    Ok(figures)
+    cost.end(vec![Figure::effort("clients", count)])
 }

@@ -26,10 +26,10 @@ pub fn subsz_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
     let request = format!("GET /subsz?subs=1&limit={count} HTTP/1.1\r\nHost: x\r\n\r\n");
     let pages = hold(&server, 12, &request)?;
     thread::sleep(arena.time(UNREAD));
-    let mut figures = vec![Figure::effort("subscriptions", count), Figure::effort("pages", pages.len())];
-    figures.extend(watch.end()?);
+    let figures =
+        watch.end(vec![Figure::effort("subscriptions", count), Figure::effort("pages", pages.len())]);
     drop(client);
-    Ok(figures)
+    figures
 }
 
 /// Many requests that begin and do not end; then one asks whether the server is well.
