@@ -9,13 +9,13 @@
 //! the loop-prevention rules.
 //!
 //! Who calls it: client connections at `SUB` and `UNSUB`, route connections at `RS+` and `RS-`, both when
-//! they end; publishers when their own cache has no valid entry for a subject; routes at registration, to
-//! announce everything ([`Index::listen`]); monitoring.
+//! they end; publishers when their own cache has no valid entry for a subject; routes from their
+//! registration on, to announce everything ([`Index::listen`], [`Index::show`]); monitoring.
 //!
 //! Inside, top down:
 //! - `index`: the door; chooses the part of a subject.
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
-//! - `trie`: filters with wildcards, token by token. Those without are in one flat table.
+//! - `trie`: filters with wildcards, token by token. Those without are in one flat table, a row of shards.
 //! - `subscribers`: the subscriptions that share one filter.
 //! - `walk`: how far a new listener has been shown what there is.
 
