@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use async_io::{Async, Timer};
+use onehop::Node;
 use onehop::config::{Port, without_user_info};
-use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
+use onehop::driver::{ACCEPT_BACKLOG, SocketKind, handle_accept_fault};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::yield_now;
@@ -73,12 +75,13 @@ impl Ports {
     /// The system has no thread left.
     pub(crate) fn open(
         listeners: Vec<(Async<TcpListener>, SocketKind)>,
+        node: Arc<Node>,
         clock: Clock,
         assign: impl Fn(Job) + Send + 'static,
     ) -> io::Result<Self> {
         let (open, closed) = bounded(1);
         let thread = thread::Builder::new().name("accept".to_owned());
-        let thread = thread.spawn(move || serve(listeners, clock, assign, &closed))?;
+        let thread = thread.spawn(move || serve(listeners, &node, clock, assign, &closed))?;
         Ok(Self { open, thread })
     }
 
@@ -92,27 +95,33 @@ impl Ports {
 
 fn serve(
     listeners: Vec<(Async<TcpListener>, SocketKind)>,
+    node: &Node,
     clock: Clock,
     assign: impl Fn(Job),
     closed: &Receiver<()>,
 ) {
     let executor = LocalExecutor::new();
     for (listener, kind) in listeners {
-        executor.spawn(accept_all(listener, kind, clock, &assign)).detach();
+        executor.spawn(accept_all(listener, kind, node, clock, &assign)).detach();
     }
     // Nothing is ever sent.
     let _ = async_io::block_on(executor.run(closed.recv()));
 }
 
 /// Takes in what connects to a port, for good.
-async fn accept_all(listener: Async<TcpListener>, kind: SocketKind, clock: Clock, assign: impl Fn(Job)) {
-    let mut faults = AcceptFaults::default();
+async fn accept_all(
+    listener: Async<TcpListener>,
+    kind: SocketKind,
+    node: &Node,
+    clock: Clock,
+    assign: impl Fn(Job),
+) {
     loop {
         for _ in 0..ACCEPTS_AT_ONCE {
             match listener.read_with(TcpListener::accept).await {
                 Ok((stream, remote)) => assign(Job { stream, remote, kind }),
                 Err(fault) => {
-                    Timer::after(faults.handle(clock.now(), &fault)).await;
+                    Timer::after(handle_accept_fault(node, clock.now(), &fault)).await;
                 }
             }
         }

@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_io::{Async, Timer};
-use log::{debug, error};
+use log::debug;
+use onehop::driver::handle_accept_fault;
 use onehop::monitor::http::{MAX_CONNECTIONS, Responder, Step};
 use onehop::monitor::{Monitor, Process, Serving};
 use onehop::{ConnectionId, Instant, Node};
@@ -37,6 +37,7 @@ pub struct Subject {
 
 /// Serves monitoring on a listening socket, for good.
 pub async fn serve(listener: Async<TcpListener>, subject: Subject) {
+    let node = subject.node.clone();
     let site = Site::new(&listener, subject);
     let seats = Semaphore::new(MAX_CONNECTIONS);
     let executor = Executor::new();
@@ -55,9 +56,7 @@ pub async fn serve(listener: Async<TcpListener>, subject: Subject) {
                     executor.spawn(conversation).detach();
                 }
                 Err(fault) => {
-                    // A lack of descriptors passes, and the port must stay served.
-                    error!("Accept error: {fault}");
-                    Timer::after(ACCEPT_PAUSE).await;
+                    Timer::after(handle_accept_fault(&node, site.now(), &fault)).await;
                 }
             }
         }
@@ -168,12 +167,10 @@ fn give_up(responder: &mut Responder, remote: SocketAddr, site: &Site) {
 /// How much of a request is read at once.
 const READ_BYTES: usize = 1024;
 
-/// How long to wait after a connection could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::time::Duration;
 
     use onehop::Listening;
     use onehop::config::Config;

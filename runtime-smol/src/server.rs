@@ -111,7 +111,9 @@ impl Server {
         let listeners = [(clients, SocketKind::Client)].into_iter();
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
         let assigning = core.clone();
-        let ports = Ports::open(listeners, core.shared.clock, move |job| assigning.assign(job));
+        let ports = Ports::open(listeners, core.shared.node.clone(), core.shared.clock, move |job| {
+            assigning.assign(job)
+        });
         let ports = ports.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {

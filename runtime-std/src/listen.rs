@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use log::{error, info};
 use onehop::Listening;
 use onehop::config::{Config, without_user_info};
-use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
+use onehop::driver::{ACCEPT_BACKLOG, SocketKind, handle_accept_fault};
 
 use crate::connection;
 use crate::shared::Shared;
@@ -60,7 +60,6 @@ pub(crate) fn start<'scope>(
 ) -> io::Result<()> {
     let name = format!("onehop-accept-{}", listener.local_addr()?.port());
     thread::Builder::new().name(name).spawn_scoped(scope, move || {
-        let mut faults = AcceptFaults::default();
         while !shared.is_shutting_down() {
             let started = match listener.accept() {
                 Ok(_) if shared.is_shutting_down() => return,
@@ -68,7 +67,7 @@ pub(crate) fn start<'scope>(
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = started {
-                thread::sleep(faults.handle(shared.now(), &fault));
+                thread::sleep(handle_accept_fault(&shared.node, shared.now(), &fault));
             }
         }
     })?;
@@ -121,6 +120,5 @@ fn interfaces(unspecified: IpAddr) -> Vec<IpAddr> {
     local.into_iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified()).collect()
 }
 
-/// When the process has no file descriptor left, `accept` fails at once, again and again.
-pub(crate) const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+/// How long a thread that accepts may take to be reached.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(1);

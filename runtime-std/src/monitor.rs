@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use log::{debug, error};
 use onehop::ConnectionId;
+use onehop::driver::handle_accept_fault;
 use onehop::monitor::http::{MAX_CONNECTIONS, Responder, Step};
 use onehop::monitor::{Monitor, Process, Serving};
 
-use crate::listen::{PAUSE_AFTER_ERROR, unix_nanos};
+use crate::listen::unix_nanos;
 use crate::shared::Shared;
 
 /// Starts the thread that serves monitoring until the server shuts down.
@@ -42,10 +43,7 @@ fn serve(shared: &Shared, listener: &TcpListener) {
             match listener.accept() {
                 Ok(_) if shared.is_shutting_down() => {}
                 Ok((stream, remote)) => start_conversation(scope, &monitor, stream, remote),
-                Err(error) => {
-                    error!("Accept error: {error}");
-                    thread::sleep(PAUSE_AFTER_ERROR);
-                }
+                Err(fault) => thread::sleep(handle_accept_fault(&shared.node, shared.now(), &fault)),
             }
         }
     });

@@ -1,6 +1,7 @@
 //! Very many connect at once, or there is no descriptor left for them.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ fn a_server_without_descriptors_waits_for_some_and_says_so_once_per_second() {
         }
         let started = Instant::now();
         let mut clients: Vec<_> = (0..100).map(|_| RawConn::connect(server.ports().client)).collect();
+        // Monitoring lacks them too, and is not to say so beside the others.
+        let page = TcpStream::connect((Ipv4Addr::LOCALHOST, server.ports().monitor)).expect("a backlog");
         server.wait_for_log("Accept error", PATIENCE);
         let greeted =
             |client: &mut RawConn| client.read_until(Duration::from_secs(1), |frames| !frames.is_empty());
@@ -51,7 +54,7 @@ fn a_server_without_descriptors_waits_for_some_and_says_so_once_per_second() {
         clients.drain(..seated);
         let seated = clients.iter_mut().map(greeted).take_while(|greeted| *greeted).count();
         assert!(seated >= 20, "{seated} were greeted by {kind} when there was room for more");
-        drop(clients);
+        drop((clients, page));
         wait_until("monitoring is served", PATIENCE, || server.monitor("/healthz").is_ok());
         assert!(greeted(&mut RawConn::connect(server.ports().client)));
     }

@@ -16,12 +16,14 @@ pub(crate) struct LimitLog {
     /// By the name of the limit, which the table of design.md 10 explains.
     limits: Mutex<BTreeMap<&'static str, Allowance>>,
     lines: Mutex<Allowance>,
+    accept_faults: Mutex<Allowance>,
 }
 
 impl LimitLog {
     pub(super) fn new() -> Self {
-        let (limits, lines) = (BTreeMap::new(), Allowance::default());
-        Self { limits: Mutex::new(Place::Facts, limits), lines: Mutex::new(Place::Facts, lines) }
+        let nothing = || Mutex::new(Place::Facts, Allowance::default());
+        let limits = Mutex::new(Place::Facts, BTreeMap::new());
+        Self { limits, lines: nothing(), accept_faults: nothing() }
     }
 
     /// Says that a limit was hit, and by whom or what: each limit once in [`INTERVAL`].
@@ -32,6 +34,11 @@ impl LimitLog {
             Some(unsaid) => warn!("Limit {limit} is hit, {unsaid} more times before: {by}"),
             None => {}
         }
+    }
+
+    /// How many connections could not be accepted since that was said, if it is to be said now: once per second.
+    pub(crate) fn take_accept_fault(&self, now: Instant) -> Option<u32> {
+        self.accept_faults.lock().take(now, 1, Duration::from_secs(1))
     }
 
     /// Says what else a peer caused, if no more than [`MAX_LINES_PER_SECOND`] are said of all of them.
