@@ -10,10 +10,11 @@ use std::task::{Context, Poll, ready};
 use async_io::Timer;
 use onehop::driver::{self, Event, Stall};
 use onehop::outbox::Outbound;
-use onehop::{CloseReason, Connection, Instant};
+use onehop::{Connection, Instant};
 use smol::future::{FutureExt, yield_now};
 
 use crate::sockets::Socket;
+use crate::summons::Summon;
 use crate::worker::Worker;
 
 /// Drives a connection from its first byte to its last.
@@ -31,13 +32,14 @@ pub(crate) async fn drive(worker: Rc<Worker>, connection: Box<Connection>, socke
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
-            WakeUp::Writable => write(&driver.worker, &driver.socket, &mut driver.outbound),
+            WakeUp::Summoned(Summon::Write) => write(&driver.worker, &driver.socket, &mut driver.outbound),
+            WakeUp::Summoned(Summon::Close) => {
+                let reason = driver.socket.close_request();
+                driver.handle(driver.worker.clock.now(), reason.map_or(Event::Nothing, Event::CloseRequest));
+            }
             WakeUp::Turn => driver.take_turn().await,
             WakeUp::Timeout => {
                 driver.handle(driver.worker.clock.now(), Event::Nothing);
-            }
-            WakeUp::CloseRequest(reason) => {
-                driver.handle(driver.worker.clock.now(), Event::CloseRequest(reason));
             }
         }
     }
@@ -60,20 +62,15 @@ struct Driver {
 /// What a driver waits for.
 enum WakeUp {
     Readable,
-    Writable,
+    Summoned(Summon),
     Turn,
     Timeout,
-    CloseRequest(CloseReason),
 }
 
 impl Driver {
     fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> Poll<WakeUp> {
-        self.socket.waker.register(cx.waker());
-        if let Some(reason) = self.socket.close_request() {
-            return Poll::Ready(WakeUp::CloseRequest(reason));
-        }
-        if poll_to_write(&self.socket, cx).is_ready() {
-            return Poll::Ready(WakeUp::Writable);
+        if let Poll::Ready(summon) = self.socket.poll_summons(cx) {
+            return Poll::Ready(WakeUp::Summoned(summon));
         }
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
         self.set_timer();
@@ -131,14 +128,12 @@ impl Driver {
         };
         // The own socket may be among the slow ones, and nobody else empties its backlog.
         let own = poll_fn(|cx| {
-            own_socket.waker.register(cx.waker());
-            if own_socket.close_request().is_some() {
-                return Poll::Ready(());
+            loop {
+                match ready!(own_socket.poll_summons(cx)) {
+                    Summon::Write => write(worker, own_socket, outbound),
+                    Summon::Close => return Poll::Ready(()),
+                }
             }
-            while poll_to_write(own_socket, cx).is_ready() {
-                write(worker, own_socket, outbound);
-            }
-            Poll::Pending
         });
         relief.or(timeout).or(own).await;
     }
@@ -190,15 +185,6 @@ impl Driver {
             left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
         }
     }
-}
-
-/// Ready when something waits that only the driver may or can write now.
-fn poll_to_write(socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
-    if socket.is_blocked() {
-        // If it fails, the write does too.
-        return socket.stream.poll_writable(cx).map(drop);
-    }
-    if socket.has_to_encode() { Poll::Ready(()) } else { Poll::Pending }
 }
 
 /// Writes what the socket takes now, encoded if the connection was switched to that.

@@ -16,4 +16,5 @@ pub mod monitor;
 pub mod options;
 pub mod server;
 pub mod sockets;
+pub mod summons;
 mod worker;

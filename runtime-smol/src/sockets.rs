@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use async_io::Async;
-use atomic_waker::AtomicWaker;
 use event_listener::Event;
 use onehop::delivery::{Backlog, Link, Table, Written, write_encoded};
 use onehop::hub::Entry;
 use onehop::lock::{Mutex, MutexGuard, Place};
 use onehop::outbox::{Outbound, Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, Instant};
+
+use crate::summons::{Summon, Summons};
 
 /// All sockets, by connection.
 pub type Sockets = Table<Socket>;
@@ -27,14 +28,8 @@ pub struct Socket {
     /// The socket itself, in non-blocking mode.
     pub stream: Async<TcpStream>,
     backlog: Mutex<Backlog>,
-    /// It did not take everything: the driver must wait until it is writable.
-    blocked: AtomicBool,
-    /// Something waits for the driver to encode and write it, which nobody else does.
-    to_encode: AtomicBool,
-    /// As the backlog says, to be read without its lock.
-    has_close_request: AtomicBool,
-    /// The driver.
-    pub waker: AtomicWaker,
+    /// What the driver is to do.
+    summons: Summons,
     /// Producers that wait until less is pending.
     pub relief: Event,
 }
@@ -46,10 +41,7 @@ impl Socket {
             entry: connection.entry().clone(),
             stream,
             backlog: Mutex::new(Place::Outbox, Backlog::new(connection.write_policy())),
-            blocked: AtomicBool::new(false),
-            to_encode: AtomicBool::new(false),
-            has_close_request: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
+            summons: Summons::default(),
             relief: Event::new(),
         }
     }
@@ -57,16 +49,17 @@ impl Socket {
     /// Writes what the socket takes now. For the driver, once the socket is writable.
     pub fn write_pending(&self, now: Instant) {
         let mut backlog = self.backlog();
-        self.blocked.store(false, Ordering::Release);
-        self.write(now, &mut backlog);
+        self.summons.begin_write();
+        if self.write(now, &mut backlog) == Written::Blocked {
+            self.summons.handle_blocked();
+        }
         backlog.release_into(&mut Outbox::new());
         self.conclude(backlog);
     }
 
     /// Encodes and writes what the socket takes now, without the lock of the backlog. For the driver, whose half this is.
     pub fn write_encoded(&self, now: Instant, outbound: &mut Outbound) {
-        self.to_encode.store(false, Ordering::Release);
-        self.blocked.store(false, Ordering::Release);
+        self.summons.begin_encode();
         let written = loop {
             self.backlog().hand_over(outbound);
             // Even if nothing waits: a transform may have something to say of its own.
@@ -82,7 +75,7 @@ impl Socket {
             Written::All => outbound.release(),
             Written::Blocked => {
                 backlog.handle_blocked(now);
-                self.blocked.store(true, Ordering::Release);
+                self.summons.handle_blocked();
             }
             Written::Failed => backlog.request_close(CloseReason::WriteError),
         }
@@ -94,19 +87,20 @@ impl Socket {
         self.backlog().is_coded()
     }
 
-    /// Whether [`Socket::write_encoded`] has something to do.
-    pub fn has_to_encode(&self) -> bool {
-        self.to_encode.load(Ordering::Acquire)
-    }
-
     /// Lets the driver look whether a transform has something to say, after each input.
     pub fn let_encode(&self) {
-        self.to_encode.store(true, Ordering::Release);
+        self.summons.let_encode();
     }
 
     /// Whether the driver must wait until the socket is writable.
     pub fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Acquire)
+        self.summons.is_blocked()
+    }
+
+    /// What the driver has to do now apart from reading.
+    pub fn poll_summons(&self, cx: &mut Context<'_>) -> Poll<Summon> {
+        // If it fails, the write does too.
+        self.summons.poll(cx, |cx| self.stream.poll_writable(cx).map(drop))
     }
 
     /// How many bytes wait.
@@ -140,9 +134,6 @@ impl Socket {
 
     /// Whether somebody asked the driver to end the connection, and why.
     pub fn close_request(&self) -> Option<CloseReason> {
-        if !self.has_close_request.load(Ordering::Acquire) {
-            return None;
-        }
         self.backlog().close_request()
     }
 
@@ -180,11 +171,8 @@ impl Socket {
         self.backlog.lock()
     }
 
-    fn write(&self, now: Instant, backlog: &mut Backlog) {
-        if backlog.write(now, |slices| self.stream.get_ref().write_vectored(slices)) == Written::Blocked {
-            self.blocked.store(true, Ordering::Release);
-            self.waker.wake();
-        }
+    fn write(&self, now: Instant, backlog: &mut Backlog) -> Written {
+        backlog.write(now, |slices| self.stream.get_ref().write_vectored(slices))
     }
 
     /// After the driver wrote: whoever waited for that goes on.
@@ -199,9 +187,8 @@ impl Socket {
 
     /// Wakes the driver if it was asked to end.
     fn heed(&self, backlog: &Backlog) {
-        if backlog.close_request().is_some() && !self.has_close_request.load(Ordering::Relaxed) {
-            self.has_close_request.store(true, Ordering::Release);
-            self.waker.wake();
+        if backlog.close_request().is_some() {
+            self.summons.handle_close_request();
         }
     }
 }
@@ -224,13 +211,11 @@ impl Link for &Socket {
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
         let mut backlog = self.backlog();
         backlog.push(staged);
-        if backlog.is_coded() {
-            self.to_encode.store(true, Ordering::Release);
-            self.waker.wake();
-        } else if !self.is_blocked() {
-            self.write(now, &mut backlog);
+        self.summons.handle_pushed(backlog.is_coded(), || {
+            let written = self.write(now, &mut backlog);
             backlog.release_into(staged);
-        }
+            written
+        });
         close.into_iter().for_each(|reason| backlog.request_close(reason));
         self.heed(&backlog);
         backlog.pressure()
