@@ -38,7 +38,8 @@
 //!    follows ([`Outbound::finish`](crate::outbox::Outbound::finish)). It writes what waits until
 //!    [`Backlog::is_over`](crate::delivery::Backlog::is_over), calling
 //!    [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline) when it is due, takes the link out of the
-//!    table, and closes the socket. What [`end`] left to be removed goes on in slices, by [`remove`].
+//!    table, and closes the socket; in two steps if [`Backlog::linger_until`](crate::delivery::Backlog::linger_until) says so.
+//!    What [`end`] left to be removed goes on in slices, by [`remove`].
 //!
 //! After each of these calls, [`Node::take_attention`] tells whether to wake the task that comes next.
 //!
@@ -46,7 +47,9 @@
 //! [`handle_timeout`] and carries out what [`Node::poll_dial`] asks for. A dial that led to a socket is answered by
 //! [`open`], any other by [`Node::handle_dial_failed`].
 //!
-//! **To shut down** it closes its ports first, then asks every link to close for
+//! **To shut down** it closes its ports and ends that task, and calls [`Node::handle_shutdown`], after which no connection
+//! wants input. When no driver handles anything any more that it read before, every publisher that was answered has its
+//! messages in the backlogs of those it concerns; no link may be ended earlier. Then it asks every link to close for
 //! [`CloseReason::ServerShutdown`], and waits for the drivers to end.
 //!
 //! # Faults

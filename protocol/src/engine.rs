@@ -189,6 +189,18 @@ impl Engine {
         Ok(changes)
     }
 
+    /// Stops the node: peers are told that it leaves, and all connections are ended. What waits for them is still to be
+    /// written, until [`Engine::poll_closed`] has named each. Nothing is to be accepted any more.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.node.handle_shutdown(&mut self.staging);
+        self.flush(now);
+        let connections: Vec<_> = self.connections.keys().copied().collect();
+        for id in connections {
+            // One that ended because of another is closing already.
+            let _ = self.handle_close_request(now, id, CloseReason::ServerShutdown);
+        }
+    }
+
     /// Takes in bytes that were read. Those of a connection that is ending are dropped.
     pub fn handle_input(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) -> Result<(), ApiMisuse> {
         if self.closing.contains_key(&id) {
@@ -236,8 +248,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a connection from this side, for instance because the node shuts down. What waits for it, a last word
-    /// included, is still to be written; then [`Engine::poll_closed`] names it.
+    /// Ends a connection from this side. What waits for it is still to be written; then [`Engine::poll_closed`] names it.
     pub fn handle_close_request(
         &mut self,
         now: Instant,

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use async_io::Timer;
 use onehop::driver::{self, Event, Stall};
@@ -178,11 +178,14 @@ impl Driver {
         }
         write_last_words(&worker, &socket, &mut outbound).await;
         worker.sockets.remove(id);
-        socket.shutdown();
+        let is_ended = socket.shutdown();
         while let Some(removal) = left {
             yield_now().await;
             let now = worker.clock.now();
             left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
+        }
+        if !is_ended && let Some(until) = socket.linger_until(worker.clock.now()) {
+            wait_for_peer(&worker, &socket, until).await;
         }
     }
 }
@@ -199,21 +202,31 @@ fn write(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>)
 
 /// Writes what still waits for a peer whose connection has ended, until it is to be given up.
 async fn write_last_words(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>) {
-    let Some(give_up_at) = socket.poll_deadline() else {
-        return;
-    };
-    let written = poll_fn(|cx| {
-        while !socket.is_over() {
-            // If it fails, the write does too.
-            let _ = ready!(socket.stream.poll_writable(cx));
-            write(worker, socket, outbound);
+    while let Some(look_at) = socket.poll_deadline() {
+        // If it fails, the write does too.
+        let writable = poll_fn(|cx| socket.stream.poll_writable(cx).map(drop));
+        let due = async {
+            Timer::at(worker.clock.to_system(look_at)).await;
+        };
+        writable.or(due).await;
+        write(worker, socket, outbound);
+        socket.handle_deadline(worker.clock.now());
+    }
+}
+
+/// Waits until the peer of a socket whose sending half is closed has closed its own, but no longer than `until`. What it
+/// sends meanwhile is dropped.
+async fn wait_for_peer(worker: &Worker, socket: &Socket, until: Instant) {
+    let ended = async {
+        // If it fails, the read does too.
+        while !socket.discard() {
+            let _ = socket.stream.readable().await;
         }
-        Poll::Ready(())
-    });
-    let timeout = async {
-        Timer::at(worker.clock.to_system(give_up_at)).await;
     };
-    written.or(timeout).await;
+    let timeout = async {
+        Timer::at(worker.clock.to_system(until)).await;
+    };
+    ended.or(timeout).await;
 }
 
 #[cfg(test)]
@@ -249,7 +262,7 @@ mod tests {
             attention: Arc::new(event_listener::Event::new()),
         };
         let (sockets, node) = (shared.sockets.clone(), shared.node.clone());
-        let jobs = worker::start(shared, 0).expect("a thread");
+        let jobs = worker::start(shared, 0).expect("a thread").jobs;
         let connect = || {
             let (near, far, remote) = pair();
             jobs.try_send(Job { stream: far, remote, kind: SocketKind::Client }).expect("a worker");

@@ -4,7 +4,6 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_io::{Async, Timer};
 use async_signal::{Signal, Signals};
@@ -16,7 +15,6 @@ use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
 };
 use smol::Executor;
-use smol::channel::Sender;
 use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
@@ -41,7 +39,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Core {
     shared: Shared,
-    workers: Vec<Sender<Job>>,
+    workers: Vec<worker::Handle>,
     next_worker: AtomicUsize,
 }
 
@@ -123,12 +121,14 @@ impl Server {
             }
             end.await;
             info!("Initiating Shutdown...");
-            // Those who come back at once would keep the server from ever having none: the ports are closed first.
-            ports.close();
             control.cancel().await;
-            core.shut_down().await;
-            info!("Server Exiting..");
         }));
+        // Those who come back at once would keep the server from ever having none: the ports are closed first.
+        ports.close();
+        // With it end the dials, which might still lead to connections.
+        drop(executor);
+        core.shut_down();
+        info!("Server Exiting..");
         Ok(())
     }
 
@@ -216,7 +216,7 @@ impl Core {
         let kind = job.kind;
         // A worker ends before its sender is gone only if it panicked. The socket is closed then; the next one goes to
         // another worker.
-        if self.workers[number].try_send(job).is_err() {
+        if self.workers[number].jobs.try_send(job).is_err() {
             error!("worker {number} is gone");
             if let SocketKind::Dialed(id) = kind {
                 self.note_failed_dial(id, &DialError::Failed(format!("worker {number} is gone")));
@@ -230,16 +230,16 @@ impl Core {
     }
 
     /// Ends all connections, and waits until their last words are said.
-    async fn shut_down(&self) {
-        let deadline = std::time::Instant::now() + SHUTDOWN_TIMEOUT;
-        while self.shared.sockets.count() > 0 && std::time::Instant::now() < deadline {
-            self.shared
-                .sockets
-                .all()
-                .iter()
-                .for_each(|socket| socket.request_close(CloseReason::ServerShutdown));
-            Timer::after(Duration::from_millis(5)).await;
-        }
+    fn shut_down(&self) {
+        let Shared { node, sockets, clock, .. } = &self.shared;
+        let mut staging = worker::staging(node, sockets);
+        node.handle_shutdown(&mut staging);
+        staging.flush(clock.now(), node.hub());
+        self.workers.iter().for_each(worker::Handle::close);
+        // What was read before is handled to its end, so that nobody is answered whose messages find a link ended.
+        self.workers.iter().for_each(worker::Handle::wait_until_idle);
+        sockets.all().iter().for_each(|socket| socket.request_close(CloseReason::ServerShutdown));
+        self.workers.iter().for_each(worker::Handle::wait_until_closed);
     }
 }
 
@@ -273,9 +273,6 @@ pub fn log_fatal(why: &str) {
     error!(target: FATAL, "{why}");
 }
 
-/// Connections that are not closed by then are cut.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -283,7 +280,7 @@ mod tests {
     use std::net::TcpStream;
     use std::sync::atomic::AtomicBool;
     use std::thread;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use onehop::config::{ClusterConfig, Port};
     use smol::channel;
@@ -306,7 +303,7 @@ mod tests {
                     while !done.load(Ordering::Relaxed) {
                         if let Ok(mut socket) = TcpStream::connect(address) {
                             // Where nobody accepts any more, nothing ends the wait.
-                            socket.set_read_timeout(Some(SHUTDOWN_TIMEOUT)).unwrap();
+                            socket.set_read_timeout(Some(PATIENCE)).unwrap();
                             let _ = socket.read_to_end(&mut Vec::new());
                         }
                     }
@@ -328,7 +325,7 @@ mod tests {
             let is_open = TcpStream::connect(address).is_ok();
             done.store(true, Ordering::Relaxed);
             assert!(!is_open, "the port still takes connections");
-            assert!(took < SHUTDOWN_TIMEOUT / 2, "it took {took:?}");
+            assert!(took < PATIENCE / 2, "it took {took:?}");
         });
     }
 
@@ -341,8 +338,8 @@ mod tests {
             routes: vec![format!("nats://{remote}").parse().unwrap()],
             ..ClusterConfig::default()
         };
-        let mut server = Server::bind(Config { cluster: Some(cluster), ..local() }, 1).unwrap();
-        server.core.workers = vec![channel::unbounded().0];
+        let server = Server::bind(Config { cluster: Some(cluster), ..local() }, 1).unwrap();
+        server.core.workers[0].close();
         let now = server.core.shared.clock.now();
         let due =
             |at| iter::from_fn(|| server.node().poll_dial(at)).map(|request| request.id).collect::<Vec<_>>();
@@ -352,6 +349,8 @@ mod tests {
         server.core.assign(Job { stream, remote, kind: SocketKind::Dialed(begun[0]) });
         assert_eq!(due(now + RETRIED), begun[..1]);
     }
+
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     /// By then a dial that failed at once is due again.
     const RETRIED: Duration = Duration::from_secs(10);

@@ -147,24 +147,31 @@ impl Socket {
         self.backlog().begin_finish()
     }
 
-    /// Whether nothing is written any more.
-    pub fn is_over(&self) -> bool {
-        self.backlog().is_over()
+    /// Until when the socket is to be kept, unless its peer closes it before.
+    pub fn linger_until(&self, now: Instant) -> Option<Instant> {
+        self.backlog().linger_until(now)
     }
 
     /// Closes the sending half, so that what was written still arrives, and drops what the peer sent meanwhile: unread
-    /// bytes would turn the end of the connection into a reset.
-    pub fn shutdown(&self) {
+    /// bytes would turn the end of the connection into a reset. True if the peer has closed its half, too.
+    pub fn shutdown(&self) -> bool {
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+        // Nobody waits for a connection that is gone.
+        self.relief.notify(usize::MAX);
+        self.discard()
+    }
+
+    /// Drops what the peer sent, as far as it can be read at once. True if nothing more will come.
+    pub fn discard(&self) -> bool {
         let mut waste = [0; 16 * 1024];
         for _ in 0..64 {
             match io::Read::read(&mut self.stream.get_ref(), &mut waste) {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => break,
+                Ok(0) => return true,
+                Err(fault) => return fault.kind() != io::ErrorKind::WouldBlock,
             }
         }
-        // Nobody waits for a connection that is gone.
-        self.relief.notify(usize::MAX);
+        false
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {

@@ -12,7 +12,7 @@ use onehop::delivery::{KEPT_BUFFERS, Staging};
 use onehop::driver::{self, SocketKind};
 use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
-use smol::channel::{Receiver, Sender, unbounded};
+use smol::channel::{Receiver, Sender, bounded, unbounded};
 use smol::future::yield_now;
 
 use crate::clock::Clock;
@@ -37,6 +37,16 @@ pub(crate) struct Job {
     pub(crate) kind: SocketKind,
 }
 
+/// A worker, as others see it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) jobs: Sender<Job>,
+    /// Closed once the worker takes no more jobs.
+    idle: Receiver<()>,
+    /// Closed once the worker has no connection any more.
+    closed: Receiver<()>,
+}
+
 /// The state that the connections of one thread share.
 pub(crate) struct Worker {
     pub(crate) node: Arc<Node>,
@@ -48,19 +58,41 @@ pub(crate) struct Worker {
     pub(crate) staging: RefCell<Staging<Arc<Sockets>>>,
 }
 
-/// Starts a worker thread; it ends when the sender is dropped and its connections are closed.
+/// Starts a worker thread; it ends when it is given no more jobs and its connections are closed.
 ///
 /// # Errors
 ///
 /// The system has no thread left.
-pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Sender<Job>> {
-    let (sender, jobs) = unbounded();
+pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Handle> {
+    let (jobs, taken) = unbounded();
+    let ((busy, idle), (open, closed)) = (bounded(1), bounded(1));
     let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-    thread.spawn(move || run(shared, &jobs))?;
-    Ok(sender)
+    let all_closed = closed.clone();
+    thread.spawn(move || run(shared, &taken, busy, open, &all_closed))?;
+    Ok(Handle { jobs, idle, closed })
 }
 
-fn run(shared: Shared, jobs: &Receiver<Job>) {
+impl Handle {
+    /// Gives the worker no more jobs.
+    pub(crate) fn close(&self) {
+        self.jobs.close();
+    }
+
+    /// Waits until the worker has taken over what it was given before [`Handle::close`]. Input that it handles from then on
+    /// was read later.
+    pub(crate) fn wait_until_idle(&self) {
+        // Nothing is ever sent.
+        let _ = self.idle.recv_blocking();
+    }
+
+    /// Waits until all its connections are closed.
+    pub(crate) fn wait_until_closed(&self) {
+        let _ = self.closed.recv_blocking();
+    }
+}
+
+/// Holds `busy` until there are no more jobs, and lets each driver hold `open`, which keeps `all_closed` from ending.
+fn run(shared: Shared, jobs: &Receiver<Job>, busy: Sender<()>, open: Sender<()>, all_closed: &Receiver<()>) {
     let Shared { node, sockets, clock, attention } = shared;
     let worker = Rc::new(Worker {
         staging: RefCell::new(staging(&node, &sockets)),
@@ -75,17 +107,20 @@ fn run(shared: Shared, jobs: &Receiver<Job>) {
         let mut taken = 0;
         while let Ok(job) = jobs.recv().await {
             if let Some((connection, socket)) = worker.take_over(job) {
-                executor.spawn(drive(worker.clone(), Box::new(connection), socket)).detach();
+                let (worker, open) = (worker.clone(), open.clone());
+                let driver = async move {
+                    drive(worker, Box::new(connection), socket).await;
+                    drop(open);
+                };
+                executor.spawn(driver).detach();
             }
             taken += 1;
             if taken % TAKEN_AT_ONCE == 0 {
                 yield_now().await;
             }
         }
-        // What is still open is closed by its driver.
-        while worker.sockets.count() > 0 {
-            async_io::Timer::after(DRAIN_PAUSE).await;
-        }
+        drop((busy, open));
+        let _ = all_closed.recv().await;
     }));
 }
 
@@ -134,6 +169,3 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// So many newcomers are greeted before those that are here have their turn: a herd keeps nobody waiting.
 const TAKEN_AT_ONCE: usize = 32;
-
-/// How often a worker that is to end looks whether all connections are closed.
-const DRAIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);

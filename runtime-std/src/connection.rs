@@ -58,7 +58,7 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKin
     let socket = Arc::new(Socket::new(stream, &connection));
     shared.sockets.insert(socket.clone());
     if shared.is_shutting_down() {
-        socket.request_close(CloseReason::ServerShutdown);
+        socket.end_with_server(shared.now());
     }
     thread::scope(|scope| {
         let name = format!("onehop-write-{remote}");
@@ -86,7 +86,9 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     let mut timer = SocketTimer::default();
     let mut event = Event::Nothing;
     loop {
+        let turn = socket.turn();
         let stall = driver::handle(&shared.node, &mut connection, shared.now(), event, staging);
+        drop(turn);
         shared.pass_on_attention();
         if let Some(reason) = socket.close_request() {
             connection.handle_close_request(reason);

@@ -51,7 +51,7 @@ use std::thread::{self, JoinHandle, Scope};
 
 use onehop::config::{Config, SecretSeed};
 use onehop::driver::{self, SocketKind};
-use onehop::{CloseReason, Node, Services};
+use onehop::{Node, Services};
 
 use crate::listen::Listeners;
 use crate::shared::Shared;
@@ -93,7 +93,7 @@ impl Server {
         let (report, started) = mpsc::channel();
         let control = thread::Builder::new().name("onehop-control".to_owned()).spawn({
             let shared = shared.clone();
-            move || run(&shared, &listeners, &report)
+            move || run(&shared, listeners, &report)
         })?;
         let server = Self { shared, client_addr, route_addr, monitor_addr, control: Some(control) };
         started.recv().unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))?;
@@ -122,8 +122,9 @@ impl Server {
 
     /// Closes all connections and waits until every thread has ended.
     ///
-    /// What waits for clients and peers is still written, for [half a second](onehop::delivery::LAST_WORDS) at most. A dial under way is waited
-    /// for: a second at most, but for as long as the system takes if it is resolving a name.
+    /// What waits for clients and peers is still written, for as long as their write deadline at most, and not to those who
+    /// take nothing for [two seconds](onehop::delivery::LAST_WORDS). A dial under way is waited for: a second at most, but for
+    /// as long as the system takes if it is resolving a name.
     pub fn shutdown(self) {
         drop(self);
     }
@@ -137,12 +138,21 @@ impl Server {
             listen::wake(address);
         }
         self.shared.monitoring.shut_all();
-        for socket in self.shared.sockets.all() {
-            socket.request_close(CloseReason::ServerShutdown);
-        }
+        self.end_connections();
         if control.join().is_err() {
             log::error!("The control thread panicked");
         }
+    }
+
+    fn end_connections(&self) {
+        let Shared { node, sockets, .. } = &*self.shared;
+        let mut staging = self.shared.staging();
+        node.handle_shutdown(&mut staging);
+        staging.flush(self.shared.now(), node.hub());
+        let sockets = sockets.all();
+        // What was read before is handled to its end, so that nobody is answered whose messages find a link ended.
+        sockets.iter().for_each(|socket| drop(socket.turn()));
+        sockets.iter().for_each(|socket| socket.end_with_server(self.shared.now()));
     }
 }
 
@@ -153,14 +163,14 @@ impl Drop for Server {
 }
 
 /// Runs the server on this thread, which becomes the control thread, until it is shut down and all others have ended.
-fn run(shared: &Shared, listeners: &Listeners, report: &mpsc::Sender<io::Result<()>>) {
+fn run(shared: &Shared, listeners: Listeners, report: &mpsc::Sender<io::Result<()>>) {
+    let Listeners { clients, routes, monitoring } = listeners;
     thread::scope(|scope| {
-        let started = listen::start(scope, shared, &listeners.clients, SocketKind::Client).and_then(|()| {
-            let routes = listeners.routes.as_ref();
+        let started = listen::start(scope, shared, clients, SocketKind::Client).and_then(|()| {
             routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, SocketKind::Route))
         });
         let started = started.and_then(|()| {
-            let monitoring = listeners.monitoring.as_ref();
+            let monitoring = monitoring.as_ref();
             monitoring.map_or(Ok(()), |monitoring| monitor::start(scope, shared, monitoring))
         });
         // If it cannot be told, nobody is left to be told.

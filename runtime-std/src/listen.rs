@@ -51,11 +51,11 @@ impl Listeners {
     }
 }
 
-/// Starts a thread that serves what connects to `listener`, until the server shuts down.
+/// Starts a thread that serves what connects to `listener`, until the server shuts down; then the port is closed.
 pub(crate) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared,
-    listener: &'scope TcpListener,
+    listener: TcpListener,
     kind: SocketKind,
 ) -> io::Result<()> {
     let name = format!("onehop-accept-{}", listener.local_addr()?.port());

@@ -19,6 +19,8 @@ pub(crate) type Sockets = Table<Socket>;
 pub(crate) struct Socket {
     pub(crate) stream: TcpStream,
     pub(crate) entry: Arc<Entry>,
+    /// Held while input is handled.
+    turn: Mutex<()>,
     backlog: Mutex<Backlog>,
     /// There is something to write, or nothing ever will be.
     filled: Condvar,
@@ -31,6 +33,7 @@ impl Socket {
         Self {
             stream,
             entry: connection.entry().clone(),
+            turn: Mutex::new(()),
             backlog: Mutex::new(Backlog::new(connection.write_policy())),
             filled: Condvar::new(),
             over: Condvar::new(),
@@ -54,26 +57,45 @@ impl Socket {
         self.backlog().pending_bytes()
     }
 
+    /// The reading thread's turn, as long as it handles something.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server has ended: what waits is written in time or never. The reading thread is not woken: it finds an end when
+    /// the peer closes the socket, or when the writing thread does. To shut the reading half now would let the system drop
+    /// what it has not sent yet as soon as the peer sends anything.
+    pub(crate) fn end_with_server(&self, now: Instant) {
+        let mut backlog = self.backlog();
+        backlog.request_close(CloseReason::ServerShutdown);
+        backlog.end(now, CloseReason::ServerShutdown);
+        self.filled.notify_one();
+    }
+
     /// The connection has ended: what waits is written in time or never. Returns when the writing thread is about to end.
     pub(crate) fn end(&self, now: Instant, reason: CloseReason) {
         let mut backlog = self.backlog();
         backlog.end(now, reason);
         self.filled.notify_one();
-        if let Some(give_up_at) = backlog.poll_deadline() {
-            let is_busy = |backlog: &mut Backlog| !backlog.is_over();
-            let waited = self.over.wait_timeout_while(backlog, give_up_at.since(now), is_busy);
-            backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let is_busy = |backlog: &mut Backlog| !backlog.is_over();
+        let backlog = self.over.wait_while(backlog, is_busy).unwrap_or_else(PoisonError::into_inner);
+        if backlog.linger_until(now).is_none() {
+            self.wake(backlog);
         }
-        backlog.stop();
-        self.wake(backlog);
+    }
+
+    /// Until when the socket is to be kept, unless its peer closes it before.
+    pub(crate) fn linger_until(&self, now: Instant) -> Option<Instant> {
+        self.backlog().linger_until(now)
     }
 
     /// For the writing thread: what to write next, behind what it has not written yet, and how. Waits until there is
     /// something; `None` once nothing more is to be written.
-    pub(crate) fn refill(&self, in_flight: &mut InFlight) -> Option<WritePolicy> {
+    pub(crate) fn refill(&self, now: Instant, in_flight: &mut InFlight) -> Option<WritePolicy> {
         let mut backlog = self.backlog();
         loop {
             backlog.refill(&mut in_flight.outbox);
+            backlog.handle_deadline(now);
             if in_flight.outbox.is_empty() && backlog.begin_finish() {
                 in_flight.finish();
                 backlog.refill(&mut in_flight.outbox);
@@ -83,7 +105,7 @@ impl Socket {
                 return None;
             }
             if !in_flight.outbox.is_empty() {
-                return Some(*backlog.policy());
+                return Some(backlog.policy());
             }
             // An idle connection holds no memory for writing.
             in_flight.release();
@@ -96,6 +118,7 @@ impl Socket {
         let (is_over, is_to_end) = (backlog.is_over(), backlog.close_request().is_some());
         drop(backlog);
         self.filled.notify_one();
+        self.over.notify_all();
         // Threads that are blocked on the socket return from that.
         if is_over {
             self.shut(Shutdown::Both);
@@ -104,7 +127,7 @@ impl Socket {
         }
     }
 
-    fn shut(&self, how: Shutdown) {
+    pub(crate) fn shut(&self, how: Shutdown) {
         match self.stream.shutdown(how) {
             Ok(()) => {}
             // The other end was faster.

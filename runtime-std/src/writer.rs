@@ -1,9 +1,11 @@
 //! The writing thread of a connection.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time;
 
 use onehop::CloseReason;
-use onehop::delivery::{Written, write_encoded, write_once};
+use onehop::delivery::{LAST_WORDS, Written, write_encoded, write_once};
 use onehop::outbox::{Outbound, Outbox, Overdue, WritePolicy};
 
 use crate::shared::Shared;
@@ -22,10 +24,17 @@ pub(crate) struct InFlight {
 pub(crate) fn run(shared: &Shared, socket: &Socket) {
     let mut in_flight = InFlight::default();
     let mut timer = SocketTimer::default();
-    while let Some(policy) = socket.refill(&mut in_flight) {
+    while let Some(policy) = socket.refill(shared.now(), &mut in_flight) {
         if let Err(reason) = write(shared, socket, &policy, &mut in_flight, &mut timer) {
             socket.request_close(reason);
         }
+    }
+    let now = shared.now();
+    if let Some(until) = socket.linger_until(now) {
+        socket.shut(Shutdown::Write);
+        wait_for_peer(&socket.stream, time::Instant::now() + until.since(now));
+        // The reading thread may be blocked on it.
+        socket.shut(Shutdown::Both);
     }
 }
 
@@ -60,6 +69,24 @@ impl InFlight {
     }
 }
 
+/// Waits until the peer of a socket whose sending half is closed has closed its own, but no longer than `until`. What it
+/// sends meanwhile is dropped.
+fn wait_for_peer(mut stream: &TcpStream, until: time::Instant) {
+    let mut waste = [0; 16 * 1024];
+    loop {
+        let left = until.saturating_duration_since(time::Instant::now());
+        // A timeout of zero is none.
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match stream.read(&mut waste) {
+            Ok(1..) => {}
+            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
 /// Writes as much as the socket takes at once, waiting for it until the write deadline at most.
 fn write(
     shared: &Shared,
@@ -73,7 +100,8 @@ fn write(
     in_flight.outbox.handle_blocked(now, policy);
     let deadline = in_flight.outbox.poll_deadline();
     let remaining = deadline.map_or(policy.deadline, |deadline| deadline.since(now));
-    if let Some(timeout) = timer.next(remaining) {
+    // Last words are looked after more often.
+    if let Some(timeout) = timer.next(remaining.min(LAST_WORDS / 2)) {
         socket.stream.set_write_timeout(Some(timeout)).map_err(|_| CloseReason::WriteError)?;
     }
     match in_flight.write(socket) {

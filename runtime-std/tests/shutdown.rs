@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, alone, member, wait_until};
+use onehop::delivery::LAST_WORDS;
 use onehop::hub::Kind;
 use onehop_std::Server;
 
 #[test]
-fn a_busy_server_shuts_down_within_a_second() {
+fn a_busy_server_shuts_down_although_some_of_its_clients_never_read() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let first = Server::start(member("A", &[refusing])).unwrap();
     let second = Server::start(member("B", &[first.route_addr().unwrap()])).unwrap();
@@ -34,7 +35,7 @@ fn a_busy_server_shuts_down_within_a_second() {
         let started = Instant::now();
         server.shutdown();
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(1), "it took {took:?}");
+        assert!(took < 3 * LAST_WORDS, "it took {took:?}");
     }
     publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
     for reader in readers {

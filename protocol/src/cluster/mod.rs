@@ -150,6 +150,15 @@ impl Cluster {
         self.pass_on(now);
     }
 
+    /// Hears that the node stops: its peers are told, so that they do not wait for it (wire.md 14.2).
+    pub(crate) fn handle_shutdown(&mut self) {
+        if self.config.healing.remember {
+            let line = Info { ldm: true, ..self.handshake.info_now() }.to_line();
+            let routes = self.routes.connections_beside(&self.handshake.own_info().server_id);
+            self.outputs.extend(routes.map(|route| Output::Send(route, line.clone())));
+        }
+    }
+
     /// Notes a route that was accepted and returns the INFO that greets it; unless too many others have not presented
     /// themselves yet.
     pub(crate) fn handle_accepted(
@@ -283,14 +292,6 @@ impl Cluster {
 
     /// Forgets a connection that ended, and wants it back if this node made it.
     pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
-        if reason == CloseReason::ServerShutdown
-            && self.config.healing.remember
-            && self.routes.connection(connection).is_some()
-        {
-            // A last word, so that this node is not waited for.
-            let info = Info { ldm: true, ..self.handshake.info_now() };
-            self.outputs.push_back(Output::Send(connection, info.to_line()));
-        }
         if let Some(lost) = self.routes.handle_closed(now, connection, reason) {
             let account = lost.seat.account();
             self.gossip.handle_left(&lost.peer, account, self.routes.carrier(&lost.peer, account));

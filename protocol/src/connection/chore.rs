@@ -74,8 +74,11 @@ impl Removal {
         self.left.extend(own);
     }
 
-    /// Removes some; true once there are none left.
+    /// Removes some; true once there are none left. When the node stops, nobody looks for them any more.
     pub fn handle_slice<S: Sink>(&mut self, sink: &mut S) -> bool {
+        if self.node.is_stopping() {
+            self.left.clear();
+        }
         let mut removed = 0;
         while let Some(left) = self.left.front_mut()
             && removed < SLICE

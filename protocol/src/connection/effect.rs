@@ -76,7 +76,8 @@ impl Connection {
         answer: &EffectAnswer,
         sink: &mut S,
     ) {
-        let Some(question) = self.shared.take_question(ticket).filter(|_| self.shared.close.is_none()) else {
+        let goes_on = self.shared.close.is_none() && !self.shared.node.is_stopping();
+        let Some(question) = self.shared.take_question(ticket).filter(|_| goes_on) else {
             return;
         };
         let mut context = self.shared.context(now, sink);

@@ -16,6 +16,9 @@ impl Connection {
     /// Takes in what was read. All of it is handled, unless the connection is to be closed before its end, waits for an
     /// answer, or has had its turn: then the rest is kept, and handled as soon as it may go on.
     pub fn handle_input<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
+        if self.shared.node.is_stopping() {
+            return;
+        }
         self.heed_config();
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
@@ -31,6 +34,9 @@ impl Connection {
 
     /// Goes on with what took more than one turn.
     pub fn handle_turn<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        if self.shared.node.is_stopping() {
+            return;
+        }
         self.shared.work = 0;
         self.handle_chore(sink);
         if self.shared.goes_on() && self.has_more_input {
@@ -44,16 +50,18 @@ impl Connection {
     #[must_use]
     pub fn wants_turn(&self) -> bool {
         let may_go_on = self.has_more_input && self.shared.interruption.is_none();
-        self.shared.close.is_none() && (!self.shared.chores.is_empty() || may_go_on)
+        let goes_on = self.shared.close.is_none() && !self.shared.node.is_stopping();
+        goes_on && (!self.shared.chores.is_empty() || may_go_on)
     }
 
     /// Whether the connection is to be read from. Not while it waits for the answer to an [`Effect`](super::Effect), or has not handled what
     /// was read before: it then keeps what is handed in nevertheless, but ends when that comes to more than
-    /// [`MAX_HELD_BYTES`]. Poll before each read.
+    /// [`MAX_HELD_BYTES`]. And not once the node [stops](crate::Node::handle_shutdown): what is handed in then is dropped. Poll
+    /// before each read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         let waits = matches!(self.shared.interruption, Some(Interruption::Wait(_)));
-        !waits && !self.shared.is_removing() && !self.has_more_input
+        !waits && !self.shared.is_removing() && !self.has_more_input && !self.shared.node.is_stopping()
     }
 
     fn handle_chore<S: Sink>(&mut self, sink: &mut S) {

@@ -9,8 +9,9 @@ use crate::time::Instant;
 
 /// The bytes that wait for one peer, whether more may come, and how long that may last.
 ///
-/// It begins open. Once its driver told [`Backlog::end`], it takes nothing more, and is over when all is written or the
-/// time for last words has passed. A peer that reads too slowly and a socket that failed end it at once.
+/// It begins open. Once its driver told [`Backlog::end`], it takes nothing more, and is over when all is written, or when
+/// the peer is given up: at the write deadline, or as soon as it takes nothing for [`LAST_WORDS`]. A peer that reads too
+/// slowly and a socket that failed end it at once.
 #[derive(Debug)]
 pub struct Backlog {
     outbox: Outbox,
@@ -28,13 +29,21 @@ pub struct Backlog {
 enum Phase {
     Open,
     /// Last words are written; nothing more is taken.
-    Ending {
-        give_up_at: Instant,
-        /// The transforms have still to say that nothing follows.
-        is_to_finish: bool,
-    },
+    Ending(LastWords),
     /// Nothing more is written.
     Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LastWords {
+    give_up_at: Instant,
+    /// By then less is to wait than this.
+    look_at: Instant,
+    waiting_bytes: usize,
+    /// The transforms have still to say that nothing follows.
+    is_to_finish: bool,
+    /// How long the peer may take to close its side when all is written.
+    patience: Duration,
 }
 
 /// How far a write got.
@@ -168,9 +177,9 @@ impl Backlog {
         self.policy = policy;
     }
 
-    /// How it is written.
-    pub fn policy(&self) -> &WritePolicy {
-        &self.policy
+    /// How it is written: of what waits for a connection that has ended, any progress is enough.
+    pub fn policy(&self) -> WritePolicy {
+        WritePolicy { retry: self.policy.retry || self.phase != Phase::Open, ..self.policy }
     }
 
     /// Asks the driver to end the connection, and stops at once if nothing is to be written any more. The first reason
@@ -194,8 +203,12 @@ impl Backlog {
             self.stop();
         }
         if self.phase == Phase::Open {
-            let give_up_at = now + LAST_WORDS.min(self.policy.deadline);
-            self.phase = Phase::Ending { give_up_at, is_to_finish: self.is_coded() };
+            let (waiting_bytes, is_to_finish) = (self.pending_bytes(), self.is_coded());
+            let give_up_at = now + self.policy.deadline;
+            let look_at = give_up_at.min(now + LAST_WORDS);
+            let patience = if waiting_bytes > 0 { LAST_WORDS } else { FAREWELL };
+            self.phase =
+                Phase::Ending(LastWords { give_up_at, look_at, waiting_bytes, is_to_finish, patience });
         }
     }
 
@@ -203,7 +216,7 @@ impl Backlog {
     /// [`Backlog::end`]. Until that is asked, an encoded connection is not over.
     pub fn begin_finish(&mut self) -> bool {
         match &mut self.phase {
-            Phase::Ending { is_to_finish, .. } => std::mem::take(is_to_finish),
+            Phase::Ending(last) => std::mem::take(&mut last.is_to_finish),
             Phase::Open | Phase::Over => false,
         }
     }
@@ -219,8 +232,20 @@ impl Backlog {
     pub fn is_over(&self) -> bool {
         match self.phase {
             Phase::Open => false,
-            Phase::Ending { is_to_finish, .. } => !is_to_finish && self.pending_bytes() == 0,
+            Phase::Ending(last) => !last.is_to_finish && self.pending_bytes() == 0,
             Phase::Over => true,
+        }
+    }
+
+    /// Until when a socket is to be kept whose last words are written: the driver closes its sending half, and reads without
+    /// looking until the peer has closed its own. A system drops what it has not sent yet when a socket is closed that has
+    /// something to read; and a peer whose connection ends for another's sake, or because the node stops, goes on sending.
+    pub fn linger_until(&self, now: Instant) -> Option<Instant> {
+        match self.phase {
+            Phase::Ending(last) if self.close_request.is_some() => {
+                Some((now + last.patience).min(last.give_up_at))
+            }
+            Phase::Open | Phase::Ending(_) | Phase::Over => None,
         }
     }
 
@@ -229,21 +254,30 @@ impl Backlog {
     pub fn poll_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Open => self.outbox.poll_deadline(),
-            Phase::Ending { give_up_at, .. } if !self.is_over() => Some(give_up_at),
-            Phase::Ending { .. } | Phase::Over => None,
+            Phase::Ending(last) if !self.is_over() => Some(last.look_at),
+            Phase::Ending(_) | Phase::Over => None,
         }
     }
 
-    /// Judges a peer that took too little in time: asks for its end, or gives up what it was still to be told.
+    /// Judges a peer that took too little in time: asks for its end, or gives up what it was still to be told. Harmless if
+    /// nothing is due. Write once more before, after [`Backlog::end`]: a system may say that a socket is writable long after
+    /// the peer began to read.
     pub fn handle_deadline(&mut self, now: Instant) {
-        match self.phase {
+        let pending_bytes = self.pending_bytes();
+        match &mut self.phase {
             Phase::Open => {
                 if self.outbox.handle_deadline(now, &self.policy) == Overdue::Close {
                     self.request_close(CloseReason::SlowConsumerWriteDeadline);
                 }
             }
-            Phase::Ending { give_up_at, .. } if now >= give_up_at => self.stop(),
-            Phase::Ending { .. } | Phase::Over => {}
+            Phase::Ending(last) if now >= last.look_at => {
+                if now >= last.give_up_at || pending_bytes >= last.waiting_bytes {
+                    return self.stop();
+                }
+                last.look_at = (now + LAST_WORDS).min(last.give_up_at);
+                last.waiting_bytes = pending_bytes;
+            }
+            Phase::Ending(_) | Phase::Over => {}
         }
     }
 
@@ -298,10 +332,14 @@ fn judge(offered: usize, mut write: impl FnMut() -> io::Result<usize>) -> (usize
     }
 }
 
-/// How long a connection that ends may take to read what it was still to be told, if its write deadline is not shorter:
-/// several round trips around the world, and yet a shutdown that waits for peers who read nothing ends within a second.
-/// The write deadline judges a peer that is wanted and would bring its subscriptions back; this one is not.
-pub const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A peer whose connection has ended is given up once it takes nothing for so long of what it was still to be told, and at
+/// the write deadline in any case. A packet that is lost three times is sent again within this; a shutdown that waits for
+/// peers that read nothing ends within seconds.
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A peer that had read all until its connection ended hears of that at once, wherever it is, and closes its side; if it
+/// does not, it is not waited for longer than this.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How many slices one vectored write is given at the most.
 const MAX_SLICES: usize = 64;

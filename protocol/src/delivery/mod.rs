@@ -25,7 +25,7 @@
 //! - **Who is not there.** Output for a connection that is being made is kept for it until the end of its first batch.
 //!   Output for one that is gone is dropped.
 //! - **Last words.** What waits for a connection that ends is still written if [`CloseReason::flushes`](crate::CloseReason),
-//!   for [`LAST_WORDS`] or the write deadline, whichever is shorter.
+//!   up to the write deadline, and only while the peer takes something every [`LAST_WORDS`].
 //!
 //! It knows the directory's entries and the counters of the [`hub`](crate::hub), and no connection. What a runtime does
 //! with it is written in [`driver`](crate::driver).

@@ -325,7 +325,7 @@ fn full(_: &[io::IoSlice<'_>]) -> io::Result<usize> {
 }
 
 #[test]
-fn last_words_take_no_longer_than_allowed_nor_than_the_write_deadline() {
+fn last_words_are_given_up_when_nothing_of_them_is_taken_and_at_the_write_deadline() {
     for (deadline, longest) in [(10_000, LAST_WORDS.as_millis() as u64), (100, 100)] {
         let policy = WritePolicy { deadline: Duration::from_millis(deadline), ..POLICY };
         let mut backlog = Backlog::new(policy);
@@ -339,6 +339,43 @@ fn last_words_take_no_longer_than_allowed_nor_than_the_write_deadline() {
         backlog.handle_deadline(give_up_at);
         assert_eq!((backlog.pending_bytes(), backlog.is_over(), backlog.poll_deadline()), (0, true, None));
     }
+}
+
+#[test]
+fn last_words_are_written_up_to_the_write_deadline_while_the_peer_takes_something() {
+    let mut backlog = Backlog::new(POLICY);
+    backlog.push(&mut staged(10));
+    assert_eq!(backlog.write(NOW, full), Written::Blocked);
+    backlog.end(NOW, CloseReason::ServerShutdown);
+    let mut looks = Vec::new();
+    while let Some(look_at) = backlog.poll_deadline() {
+        backlog.advance(1);
+        backlog.handle_deadline(look_at);
+        looks.push(look_at.since(NOW));
+    }
+    let step = |number| POLICY.deadline.min(LAST_WORDS * number);
+    assert_eq!(looks, [1, 2, 3, 4, 5].map(step));
+    assert_eq!((backlog.pending_bytes(), backlog.is_over()), (0, true), "the rest is dropped");
+}
+
+#[test]
+fn a_socket_is_kept_for_a_peer_that_did_not_ask_for_the_end_but_not_beyond_the_write_deadline() {
+    let written_out = |bytes, request: Option<CloseReason>| {
+        let mut backlog = Backlog::new(POLICY);
+        backlog.push(&mut staged(bytes));
+        request.into_iter().for_each(|reason| backlog.request_close(reason));
+        backlog.end(NOW, request.unwrap_or(CloseReason::ClientClosed));
+        assert_eq!(backlog.write(NOW, |_| Ok(bytes)), Written::All);
+        backlog
+    };
+    let stopped = Some(CloseReason::ServerShutdown);
+    assert_eq!(written_out(10, stopped).linger_until(NOW), Some(NOW + LAST_WORDS));
+    let without_delay = written_out(0, stopped).linger_until(NOW).expect("kept");
+    assert!(without_delay < NOW + LAST_WORDS, "it had read everything");
+    let late = NOW + (POLICY.deadline - Duration::from_millis(1));
+    assert_eq!(written_out(10, stopped).linger_until(late), Some(NOW + POLICY.deadline));
+    assert_eq!(written_out(10, None).linger_until(NOW), None);
+    assert_eq!(written_out(10, Some(CloseReason::WriteError)).linger_until(NOW), None);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod interest;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::accounts::Account;
 use crate::close::CloseReason;
@@ -42,6 +43,7 @@ pub struct Node {
     /// What clients are told of the cluster. Held while they are told, so that no older list follows a newer.
     shown: RwLock<Shown>,
     announcements: Announcements,
+    is_stopping: AtomicBool,
     start: Instant,
     unix_nanos_at_zero: u64,
 }
@@ -84,6 +86,7 @@ impl Node {
             cluster: cluster.map(|cluster| Mutex::new(Place::Cluster, cluster)),
             shown: RwLock::new(Place::Shown, Shown { cluster: cluster_name, connect_urls: Vec::new() }),
             announcements: Announcements::default(),
+            is_stopping: AtomicBool::new(false),
             start: now,
             unix_nanos_at_zero: listening.unix_nanos_at_zero,
         })
@@ -99,7 +102,7 @@ impl Node {
     /// [`Node::handle_dial_failed`].
     #[must_use]
     pub fn poll_dial(&self, now: Instant) -> Option<DialRequest> {
-        self.cluster()?.poll_dial(now)
+        if self.is_stopping() { None } else { self.cluster()?.poll_dial(now) }
     }
 
     /// Looks after the mesh, if it is time: to be called when [`Node::poll_timeout`] is due. Harmless otherwise.
@@ -117,7 +120,7 @@ impl Node {
     /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.cluster()?.poll_timeout()
+        if self.is_stopping() { None } else { self.cluster()?.poll_timeout() }
     }
 
     /// Whether [`Node::poll_dial`] and [`Node::poll_timeout`] must be polled again, and
@@ -159,6 +162,22 @@ impl Node {
             sink.send(entry.id(), &line);
             sink.close(entry.id(), CloseReason::MaximumConnectionsExceeded);
         }
+    }
+
+    /// Hears that the node stops: peers are told that it leaves (wire.md 14.2), no connection wants input any more, and nothing
+    /// is dialed. Clients hear no more of the cluster: that the node's routes end says nothing of the servers at their other
+    /// end, where its clients may go.
+    ///
+    /// Once no driver handles input that it read before, nobody can be answered any more that a message was taken; then all
+    /// connections are to be ended for [`CloseReason::ServerShutdown`].
+    pub fn handle_shutdown<S: Sink>(&self, sink: &mut S) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.with_cluster(sink, |cluster, _| cluster.handle_shutdown());
+    }
+
+    /// Whether the node stops.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     /// Hears that a dial failed.
@@ -227,7 +246,7 @@ impl Node {
 
     /// Tells clients where else they may connect to (wire.md 1.11).
     fn tell_clients<S: Sink>(&self, cluster: &Cluster, sink: &mut S) {
-        if cluster.config().no_advertise {
+        if cluster.config().no_advertise || self.is_stopping() {
             return;
         }
         let mut urls = cluster.own_urls().to_vec();

@@ -24,5 +24,6 @@ mod route_limits;
 mod scene;
 mod script;
 mod services;
+mod shutdown;
 mod slow_consumers;
 mod transport;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Event, World};
-use crate::close::CloseReason;
 use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::net::{Ending, StreamId};
 
@@ -58,12 +57,8 @@ impl World {
     /// Shuts a node down for good: it says goodbye to its peers, then closes its connections.
     pub fn leave(&mut self, id: NodeId) {
         self.trace.note(self.now, [12 << 32 | id.0 as u64, 0, 0], || format!("{id} leaves"));
-        let connections: Vec<_> = self.nodes[id.0].sockets().map(|socket| socket.connection).collect();
-        for connection in connections {
-            if let Some(engine) = &mut self.nodes[id.0].engine {
-                // One that is ending already needs no goodbye.
-                let _ = engine.handle_close_request(self.now, connection, CloseReason::ServerShutdown);
-            }
+        if let Some(engine) = &mut self.nodes[id.0].engine {
+            engine.handle_shutdown(self.now);
         }
         self.pump(id);
         self.end_node(id, Some(Ending::Fin));

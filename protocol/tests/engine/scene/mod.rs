@@ -133,6 +133,25 @@ impl Scene {
         self.settle();
     }
 
+    /// Stops a node, as a signal does. It stays to be looked at, without a connection.
+    pub(crate) fn shut_down(&mut self, name: &str) {
+        let now = self.now;
+        self.engine(name).handle_shutdown(now);
+        self.pump(name);
+        self.settle();
+    }
+
+    /// Stops a peer's node between its handling of what the peer sends and all that it would write.
+    pub(crate) fn shut_down_after(&mut self, peer: Peer, bytes: &[u8]) {
+        let other = self.peers[peer.0].end.other();
+        let Some(Holder::Node(name, id)) = self.holders.get(&other).cloned() else {
+            panic!("{peer:?} has no node");
+        };
+        let now = self.now;
+        self.engine(&name).handle_input(now, id, bytes).expect("an open connection");
+        self.shut_down(&name);
+    }
+
     /// Ends all routes between two nodes and lets none be made until [`Scene::mend`].
     pub(crate) fn cut(&mut self, a: &str, b: &str) {
         let [a, b] = [a, b].map(|name| self.host(name));
