@@ -1,0 +1,192 @@
+//! A member that is told to stop: every message that a publisher had its PONG for arrives, here and at other members, and
+//! clients keep knowing where to go.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use onehop_tests::frame::Frame;
+use onehop_tests::mesh::{Topology, start, wait_for_mesh, wait_until};
+use onehop_tests::raw::{RawConn, count_pongs};
+use onehop_tests::server::{Kind, Options, Server};
+use onehop_tests::traffic::{client, wait_for_interest};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop() {
+    const MESSAGES: usize = 20_000;
+    for kind in Kind::RUNTIMES {
+        let Some(mut server) = Server::start(kind, Options::default()) else { return };
+        let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
+        subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
+        read_past_pong(&mut subscriber);
+        let mut publisher = client(&server);
+        let messages = format!("PUB a 1024\r\n{}\r\n", "x".repeat(1024)).repeat(100);
+        (0..MESSAGES / 100).for_each(|_| publisher.send(&messages));
+        publisher.ping();
+        server.signal("TERM");
+        // A PING or two may be among it.
+        let messages = read_slowly(&mut subscriber) / ("MSG a 1 1024\r\n".len() + 1026);
+        assert_eq!(messages, MESSAGES, "from {kind}");
+        expect_exit(&mut server);
+    }
+}
+
+fn read_past_pong(stream: &mut TcpStream) {
+    let mut read = Vec::new();
+    while !read.ends_with(b"PONG\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        read.extend_from_slice(&byte);
+    }
+}
+
+/// Reads about 5 MB a second until the end, and sends something now and then as clients do; how many bytes came.
+fn read_slowly(stream: &mut TcpStream) -> usize {
+    let (mut chunk, mut bytes) = (vec![0; 50_000], 0);
+    loop {
+        // A connection that is reset ends as one that is closed.
+        match stream.read(&mut chunk).unwrap_or(0) {
+            0 => return bytes,
+            read => bytes += read,
+        }
+        let _ = stream.write_all(b"PUB b 0\r\n\r\n");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn expect_exit(server: &mut Server) {
+    let exit = server.wait_exit(PATIENCE);
+    assert!(exit.is_some_and(|status| status.success()), "the exit of {} was {exit:?}", server.kind());
+}
+
+#[test]
+fn what_is_acknowledged_in_a_mesh_under_load_arrives_though_a_member_stops() {
+    for kind in Kind::RUNTIMES {
+        let Some(mut servers) = start("stopping", Topology::Seed, &[kind; MEMBERS]) else { return };
+        wait_for_mesh(&servers.iter().collect::<Vec<_>>(), PATIENCE);
+        let mut subscribers = subscribe(&servers);
+        let mut onlooker = client(&servers[STOPPED]);
+        let publishers: Vec<_> = servers.iter().map(client).collect();
+        let is_over = AtomicBool::new(false);
+        let acknowledged = [const { AtomicUsize::new(0) }; MEMBERS];
+        let wanted = OnceLock::new();
+        thread::scope(|scope| {
+            // What its own subscriber is sent makes the routes of the member that stops busy in both directions.
+            for (member, subscriber) in subscribers.iter_mut().enumerate() {
+                let wanted = if member == STOPPED { None } else { Some(&wanted) };
+                scope.spawn(move || read(subscriber, wanted));
+            }
+            let counts = publishers.into_iter().zip(&acknowledged).enumerate();
+            let publishing: Vec<_> = counts
+                .map(|(number, (publisher, count))| {
+                    let is_over = &is_over;
+                    scope.spawn(move || publish(publisher, number, count, is_over))
+                })
+                .collect();
+            let count_of = |number: usize| acknowledged[number].load(Ordering::Relaxed);
+            wait_until("all publish", PATIENCE, || (0..MEMBERS).all(|number| count_of(number) > 5_000));
+            servers[STOPPED].signal("TERM");
+            wait_until("the member's publisher is sent away", PATIENCE, || publishing[STOPPED].is_finished());
+            is_over.store(true, Ordering::Relaxed);
+            publishing.into_iter().for_each(|publisher| publisher.join().expect("no panic"));
+            wanted.set([0, 1, 2].map(count_of)).expect("set once");
+        });
+        expect_exit(&mut servers[STOPPED]);
+        expect_no_forgetting(&mut onlooker);
+    }
+}
+
+/// A subscriber at each member, of which all others know.
+fn subscribe(servers: &[Server]) -> Vec<RawConn> {
+    let mut subscribers: Vec<_> = servers.iter().map(client).collect();
+    for subscriber in &mut subscribers {
+        subscriber.send("SUB load.* 1\r\nSUB ready 2\r\n");
+        subscriber.ping();
+    }
+    for server in servers {
+        let mut publisher = client(server);
+        for subscriber in &mut subscribers {
+            wait_for_interest(&mut publisher, subscriber, "ready");
+        }
+    }
+    subscribers
+}
+
+/// Publishes numbers in batches with a PING at the end of each, until it is over or the server closes; counts the
+/// messages that had their PONG.
+fn publish(mut publisher: RawConn, number: usize, acknowledged: &AtomicUsize, is_over: &AtomicBool) {
+    for batch in 0.. {
+        let messages =
+            (100 * batch..100 * (batch + 1)).map(|count| format!("PUB load.{number} 8\r\n{count:08}\r\n"));
+        let pongs = count_pongs(publisher.frames());
+        publisher.send(messages.collect::<String>() + "PING\r\n");
+        if is_over.load(Ordering::Relaxed)
+            || !publisher.read_until(PATIENCE, |frames| count_pongs(frames) > pongs)
+        {
+            return;
+        }
+        acknowledged.fetch_add(100, Ordering::Relaxed);
+    }
+}
+
+/// Reads all that is published, until as much of each publisher has come as is wanted, once that is known.
+///
+/// # Panics
+///
+/// If something is missing then, or before.
+fn read(subscriber: &mut RawConn, wanted: Option<&OnceLock<[usize; MEMBERS]>>) {
+    let (mut seen, mut counts) = (0, [0; MEMBERS]);
+    let has_all = |counts: &[usize; MEMBERS]| {
+        wanted
+            .and_then(OnceLock::get)
+            .is_some_and(|wanted| counts.iter().zip(wanted).all(|(has, wants)| has >= wants))
+    };
+    let mut deadline = None;
+    while !has_all(&counts) && !subscriber.is_closed() {
+        subscriber.read_until(Duration::from_millis(50), |frames| {
+            for message in frames[seen..].iter().filter_map(Load::of) {
+                assert_eq!(message.number, counts[message.publisher], "of publisher {}", message.publisher);
+                counts[message.publisher] += 1;
+            }
+            seen = frames.len();
+            has_all(&counts)
+        });
+        if let Some(wanted) = wanted.and_then(OnceLock::get) {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+            assert!(Instant::now() < deadline, "{counts:?} came, and {wanted:?} were acknowledged");
+        }
+    }
+    assert!(wanted.is_none() || has_all(&counts), "the connection ended after {counts:?}");
+}
+
+/// One of the messages that are counted.
+struct Load {
+    publisher: usize,
+    number: usize,
+}
+
+impl Load {
+    fn of(frame: &Frame) -> Option<Self> {
+        let publisher = frame.args().first()?.strip_prefix("load.")?.parse().ok()?;
+        let number = String::from_utf8_lossy(frame.payload.as_ref()?).parse().ok()?;
+        Some(Self { publisher, number })
+    }
+}
+
+/// A client that is told of fewer servers than before does not know where to go when its own ends.
+fn expect_no_forgetting(client: &mut RawConn) {
+    assert!(client.read_until_closed(PATIENCE));
+    let infos = client.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json);
+    let known: Vec<_> = infos.map(|info| info["connect_urls"].as_array().map_or(0, Vec::len)).collect();
+    assert!(known.is_sorted(), "told of {known:?} servers");
+}
+
+const MEMBERS: usize = 3;
+
+/// The member that is told to stop.
+const STOPPED: usize = 1;
