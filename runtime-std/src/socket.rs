@@ -78,10 +78,7 @@ impl Socket {
         backlog.end(now, reason);
         self.filled.notify_one();
         let is_busy = |backlog: &mut Backlog| !backlog.is_over();
-        let backlog = self.over.wait_while(backlog, is_busy).unwrap_or_else(PoisonError::into_inner);
-        if backlog.linger_until(now).is_none() {
-            self.wake(backlog);
-        }
+        drop(self.over.wait_while(backlog, is_busy));
     }
 
     /// Until when the socket is to be kept, unless its peer closes it before.

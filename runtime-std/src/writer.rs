@@ -33,9 +33,9 @@ pub(crate) fn run(shared: &Shared, socket: &Socket) {
     if let Some(until) = socket.linger_until(now) {
         socket.shut(Shutdown::Write);
         wait_for_peer(&socket.stream, time::Instant::now() + until.since(now));
-        // The reading thread may be blocked on it.
-        socket.shut(Shutdown::Both);
     }
+    // The reading thread may be blocked on it.
+    socket.shut(Shutdown::Both);
 }
 
 impl InFlight {

@@ -29,10 +29,30 @@ fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop
         (0..MESSAGES / 100).for_each(|_| publisher.send(&messages));
         publisher.ping();
         server.signal("TERM");
+        // As with nats-server, whoever is impatient changes nothing.
+        server.signal("INT");
         // A PING or two may be among it.
         let messages = read_slowly(&mut subscriber) / ("MSG a 1 1024\r\n".len() + 1026);
         assert_eq!(messages, MESSAGES, "from {kind}");
         expect_exit(&mut server);
+    }
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_not_waited_for_beyond_the_write_deadline() {
+    for kind in Kind::RUNTIMES {
+        let Some(mut server) = Server::start(kind, Options::default()) else { return };
+        let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
+        subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
+        read_past_pong(&mut subscriber);
+        let mut publisher = client(&server);
+        let messages = format!("PUB a 1024\r\n{}\r\n", "x".repeat(1024)).repeat(100);
+        (0..200).for_each(|_| publisher.send(&messages));
+        publisher.ping();
+        let stopped = Instant::now();
+        server.signal("TERM");
+        expect_exit(&mut server);
+        assert!(stopped.elapsed() < WRITE_DEADLINE + SLACK, "{kind} took {:?}", stopped.elapsed());
     }
 }
 
@@ -66,8 +86,9 @@ fn expect_exit(server: &mut Server) {
 
 #[test]
 fn what_is_acknowledged_in_a_mesh_under_load_arrives_though_a_member_stops() {
-    for kind in Kind::RUNTIMES {
-        let Some(mut servers) = start("stopping", Topology::Seed, &[kind; MEMBERS]) else { return };
+    let among_others = Kind::RUNTIMES.map(|kind| [Kind::REFERENCE, kind, Kind::REFERENCE]);
+    for kinds in Kind::RUNTIMES.map(|kind| [kind; MEMBERS]).into_iter().chain(among_others) {
+        let Some(mut servers) = start("stopping", Topology::Seed, &kinds) else { return };
         wait_for_mesh(&servers.iter().collect::<Vec<_>>(), PATIENCE);
         let mut subscribers = subscribe(&servers);
         let mut onlooker = client(&servers[STOPPED]);
@@ -185,6 +206,12 @@ fn expect_no_forgetting(client: &mut RawConn) {
     let known: Vec<_> = infos.map(|info| info["connect_urls"].as_array().map_or(0, Vec::len)).collect();
     assert!(known.is_sorted(), "told of {known:?} servers");
 }
+
+/// Unless it is configured otherwise.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a busy machine may add to that.
+const SLACK: Duration = Duration::from_secs(5);
 
 const MEMBERS: usize = 3;
 

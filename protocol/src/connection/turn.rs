@@ -76,6 +76,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_read_when_the_node_stops_is_neither_handled_nor_answered() {
+        let mut world = World::new(1_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, &[CONNECT, &subscriptions(1_000)].concat());
+        let batch = [CONNECT, &b"PUB a 1\r\nx\r\n".repeat(100), b"PING\r\n"].concat();
+        let World { node, staging } = &mut world;
+        driver::handle(node, &mut publisher, NOW, Event::Input(&batch), staging);
+        assert!(publisher.wants_turn());
+        node.handle_shutdown(staging);
+        assert!(!publisher.wants_turn() && !publisher.wants_input());
+        let before = world.link(subscriber.id()).read.len();
+        for event in [Event::Turn, Event::Input(b"PUB a 1\r\ny\r\nPING\r\n")] {
+            driver::handle(&world.node, &mut publisher, NOW, event, &mut world.staging);
+        }
+        assert_eq!(world.link(subscriber.id()).read.len(), before);
+        assert_eq!(world.link(publisher.id()).read, b"");
+    }
+
+    #[test]
+    fn nobody_waits_for_the_removal_of_subscriptions_when_the_node_stops() {
+        let mut world = World::new(1_000_000);
+        let mut client = world.client(true);
+        input(&mut world, &mut client, &[CONNECT, &subscriptions(5_000)].concat());
+        let World { node, staging } = &mut world;
+        node.handle_shutdown(staging);
+        driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
+        assert!(driver::end(node, client, NOW, staging).1.is_none());
+        assert_eq!(node.hub().global_account().index().len(), 5_000);
+    }
+
+    #[test]
     fn an_operation_that_came_in_pieces_is_handled_once_when_its_turn_comes() {
         let mut world = World::new(10_000_000);
         let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
