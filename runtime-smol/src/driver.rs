@@ -251,40 +251,87 @@ mod tests {
         (near, far, remote)
     }
 
+    /// One worker and its node.
+    struct Scene {
+        node: Arc<Node>,
+        sockets: Arc<Sockets>,
+        worker: worker::Handle,
+    }
+
+    impl Scene {
+        fn start(config: Config) -> Self {
+            let clock = Clock::start();
+            let shared = Shared {
+                node: Node::new(config, &Listening::default(), clock.now()),
+                sockets: Arc::new(Sockets::default()),
+                clock,
+                attention: Arc::new(event_listener::Event::new()),
+            };
+            let (node, sockets) = (shared.node.clone(), shared.sockets.clone());
+            Self { node, sockets, worker: worker::start(shared, 0).expect("a thread") }
+        }
+
+        fn connect(&self) -> TcpStream {
+            let (near, far, remote) = pair();
+            let job = Job { stream: far, remote, kind: SocketKind::Client };
+            self.worker.jobs.try_send(job).expect("a worker");
+            near
+        }
+
+        /// Without a CONNECT no PING comes for two minutes: the driver wakes up for nothing else.
+        fn subscribe(&self) -> TcpStream {
+            let mut subscriber = self.connect();
+            subscriber.write_all(b"SUB a 1\r\n").expect("written");
+            while self.node.hub().global_account().index().is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            subscriber
+        }
+
+        fn publish(&self, messages: usize) -> TcpStream {
+            let mut publisher = self.connect();
+            let message = [b"PUB a 500000\r\n".as_slice(), &[b'x'; PAYLOAD_BYTES], b"\r\n"].concat();
+            (0..messages).for_each(|_| publisher.write_all(&message).expect("written"));
+            publisher
+        }
+    }
+
     #[test]
     fn who_reads_nothing_of_what_others_send_is_closed_at_the_write_deadline() {
-        let clock = Clock::start();
         let config = Config { write_deadline: Duration::from_millis(200), ..Config::default() };
-        let shared = Shared {
-            node: Node::new(config, &Listening::default(), clock.now()),
-            sockets: Arc::new(Sockets::default()),
-            clock,
-            attention: Arc::new(event_listener::Event::new()),
-        };
-        let (sockets, node) = (shared.sockets.clone(), shared.node.clone());
-        let jobs = worker::start(shared, 0).expect("a thread").jobs;
-        let connect = || {
-            let (near, far, remote) = pair();
-            jobs.try_send(Job { stream: far, remote, kind: SocketKind::Client }).expect("a worker");
-            near
-        };
-        // Without a CONNECT no PING comes for two minutes: nothing but the deadline can wake the driver.
-        let mut subscriber = connect();
-        subscriber.write_all(b"SUB a 1\r\n").expect("written");
-        while node.hub().global_account().index().is_empty() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let mut publisher = connect();
+        let scene = Scene::start(config);
+        let _subscriber = scene.subscribe();
         // More than the buffers of the two sockets take.
-        let message = [b"PUB a 500000\r\n".as_slice(), &[b'x'; 500_000], b"\r\n"].concat();
-        for _ in 0..60 {
-            publisher.write_all(&message).expect("written");
-        }
+        let _publisher = scene.publish(60);
         let limit = std::time::Instant::now() + Duration::from_secs(20);
-        while sockets.count() > 1 && std::time::Instant::now() < limit {
+        while scene.sockets.count() > 1 && std::time::Instant::now() < limit {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let slow_clients = node.hub().totals().slow_clients.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!((slow_clients, sockets.count()), (1, 1));
+        let slow_clients = scene.node.hub().totals().slow_clients.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((slow_clients, scene.sockets.count()), (1, 1));
     }
+
+    #[test]
+    fn who_is_closed_for_anothers_sake_gets_what_waited_for_it_though_it_goes_on_sending() {
+        const MESSAGES: usize = 60;
+        let scene = Scene::start(Config::default());
+        let mut subscriber = scene.subscribe();
+        let _publisher = scene.publish(MESSAGES);
+        while scene.node.hub().totals().clients.in_messages() < MESSAGES as u64 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for socket in scene.sockets.all().iter().filter(|socket| socket.pending_bytes() > 0) {
+            socket.request_close(CloseReason::MaximumConnectionsExceeded);
+        }
+        let (mut chunk, mut bytes) = (vec![0; 100_000], 0);
+        while let Ok(read @ 1..) = subscriber.read(&mut chunk) {
+            bytes += read;
+            let _ = subscriber.write_all(b"PUB b 0\r\n\r\n");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(bytes / PAYLOAD_BYTES, MESSAGES);
+        assert_eq!(scene.sockets.count(), 1);
+    }
+
+    const PAYLOAD_BYTES: usize = 500_000;
 }
