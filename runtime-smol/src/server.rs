@@ -275,7 +275,7 @@ pub fn log_fatal(why: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::iter;
     use std::net::TcpStream;
     use std::sync::atomic::AtomicBool;
@@ -327,6 +327,60 @@ mod tests {
             assert!(!is_open, "the port still takes connections");
             assert!(took < PATIENCE / 2, "it took {took:?}");
         });
+    }
+
+    #[test]
+    fn what_one_worker_handles_during_a_stop_still_reaches_the_clients_of_another() {
+        const SUBSCRIPTIONS: usize = 20;
+        let batch = [b"PUB a 1\r\nx\r\n".repeat(1_000).as_slice(), b"PING\r\n"].concat();
+        let connect = |address, greeting: String| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream
+                .write_all(format!("CONNECT {{\"verbose\":false}}\r\n{greeting}PING\r\n").as_bytes())
+                .unwrap();
+            assert!(read_pong(&mut stream));
+            stream
+        };
+        for round in 0..20 {
+            let server = Server::bind(local(), 2).unwrap();
+            let address = server.clients.get_ref().local_addr().unwrap();
+            let (end, ended) = channel::bounded::<()>(1);
+            thread::scope(|scope| {
+                scope.spawn(|| server.serve_until(async move { ended.recv().await.unwrap_or_default() }));
+                // A worker each.
+                let subscriptions = (0..SUBSCRIPTIONS).map(|number| format!("SUB a {}\r\n", 10 + number));
+                let mut subscriber = connect(address, subscriptions.collect());
+                let mut publisher = connect(address, String::new());
+                let batch = &batch;
+                let publishing = scope.spawn(move || {
+                    let mut acknowledged = 0;
+                    while publisher.write_all(&batch).is_ok() && read_pong(&mut publisher) {
+                        acknowledged += 1_000;
+                    }
+                    acknowledged
+                });
+                thread::sleep(Duration::from_millis(20 + round));
+                drop(end);
+                let mut read = Vec::new();
+                let _ = subscriber.read_to_end(&mut read);
+                let arrived = read.len() / (SUBSCRIPTIONS * "MSG a 10 1\r\nx\r\n".len());
+                let acknowledged = publishing.join().unwrap();
+                assert!(arrived >= acknowledged, "{arrived} of {acknowledged}");
+            });
+        }
+    }
+
+    /// False if the stream ends before.
+    fn read_pong(stream: &mut TcpStream) -> bool {
+        let mut read = Vec::new();
+        let mut byte = [0];
+        while !read.ends_with(b"PONG\r\n") {
+            if !matches!(stream.read(&mut byte), Ok(1)) {
+                return false;
+            }
+            read.extend(byte);
+        }
+        true
     }
 
     #[test]
