@@ -2,32 +2,28 @@
 
 use std::future::poll_fn;
 use std::io::Read;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use async_io::Timer;
 use onehop::driver::{self, Event, Stall};
 use onehop::outbox::Outbound;
 use onehop::{Connection, Instant};
-use smol::future::{FutureExt, yield_now};
+use smol::future::FutureExt;
 
-use crate::sockets::Socket;
+use crate::reactor::Source;
+use crate::sockets::{Discarded, Socket};
 use crate::summons::Summon;
 use crate::worker::Worker;
 
 /// Drives a connection from its first byte to its last.
-pub(crate) async fn drive(worker: Rc<Worker>, connection: Box<Connection>, socket: Arc<Socket>) {
-    let mut driver = Driver {
-        worker,
-        connection,
-        socket,
-        outbound: None,
-        timer: Timer::never(),
-        timer_at: None,
-        readable: true,
-    };
+pub(crate) async fn drive(
+    worker: Rc<Worker>,
+    connection: Box<Connection>,
+    socket: Arc<Socket>,
+    source: Source,
+) {
+    let mut driver = Driver { worker, connection, socket, source, outbound: None, timer_at: None };
     driver.handle(driver.worker.clock.now(), Event::Nothing);
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
@@ -51,12 +47,10 @@ struct Driver {
     /// Boxed, since a task has room for each place that it is moved to.
     connection: Box<Connection>,
     socket: Arc<Socket>,
+    source: Source,
     /// Encodes what is written, once the connection is switched to that.
     outbound: Option<Box<Outbound>>,
-    timer: Timer,
     timer_at: Option<Instant>,
-    /// There may be more to read without waiting.
-    readable: bool,
 }
 
 /// What a driver waits for.
@@ -69,28 +63,29 @@ enum WakeUp {
 
 impl Driver {
     fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> Poll<WakeUp> {
-        if let Poll::Ready(summon) = self.socket.poll_summons(cx) {
+        if let Poll::Ready(summon) = self.socket.poll_summons(cx, &self.source) {
             return Poll::Ready(WakeUp::Summoned(summon));
         }
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
-        self.set_timer();
-        let wants_input = self.connection.wants_input();
-        if wants_input && (self.readable || self.socket.stream.poll_readable(cx).is_ready()) {
+        let timeout = self.poll_timeout();
+        let timeout = self.source.poll_timer(cx, timeout);
+        if self.connection.wants_input() && self.source.poll_readable(cx).is_ready() {
             return Poll::Ready(WakeUp::Readable);
         }
         if self.connection.wants_turn() {
             return Poll::Ready(WakeUp::Turn);
         }
-        Pin::new(&mut self.timer).poll(cx).map(|_| WakeUp::Timeout)
+        timeout.map(|()| WakeUp::Timeout)
     }
 
     /// Reads once, into the worker's buffer, and handles it.
     async fn read(&mut self) {
         let mut buffer = self.worker.buffer.take();
-        let result = self.socket.stream.get_ref().read(&mut buffer);
+        let result = (&self.socket.stream).read(&mut buffer);
         let now = self.worker.clock.now();
-        // A buffer that was not filled has emptied the socket.
-        self.readable = matches!(&result, Ok(read) if *read == buffer.len());
+        if !matches!(&result, Ok(read) if *read == buffer.len()) {
+            self.source.handle_emptied();
+        }
         let stall = self.handle(now, Event::of_read(result, &buffer));
         self.worker.buffer.replace(buffer);
         self.let_others_go_on(stall).await;
@@ -106,15 +101,15 @@ impl Driver {
         if let Some(stall) = stall {
             self.wait_for_relief(stall).await;
         }
-        if self.readable || self.connection.wants_turn() {
+        if self.source.is_readable() || self.connection.wants_turn() {
             // Others on this worker come first before more of a busy connection.
-            yield_now().await;
+            self.worker.reactor.next_round().await;
         }
     }
 
     /// Leaves the socket unread until slow targets have caught up, but not for long.
     async fn wait_for_relief(&mut self, stall: Stall) {
-        let Self { worker, socket: own_socket, outbound, .. } = self;
+        let Self { worker, socket: own_socket, source, outbound, .. } = self;
         let relief = async {
             for socket in stall.slow.into_iter().filter_map(|id| worker.sockets.get(id)) {
                 let listener = socket.relief.listen();
@@ -123,13 +118,12 @@ impl Driver {
                 }
             }
         };
-        let timeout = async {
-            Timer::after(stall.longest).await;
-        };
+        let until = worker.clock.now() + stall.longest;
+        let timeout = poll_fn(|cx| source.poll_timer(cx, until));
         // The own socket may be among the slow ones, and nobody else empties its backlog.
         let own = poll_fn(|cx| {
             loop {
-                match ready!(own_socket.poll_summons(cx)) {
+                match ready!(own_socket.poll_summons(cx, source)) {
                     Summon::Write => write(worker, own_socket, outbound),
                     Summon::Close => return Poll::Ready(()),
                 }
@@ -152,21 +146,20 @@ impl Driver {
         stall
     }
 
-    fn set_timer(&mut self) {
+    /// When the connection or its socket wants to be handled although nothing happened.
+    fn poll_timeout(&mut self) -> Instant {
         let (mut at, _) = self.connection.poll_timeout();
         if self.socket.is_blocked()
             && let Some(deadline) = self.socket.poll_deadline()
         {
             at = at.min(deadline);
         }
-        if self.timer_at != Some(at) {
-            self.timer_at = Some(at);
-            self.timer.set_at(self.worker.clock.to_system(at));
-        }
+        self.timer_at = Some(at);
+        at
     }
 
     async fn end(self) {
-        let Self { worker, connection, socket, mut outbound, .. } = self;
+        let Self { worker, connection, socket, source, mut outbound, .. } = self;
         let (id, now) = (connection.id(), worker.clock.now());
         let (reason, mut left) =
             driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
@@ -176,16 +169,18 @@ impl Driver {
             outbound.get_or_insert_default().finish();
             write(&worker, &socket, &mut outbound);
         }
-        write_last_words(&worker, &socket, &mut outbound).await;
+        write_last_words(&worker, &socket, &source, &mut outbound).await;
         worker.sockets.remove(id);
-        let is_ended = socket.shutdown();
+        let discarded = socket.shutdown();
         while let Some(removal) = left {
-            yield_now().await;
+            worker.reactor.next_round().await;
             let now = worker.clock.now();
             left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
         }
-        if !is_ended && let Some(until) = socket.linger_until(worker.clock.now()) {
-            wait_for_peer(&worker, &socket, until).await;
+        if discarded != Discarded::All
+            && let Some(until) = socket.linger_until(worker.clock.now())
+        {
+            wait_for_peer(&worker, &socket, &source, until).await;
         }
     }
 }
@@ -201,32 +196,34 @@ fn write(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>)
 }
 
 /// Writes what still waits for a peer whose connection has ended, until it is to be given up.
-async fn write_last_words(worker: &Worker, socket: &Socket, outbound: &mut Option<Box<Outbound>>) {
-    while let Some(look_at) = socket.poll_deadline() {
-        // If it fails, the write does too.
-        let writable = poll_fn(|cx| socket.stream.poll_writable(cx).map(drop));
-        let due = async {
-            Timer::at(worker.clock.to_system(look_at)).await;
-        };
-        writable.or(due).await;
+async fn write_last_words(
+    worker: &Worker,
+    socket: &Socket,
+    source: &Source,
+    outbound: &mut Option<Box<Outbound>>,
+) {
+    while socket.poll_deadline().is_some() {
         write(worker, socket, outbound);
         socket.handle_deadline(worker.clock.now());
+        if let Some(look_at) = socket.poll_deadline() {
+            source.writable(look_at).await;
+        }
     }
 }
 
 /// Waits until the peer of a socket whose sending half is closed has closed its own, but no longer than `until`. What it
 /// sends meanwhile is dropped.
-async fn wait_for_peer(worker: &Worker, socket: &Socket, until: Instant) {
-    let ended = async {
-        // If it fails, the read does too.
-        while !socket.discard() {
-            let _ = socket.stream.readable().await;
+async fn wait_for_peer(worker: &Worker, socket: &Socket, source: &Source, until: Instant) {
+    while worker.clock.now() < until {
+        match socket.discard() {
+            Discarded::All => return,
+            Discarded::UntilNow => {
+                source.handle_emptied();
+                source.readable(until).await;
+            }
+            Discarded::Part => worker.reactor.next_round().await,
         }
-    };
-    let timeout = async {
-        Timer::at(worker.clock.to_system(until)).await;
-    };
-    ended.or(timeout).await;
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +234,7 @@ mod tests {
 
     use onehop::config::Config;
     use onehop::driver::SocketKind;
-    use onehop::{Listening, Node};
+    use onehop::{CloseReason, Listening, Node};
 
     use super::*;
     use crate::clock::Clock;

@@ -14,6 +14,7 @@ mod listen;
 pub mod logger;
 pub mod monitor;
 pub mod options;
+mod reactor;
 pub mod server;
 pub mod sockets;
 pub mod summons;

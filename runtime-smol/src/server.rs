@@ -354,7 +354,7 @@ mod tests {
                 let batch = &batch;
                 let publishing = scope.spawn(move || {
                     let mut acknowledged = 0;
-                    while publisher.write_all(&batch).is_ok() && read_pong(&mut publisher) {
+                    while publisher.write_all(batch).is_ok() && read_pong(&mut publisher) {
                         acknowledged += 1_000;
                     }
                     acknowledged

@@ -1,22 +1,34 @@
 //! The sockets of all connections, where every worker finds those that it writes to.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_io::Async;
 use event_listener::Event;
+use mio::net::TcpStream;
 use onehop::delivery::{Backlog, Link, Table, Written, write_encoded};
 use onehop::hub::Entry;
 use onehop::lock::{Mutex, MutexGuard, Place};
 use onehop::outbox::{Outbound, Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, Instant};
 
+use crate::reactor::Source;
 use crate::summons::{Summon, Summons};
 
 /// All sockets, by connection.
 pub type Sockets = Table<Socket>;
+
+/// How much of what a peer sent was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// All that it will ever send.
+    All,
+    /// What has come by now.
+    UntilNow,
+    /// More is there.
+    Part,
+}
 
 /// The socket of one connection and what waits for it: a [`Link`].
 ///
@@ -26,7 +38,7 @@ pub struct Socket {
     /// The connection's public half.
     pub entry: Arc<Entry>,
     /// The socket itself, in non-blocking mode.
-    pub stream: Async<TcpStream>,
+    pub stream: TcpStream,
     backlog: Mutex<Backlog>,
     /// What the driver is to do.
     summons: Summons,
@@ -36,7 +48,7 @@ pub struct Socket {
 
 impl Socket {
     /// The socket of a connection that was just made.
-    pub fn new(connection: &Connection, stream: Async<TcpStream>) -> Self {
+    pub fn new(connection: &Connection, stream: TcpStream) -> Self {
         Self {
             entry: connection.entry().clone(),
             stream,
@@ -64,7 +76,7 @@ impl Socket {
             self.backlog().hand_over(outbound);
             // Even if nothing waits: a transform may have something to say of its own.
             let is_last = outbound.is_empty();
-            let written = write_encoded(outbound, &mut |bytes| self.stream.get_ref().write(bytes));
+            let written = write_encoded(outbound, &mut |bytes| (&self.stream).write(bytes));
             if is_last || written != Written::All {
                 break written;
             }
@@ -98,9 +110,9 @@ impl Socket {
     }
 
     /// What the driver has to do now apart from reading.
-    pub fn poll_summons(&self, cx: &mut Context<'_>) -> Poll<Summon> {
+    pub(crate) fn poll_summons(&self, cx: &mut Context<'_>, source: &Source) -> Poll<Summon> {
         // If it fails, the write does too.
-        self.summons.poll(cx, |cx| self.stream.poll_writable(cx).map(drop))
+        self.summons.poll(cx, |cx| source.poll_writable(cx))
     }
 
     /// How many bytes wait.
@@ -153,25 +165,25 @@ impl Socket {
     }
 
     /// Closes the sending half, so that what was written still arrives, and drops what the peer sent meanwhile: unread
-    /// bytes would turn the end of the connection into a reset. True if the peer has closed its half, too.
-    pub fn shutdown(&self) -> bool {
-        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+    /// bytes would turn the end of the connection into a reset.
+    pub fn shutdown(&self) -> Discarded {
+        let _ = self.stream.shutdown(Shutdown::Write);
         // Nobody waits for a connection that is gone.
         self.relief.notify(usize::MAX);
         self.discard()
     }
 
-    /// Drops what the peer sent, as far as it can be read at once. True if nothing more will come.
-    pub fn discard(&self) -> bool {
+    /// Drops what the peer sent, 1 MiB at most.
+    pub fn discard(&self) -> Discarded {
         let mut waste = [0; 16 * 1024];
         for _ in 0..64 {
-            match io::Read::read(&mut self.stream.get_ref(), &mut waste) {
+            match (&self.stream).read(&mut waste) {
                 Ok(1..) => {}
-                Ok(0) => return true,
-                Err(fault) => return fault.kind() != io::ErrorKind::WouldBlock,
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Discarded::UntilNow,
+                Ok(0) | Err(_) => return Discarded::All,
             }
         }
-        false
+        Discarded::Part
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
@@ -179,7 +191,7 @@ impl Socket {
     }
 
     fn write(&self, now: Instant, backlog: &mut Backlog) -> Written {
-        backlog.write(now, |slices| self.stream.get_ref().write_vectored(slices))
+        backlog.write(now, |slices| (&self.stream).write_vectored(slices))
     }
 
     /// After the driver wrote: whoever waited for that goes on.
@@ -251,7 +263,9 @@ mod tests {
         let mut staging = staging(&node, &sockets);
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let stream = Async::new(TcpStream::connect(address).expect("a connection")).expect("a socket");
+        let stream = std::net::TcpStream::connect(address).expect("a connection");
+        stream.set_nonblocking(true).expect("a socket");
+        let stream = TcpStream::from_std(stream);
         let connection = driver::open(&node, Instant::ZERO, address, SocketKind::Client, &mut staging);
         let socket = Arc::new(Socket::new(&connection, stream));
         sockets.insert(socket.clone());

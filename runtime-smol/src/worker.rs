@@ -5,18 +5,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use async_io::Async;
 use event_listener::Event;
 use log::debug;
+use mio::net::TcpStream as Stream;
 use onehop::delivery::{KEPT_BUFFERS, Staging};
 use onehop::driver::{self, SocketKind};
 use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded, unbounded};
-use smol::future::yield_now;
 
 use crate::clock::Clock;
 use crate::driver::drive;
+use crate::reactor::{Reactor, Source};
 use crate::sockets::{Socket, Sockets};
 
 /// What all workers share.
@@ -52,6 +52,7 @@ pub(crate) struct Worker {
     pub(crate) node: Arc<Node>,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) clock: Clock,
+    pub(crate) reactor: Rc<Reactor>,
     pub(crate) attention: Arc<Event>,
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
@@ -62,13 +63,14 @@ pub(crate) struct Worker {
 ///
 /// # Errors
 ///
-/// The system has no thread left.
+/// The system has no thread or poller left.
 pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Handle> {
     let (jobs, taken) = unbounded();
     let ((busy, idle), (open, closed)) = (bounded(1), bounded(1));
     let thread = std::thread::Builder::new().name(format!("worker-{number}"));
     let all_closed = closed.clone();
-    thread.spawn(move || run(shared, &taken, busy, open, &all_closed))?;
+    let reactor = Reactor::new(shared.clock)?;
+    thread.spawn(move || run(shared, reactor, taken, busy, open, all_closed))?;
     Ok(Handle { jobs, idle, closed })
 }
 
@@ -92,36 +94,54 @@ impl Handle {
 }
 
 /// Holds `busy` until there are no more jobs, and lets each driver hold `open`, which keeps `all_closed` from ending.
-fn run(shared: Shared, jobs: &Receiver<Job>, busy: Sender<()>, open: Sender<()>, all_closed: &Receiver<()>) {
+fn run(
+    shared: Shared,
+    reactor: Reactor,
+    jobs: Receiver<Job>,
+    busy: Sender<()>,
+    open: Sender<()>,
+    all_closed: Receiver<()>,
+) {
     let Shared { node, sockets, clock, attention } = shared;
     let worker = Rc::new(Worker {
         staging: RefCell::new(staging(&node, &sockets)),
         node,
         sockets,
         clock,
+        reactor: Rc::new(reactor),
         attention,
         buffer: Cell::new(vec![0; READ_BYTES]),
     });
-    let executor = LocalExecutor::new();
-    async_io::block_on(executor.run(async {
-        let mut taken = 0;
-        while let Ok(job) = jobs.recv().await {
-            if let Some((connection, socket)) = worker.take_over(job) {
-                let (worker, open) = (worker.clone(), open.clone());
-                let driver = async move {
-                    drive(worker, Box::new(connection), socket).await;
-                    drop(open);
-                };
-                executor.spawn(driver).detach();
-            }
-            taken += 1;
-            if taken % TAKEN_AT_ONCE == 0 {
-                yield_now().await;
-            }
+    let executor = Rc::new(LocalExecutor::new());
+    let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), jobs, busy, open, all_closed));
+    worker.reactor.run(&executor, &main, |_| {});
+}
+
+async fn take_over_all(
+    worker: Rc<Worker>,
+    executor: Rc<LocalExecutor<'static>>,
+    jobs: Receiver<Job>,
+    busy: Sender<()>,
+    open: Sender<()>,
+    all_closed: Receiver<()>,
+) {
+    let mut taken = 0;
+    while let Ok(job) = jobs.recv().await {
+        if let Some((connection, socket, source)) = worker.take_over(job) {
+            let (worker, open) = (worker.clone(), open.clone());
+            let driver = async move {
+                drive(worker, Box::new(connection), socket, source).await;
+                drop(open);
+            };
+            executor.spawn(driver).detach();
         }
-        drop((busy, open));
-        let _ = all_closed.recv().await;
-    }));
+        taken += 1;
+        if taken % TAKEN_AT_ONCE == 0 {
+            worker.reactor.next_round().await;
+        }
+    }
+    drop((busy, open));
+    let _ = all_closed.recv().await;
 }
 
 /// A sink for one thread.
@@ -131,11 +151,11 @@ pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<Arc<Socket
 
 impl Worker {
     /// Makes a connection of a socket.
-    fn take_over(&self, job: Job) -> Option<(Connection, Arc<Socket>)> {
+    fn take_over(&self, job: Job) -> Option<(Connection, Arc<Socket>, Source)> {
         let now = self.clock.now();
         let Job { stream, remote, kind } = job;
-        let stream = match prepare(stream) {
-            Ok(stream) => stream,
+        let (stream, source) = match self.prepare(stream) {
+            Ok(prepared) => prepared,
             Err(fault) => {
                 debug!("cannot use a socket: {fault}");
                 if let SocketKind::Dialed(id) = kind {
@@ -148,7 +168,15 @@ impl Worker {
         let connection = driver::open(&self.node, now, remote, kind, &mut self.staging.borrow_mut());
         let socket = Arc::new(Socket::new(&connection, stream));
         self.sockets.insert(socket.clone());
-        Some((connection, socket))
+        Some((connection, socket, source))
+    }
+
+    fn prepare(&self, stream: TcpStream) -> std::io::Result<(Stream, Source)> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = Stream::from_std(stream);
+        let source = self.reactor.register(&mut stream)?;
+        Ok((stream, source))
     }
 
     /// Lets the control task know if the cluster wants something.
@@ -157,11 +185,6 @@ impl Worker {
             self.attention.notify(1);
         }
     }
-}
-
-fn prepare(stream: TcpStream) -> std::io::Result<Async<TcpStream>> {
-    stream.set_nodelay(true)?;
-    Async::new(stream)
 }
 
 /// How much one read takes. More was no better, and worse for larger messages.
