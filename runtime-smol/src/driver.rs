@@ -24,19 +24,17 @@ pub(crate) async fn drive(
     source: Source,
 ) {
     let mut driver = Driver { worker, connection, socket, source, outbound: None, timer_at: None };
-    driver.handle(driver.worker.clock.now(), Event::Nothing);
+    driver.handle(Event::Nothing).await;
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
             WakeUp::Summoned(Summon::Write) => write(&driver.worker, &driver.socket, &mut driver.outbound),
             WakeUp::Summoned(Summon::Close) => {
                 let reason = driver.socket.close_request();
-                driver.handle(driver.worker.clock.now(), reason.map_or(Event::Nothing, Event::CloseRequest));
+                driver.handle(reason.map_or(Event::Nothing, Event::CloseRequest)).await;
             }
-            WakeUp::Turn => driver.take_turn().await,
-            WakeUp::Timeout => {
-                driver.handle(driver.worker.clock.now(), Event::Nothing);
-            }
+            WakeUp::Turn => driver.handle(Event::Turn).await,
+            WakeUp::Timeout => driver.handle(Event::Nothing).await,
         }
     }
     driver.end().await;
@@ -86,18 +84,18 @@ impl Driver {
         if !matches!(&result, Ok(read) if *read == buffer.len()) {
             self.source.handle_emptied();
         }
-        let stall = self.handle(now, Event::of_read(result, &buffer));
+        let stall = self.hear(now, Event::of_read(result, &buffer));
         self.worker.buffer.replace(buffer);
         self.let_others_go_on(stall).await;
     }
 
-    /// Goes on with what took more than one turn.
-    async fn take_turn(&mut self) {
-        let stall = self.handle(self.worker.clock.now(), Event::Turn);
+    async fn handle(&mut self, event: Event<'_>) {
+        let stall = self.hear(self.worker.clock.now(), event);
         self.let_others_go_on(stall).await;
     }
 
     async fn let_others_go_on(&mut self, stall: Option<Stall>) {
+        self.worker.write_more().await;
         if let Some(stall) = stall {
             self.wait_for_relief(stall).await;
         }
@@ -132,7 +130,7 @@ impl Driver {
         relief.or(timeout).or(own).await;
     }
 
-    fn handle(&mut self, now: Instant, event: Event<'_>) -> Option<Stall> {
+    fn hear(&mut self, now: Instant, event: Event<'_>) -> Option<Stall> {
         let Self { worker, connection, socket, timer_at, .. } = self;
         // After a read too: nobody looks at the timer while there is more to read.
         if timer_at.take_if(|at| *at <= now).is_some() {
@@ -164,6 +162,7 @@ impl Driver {
         let (reason, mut left) =
             driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
+        worker.write_more().await;
         socket.end(now, reason);
         if socket.begin_finish() {
             outbound.get_or_insert_default().finish();
@@ -176,6 +175,7 @@ impl Driver {
             worker.reactor.next_round().await;
             let now = worker.clock.now();
             left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
+            worker.write_more().await;
         }
         if discarded != Discarded::All
             && let Some(until) = socket.linger_until(worker.clock.now())

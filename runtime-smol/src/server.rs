@@ -15,7 +15,7 @@ use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
 };
 use smol::Executor;
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 use smol::stream::StreamExt;
 
 use crate::clock::{self, Clock};
@@ -191,6 +191,10 @@ impl Core {
             let _ = self.shared.node.take_attention();
             let node = &self.shared.node;
             driver::handle_timeout(node, &mut services, now, &mut staging);
+            while staging.wants_write() {
+                yield_now().await;
+                staging.write_more(self.shared.clock.now());
+            }
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
@@ -235,6 +239,9 @@ impl Core {
         let mut staging = worker::staging(node, sockets);
         node.handle_shutdown(&mut staging);
         staging.flush(clock.now(), node.hub());
+        while staging.wants_write() {
+            staging.write_more(clock.now());
+        }
         self.workers.iter().for_each(worker::Handle::close);
         // What was read before is handled to its end, so that nobody is answered whose messages find a link ended.
         self.workers.iter().for_each(worker::Handle::wait_until_idle);

@@ -221,10 +221,11 @@ impl Link for &Socket {
         self.backlog().set_policy(policy);
     }
 
-    fn push(&mut self, staged: &mut Outbox) {
+    fn push(&mut self, staged: &mut Outbox) -> Pressure {
         let mut backlog = self.backlog();
-        backlog.push(staged);
+        let pressure = backlog.push(staged);
         self.heed(&backlog);
+        pressure
     }
 
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {

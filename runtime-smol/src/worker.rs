@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event_listener::Event;
 use log::debug;
 use mio::net::TcpStream as Stream;
-use onehop::delivery::{KEPT_BUFFERS, Staging};
+use onehop::delivery::{KEPT_BUFFERS, Staging, WRITES_AT_ONCE};
 use onehop::driver::{self, SocketKind};
 use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
@@ -135,6 +135,7 @@ async fn take_over_all(
             };
             executor.spawn(driver).detach();
         }
+        worker.write_more().await;
         taken += 1;
         if taken % TAKEN_AT_ONCE == 0 {
             worker.reactor.next_round().await;
@@ -146,7 +147,8 @@ async fn take_over_all(
 
 /// A sink for one thread.
 pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<Arc<Sockets>> {
-    Staging::new(sockets.clone(), node.hub().config().max_pending, KEPT_BUFFERS)
+    let max_pending = node.hub().config().max_pending;
+    Staging::new(sockets.clone(), max_pending, KEPT_BUFFERS).limit_writes(WRITES_AT_ONCE)
 }
 
 impl Worker {
@@ -177,6 +179,14 @@ impl Worker {
         let mut stream = Stream::from_std(stream);
         let source = self.reactor.register(&mut stream)?;
         Ok((stream, source))
+    }
+
+    /// Writes what a batch left to be written for very many, and lets others have their turn in between.
+    pub(crate) async fn write_more(&self) {
+        while self.staging.borrow().wants_write() {
+            self.reactor.next_round().await;
+            self.staging.borrow_mut().write_more(self.clock.now());
+        }
     }
 
     /// Lets the control task know if the cluster wants something.

@@ -148,11 +148,13 @@ impl Link for &Socket {
         self.backlog().set_policy(policy);
     }
 
-    fn push(&mut self, staged: &mut Outbox) {
+    fn push(&mut self, staged: &mut Outbox) -> Pressure {
         let mut backlog = self.backlog();
-        if backlog.push(staged) == Pressure::Overflow {
+        let pressure = backlog.push(staged);
+        if pressure == Pressure::Overflow {
             self.wake(backlog);
         }
+        pressure
     }
 
     /// The writing thread alone writes.

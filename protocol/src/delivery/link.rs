@@ -17,9 +17,9 @@ pub trait Link {
     /// Handles the backlog in another way from now on ([`Backlog::set_policy`](super::Backlog::set_policy)).
     fn set_policy(&mut self, policy: WritePolicy);
 
-    /// Moves what is staged into the backlog ([`Backlog::push`](super::Backlog::push)), in the middle of a batch: nothing
-    /// is written yet and nobody woken, except the driver of a link that overflows.
-    fn push(&mut self, staged: &mut Outbox);
+    /// Moves what is staged into the backlog ([`Backlog::push`](super::Backlog::push)) and says how full that is. Nothing is
+    /// written yet and nobody woken, except the driver of a link that overflows.
+    fn push(&mut self, staged: &mut Outbox) -> Pressure;
 
     /// The same at the end of a batch; then what waits is written as far as the socket takes it at once, or whoever
     /// writes it is woken. At last the driver is told if the connection is to be closed

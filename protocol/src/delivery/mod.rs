@@ -19,6 +19,8 @@
 //! - **Announcements** stand in the link when the call returns, behind what was staged for it before.
 //! - **A batch that multiplies** is handed over in parts of [`MAX_STAGED_BYTES`], or of `max_pending` if that is less: so
 //!   a link never holds more than `max_pending`, nor a driver more than one such part for it.
+//! - **A batch for very many** writes to [`WRITES_AT_ONCE`] links and gives the others their part; these are written to in
+//!   the next turns, if the thread has others to serve.
 //! - **Slow consumers.** A link that would hold more than `max_pending` drops all, takes nothing more, and asks its driver
 //!   once to end it. One that is half-way there is named to the producer, who reads less.
 //! - **Counting.** Messages are counted once per batch and target, before they can be seen on the wire.
@@ -39,5 +41,5 @@ pub(crate) mod tests;
 
 pub use backlog::{Backlog, LAST_WORDS, Written, write_encoded, write_once};
 pub use link::{Link, Links};
-pub use staging::{KEPT_BUFFERS, MAX_STAGED_BYTES, Staging};
+pub use staging::{KEPT_BUFFERS, MAX_STAGED_BYTES, Staging, WRITES_AT_ONCE};
 pub use table::Table;

@@ -1,5 +1,7 @@
 //! Where the output of a batch is collected.
 
+use std::collections::VecDeque;
+
 use super::link::{Link, Links};
 use crate::close::CloseReason;
 use crate::hub::Hub;
@@ -25,6 +27,9 @@ pub struct Staging<L> {
     used: usize,
     max_staged_bytes: usize,
     kept_buffers: usize,
+    writes_at_once: usize,
+    /// Their links hold something of a batch that is over, and nobody wrote it yet.
+    unwritten: VecDeque<ConnectionId>,
 }
 
 /// What is staged for one connection.
@@ -50,7 +55,17 @@ impl<L: Links> Staging<L> {
             used: 0,
             max_staged_bytes: MAX_STAGED_BYTES.min(max_pending),
             kept_buffers,
+            writes_at_once: usize::MAX,
+            unwritten: VecDeque::new(),
         }
+    }
+
+    /// Lets no batch write to more than so many links before others have their turn: [`WRITES_AT_ONCE`] for a thread that
+    /// serves many connections. The other links are given their part, too; whoever caused it then calls
+    /// [`Staging::write_more`] as long as [`Staging::wants_write`] says so.
+    #[must_use]
+    pub fn limit_writes(self, writes_at_once: usize) -> Self {
+        Self { writes_at_once, ..self }
     }
 
     /// The links.
@@ -74,15 +89,20 @@ impl<L: Links> Staging<L> {
         if let Some(place) = self.reader.take().and_then(|reader| self.place(reader)) {
             self.staged[..self.used].swap(place, self.used - 1);
         }
-        for staged in &mut self.staged[..self.used] {
+        for (number, staged) in self.staged[..self.used].iter_mut().enumerate() {
+            // Who is to be closed is told so.
+            let waits = number >= self.writes_at_once && staged.close.is_none();
             self.places[staged.id.index()] = 0;
             let close = staged.close.take();
             let outbox = &mut staged.outbox;
             let pressure = self.links.with(staged.id, |mut link| {
                 let (messages, bytes) = outbox.take_traffic();
                 hub.record_delivered(link.entry(), messages, bytes);
-                link.flush(now, outbox, close)
+                if waits { link.push(outbox) } else { link.flush(now, outbox, close) }
             });
+            if waits {
+                self.unwritten.push_back(staged.id);
+            }
             match pressure {
                 Some(Pressure::High) => slow.push(staged.id),
                 Some(Pressure::Low | Pressure::Overflow) => {}
@@ -91,6 +111,20 @@ impl<L: Links> Staging<L> {
         }
         self.release();
         slow
+    }
+
+    /// Whether links wait for [`Staging::write_more`].
+    pub fn wants_write(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// Writes to some of the links that were only given their part of a batch.
+    pub fn write_more(&mut self, now: Instant) {
+        let some = self.unwritten.len().min(self.writes_at_once);
+        let mut nothing = Outbox::new();
+        for id in self.unwritten.drain(..some) {
+            self.links.with(id, |mut link| link.flush(now, &mut nothing, None));
+        }
     }
 
     /// A wide fan-out once in a while should not keep its memory.
@@ -211,6 +245,9 @@ impl<L: Links> Sink for Staging<L> {
 
 /// More than this is not staged for one connection.
 pub const MAX_STAGED_BYTES: usize = WRITE_AT_ONCE_BYTES;
+
+/// How many links a thread that serves many connections writes to in one turn: about two milliseconds.
+pub const WRITES_AT_ONCE: usize = 256;
 
 /// How many targets keep their buffers in a thread that serves many connections.
 pub const KEPT_BUFFERS: usize = 64;

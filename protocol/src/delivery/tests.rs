@@ -70,10 +70,11 @@ impl Link for InHand<'_> {
         self.link.backlog.set_policy(policy);
     }
 
-    fn push(&mut self, staged: &mut Outbox) {
+    fn push(&mut self, staged: &mut Outbox) -> Pressure {
         assert!(!self.link.faulty, "this is provoked");
-        self.link.backlog.push(staged);
+        let pressure = self.link.backlog.push(staged);
         self.link.most_pending_bytes = self.link.most_pending_bytes.max(self.link.backlog.pending_bytes());
+        pressure
     }
 
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
@@ -422,6 +423,37 @@ fn staged_switch(backlog: &mut Backlog) {
     let mut staged = Outbox::new();
     staged.switch(Encoder::framed(7));
     backlog.push(&mut staged);
+}
+
+#[test]
+fn a_batch_for_very_many_is_given_to_all_at_once_and_written_in_turns_the_reader_last() {
+    let mut world = World::new(1_000_000);
+    world.staging = world.staging.limit_writes(10);
+    let (reader, others) = (world.client(true), [(); 25].map(|()| world.client(true)));
+    let to_close = &others[12];
+    world.staging.begin(reader.id());
+    for connection in [&reader].into_iter().chain(&others) {
+        world.staging.send(connection.id(), b"+OK\r\n");
+    }
+    world.staging.close(to_close.id(), CloseReason::ServerShutdown);
+    world.flush();
+    let written = |world: &mut World| {
+        let links = world.staging.links_mut().links.values();
+        links.filter(|link| link.read == b"+OK\r\n" && link.backlog.pending_bytes() == 0).count()
+    };
+    let held = world.staging.links_mut().links.values().filter(|link| link.backlog.pending_bytes() == 5);
+    assert_eq!((held.count(), written(&mut world)), (15, 11));
+    assert_eq!(world.link(to_close.id()).backlog.close_request(), Some(CloseReason::ServerShutdown));
+    // What comes meanwhile stands behind.
+    world.staging.send(reader.id(), b"PONG\r\n");
+    world.flush();
+    assert_eq!(world.link(reader.id()).read, b"+OK\r\nPONG\r\n");
+    for left in [4, 0] {
+        assert!(world.staging.wants_write());
+        world.staging.write_more(NOW);
+        assert_eq!(others.len() - written(&mut world), left);
+    }
+    assert!(!world.staging.wants_write());
 }
 
 #[test]

@@ -93,10 +93,12 @@ impl Link for SlotMut<'_> {
         self.slot.backlog.set_policy(policy);
     }
 
-    fn push(&mut self, staged: &mut Outbox) {
-        if self.slot.backlog.push(staged) == Pressure::Overflow {
+    fn push(&mut self, staged: &mut Outbox) -> Pressure {
+        let pressure = self.slot.backlog.push(staged);
+        if pressure == Pressure::Overflow {
             self.to_end.push_back(self.id());
         }
+        pressure
     }
 
     fn flush(&mut self, _: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
