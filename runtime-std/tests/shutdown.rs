@@ -24,7 +24,8 @@ fn a_busy_server_shuts_down_although_some_of_its_clients_never_read() {
     }
     // Two never read again, two do.
     let idle = subscribers.split_off(2);
-    let publishers = [&first, &second].map(|server| publish_until_closed(server.client_addr()));
+    let message = format!("PUB a 100\r\n{}\r\n", "x".repeat(100));
+    let publishers = [&first, &second].map(|server| publish_until_closed(server.client_addr(), &message));
     let readers = subscribers.into_iter().map(|mut subscriber| thread::spawn(move || subscriber.drain()));
     let readers: Vec<_> = readers.collect();
     wait_until("messages cross the route", || {
@@ -77,6 +78,26 @@ fn what_was_answered_before_the_shutdown_arrives() {
 }
 
 #[test]
+fn what_is_handled_during_the_shutdown_still_reaches_others() {
+    const SUBSCRIPTIONS: usize = 20;
+    for round in 0..20 {
+        let server = Server::start(alone()).unwrap();
+        let node = server.node().clone();
+        let mut subscriber = Client::connect(&server);
+        (0..SUBSCRIPTIONS).for_each(|number| subscriber.send(format!("SUB a {}\r\n", 10 + number)));
+        subscriber.flush();
+        let publisher = publish_until_closed(server.client_addr(), "PUB a 1\r\nx\r\n");
+        let reading = thread::spawn(move || subscriber.drain());
+        thread::sleep(Duration::from_millis(20 + round));
+        server.shutdown();
+        publisher.join().unwrap();
+        let message = SUBSCRIPTIONS * "MSG a 10 1\r\nx\r\n".len();
+        let arrived = reading.join().unwrap() / message as u64;
+        assert_eq!(arrived, node.hub().totals().clients.in_messages());
+    }
+}
+
+#[test]
 fn a_server_that_shut_down_is_not_dialed_again_by_its_peer() {
     let stays = Server::start(member("A", &[])).unwrap();
     let leaves = Server::start(member("B", &[stays.route_addr().unwrap()])).unwrap();
@@ -101,8 +122,8 @@ fn a_port_that_is_taken_is_an_error_and_so_is_a_wrong_configuration() {
     assert_eq!(Server::start(wrong).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
 }
 
-fn publish_until_closed(address: SocketAddr) -> thread::JoinHandle<()> {
+fn publish_until_closed(address: SocketAddr, message: &str) -> thread::JoinHandle<()> {
     let mut stream = TcpStream::connect(address).unwrap();
-    let batch = format!("PUB a 100\r\n{}\r\n", "x".repeat(100)).repeat(100);
+    let batch = message.repeat(100);
     thread::spawn(move || while stream.write_all(batch.as_bytes()).is_ok() {})
 }
