@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -60,21 +61,24 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKin
     if shared.is_shutting_down() {
         socket.end_with_server(shared.now());
     }
+    let (reading, all_read) = mpsc::channel();
     thread::scope(|scope| {
         let name = format!("onehop-write-{remote}");
-        let writer = thread::Builder::new().name(name).spawn_scoped(scope, || write(shared, &socket));
+        let write = || write(shared, &socket, all_read);
+        let writer = thread::Builder::new().name(name).spawn_scoped(scope, write);
         if let Err(error) = writer {
             error!("{remote} - cannot start a thread: {error}");
             socket.request_close(CloseReason::WriteError);
         }
         drive(shared, connection, &socket, &mut staging);
+        drop(reading);
     });
     // Where the node gave the connection's place to another meanwhile, that one stays.
     shared.sockets.remove(id);
 }
 
-fn write(shared: &Shared, socket: &Socket) {
-    if catch_unwind(AssertUnwindSafe(|| writer::run(shared, socket))).is_err() {
+fn write(shared: &Shared, socket: &Socket, all_read: Receiver<()>) {
+    if catch_unwind(AssertUnwindSafe(|| writer::run(shared, socket, &all_read))).is_err() {
         error!("{} - the writing thread panicked", socket.entry.remote());
         socket.request_close(CloseReason::WriteError);
     }
@@ -109,7 +113,6 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
             timer.handle_elapsed();
         }
     }
-    drop(buffer);
     let now = shared.now();
     let (reason, mut left) = driver::end(&shared.node, connection, now, staging);
     shared.pass_on_attention();
@@ -117,6 +120,13 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     while let Some(removal) = left {
         left = driver::remove(&shared.node, removal, shared.now(), staging);
     }
+    socket.wait_until_over();
+    // The writing thread sees to it that this ends. What is left unread then resets the connection, which tells a peer that
+    // waits to send more.
+    let _ = socket.stream.set_read_timeout(None);
+    while socket.linger_until(now).is_some()
+        && matches!(receive(socket, &mut buffer, None), Event::Input(_) | Event::Nothing)
+    {}
 }
 
 /// Waits for something to read, for `timeout` if it is to be another than before.

@@ -72,13 +72,22 @@ impl Socket {
         self.filled.notify_one();
     }
 
-    /// The connection has ended: what waits is written in time or never. Returns when the writing thread is about to end.
+    /// The connection has ended: what waits is written in time or never.
     pub(crate) fn end(&self, now: Instant, reason: CloseReason) {
-        let mut backlog = self.backlog();
-        backlog.end(now, reason);
+        self.backlog().end(now, reason);
         self.filled.notify_one();
-        let is_busy = |backlog: &mut Backlog| !backlog.is_over();
-        drop(self.over.wait_while(backlog, is_busy));
+    }
+
+    /// Waits until nothing more will be written.
+    pub(crate) fn wait_until_over(&self) {
+        drop(self.over.wait_while(self.backlog(), |backlog| !backlog.is_over()));
+    }
+
+    /// Writes nothing more, and lets the reading thread read nothing more.
+    pub(crate) fn cut(&self) {
+        let mut backlog = self.backlog();
+        backlog.stop();
+        self.wake(backlog);
     }
 
     /// Until when the socket is to be kept, unless its peer closes it before.

@@ -1,8 +1,8 @@
 //! The writing thread of a connection.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::time;
+use std::io::Write;
+use std::net::Shutdown;
+use std::sync::mpsc::Receiver;
 
 use onehop::CloseReason;
 use onehop::delivery::{LAST_WORDS, Written, write_encoded, write_once};
@@ -20,8 +20,8 @@ pub(crate) struct InFlight {
     outbound: Outbound,
 }
 
-/// Writes what waits for the peer until nothing more will.
-pub(crate) fn run(shared: &Shared, socket: &Socket) {
+/// Writes what waits for the peer until nothing more will. `all_read` ends when there is nothing more to read either.
+pub(crate) fn run(shared: &Shared, socket: &Socket, all_read: &Receiver<()>) {
     let mut in_flight = InFlight::default();
     let mut timer = SocketTimer::default();
     while let Some(policy) = socket.refill(shared.now(), &mut in_flight) {
@@ -32,10 +32,10 @@ pub(crate) fn run(shared: &Shared, socket: &Socket) {
     let now = shared.now();
     if let Some(until) = socket.linger_until(now) {
         socket.shut(Shutdown::Write);
-        wait_for_peer(&socket.stream, time::Instant::now() + until.since(now));
+        // Nothing is ever sent.
+        let _ = all_read.recv_timeout(until.since(now));
     }
-    // The reading thread may be blocked on it.
-    socket.shut(Shutdown::Both);
+    socket.cut();
 }
 
 impl InFlight {
@@ -66,24 +66,6 @@ impl InFlight {
         // So that the outbox hears what was written.
         self.outbound.encode_from(&mut self.outbox);
         written
-    }
-}
-
-/// Waits until the peer of a socket whose sending half is closed has closed its own, but no longer than `until`. What it
-/// sends meanwhile is dropped.
-fn wait_for_peer(mut stream: &TcpStream, until: time::Instant) {
-    let mut waste = [0; 16 * 1024];
-    loop {
-        let left = until.saturating_duration_since(time::Instant::now());
-        // A timeout of zero is none.
-        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
-            return;
-        }
-        match stream.read(&mut waste) {
-            Ok(1..) => {}
-            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return,
-        }
     }
 }
 

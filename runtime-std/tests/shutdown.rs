@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, alone, member, wait_until};
-use onehop::delivery::LAST_WORDS;
 use onehop::hub::Kind;
 use onehop_std::Server;
 
@@ -32,11 +31,13 @@ fn a_busy_server_shuts_down_although_some_of_its_clients_never_read() {
         first.node().hub().totals().routes.in_messages() > 10_000
             && second.node().hub().totals().routes.in_messages() > 10_000
     });
+    // Whoever does not read may have been sent nearly all.
+    let longest = alone().write_deadline + Duration::from_secs(2);
     for server in [first, second] {
         let started = Instant::now();
         server.shutdown();
         let took = started.elapsed();
-        assert!(took < 3 * LAST_WORDS, "it took {took:?}");
+        assert!(took < longest, "it took {took:?}");
     }
     publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
     for reader in readers {

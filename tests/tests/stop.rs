@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop() {
     const MESSAGES: usize = 20_000;
+    // So that a machine that is slower than the subscriber does not make it one that is too slow.
+    let patient = Options::configured("write_deadline: \"60s\"");
     for kind in Kind::RUNTIMES {
-        let Some(mut server) = Server::start(kind, Options::default()) else { return };
+        let Some(mut server) = Server::start(kind, patient.clone()) else { return };
         let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
         subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
         read_past_pong(&mut subscriber);

@@ -42,8 +42,8 @@ struct LastWords {
     waiting_bytes: usize,
     /// The transforms have still to say that nothing follows.
     is_to_finish: bool,
-    /// How long the peer may take to close its side when all is written.
-    patience: Duration,
+    /// Something waited when it began.
+    had_waiting: bool,
 }
 
 /// How far a write got.
@@ -206,9 +206,9 @@ impl Backlog {
             let (waiting_bytes, is_to_finish) = (self.pending_bytes(), self.is_coded());
             let give_up_at = now + self.policy.deadline;
             let look_at = give_up_at.min(now + LAST_WORDS);
-            let patience = if waiting_bytes > 0 { LAST_WORDS } else { FAREWELL };
+            let had_waiting = waiting_bytes > 0;
             self.phase =
-                Phase::Ending(LastWords { give_up_at, look_at, waiting_bytes, is_to_finish, patience });
+                Phase::Ending(LastWords { give_up_at, look_at, waiting_bytes, is_to_finish, had_waiting });
         }
     }
 
@@ -242,10 +242,10 @@ impl Backlog {
     /// something to read; and a peer whose connection ends for another's sake, or because the node stops, goes on sending.
     pub fn linger_until(&self, now: Instant) -> Option<Instant> {
         match self.phase {
-            Phase::Ending(last) if self.close_request.is_some() => {
-                Some((now + last.patience).min(last.give_up_at))
-            }
-            Phase::Open | Phase::Ending(_) | Phase::Over => None,
+            Phase::Ending(_) if self.close_request.is_none() => None,
+            Phase::Ending(last) if last.had_waiting => Some(last.give_up_at),
+            Phase::Ending(last) => Some((now + FAREWELL).min(last.give_up_at)),
+            Phase::Open | Phase::Over => None,
         }
     }
 
@@ -337,8 +337,8 @@ fn judge(offered: usize, mut write: impl FnMut() -> io::Result<usize>) -> (usize
 /// peers that read nothing ends within seconds.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// A peer that had read all until its connection ended hears of that at once, wherever it is, and closes its side; if it
-/// does not, it is not waited for longer than this.
+/// A peer that kept up until its connection ended hears of that at once, wherever it is, and closes its side; if it does
+/// not, it is not waited for longer than this. How far one is that did not keep up, its system does not tell.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How many slices one vectored write is given at the most.
