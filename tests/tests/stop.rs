@@ -34,7 +34,7 @@ fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop
         // As with nats-server, whoever is impatient changes nothing.
         server.signal("INT");
         // A PING or two may be among it.
-        let messages = read_slowly(&mut subscriber) / ("MSG a 1 1024\r\n".len() + 1026);
+        let messages = read_slowly(subscriber) / ("MSG a 1 1024\r\n".len() + 1026);
         assert_eq!(messages, MESSAGES, "from {kind}");
         expect_exit(&mut server);
     }
@@ -67,8 +67,8 @@ fn read_past_pong(stream: &mut TcpStream) {
     }
 }
 
-/// Reads about 5 MB a second until the end, and sends something now and then as clients do; how many bytes came.
-fn read_slowly(stream: &mut TcpStream) -> usize {
+/// Reads about 5 MB a second until the end, sends something now and then as clients do, and closes; how many bytes came.
+fn read_slowly(mut stream: TcpStream) -> usize {
     let (mut chunk, mut bytes) = (vec![0; 50_000], 0);
     loop {
         // A connection that is reset ends as one that is closed.
