@@ -1,8 +1,8 @@
 //! The HTTP of monitoring: however requests are split, they get the same answers, each whole.
 
 use onehop::Instant;
-use onehop::monitor::Response;
 use onehop::monitor::http::{MAX_HEAD_BYTES, Responder, Step};
+use onehop::monitor::{Reply, Response};
 
 use crate::Choices;
 
@@ -73,11 +73,12 @@ impl Client {
                         return;
                     }
                     let (now, later) = bytes.split_at(room.min(bytes.len()));
-                    self.responder.handle_input(now);
+                    self.responder.handle_input(Instant::ZERO, now);
                     self.unanswered.extend_from_slice(now);
                     bytes = later;
                 }
                 Step::Write => self.read_answer(),
+                Step::Render => panic!("all is there"),
                 Step::Finish => {
                     assert!(!self.is_ended, "the end is said once");
                     self.is_ended = true;
@@ -144,10 +145,10 @@ fn assert_clear(request: &[u8]) {
 }
 
 /// What is asked for is the answer.
-fn echo(target: &str) -> Response {
+fn echo(target: &str) -> Reply {
     assert!(target.starts_with('/'), "{target} is no path");
     let status = if target.len().is_multiple_of(2) { 200 } else { 404 };
-    Response { status, content_type: "application/json", body: target.to_owned() }
+    Reply::Whole(Response { status, content_type: "application/json", body: target.to_owned() })
 }
 
 /// The answer is whole and nothing more. Of a request that was refused nothing is known.

@@ -5,7 +5,7 @@
 //! worker's [`Staging`](onehop::delivery::Staging), and leaves after the whole read buffer was handled: under the lock of
 //! each target's [socket](sockets), by a direct write that does not block, whichever worker the target belongs to. Only
 //! what the socket does not take at once is left to the target's own driver. Nothing is decided here; what is to be is
-//! written in [`onehop::driver`].
+//! written in [`onehop::driver`]. [Monitoring](monitor) has a thread of its own, which no worker waits for.
 
 pub mod clock;
 mod dial;

@@ -22,7 +22,7 @@ use crate::clock::{self, Clock};
 use crate::dial::dial;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::logger::{FATAL, Logger};
-use crate::monitor;
+use crate::monitor::{self, Monitoring};
 use crate::sockets::Sockets;
 use crate::worker::{self, Job, Shared};
 
@@ -105,6 +105,8 @@ impl Server {
         self.log_start();
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;
+        let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
+        let _monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
         let listeners = [(clients, SocketKind::Client)].into_iter();
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
@@ -116,9 +118,6 @@ impl Server {
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
             let control = executor.spawn(core.clone().control(executor.clone()));
-            if let Some(listener) = monitoring {
-                executor.spawn(monitor::serve(listener, subject)).detach();
-            }
             end.await;
             info!("Initiating Shutdown...");
             control.cancel().await;

@@ -4,7 +4,8 @@
 //! sockets, threads and timers:
 //!
 //! - one thread per listening port, which accepts;
-//! - one thread per connection of monitoring, if the configuration says where that is served;
+//! - if the configuration says where monitoring is served, one thread that accepts its connections, and one for each of
+//!   these, of which there are at most [`MAX_CONNECTIONS`](onehop::monitor::http::MAX_CONNECTIONS);
 //! - one control thread, which starts a thread for each dial that the node asks for;
 //! - two threads per connection: one reads, drives the connection and writes into the outboxes of those it concerns;
 //!   the other writes what waits in the connection's own outbox. So there are 6,000 accepted connections at the most;

@@ -9,10 +9,10 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use log::{debug, error};
-use onehop::ConnectionId;
 use onehop::driver::handle_accept_fault;
-use onehop::monitor::http::{MAX_CONNECTIONS, Responder, Step};
+use onehop::monitor::http::{MAX_CONNECTIONS, MAX_RENDERINGS, Responder, Seat, Seats, Step};
 use onehop::monitor::{Monitor, Process, Serving};
+use onehop::{ConnectionId, Instant};
 
 use crate::listen::unix_nanos;
 use crate::shared::Shared;
@@ -49,6 +49,7 @@ fn serve(shared: &Shared, listener: &TcpListener) {
     });
 }
 
+/// Starts a thread for a connection. If there are too many, the longest idle one ends.
 fn start_conversation<'scope>(
     scope: &'scope Scope<'scope, '_>,
     monitor: &'scope Monitor<System<'scope>>,
@@ -56,13 +57,13 @@ fn start_conversation<'scope>(
     remote: SocketAddr,
 ) {
     let shared = monitor.process().0;
-    let seat = shared.monitoring.take(stream);
+    let conversation = shared.monitoring.take(shared.now(), stream);
     if shared.is_shutting_down() {
-        seat.shut();
+        shut(&conversation.stream);
     }
     let name = format!("onehop-monitor-{remote}");
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, move || {
-        match catch_unwind(AssertUnwindSafe(|| converse(&seat.stream, remote, monitor))) {
+        match catch_unwind(AssertUnwindSafe(|| converse(&conversation, remote, monitor))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!("{remote} - monitoring: {error}"),
             Err(_) => error!("{remote} - monitoring panicked"),
@@ -74,24 +75,30 @@ fn start_conversation<'scope>(
 }
 
 /// Does on a socket what a responder says, until it is to be closed.
-fn converse(mut stream: &TcpStream, remote: SocketAddr, monitor: &Monitor<System<'_>>) -> io::Result<()> {
+fn converse(
+    conversation: &Conversation<'_>,
+    remote: SocketAddr,
+    monitor: &Monitor<System<'_>>,
+) -> io::Result<()> {
     let shared = monitor.process().0;
+    let mut stream = &*conversation.stream;
     let mut responder = Responder::new(shared.now());
     let mut buffer = [0; READ_BYTES];
     loop {
-        let now = shared.now();
-        let step = responder.poll_step(now, monitor.unix_nanos(), |target| monitor.respond(now, target));
-        let Some((deadline, reason)) = responder.poll_timeout() else { return Ok(()) };
-        // Zero would be no timeout at all.
-        let timeout = Some(deadline.since(now).max(SHORTEST_TIMEOUT));
+        let step = next_step(&mut responder, monitor);
         let done = match step {
             Step::Read(room) => {
-                stream.set_read_timeout(timeout)?;
+                stream.set_read_timeout(patience(&responder, shared.now()))?;
                 in_time(stream.read(&mut buffer[..room.min(READ_BYTES)]))?
             }
             Step::Write => {
-                stream.set_write_timeout(timeout)?;
+                stream.set_write_timeout(patience(&responder, shared.now()))?;
                 in_time(stream.write(responder.output()))?
+            }
+            Step::Render => {
+                let Some(_turn) = conversation.wait_for_turn() else { return Ok(()) };
+                render(&mut responder, monitor);
+                continue;
             }
             Step::Finish => {
                 stream.shutdown(Shutdown::Write)?;
@@ -100,16 +107,38 @@ fn converse(mut stream: &TcpStream, remote: SocketAddr, monitor: &Monitor<System
             Step::Close => return Ok(()),
         };
         let now = shared.now();
-        match (step, done) {
-            (_, None) => {
-                debug!("{remote} - monitoring: timed out ({reason:?})");
-                responder.handle_timeout(now);
-            }
-            (Step::Write, Some(bytes)) => responder.handle_written(now, bytes),
-            (_, Some(0)) => responder.handle_end(),
-            (_, Some(bytes)) => responder.handle_input(&buffer[..bytes]),
+        let Some(bytes) = done else {
+            debug!("{remote} - monitoring: timed out ({:?})", responder.poll_timeout());
+            responder.handle_timeout(now);
+            continue;
+        };
+        conversation.handle_activity(now);
+        match (step, bytes) {
+            (Step::Write, _) => responder.handle_written(now, bytes),
+            (_, 0) => responder.handle_end(),
+            (_, _) => responder.handle_input(now, &buffer[..bytes]),
         }
     }
+}
+
+fn next_step(responder: &mut Responder, monitor: &Monitor<System<'_>>) -> Step {
+    let now = monitor.process().0.now();
+    responder.poll_step(now, monitor.unix_nanos(), |target| monitor.open(now, target))
+}
+
+/// Renders until there is something to write.
+fn render(responder: &mut Responder, monitor: &Monitor<System<'_>>) {
+    while next_step(responder, monitor) == Step::Render {
+        let now = monitor.process().0.now();
+        responder.render(now, monitor.unix_nanos(), |page| monitor.render(page));
+    }
+}
+
+/// How long a socket may take.
+fn patience(responder: &Responder, now: Instant) -> Option<Duration> {
+    let (deadline, _) = responder.poll_timeout()?;
+    // Zero would be no timeout at all.
+    Some(deadline.since(now).max(SHORTEST_TIMEOUT))
 }
 
 /// What was read or written; none if the time was over before.
@@ -152,53 +181,100 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The open connections of monitoring, [`MAX_CONNECTIONS`] at most.
+/// The connections of monitoring, and what they share.
 #[derive(Debug, Default)]
-pub(crate) struct Seats {
-    taken: Mutex<Vec<Arc<TcpStream>>>,
+pub(crate) struct Conversations {
+    state: Mutex<State>,
+    /// A thread has ended.
     left: Condvar,
+    /// It may be another's turn to render.
+    turn: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seats: Seats<Arc<TcpStream>>,
+    /// Those of connections that have lost their seat end soon.
+    threads: usize,
+    /// How many of them render.
+    renderings: usize,
 }
 
 /// One of the connections, until it is dropped.
-struct Seat<'a> {
-    seats: &'a Seats,
+struct Conversation<'a> {
+    all: &'a Conversations,
+    seat: Seat,
     stream: Arc<TcpStream>,
 }
 
-impl Seats {
+/// That a connection renders, until this is dropped.
+struct Turn<'a>(&'a Conversations);
+
+impl Conversations {
     /// Ends all connections.
     pub(crate) fn shut_all(&self) {
-        self.taken().iter().for_each(|stream| shut(stream));
+        self.state().seats.leave_all().for_each(|stream| shut(&stream));
+        self.turn.notify_all();
     }
 
     /// Waits until there may be another connection.
     fn wait_for_room(&self) {
-        let is_full = |taken: &mut Vec<_>| taken.len() >= MAX_CONNECTIONS;
-        drop(self.left.wait_while(self.taken(), is_full));
+        // One more than there are seats: for it another gives way.
+        let is_full = |state: &mut State| state.threads > MAX_CONNECTIONS;
+        drop(self.left.wait_while(self.state(), is_full));
     }
 
-    fn take(&self, stream: TcpStream) -> Seat<'_> {
+    fn take(&self, now: Instant, stream: TcpStream) -> Conversation<'_> {
         let stream = Arc::new(stream);
-        self.taken().push(stream.clone());
-        Seat { seats: self, stream }
+        let mut state = self.state();
+        state.threads += 1;
+        let (seat, idle) = state.seats.take(now, |_| stream.clone());
+        drop(state);
+        if let Some(idle) = idle {
+            shut(&idle);
+            self.turn.notify_all();
+        }
+        Conversation { all: self, seat, stream }
     }
 
     /// No thread panics while it holds the lock, but if one did, the others go on.
-    fn taken(&self) -> MutexGuard<'_, Vec<Arc<TcpStream>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat<'_> {
-    fn shut(&self) {
-        shut(&self.stream);
+impl Conversation<'_> {
+    fn handle_activity(&self, now: Instant) {
+        self.all.state().seats.handle_activity(now, self.seat);
+    }
+
+    /// Waits until few enough others render; none if this connection has lost its seat meanwhile.
+    fn wait_for_turn(&self) -> Option<Turn<'_>> {
+        let must_wait = |state: &mut State| state.renderings >= MAX_RENDERINGS && state.seats.has(self.seat);
+        let all = self.all;
+        let state = all.turn.wait_while(all.state(), must_wait);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        if !state.seats.has(self.seat) {
+            return None;
+        }
+        state.renderings += 1;
+        Some(Turn(all))
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Conversation<'_> {
     fn drop(&mut self) {
-        self.seats.taken().retain(|stream| !Arc::ptr_eq(stream, &self.stream));
-        self.seats.left.notify_one();
+        let mut state = self.all.state();
+        state.seats.leave(self.seat);
+        state.threads -= 1;
+        self.all.left.notify_one();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().renderings -= 1;
+        self.0.turn.notify_one();
     }
 }
 
@@ -211,3 +287,39 @@ fn shut(stream: &TcpStream) {
 const READ_BYTES: usize = 1024;
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conversation<'a>(all: &'a Conversations, listener: &TcpListener) -> Conversation<'a> {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        all.take(Instant::ZERO, stream)
+    }
+
+    #[test]
+    fn two_render_at_a_time_and_who_has_lost_its_seat_waits_no_longer() {
+        let (all, listener) = (Conversations::default(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let conversations: Vec<_> = (0..MAX_RENDERINGS + 1).map(|_| conversation(&all, &listener)).collect();
+        let (last, first) = conversations.split_last().unwrap();
+        let render =
+            || first.iter().map(|conversation| conversation.wait_for_turn().unwrap()).collect::<Vec<_>>();
+        thread::scope(|scope| {
+            let wait = || {
+                let waiting = scope.spawn(|| last.wait_for_turn().is_some());
+                thread::sleep(Duration::from_millis(50));
+                assert!(!waiting.is_finished(), "it is not its turn");
+                waiting
+            };
+            let turns = render();
+            let waiting = wait();
+            drop(turns);
+            assert!(waiting.join().unwrap());
+
+            let _turns = render();
+            let waiting = wait();
+            all.shut_all();
+            assert!(!waiting.join().unwrap());
+        });
+    }
+}

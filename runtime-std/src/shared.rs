@@ -10,7 +10,7 @@ use onehop::delivery::Staging;
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
-use crate::monitor::Seats;
+use crate::monitor::Conversations;
 use crate::socket::Sockets;
 
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) sockets: Arc<Sockets>,
     /// Wakes the control thread.
     pub(crate) attention: Alarm,
-    pub(crate) monitoring: Seats,
+    pub(crate) monitoring: Conversations,
     accepted: AtomicUsize,
     shutting_down: AtomicBool,
     started: time::Instant,
@@ -31,7 +31,7 @@ impl Shared {
             node: Node::new(config, listening, Instant::ZERO),
             sockets: Arc::new(Sockets::default()),
             attention: Alarm::default(),
-            monitoring: Seats::default(),
+            monitoring: Conversations::default(),
             accepted: AtomicUsize::new(0),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),

@@ -77,35 +77,56 @@ fn what_waits_for_a_client_that_does_not_read_is_shown() {
 }
 
 #[test]
-fn more_connections_than_the_limit_wait_until_another_ends() {
+fn with_more_connections_than_the_limit_the_longest_idle_ends() {
     let server = start();
     let address = server.monitor_addr().unwrap();
-    let mut idle: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connect(address)).collect();
-    // The last of them is served, so all are.
     let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut last = idle.last().unwrap();
-    last.write_all(request).unwrap();
-    let mut status = [0; 12];
-    last.read_exact(&mut status).unwrap();
-    let mut late = connect(address);
-    late.write_all(request).unwrap();
-    late.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    assert!(late.read_exact(&mut status).is_err(), "there is no seat");
-    idle.truncate(MAX_CONNECTIONS - 1);
-    late.set_read_timeout(Some(PATIENCE)).unwrap();
-    late.read_exact(&mut status).unwrap();
-    assert_eq!(&status, b"HTTP/1.1 200");
+    let ask = |mut stream: &TcpStream| {
+        let mut status = [0; 12];
+        stream
+            .write_all(request)
+            .and_then(|()| stream.read_exact(&mut status))
+            .map(|()| status == *b"HTTP/1.1 200")
+    };
+    let seated: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connect(address)).collect();
+    // The last of them is served, so all are.
+    assert!(ask(seated.last().unwrap()).unwrap());
+    assert!(ask(&seated[0]).unwrap(), "there are seats for all of them");
+    assert!(ask(&connect(address)).unwrap(), "there is one for the next too");
+    assert_eq!((&seated[1]).read(&mut [0]).unwrap_or(0), 0, "which this one has lost");
+    assert!(ask(&seated[2]).unwrap());
 }
 
 #[test]
 fn a_server_shuts_down_at_once_though_connections_are_idle() {
     let server = start();
     let address = server.monitor_addr().unwrap();
-    let mut idle: Vec<_> = (0..MAX_CONNECTIONS + 1).map(|_| connect(address)).collect();
-    idle[0].write_all(b"GET /va").unwrap();
+    let idle: Vec<_> = (0..MAX_CONNECTIONS + 1).map(|_| connect(address)).collect();
+    let mut last = idle.last().unwrap();
+    last.write_all(b"GET /va").unwrap();
+    shuts_down_at_once(server, address);
+    assert_eq!(last.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_server_shuts_down_at_once_though_pages_wait_to_be_rendered_and_to_be_read() {
+    let server = start();
+    let address = server.monitor_addr().unwrap();
+    let mut client = Client::connect(&server);
+    (0..50_000).for_each(|sid| client.send(format!("SUB foo.{sid} {sid}\r\n")));
+    client.send("PING\r\n");
+    client.expect(&["PONG"]);
+    let unread: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connect(address)).collect();
+    for mut stream in &unread {
+        stream.write_all(b"GET /subsz?subs=1&limit=50000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    (&unread[0]).read_exact(&mut [0; 12]).expect("it begins");
+    shuts_down_at_once(server, address);
+}
+
+fn shuts_down_at_once(server: Server, address: SocketAddr) {
     let started = Instant::now();
     server.shutdown();
     assert!(started.elapsed() < Duration::from_secs(1), "it took {:?}", started.elapsed());
-    assert_eq!(idle[0].read(&mut [0]).unwrap_or(0), 0);
     assert!(TcpStream::connect(address).is_err());
 }

@@ -73,6 +73,125 @@ fn pages_show_the_connections_and_what_waits_for_them() {
     }
 }
 
+/// Chunked or not, a page that is too long to be held is the same, and the connection goes on behind it.
+#[test]
+fn a_long_page_is_read_as_a_whole() {
+    for kind in Kind::COMPARED {
+        let Some(server) = Server::start(kind, Options::default()) else { return };
+        let _client = subscribed(&server);
+        let target = "/subsz?subs=1&limit=1000000";
+        let listed = |page: &str| {
+            let page: serde_json::Value = serde_json::from_str(page).expect("JSON");
+            let list = page["subscriptions_list"].as_array().expect("a list");
+            let mut subjects: Vec<_> = list.iter().map(|each| each["subject"].to_string()).collect();
+            // nats-server lists its own too.
+            subjects.retain(|subject| subject.starts_with("\"s."));
+            subjects.sort_unstable();
+            subjects.dedup();
+            subjects.len()
+        };
+        let text = exchange(&server, &format!("GET {target} HTTP/1.0\r\n\r\n"));
+        assert_eq!(listed(text.split_once("\r\n\r\n").expect("a head").1), SUBSCRIPTIONS, "{kind}");
+        let requests = format!(
+            "GET {target} HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        );
+        let text = exchange(&server, &requests);
+        let (head, rest) = text.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(field(head, "transfer-encoding"), "chunked", "{kind}: {head}");
+        let (page, rest) = dechunked(rest);
+        assert_eq!(listed(&page), SUBSCRIPTIONS, "{kind}");
+        assert!(
+            rest.starts_with("HTTP/1.1 200 OK") && rest.ends_with("{\"status\":\"ok\"}"),
+            "{kind}: {rest}"
+        );
+    }
+}
+
+#[test]
+fn whether_a_server_is_well_is_answered_though_hundreds_never_finish_their_requests() {
+    let mut all = Vec::new();
+    for kind in Kind::COMPARED {
+        let Some(server) = Server::start(kind, Options::default()) else { return };
+        let half = || {
+            let mut stream = connect(&server);
+            stream.write_all(b"GET /va").expect("the half of it is sent");
+            stream
+        };
+        let streams: Vec<_> = (0..300).map(|_| half()).collect();
+        assert_eq!(ask(&server, HEALTHZ).status, "200", "{kind}");
+        all.push((server, streams));
+    }
+    // Until then they may have been closed for the sake of others, from then on for their own.
+    std::thread::sleep(Duration::from_secs(6));
+    for (server, streams) in all {
+        for mut stream in streams {
+            stream.set_nonblocking(true).expect("a mode");
+            let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+            assert_ne!(end, Err(std::io::ErrorKind::WouldBlock), "{}", server.kind());
+        }
+    }
+}
+
+/// nats-server makes all of them at once.
+#[test]
+fn pages_that_nobody_reads_hold_up_nobody_and_take_no_memory() {
+    for kind in Kind::RUNTIMES {
+        let Some(server) = Server::start(kind, Options::default()) else { return };
+        let mut client = subscribed(&server);
+        let memory_bytes =
+            || server.monitor("/varz").expect("monitoring is on")["mem"].as_u64().expect("a number");
+        let before = memory_bytes();
+        let request = format!("GET /subsz?subs=1&limit={SUBSCRIPTIONS} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let unread: Vec<_> = (0..300)
+            .map(|_| {
+                let mut stream = connect(&server);
+                stream.write_all(request.as_bytes()).expect("the request is sent");
+                stream
+            })
+            .collect();
+        assert_eq!(ask(&server, HEALTHZ).status, "200", "{kind}");
+        client.ping();
+        onehop_tests::raw::RawConn::connect(server.ports().client).ping();
+        // Some begin, and the others wait for their turn.
+        let begun = |mut stream: &TcpStream| {
+            stream.set_read_timeout(Some(Duration::from_millis(1))).is_ok()
+                && matches!(stream.read(&mut [0]), Ok(1))
+        };
+        while !unread.iter().any(begun) {}
+        let grown_bytes = memory_bytes().saturating_sub(before);
+        // What may wait, and some for the connections and threads themselves.
+        assert!(grown_bytes < 96 << 20, "{kind}: {grown_bytes} bytes more");
+    }
+}
+
+/// A client with so many subscriptions that they make a long page.
+fn subscribed(server: &Server) -> onehop_tests::raw::RawConn {
+    let mut client = onehop_tests::raw::RawConn::connect(server.ports().client);
+    client.send("CONNECT {\"verbose\":false}\r\n");
+    let lines: String = (0..SUBSCRIPTIONS).map(|sid| format!("SUB s.{sid} {sid}\r\n")).collect();
+    client.send(lines);
+    client.ping();
+    client
+}
+
+const SUBSCRIPTIONS: usize = 10_000;
+
+/// The body that is sent in chunks, and what follows it.
+fn dechunked(mut rest: &str) -> (String, &str) {
+    let mut whole = String::new();
+    loop {
+        let (size, chunk) = rest.split_once("\r\n").expect("the size of a chunk");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        whole.push_str(&chunk[..size]);
+        rest = chunk[size..].strip_prefix("\r\n").expect("the end of a chunk");
+        if size == 0 {
+            return (whole, rest);
+        }
+    }
+}
+
+const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+
 const REQUESTS: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "GET /varz HTTP/1.1\r\nHost: x\r\n\r\n",

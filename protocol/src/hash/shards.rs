@@ -23,7 +23,7 @@ pub(crate) struct Shards<K, V = ()> {
 ///
 /// A shard is all hashes that end with the same bits. Read from their last bit to their first, these are numbers without a
 /// gap, so a walk in the order of such numbers stays right when shards are divided or joined under it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position(u32);
 
 impl Position {

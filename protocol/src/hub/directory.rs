@@ -60,6 +60,16 @@ impl Directory {
         entries
     }
 
+    /// Those of a kind among the next [`SLICE`] places from `from` on, and where to go on. Who goes through all of them so,
+    /// from zero on, holds the directory for a moment at a time, and meets each that stays open once.
+    pub(crate) fn slice(&self, kind: Kind, from: usize) -> (Vec<Arc<Entry>>, Option<usize>) {
+        let slots = self.read();
+        let end = slots.slots.len().min(from.saturating_add(SLICE));
+        let entries = slots.slots.get(from..end).unwrap_or_default().iter();
+        let entries = entries.filter_map(|slot| slot.entry.as_ref()).filter(|entry| entry.kind() == kind);
+        (entries.cloned().collect(), (end < slots.slots.len()).then_some(end))
+    }
+
     pub(crate) fn insert(
         &self,
         cid: u64,
@@ -122,3 +132,6 @@ impl Slots {
         }
     }
 }
+
+/// So many places are looked at while the directory is held.
+const SLICE: usize = 1024;

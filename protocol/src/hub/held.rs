@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::hash::{KeyedState, Shards};
+use crate::hash::{KeyedState, Position, Shards};
 use crate::interest::Subscription;
 
 /// A set of subscriptions, found by a part of their own text, so that an entry costs one pointer.
@@ -98,9 +98,11 @@ impl<K: Key> Held<K> {
         sorted(all.into_iter().cloned().collect())
     }
 
-    /// All of them, in the order of their creation.
-    pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
-        sorted(self.set.iter().map(|(keyed, ())| keyed.subscription.clone()).collect())
+    /// Calls `each` with the subscriptions of one shard, and returns where the next one begins ([`Shards::shard_at`]).
+    pub(crate) fn visit(&self, at: Position, each: &mut dyn FnMut(&Arc<Subscription>)) -> Option<Position> {
+        let (shard, next) = self.set.shard_at(at);
+        shard.for_each(|(keyed, ())| each(&keyed.subscription));
+        next
     }
 }
 

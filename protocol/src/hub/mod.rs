@@ -247,6 +247,11 @@ impl Hub {
         SubscriptionId(self.next_subscription.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The last that was made.
+    pub(crate) fn newest_subscription(&self) -> SubscriptionId {
+        SubscriptionId(self.next_subscription.load(Ordering::Relaxed) - 1)
+    }
+
     /// Counts messages and payload bytes that were queued for a connection.
     pub fn record_delivered(&self, entry: &Entry, messages: u64, bytes: u64) {
         if messages > 0 {

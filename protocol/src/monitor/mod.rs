@@ -2,23 +2,35 @@
 //!
 //! This room reads what the [`Node`] with its hub and its cluster knows, and changes nothing but the hub's count of
 //! requests. It does no IO and has no clock. A page is made by [`respond`] from the node and the [`Facts`] that only a
-//! runtime can know; a [`Monitor`] gathers these from what the runtime tells of its [`Process`]. With the feature
-//! `monitor-http`, a `http::Responder` is the server's side of a connection: bytes in, bytes out. Who calls it: a runtime,
-//! for operators; and the services, which answer other servers with the same pages.
+//! runtime can know; a [`Monitor`] gathers these from what the runtime tells of its [`Process`], and renders what may be
+//! long piece by piece. With the feature `monitor-http`, a `http::Responder` is the server's side of a connection: bytes
+//! in, bytes out. Who calls it: a runtime, for operators; and the services, which answer other servers with the same pages.
+//!
+//! Inside, top down:
+//! - `http`: requests and answers as bytes, and who may have a connection.
+//! - `process`: the [`Monitor`] of a running server.
+//! - here: which page is asked for. `varz`, `healthz`: pages that are made at once.
+//! - `rendering`: pages that are made piece by piece: `connz`, `routez`, `subsz`. `walk`: how they go through many
+//!   subscriptions; `subscriptions`: how these are listed; `budget`: what all of them may hold.
+//! - `query`, `format`, `printer`: options in, JSON out.
 
+mod budget;
 mod connz;
 mod format;
 mod healthz;
 #[cfg(feature = "monitor-http")]
 pub mod http;
+mod printer;
 mod process;
 mod query;
+mod rendering;
 mod routez;
 mod subscriptions;
 mod subsz;
 #[cfg(test)]
 mod tests;
 mod varz;
+mod walk;
 
 use std::fmt::Write;
 
@@ -29,9 +41,12 @@ use crate::identity;
 use crate::node::Node;
 use crate::time::Instant;
 
+pub use budget::{Budget, MAX_WAITING_BYTES};
 pub use process::{Monitor, Process, Serving};
 pub(crate) use query::Listing;
 use query::{BadQuery, Query};
+pub use rendering::{PIECE_BYTES, Progress, Rendering};
+use routez::RoutezPage;
 pub(crate) use routez::{Routez, routez};
 
 /// What monitoring shows and only a runtime knows.
@@ -73,6 +88,15 @@ pub struct Response {
     pub body: String,
 }
 
+/// What a request leads to.
+#[derive(Debug)]
+pub enum Reply {
+    /// An answer that is there.
+    Whole(Response),
+    /// A page that is still to be rendered, piece by piece: JSON with the status 200.
+    InPieces(Box<Rendering>),
+}
+
 /// What a request finds at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
@@ -84,27 +108,44 @@ enum Page {
     Varz,
 }
 
-/// Answers a GET (or HEAD) of `target`: a path with an optional query, as it stands in the request line.
+/// Answers a GET (or HEAD) of `target`: a path with an optional query, as it stands in the request line. A page that may be
+/// long is made at once too.
 pub fn respond(node: &Node, facts: &Facts<'_>, target: &str) -> Response {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let Some(path) = query::unescape_path(path) else {
-        return Response::bad_request("400 Bad Request");
-    };
-    let Some(page) = Page::at(&path) else {
-        return Response::text(404, "404 page not found\n");
-    };
-    node.hub().totals().requests.count(page.path());
-    answer(node, facts, page, &Query::parse(query)).unwrap_or_else(|BadQuery(why)| Response::bad_request(why))
+    match open(node, facts, target, &Budget::default()) {
+        Reply::Whole(response) => response,
+        Reply::InPieces(rendering) => rendering.into_response(node, facts.pending_bytes),
+    }
 }
 
-fn answer(node: &Node, facts: &Facts<'_>, page: Page, query: &Query) -> Result<Response, BadQuery> {
+/// Begins to answer.
+fn open(node: &Node, facts: &Facts<'_>, target: &str, budget: &Budget) -> Reply {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let Some(path) = query::unescape_path(path) else {
+        return Reply::Whole(Response::bad_request("400 Bad Request"));
+    };
+    let Some(page) = Page::at(&path) else {
+        return Reply::Whole(Response::text(404, "404 page not found\n"));
+    };
+    node.hub().totals().requests.count(page.path());
+    answer(node, facts, page, &Query::parse(query), budget)
+        .unwrap_or_else(|BadQuery(why)| Reply::Whole(Response::bad_request(why)))
+}
+
+fn answer(
+    node: &Node,
+    facts: &Facts<'_>,
+    page: Page,
+    query: &Query,
+    budget: &Budget,
+) -> Result<Reply, BadQuery> {
+    let in_pieces = |page| Reply::InPieces(Box::new(Rendering::new(page, facts, budget)));
     Ok(match page {
-        Page::Index => Response::html(index()),
-        Page::Varz => Response::pretty(&varz::varz(node, facts)),
-        Page::Connz => Response::pretty(&connz::connz(node, facts, &connz::Options::read(query)?)),
-        Page::Routez => Response::pretty(&routez(node, facts, query.listing("subs")?)),
-        Page::Subsz => Response::pretty(&subsz::subsz(node, facts, &subsz::Options::read(query)?)),
-        Page::Healthz => healthz::healthz(&healthz::Options::read(query)?).into_response(),
+        Page::Index => Reply::Whole(Response::html(index())),
+        Page::Varz => Reply::Whole(Response::pretty(&varz::varz(node, facts))),
+        Page::Healthz => Reply::Whole(healthz::healthz(&healthz::Options::read(query)?).into_response()),
+        Page::Connz => in_pieces(Box::new(connz::Connz::new(connz::Options::read(query)?))),
+        Page::Routez => in_pieces(Box::new(RoutezPage::new(query.listing("subs")?))),
+        Page::Subsz => in_pieces(Box::new(subsz::Subsz::new(subsz::Options::read(query)?))),
     })
 }
 
@@ -151,6 +192,11 @@ impl Response {
 
     fn text(status: u16, body: impl Into<String>) -> Self {
         Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+
+    /// More wait for their pages than there is memory for.
+    fn unavailable() -> Self {
+        Self::text(503, "503 Service Unavailable")
     }
 
     fn bad_request(why: impl Into<String>) -> Self {

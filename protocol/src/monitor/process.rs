@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Facts, Response, respond};
+use super::{Budget, Facts, Progress, Rendering, Reply, open};
 use crate::id::ConnectionId;
 use crate::node::Node;
 use crate::time::Instant;
@@ -43,19 +43,22 @@ pub struct Serving {
 
 /// Answers requests for the pages of a node whose clock began with its process.
 ///
-/// A server has one, since some figures are about the time since the last request.
+/// A server has one, since some figures are about the time since the last request, and all that wait for their pages
+/// share one [`Budget`].
 pub struct Monitor<P> {
     node: Arc<Node>,
     process: P,
     serving: Serving,
     wall: Wall,
     load: Load,
+    budget: Budget,
 }
 
 impl<P: Process> Monitor<P> {
     /// Monitoring of a node.
     pub fn new(node: Arc<Node>, serving: Serving, process: P) -> Self {
-        Self { node, process, serving, wall: Wall::default(), load: Load::default() }
+        let (wall, load, budget) = (Wall::default(), Load::default(), Budget::default());
+        Self { node, process, serving, wall, load, budget }
     }
 
     /// The process that the node runs in.
@@ -68,13 +71,10 @@ impl<P: Process> Monitor<P> {
         self.process.unix_nanos()
     }
 
-    /// Answers a GET (or HEAD) of `target`: a path with an optional query, as it stands in the request line.
-    pub fn respond(&self, now: Instant, target: &str) -> Response {
+    /// Begins to answer a GET (or HEAD) of `target`: a path with an optional query, as it stands in the request line.
+    pub fn open(&self, now: Instant, target: &str) -> Reply {
         let Self { process, serving, .. } = self;
         let facts = Facts {
-            now,
-            start: Instant::ZERO,
-            unix_nanos_at_zero: self.wall.unix_nanos_at_zero(now, process.unix_nanos()),
             memory_bytes: process.status().as_deref().and_then(resident_bytes).unwrap_or(0),
             cpu_percent: self.load.cpu_percent(now, || process.stat().as_deref().and_then(cpu_time)),
             cores: process.cores(),
@@ -83,8 +83,14 @@ impl<P: Process> Monitor<P> {
             http_port: serving.http_port,
             config_digest: &serving.config_digest,
             pending_bytes: &|id| process.pending_bytes(id),
+            ..Facts::of_core(now, Instant::ZERO, self.wall.unix_nanos_at_zero(now, process.unix_nanos()))
         };
-        respond(&self.node, &facts, target)
+        open(&self.node, &facts, target, &self.budget)
+    }
+
+    /// Renders a page on that was begun, for about a millisecond.
+    pub fn render(&self, rendering: &mut Rendering) -> Progress {
+        rendering.render(&self.node, &|id| self.process.pending_bytes(id))
     }
 }
 
@@ -219,7 +225,8 @@ mod tests {
     }
 
     fn varz(monitor: &Monitor<Told>, now: Instant) -> serde_json::Value {
-        serde_json::from_str(&monitor.respond(now, "/varz").body).expect("JSON")
+        let Reply::Whole(response) = monitor.open(now, "/varz") else { panic!("a small page") };
+        serde_json::from_str(&response.body).expect("JSON")
     }
 
     fn at(millis: u64) -> Instant {

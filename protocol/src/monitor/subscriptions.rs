@@ -5,8 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::format::{is_default, text};
+use super::printer::Printer;
 use super::query::Listing;
-use crate::interest::Subscription;
+use super::rendering::Step;
+use super::walk::{Found, Walk, by_id};
+use crate::hash::Position;
+use crate::interest::{Subscription, SubscriptionId};
 
 /// One subscription with all that is known of it.
 #[derive(Debug, Serialize)]
@@ -25,6 +29,21 @@ pub(crate) struct Detail {
     cid: u64,
 }
 
+/// Lists the subscriptions of a connection step by step, in the order of their creation and in the form that was asked for.
+#[derive(Debug)]
+pub(super) struct Lister {
+    listing: Listing,
+    walk: Walk<Position>,
+    list: OptionalList,
+}
+
+/// A list that is left out if it has no element.
+#[derive(Debug)]
+pub(super) struct OptionalList {
+    name: &'static str,
+    is_begun: bool,
+}
+
 /// The subscriptions of a connection, in the form that was asked for.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Listed {
@@ -32,6 +51,82 @@ pub(crate) struct Listed {
     subscriptions_list: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list_detail: Vec<Detail>,
+}
+
+impl Lister {
+    /// Begins; `newest` is the last subscription that there is.
+    pub(super) fn new(listing: Listing, newest: SubscriptionId) -> Self {
+        let name = match listing {
+            Listing::Detail => "subscriptions_list_detail",
+            _ => "subscriptions_list",
+        };
+        Self { listing, walk: Walk::new(by_id, newest), list: OptionalList::new(name) }
+    }
+
+    /// Goes on, until all that `look` leads to are listed ([`Walk::step`]); `detail` is what is shown of one if that is asked
+    /// for.
+    pub(super) fn step(
+        &mut self,
+        printer: &mut Printer,
+        look: impl FnOnce(Position, &mut dyn FnMut(&Arc<Subscription>)) -> Option<Position>,
+        detail: impl FnOnce(&Subscription) -> Detail,
+    ) -> Step {
+        if self.listing == Listing::None {
+            return Step::Done;
+        }
+        match self.walk.step(look) {
+            Found::Nothing => Step::Looked,
+            Found::Subscription(subscription) => {
+                self.add(printer, &subscription, detail);
+                Step::Wrote
+            }
+            Found::End => Step::Done,
+        }
+    }
+
+    /// Goes on with other subscriptions, in the same list.
+    pub(super) fn begin_next(&mut self, newest: SubscriptionId) {
+        self.walk = Walk::new(by_id, newest);
+    }
+
+    /// Adds a subscription.
+    pub(super) fn add(
+        &mut self,
+        printer: &mut Printer,
+        subscription: &Subscription,
+        detail: impl FnOnce(&Subscription) -> Detail,
+    ) {
+        match self.listing {
+            Listing::None => {}
+            Listing::Subjects => self.list.add(printer, &text(subscription.subject())),
+            Listing::Detail => self.list.add(printer, &detail(subscription)),
+        }
+    }
+
+    /// Ends the list.
+    pub(super) fn end(&mut self, printer: &mut Printer) {
+        self.list.end(printer);
+    }
+}
+
+impl OptionalList {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, is_begun: false }
+    }
+
+    pub(super) fn add(&mut self, printer: &mut Printer, value: &impl Serialize) {
+        if !self.is_begun {
+            printer.open_list(self.name);
+            self.is_begun = true;
+        }
+        printer.element(value);
+    }
+
+    pub(super) fn end(&mut self, printer: &mut Printer) {
+        if self.is_begun {
+            printer.close_list();
+        }
+    }
 }
 
 impl Detail {
@@ -66,28 +161,22 @@ impl Detail {
 }
 
 impl Listed {
-    /// Lists `subscriptions`, each with what `detail` makes of it where detail is asked for.
-    pub(super) fn new<'a>(
+    /// Adds `subscriptions`, each with what `detail` makes of it where detail is asked for.
+    pub(super) fn add(
+        &mut self,
         listing: Listing,
-        subscriptions: impl Iterator<Item = &'a Arc<Subscription>>,
-        mut detail: impl FnMut(&Subscription) -> Detail,
-    ) -> Self {
-        let mut listed = Self::default();
+        subscriptions: &[Arc<Subscription>],
+        detail: impl Fn(&Subscription) -> Detail,
+    ) {
+        let subscriptions = subscriptions.iter();
         match listing {
             Listing::None => {}
             Listing::Subjects => {
-                listed.subscriptions_list = subscriptions.map(|each| text(each.subject())).collect();
+                self.subscriptions_list.extend(subscriptions.map(|each| text(each.subject())));
             }
             Listing::Detail => {
-                listed.subscriptions_list_detail = subscriptions.map(|each| detail(each)).collect();
+                self.subscriptions_list_detail.extend(subscriptions.map(|each| detail(each)));
             }
         }
-        listed
-    }
-
-    /// Adds what another list of the same form has.
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.subscriptions_list.append(&mut other.subscriptions_list);
-        self.subscriptions_list_detail.append(&mut other.subscriptions_list_detail);
     }
 }

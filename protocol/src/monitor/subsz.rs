@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Facts;
+use super::budget::Exhausted;
 use super::format::Float;
 use super::query::{BadQuery, Query};
-use super::subscriptions::Detail;
+use super::rendering::{Context, LongPage, Step};
+use super::subscriptions::{Detail, OptionalList};
+use super::walk::{Found, Walk, by_subject};
 use crate::accounts::Account;
-use crate::interest::{Source, Subscription};
+use crate::hash::Position;
+use crate::hub::Kind;
+use crate::id::{AccountId, ConnectionId};
+use crate::interest::{Stats, Subscription};
 use crate::node::Node;
 use crate::wire::subject::{filter_matches, is_valid_publish};
 
 /// What is to be listed.
 #[derive(Debug, Default)]
-pub(crate) struct Options {
+pub(super) struct Options {
     lists: bool,
     offset: usize,
     limit: usize,
@@ -25,10 +30,50 @@ pub(crate) struct Options {
     test: String,
 }
 
-/// What `/subsz` shows, in nats-server's order.
+/// The page, while it is rendered: it lists one account after the other.
+#[derive(Debug)]
+pub(super) struct Subsz {
+    options: Options,
+    stage: Stage,
+    /// Those whose clients are listed, and where they stand.
+    clients: Vec<(AccountId, ConnectionId)>,
+    /// How many subscriptions there are that the list is cut from.
+    total: usize,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Looks for clients, from this place in the directory on.
+    Find(usize),
+    /// Counts what is wanted.
+    Count(Place),
+    List(Box<List>),
+}
+
+/// A client, by its place in the list of them, and a place in what it holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    client: usize,
+    position: Position,
+}
+
+/// The list, as far as it was written.
+#[derive(Debug)]
+struct List {
+    list: OptionalList,
+    walk: Walk<Place>,
+    /// The accounts that are still to be listed, the next one last.
+    accounts: Vec<Arc<Account>>,
+    /// How many of those that come next are before the offset.
+    skipped: usize,
+    /// How many are listed at most.
+    left: usize,
+}
+
+/// What stands before the list, in nats-server's order.
 #[derive(Debug, Serialize)]
-pub(crate) struct Subsz {
-    server_id: String,
+struct Head<'a> {
+    server_id: &'a str,
     now: String,
     num_subscriptions: u64,
     num_cache: u64,
@@ -41,8 +86,6 @@ pub(crate) struct Subsz {
     total: usize,
     offset: usize,
     limit: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    subscriptions_list: Vec<Detail>,
 }
 
 impl Options {
@@ -56,13 +99,12 @@ impl Options {
         Ok(Self { lists, offset, limit, account: query.text("acc").to_owned(), test })
     }
 
-    fn wants_account(&self, account: &Account) -> bool {
+    fn is_about(&self, account: &Account) -> bool {
         self.account.is_empty() || self.account == account.name()
     }
 
     fn wants(&self, subscription: &Subscription) -> bool {
-        subscription.source() == Source::Client
-            && (self.test.is_empty() || filter_matches(subscription.subject(), self.test.as_bytes()))
+        self.test.is_empty() || filter_matches(subscription.subject(), self.test.as_bytes())
     }
 }
 
@@ -73,50 +115,146 @@ pub(super) fn read_page(query: &Query) -> Result<(usize, usize), BadQuery> {
     Ok((offset, limit.unwrap_or(DEFAULT_LIMIT)))
 }
 
-/// Gathers what `/subsz` shows.
-///
-/// What was found for a subject is kept by each connection, not by the index, so there is no shared cache to tell of.
-pub(crate) fn subsz(node: &Node, facts: &Facts<'_>, options: &Options) -> Subsz {
-    let mut accounts = node.hub().accounts().list();
-    accounts.retain(|account| options.wants_account(account));
-    let stats = || accounts.iter().map(|account| account.index().stats());
-    let wanted = if options.lists { wanted(&accounts, options) } else { Vec::new() };
-    let page = wanted.iter().skip(options.offset).take(options.limit);
-    Subsz {
-        server_id: node.hub().server_id().to_owned(),
-        now: facts.time_now(),
-        num_subscriptions: stats().map(|stats| stats.subscriptions).sum(),
-        num_cache: 0,
-        num_inserts: stats().map(|stats| stats.inserts).sum(),
-        num_removes: stats().map(|stats| stats.removes).sum(),
-        num_matches: stats().map(|stats| stats.lookups).sum(),
-        cache_hit_rate: Float(0.0),
-        max_fanout: 0,
-        avg_fanout: Float(0.0),
-        total: wanted.len(),
-        offset: options.offset,
-        limit: options.limit,
-        subscriptions_list: page
-            .map(|(account, subscription)| {
-                let cid =
-                    node.hub().directory().get(subscription.connection()).map_or(0, |entry| entry.cid());
-                Detail::of_client(Some(account.name()), cid, subscription)
-            })
-            .collect(),
+impl LongPage for Subsz {
+    fn step(&mut self, context: &mut Context<'_>) -> Result<Step, Exhausted> {
+        match &mut self.stage {
+            Stage::Find(from) => {
+                let from = *from;
+                self.find(context, from)?;
+                Ok(Step::Looked)
+            }
+            Stage::Count(place) => {
+                let place = *place;
+                self.count(context, place);
+                Ok(Step::Looked)
+            }
+            Stage::List(list) => Ok(list.step(context, &self.options, &self.clients)),
+        }
     }
 }
 
-/// The subscriptions that the list is cut from, by account and subject.
-fn wanted<'a>(accounts: &'a [Arc<Account>], options: &Options) -> Vec<(&'a Account, Arc<Subscription>)> {
-    let mut wanted = Vec::new();
-    for account in accounts {
-        account.index().for_each(&mut |subscription| {
-            if options.wants(subscription) {
-                wanted.push((&**account, subscription.clone()));
-            }
-        });
+impl Subsz {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, stage: Stage::Find(0), clients: Vec::new(), total: 0 }
     }
-    wanted
+
+    fn find(&mut self, context: &mut Context<'_>, from: usize) -> Result<(), Exhausted> {
+        let hub = context.node.hub();
+        let (entries, next) = hub.directory().slice(Kind::Client, from);
+        for entry in entries.iter().filter(|_| self.options.lists) {
+            if let Some(account) = hub.account_of(entry).filter(|account| self.options.is_about(account)) {
+                self.clients.push((account.id(), entry.id()));
+            }
+        }
+        context.holds(&self.clients)?;
+        self.stage = next.map_or(Stage::Count(Place::default()), Stage::Find);
+        Ok(())
+    }
+
+    fn count(&mut self, context: &mut Context<'_>, place: Place) {
+        let Self { options, clients, total, .. } = self;
+        let next = look(context.node, clients, None, place, &mut |subscription| {
+            *total += usize::from(options.wants(subscription));
+        });
+        match next {
+            Some(place) => self.stage = Stage::Count(place),
+            None => self.begin(context),
+        }
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>) {
+        let hub = context.node.hub();
+        let mut accounts = hub.accounts().list();
+        accounts.retain(|account| self.options.is_about(account));
+        context.printer.open_object();
+        context.printer.fields(&self.head(context, &accounts));
+        accounts.reverse();
+        self.stage = Stage::List(Box::new(List {
+            list: OptionalList::new("subscriptions_list"),
+            walk: Walk::new(by_subject, hub.newest_subscription()),
+            accounts,
+            skipped: self.options.offset,
+            left: if self.total > self.options.offset { self.options.limit } else { 0 },
+        }));
+    }
+
+    /// What was found for a subject is kept by each connection, not by the index, so there is no shared cache to tell of.
+    fn head<'a>(&self, context: &Context<'a>, accounts: &[Arc<Account>]) -> Head<'a> {
+        let stats: Vec<_> = accounts.iter().map(|account| account.index().stats()).collect();
+        let sum = |count: fn(&Stats) -> u64| stats.iter().map(count).sum();
+        Head {
+            server_id: context.node.hub().server_id(),
+            now: context.facts.time_now(),
+            num_subscriptions: sum(|stats| stats.subscriptions),
+            num_cache: 0,
+            num_inserts: sum(|stats| stats.inserts),
+            num_removes: sum(|stats| stats.removes),
+            num_matches: sum(|stats| stats.lookups),
+            cache_hit_rate: Float(0.0),
+            max_fanout: 0,
+            avg_fanout: Float(0.0),
+            total: self.total,
+            offset: self.options.offset,
+            limit: self.options.limit,
+        }
+    }
+}
+
+impl List {
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        options: &Options,
+        clients: &[(AccountId, ConnectionId)],
+    ) -> Step {
+        let Some(account) = self.accounts.last().filter(|_| self.left > 0) else {
+            self.list.end(context.printer);
+            context.printer.close_object();
+            return Step::Done;
+        };
+        let found = self.walk.step(|place, each| {
+            look(context.node, clients, Some(account.id()), place, &mut |subscription| {
+                if options.wants(subscription) {
+                    each(subscription);
+                }
+            })
+        });
+        match found {
+            Found::Nothing => return Step::Looked,
+            Found::Subscription(_) if self.skipped > 0 => self.skipped -= 1,
+            Found::Subscription(subscription) => {
+                // Its client may be gone by now.
+                if let Some(entry) = context.node.hub().directory().get(subscription.connection()) {
+                    let detail = Detail::of_client(Some(account.name()), entry.cid(), &subscription);
+                    self.list.add(context.printer, &detail);
+                    self.left -= 1;
+                }
+            }
+            Found::End => {
+                self.accounts.pop();
+                self.walk = Walk::new(by_subject, context.node.hub().newest_subscription());
+            }
+        }
+        Step::Wrote
+    }
+}
+
+/// Shows a shard of what a client holds, the first from `place` on, of one account or of all; returns where to go on.
+fn look(
+    node: &Node,
+    clients: &[(AccountId, ConnectionId)],
+    account: Option<AccountId>,
+    place: Place,
+    each: &mut dyn FnMut(&Arc<Subscription>),
+) -> Option<Place> {
+    let Place { client, position } = place;
+    let is_wanted = |(id, _): &(AccountId, _)| account.is_none_or(|account| account == *id);
+    let ahead = clients.get(client..)?.iter().position(is_wanted)?;
+    let (client, position) = (client + ahead, if ahead > 0 { Position::START } else { position });
+    let entry = node.hub().directory().get(clients[client].1);
+    let next = entry.and_then(|entry| entry.subscriptions().visit(position, each));
+    let after = Place { client: client + 1, position: Position::START };
+    Some(next.map_or(after, |position| Place { client, position }))
 }
 
 /// How long a list is unless it is asked for another length.

@@ -1,6 +1,7 @@
 //! Pages against a node with clients and a peer, and against what nats-server shows.
 
 mod connz;
+mod pieces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use crate::sink::Sink;
 use crate::transport::Encoder;
 
 /// A node whose clients and peers write what a test wants, and whose answers nobody reads.
-struct World {
+pub(super) struct World {
     node: Arc<Node>,
-    now: Instant,
+    pub(super) now: Instant,
     open: Vec<Connection>,
 }
 
@@ -35,7 +36,7 @@ impl Sink for Deaf {
 }
 
 impl World {
-    fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         let listening =
             Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
         let now = at(0);
@@ -53,7 +54,7 @@ impl World {
         Self::new(Config { cluster: Some(cluster), authorization, ..Config::default() })
     }
 
-    fn client(&mut self, lines: &str) -> &mut Connection {
+    pub(super) fn client(&mut self, lines: &str) -> &mut Connection {
         let client = Connection::accept_client(&self.node, self.now, address(), &mut Deaf);
         self.add(client, lines)
     }
@@ -70,10 +71,22 @@ impl World {
         assert_eq!(route.poll_close(), None);
     }
 
-    fn add(&mut self, mut connection: Connection, lines: &str) -> &mut Connection {
-        connection.handle_input(self.now, lines.as_bytes(), &mut Deaf);
+    fn add(&mut self, connection: Connection, lines: &str) -> &mut Connection {
         self.open.push(connection);
-        self.open.last_mut().expect("just added")
+        let place = self.open.len() - 1;
+        self.hear(place, lines);
+        &mut self.open[place]
+    }
+
+    /// A connection hears lines, as much at once as a socket is read.
+    fn hear(&mut self, place: usize, lines: &str) {
+        let connection = &mut self.open[place];
+        for lines in lines.as_bytes().chunks(64 * 1024) {
+            connection.handle_input(self.now, lines, &mut Deaf);
+            while connection.wants_turn() {
+                connection.handle_turn(self.now, &mut Deaf);
+            }
+        }
     }
 
     fn close(&mut self, place: usize, reason: CloseReason) {
@@ -82,9 +95,21 @@ impl World {
         assert!(connection.handle_closed(self.now, &mut Deaf).is_over());
     }
 
-    fn get(&self, target: &str) -> Response {
-        let pending_bytes = |id: ConnectionId| 100 + id.index() as u64;
-        let facts = Facts {
+    pub(super) fn get(&self, target: &str) -> Response {
+        respond(&self.node, &self.facts(), target)
+    }
+
+    /// Begins to answer, to render on with [`render`](Self::render).
+    pub(super) fn open(&self, target: &str, budget: &Budget) -> Reply {
+        open(&self.node, &self.facts(), target, budget)
+    }
+
+    pub(super) fn render(&self, rendering: &mut Rendering) -> Progress {
+        rendering.render(&self.node, self.facts().pending_bytes)
+    }
+
+    fn facts(&self) -> Facts<'static> {
+        Facts {
             now: self.now,
             start: at(0),
             unix_nanos_at_zero: 1_700_000_000_000_000_000,
@@ -95,9 +120,8 @@ impl World {
             http_host: "127.0.0.1",
             http_port: 8222,
             config_digest: "",
-            pending_bytes: &pending_bytes,
-        };
-        respond(&self.node, &facts, target)
+            pending_bytes: &|id| 100 + id.index() as u64,
+        }
     }
 
     fn json(&self, target: &str) -> Value {

@@ -1,7 +1,7 @@
 //! Answers as bytes.
 
-use super::super::Response;
 use super::super::format::civil_date;
+use super::super::{JSON, Progress, Rendering, Reply, Response};
 use super::request::{Head, Refusal};
 
 /// An answer that is being written.
@@ -10,18 +10,45 @@ pub(super) struct Answer {
     bytes: Vec<u8>,
     written_bytes: usize,
     keep_alive: bool,
+    /// Where the bytes come from, if not all were there from the start.
+    source: Option<Source>,
+}
+
+/// A page that is rendered while it is written.
+#[derive(Debug)]
+struct Source {
+    rendering: Box<Rendering>,
+    is_head: bool,
+    is_http_1_0: bool,
+    /// The head of the answer was made.
+    is_begun: bool,
+    is_finished: bool,
 }
 
 impl Answer {
-    pub(super) fn new(response: &Response, head: &Head<'_>, unix_nanos: u64) -> Self {
-        let bytes = render(response, head, &date(unix_nanos));
-        Self { bytes, written_bytes: 0, keep_alive: head.keep_alive }
+    pub(super) fn new(reply: Reply, head: &Head<'_>, unix_nanos: u64) -> Self {
+        let Head { is_head, is_http_1_0, keep_alive, .. } = *head;
+        match reply {
+            Reply::Whole(response) => Self::whole(&response, is_head, keep_alive, unix_nanos),
+            Reply::InPieces(rendering) => {
+                let source = Source { rendering, is_head, is_http_1_0, is_begun: false, is_finished: false };
+                Self { bytes: Vec::new(), written_bytes: 0, keep_alive, source: Some(source) }
+            }
+        }
     }
 
     /// Ends the conversation: what follows a request that was not understood cannot be told from it.
     pub(super) fn refusing(refusal: Refusal, unix_nanos: u64) -> Self {
-        let head = Head { target: "", is_head: false, keep_alive: false };
-        Self::new(&refusal.response(), &head, unix_nanos)
+        Self::whole(&refusal.response(), false, false, unix_nanos)
+    }
+
+    fn whole(response: &Response, is_head: bool, keep_alive: bool, unix_nanos: u64) -> Self {
+        let length = Length::Known(response.body.len());
+        let mut bytes = head(response.status, response.content_type, length, keep_alive, unix_nanos);
+        if !is_head {
+            bytes.extend_from_slice(response.body.as_bytes());
+        }
+        Self { bytes, written_bytes: 0, keep_alive, source: None }
     }
 
     /// Whether another request may follow.
@@ -34,10 +61,75 @@ impl Answer {
         &self.bytes[self.written_bytes..]
     }
 
-    /// Notes that more was written; true if that was all.
-    pub(super) fn advance(&mut self, bytes: usize) -> bool {
+    /// Notes that more was written.
+    pub(super) fn advance(&mut self, bytes: usize) {
         self.written_bytes = self.bytes.len().min(self.written_bytes + bytes);
-        self.rest().is_empty()
+    }
+
+    /// Whether there is nothing more to write, nor to render.
+    pub(super) fn is_complete(&self) -> bool {
+        self.rest().is_empty() && self.source.as_ref().is_none_or(|source| source.is_finished)
+    }
+
+    /// Renders on, when all that was rendered is written.
+    pub(super) fn render(&mut self, unix_nanos: u64, render: impl FnOnce(&mut Rendering) -> Progress) {
+        let Some(source) = self.source.as_mut().filter(|source| !source.is_finished) else { return };
+        match render(&mut source.rendering) {
+            Progress::Working => {}
+            Progress::Piece(piece) => self.take_piece(&piece, false, unix_nanos),
+            Progress::Last(piece) => self.take_piece(&piece, true, unix_nanos),
+            Progress::Refused => {
+                let response = Response::unavailable();
+                *self = Self::whole(&response, source.is_head, self.keep_alive, unix_nanos);
+            }
+        }
+    }
+
+    /// Takes over what was rendered, with what belongs before and after it.
+    fn take_piece(&mut self, piece: &str, is_last: bool, unix_nanos: u64) {
+        let Some(source) = &mut self.source else { return };
+        let is_chunked = !source.is_http_1_0 && (source.is_begun || !is_last);
+        self.written_bytes = 0;
+        self.bytes.clear();
+        if !source.is_begun {
+            let length = match is_last {
+                true => Length::Known(piece.len()),
+                false if is_chunked => Length::Chunked,
+                false => Length::UntilTheEnd,
+            };
+            self.keep_alive &= length != Length::UntilTheEnd;
+            self.bytes = head(200, JSON, length, self.keep_alive, unix_nanos);
+        }
+        if !source.is_head {
+            push_piece(&mut self.bytes, piece, is_chunked, is_last);
+        }
+        source.is_begun = true;
+        // Of a page that only its head was asked for no more is rendered than that takes.
+        source.is_finished = is_last || source.is_head;
+    }
+}
+
+/// What the head of an answer says of how long the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Known(usize),
+    /// Each piece says how long it is.
+    Chunked,
+    /// As long as the connection lives.
+    UntilTheEnd,
+}
+
+fn push_piece(bytes: &mut Vec<u8>, piece: &str, is_chunked: bool, is_last: bool) {
+    if !is_chunked {
+        bytes.extend_from_slice(piece.as_bytes());
+        return;
+    }
+    // A chunk of no bytes is the end.
+    if !piece.is_empty() {
+        bytes.extend_from_slice(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes());
+    }
+    if is_last {
+        bytes.extend_from_slice(b"0\r\n\r\n");
     }
 }
 
@@ -54,28 +146,29 @@ impl Refusal {
     }
 }
 
-fn render(response: &Response, head: &Head<'_>, date: &str) -> Vec<u8> {
-    let Response { status, content_type, body } = response;
-    let mut lines = vec![format!("HTTP/1.1 {status} {}", reason(*status))];
-    if *content_type == "application/json" {
+/// The lines before the body.
+fn head(status: u16, content_type: &str, length: Length, keep_alive: bool, unix_nanos: u64) -> Vec<u8> {
+    let mut lines = vec![format!("HTTP/1.1 {status} {}", reason(status))];
+    if content_type == JSON {
         lines.push("Access-Control-Allow-Origin: *".to_owned());
     }
     lines.push(format!("Content-Type: {content_type}"));
-    if *status == 404 {
+    if status == 404 {
         lines.push("X-Content-Type-Options: nosniff".to_owned());
     }
-    if *status == 405 {
+    if status == 405 {
         lines.push("Allow: GET, HEAD".to_owned());
     }
-    lines.push(format!("Date: {date}"));
-    lines.push(format!("Content-Length: {}", body.len()));
-    lines.push(format!("Connection: {}", if head.keep_alive { "keep-alive" } else { "close" }));
-    let mut bytes = lines.join("\r\n").into_bytes();
-    bytes.extend_from_slice(b"\r\n\r\n");
-    if !head.is_head {
-        bytes.extend_from_slice(body.as_bytes());
+    lines.push(format!("Date: {}", date(unix_nanos)));
+    match length {
+        Length::Known(bytes) => lines.push(format!("Content-Length: {bytes}")),
+        Length::Chunked => lines.push("Transfer-Encoding: chunked".to_owned()),
+        Length::UntilTheEnd => {}
     }
-    bytes
+    lines.push(format!("Connection: {}", if keep_alive { "keep-alive" } else { "close" }));
+    let mut head = lines.join("\r\n").into_bytes();
+    head.extend_from_slice(b"\r\n\r\n");
+    head
 }
 
 fn reason(status: u16) -> &'static str {

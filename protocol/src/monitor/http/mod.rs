@@ -1,21 +1,25 @@
 //! Monitoring over HTTP/1.1, as much of it as that needs: GET and HEAD, without bodies.
 //!
 //! A [`Responder`] is the server's side of one connection. It does no IO: a runtime asks it what to do next, does that on
-//! the socket, and tells it how it went. One answer is made at a time, when the one before is written, so that whoever
-//! asks for much and reads nothing makes us hold one page. How many connections there may be is the runtime's to
-//! limit, to [`MAX_CONNECTIONS`].
+//! the socket, and tells it how it went. One answer is made at a time, when the one before is written, and of a long one
+//! one piece at a time, so that whoever asks for much and reads nothing makes us hold a piece. Of these at most
+//! [`MAX_RENDERINGS`] are made at the same time, whatever the number of connections; that, and the number itself, are the
+//! runtime's to see to, the latter with [`Seats`].
 
 mod answer;
 mod request;
+mod seats;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use super::Response;
+use super::{Progress, Rendering, Reply};
 use crate::time::Instant;
 use answer::Answer;
 use request::Parsed;
+
+pub use seats::{MAX_CONNECTIONS, Seat, Seats};
 
 /// One connection of monitoring.
 ///
@@ -33,7 +37,7 @@ pub struct Responder {
 #[derive(Debug)]
 enum Phase {
     Reading,
-    Writing(Answer),
+    Answering(Answer),
     /// The last answer is written, but the driver was not told yet to say so.
     Finishing,
     /// Waits for the client to close too: a socket that is closed with unread input would take the last answer back.
@@ -48,6 +52,9 @@ pub enum Step {
     Read(usize),
     /// Write some of [`Responder::output`], then call [`Responder::handle_written`].
     Write,
+    /// Call [`Responder::render`], when no more than [`MAX_RENDERINGS`] connections do so, from the first time that this is
+    /// said until another step is.
+    Render,
     /// Shut the socket down for writing, then ask again. This is said once.
     Finish,
     /// Close the socket.
@@ -61,7 +68,7 @@ pub enum TimeoutReason {
     Idle,
     /// The rest of a request.
     Request,
-    /// That the client reads an answer.
+    /// That the client reads an answer, or a piece of it.
     Answer,
     /// That the client closes after the last answer.
     Linger,
@@ -70,44 +77,52 @@ pub enum TimeoutReason {
 impl Responder {
     /// A connection that was just accepted.
     pub fn new(now: Instant) -> Self {
-        Self { phase: Phase::Reading, deadline: now + REQUEST_TIMEOUT, input: Vec::new() }
+        Self { phase: Phase::Reading, deadline: now + HEAD_TIMEOUT, input: Vec::new() }
     }
 
     /// What to do next. Ask again after every other call.
     ///
-    /// A request that is there as a whole is answered with what `respond` says to its target, a path with an optional
-    /// query. The wall clock, in nanoseconds since 1970 (UTC), gives the answer its date.
+    /// A request that is there as a whole is answered with what `open` says to its target, a path with an optional query.
+    /// The wall clock, in nanoseconds since 1970 (UTC), gives the answer its date.
     #[must_use]
-    pub fn poll_step(
-        &mut self,
-        now: Instant,
-        unix_nanos: u64,
-        respond: impl FnOnce(&str) -> Response,
-    ) -> Step {
+    pub fn poll_step(&mut self, now: Instant, unix_nanos: u64, open: impl FnOnce(&str) -> Reply) -> Step {
         match self.phase {
-            Phase::Reading => self.answer(now, unix_nanos, respond),
+            Phase::Reading => self.answer(now, unix_nanos, open),
             Phase::Finishing => {
                 self.phase = Phase::Draining;
                 return Step::Finish;
             }
             _ => {}
         }
-        match self.phase {
+        match &self.phase {
             Phase::Reading => Step::Read(MAX_HEAD_BYTES - self.input.len()),
-            Phase::Writing(_) => Step::Write,
+            Phase::Answering(answer) if answer.rest().is_empty() => Step::Render,
+            Phase::Answering(_) => Step::Write,
             Phase::Finishing | Phase::Draining => Step::Read(MAX_HEAD_BYTES),
             Phase::Closed => Step::Close,
         }
     }
 
-    /// When [`Responder::handle_timeout`] is to be called, and why; never once it is closed. Poll again after every other
-    /// call.
+    /// Lets `render` go on with the page, for [`Step::Render`].
+    pub fn render(&mut self, now: Instant, unix_nanos: u64, render: impl FnOnce(&mut Rendering) -> Progress) {
+        if let Phase::Answering(answer) = &mut self.phase
+            && answer.rest().is_empty()
+        {
+            answer.render(unix_nanos, render);
+            self.deadline = now + WRITE_TIMEOUT;
+            self.end_answer(now);
+        }
+    }
+
+    /// When [`Responder::handle_timeout`] is to be called, and why; never once it is closed, nor for [`Step::Render`], when
+    /// it is not the client that is waited for. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, TimeoutReason)> {
         let reason = match &self.phase {
             Phase::Reading if self.input.is_empty() => TimeoutReason::Idle,
             Phase::Reading => TimeoutReason::Request,
-            Phase::Writing(_) => TimeoutReason::Answer,
+            Phase::Answering(answer) if answer.rest().is_empty() => return None,
+            Phase::Answering(_) => TimeoutReason::Answer,
             Phase::Finishing | Phase::Draining => TimeoutReason::Linger,
             Phase::Closed => return None,
         };
@@ -117,14 +132,17 @@ impl Responder {
     /// What is to be written, for [`Step::Write`].
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        if let Phase::Writing(answer) = &self.phase { answer.rest() } else { &[] }
+        if let Phase::Answering(answer) = &self.phase { answer.rest() } else { &[] }
     }
 
     /// Takes bytes that the client sent, as many as [`Step::Read`] allows. More than that, or bytes that were not asked for,
     /// are a mistake of the driver that ends the connection.
-    pub fn handle_input(&mut self, bytes: &[u8]) {
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         match self.phase {
             Phase::Reading if self.input.len() + bytes.len() <= MAX_HEAD_BYTES => {
+                if self.input.is_empty() {
+                    self.deadline = self.deadline.min(now + HEAD_TIMEOUT);
+                }
                 self.input.extend_from_slice(bytes);
             }
             Phase::Draining => {}
@@ -139,16 +157,10 @@ impl Responder {
 
     /// The first bytes of the output are written.
     pub fn handle_written(&mut self, now: Instant, bytes: usize) {
-        let Phase::Writing(answer) = &mut self.phase else { return };
-        if !answer.advance(bytes) {
-            return;
+        if let Phase::Answering(answer) = &mut self.phase {
+            answer.advance(bytes);
+            self.end_answer(now);
         }
-        (self.phase, self.deadline) = if answer.keeps_alive() {
-            (Phase::Reading, now + REQUEST_TIMEOUT)
-        } else {
-            self.input = Vec::new();
-            (Phase::Finishing, now + LINGER_TIMEOUT)
-        };
     }
 
     /// The time of [`Responder::poll_timeout`] has come; before that, nothing happens.
@@ -158,11 +170,27 @@ impl Responder {
         }
     }
 
+    /// Goes on behind an answer that is complete.
+    fn end_answer(&mut self, now: Instant) {
+        let Phase::Answering(answer) = &self.phase else { return };
+        if !answer.is_complete() {
+            return;
+        }
+        (self.phase, self.deadline) = if !answer.keeps_alive() {
+            self.input = Vec::new();
+            (Phase::Finishing, now + LINGER_TIMEOUT)
+        } else if self.input.is_empty() {
+            (Phase::Reading, now + IDLE_TIMEOUT)
+        } else {
+            (Phase::Reading, now + HEAD_TIMEOUT)
+        };
+    }
+
     /// Answers the first request of the input, if it is whole or hopeless.
-    fn answer(&mut self, now: Instant, unix_nanos: u64, respond: impl FnOnce(&str) -> Response) {
+    fn answer(&mut self, now: Instant, unix_nanos: u64, open: impl FnOnce(&str) -> Reply) {
         let (consumed_bytes, answer) = match request::parse(&self.input) {
             Parsed::Unfinished => return,
-            Parsed::Request(head, bytes) => (bytes, Answer::new(&respond(head.target), &head, unix_nanos)),
+            Parsed::Request(head, bytes) => (bytes, Answer::new(open(head.target), &head, unix_nanos)),
             Parsed::Refused(refusal) => (0, Answer::refusing(refusal, unix_nanos)),
         };
         self.input.drain(..consumed_bytes);
@@ -170,13 +198,13 @@ impl Responder {
             // An idle connection holds no buffer.
             self.input = Vec::new();
         }
-        self.phase = Phase::Writing(answer);
+        self.phase = Phase::Answering(answer);
         self.deadline = now + WRITE_TIMEOUT;
     }
 }
 
-/// More connections than this are to wait until another ends.
-pub const MAX_CONNECTIONS: usize = 256;
+/// So many connections render a page at the same time.
+pub const MAX_RENDERINGS: usize = 2;
 
 /// The longest request, in bytes.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -184,10 +212,13 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The most header lines of a request.
 pub const MAX_HEADERS: usize = 64;
 
-/// How long a client may take for a request, and be idle before the next.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take for a request, from its first byte on, or from the start of the connection.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it may take to read an answer.
+/// How long it may be idle before the next.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long it may take to read an answer, or a piece of one.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the end of a connection waits for the client to close it too.

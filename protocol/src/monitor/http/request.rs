@@ -22,6 +22,8 @@ pub(super) struct Head<'a> {
     pub(super) target: &'a str,
     /// The answer is to have no body.
     pub(super) is_head: bool,
+    /// The client does not know how an answer is chunked.
+    pub(super) is_http_1_0: bool,
     /// Another request may follow.
     pub(super) keep_alive: bool,
 }
@@ -77,6 +79,7 @@ impl<'a> Head<'a> {
         Ok(Self {
             target: origin_form(request.path.unwrap_or_default()).ok_or(Refusal::BadRequest)?,
             is_head,
+            is_http_1_0,
             // A body means nothing here. It is not read, so nothing that follows it can be.
             keep_alive: wants_more && !has_body(request),
         })

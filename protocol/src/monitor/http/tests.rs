@@ -1,8 +1,11 @@
 //! Conversations over one connection of monitoring.
 
+mod pieces;
+
 use std::cell::Cell;
 
 use super::*;
+use crate::monitor::Response;
 
 /// Sun, 22 Nov 2026 13:28:43 GMT.
 const UNIX_NANOS: u64 = 1_795_354_123_000_000_000;
@@ -26,7 +29,7 @@ impl Conversation {
         let respond = |target: &str| {
             self.pages.set(self.pages.get() + 1);
             let status = if target == "/nope" { 404 } else { 200 };
-            Response { status, content_type: "application/json", body: target.to_owned() }
+            Reply::Whole(Response { status, content_type: "application/json", body: target.to_owned() })
         };
         self.responder.poll_step(self.now, UNIX_NANOS, respond)
     }
@@ -40,13 +43,14 @@ impl Conversation {
                 Step::Read(_) if rest.is_empty() => break,
                 Step::Read(room) => {
                     let (now, later) = rest.split_at(room.min(rest.len()));
-                    self.responder.handle_input(now);
+                    self.responder.handle_input(self.now, now);
                     rest = later;
                 }
                 Step::Write => {
                     heard.extend_from_slice(self.responder.output());
                     self.write(usize::MAX);
                 }
+                Step::Render => panic!("all is there"),
                 Step::Finish => heard.extend_from_slice(b"<end>"),
                 Step::Close => break,
             }
@@ -176,7 +180,7 @@ fn an_unknown_page_does_not_end_the_connection() {
 fn requests_are_answered_one_by_one_each_when_the_answer_before_is_written() {
     let mut client = Conversation::new();
     let _ = client.step();
-    client.responder.handle_input(&GET.repeat(3));
+    client.responder.handle_input(client.now, &GET.repeat(3));
     for answered in 1..=3 {
         let length = {
             assert_eq!(client.step(), Step::Write);
@@ -194,23 +198,23 @@ fn requests_are_answered_one_by_one_each_when_the_answer_before_is_written() {
 #[test]
 fn the_input_is_never_longer_than_a_request_may_be() {
     let mut client = Conversation::new();
-    client.responder.handle_input(&[b'a'; 100]);
+    client.responder.handle_input(client.now, &[b'a'; 100]);
     assert_eq!(client.step(), Step::Read(MAX_HEAD_BYTES - 100));
-    client.responder.handle_input(&[b'a'; MAX_HEAD_BYTES - 99]);
+    client.responder.handle_input(client.now, &[b'a'; MAX_HEAD_BYTES - 99]);
     assert_eq!((client.step(), client.reason()), (Step::Close, None), "the driver read too much");
 
     let mut client = Conversation::new();
-    client.responder.handle_input(GET);
+    client.responder.handle_input(client.now, GET);
     assert_eq!(client.step(), Step::Write);
-    client.responder.handle_input(b"G");
+    client.responder.handle_input(client.now, b"G");
     assert_eq!(client.step(), Step::Close, "the driver read while it was to write");
 }
 
 #[test]
 fn a_request_is_waited_for_only_so_long_however_slowly_it_comes() {
     let mut client = Conversation::new();
-    assert_eq!(client.reason(), Some((REQUEST_TIMEOUT, TimeoutReason::Idle)));
-    client.now += REQUEST_TIMEOUT - Duration::from_secs(1);
+    assert_eq!(client.reason(), Some((HEAD_TIMEOUT, TimeoutReason::Idle)));
+    client.now += HEAD_TIMEOUT - Duration::from_secs(1);
     assert_eq!(client.send(&GET[..5]), "");
     assert_eq!(client.reason(), Some((Duration::from_secs(1), TimeoutReason::Request)));
     client.responder.handle_timeout(client.now);
@@ -221,17 +225,34 @@ fn a_request_is_waited_for_only_so_long_however_slowly_it_comes() {
 }
 
 #[test]
-fn the_next_request_has_as_much_time_as_the_first() {
+fn the_next_request_may_be_waited_for_longer_but_not_the_rest_of_it() {
     let mut client = Conversation::new();
-    client.now += REQUEST_TIMEOUT / 2;
+    client.now += HEAD_TIMEOUT / 2;
     let _ = client.send(GET);
-    assert_eq!(client.reason(), Some((REQUEST_TIMEOUT, TimeoutReason::Idle)));
+    assert_eq!(client.reason(), Some((IDLE_TIMEOUT, TimeoutReason::Idle)));
+    client.now += IDLE_TIMEOUT / 2;
+    for byte in &GET[..3] {
+        let _ = client.send(&[*byte]);
+    }
+    assert_eq!(client.reason(), Some((HEAD_TIMEOUT, TimeoutReason::Request)));
+    let _ = client.send(&GET[3..]);
+    client.now += IDLE_TIMEOUT - Duration::from_secs(1);
+    let _ = client.send(&GET[..3]);
+    assert_eq!(client.reason(), Some((Duration::from_secs(1), TimeoutReason::Request)), "it was idle before");
+}
+
+#[test]
+fn of_a_request_that_came_with_the_one_before_the_rest_is_waited_for_as_long() {
+    let mut client = Conversation::new();
+    client.now += HEAD_TIMEOUT / 2;
+    let _ = client.send(&[GET, &GET[..3]].concat());
+    assert_eq!(client.reason(), Some((HEAD_TIMEOUT, TimeoutReason::Request)));
 }
 
 #[test]
 fn an_answer_that_nobody_reads_is_given_up_however_slowly_it_is_taken() {
     let mut client = Conversation::new();
-    client.responder.handle_input(GET);
+    client.responder.handle_input(client.now, GET);
     let _ = client.step();
     assert_eq!(client.reason(), Some((WRITE_TIMEOUT, TimeoutReason::Answer)));
     client.now += WRITE_TIMEOUT;

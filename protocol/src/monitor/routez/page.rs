@@ -1,0 +1,111 @@
+//! The list of `/routez`, rendered piece by piece.
+
+use std::sync::Arc;
+
+use super::{Head, RouteRest, look, registered, route, sid_account};
+use crate::accounts::Account;
+use crate::hub::{About, Entry};
+use crate::id::ConnectionId;
+use crate::monitor::budget::Exhausted;
+use crate::monitor::query::Listing;
+use crate::monitor::rendering::{Context, LongPage, Step};
+use crate::monitor::subscriptions::{Detail, Lister};
+
+/// The page, while it is rendered.
+#[derive(Debug)]
+pub(in crate::monitor) struct RoutezPage {
+    listing: Listing,
+    /// The routes that are still to be shown, the next one last; none before the page was begun.
+    routes: Option<Vec<ConnectionId>>,
+    shown: Option<Box<Shown>>,
+}
+
+/// A route that is being shown.
+#[derive(Debug)]
+struct Shown {
+    entry: Arc<Entry>,
+    about: About,
+    rest: RouteRest,
+    lister: Lister,
+    /// Those that its interest is still to be listed of, the next one last.
+    accounts: Vec<Arc<Account>>,
+}
+
+impl LongPage for RoutezPage {
+    fn step(&mut self, context: &mut Context<'_>) -> Result<Step, Exhausted> {
+        let Some(routes) = &mut self.routes else {
+            self.begin(context)?;
+            return Ok(Step::Wrote);
+        };
+        let step = match &mut self.shown {
+            Some(shown) => shown.step(context),
+            None => {
+                let Some(next) = routes.pop() else {
+                    context.printer.close_list();
+                    context.printer.close_object();
+                    return Ok(Step::Done);
+                };
+                // It may be gone by now.
+                let entry = context.node.hub().directory().get(next);
+                self.shown = entry.map(|entry| Box::new(Shown::begin(context, self.listing, entry)));
+                Step::Wrote
+            }
+        };
+        if step == Step::Done {
+            self.shown = None;
+            return Ok(Step::Wrote);
+        }
+        Ok(step)
+    }
+}
+
+impl RoutezPage {
+    pub(in crate::monitor) fn new(listing: Listing) -> Self {
+        Self { listing, routes: None, shown: None }
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>) -> Result<(), Exhausted> {
+        let routes: Vec<_> = registered(context.node).iter().rev().map(|(entry, _)| entry.id()).collect();
+        context.holds(&routes)?;
+        context.printer.open_object();
+        context.printer.fields(&Head::new(context.node, context.facts, routes.len()));
+        context.printer.open_list("routes");
+        self.routes = Some(routes);
+        Ok(())
+    }
+}
+
+impl Shown {
+    fn begin(context: &mut Context<'_>, listing: Listing, entry: Arc<Entry>) -> Self {
+        let (node, about) = (context.node, entry.about());
+        let (start, rest) = route(node, context.facts, &entry, &about);
+        context.printer.open_object();
+        context.printer.fields(&start);
+        let mut accounts = node.hub().accounts().list();
+        accounts.reverse();
+        let lister = Lister::new(listing, node.hub().newest_subscription());
+        Self { entry, about, rest, lister, accounts }
+    }
+
+    fn step(&mut self, context: &mut Context<'_>) -> Step {
+        let Self { entry, about, rest, lister, accounts } = self;
+        let Some(account) = accounts.last() else {
+            lister.end(context.printer);
+            context.printer.fields(rest);
+            context.printer.close_object();
+            return Step::Done;
+        };
+        let named = sid_account(about, account.name());
+        let step = lister.step(
+            context.printer,
+            |at, each| look(entry, account, at, each),
+            |subscription| Detail::of_route(named, entry.cid(), subscription),
+        );
+        if step == Step::Done {
+            accounts.pop();
+            lister.begin_next(context.node.hub().newest_subscription());
+            return Step::Wrote;
+        }
+        step
+    }
+}
