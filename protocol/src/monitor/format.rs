@@ -40,15 +40,19 @@ impl Facts<'_> {
 /// Indented JSON, with the characters escaped that Go escapes for the sake of HTML. They occur within strings only.
 pub(super) fn pretty_json(value: &impl Serialize) -> String {
     // Plain structs with text keys always have a JSON form.
-    escaped(&serde_json::to_string_pretty(value).unwrap_or_default())
+    escaped(serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
 /// JSON without blanks, likewise escaped.
 pub(super) fn compact_json(value: &impl Serialize) -> String {
-    escaped(&serde_json::to_string(value).unwrap_or_default())
+    escaped(serde_json::to_string(value).unwrap_or_default())
 }
 
-fn escaped(json: &str) -> String {
+fn escaped(json: String) -> String {
+    // Most have none of them. The last two begin with this byte.
+    if !json.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | b'\xe2')) {
+        return json;
+    }
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
