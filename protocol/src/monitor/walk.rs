@@ -181,6 +181,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_twice_is_met_once() {
+        let held = held(1..=WINDOW as u64 / 2);
+        let mut walk = Walk::new(by_id, SubscriptionId(u64::MAX));
+        let mut met = Vec::new();
+        loop {
+            // As when a shard was joined into the next one.
+            let found = walk.step(|time: usize, each| {
+                assert_eq!(held.visit(Position::START, each), None);
+                (time < 1).then_some(time + 1)
+            });
+            match found {
+                Found::Subscription(subscription) => met.push(subscription.id().0),
+                Found::Nothing => {}
+                Found::End => break,
+            }
+        }
+        assert!(met.into_iter().eq(1..=WINDOW as u64 / 2));
+    }
+
+    #[test]
     fn what_is_known_ahead_is_not_kept_alive() {
         let mut held = held(1..=WINDOW as u64);
         let mut walk = Walk::new(by_id, SubscriptionId(u64::MAX));
