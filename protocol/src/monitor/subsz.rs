@@ -247,12 +247,10 @@ fn look(
     place: Place,
     each: &mut dyn FnMut(&Arc<Subscription>),
 ) -> Option<Place> {
-    let Place { client, position } = place;
     let is_wanted = |(id, _): &(AccountId, _)| account.is_none_or(|account| account == *id);
-    let ahead = clients.get(client..)?.iter().position(is_wanted)?;
-    let (client, position) = (client + ahead, if ahead > 0 { Position::START } else { position });
+    let client = place.client + clients.get(place.client..)?.iter().position(is_wanted)?;
     let entry = node.hub().directory().get(clients[client].1);
-    let next = entry.and_then(|entry| entry.subscriptions().visit(position, each));
+    let next = entry.and_then(|entry| entry.subscriptions().visit(place.position, each));
     let after = Place { client: client + 1, position: Position::START };
     Some(next.map_or(after, |position| Place { client, position }))
 }
