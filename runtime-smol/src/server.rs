@@ -106,7 +106,7 @@ impl Server {
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
-        let _monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
+        let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
         let listeners = [(clients, SocketKind::Client)].into_iter();
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
@@ -124,6 +124,7 @@ impl Server {
         }));
         // Those who come back at once would keep the server from ever having none: the ports are closed first.
         ports.close();
+        drop(monitoring);
         // With it end the dials, which might still lead to connections.
         drop(executor);
         core.shut_down();
