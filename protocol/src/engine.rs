@@ -192,7 +192,7 @@ impl Engine {
     /// Stops the node: peers are told that it leaves, and all connections are ended. What waits for them is still to be
     /// written, until [`Engine::poll_closed`] has named each. Nothing is to be accepted any more.
     pub fn handle_shutdown(&mut self, now: Instant) {
-        self.node.handle_shutdown(&mut self.staging);
+        self.node.handle_shutdown(now, &mut self.staging);
         self.flush(now);
         let connections: Vec<_> = self.connections.keys().copied().collect();
         for id in connections {

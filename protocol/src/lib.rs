@@ -30,6 +30,7 @@
 //! | **[`interest`]** | who wants which subject, here and at other servers |
 //! | [`config`] | what an operator chooses |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
+//! | `meter` | what is kept to a pace |
 //! | `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
 //!
 //! [`docs::design`] says why it is built so, what its limits are, and in which order locks are taken; [`docs::wire`] what
@@ -139,6 +140,7 @@ mod id;
 mod identity;
 pub mod interest;
 pub mod lock;
+mod meter;
 pub mod monitor;
 mod node;
 pub mod outbox;

@@ -23,6 +23,7 @@ const ORDER: &[&[&str]] = &[
     &["transport"],
     &["interest"],
     &["config", "wire"],
+    &["meter"],
     &["time", "id", "hash", "identity", "close", "lock", "quote"],
 ];
 

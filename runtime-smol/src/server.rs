@@ -237,7 +237,7 @@ impl Core {
     fn shut_down(&self) {
         let Shared { node, sockets, clock, .. } = &self.shared;
         let mut staging = worker::staging(node, sockets);
-        node.handle_shutdown(&mut staging);
+        node.handle_shutdown(clock.now(), &mut staging);
         staging.flush(clock.now(), node.hub());
         while staging.wants_write() {
             staging.write_more(clock.now());

@@ -148,7 +148,7 @@ impl Server {
     fn end_connections(&self) {
         let Shared { node, sockets, .. } = &*self.shared;
         let mut staging = self.shared.staging();
-        node.handle_shutdown(&mut staging);
+        node.handle_shutdown(self.shared.now(), &mut staging);
         staging.flush(self.shared.now(), node.hub());
         let sockets = sockets.all();
         // What was read before is handled to its end, so that nobody is answered whose messages find a link ended.

@@ -108,10 +108,7 @@ fn check_flood(count: usize) {
         (cost_of_mesh(count, &Healing::default()), cost_of_mesh(count, &all_but(|it| it.arbitrate = false)));
     assert!(with.duplicates <= pairs / 10, "{count}: {with:?}");
     assert!(with.dials <= 4 * pairs + pairs / 5, "{count}: {with:?}");
-    assert!(
-        without.duplicates > pairs / 10,
-        "the bound does not hold without the rule, {count}: {without:?}"
-    );
+    assert!(without.duplicates > 2 * with.duplicates, "the rule makes them few, {count}: {without:?}");
     assert!(without.dials > with.dials, "{count}: {without:?}");
 }
 
@@ -332,4 +329,34 @@ fn a_node_that_leaves_is_not_dialed_and_a_dead_one_is_dialed_until_it_is_forgott
     assert!(first > 10, "{first}");
     let [.., last] = dials_after(&Healing::default(), &Healing::default(), dies);
     assert!(last > 0, "it is remembered for an hour");
+}
+
+/// How long a chain of four takes, after one of them lied, until it is whole again after another restarted; the longest of
+/// some seeds. The first waits to be dialed by the others.
+fn whole_after_restart(node: NodeId, lies: usize) -> Duration {
+    let healed = |seed| {
+        let mut specs = nodes(1, &Healing::none());
+        specs.extend(nodes(3, &Healing::default()));
+        let mut world = whole_world(seed, specs, Topology::Chain);
+        run(&mut world, 5 * SECOND);
+        for told in 0..3 {
+            world.lie(NodeId(3), NodeId(told), lies);
+        }
+        run(&mut world, 2 * SECOND);
+        world.fault(Fault::Stop(node, 3 * SECOND));
+        run(&mut world, 3 * SECOND);
+        assert!(!world.is_mesh_whole());
+        world.run_until_whole(60 * SECOND).expect("no rule is broken").expect("it heals")
+    };
+    (0..3).map(healed).max().expect("some seeds")
+}
+
+/// A member that lies takes the pace of dials and the room for them, but not what is kept for those that were connected, nor
+/// the turn of an honest one.
+#[test]
+fn five_thousand_servers_that_there_are_not_delay_no_member() {
+    for node in [NodeId(0), NodeId(1)] {
+        let (honest, lying) = (whole_after_restart(node, 0), whole_after_restart(node, 5000));
+        assert!(lying < honest + SECOND / 2, "{lying:?} instead of {honest:?}");
+    }
 }

@@ -17,6 +17,8 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::close::CloseReason;
 use crate::config::ClusterConfig;
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
@@ -55,7 +57,7 @@ pub(crate) struct Cluster {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// Send these protocol lines over a registered route.
-    Send(ConnectionId, Vec<u8>),
+    Send(ConnectionId, Bytes),
     /// Send this message over a registered route, if the peer wants what is on its subject.
     Publish { over: ConnectionId, subject: String, line: Vec<u8> },
     /// End a route.
@@ -153,7 +155,7 @@ impl Cluster {
     /// Hears that the node stops: its peers are told, so that they do not wait for it (wire.md 14.2).
     pub(crate) fn handle_shutdown(&mut self) {
         if self.config.healing.remember {
-            let line = Info { ldm: true, ..self.handshake.info_now() }.to_line();
+            let line: Bytes = Info { ldm: true, ..self.handshake.info_now() }.to_line().into();
             let routes = self.routes.connections_beside(&self.handshake.own_info().server_id);
             self.outputs.extend(routes.map(|route| Output::Send(route, line.clone())));
         }
@@ -329,15 +331,13 @@ impl Cluster {
         self.routes.solicitation(peer)
     }
 
-    /// Client addresses of the peers, in the order of their ids. The hasher finds the duplicates.
-    pub(crate) fn peer_urls(&self, hasher: &KeyedState) -> Vec<String> {
-        let mut seen = HashSet::with_capacity_and_hasher(self.peer_count(), hasher.clone());
-        self.gossip.connect_urls().filter(|url| seen.insert(*url)).cloned().collect()
-    }
-
-    /// Client addresses of this node, whether or not the peers are told.
-    pub(crate) fn own_urls(&self) -> &[String] {
-        &self.own_urls
+    /// What clients of this node may connect to: its own addresses, whether or not the peers are told, and then those of the
+    /// peers in the order of their ids. The hasher finds the duplicates.
+    pub(crate) fn connect_urls(&self, hasher: &KeyedState) -> Vec<String> {
+        let own_bytes: usize = self.own_urls.iter().map(|url| url.len()).sum();
+        let of_peers = self.gossip.connect_urls(MAX_CONNECT_URLS_BYTES.saturating_sub(own_bytes));
+        let mut seen = HashSet::with_hasher(hasher.clone());
+        self.own_urls.iter().chain(of_peers).filter(|url| seen.insert(*url)).cloned().collect()
     }
 
     /// How many attempts to reach servers were begun.
@@ -377,7 +377,7 @@ impl Cluster {
             NotSeated::Unexpected => Refusal::Gone,
             NotSeated::NoSeat(why) => Refusal::Fault(why.into()),
             NotSeated::Duplicate { probed } => {
-                self.outputs.extend(probed.map(|id| Output::Send(id, PING.to_vec())));
+                self.outputs.extend(probed.map(|id| Output::Send(id, Bytes::from_static(PING))));
                 // What was dialed because it is configured makes the route that stays a configured one.
                 if self.routes.solicitation(&info.server_id).1 {
                     self.gossip.handle_explicit(&info.server_id);
@@ -434,3 +434,6 @@ fn hearsay(heard: Heard) -> Hearsay {
     };
     Hearsay { teller, server, url, kinds, gossip_mode, either_may }
 }
+
+/// Clients are told no more of addresses than this, and fewer of each peer where they are too many.
+const MAX_CONNECT_URLS_BYTES: usize = 32 * 1024;

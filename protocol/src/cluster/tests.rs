@@ -127,20 +127,51 @@ fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
     let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
     accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
     accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
-    let told = cluster.peer_urls(&KeyedState::new(1));
+    accept(&mut cluster, 2, Info { connect_urls: vec!["x".repeat(300), "c:4222".to_owned()], ..info("c") });
+    let told = cluster.connect_urls(&KeyedState::new(1));
     assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
-    assert_eq!(told.len(), 2 + 256 - 1);
+    assert_eq!(told.len(), 2 + 16 - 1 + 1);
+    assert_eq!(told.last().map(String::as_str), Some("c:4222"), "what is too long is no address");
+}
+
+#[test]
+fn the_addresses_of_many_peers_leave_room_for_the_first_of_each() {
+    let mut cluster = cluster();
+    let url = |peer: u32, number: usize| format!("h{peer}.{number}.{}:4222", "x".repeat(230));
+    for peer in 0..100 {
+        let connect_urls = (0..16).map(|number| url(peer, number)).collect();
+        accept(&mut cluster, peer, Info { connect_urls, ..info(&format!("{peer:03}")) });
+    }
+    let told = cluster.connect_urls(&KeyedState::new(1));
+    assert_eq!(told, (0..100).map(|peer| url(peer, 0)).collect::<Vec<_>>());
+    for peer in 100..200 {
+        accept(&mut cluster, peer, Info { connect_urls: vec![url(peer, 0)], ..info(&format!("{peer:03}")) });
+    }
+    let told = cluster.connect_urls(&KeyedState::new(1));
+    let bytes: usize = told.iter().map(|url| url.len()).sum();
+    assert!((30_000..32 * 1024).contains(&bytes), "{bytes}");
 }
 
 #[test]
 fn a_newcomer_that_says_too_much_of_itself_is_not_passed_on() {
-    for (host_bytes, lines) in [(60_000, 1), (66_000, 0)] {
+    for (host_bytes, lines) in [(3_500, 1), (4_100, 0)] {
         let mut cluster = cluster();
         accept(&mut cluster, 0, info("told"));
         while cluster.poll_output().is_some() {}
         accept(&mut cluster, 1, Info { host: "h".repeat(host_bytes), ..info("newcomer") });
         assert_eq!(std::iter::from_fn(|| cluster.poll_output()).count(), lines, "{host_bytes}");
     }
+}
+
+#[test]
+fn of_a_peer_that_says_much_only_what_is_needed_is_kept() {
+    let mut cluster = cluster();
+    accept(&mut cluster, 0, Info { domain: "d".repeat(60_000), compression: "off".to_owned(), ..info("a") });
+    let urls = (0..1000).map(|n| format!("h{n}:4222")).collect();
+    accept(&mut cluster, 1, Info { connect_urls: urls, domain: "d".to_owned(), ..info("b") });
+    let kept = |peer: &str| cluster.peer_info(peer).expect("it is a peer");
+    assert_eq!((kept("a").domain.as_str(), kept("a").compression.as_str()), ("", "off"));
+    assert_eq!((kept("b").domain.as_str(), kept("b").connect_urls.len()), ("d", 16));
 }
 
 #[test]

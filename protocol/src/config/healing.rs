@@ -6,9 +6,9 @@ use std::time::Duration;
 /// understands it; what passes between two onehop nodes only is marked as such.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Healing {
-    /// Dials servers that were heard of or lost again and again, until they are forgotten; fills gaps in their pools; and
-    /// asks a connection for a sign of life when another wants its seat. Without it a server that was only heard of
-    /// is tried as nats-server does it, once.
+    /// Dials servers that were lost again and again, until they are forgotten, and those that were only heard of a few times;
+    /// fills gaps in their pools; and asks a connection for a sign of life when another wants its seat. Without it a server
+    /// that was only heard of is tried as nats-server does it, once.
     pub remember: bool,
     /// A remembered server that could not be reached for so long is forgotten.
     pub forget_after: Duration,

@@ -61,7 +61,7 @@ impl Route {
         let shared = &mut *context.shared;
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
         context.log(Level::Info, "Route connection created");
-        let lines = context.shared.node.with_cluster(context.sink, |cluster, _| match dial {
+        let lines = context.shared.node.with_cluster(context.now, context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
             Some(dial) => Ok(cluster.handle_dialed(dial, id, remote)),
         });
@@ -150,7 +150,7 @@ impl Route {
             shared.node.end_interest(id);
         }
         let now = context.now;
-        shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
+        shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
         Removal::of_route(&shared.node, &shared.entry)
     }
 
@@ -174,8 +174,10 @@ impl Route {
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
-        let verdict =
-            context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_connect(&connect));
+        let verdict = context
+            .shared
+            .node
+            .with_cluster(context.now, context.sink, |cluster, _| cluster.handle_connect(&connect));
         match verdict {
             Some(Ok(())) => {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
@@ -213,7 +215,7 @@ impl Route {
             Self::Peer(_) => {
                 let node = context.shared.node.clone();
                 let verdict =
-                    node.with_cluster(context.sink, |cluster, _| cluster.handle_info(now, id, info));
+                    node.with_cluster(now, context.sink, |cluster, _| cluster.handle_info(now, id, info));
                 if let Some(Err(reason)) = verdict {
                     context.close(reason);
                 }
@@ -224,7 +226,7 @@ impl Route {
     /// Makes the peer a member of the cluster, if the cluster agrees.
     fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
         let (id, now) = (context.entry().id(), context.now);
-        let verdict = context.shared.node.with_cluster(context.sink, |cluster, sink| {
+        let verdict = context.shared.node.with_cluster(now, context.sink, |cluster, sink| {
             let registered = cluster.handle_first_info(now, id, info)?;
             // While the cluster is held: what it wants said over this route from now on must come after.
             sink.announce(id, &registered.lines);
@@ -353,7 +355,7 @@ fn source<'a>(leaf: LeafOrigin<'a>, is_named_at_end: bool) -> (Source, &'a [u8])
 fn handle_pong<S: Sink>(context: &mut Context<'_, S>) {
     context.handle_pong();
     let (id, now) = (context.entry().id(), context.now);
-    context.shared.node.with_cluster(context.sink, |cluster, _| cluster.handle_pong(now, id));
+    context.shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_pong(now, id));
 }
 
 /// Sends the lines that a route begins with.

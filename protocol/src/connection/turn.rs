@@ -84,7 +84,7 @@ mod tests {
         let World { node, staging } = &mut world;
         driver::handle(node, &mut publisher, NOW, Event::Input(&batch), staging);
         assert!(publisher.wants_turn());
-        node.handle_shutdown(staging);
+        node.handle_shutdown(NOW, staging);
         assert!(!publisher.wants_turn() && !publisher.wants_input());
         let before = world.link(subscriber.id()).read.len();
         for event in [Event::Turn, Event::Input(b"PUB a 1\r\ny\r\nPING\r\n")] {
@@ -100,7 +100,7 @@ mod tests {
         let mut client = world.client(true);
         input(&mut world, &mut client, &[CONNECT, &subscriptions(5_000)].concat());
         let World { node, staging } = &mut world;
-        node.handle_shutdown(staging);
+        node.handle_shutdown(NOW, staging);
         driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
         assert!(driver::end(node, client, NOW, staging).1.is_none());
         assert_eq!(node.hub().global_account().index().len(), 5_000);

@@ -21,6 +21,13 @@ impl Compared {
         self.told_digest = None;
     }
 
+    /// Hears what a peer says is the digest of its servers.
+    pub(super) fn handle_digest(&mut self, digest: String) {
+        if digest.len() == DIGEST_BYTES {
+            self.heard_digest = digest;
+        }
+    }
+
     /// Whether the peer is to be told this node's digest.
     pub(super) fn lacks_digest(&self, digest: &str, now: Instant) -> bool {
         !was_told(self.told_digest.as_ref(), digest, now, TELL_DIGEST_AGAIN)
@@ -40,7 +47,7 @@ fn was_told(told: Option<&(String, Instant)>, digest: &str, now: Instant, again_
 /// A digest of some servers, which does not depend on their order: equal on all members of a full mesh.
 pub(super) fn digest<'a>(servers: impl Iterator<Item = &'a str>) -> String {
     let sum = servers.fold(0, |sum: u64, id| sum.wrapping_add(fnv1a(id)));
-    format!("{sum:016x}")
+    format!("{sum:0DIGEST_BYTES$x}")
 }
 
 /// FNV-1a, 64 bits.
@@ -48,6 +55,9 @@ fn fnv1a(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+/// A digest has exactly so many hexadecimal digits; what is longer or shorter is none.
+const DIGEST_BYTES: usize = 16;
 
 /// The same digest is told to the same peer again after so long, should it not have arrived.
 const TELL_DIGEST_AGAIN: Duration = Duration::from_secs(30);

@@ -19,7 +19,6 @@ impl Member {
     fn describe(&self, name: impl Fn(ConnectionId) -> String) -> String {
         let Self {
             info,
-            connect_urls,
             since: _,
             leaves,
             is_pooled,
@@ -32,6 +31,6 @@ impl Member {
         let carriers = (carrier.map(&name), dedicated);
         let is = (leaves, is_pooled, is_explicit);
         let told = (told_digest.as_ref().map(|told| &told.0), told_servers.as_ref().map(|told| &told.0));
-        format!("{info:?} {connect_urls:?} {carriers:?} {is:?} {told:?} {heard_digest}")
+        format!("{info:?} {carriers:?} {is:?} {told:?} {heard_digest}")
     }
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use log::debug;
 
 use super::comparison::digest;
-use super::member::Member;
+use super::member::{MAX_CONNECT_URLS, Member, kept};
+use super::naming;
 use super::pairs::{Pairs, tell_again};
 use super::questions::{ASK_AFTER, Questions};
 use super::rule::{line, mode_onward};
@@ -60,7 +62,9 @@ impl Gossip {
     /// Notes a connection that was registered, and tells the others of the peer, where it is the first of its kind (wire.md
     /// 3.2).
     pub(crate) fn handle_joined(&mut self, now: Instant, joined: Joined<'_>) {
-        let Joined { info, account, carrier, is_pooled, is_explicit, .. } = joined;
+        let info = &kept(joined.info);
+        let joined = Joined { info, ..joined };
+        let Joined { account, carrier, is_pooled, is_explicit, .. } = joined;
         let new = || Member::new(info.clone(), is_pooled, is_explicit, now);
         let member = self.members.entry(info.server_id.clone()).or_insert_with(new);
         let is_first = account.is_some() || member.carrier.is_none();
@@ -95,11 +99,12 @@ impl Gossip {
         let Some(member) = self.members.get_mut(peer) else {
             return;
         };
+        let had_urls = !member.connect_urls().is_empty();
         match account {
             Some(account) => drop(member.dedicated.remove(account)),
             None => member.carrier = carrier,
         }
-        if member.carrier.is_none() && !member.connect_urls.is_empty() {
+        if had_urls && member.connect_urls().is_empty() {
             self.outputs.push_back(Output::ConnectUrlsChanged);
         }
         if member.is_gone() {
@@ -114,16 +119,15 @@ impl Gossip {
             // such an echo, which this node never waits for, and echoing it would have no end (wire.md 4.5).
             if !info.route_account.is_empty() {
                 let echo = Info { route_account: String::new(), ..info };
-                self.outputs.push_back(Output::Tell(connection, echo.to_gossip_line()));
+                self.outputs.push_back(Output::Tell(connection, echo.to_gossip_line().into()));
             }
         } else if !info.gateway.is_empty() {
             // Topology of gateways, which this node has none of.
         } else if info.server_id != peer {
             self.handle_gossip(peer, &info);
         } else if info.ldm {
-            if let Some(member) = self.members.get_mut(peer) {
+            if let Some(member) = self.members.get_mut(peer).filter(|member| !member.leaves) {
                 member.leaves = true;
-                member.connect_urls.clear();
                 self.outputs.push_back(Output::Leaves(peer.to_owned()));
                 self.outputs.push_back(Output::ConnectUrlsChanged);
             }
@@ -164,10 +168,19 @@ impl Gossip {
         self.members.get(peer).map(|member| &member.info)
     }
 
-    /// Client addresses of the peers, in the order of their ids; some may stand there twice.
-    pub(crate) fn connect_urls(&self) -> impl Iterator<Item = &String> {
-        let present = self.members.values().filter(|member| member.carrier.is_some());
-        present.flat_map(|member| &member.connect_urls)
+    /// Client addresses of the peers, in the order of their ids; some may stand there twice. As many of each as fit into
+    /// `max_bytes` if all have so many, so that nobody's many addresses leave no room for another's first.
+    pub(crate) fn connect_urls(&self, max_bytes: usize) -> impl Iterator<Item = &String> {
+        let all = |of_each: usize| {
+            self.members.values().flat_map(move |member| member.connect_urls().iter().take(of_each))
+        };
+        let fits = |of_each: &usize| all(*of_each).map(|url| url_bytes(url)).sum::<usize>() <= max_bytes;
+        let of_each = (1..=MAX_CONNECT_URLS).rev().find(fits).unwrap_or(1);
+        let mut bytes = 0;
+        all(of_each).take_while(move |url| {
+            bytes += url_bytes(url);
+            bytes <= max_bytes
+        })
     }
 
     /// Tells the others of a peer, if they are to be told.
@@ -181,7 +194,7 @@ impl Gossip {
         let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
         let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
         // At most two modes differ among the peers, and the line of one is the same for all that are told so.
-        let mut lines: Vec<(GossipMode, Option<Vec<u8>>)> = Vec::new();
+        let mut lines: Vec<(GossipMode, Option<Bytes>)> = Vec::new();
         for (id, other) in others() {
             let mode = mode_onward(arrival, newcomer_mode, other.is_explicit);
             let (Some(mode), Some(over)) = (mode, other.carrier_about(account)) else {
@@ -227,12 +240,10 @@ impl Gossip {
 
     /// Hears what another onehop node knows.
     fn handle_comparison(&mut self, teller: &str, info: Info) {
-        if !info.onehop_digest.is_empty()
-            && let Some(member) = self.members.get_mut(teller)
-        {
-            member.compared.heard_digest = info.onehop_digest;
+        if let Some(member) = self.members.get_mut(teller) {
+            member.compared.handle_digest(info.onehop_digest);
         }
-        for KnownServer { id, url, onehop } in info.onehop_peers {
+        for KnownServer { id, url, onehop } in info.onehop_peers.into_iter().take(naming::SERVERS_PER_LINE) {
             if self.knows(&id, None) {
                 continue;
             }
@@ -255,7 +266,7 @@ impl Gossip {
     fn compare(&mut self, now: Instant) {
         let digest = self.digest();
         let (mut digest_to, mut servers_to) = (Vec::new(), Vec::new());
-        for (id, member) in &mut self.members {
+        for member in self.members.values_mut() {
             let Some(over) = member.carrier.filter(|_| member.is_onehop()) else {
                 continue;
             };
@@ -266,18 +277,18 @@ impl Gossip {
             }
             if servers_to.len() < SERVERS_TO_AT_ONCE && compared.lacks_servers(&digest, now) {
                 compared.told_servers = Some((digest.clone(), now));
-                servers_to.push((id.clone(), over));
+                servers_to.push(over);
             }
         }
         if !digest_to.is_empty() {
-            let line = Info { onehop_digest: digest, ..self.own.clone() }.to_gossip_line();
+            let line = Bytes::from(Info { onehop_digest: digest, ..self.own.clone() }.to_gossip_line());
             self.outputs.extend(digest_to.into_iter().map(|over| Output::Tell(over, line.clone())));
         }
-        for (id, over) in servers_to {
-            for servers in self.servers_beside(&id).chunks(SERVERS_PER_LINE) {
-                let info = Info { onehop_peers: servers.to_vec(), ..self.own.clone() };
-                self.outputs.push_back(Output::Tell(over, info.to_gossip_line()));
-            }
+        if !servers_to.is_empty() {
+            // The same for all: whoever finds himself among them thinks nothing of it.
+            let lines = naming::lines(&self.own, self.servers());
+            let tell = |over| lines.iter().map(move |line| Output::Tell(over, line.clone()));
+            self.outputs.extend(servers_to.into_iter().flat_map(tell));
         }
     }
 
@@ -335,19 +346,20 @@ impl Gossip {
         digest(present.map(|(id, _)| id.as_str()).chain([self.own.server_id.as_str()]))
     }
 
-    /// The servers that this node has routes to, apart from one.
-    fn servers_beside(&self, peer: &str) -> Vec<KnownServer> {
-        let others = self.members.iter().filter(|(id, _)| *id != peer);
-        others
-            .filter(|(_, other)| other.carrier.is_some() && !other.leaves)
-            .filter(|(id, other)| id.len() + other.info.ip.len() <= MAX_SERVER_BYTES)
-            .map(|(id, other)| KnownServer {
-                id: id.clone(),
-                url: other.info.ip.clone(),
-                onehop: other.is_onehop(),
-            })
-            .collect()
+    /// The servers that this node has routes to and whose address others may hear.
+    fn servers(&self) -> impl Iterator<Item = KnownServer> {
+        let present = self.members.iter().filter(|(_, member)| member.carrier.is_some() && !member.leaves);
+        present.filter(|(_, member)| !member.info.ip.is_empty()).map(|(id, member)| KnownServer {
+            id: id.clone(),
+            url: member.info.ip.clone(),
+            onehop: member.is_onehop(),
+        })
     }
+}
+
+/// What an address takes on the line that clients are told.
+fn url_bytes(url: &str) -> usize {
+    url.len() + "\"\",".len()
 }
 
 /// Whether a server may be where a peer has a route to it. What the peer calls its own host is another for this node, unless
@@ -358,9 +370,3 @@ fn is_sensible(server: &Neighbour, peer_is_local: bool) -> bool {
 
 /// To so many peers servers are named each time.
 const SERVERS_TO_AT_ONCE: usize = 8;
-
-/// So many servers are named on one line, which a route limits to 64 KiB.
-const SERVERS_PER_LINE: usize = 128;
-
-/// A server whose id and address take more than this is left out, so that the line keeps within that limit.
-const MAX_SERVER_BYTES: usize = 400;

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::comparison::Compared;
+use super::rule::{MAX_LINE_BYTES, line};
 use crate::id::ConnectionId;
 use crate::time::Instant;
-use crate::wire::Info;
+use crate::wire::{GossipMode, Info};
 
 /// A server that there are connections to.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// The INFO of its first connection, with the `ip` of the last.
+    /// What is kept of the INFO of its first connection, with the `ip` of the last.
     pub(super) info: Info,
-    /// What its clients may connect to; emptied when it leaves.
-    pub(super) connect_urls: Vec<String>,
     /// When its first connection came.
     pub(super) since: Instant,
     /// It said that it leaves.
@@ -32,11 +31,8 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(info: Info, is_pooled: bool, is_explicit: bool, now: Instant) -> Self {
-        let mut connect_urls = info.connect_urls.clone();
-        connect_urls.truncate(MAX_CONNECT_URLS);
         Self {
             info,
-            connect_urls,
             since: now,
             leaves: false,
             is_pooled,
@@ -74,7 +70,30 @@ impl Member {
     pub(super) fn is_gone(&self) -> bool {
         self.carrier.is_none() && self.dedicated.is_empty()
     }
+
+    /// What this node's clients may connect to instead, while the peer is there to stay.
+    pub(super) fn connect_urls(&self) -> &[String] {
+        if self.carrier.is_some() && !self.leaves { &self.info.connect_urls } else { &[] }
+    }
+}
+
+/// What is kept of what a peer says of itself, which is what others are told of it. Of one that says too much for a line
+/// only what this node needs: without an address, so that nobody is told of it.
+pub(super) fn kept(info: &Info) -> Info {
+    // An address has no user: a password in one would be shown to clients and on pages.
+    let is_address = |url: &&String| url.len() <= MAX_CONNECT_URL_BYTES && !url.contains('@');
+    let connect_urls = info.connect_urls.iter().filter(is_address).take(MAX_CONNECT_URLS).cloned().collect();
+    let kept = Info { connect_urls, ..info.clone() };
+    if line(&kept, &kept.ip, GossipMode::Disabled).is_some() {
+        return kept;
+    }
+    let Info { server_id, server_name, connect_urls, route_pool_size, onehop, compression, .. } = kept;
+    let compression = Some(compression).filter(|mode| mode.len() <= MAX_LINE_BYTES).unwrap_or_default();
+    Info { server_id, server_name, connect_urls, route_pool_size, onehop, compression, ..Info::default() }
 }
 
 /// Clients are told no more addresses of one peer than this.
-const MAX_CONNECT_URLS: usize = 256;
+pub(super) const MAX_CONNECT_URLS: usize = 16;
+
+/// A host name has up to 253 bytes; with a port it is no longer than this.
+const MAX_CONNECT_URL_BYTES: usize = 260;

@@ -14,6 +14,7 @@ mod comparison;
 mod describe;
 mod machine;
 mod member;
+mod naming;
 mod pairs;
 mod questions;
 mod rule;

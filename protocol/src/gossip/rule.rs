@@ -1,5 +1,7 @@
 //! Who tells whom of a newcomer (wire.md 3.3).
 
+use bytes::Bytes;
+
 use crate::wire::{GossipMode, Info};
 
 /// How a newcomer's connection came about.
@@ -33,9 +35,9 @@ pub(crate) fn mode_onward(
     }
 }
 
-/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by. None if the
-/// newcomer says so much of itself that peers would end the route for such a line.
-pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Vec<u8>> {
+/// The line that tells a peer of a newcomer: the newcomer's own INFO, with the address to dial it by. None without an
+/// address, or if the newcomer says so much of itself that it would be a burden on all others.
+pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Bytes> {
     let info = Info {
         nonce: String::new(),
         ip: url.to_owned(),
@@ -45,11 +47,13 @@ pub(crate) fn line(newcomer: &Info, url: &str, mode: GossipMode) -> Option<Vec<u
         route_acc_add_reqid: String::new(),
         ..newcomer.clone()
     };
-    Some(info.to_gossip_line()).filter(|line| line.len() <= MAX_LINE_BYTES)
+    let line = Some(info).filter(|info| !info.ip.is_empty()).map(|info| info.to_gossip_line());
+    line.filter(|line| line.len() <= MAX_LINE_BYTES).map(Bytes::from)
 }
 
-/// What a line may have on a route between servers that are not configured otherwise (wire.md 2.6).
-const MAX_LINE_BYTES: usize = 64 * 1024;
+/// A line about others has no more than this. A server tells some 500 bytes of itself, and up to twice that where it has
+/// many addresses; what a route may have on a line (wire.md 2.6) is sixteen times more.
+pub(super) const MAX_LINE_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {

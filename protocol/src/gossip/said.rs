@@ -1,5 +1,7 @@
 //! What gossip is told and what it answers.
 
+use bytes::Bytes;
+
 use super::rule::Arrival;
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
@@ -10,7 +12,7 @@ use crate::wire::{GossipMode, Info};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// Send these lines over a connection.
-    Tell(ConnectionId, Vec<u8>),
+    Tell(ConnectionId, Bytes),
     /// Send this message over a connection, if the peer listens to its subject.
     Ask { over: ConnectionId, subject: String, line: Vec<u8> },
     /// A server was heard of that this node lacks.

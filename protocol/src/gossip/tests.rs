@@ -13,6 +13,7 @@ use crate::wire::{Info, KnownServer};
 
 const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
+const OTHER_DIGEST: &str = "0123456789abcdef";
 
 fn gossip() -> Gossip {
     let routes = vec!["nats://configured.example:6222".parse().expect("an address")];
@@ -159,11 +160,33 @@ fn onehop_nodes_compare_digests_and_name_servers_only_where_they_differ() {
     gossip.handle_info(connection(1), "a", Info { onehop_digest: own.clone(), ..onehop("a") });
     gossip.handle_round(START + 2 * SECOND);
     assert_eq!(told(&mut gossip), [], "both know the same");
-    gossip.handle_info(connection(1), "a", Info { onehop_digest: "other".to_owned(), ..onehop("a") });
+    gossip.handle_info(connection(1), "a", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("a") });
     gossip.handle_round(START + 3 * SECOND);
     let lines = told(&mut gossip);
     let named: Vec<_> = lines[0].1.onehop_peers.iter().map(|server| server.id.as_str()).collect();
-    assert_eq!((lines.len(), named), (1, vec!["b"]));
+    assert_eq!((lines.len(), named), (1, vec!["a", "b"]), "it knows itself");
+}
+
+#[test]
+fn a_digest_that_is_none_is_not_heard() {
+    for digest in ["", "0123", "0123456789abcdef0", &"0".repeat(60_000)] {
+        let mut gossip = gossip();
+        join(&mut gossip, 1, &onehop("a"), None);
+        gossip.handle_info(connection(1), "a", Info { onehop_digest: digest.to_owned(), ..onehop("a") });
+        gossip.handle_round(START);
+        assert!(told(&mut gossip).iter().all(|(_, info)| info.onehop_peers.is_empty()));
+    }
+}
+
+#[test]
+fn no_more_servers_are_heard_of_on_one_line_than_a_node_names() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &onehop("a"), None);
+    outputs(&mut gossip);
+    let server = |n| KnownServer { id: format!("{n}"), url: info("x").ip, onehop: true };
+    let onehop_peers = (0..1000).map(server).collect();
+    gossip.handle_info(connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    assert_eq!(heard(&mut gossip).len(), 128);
 }
 
 #[test]
@@ -236,13 +259,16 @@ fn who_leaves_is_not_told_of_any_more() {
     join(&mut gossip, 1, &Info { connect_urls: vec!["a:4222".to_owned()], ..onehop("a") }, None);
     join(&mut gossip, 2, &onehop("b"), None);
     outputs(&mut gossip);
-    assert_eq!(gossip.connect_urls().count(), 1);
+    assert_eq!(gossip.connect_urls(1000).count(), 1);
     gossip.handle_info(connection(1), "a", Info { ldm: true, ..onehop("a") });
     assert_eq!(outputs(&mut gossip), [Output::Leaves("a".to_owned()), Output::ConnectUrlsChanged]);
-    assert_eq!(gossip.connect_urls().count(), 0);
-    gossip.handle_info(connection(2), "b", Info { onehop_digest: "other".to_owned(), ..onehop("b") });
+    assert_eq!(gossip.connect_urls(1000).count(), 0);
+    gossip.handle_info(connection(2), "b", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") });
     gossip.handle_round(START);
-    assert!(told(&mut gossip).iter().all(|(_, info)| info.onehop_peers.is_empty()));
+    let lines = told(&mut gossip);
+    let named: Vec<_> =
+        lines.iter().flat_map(|(_, info)| &info.onehop_peers).map(|it| it.id.as_str()).collect();
+    assert_eq!(named, ["b"]);
 }
 
 #[test]

@@ -6,31 +6,33 @@
 //! with the time.
 //!
 //! Inside, top down:
-//! - here: the cluster's inputs and outputs, and what clients are told of the cluster.
+//! - here: the cluster's inputs and outputs.
+//! - `news`: what clients are told of the cluster, and when.
 //! - `interest`: what clients and services want, accounts that come and go, and how routes hear of both.
 
 mod interest;
+mod news;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused};
-use crate::hub::{Entry, Flag, Hub, Kind};
+use crate::hub::{Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
-use crate::lock::{Mutex, MutexGuard, Place, RwLock};
+use crate::lock::{Mutex, MutexGuard, Place};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::wire::ProtocolError;
 use crate::wire::encode::err_line;
-use crate::wire::{Info, ProtocolError};
 
 use interest::Announcements;
 pub(crate) use interest::Untold;
+use news::News;
 
 /// One node, shared by all its connections.
 ///
@@ -40,8 +42,7 @@ pub(crate) use interest::Untold;
 pub struct Node {
     hub: Hub,
     cluster: Option<Mutex<Cluster>>,
-    /// What clients are told of the cluster. Held while they are told, so that no older list follows a newer.
-    shown: RwLock<Shown>,
+    news: News,
     announcements: Announcements,
     is_stopping: AtomicBool,
     start: Instant,
@@ -62,13 +63,6 @@ pub struct Listening {
     pub unix_nanos_at_zero: u64,
 }
 
-#[derive(Debug, Default)]
-struct Shown {
-    cluster: String,
-    /// Addresses of this node's and its peers' client ports; empty until a first peer was known.
-    connect_urls: Vec<String>,
-}
-
 impl Node {
     /// A node that does what `config` says.
     pub fn new(config: Config, listening: &Listening, now: Instant) -> Arc<Self> {
@@ -84,7 +78,7 @@ impl Node {
         Arc::new(Self {
             hub,
             cluster: cluster.map(|cluster| Mutex::new(Place::Cluster, cluster)),
-            shown: RwLock::new(Place::Shown, Shown { cluster: cluster_name, connect_urls: Vec::new() }),
+            news: News::new(cluster_name),
             announcements: Announcements::default(),
             is_stopping: AtomicBool::new(false),
             start: now,
@@ -105,11 +99,13 @@ impl Node {
         if self.is_stopping() { None } else { self.cluster()?.poll_dial(now) }
     }
 
-    /// Looks after the mesh, if it is time: to be called when [`Node::poll_timeout`] is due. Harmless otherwise.
+    /// Looks after the mesh and tells clients of it, if it is time: to be called when [`Node::take_attention`] says so, and
+    /// when [`Node::poll_timeout`] is due. Harmless otherwise.
     pub fn handle_timeout<S: Sink>(&self, now: Instant, sink: &mut S) {
-        if self.poll_timeout().is_some_and(|at| at <= now) {
-            self.with_cluster(sink, |cluster, _| cluster.handle_timeout(now));
+        if self.poll_cluster_timeout().is_some_and(|at| at <= now) {
+            self.with_cluster(now, sink, |cluster, _| cluster.handle_timeout(now));
         }
+        self.tell_clients(now, sink);
     }
 
     /// How many attempts to reach other servers were begun since the start.
@@ -120,10 +116,17 @@ impl Node {
     /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_stopping() { None } else { self.cluster()?.poll_timeout() }
+        if self.is_stopping() {
+            return None;
+        }
+        self.poll_cluster_timeout().into_iter().chain(self.news.poll_timeout()).min()
     }
 
-    /// Whether [`Node::poll_dial`] and [`Node::poll_timeout`] must be polled again, and
+    fn poll_cluster_timeout(&self) -> Option<Instant> {
+        self.cluster()?.poll_timeout()
+    }
+
+    /// Whether [`Node::poll_dial`] and [`Node::poll_timeout`] must be polled again, and [`Node::handle_timeout`] and
     /// [`Services::handle_requests`](crate::Services::handle_requests) be called. To be asked after each call of a
     /// connection.
     #[must_use]
@@ -149,7 +152,9 @@ impl Node {
         self.hub.swap_config(new.clone());
         if let Some(config) = &new.cluster {
             let max_payload = new.max_payload as i64;
-            self.with_cluster(sink, |cluster, _| cluster.handle_config(now, config.clone(), max_payload));
+            self.with_cluster(now, sink, |cluster, _| {
+                cluster.handle_config(now, config.clone(), max_payload)
+            });
         }
         self.close_excess_clients(new.max_connections, sink);
         Ok(changes)
@@ -170,9 +175,9 @@ impl Node {
     ///
     /// Once no driver handles input that it read before, nobody can be answered any more that a message was taken; then all
     /// connections are to be ended for [`CloseReason::ServerShutdown`].
-    pub fn handle_shutdown<S: Sink>(&self, sink: &mut S) {
+    pub fn handle_shutdown<S: Sink>(&self, now: Instant, sink: &mut S) {
         self.is_stopping.store(true, Ordering::Release);
-        self.with_cluster(sink, |cluster, _| cluster.handle_shutdown());
+        self.with_cluster(now, sink, |cluster, _| cluster.handle_shutdown());
     }
 
     /// Whether the node stops.
@@ -213,9 +218,11 @@ impl Node {
         self.cluster.as_ref().map(|cluster| cluster.lock())
     }
 
-    /// Lets the cluster hear something and carries out what follows from it, as one step.
+    /// Lets the cluster hear something and carries out what follows from it, as one step. Then clients are told, if it is
+    /// time.
     pub(crate) fn with_cluster<S: Sink, R>(
         &self,
+        now: Instant,
         sink: &mut S,
         f: impl FnOnce(&mut Cluster, &mut S) -> R,
     ) -> Option<R> {
@@ -230,9 +237,11 @@ impl Node {
                     }
                 }
                 Output::Close(connection, reason) => sink.close(connection, reason),
-                Output::ConnectUrlsChanged => self.tell_clients(&cluster, sink),
+                Output::ConnectUrlsChanged => self.news.handle_changed(),
             }
         }
+        drop(cluster);
+        self.tell_clients(now, sink);
         self.hub.want_attention();
         Some(result)
     }
@@ -242,59 +251,6 @@ impl Node {
         let mut matches = Matches::default();
         self.hub.system_account().index().collect(subject, &mut matches);
         matches.plain.iter().any(|subscription| subscription.connection() == route)
-    }
-
-    /// Tells clients where else they may connect to (wire.md 1.11).
-    fn tell_clients<S: Sink>(&self, cluster: &Cluster, sink: &mut S) {
-        if cluster.config().no_advertise || self.is_stopping() {
-            return;
-        }
-        let mut urls = cluster.own_urls().to_vec();
-        urls.extend(
-            cluster.peer_urls(&self.hub.hasher()).into_iter().filter(|url| !cluster.own_urls().contains(url)),
-        );
-        let mut shown = self.shown.write();
-        if shown.connect_urls == urls {
-            return;
-        }
-        *shown = Shown { cluster: cluster.name().to_owned(), connect_urls: urls };
-        for entry in self.hub.directory().list(Kind::Client) {
-            if entry.has(Flag::AsyncInfo) {
-                sink.announce(entry.id(), &self.info_for(&shown, &entry).to_line());
-            }
-        }
-    }
-
-    /// The INFO that a client is greeted with.
-    pub(crate) fn client_info(&self, entry: &Entry) -> Info {
-        self.info_for(&self.shown.read(), entry)
-    }
-
-    /// From now on a client is told when the cluster changes; and now it is told what its CONNECT led to.
-    pub(crate) fn begin_async_info<S: Sink>(&self, entry: &Entry, account: &Account, sink: &mut S) {
-        let shown = self.shown.read();
-        entry.set(Flag::AsyncInfo, true);
-        let info = Info {
-            connect_info: true,
-            remote_account: account.name().to_owned(),
-            ..self.info_for(&shown, entry)
-        };
-        sink.announce(entry.id(), &info.to_line());
-    }
-
-    /// Where clients are told that they may connect to.
-    pub(crate) fn shown_urls(&self) -> Vec<String> {
-        self.shown.read().connect_urls.clone()
-    }
-
-    fn info_for(&self, shown: &Shown, entry: &Entry) -> Info {
-        Info {
-            client_id: entry.cid(),
-            client_ip: entry.remote().ip().to_string(),
-            cluster: shown.cluster.clone(),
-            connect_urls: shown.connect_urls.clone(),
-            ..self.hub.client_info()
-        }
     }
 }
 

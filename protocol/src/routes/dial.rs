@@ -118,21 +118,32 @@ impl Dial {
 
     /// Takes over what a newer wish for the same connection knows better.
     pub(super) fn renew(&mut self, newer: Dial) {
+        if self.class() == Class::Hearsay && newer.class() < Class::Hearsay {
+            return self.replace_hearsay(newer);
+        }
         let Purpose { url, explicit, .. } = newer.purpose;
         let moved = !self.purpose.explicit && !self.purpose.url.leads_to(&url.host, url.port);
         if moved && matches!(self.attempt, Attempt::Waiting(_)) {
-            // The server is said to be elsewhere now, so earlier failures mean nothing.
+            // It is elsewhere now, so earlier failures mean nothing; unless somebody only says so, again and again.
+            let is_said = self.class() == Class::Hearsay;
             self.purpose.url = url;
-            self.failures = 0;
+            self.failures = if is_said { self.failures.max(newer.failures) } else { 0 };
             self.attempt = newer.attempt;
         }
-        // What is configured is never given up, even if it was heard of first; nor is what was heard of again.
+        // What is configured is never given up, even if there was a route to it before.
         self.purpose.explicit |= explicit;
-        self.until = self.until.max(newer.until);
-        // Nor does it count as hearsay any more once this node knows better.
-        if newer.teller.is_none() {
-            self.teller = None;
+        if newer.teller == self.teller {
+            self.until = self.until.max(newer.until);
         }
+    }
+
+    /// Counts as what this node knows from now on, and does not wait any longer for having been heard of first.
+    fn replace_hearsay(&mut self, known: Dial) {
+        let attempt = match (self.attempt, known.attempt) {
+            (Attempt::Waiting(earlier), Attempt::Waiting(at)) => Attempt::Waiting(at.min(earlier)),
+            (under_way, _) => under_way,
+        };
+        *self = Dial { attempt, ..known };
     }
 
     pub(super) fn class(&self) -> Class {
@@ -181,6 +192,6 @@ impl Target {
     }
 }
 
-/// A server that was only heard of is tried so often, which takes about a minute and a half. Who has a route to it tells of
-/// it again.
-pub(super) const HEARSAY_ATTEMPTS: u32 = 8;
+/// A server that was only heard of is tried so often, which takes about a quarter of a minute. Who has a route to it tells
+/// of it again ([`Doubts`](super::doubts::Doubts)).
+pub(super) const HEARSAY_ATTEMPTS: u32 = 5;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dial::{Attempt, Class, Dial, DialId};
+use super::tellers::{NoRoom, Tellers};
 use crate::config::RouteUrl;
 use crate::time::Instant;
 
@@ -16,10 +17,7 @@ pub(super) struct DialIndex {
     under_way: BTreeSet<(Place, Account)>,
     configured: Queue,
     remembered: Queue,
-    hearsay: Queue,
-    /// How many there are on the word of each teller.
-    by_teller: BTreeMap<String, usize>,
-    hearsay_count: usize,
+    hearsay: Tellers,
     /// Servers with dials that came to wait, or whose connections changed, since [`DialIndex::take_unchecked`].
     unchecked: BTreeSet<String>,
 }
@@ -37,6 +35,8 @@ pub(super) struct Place {
 /// Dials that wait, in the order in which they will be due.
 #[derive(Debug, Default)]
 struct Queue {
+    /// How many there are, with those that are under way.
+    count: usize,
     later: BTreeSet<(Instant, DialId)>,
     /// Those whose time has come. Among them the oldest wish is first, whenever it was due.
     due: BTreeMap<DialId, Instant>,
@@ -46,47 +46,36 @@ impl DialIndex {
     pub(super) fn add(&mut self, id: DialId, dial: &Dial) {
         let at = key_of(dial);
         match dial.attempt {
-            Attempt::UnderWay => {
-                self.under_way.insert(at.clone());
-            }
-            Attempt::Waiting(at) => {
-                self.queue(dial.class()).later.insert((at, id));
-                self.unchecked.extend(dial.server().map(str::to_owned));
-            }
+            Attempt::UnderWay => drop(self.under_way.insert(at.clone())),
+            Attempt::Waiting(_) => self.unchecked.extend(dial.server().map(str::to_owned)),
+        }
+        match (dial.class(), &dial.teller) {
+            (Class::Hearsay, Some(teller)) => self.hearsay.add(teller, id, dial.attempt),
+            (Class::Configured, _) => self.configured.add(id, dial.attempt),
+            _ => self.remembered.add(id, dial.attempt),
         }
         self.by_place.entry(at).or_default().insert(id);
         if let Some(server) = dial.server() {
             let key = (server.to_owned(), dial.purpose.account.clone());
             self.by_server.entry(key).or_default().insert(id);
         }
-        if let (Class::Hearsay, Some(teller)) = (dial.class(), &dial.teller) {
-            *self.by_teller.entry(teller.clone()).or_default() += 1;
-            self.hearsay_count += 1;
-        }
     }
 
     pub(super) fn remove(&mut self, id: DialId, dial: &Dial) {
         let at = key_of(dial);
         remove_from(&mut self.by_place, &at, id);
-        match dial.attempt {
-            Attempt::UnderWay => {
-                self.under_way.remove(&at);
-            }
-            Attempt::Waiting(at) => self.queue(dial.class()).remove(at, id),
+        if dial.is_under_way() {
+            self.under_way.remove(&at);
+        }
+        match (dial.class(), &dial.teller) {
+            (Class::Hearsay, Some(teller)) => self.hearsay.remove(teller, id, dial.attempt),
+            (Class::Configured, _) => self.configured.remove(id, dial.attempt),
+            _ => self.remembered.remove(id, dial.attempt),
         }
         if let Some(server) = dial.server() {
             remove_from(&mut self.by_server, &(server.to_owned(), dial.purpose.account.clone()), id);
             if !self.is_for(server) {
                 self.unchecked.remove(server);
-            }
-        }
-        if let (Class::Hearsay, Some(teller)) = (dial.class(), &dial.teller) {
-            self.hearsay_count -= 1;
-            if let Some(count) = self.by_teller.get_mut(teller) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_teller.remove(teller);
-                }
             }
         }
     }
@@ -122,28 +111,40 @@ impl DialIndex {
         self.under_way.contains(&key_of(dial))
     }
 
-    /// The oldest dial that is due. Those that are not configured have to wait for the pace.
-    pub(super) fn next_due(&mut self, now: Instant, pace_allows: bool) -> Option<DialId> {
-        let others = [&mut self.remembered, &mut self.hearsay];
-        let queues = std::iter::once(&mut self.configured).chain(others.into_iter().filter(|_| pace_allows));
-        queues.filter_map(|queue| queue.next_due(now)).min()
+    /// The next dial that is due, of a class that the pace allows: the oldest wish; after all others those that were only
+    /// heard of.
+    pub(super) fn next_due(&mut self, now: Instant, allows: impl Fn(Class) -> bool) -> Option<DialId> {
+        let configured = self.configured.next_due(now);
+        let remembered = allows(Class::Remembered).then(|| self.remembered.next_due(now)).flatten();
+        configured.into_iter().chain(remembered).min().or_else(|| {
+            let may_begin = allows(Class::Hearsay) && self.hearsay.may_begin();
+            may_begin.then(|| self.hearsay.next_due(now)).flatten()
+        })
     }
 
-    /// When the next dial is due: in the past if one is already. Those that are not configured wait for the pace.
-    pub(super) fn next_at(&self, pace: Instant) -> Option<Instant> {
-        let others = self.remembered.first_at().into_iter().chain(self.hearsay.first_at()).min();
-        self.configured.first_at().into_iter().chain(others.map(|at| at.max(pace))).min()
+    /// When the next dial is due, of those that wait for the pace: in the past if one is already.
+    pub(super) fn next_at(&self, allows_at: impl Fn(Class) -> Instant) -> Option<Instant> {
+        let firsts = [
+            (Class::Configured, self.configured.first_at()),
+            (Class::Remembered, self.remembered.first_at()),
+            (Class::Hearsay, self.hearsay.next_at()),
+        ];
+        firsts.into_iter().filter_map(|(class, at)| Some(at?.max(allows_at(class)))).min()
     }
 
-    /// How many dials there are on the word of one teller, and of all.
-    pub(super) fn hearsay(&self, teller: &str) -> (usize, usize) {
-        (self.by_teller.get(teller).copied().unwrap_or(0), self.hearsay_count)
+    /// How many dials there are to where there was a route once.
+    pub(super) fn remembered_count(&self) -> usize {
+        self.remembered.count
     }
 
-    /// The dial that was only heard of and will wait the longest.
-    pub(super) fn last_hearsay(&self) -> Option<DialId> {
-        let Queue { later, due } = &self.hearsay;
-        later.last().map(|(_, id)| *id).or_else(|| due.last_key_value().map(|(id, _)| *id))
+    #[cfg(test)]
+    pub(super) fn hearsay_count(&self) -> usize {
+        self.hearsay.count()
+    }
+
+    /// Whether there is room for a dial on the word of a teller, and which one gives way to it.
+    pub(super) fn room_for(&self, teller: &str) -> Result<Option<DialId>, NoRoom> {
+        self.hearsay.room_for(teller)
     }
 
     /// The connections to a server changed: its dials may be of no use any more.
@@ -156,17 +157,25 @@ impl DialIndex {
     pub(super) fn take_unchecked(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.unchecked)
     }
-
-    fn queue(&mut self, class: Class) -> &mut Queue {
-        match class {
-            Class::Configured => &mut self.configured,
-            Class::Remembered => &mut self.remembered,
-            Class::Hearsay => &mut self.hearsay,
-        }
-    }
 }
 
 impl Queue {
+    fn add(&mut self, id: DialId, attempt: Attempt) {
+        self.count += 1;
+        if let Attempt::Waiting(at) = attempt {
+            self.later.insert((at, id));
+        }
+    }
+
+    fn remove(&mut self, id: DialId, attempt: Attempt) {
+        self.count -= 1;
+        if let Attempt::Waiting(at) = attempt
+            && self.due.remove(&id).is_none()
+        {
+            self.later.remove(&(at, id));
+        }
+    }
+
     fn next_due(&mut self, now: Instant) -> Option<DialId> {
         while let Some((at, id)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.pop_first();
@@ -178,12 +187,6 @@ impl Queue {
     fn first_at(&self) -> Option<Instant> {
         let due = self.due.first_key_value().map(|(_, at)| *at);
         due.or_else(|| self.later.first().map(|(at, _)| *at))
-    }
-
-    fn remove(&mut self, at: Instant, id: DialId) {
-        if self.due.remove(&id).is_none() {
-            self.later.remove(&(at, id));
-        }
     }
 }
 

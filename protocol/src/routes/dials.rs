@@ -1,8 +1,8 @@
 //! All wishes to be connected: what is to be dialed, when, and what is being dialed now.
 //!
-//! What is heard of is limited, since it costs the teller nothing: so many wishes on the word of one teller
-//! ([`MAX_HEARSAY_PER_TELLER`]) and of all ([`MAX_HEARSAY`]). Hearsay gives way to servers that there was a route to once, and
-//! to configured ones, and is dropped after a few failures.
+//! What is heard of is limited, since it costs the teller nothing ([`Tellers`](super::tellers::Tellers)): in number, for each
+//! teller and in all, and in pace. It has a budget of its own, so that it takes nothing from servers that there was a route
+//! to once or that are configured; it is dialed after those, and dropped after a few failures.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,23 +54,25 @@ impl Dials {
         let Target::Server(server) = &dial.target else {
             return of_place;
         };
-        // A guess stands for the place alone.
-        let is_sure = |id: &DialId| self.dials.get(id).is_some_and(|known| known.target == dial.target);
+        // A guess stands for the place alone. And the word of one changes nothing of where this node knows better, or goes
+        // by another's word.
+        let is_sure = |id: &DialId| {
+            let is_same = |known: &Dial| known.target == dial.target && known.teller == dial.teller;
+            self.dials.get(id).is_some_and(is_same)
+        };
         let of_server = self.index.to_server(server, &dial.purpose.account);
         of_place.into_iter().chain(of_server.filter(is_sure).find(stands_for)).min()
     }
 
-    /// Whether there is room for a new dial, if need be in the place of one that was only heard of.
+    /// Whether there is room for a new dial, if need be in the place of one on the word of who told most.
     fn has_room_for(&mut self, dial: &Dial) -> bool {
-        let is_full = self.dials.len() >= MAX_DIALS;
         match (dial.class(), &dial.teller) {
-            (Class::Configured, _) => true,
             (Class::Hearsay, Some(teller)) => {
-                let (of_teller, of_all) = self.index.hearsay(teller);
-                !is_full && of_teller < MAX_HEARSAY_PER_TELLER && of_all < MAX_HEARSAY
+                let room = self.index.room_for(teller);
+                room.is_ok_and(|gives_way| gives_way.is_none_or(|last| self.remove(last).is_some()))
             }
-            _ if is_full => self.index.last_hearsay().and_then(|last| self.remove(last)).is_some(),
-            _ => true,
+            (Class::Configured, _) => true,
+            _ => self.index.remembered_count() < MAX_DIALS,
         }
     }
 
@@ -125,17 +127,14 @@ impl Dials {
 
     /// The next dial that is due; it counts as begun. Configured ones come whenever they want, others at an allowed pace.
     pub(super) fn begin_next(&mut self, now: Instant, config: &ClusterConfig) -> Option<(DialId, &Dial)> {
-        let pace_allows = self.pace.allows_at(config) <= now;
-        while let Some(id) = self.index.next_due(now, pace_allows) {
+        while let Some(id) = self.index.next_due(now, |class| self.pace.allows_at(class, config) <= now) {
             let dial = self.dials.get(&id)?;
             // They were for different places at first, or for servers of different names.
             if self.index.is_under_way_at(dial) {
                 self.change(id, |dial| dial.attempt = Attempt::Waiting(now + RETRY_PAUSE));
                 continue;
             }
-            if !dial.purpose.explicit {
-                self.pace.pay(now, config);
-            }
+            self.pace.pay(dial.class(), now, config);
             self.started += 1;
             self.change(id, |dial| dial.attempt = Attempt::UnderWay);
             return self.dials.get(&id).map(|dial| (id, dial));
@@ -145,19 +144,22 @@ impl Dials {
 
     /// When the next dial is due.
     pub(super) fn poll_timeout(&self, config: &ClusterConfig) -> Option<Instant> {
-        self.index.next_at(self.pace.allows_at(config))
+        self.index.next_at(|class| self.pace.allows_at(class, config))
     }
 
-    /// Notes that an attempt failed: tries again later, or gives up.
-    pub(super) fn fail(&mut self, id: DialId, now: Instant, config: &ClusterConfig, rng: &mut Rng) {
-        let Some(dial) = self.dials.get(&id) else {
-            return;
-        };
+    /// Notes that an attempt failed: tries again later, or gives up and returns the last of it.
+    pub(super) fn fail(
+        &mut self,
+        id: DialId,
+        now: Instant,
+        config: &ClusterConfig,
+        rng: &mut Rng,
+    ) -> Option<Dial> {
+        let dial = self.dials.get(&id)?;
         let failures = dial.failures.saturating_add(1);
         let (explicit, is_remembered) = (dial.purpose.explicit, dial.is_remembered(now, failures));
         if !explicit && !is_remembered && failures > config.connect_retries {
-            self.remove(id);
-            return;
+            return self.remove(id).map(|dial| Dial { failures, ..dial });
         }
         let pause = match (explicit, is_remembered) {
             (false, true) => doubled(failures, config.healing.max_retry_pause),
@@ -169,6 +171,7 @@ impl Dials {
             dial.failures = failures;
             dial.attempt = Attempt::Waiting(at);
         });
+        None
     }
 
     fn change(&mut self, id: DialId, change: impl FnOnce(&mut Dial)) {
@@ -183,20 +186,16 @@ impl Dials {
 /// The longest pause of `connect_backoff`.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// No more servers than this are wanted at once, apart from configured ones, whatever is heard of.
+/// No more dials than this are wanted to where there was a route once: a thousand servers, by their pools and for the system
+/// account, each at the place where it was and at the one where it says it is.
 pub(crate) const MAX_DIALS: usize = 4096;
-
-/// So many dials at most are on the word of one teller: a thousand servers, each by its pool and for the system account.
-const MAX_HEARSAY_PER_TELLER: usize = 2048;
-
-/// So many dials at most are on anybody's word.
-const MAX_HEARSAY: usize = 3072;
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::super::dial::{HEARSAY_ATTEMPTS, Purpose};
+    use super::super::tellers::{MAX_HEARSAY, MAX_HEARSAY_PER_TELLER};
     use super::*;
 
     const START: Instant = Instant::ZERO;
@@ -275,36 +274,95 @@ mod tests {
     }
 
     #[test]
-    fn all_tellers_together_leave_room_for_what_was_connected_once() {
+    fn all_tellers_together_can_make_a_node_want_so_many_servers_and_no_more() {
         let mut dials = Dials::default();
-        for number in 0..MAX_DIALS {
-            dials.add(heard_from(
-                &format!("teller {}", number % 8),
-                dial(&host(number), &number.to_string(), START),
-            ));
+        for number in 0..MAX_HEARSAY + 100 {
+            let teller = format!("teller {}", number % 8);
+            dials.add(heard_from(&teller, dial(&host(number), &number.to_string(), START)));
         }
         assert_eq!(dials.dials.len(), MAX_HEARSAY);
+        dials.add(heard_from("other", dial(&host(9999), "9999", START)));
+        assert!(dials.is_for("9999"), "who told of nothing yet is heard");
+        assert_eq!(dials.dials.len(), MAX_HEARSAY, "and another makes room");
     }
 
     #[test]
-    fn hearsay_gives_way_to_what_was_connected_once() {
+    fn hearsay_and_what_was_connected_once_take_no_room_from_each_other() {
         let mut dials = Dials::default();
         for number in 0..MAX_HEARSAY {
-            let at = START + Duration::from_millis(number as u64);
             let teller = format!("teller {}", number % 8);
-            dials.add(heard_from(&teller, dial(&host(number), &number.to_string(), at)));
+            dials.add(heard_from(&teller, dial(&host(number), &number.to_string(), START)));
         }
-        for number in MAX_HEARSAY..=MAX_DIALS {
+        for number in 10_000..10_000 + MAX_DIALS + 1 {
             dials.add(dial(&host(number), &number.to_string(), START));
         }
-        assert_eq!(dials.dials.len(), MAX_DIALS);
-        assert!(dials.is_for(&MAX_DIALS.to_string()), "the last that came");
-        assert!(!dials.is_for(&(MAX_HEARSAY - 1).to_string()), "the one that would have been tried last");
-        assert!(dials.is_for(&(MAX_HEARSAY - 2).to_string()));
-        dials.add(heard_from("teller 0", dial(&host(9999), "9999", START)));
-        assert!(!dials.is_for("9999"), "it is full, and hearsay takes no room");
-        dials.add(configured(dial(&host(9998), "9998", START)));
-        assert!(dials.is_for("9998"), "what is configured always has room");
+        assert_eq!(dials.dials.len(), MAX_HEARSAY + MAX_DIALS);
+        assert!(!dials.is_for(&(10_000 + MAX_DIALS).to_string()));
+        dials.add(configured(dial(&host(99_999), "99999", START)));
+        assert!(dials.is_for("99999"), "what is configured always has room");
+    }
+
+    #[test]
+    fn what_was_connected_once_is_dialed_before_what_was_only_heard_of_and_at_a_pace_of_its_own() {
+        let config = ClusterConfig::default();
+        let mut dials = Dials::default();
+        for number in 0..MAX_HEARSAY_PER_TELLER {
+            dials.add(heard_from("liar", dial(&host(number), &number.to_string(), START)));
+        }
+        let begun = |dials: &mut Dials, now| {
+            std::iter::from_fn(|| dials.begin_next(now, &config).map(|(_, dial)| dial.class()))
+                .collect::<Vec<_>>()
+        };
+        begun(&mut dials, START);
+        let at = |millis| START + Duration::from_millis(millis);
+        let mut first = Vec::new();
+        for number in 0..10 {
+            dials.add(dial(&host(10_000 + number), "lost", at(100)));
+        }
+        for tick in 1..10 {
+            first.extend(begun(&mut dials, at(100 * tick)));
+        }
+        dials.add(dial("nats-route://10.0.0.1:6222", "member", at(1000)));
+        assert_eq!(first.first(), Some(&Class::Remembered));
+        assert!(
+            first.iter().filter(|class| **class == Class::Hearsay).count() < 80,
+            "a part of the pace is kept"
+        );
+        let (_, next) = dials.begin_next(at(1000), &config).expect("the pace is not used up");
+        assert_eq!(next.server(), Some("member"));
+    }
+
+    #[test]
+    fn the_word_of_one_changes_nothing_of_what_is_known_or_heard_from_another() {
+        let config = ClusterConfig::default();
+        let mut dials = Dials::default();
+        dials.add(dial("nats-route://known:6222", "a", START));
+        dials.add(heard_from("honest", dial("nats-route://true:6222", "b", START)));
+        for server in ["a", "b"] {
+            dials.add(heard_from("liar", dial("nats-route://false:6222", server, START)));
+        }
+        let hosts: BTreeSet<_> = std::iter::from_fn(|| {
+            dials.begin_next(START, &config).map(|(_, dial)| dial.purpose.url.host.clone())
+        })
+        .collect();
+        assert_eq!(hosts, ["false", "known", "true"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_server_that_is_lost_does_not_wait_for_what_was_said_of_its_place() {
+        let (config, mut rng) = (ClusterConfig::default(), Rng::with_seed(1));
+        let mut dials = Dials::default();
+        dials.add(heard_from("liar", dial("nats-route://10.0.0.1:6222", "nobody", START)));
+        let mut now = START;
+        for _ in 0..3 {
+            now = dials.poll_timeout(&config).expect("it is tried again");
+            let (id, _) = dials.begin_next(now, &config).expect("it is due");
+            dials.fail(id, now, &config, &mut rng);
+        }
+        assert!(dials.poll_timeout(&config) > Some(now + Duration::from_secs(2)));
+        dials.add(dial("nats-route://10.0.0.1:6222", "member", now));
+        let (_, lost) = dials.begin_next(now, &config).expect("it is due at once");
+        assert_eq!((lost.server(), lost.class(), lost.failures), (Some("member"), Class::Remembered, 0));
     }
 
     #[test]
@@ -355,19 +413,14 @@ mod tests {
             assert!(to_server.map(|(id, _)| *id).eq(dials.index.to_server(server, &dial.purpose.account)));
             assert!(dials.index.all_to_server(server).any(|known| known == *id));
         }
-        let tellers: BTreeSet<_> = dials.dials.values().filter_map(|dial| dial.teller.clone()).collect();
-        for teller in tellers {
-            let is_hearsay = |dial: &&Dial| dial.class() == Class::Hearsay;
-            let all = dials.dials.values().filter(is_hearsay).count();
-            let of_teller = dials.dials.values().filter(is_hearsay);
-            let of_teller = of_teller.filter(|dial| dial.teller.as_ref() == Some(&teller)).count();
-            assert_eq!(dials.index.hearsay(&teller), (of_teller, all));
-        }
+        let of_class = |class| dials.dials.values().filter(move |dial| dial.class() == class).count();
+        assert_eq!(dials.index.remembered_count(), of_class(Class::Remembered));
+        assert_eq!(dials.index.hearsay_count(), of_class(Class::Hearsay));
         let waiting = dials.dials.values().filter_map(|dial| match dial.attempt {
             Attempt::Waiting(at) => Some(at.max(now)),
             Attempt::UnderWay => None,
         });
-        assert_eq!(dials.index.next_at(START).map(|at| at.max(now)), waiting.min());
+        assert_eq!(dials.index.next_at(|_| START).map(|at| at.max(now)), waiting.min());
     }
 
     #[test]

@@ -14,12 +14,14 @@ mod describe;
 mod dial;
 mod dial_index;
 mod dials;
+mod doubts;
 mod guesses;
 mod life;
 mod pace;
 mod peer;
 mod plan;
 mod table;
+mod tellers;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -35,6 +37,8 @@ pub(crate) use dials::MAX_DIALS;
 pub(crate) use pace::RETRY_PAUSE;
 pub(crate) use plan::{Newcomer, NoSeat, Seat};
 pub(crate) use table::Routes;
+#[cfg(feature = "sim")]
+pub(crate) use tellers::MAX_HEARSAY;
 pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

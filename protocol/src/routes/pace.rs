@@ -4,31 +4,55 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::dial::Class;
 use crate::config::ClusterConfig;
+use crate::meter::Meter;
 use crate::time::Instant;
 
-/// Keeps dials of servers that are not configured to the allowed number per second.
+/// Keeps dials of servers that are not configured to the allowed number per second, and those that were only heard of to a
+/// part of it: the rest is for servers that there was a route to.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the dials that were begun would be paid for.
-    pub(super) paid_until: Instant,
+    all: Meter,
+    hearsay: Meter,
 }
 
 impl Pace {
-    /// When the next dial may begin. A burst of a quarter of a second's worth is fine; then one after the other.
-    pub(super) fn allows_at(&self, config: &ClusterConfig) -> Instant {
-        let burst = dial_cost(config).saturating_mul(config.healing.dials_per_second / 4);
-        Instant::ZERO + self.paid_until.since(Instant::ZERO).saturating_sub(burst)
+    /// When the next dial of a class may begin.
+    pub(super) fn allows_at(&self, class: Class, config: &ClusterConfig) -> Instant {
+        let of_all = allows_at(&self.all, config.healing.dials_per_second);
+        match class {
+            Class::Configured => Instant::ZERO,
+            Class::Remembered => of_all,
+            Class::Hearsay => of_all.max(allows_at(&self.hearsay, hearsay_per_second(config))),
+        }
     }
 
-    pub(super) fn pay(&mut self, now: Instant, config: &ClusterConfig) {
-        self.paid_until = self.paid_until.max(now) + dial_cost(config);
+    /// Notes that one of a class begins.
+    pub(super) fn pay(&mut self, class: Class, now: Instant, config: &ClusterConfig) {
+        if class >= Class::Remembered {
+            self.all.take(now, dial_cost(config.healing.dials_per_second));
+        }
+        if class == Class::Hearsay {
+            self.hearsay.take(now, dial_cost(hearsay_per_second(config)));
+        }
     }
 }
 
+/// When the next may begin, at so many per second: a burst of a quarter of a second's worth is fine.
+fn allows_at(meter: &Meter, per_second: u32) -> Instant {
+    meter.allows_at(dial_cost(per_second), per_second / 4 + 1)
+}
+
+/// How many servers that were only heard of are dialed per second.
+fn hearsay_per_second(config: &ClusterConfig) -> u32 {
+    let all = config.healing.dials_per_second;
+    all - all / KEPT_FROM_HEARSAY
+}
+
 /// The share of a second that one dial takes at the allowed pace.
-fn dial_cost(config: &ClusterConfig) -> Duration {
-    Duration::from_secs(1) / config.healing.dials_per_second.max(1)
+fn dial_cost(per_second: u32) -> Duration {
+    Duration::from_secs(1) / per_second.max(1)
 }
 
 /// The pause before attempt `failures` + 1, which doubles from one second on.
@@ -43,5 +67,8 @@ pub(super) fn jitter(rng: &mut Rng) -> Duration {
 
 /// Between two attempts to reach a server, and before a configured route that was lost is dialed again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// One in so many dials is never of a server that was only heard of.
+const KEPT_FROM_HEARSAY: u32 = 4;
 
 const MAX_JITTER: Duration = Duration::from_millis(100);

@@ -130,6 +130,7 @@ impl Routes {
         let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
         let is_seated = peer.take_seat(&seat, connection, newcomer, pool_size);
         if let Some(Purpose { url, explicit, .. }) = &purpose {
+            self.wishes.handle_found(url);
             peer.solicit(Solicited { url: url.clone(), explicit: *explicit });
         }
         if !is_seated {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use log::{debug, info};
 
-use super::dial::{Dial, DialError, DialId, DialRequest, Purpose, Target};
+use super::dial::{Class, Dial, DialError, DialId, DialRequest, HEARSAY_ATTEMPTS, Purpose, Target};
 use super::dial_index::Place;
 use super::dials::Dials;
+use super::doubts::Doubts;
 use super::guesses::Guesses;
 use super::pace::jitter;
 use super::peer::{PeerRoutes, Solicited};
@@ -34,6 +35,7 @@ pub(super) struct Wishes {
     pub(super) plan: Plan,
     pub(super) dials: Dials,
     pub(super) guesses: Guesses,
+    pub(super) doubts: Doubts,
     /// Addresses that turned out to be this node's own.
     pub(super) own_addresses: Vec<SocketAddr>,
     rng: Rng,
@@ -58,6 +60,7 @@ impl Wishes {
             plan,
             dials: Dials::default(),
             guesses: Guesses::default(),
+            doubts: Doubts::default(),
             own_addresses: Vec::new(),
             rng,
         };
@@ -128,7 +131,8 @@ impl Wishes {
         match why {
             DialError::OnlySelf => {
                 info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
-                self.dials.remove(id);
+                let given_up = self.dials.remove(id);
+                self.doubt(now, given_up.map(|dial| Dial { failures: HEARSAY_ATTEMPTS, ..dial }));
             }
             DialError::Failed(why) => {
                 dial.report_failure(why, self.error_reports);
@@ -139,7 +143,22 @@ impl Wishes {
 
     /// Notes that a dial, or the handshake after it, failed.
     pub(super) fn fail(&mut self, now: Instant, id: DialId) {
-        self.dials.fail(id, now, &self.config, &mut self.rng);
+        let given_up = self.dials.fail(id, now, &self.config, &mut self.rng);
+        self.doubt(now, given_up);
+    }
+
+    /// Keeps in mind that what somebody said is not true, if a dial was given up.
+    fn doubt(&mut self, now: Instant, given_up: Option<Dial>) {
+        let is_said =
+            |dial: &Dial| dial.class() == Class::Hearsay && matches!(dial.target, Target::Server(_));
+        if let Some(dial) = given_up.filter(is_said) {
+            self.doubts.note(now, Place::new(&dial.purpose.url), dial.failures);
+        }
+    }
+
+    /// Notes that somebody is where this node dialed.
+    pub(super) fn handle_found(&mut self, url: &RouteUrl) {
+        self.doubts.forget(&Place::new(url));
     }
 
     /// Notes that a dial led to this node itself: it is pointless, unless its name may lead elsewhere too.
@@ -241,6 +260,13 @@ impl Wishes {
         if server.len() + url.host.len() > MAX_HEARSAY_BYTES {
             return debug!("Too long a name to dial a server by");
         }
+        let ip = url.host.parse::<IpAddr>();
+        if ip.is_ok_and(|ip| self.own_addresses.contains(&SocketAddr::new(ip, url.port))) {
+            return debug!("{url} is this node itself");
+        }
+        let Some(failures) = self.doubts.failures(now, &Place::new(&url)) else {
+            return debug!("{url} was dialed in vain, leaving it out for a while");
+        };
         let accounts = match kinds {
             Kinds::All => self.plan.kinds(),
             Kinds::OfPool => vec![None],
@@ -257,7 +283,7 @@ impl Wishes {
             let mut dial = Dial::new(url.clone(), account, at);
             dial.purpose.gossip_mode = gossip_mode;
             let (target, teller) = (Target::Server(server.clone()), Some(teller.clone()));
-            self.dials.add(Dial { target, teller, until, ..dial });
+            self.dials.add(Dial { target, teller, until, failures, ..dial });
         }
     }
 
@@ -323,7 +349,7 @@ impl Wishes {
 }
 
 /// Id and host of a server that was heard of; both together take about 300 bytes at most where they are true.
-const MAX_HEARSAY_BYTES: usize = 1024;
+const MAX_HEARSAY_BYTES: usize = 512;
 
 /// So many servers are tried because of one answer; the others wait for the next.
 const TRIED_AT_ONCE: usize = 16;

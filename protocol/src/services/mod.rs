@@ -83,8 +83,9 @@ impl Services {
         let is_awaited = self.node.cluster().is_some_and(|cluster| cluster.awaits_answer(letter.from));
         if is_awaited {
             let neighbours = system::neighbours(&letter.payload);
-            self.node
-                .with_cluster(sink, |cluster, _| cluster.handle_neighbours(now, letter.from, neighbours));
+            self.node.with_cluster(now, sink, |cluster, _| {
+                cluster.handle_neighbours(now, letter.from, neighbours)
+            });
         }
     }
 

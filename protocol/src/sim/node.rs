@@ -129,6 +129,8 @@ pub(super) struct Pace {
     /// Lines of INFO about others, and about itself.
     pub(super) gossip_lines: u64,
     pub(super) own_lines: u64,
+    /// Lines about servers that there are not.
+    pub(super) lies: u64,
 }
 
 impl Pace {

@@ -107,6 +107,60 @@ fn a_server_that_was_only_heard_of_is_tried_until_it_is_there() {
     assert!((8..=12).contains(&attempts), "{attempts} attempts, at pauses that double");
 }
 
+/// Tells of so many servers that are nowhere, and of each in a place of its own.
+fn lies(count: usize) -> Vec<u8> {
+    let lie = |n: usize| {
+        let ip = format!("10.9.{}.{}", n / 250, n % 250);
+        format!("INFO {{\"server_id\":\"NDEAD-{n}\",\"ip\":\"nats-route://{ip}:6222/\",\"port\":6222}}\r\n")
+    };
+    (0..count).map(lie).collect::<String>().into_bytes()
+}
+
+#[test]
+fn a_member_that_restarts_is_found_at_once_whatever_a_liar_tells() {
+    let mut scene = Scene::cluster(&[("A", &[]), ("B", &["A"])]);
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)), "{}", scene.describe());
+    let liar = scene.raw_peer("A", "L", "");
+    scene.run_for(SECOND * 5);
+    scene.send(liar, &lies(5000));
+    scene.run_for(SECOND);
+    // Nobody but A knows where it was, and it does not know of A.
+    scene.kill("B");
+    scene.send(liar, &lies(5000));
+    scene.run_for(SECOND / 2);
+    scene.start("B", &[], |_| {});
+    scene.run_for(SECOND * 2);
+    assert_eq!(scene.route_count("A", "B"), 4, "{}", scene.describe());
+    assert_eq!(scene.closed(liar), None);
+}
+
+#[test]
+fn a_server_that_an_honest_member_tells_of_is_found_at_once_whatever_a_liar_tells() {
+    let mut scene = Scene::cluster(&[("A", &[]), ("X", &[])]);
+    let (liar, honest) = (scene.raw_peer("A", "L", ""), scene.raw_peer("A", "H", ""));
+    scene.send(liar, &lies(5000));
+    scene.run_for(SECOND / 2);
+    let gossip = about(&mut scene, "X", "");
+    scene.send(honest, &gossip);
+    scene.run_for(SECOND / 2);
+    assert_eq!(scene.route_count("A", "X"), 4, "{}", scene.describe());
+}
+
+#[test]
+fn a_liar_makes_a_node_dial_at_a_bounded_pace_and_not_without_end() {
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let liar = scene.raw_peer("A", "L", "");
+    scene.send(liar, &lies(5000));
+    scene.run_for(SECOND * 10);
+    let dials = scene.dials();
+    assert!((500..=1000).contains(&dials), "{dials} in ten seconds");
+    scene.run_for(SECOND * 240);
+    let dials = scene.dials();
+    scene.run_for(SECOND * 240);
+    // The liar itself, which was connected and is silent, is dialed every half minute.
+    assert!(scene.dials() - dials < 30, "{} dials after {dials}", scene.dials());
+}
+
 #[test]
 fn an_address_that_is_none_is_not_dialed() {
     let (mut scene, teller) = listener_and_stranger();
@@ -172,9 +226,11 @@ fn clients_are_told_where_else_they_may_connect_and_when_that_ends() {
     assert_eq!(connect_urls(&scene.take(late)), [vec!["10.0.0.1:4222", "10.0.0.77:4222"]]);
     // Into lame duck mode: its clients should go elsewhere, and it stays a peer.
     scene.send(peer, b"INFO {\"server_id\":\"NPEER-N\",\"ldm\":true}\r\n");
+    scene.run_for(SECOND / 4);
     assert_eq!(connect_urls(&scene.take(client)), [vec!["10.0.0.1:4222"]], "its own stays");
     scene.disconnect(peer);
     scene.raw_peer("A", "M", ",\"connect_urls\":[\"10.0.0.78:4222\"]");
+    scene.run_for(SECOND / 4);
     assert_eq!(connect_urls(&scene.take(client)), [vec!["10.0.0.1:4222", "10.0.0.78:4222"]]);
     assert_eq!(scene.take(quiet), "");
 }
@@ -187,10 +243,57 @@ fn clients_hear_that_a_peer_is_gone() {
     scene.send(client, b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
     scene.take(client);
     scene.kill("B");
+    scene.run_for(SECOND / 4);
     assert_eq!(connect_urls(&scene.take(client)), [vec!["10.0.0.1:4222"]], "its own stays");
     scene.start("B", &[], |_| {});
     scene.run_for(SECOND * 3);
     assert_eq!(connect_urls(&scene.take(client)), [vec!["10.0.0.1:4222", "10.0.0.2:4222"]]);
+}
+
+#[test]
+fn clients_are_told_of_the_first_changes_at_once_and_of_many_four_times_a_second() {
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let client = scene.client("A");
+    scene.send(client, b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+    scene.take(client);
+    let own = "10.0.0.1:4222";
+    for _ in 0..16 {
+        let peer = scene.raw_peer("A", "N", ",\"connect_urls\":[\"10.0.1.1:4222\"]");
+        assert_eq!(connect_urls(&scene.take(client)), [[own, "10.0.1.1:4222"]]);
+        scene.disconnect(peer);
+        assert_eq!(connect_urls(&scene.take(client)), [[own]]);
+    }
+    for number in 0..1000 {
+        scene.raw_peer("A", &format!("N{number}"), &format!(",\"connect_urls\":[\"a{number}:1\"]"));
+        scene.run_for(SECOND / 990);
+    }
+    let told = connect_urls(&scene.take(client));
+    assert_eq!(told.len(), 4);
+    let late = scene.client("A");
+    assert_eq!(connect_urls(&scene.take(late))[0].len(), 1001, "who comes later hears of all at once");
+    scene.send(late, b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+    assert_eq!(connect_urls(&scene.take(late))[0].len(), 1001);
+    scene.run_for(SECOND / 4);
+    assert_eq!(connect_urls(&scene.take(client)).last().map(Vec::len), Some(1001), "and they hear it soon");
+}
+
+#[test]
+fn many_clients_are_told_in_parts_and_each_of_them_hears_the_last_word() {
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let clients: Vec<_> = (0..1500).map(|_| scene.client("A")).collect();
+    for client in &clients {
+        scene.send(*client, b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+        scene.take(*client);
+    }
+    scene.raw_peer("A", "N", ",\"connect_urls\":[\"10.0.0.77:4222\"]");
+    let told = clients.iter().filter(|client| !scene.take(**client).is_empty()).count();
+    assert!((1..1000).contains(&told), "{told} at once");
+    scene.raw_peer("A", "M", ",\"connect_urls\":[\"10.0.0.78:4222\"]");
+    scene.run_for(SECOND / 2);
+    for client in &clients {
+        let told = connect_urls(&scene.take(*client));
+        assert_eq!(told.last().map(Vec::len), Some(3), "{told:?}");
+    }
 }
 
 #[test]
@@ -205,7 +308,6 @@ fn a_node_that_does_not_advertise_names_no_client_addresses() {
     assert_eq!(connect_urls(&scene.take(client)), [Vec::<String>::new()]);
 }
 
-/// The `connect_urls` of each INFO.
 #[test]
 fn an_account_that_moves_is_acknowledged_once_and_an_acknowledgement_never() {
     let (mut scene, peer) = listener_and_stranger();
@@ -227,6 +329,7 @@ fn gossip_about_a_newcomer_that_moves_an_account_is_gossip_all_the_same() {
     assert!(gossip.iter().any(|info| info.server_id == "NPEER-N" && info.route_acc_add_reqid.is_empty()));
 }
 
+/// The `connect_urls` of each INFO.
 fn connect_urls(received: &str) -> Vec<Vec<String>> {
     let infos = received.split("\r\n").filter_map(|line| line.strip_prefix("INFO "));
     infos.map(|json| Info::from_json(json.as_bytes()).expect("an INFO").connect_urls).collect()

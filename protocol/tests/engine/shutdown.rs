@@ -43,7 +43,8 @@ fn clients_of_a_node_that_stops_are_never_told_that_the_others_are_gone() {
 fn nor_when_the_others_end_its_routes_first() {
     let mut scene = mesh_of_three();
     let client = client(&mut scene, "A");
-    scene.node("A").node().handle_shutdown(&mut Deaf);
+    let now = scene.now;
+    scene.node("A").node().handle_shutdown(now, &mut Deaf);
     scene.cut("A", "B");
     scene.cut("A", "C");
     scene.run_for(SECOND);
@@ -70,7 +71,8 @@ fn a_node_that_stops_takes_nothing_more_and_dials_nobody() {
     let mut scene = mesh_of_three();
     let (subscriber, publisher) = (client(&mut scene, "B"), client(&mut scene, "A"));
     scene.send(subscriber, b"SUB a 1\r\n");
-    scene.node("A").node().handle_shutdown(&mut Deaf);
+    let now = scene.now;
+    scene.node("A").node().handle_shutdown(now, &mut Deaf);
     scene.send(publisher, b"PUB a 1\r\n1\r\nPING\r\n");
     assert_eq!((scene.take(publisher), scene.take(subscriber)), (String::new(), String::new()));
     let dials = scene.node("A").node().dials_started();

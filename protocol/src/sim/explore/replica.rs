@@ -96,8 +96,8 @@ impl Replica {
     /// The same for two states of this node only if it will do the same in both, whatever it hears, apart from when it does
     /// it.
     ///
-    /// What a connection will do follows from what was read from it and what the cluster decided about it, and what the
-    /// node shows to clients is shown. Nothing waits to be written, since it is taken at once; and as long as there are no
+    /// What a connection will do follows from what was read from it and what the cluster decided about it, and so does what
+    /// clients will be told. Nothing waits to be written, since it is taken at once; and as long as there are no
     /// clients there is no interest.
     pub(super) fn describe(&self) -> String {
         let text = self.describe_cluster();
@@ -105,8 +105,7 @@ impl Replica {
         let place = |dial| cluster.as_ref().and_then(|cluster| cluster.place_of(dial));
         let dials: Vec<_> = self.dials.iter().map(|(label, dial)| (label, place(*dial))).collect();
         let read: Vec<_> = self.open.iter().map(|(plug, (_, history))| (plug, history)).collect();
-        let shown = self.engine.node().shown_urls();
-        format!("{text}\n{dials:?} {read:?} {:?} {shown:?}", self.labels)
+        format!("{text}\n{dials:?} {read:?} {:?}", self.labels)
     }
 
     /// The part of this that is the cluster machine's.

@@ -1,10 +1,12 @@
 //! What goes wrong.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{Event, World};
 use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::net::{Ending, StreamId};
+use crate::sim::node::ROUTE_PORT;
 
 /// Something that goes wrong, once or for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,27 @@ impl World {
         }
         self.pump(id);
         self.end_node(id, Some(Ending::Fin));
+    }
+
+    /// Lets a node tell another of so many servers that there are not, each somewhere else, if there is a route. Nothing
+    /// else may be on its way.
+    pub fn lie(&mut self, by: NodeId, to: NodeId, servers: usize) {
+        self.trace.note(self.now, [13 << 32 | by.0 as u64, to.0 as u64, servers as u64], || {
+            format!("{by} tells {to} of {servers} servers that there are not")
+        });
+        let told = self.nodes[to.0].server_id.clone();
+        let node = &mut self.nodes[by.0];
+        let route = node.routes.get(&told).and_then(|routes| routes.pooled.first());
+        let Some(end) = route.and_then(|route| Some(node.socket(*route)?.end)) else { return };
+        node.pace.lies += servers as u64;
+        self.servers += servers;
+        let lie = |n: usize| {
+            let ip = Ipv4Addr::from_bits(Ipv4Addr::new(192, 168, 0, 0).to_bits() + n as u32);
+            format!(
+                "INFO {{\"server_id\":\"NLIE{n}\",\"ip\":\"nats-route://{ip}:{ROUTE_PORT}/\",\"port\":{ROUTE_PORT}}}\r\n"
+            )
+        };
+        self.write(end, (0..servers).map(lie).collect::<String>().into_bytes());
     }
 
     pub(in crate::sim) fn begin_fault(&mut self, fault: Fault) {

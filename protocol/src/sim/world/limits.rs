@@ -7,7 +7,7 @@ use super::forgetting::FORGETTING_SLACK;
 use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
-use crate::routes::{MAX_DIALS, RETRY_PAUSE};
+use crate::routes::{MAX_DIALS, MAX_HEARSAY, RETRY_PAUSE};
 use crate::sim::ids::NodeId;
 use crate::sim::net::End;
 use crate::sim::node::SimNode;
@@ -171,7 +171,8 @@ impl World {
             .healing()
             .map_or((1.0, 0), |it| (it.interval.as_secs_f64(), u64::from(it.regossip_lines_per_second)));
         let ticks = (elapsed / interval.max(0.001)) as u64 + 2;
-        let most_gossip = pace.registrations * servers + (per_second as f64 * interval).ceil() as u64 * ticks;
+        let most_gossip =
+            pace.lies + pace.registrations * servers + (per_second as f64 * interval).ceil() as u64 * ticks;
         let most_own = u64::from(node.opened) * 3 + (2 * servers + COMPARED_AT_ONCE) * ticks;
         let text = if bytes > MAX_LINE_BYTES {
             format!("{id} writes a line of {bytes} bytes")
@@ -207,7 +208,7 @@ impl SimNode {
 
 /// What a node keeps too much of, if anything.
 fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
-    let wishes = MAX_DIALS.min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
+    let wishes = (MAX_DIALS + MAX_HEARSAY).min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
     let bounds = [
         ("connections of the cluster", kept.links, sockets),
         ("peers", kept.peers, kept.links),
@@ -225,8 +226,8 @@ const KINDS: usize = 2;
 const WISHES_PER_SERVER: usize = 2;
 /// Beside the digests for all, servers are named to so many peers each time (design.md 5).
 const COMPARED_AT_ONCE: u64 = 8;
-/// What a line may have on a route (wire.md 2.6).
-const MAX_LINE_BYTES: usize = 64 * 1024;
+/// What a line about servers may have (design.md 10).
+const MAX_LINE_BYTES: usize = 4 * 1024;
 /// For each node of the world a node may have so many connections open, duplicates included.
 const MAX_CONNECTIONS_PER_NODE: usize = 32;
 /// Timers of nodes with many connections are less exact, and what a timer leads to takes a moment.
@@ -246,7 +247,7 @@ mod tests {
         assert!(named(Kept { dials: 15, ..fine }).contains("servers to dial"));
         assert!(named(Kept { own_addresses: 65, ..fine }).contains("addresses of its own"));
         assert!(named(Kept { outputs: 1, ..fine }).contains("outputs"));
-        let many = Kept { dials: MAX_DIALS + 3, ..fine };
+        let many = Kept { dials: MAX_DIALS + MAX_HEARSAY + 3, ..fine };
         assert!(excess(&many, 8, 100_000).is_some(), "the named limit holds however many servers there were");
     }
 }

@@ -1,0 +1,177 @@
+//! What clients are told of the cluster: where else they may connect to (wire.md 1.11).
+//!
+//! The first changes are told at once, by whoever caused them. Peers may come and go at any pace; of what changes more often
+//! than a few times a second clients hear together. Where there are many clients they are told in parts, and the driver of
+//! the node goes on with the rest.
+
+use std::time::Duration;
+
+use super::Node;
+use crate::accounts::Account;
+use crate::hub::{Entry, Flag, Kind};
+use crate::lock::{Place, RwLock};
+use crate::meter::Meter;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::wire::Info;
+
+/// What clients are told, and how far they have been.
+#[derive(Debug)]
+pub(super) struct News {
+    /// Held while clients are told, so that no older list follows a newer.
+    shown: RwLock<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    cluster: String,
+    /// Addresses of this node's and its peers' client ports; empty until a first peer was known.
+    connect_urls: Vec<String>,
+    /// The cluster has changed since this list was made.
+    is_outdated: bool,
+    /// The list has changed since clients were begun to be told of one.
+    is_untold: bool,
+    /// Clients are being told: where the next of them is found ([`ConnectionId::index`]), and when it is told.
+    ///
+    /// [`ConnectionId::index`]: crate::ConnectionId::index
+    telling: Option<(usize, Instant)>,
+    pace: Meter,
+}
+
+impl News {
+    pub(super) fn new(cluster: String) -> Self {
+        Self { shown: RwLock::new(Place::Shown, Shown { cluster, ..Shown::default() }) }
+    }
+
+    /// Notes that clients may have to be told of a change.
+    pub(super) fn handle_changed(&self) {
+        self.shown.write().is_outdated = true;
+    }
+
+    /// When [`Node::tell_clients`] is to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.shown.read().poll_timeout()
+    }
+}
+
+impl Shown {
+    fn poll_timeout(&self) -> Option<Instant> {
+        let next_at = || self.pace.allows_at(TELL_INTERVAL, TELLINGS_AT_ONCE);
+        match self.telling {
+            Some((_, at)) => Some(at),
+            None => (self.is_outdated || self.is_untold).then(next_at),
+        }
+    }
+
+    /// Where the clients that are to be told now begin: where it stopped, or from the first of `clients` on, if there is
+    /// something new.
+    fn begin(&mut self, now: Instant, clients: usize) -> Option<usize> {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return None;
+        }
+        if let Some((next, _)) = self.telling {
+            return Some(next);
+        }
+        if !std::mem::take(&mut self.is_untold) || clients == 0 {
+            return None;
+        }
+        self.pace.take(now, TELL_INTERVAL);
+        Some(0)
+    }
+}
+
+impl Node {
+    /// Tells clients of the cluster, or some of them, if it is time.
+    pub(super) fn tell_clients<S: Sink>(&self, now: Instant, sink: &mut S) {
+        if self.is_stopping() || self.news.poll_timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        self.renew_shown();
+        let mut shown = self.news.shown.write();
+        if let Some(first) = shown.begin(now, self.hub.directory().count(Kind::Client)) {
+            shown.telling = self.tell_from(first, &shown, sink).map(|next| (next, now + TELL_PAUSE));
+        }
+    }
+
+    /// Looks at what the cluster is now, if it has changed.
+    fn renew_shown(&self) {
+        if !self.news.shown.read().is_outdated {
+            return;
+        }
+        let Some(cluster) = self.cluster() else { return };
+        let mut shown = self.news.shown.write();
+        if !std::mem::take(&mut shown.is_outdated) || cluster.config().no_advertise {
+            return;
+        }
+        let urls = cluster.connect_urls(&self.hub.hasher());
+        if shown.connect_urls != urls {
+            cluster.name().clone_into(&mut shown.cluster);
+            shown.connect_urls = urls;
+            shown.is_untold = true;
+        }
+    }
+
+    /// Tells as many clients as may be at once, from this index on. Returns that of the next.
+    fn tell_from<S: Sink>(&self, first: usize, shown: &Shown, sink: &mut S) -> Option<usize> {
+        let mut info = self.info(shown);
+        let most = TOLD_AT_ONCE_BYTES / info.to_line().len() + 1;
+        let clients = self.hub.directory().some_from(first, most, Kind::Client);
+        for client in clients.iter().filter(|client| client.has(Flag::AsyncInfo)) {
+            address(&mut info, client);
+            sink.announce(client.id(), &info.to_line());
+        }
+        clients.last().filter(|_| clients.len() == most).map(|last| last.id().index() + 1)
+    }
+
+    /// The INFO that a client is greeted with.
+    pub(crate) fn client_info(&self, entry: &Entry) -> Info {
+        self.renew_shown();
+        let mut info = self.info(&self.news.shown.read());
+        address(&mut info, entry);
+        info
+    }
+
+    /// From now on a client is told when the cluster changes; and now it is told what its CONNECT led to.
+    pub(crate) fn begin_async_info<S: Sink>(&self, entry: &Entry, account: &Account, sink: &mut S) {
+        self.renew_shown();
+        let shown = self.news.shown.read();
+        entry.set(Flag::AsyncInfo, true);
+        let mut info =
+            Info { connect_info: true, remote_account: account.name().to_owned(), ..self.info(&shown) };
+        address(&mut info, entry);
+        sink.announce(entry.id(), &info.to_line());
+    }
+
+    /// Where clients are told that they may connect to.
+    pub(crate) fn shown_urls(&self) -> Vec<String> {
+        self.renew_shown();
+        self.news.shown.read().connect_urls.clone()
+    }
+
+    /// What every client is told.
+    fn info(&self, shown: &Shown) -> Info {
+        Info {
+            cluster: shown.cluster.clone(),
+            connect_urls: shown.connect_urls.clone(),
+            ..self.hub.client_info()
+        }
+    }
+}
+
+/// What one client alone is told.
+fn address(info: &mut Info, client: &Entry) {
+    info.client_id = client.cid();
+    info.client_ip = client.remote().ip().to_string();
+}
+
+/// Clients hear of another list so often at once, where they heard of none for a while.
+const TELLINGS_AT_ONCE: u32 = 32;
+
+/// And then once in so long: what changes meanwhile they hear together.
+const TELL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// So much is told at once: some hundreds of clients of a small cluster, in about a millisecond.
+const TOLD_AT_ONCE_BYTES: usize = 256 * 1024;
+
+/// After so long the next clients are told. Others have their turn meanwhile.
+const TELL_PAUSE: Duration = Duration::from_millis(1);
