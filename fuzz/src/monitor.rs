@@ -169,6 +169,7 @@ impl World {
             http_host: "<host>",
             http_port: 8222,
             config_digest: "",
+            longest_turns: &[],
             pending_bytes: &|id| id.index() as u64,
         };
         let facts = facts(choices.pick(&[1_700_000_000_000_000_000, 0, u64::MAX]));

@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use async_io::{Async, Timer};
 use log::{debug, error};
@@ -31,6 +32,8 @@ pub struct Subject {
     pub clock: Box<dyn Fn() -> Instant + Send + Sync>,
     /// How many bytes wait to be written to a connection.
     pub pending_bytes: Box<dyn Fn(ConnectionId) -> u64 + Send + Sync>,
+    /// How long each thread was kept by one turn at the most.
+    pub longest_turns: Box<dyn Fn() -> Vec<Duration> + Send + Sync>,
     /// How many threads the server uses.
     pub workers: usize,
     /// The host to listen on, as it was configured.
@@ -121,10 +124,11 @@ struct Site {
 
 impl Site {
     fn new(listener: &Async<TcpListener>, subject: Subject) -> Self {
-        let Subject { node, clock, pending_bytes, workers, http_host, config_digest } = subject;
+        let Subject { node, clock, pending_bytes, longest_turns, workers, http_host, config_digest } =
+            subject;
         let http_port = listener.get_ref().local_addr().map_or(0, |address| address.port());
         let serving = Serving { workers, http_host, http_port, config_digest };
-        let monitor = Monitor::new(node.clone(), serving, System { pending_bytes });
+        let monitor = Monitor::new(node.clone(), serving, System { pending_bytes, longest_turns });
         Self { node, clock, monitor, seats: RefCell::default(), renderings: Semaphore::new(MAX_RENDERINGS) }
     }
 
@@ -151,6 +155,7 @@ impl Site {
 /// This process, as Linux describes it.
 struct System {
     pending_bytes: Box<dyn Fn(ConnectionId) -> u64 + Send + Sync>,
+    longest_turns: Box<dyn Fn() -> Vec<Duration> + Send + Sync>,
 }
 
 impl Process for System {
@@ -172,6 +177,10 @@ impl Process for System {
 
     fn pending_bytes(&self, id: ConnectionId) -> u64 {
         (self.pending_bytes)(id)
+    }
+
+    fn longest_turns(&self) -> Vec<Duration> {
+        (self.longest_turns)()
     }
 }
 
@@ -254,7 +263,6 @@ const READ_BYTES: usize = 1024;
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::time::Duration;
 
     use onehop::Listening;
     use onehop::config::Config;
@@ -276,6 +284,7 @@ mod tests {
             node: Node::new(Config::default(), &Listening::default(), clock()),
             clock: Box::new(clock),
             pending_bytes: Box::new(|_| 0),
+            longest_turns: Box::new(Vec::new),
             workers: 3,
             http_host: "127.0.0.1".to_owned(),
             config_digest: String::new(),

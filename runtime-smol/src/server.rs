@@ -165,6 +165,7 @@ impl Server {
     fn monitored(&self) -> monitor::Subject {
         let Core { shared, workers, .. } = &self.core;
         let (clock, sockets) = (shared.clock, shared.sockets.clone());
+        let turns: Vec<_> = workers.iter().map(worker::Handle::longest_turn).collect();
         let address = self.node().hub().config().monitoring_address();
         monitor::Subject {
             node: self.node().clone(),
@@ -172,6 +173,7 @@ impl Server {
             pending_bytes: Box::new(move |id| {
                 sockets.get(id).map_or(0, |socket| socket.pending_bytes() as u64)
             }),
+            longest_turns: Box::new(move || turns.iter().map(|turn| turn.get()).collect()),
             workers: workers.len(),
             http_host: address.map_or_else(String::new, |address| address.host),
             config_digest: String::new(),

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use event_listener::Event;
 use log::debug;
@@ -41,11 +43,16 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) jobs: Sender<Job>,
+    longest_turn: Arc<LongestTurn>,
     /// Closed once the worker takes no more jobs.
     idle: Receiver<()>,
     /// Closed once the worker has no connection any more.
     closed: Receiver<()>,
 }
+
+/// How long a worker was kept by one turn at the most, in nanoseconds.
+#[derive(Debug, Default)]
+pub(crate) struct LongestTurn(AtomicU64);
 
 /// The state that the connections of one thread share.
 pub(crate) struct Worker {
@@ -70,11 +77,32 @@ pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Handle> {
     let thread = std::thread::Builder::new().name(format!("worker-{number}"));
     let all_closed = closed.clone();
     let reactor = Reactor::new(shared.clock)?;
-    thread.spawn(move || run(shared, reactor, taken, busy, open, all_closed))?;
-    Ok(Handle { jobs, idle, closed })
+    let longest_turn = Arc::new(LongestTurn::default());
+    let told = longest_turn.clone();
+    thread.spawn(move || run(shared, reactor, taken, busy, open, all_closed, &told))?;
+    Ok(Handle { jobs, longest_turn, idle, closed })
+}
+
+impl LongestTurn {
+    /// Looks at a turn that is over. For the worker alone.
+    fn record(&self, turn: Duration) {
+        let nanos = turn.as_nanos() as u64;
+        if nanos > self.0.load(Ordering::Relaxed) {
+            self.0.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl Handle {
+    /// How long one turn kept it at the most.
+    pub(crate) fn longest_turn(&self) -> Arc<LongestTurn> {
+        self.longest_turn.clone()
+    }
+
     /// Gives the worker no more jobs.
     pub(crate) fn close(&self) {
         self.jobs.close();
@@ -101,6 +129,7 @@ fn run(
     busy: Sender<()>,
     open: Sender<()>,
     all_closed: Receiver<()>,
+    longest_turn: &LongestTurn,
 ) {
     let Shared { node, sockets, clock, attention } = shared;
     let worker = Rc::new(Worker {
@@ -114,7 +143,7 @@ fn run(
     });
     let executor = Rc::new(LocalExecutor::new());
     let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), jobs, busy, open, all_closed));
-    worker.reactor.run(&executor, &main, |_| {});
+    worker.reactor.run(&executor, &main, |turn| longest_turn.record(turn));
 }
 
 async fn take_over_all(

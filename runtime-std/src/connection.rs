@@ -91,8 +91,10 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     let mut event = Event::Nothing;
     loop {
         let turn = socket.turn();
-        let stall = driver::handle(&shared.node, &mut connection, shared.now(), event, staging);
+        let began = shared.now();
+        let stall = driver::handle(&shared.node, &mut connection, began, event, staging);
         drop(turn);
+        shared.record_turn(shared.now().since(began));
         shared.pass_on_attention();
         if let Some(reason) = socket.close_request() {
             connection.handle_close_request(reason);

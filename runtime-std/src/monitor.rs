@@ -175,6 +175,11 @@ impl Process for System<'_> {
     fn pending_bytes(&self, id: ConnectionId) -> u64 {
         self.0.sockets.get(id).map_or(0, |socket| socket.pending_bytes() as u64)
     }
+
+    /// Each connection has a thread of its own: the longest of them all.
+    fn longest_turns(&self) -> Vec<Duration> {
+        vec![self.0.longest_turn()]
+    }
 }
 
 fn cores() -> usize {

@@ -23,6 +23,7 @@ impl Facts<'_> {
             http_port: 0,
             config_digest: "",
             pending_bytes: &|_| 0,
+            longest_turns: &[],
         }
     }
 

@@ -33,6 +33,7 @@ mod varz;
 mod walk;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -75,6 +76,8 @@ pub struct Facts<'a> {
     pub config_digest: &'a str,
     /// How many bytes wait to be written to a connection.
     pub pending_bytes: &'a dyn Fn(ConnectionId) -> u64,
+    /// How long each thread was kept by one turn at the most.
+    pub longest_turns: &'a [Duration],
 }
 
 /// An answer to a request.

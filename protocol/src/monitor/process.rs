@@ -26,6 +26,9 @@ pub trait Process {
 
     /// How many bytes wait to be written to a connection.
     fn pending_bytes(&self, id: ConnectionId) -> u64;
+
+    /// How long each thread that drives connections was kept by one turn at the most, since the start (design.md 3, rule 11).
+    fn longest_turns(&self) -> Vec<Duration>;
 }
 
 /// What stays the same as long as a server serves monitoring.
@@ -83,6 +86,7 @@ impl<P: Process> Monitor<P> {
             http_port: serving.http_port,
             config_digest: &serving.config_digest,
             pending_bytes: &|id| process.pending_bytes(id),
+            longest_turns: &process.longest_turns(),
             ..Facts::of_core(now, Instant::ZERO, self.wall.unix_nanos_at_zero(now, process.unix_nanos()))
         };
         open(&self.node, &facts, target, &self.budget)
@@ -216,6 +220,10 @@ mod tests {
         fn pending_bytes(&self, _: ConnectionId) -> u64 {
             7
         }
+
+        fn longest_turns(&self) -> Vec<Duration> {
+            [3, 1].map(Duration::from_millis).into()
+        }
     }
 
     fn monitor(process: Told) -> Monitor<Told> {
@@ -244,6 +252,7 @@ mod tests {
         assert_eq!((page["mem"].as_u64(), page["cpu"].as_f64()), (Some(5_242_880), Some(50.0)));
         assert_eq!((page["cores"].as_u64(), page["gomaxprocs"].as_u64()), (Some(4), Some(3)));
         assert_eq!(page["http_port"], 8222);
+        assert_eq!(page["onehop_longest_turns"], serde_json::json!([3_000_000, 1_000_000]));
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl World {
             http_port: 8222,
             config_digest: "",
             pending_bytes: &|id| 100 + id.index() as u64,
+            longest_turns: &[],
         }
     }
 

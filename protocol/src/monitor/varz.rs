@@ -81,6 +81,9 @@ pub(crate) struct Varz {
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWaits,
+    /// Not a field of nats-server: in nanoseconds, for each thread.
+    #[serde(skip_serializing_if = "is_default")]
+    onehop_longest_turns: Vec<u64>,
 }
 
 /// The membership in a cluster; empty without one.
@@ -201,6 +204,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         slow_consumer_stats: slow,
         stale_connection_stats: stale,
         disk_io_wait_stats: DiskWaits::default(),
+        onehop_longest_turns: facts.longest_turns.iter().copied().map(nanos).collect(),
     }
 }
 
