@@ -32,3 +32,12 @@ pub trait Sink {
     /// [`Connection::handle_close_request`](crate::connection::Connection::handle_close_request).
     fn close(&mut self, to: ConnectionId, reason: CloseReason);
 }
+
+/// Drops what it is given, for calls that nobody is to hear of.
+impl Sink for () {
+    fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
+    fn send(&mut self, _: ConnectionId, _: &[u8]) {}
+    fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
+    fn switch(&mut self, _: ConnectionId, _: Encoder) {}
+    fn close(&mut self, _: ConnectionId, _: CloseReason) {}
+}

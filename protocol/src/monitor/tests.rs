@@ -14,25 +14,12 @@ use crate::close::CloseReason;
 use crate::config::{Authorization, ClusterConfig, Config};
 use crate::connection::Connection;
 use crate::node::Listening;
-use crate::outbox::Delivery;
-use crate::sink::Sink;
-use crate::transport::Encoder;
 
 /// A node whose clients and peers write what a test wants, and whose answers nobody reads.
 pub(super) struct World {
     node: Arc<Node>,
     pub(super) now: Instant,
     open: Vec<Connection>,
-}
-
-struct Deaf;
-
-impl Sink for Deaf {
-    fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
-    fn send(&mut self, _: ConnectionId, _: &[u8]) {}
-    fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
-    fn switch(&mut self, _: ConnectionId, _: Encoder) {}
-    fn close(&mut self, _: ConnectionId, _: CloseReason) {}
 }
 
 impl World {
@@ -55,13 +42,13 @@ impl World {
     }
 
     pub(super) fn client(&mut self, lines: &str) -> &mut Connection {
-        let client = Connection::accept_client(&self.node, self.now, address(), &mut Deaf);
+        let client = Connection::accept_client(&self.node, self.now, address(), &mut ());
         self.add(client, lines)
     }
 
     /// A peer that fills one seat, with one member of a queue group behind it.
     fn peer(&mut self, seat: &str, interest: &str) {
-        let route = Connection::accept_route(&self.node, self.now, address(), &mut Deaf);
+        let route = Connection::accept_route(&self.node, self.now, address(), &mut ());
         let info = r#""server_id":"NB","server_name":"B","version":"2.15.1","proto":2,"host":"127.0.0.1","port":6223,
             "headers":true,"max_payload":1048576,"cluster":"C","connect_urls":["192.0.2.7:4222"],"compression":"off",
             "route_pool_size":3"#;
@@ -82,9 +69,9 @@ impl World {
     fn hear(&mut self, place: usize, lines: &str) {
         let connection = &mut self.open[place];
         for lines in lines.as_bytes().chunks(64 * 1024) {
-            connection.handle_input(self.now, lines, &mut Deaf);
+            connection.handle_input(self.now, lines, &mut ());
             while connection.wants_turn() {
-                connection.handle_turn(self.now, &mut Deaf);
+                connection.handle_turn(self.now, &mut ());
             }
         }
     }
@@ -92,7 +79,7 @@ impl World {
     fn close(&mut self, place: usize, reason: CloseReason) {
         let mut connection = self.open.remove(place);
         connection.handle_close_request(reason);
-        assert!(connection.handle_closed(self.now, &mut Deaf).is_over());
+        assert!(connection.handle_closed(self.now, &mut ()).is_over());
     }
 
     pub(super) fn get(&self, target: &str) -> Response {
@@ -249,7 +236,7 @@ fn varz_counts_both_kinds_of_connections() {
 #[test]
 fn a_route_that_has_not_finished_its_handshake_is_not_shown() {
     let mut world = World::in_cluster();
-    let route = Connection::accept_route(&world.node, world.now, address(), &mut Deaf);
+    let route = Connection::accept_route(&world.node, world.now, address(), &mut ());
     world.open.push(route);
     assert_eq!(world.json("/routez")["num_routes"], 0);
     assert_eq!(world.json("/varz")["routes"], 0);
@@ -381,7 +368,7 @@ fn an_unknown_path_is_not_found_and_not_counted() {
 fn text_that_is_not_utf8_is_shown_with_replacements() {
     let mut world = World::new(Config::default());
     let client = world.client("");
-    client.handle_input(at(0), b"SUB a\xff<b 1\r\n", &mut Deaf);
+    client.handle_input(at(0), b"SUB a\xff<b 1\r\n", &mut ());
     let body = world.get("/connz?subs=1").body;
     assert!(body.contains("\"a\u{fffd}\\u003cb\""), "{body}");
 }

@@ -167,21 +167,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::close::CloseReason;
     use crate::config::{ClusterConfig, Config};
     use crate::node::Listening;
-    use crate::outbox::Delivery;
-    use crate::transport::Encoder;
-
-    struct Deaf;
-
-    impl Sink for Deaf {
-        fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
-        fn send(&mut self, _: ConnectionId, _: &[u8]) {}
-        fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
-        fn switch(&mut self, _: ConnectionId, _: Encoder) {}
-        fn close(&mut self, _: ConnectionId, _: CloseReason) {}
-    }
 
     fn services() -> Services {
         let cluster = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
@@ -191,7 +178,7 @@ mod tests {
             cluster: Some(cluster),
             ..Config::default()
         };
-        Services::new(&Node::new(config, &Listening::default(), Instant::ZERO), &mut Deaf)
+        Services::new(&Node::new(config, &Listening::default(), Instant::ZERO), &mut ())
     }
 
     fn ask(services: &mut Services, question: &str) -> Option<Value> {
@@ -268,7 +255,7 @@ mod tests {
         for _ in 0..5000 {
             mailbox.put(&to, ConnectionId::new(1, 0), Some(b"inbox"), b"");
         }
-        services.handle_requests(Instant::ZERO, &mut Deaf);
+        services.handle_requests(Instant::ZERO, &mut ());
         assert_eq!((services.answers + mailbox.dropped(), mailbox.take().len()), (5000, 0));
         assert_eq!(services.reported_drops, mailbox.dropped());
     }

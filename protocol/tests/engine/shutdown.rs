@@ -1,9 +1,7 @@
 //! A node that stops.
 
+use onehop::CloseReason;
 use onehop::hub::Kind;
-use onehop::outbox::Delivery;
-use onehop::transport::Encoder;
-use onehop::{CloseReason, ConnectionId, Sink};
 
 use crate::scene::{Peer, SECOND, Scene};
 
@@ -44,7 +42,7 @@ fn nor_when_the_others_end_its_routes_first() {
     let mut scene = mesh_of_three();
     let client = client(&mut scene, "A");
     let now = scene.now;
-    scene.node("A").node().handle_shutdown(now, &mut Deaf);
+    scene.node("A").node().handle_shutdown(now, &mut ());
     scene.cut("A", "B");
     scene.cut("A", "C");
     scene.run_for(SECOND);
@@ -72,7 +70,7 @@ fn a_node_that_stops_takes_nothing_more_and_dials_nobody() {
     let (subscriber, publisher) = (client(&mut scene, "B"), client(&mut scene, "A"));
     scene.send(subscriber, b"SUB a 1\r\n");
     let now = scene.now;
-    scene.node("A").node().handle_shutdown(now, &mut Deaf);
+    scene.node("A").node().handle_shutdown(now, &mut ());
     scene.send(publisher, b"PUB a 1\r\n1\r\nPING\r\n");
     assert_eq!((scene.take(publisher), scene.take(subscriber)), (String::new(), String::new()));
     let dials = scene.node("A").node().dials_started();
@@ -92,19 +90,4 @@ fn the_others_know_that_a_node_stopped_and_do_not_wait_for_it() {
     let dials = scene.dials();
     scene.run_for(SECOND * 60);
     assert_eq!(scene.dials(), dials);
-}
-
-/// Drops what it is given.
-struct Deaf;
-
-impl Sink for Deaf {
-    fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
-
-    fn send(&mut self, _: ConnectionId, _: &[u8]) {}
-
-    fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
-
-    fn switch(&mut self, _: ConnectionId, _: Encoder) {}
-
-    fn close(&mut self, _: ConnectionId, _: CloseReason) {}
 }

@@ -15,7 +15,7 @@ fn connections_are_sorted_as_nats_server_sorts_them() {
         world.client(lines);
     }
     world.now = at(10);
-    world.open[0].handle_input(world.now, b"PING\r\n", &mut Deaf);
+    world.open[0].handle_input(world.now, b"PING\r\n", &mut ());
     for (place, rtt) in [20, 5, 10].into_iter().enumerate() {
         world.open[place].entry().set_rtt(Duration::from_millis(rtt));
     }
@@ -115,9 +115,9 @@ fn the_round_trip_is_known_from_connect_on() {
     let mut world = World::new(Config::default());
     world.client("");
     world.now = at(0) + Duration::from_micros(1_234);
-    world.open[0].handle_input(world.now, b"CONNECT {}\r\n", &mut Deaf);
+    world.open[0].handle_input(world.now, b"CONNECT {}\r\n", &mut ());
     world.now = at(9);
-    world.open[0].handle_input(world.now, b"CONNECT {}\r\n", &mut Deaf);
+    world.open[0].handle_input(world.now, b"CONNECT {}\r\n", &mut ());
     assert_eq!(world.json("/connz")["connections"][0]["rtt"], "1.234ms");
 }
 
