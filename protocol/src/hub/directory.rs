@@ -70,14 +70,6 @@ impl Directory {
         (entries.cloned().collect(), (end < slots.slots.len()).then_some(end))
     }
 
-    /// Some connections of a kind, from an index on, in the order of their indexes: for those who go through many of them
-    /// bit by bit.
-    pub(crate) fn some_from(&self, first_index: usize, most: usize, kind: Kind) -> Vec<Arc<Entry>> {
-        let slots = self.read();
-        let entries = slots.slots.iter().skip(first_index).filter_map(|slot| slot.entry.as_ref());
-        entries.filter(|entry| entry.kind() == kind).take(most).cloned().collect()
-    }
-
     pub(crate) fn insert(
         &self,
         cid: u64,

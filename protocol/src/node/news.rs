@@ -115,12 +115,12 @@ impl Node {
     fn tell_from<S: Sink>(&self, first: usize, shown: &Shown, sink: &mut S) -> Option<usize> {
         let mut info = self.info(shown);
         let most = TOLD_AT_ONCE_BYTES / info.to_line().len() + 1;
-        let clients = self.hub.directory().some_from(first, most, Kind::Client);
-        for client in clients.iter().filter(|client| client.has(Flag::AsyncInfo)) {
+        let (clients, after) = self.hub.directory().slice(Kind::Client, first);
+        for client in clients.iter().take(most).filter(|client| client.has(Flag::AsyncInfo)) {
             address(&mut info, client);
             sink.announce(client.id(), &info.to_line());
         }
-        clients.last().filter(|_| clients.len() == most).map(|last| last.id().index() + 1)
+        clients.get(most).map(|next| next.id().index()).or(after)
     }
 
     /// The INFO that a client is greeted with.
