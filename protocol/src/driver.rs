@@ -144,6 +144,7 @@
 //! ```
 
 mod accept;
+mod longest_turn;
 
 use std::any::Any;
 use std::io;
@@ -165,6 +166,7 @@ use crate::services::Services;
 use crate::time::Instant;
 
 pub use accept::{ACCEPT_BACKLOG, handle_accept_fault};
+pub use longest_turn::LongestTurn;
 
 /// How a socket came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The reference server: sockets, timers, signals, files and HTTP around the machines of `onehop`.
 //!
-//! Every connection belongs to one of several worker threads, whose local executor runs its driver. A driver reads
+//! Every connection belongs to one of several worker threads, whose local executor runs its driver and waits in a poller of
+//! its own. A driver reads
 //! into the worker's buffer and hands that to the connection's machine; what the machine sends is staged in the
 //! worker's [`Staging`](onehop::delivery::Staging), and leaves after the whole read buffer was handled: under the lock of
 //! each target's [socket](sockets), by a direct write that does not block, whichever worker the target belongs to. Only
@@ -17,5 +18,5 @@ pub mod options;
 mod reactor;
 pub mod server;
 pub mod sockets;
-pub mod summons;
+mod summons;
 mod worker;

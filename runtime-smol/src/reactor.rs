@@ -83,12 +83,15 @@ impl Reactor {
     /// without a pause.
     pub(crate) fn run(&self, executor: &LocalExecutor<'_>, main: &Task<()>, spent: impl Fn(Duration)) {
         let mut cx = Context::from_waker(&self.bell);
+        let mut begun = self.clock.now();
+        let turn_over = |begun: Instant| {
+            let ended = self.clock.now();
+            spent(ended.since(begun));
+            ended
+        };
         loop {
-            let mut begun = self.clock.now();
             while executor.try_tick() {
-                let ended = self.clock.now();
-                spent(ended.since(begun));
-                begun = ended;
+                begun = turn_over(begun);
             }
             if main.is_finished() {
                 return;
@@ -96,11 +99,11 @@ impl Reactor {
             {
                 // As long as this exists, other threads ring the bell when they wake a task.
                 let tick = pin::pin!(executor.tick());
-                match tick.poll(&mut cx) {
+                begun = match tick.poll(&mut cx) {
                     Poll::Pending => self.look(begun),
                     // Another thread woke one just now.
-                    Poll::Ready(()) => spent(self.clock.now().since(begun)),
-                }
+                    Poll::Ready(()) => turn_over(begun),
+                };
             }
             self.wake_all();
         }
@@ -132,8 +135,8 @@ impl Reactor {
         .await;
     }
 
-    /// Looks at all sockets; waits for one, for a timer, or for the bell if nothing else is to be done.
-    fn look(&self, now: Instant) {
+    /// Looks at all sockets; waits for one, for a timer, or for the bell if nothing else is to be done. Returns the time.
+    fn look(&self, now: Instant) -> Instant {
         let mut timeout = self.timers.borrow().first().map(|(at, _)| at.since(now));
         if !self.deferred.borrow().is_empty() {
             timeout = Some(Duration::ZERO);
@@ -144,7 +147,9 @@ impl Reactor {
         {
             error!("cannot wait for sockets: {fault}");
         }
-        self.looked_at.set(self.clock.now());
+        let now = self.clock.now();
+        self.looked_at.set(now);
+        now
     }
 
     /// Wakes whoever waited for what was seen, then whoever let them go first.
@@ -204,20 +209,20 @@ impl Source {
 
     /// Waits until a socket that had taken not all takes more, but no longer than `until`.
     pub(crate) async fn writable(&self, until: Instant) {
-        poll_fn(|cx| {
-            let writable = self.poll_writable(cx);
-            if writable.is_ready() { writable } else { self.poll_timer(cx, until) }
-        })
-        .await;
+        self.wait(until, Self::poll_writable).await;
     }
 
-    /// Waits until there may be something to read, but no longer than `until`. False if that was too long.
-    pub(crate) async fn readable(&self, until: Instant) -> bool {
+    /// Waits until there may be something to read, but no longer than `until`.
+    pub(crate) async fn readable(&self, until: Instant) {
+        self.wait(until, Self::poll_readable).await;
+    }
+
+    async fn wait(&self, until: Instant, poll: impl Fn(&Self, &mut Context<'_>) -> Poll<()>) {
         poll_fn(|cx| {
-            let readable = self.poll_readable(cx).map(|()| true);
-            if readable.is_ready() { readable } else { self.poll_timer(cx, until).map(|()| false) }
+            let ready = poll(self, cx);
+            if ready.is_ready() { ready } else { self.poll_timer(cx, until) }
         })
-        .await
+        .await;
     }
 
     fn poll(&self, cx: &mut Context<'_>, is_ready: impl FnOnce(&mut State) -> bool) -> Poll<()> {

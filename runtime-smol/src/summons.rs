@@ -17,7 +17,7 @@ use onehop::delivery::Written;
 
 /// The flags and the waker of one driver.
 #[derive(Debug, Default)]
-pub struct Summons<F = AtomicBool, W = AtomicWaker> {
+pub(crate) struct Summons<F = AtomicBool, W = AtomicWaker> {
     /// The socket did not take everything: the driver must wait until it is writable.
     blocked: F,
     /// Something waits for the driver to encode and write it, which nobody else does.
@@ -29,7 +29,7 @@ pub struct Summons<F = AtomicBool, W = AtomicWaker> {
 
 /// What a driver is summoned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Summon {
+pub(crate) enum Summon {
     /// To ask the backlog why the connection is to end.
     Close,
     /// To write, or encode and write, what waits.
@@ -37,7 +37,7 @@ pub enum Summon {
 }
 
 /// A flag that threads share.
-pub trait Flag {
+pub(crate) trait Flag {
     /// Sets it or takes it down, after all that was done before.
     fn set(&self, on: bool);
     /// Whether it is set.
@@ -45,7 +45,7 @@ pub trait Flag {
 }
 
 /// The waker of a task that threads share.
-pub trait Wake {
+pub(crate) trait Wake {
     /// Leaves the waker to be woken.
     fn register(&self, waker: &Waker);
     /// Wakes the task that left its waker.
@@ -55,7 +55,7 @@ pub trait Wake {
 impl<F: Flag, W: Wake> Summons<F, W> {
     /// A batch was pushed to the backlog, whose lock is held: writes what waits, or leaves it to the driver if nobody else can
     /// or may.
-    pub fn handle_pushed(&self, is_coded: bool, write: impl FnOnce() -> Written) {
+    pub(crate) fn handle_pushed(&self, is_coded: bool, write: impl FnOnce() -> Written) {
         if is_coded {
             self.to_encode.set(true);
             self.driver.wake();
@@ -65,24 +65,24 @@ impl<F: Flag, W: Wake> Summons<F, W> {
     }
 
     /// The driver is about to write what waits, and holds the lock of the backlog.
-    pub fn begin_write(&self) {
+    pub(crate) fn begin_write(&self) {
         self.blocked.set(false);
     }
 
     /// The driver is about to take what waits out of the backlog, to encode and write it without a lock.
-    pub fn begin_encode(&self) {
+    pub(crate) fn begin_encode(&self) {
         self.to_encode.set(false);
         self.blocked.set(false);
     }
 
     /// The socket took not all of a write.
-    pub fn handle_blocked(&self) {
+    pub(crate) fn handle_blocked(&self) {
         self.blocked.set(true);
         self.driver.wake();
     }
 
     /// The backlog, whose lock is held, has a close request.
-    pub fn handle_close_request(&self) {
+    pub(crate) fn handle_close_request(&self) {
         if !self.to_close.is_set() {
             self.to_close.set(true);
             self.driver.wake();
@@ -90,12 +90,12 @@ impl<F: Flag, W: Wake> Summons<F, W> {
     }
 
     /// Lets the driver, which calls this, encode once more although nobody pushed.
-    pub fn let_encode(&self) {
+    pub(crate) fn let_encode(&self) {
         self.to_encode.set(true);
     }
 
     /// What the driver has to do now. `poll_writable` says whether a socket that took not all takes more.
-    pub fn poll(
+    pub(crate) fn poll(
         &self,
         cx: &mut Context<'_>,
         poll_writable: impl FnOnce(&mut Context<'_>) -> Poll<()>,
@@ -111,7 +111,7 @@ impl<F: Flag, W: Wake> Summons<F, W> {
     }
 
     /// Whether the driver must wait until the socket is writable.
-    pub fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.is_set()
     }
 }

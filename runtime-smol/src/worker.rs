@@ -4,14 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use event_listener::Event;
 use log::debug;
 use mio::net::TcpStream as Stream;
 use onehop::delivery::{KEPT_BUFFERS, Staging, WRITES_AT_ONCE};
-use onehop::driver::{self, SocketKind};
+use onehop::driver::{self, LongestTurn, SocketKind};
 use onehop::{Connection, DialError, Node};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded, unbounded};
@@ -50,9 +48,15 @@ pub(crate) struct Handle {
     closed: Receiver<()>,
 }
 
-/// How long a worker was kept by one turn at the most, in nanoseconds.
-#[derive(Debug, Default)]
-pub(crate) struct LongestTurn(AtomicU64);
+/// The other end of a [`Handle`].
+struct Inbox {
+    jobs: Receiver<Job>,
+    /// Held as long as there are jobs.
+    busy: Sender<()>,
+    /// Held by each driver, too: `all_closed` ends with the last of them.
+    open: Sender<()>,
+    all_closed: Receiver<()>,
+}
 
 /// The state that the connections of one thread share.
 pub(crate) struct Worker {
@@ -74,27 +78,13 @@ pub(crate) struct Worker {
 pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Handle> {
     let (jobs, taken) = unbounded();
     let ((busy, idle), (open, closed)) = (bounded(1), bounded(1));
-    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-    let all_closed = closed.clone();
+    let inbox = Inbox { jobs: taken, busy, open, all_closed: closed.clone() };
     let reactor = Reactor::new(shared.clock)?;
     let longest_turn = Arc::new(LongestTurn::default());
     let told = longest_turn.clone();
-    thread.spawn(move || run(shared, reactor, taken, busy, open, all_closed, &told))?;
+    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+    thread.spawn(move || run(shared, reactor, inbox, &told))?;
     Ok(Handle { jobs, longest_turn, idle, closed })
-}
-
-impl LongestTurn {
-    /// Looks at a turn that is over. For the worker alone.
-    fn record(&self, turn: Duration) {
-        let nanos = turn.as_nanos() as u64;
-        if nanos > self.0.load(Ordering::Relaxed) {
-            self.0.store(nanos, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn get(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
 }
 
 impl Handle {
@@ -121,16 +111,7 @@ impl Handle {
     }
 }
 
-/// Holds `busy` until there are no more jobs, and lets each driver hold `open`, which keeps `all_closed` from ending.
-fn run(
-    shared: Shared,
-    reactor: Reactor,
-    jobs: Receiver<Job>,
-    busy: Sender<()>,
-    open: Sender<()>,
-    all_closed: Receiver<()>,
-    longest_turn: &LongestTurn,
-) {
+fn run(shared: Shared, reactor: Reactor, inbox: Inbox, longest_turn: &LongestTurn) {
     let Shared { node, sockets, clock, attention } = shared;
     let worker = Rc::new(Worker {
         staging: RefCell::new(staging(&node, &sockets)),
@@ -142,18 +123,12 @@ fn run(
         buffer: Cell::new(vec![0; READ_BYTES]),
     });
     let executor = Rc::new(LocalExecutor::new());
-    let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), jobs, busy, open, all_closed));
+    let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), inbox));
     worker.reactor.run(&executor, &main, |turn| longest_turn.record(turn));
 }
 
-async fn take_over_all(
-    worker: Rc<Worker>,
-    executor: Rc<LocalExecutor<'static>>,
-    jobs: Receiver<Job>,
-    busy: Sender<()>,
-    open: Sender<()>,
-    all_closed: Receiver<()>,
-) {
+async fn take_over_all(worker: Rc<Worker>, executor: Rc<LocalExecutor<'static>>, inbox: Inbox) {
+    let Inbox { jobs, busy, open, all_closed } = inbox;
     let mut taken = 0;
     while let Ok(job) = jobs.recv().await {
         if let Some((connection, socket, source)) = worker.take_over(job) {

@@ -94,7 +94,7 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
         let began = shared.now();
         let stall = driver::handle(&shared.node, &mut connection, began, event, staging);
         drop(turn);
-        shared.record_turn(shared.now().since(began));
+        shared.longest_turn.record(shared.now().since(began));
         shared.pass_on_attention();
         if let Some(reason) = socket.close_request() {
             connection.handle_close_request(reason);

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{self, Duration};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time;
 
 use onehop::config::Config;
 use onehop::delivery::Staging;
+use onehop::driver::LongestTurn;
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
@@ -21,8 +22,7 @@ pub(crate) struct Shared {
     pub(crate) attention: Alarm,
     pub(crate) monitoring: Conversations,
     accepted: AtomicUsize,
-    /// In nanoseconds.
-    longest_turn: AtomicU64,
+    pub(crate) longest_turn: LongestTurn,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
@@ -35,7 +35,7 @@ impl Shared {
             attention: Alarm::default(),
             monitoring: Conversations::default(),
             accepted: AtomicUsize::new(0),
-            longest_turn: AtomicU64::new(0),
+            longest_turn: LongestTurn::default(),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }
@@ -49,20 +49,6 @@ impl Shared {
     /// A sink for one thread. It keeps no buffer from batch to batch, since the thread has one connection.
     pub(crate) fn staging(&self) -> Staging<Arc<Sockets>> {
         Staging::new(self.sockets.clone(), self.node.hub().config().max_pending, 0)
-    }
-
-    /// Looks at how long a connection was handled without a pause.
-    pub(crate) fn record_turn(&self, turn: Duration) {
-        let nanos = turn.as_nanos() as u64;
-        // All threads look at it, and it seldom changes.
-        if nanos > self.longest_turn.load(Ordering::Relaxed) {
-            self.longest_turn.fetch_max(nanos, Ordering::Relaxed);
-        }
-    }
-
-    /// The longest of these times.
-    pub(crate) fn longest_turn(&self) -> Duration {
-        Duration::from_nanos(self.longest_turn.load(Ordering::Relaxed))
     }
 
     /// Wakes the control thread if the node wants to dial or to be asked at another time. After each call of a
