@@ -41,8 +41,9 @@
 //!    table, and closes the socket; in two steps if [`Backlog::linger_until`](crate::delivery::Backlog::linger_until) says so.
 //!    What [`end`] left to be removed goes on in slices, by [`remove`].
 //!
-//! After each of these calls, a thread that serves many connections writes on by [`Staging::write_more`], as long as
-//! [`Staging::wants_write`], and lets others have their turn in between; and [`Node::take_attention`] tells whether to wake the task that comes next.
+//! A thread that serves many connections writes on by [`Staging::write_more`], as long as [`Staging::wants_write`], and lets
+//! everybody have their turn in between. Whoever [left writes](Staging::left_writes) goes on when the thread is no longer
+//! [behind](Staging::is_behind). After each of these calls [`Node::take_attention`] tells whether to wake the task that comes next.
 //!
 //! **One more task** looks after the mesh and has the node's [`Services`]: when [`Node::poll_timeout`] is due or somebody woke it, it calls
 //! [`handle_timeout`] and carries out what [`Node::poll_dial`] asks for. A dial that led to a socket is answered by

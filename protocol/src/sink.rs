@@ -12,6 +12,9 @@ use crate::transport::Encoder;
 /// is gone is dropped. [`Staging`](crate::delivery::Staging) is the one that every runtime uses; what these calls promise,
 /// it keeps.
 pub trait Sink {
+    /// Whether so many connections are to be told something that others should have their turn before more is caused.
+    fn is_full(&self) -> bool;
+
     /// Queues a message. May be staged until the end of the batch, behind what this sink staged before for the same
     /// connection.
     fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>);
@@ -35,6 +38,9 @@ pub trait Sink {
 
 /// Drops what it is given, for calls that nobody is to hear of.
 impl Sink for () {
+    fn is_full(&self) -> bool {
+        false
+    }
     fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
     fn announce(&mut self, _: ConnectionId, _: &[u8]) {}

@@ -95,7 +95,7 @@ impl Driver {
     }
 
     async fn let_others_go_on(&mut self, stall: Option<Stall>) {
-        self.worker.write_more().await;
+        self.worker.catch_up().await;
         if let Some(stall) = stall {
             self.wait_for_relief(stall).await;
         }
@@ -162,7 +162,7 @@ impl Driver {
         let (reason, mut left) =
             driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
-        worker.write_more().await;
+        worker.catch_up().await;
         socket.end(now, reason);
         if socket.begin_finish() {
             outbound.get_or_insert_default().finish();
@@ -175,7 +175,7 @@ impl Driver {
             worker.reactor.next_round().await;
             let now = worker.clock.now();
             left = driver::remove(&worker.node, removal, now, &mut worker.staging.borrow_mut());
-            worker.write_more().await;
+            worker.catch_up().await;
         }
         if discarded != Discarded::All
             && let Some(until) = socket.linger_until(worker.clock.now())

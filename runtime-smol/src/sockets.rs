@@ -230,7 +230,7 @@ impl Link for &Socket {
 
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
         let mut backlog = self.backlog();
-        backlog.push(staged);
+        let before = backlog.push(staged);
         self.summons.handle_pushed(backlog.is_coded(), || {
             let written = self.write(now, &mut backlog);
             backlog.release_into(staged);
@@ -238,7 +238,12 @@ impl Link for &Socket {
         });
         close.into_iter().for_each(|reason| backlog.request_close(reason));
         self.heed(&backlog);
-        backlog.pressure()
+        let after = backlog.pressure();
+        drop(backlog);
+        if (before, after) == (Pressure::High, Pressure::Low) {
+            self.relief.notify(usize::MAX);
+        }
+        after
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Worker {
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
     pub(crate) staging: RefCell<Staging<Arc<Sockets>>>,
+    /// Notified when a batch left something to be written.
+    unwritten: Event,
 }
 
 /// Starts a worker thread; it ends when it is given no more jobs and its connections are closed.
@@ -121,8 +123,10 @@ fn run(shared: Shared, reactor: Reactor, inbox: Inbox, longest_turn: &LongestTur
         reactor: Rc::new(reactor),
         attention,
         buffer: Cell::new(vec![0; READ_BYTES]),
+        unwritten: Event::new(),
     });
     let executor = Rc::new(LocalExecutor::new());
+    executor.spawn(worker.clone().write_all()).detach();
     let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), inbox));
     worker.reactor.run(&executor, &main, |turn| longest_turn.record(turn));
 }
@@ -139,7 +143,7 @@ async fn take_over_all(worker: Rc<Worker>, executor: Rc<LocalExecutor<'static>>,
             };
             executor.spawn(driver).detach();
         }
-        worker.write_more().await;
+        worker.catch_up().await;
         taken += 1;
         if taken % TAKEN_AT_ONCE == 0 {
             worker.reactor.next_round().await;
@@ -185,11 +189,25 @@ impl Worker {
         Ok((stream, source))
     }
 
-    /// Writes what a batch left to be written for very many, and lets others have their turn in between.
-    pub(crate) async fn write_more(&self) {
-        while self.staging.borrow().wants_write() {
+    /// Called after each batch: lets what it left to be written for very many be written, and waits if that is too much.
+    pub(crate) async fn catch_up(&self) {
+        if !self.staging.borrow().left_writes() {
+            return;
+        }
+        self.unwritten.notify(1);
+        while self.staging.borrow().is_behind() {
             self.reactor.next_round().await;
-            self.staging.borrow_mut().write_more(self.clock.now());
+        }
+    }
+
+    /// Writes what batches left, some in each round.
+    async fn write_all(self: Rc<Self>) {
+        loop {
+            while self.staging.borrow().wants_write() {
+                self.reactor.next_round().await;
+                self.staging.borrow_mut().write_more(self.clock.now());
+            }
+            self.unwritten.listen().await;
         }
     }
 

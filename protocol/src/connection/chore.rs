@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::accounts::Account;
+use crate::forwarding::LongDelivery;
 use crate::hub::{BySid, ByText, Entry, Held};
 use crate::id::AccountId;
 use crate::interest::Subscription;
@@ -17,6 +18,8 @@ pub(super) enum Chore {
     Tell(Untold),
     /// What a client subscribed to before another CONNECT is removed, before more of its input is handled.
     Remove(Removal),
+    /// Very many get a message, before the next one is handled.
+    Deliver(Box<LongDelivery>),
 }
 
 impl Chore {
@@ -25,17 +28,31 @@ impl Chore {
         match self {
             Self::Tell(untold) => node.tell_interest(entry, untold, sink),
             Self::Remove(removal) => removal.handle_slice(sink),
+            Self::Deliver(delivery) => deliver(node, delivery, sink),
         }
+    }
+
+    /// Whether input waits for it.
+    pub(super) fn holds_input(&self) -> bool {
+        matches!(self, Self::Remove(_) | Self::Deliver(_))
     }
 }
 
-/// Subscriptions that are still to be removed: what a client subscribed to, or what a route brought.
+fn deliver<S: Sink>(node: &Node, delivery: &mut LongDelivery, sink: &mut S) -> bool {
+    delivery.handle_slice(node.hub(), sink, &mut |account, subscription, sink| {
+        node.expire(account, subscription, sink);
+    })
+}
+
+/// What a connection leaves to be done: very many may still have to get its last message; then the subscriptions of a client,
+/// or those that a route brought, are removed.
 ///
 /// It is driven on like the connection was that left it: [`Removal::handle_slice`] until that says so, with pauses between
 /// for others.
 #[derive(Debug)]
 pub struct Removal {
     node: Arc<Node>,
+    message: Option<Box<LongDelivery>>,
     left: VecDeque<Left>,
     /// Taken out of the first of these.
     taken: Vec<Arc<Subscription>>,
@@ -62,7 +79,7 @@ impl Removal {
     }
 
     fn of(node: &Arc<Node>, left: impl IntoIterator<Item = Left>) -> Self {
-        Self { node: node.clone(), left: left.into_iter().collect(), taken: Vec::new() }
+        Self { node: node.clone(), message: None, left: left.into_iter().collect(), taken: Vec::new() }
     }
 
     /// Takes over what another removal had left.
@@ -74,10 +91,21 @@ impl Removal {
         self.left.extend(own);
     }
 
-    /// Removes some; true once there are none left. When the node stops, nobody looks for them any more.
+    /// Lets the message be delivered before anything is removed.
+    pub(super) fn deliver_first(&mut self, delivery: Box<LongDelivery>) {
+        self.message = Some(delivery);
+    }
+
+    /// Does some; true once nothing is left. When the node stops, nobody looks for subscriptions any more.
     pub fn handle_slice<S: Sink>(&mut self, sink: &mut S) -> bool {
         if self.node.is_stopping() {
             self.left.clear();
+        }
+        if let Some(delivery) = &mut self.message {
+            if deliver(&self.node, delivery, sink) {
+                self.message = None;
+            }
+            return self.is_over();
         }
         let mut removed = 0;
         while let Some(left) = self.left.front_mut()
@@ -104,7 +132,7 @@ impl Removal {
     /// Whether nothing is left.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.left.is_empty()
+        self.message.is_none() && self.left.is_empty()
     }
 
     /// Makes the results of look-ups stale that name what will only be removed later: its connection is gone already.

@@ -12,7 +12,7 @@ use super::turn;
 use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
-use crate::forwarding::{self, Cache, Courier};
+use crate::forwarding::{self, Cache, Courier, LongDelivery};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Matches, Source, Subscription};
 use crate::quote::REDACTED;
@@ -300,6 +300,9 @@ impl Session {
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.len(), message.body.len()));
+        if let Some(rest) = LongDelivery::of(targets, &shared.entry, message) {
+            context.begin_chore(Chore::Deliver(rest));
+        }
         if !taken && self.no_responders && message.reply.is_some() {
             self.no_responders(context, message);
         }

@@ -69,12 +69,13 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
-    /// Begins what takes more than one turn: a slice is done at once.
+    /// Begins what takes more than one turn: a slice is done at once. What input waits for comes first.
     pub(super) fn begin_chore(&mut self, mut chore: Chore) {
         let Shared { node, entry, chores, .. } = &mut *self.shared;
-        if !chore.handle_slice(node, entry, self.sink) {
-            chores.push_back(chore);
+        if chore.handle_slice(node, entry, self.sink) {
+            return;
         }
+        if chore.holds_input() { chores.push_front(chore) } else { chores.push_back(chore) }
     }
 
     /// Notes that the peer hit a limit, under the name by which that can be set.

@@ -61,7 +61,7 @@ impl Connection {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         let waits = matches!(self.shared.interruption, Some(Interruption::Wait(_)));
-        !waits && !self.shared.is_removing() && !self.has_more_input && !self.shared.node.is_stopping()
+        !waits && !self.shared.is_occupied() && !self.has_more_input && !self.shared.node.is_stopping()
     }
 
     fn handle_chore<S: Sink>(&mut self, sink: &mut S) {
@@ -158,6 +158,9 @@ impl Connection {
                     consumed += bytes;
                     self.shared.spend(OPERATION);
                     self.handle_operation(now, op, sink);
+                    if sink.is_full() {
+                        self.shared.spend(TURN);
+                    }
                 }
                 Ok(Parsed::Incomplete { consumed: bytes, wanted }) => {
                     self.wanted_bytes = wanted;
@@ -201,7 +204,7 @@ impl Shared {
     /// Whether the next operation may be handled.
     #[inline]
     fn goes_on(&self) -> bool {
-        self.close.is_none() && self.interruption.is_none() && self.work < TURN && !self.is_removing()
+        self.close.is_none() && self.interruption.is_none() && self.work < TURN && !self.is_occupied()
     }
 
     /// Counts work of this turn.
@@ -210,9 +213,9 @@ impl Shared {
         self.work = self.work.saturating_add(work);
     }
 
-    /// Whether what was subscribed to before is removed, and input waits for that.
-    fn is_removing(&self) -> bool {
-        matches!(self.chores.front(), Some(Chore::Remove(_)))
+    /// Whether input waits for what takes more than one turn.
+    fn is_occupied(&self) -> bool {
+        self.chores.front().is_some_and(Chore::holds_input)
     }
 
     /// The decoder of what follows the operation that was handled last.

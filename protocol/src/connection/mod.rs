@@ -343,8 +343,10 @@ impl Connection {
         };
         let Shared { node, entry, chores, .. } = self.shared;
         for chore in chores {
-            if let Chore::Remove(rest) = chore {
-                removal.absorb(rest);
+            match chore {
+                Chore::Remove(rest) => removal.absorb(rest),
+                Chore::Deliver(delivery) => removal.deliver_first(delivery),
+                Chore::Tell(_) => {}
             }
         }
         node.hub().directory().remove(entry.id());

@@ -13,7 +13,7 @@ use super::turn;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::config::RouteLimits;
-use crate::forwarding::{self, Courier};
+use crate::forwarding::{self, Courier, LongDelivery};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
 use crate::quote::quoted;
@@ -293,6 +293,9 @@ impl Peer {
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
         shared.spend(turn::deliveries(targets.len(), routed.message.body.len()));
+        if let Some(rest) = LongDelivery::of(targets, &shared.entry, &routed.message) {
+            context.begin_chore(Chore::Deliver(rest));
+        }
     }
 
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).

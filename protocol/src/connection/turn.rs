@@ -111,7 +111,7 @@ mod tests {
         let mut world = World::new(10_000_000);
         let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
         input(&mut world, &mut subscriber, CONNECT);
-        input(&mut world, &mut subscriber, &subscriptions(20_000));
+        input(&mut world, &mut subscriber, &subscriptions(5_000));
         let batch = [CONNECT, &b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\n".repeat(4), b"PING\r\n"].concat();
         for cut in 0..batch.len() {
             let (first, second) = batch.split_at(cut);
@@ -164,5 +164,80 @@ mod tests {
             left = driver::remove(node, removal, NOW, staging);
         }
         assert!(node.hub().global_account().index().is_empty());
+    }
+    #[test]
+    fn a_message_for_very_many_is_delivered_in_slices_to_those_that_were_there_and_stay() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, &[CONNECT, &subscriptions(10_000)].concat());
+        let World { node, staging } = &mut world;
+        let messages = [CONNECT, b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\nPING\r\n"].concat();
+        driver::handle(node, &mut publisher, NOW, Event::Input(&messages), staging);
+        let mut turns = 1;
+        // Of those that did not get it yet some go, and others come.
+        input(&mut world, &mut subscriber, b"UNSUB 9000\r\nSUB a new\r\n");
+        while publisher.wants_turn() {
+            assert!(!publisher.wants_input() && world.link(publisher.id()).read.is_empty());
+            let World { node, staging } = &mut world;
+            driver::handle(node, &mut publisher, NOW, Event::Turn, staging);
+            turns += 1;
+        }
+        assert!((10..=21).contains(&turns), "{turns}");
+        assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
+        let read = std::mem::take(&mut world.link(subscriber.id()).read);
+        let count = |what: &[u8]| memchr::memmem::find_iter(&read, what).count();
+        assert_eq!((count(b"1\r\nx"), count(b"1\r\ny")), (9_999, 10_000));
+        assert_eq!((count(b" 9000 "), count(b" new 1\r\nx"), count(b" new 1\r\ny")), (0, 0, 1));
+        assert!(memchr::memmem::find(&read, b"1\r\ny") > memchr::memmem::rfind(&read, b"1\r\nx"));
+    }
+
+    #[test]
+    fn a_message_for_very_many_reaches_all_though_its_publisher_goes() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, &[CONNECT, &subscriptions(10_000)].concat());
+        let World { node, staging } = &mut world;
+        let message = [CONNECT, b"SUB b 1\r\nPUB a 1\r\nx\r\n"].concat();
+        driver::handle(node, &mut publisher, NOW, Event::Input(&message), staging);
+        driver::handle(node, &mut publisher, NOW, Event::EndOfInput, staging);
+        let (_, mut left) = driver::end(node, publisher, NOW, staging);
+        assert!(left.is_some());
+        while let Some(removal) = left {
+            left = driver::remove(node, removal, NOW, staging);
+        }
+        assert_eq!(node.hub().global_account().index().len(), 10_000);
+        let read = std::mem::take(&mut world.link(subscriber.id()).read);
+        assert_eq!(memchr::memmem::find_iter(&read, b"1\r\nx").count(), 10_000);
+    }
+
+    #[test]
+    fn who_wants_no_echo_and_who_wants_so_many_only_is_heeded_among_very_many_too() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        let limited: Vec<u8> =
+            (0..5_000).flat_map(|sid| format!("SUB a {sid}\r\nUNSUB {sid} 1\r\n").into_bytes()).collect();
+        input(&mut world, &mut subscriber, &[CONNECT, &limited].concat());
+        let quiet = b"CONNECT {\"verbose\":false,\"echo\":false}\r\nSUB a 1\r\n";
+        input(&mut world, &mut publisher, quiet);
+        input(&mut world, &mut publisher, b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\n");
+        let read = std::mem::take(&mut world.link(subscriber.id()).read);
+        let count = |what: &[u8]| memchr::memmem::find_iter(&read, what).count();
+        assert_eq!((count(b"1\r\nx"), count(b"1\r\ny")), (5_000, 0));
+        assert!(world.link(publisher.id()).read.is_empty());
+        assert_eq!(world.node.hub().global_account().index().len(), 1);
+    }
+
+    #[test]
+    fn messages_for_ever_other_connections_are_handled_in_turns() {
+        let mut world = World::new(1_000_000);
+        let mut publisher = world.client(true);
+        for number in 0..5_000 {
+            let mut subscriber = world.client(true);
+            let subscription = format!("SUB a.{} 1\r\n", number / 100);
+            input(&mut world, &mut subscriber, &[CONNECT, subscription.as_bytes()].concat());
+        }
+        let messages: Vec<u8> = (0..50).flat_map(|n| format!("PUB a.{n} 1\r\nx\r\n").into_bytes()).collect();
+        assert_eq!(input(&mut world, &mut publisher, &[CONNECT, &messages, b"PING\r\n"].concat()), 2);
+        assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
     }
 }

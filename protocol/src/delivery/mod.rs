@@ -19,8 +19,8 @@
 //! - **Announcements** stand in the link when the call returns, behind what was staged for it before.
 //! - **A batch that multiplies** is handed over in parts of [`MAX_STAGED_BYTES`], or of `max_pending` if that is less: so
 //!   a link never holds more than `max_pending`, nor a driver more than one such part for it.
-//! - **A batch for very many** writes to [`WRITES_AT_ONCE`] links and gives the others their part; these are written to in
-//!   the next turns, if the thread has others to serve.
+//! - **A batch for very many**, for more than [`WRITES_AT_ONCE`], only gives the links their part if the thread has others to
+//!   serve. So many are then written in each of the next turns, each with all that it was given by then.
 //! - **Slow consumers.** A link that would hold more than `max_pending` drops all, takes nothing more, and asks its driver
 //!   once to end it. One that is half-way there is named to the producer, who reads less.
 //! - **Counting.** Messages are counted once per batch and target, before they can be seen on the wire.
@@ -38,8 +38,10 @@ mod staging;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unwritten;
 
 pub use backlog::{Backlog, LAST_WORDS, Written, write_encoded, write_once};
 pub use link::{Link, Links};
 pub use staging::{KEPT_BUFFERS, MAX_STAGED_BYTES, Staging, WRITES_AT_ONCE};
 pub use table::Table;
+pub use unwritten::MAX_UNWRITTEN_BYTES;

@@ -1,11 +1,11 @@
 //! Where the output of a batch is collected.
 
-use std::collections::VecDeque;
-
 use super::link::{Link, Links};
+use super::unwritten::Unwritten;
 use crate::close::CloseReason;
 use crate::hub::Hub;
 use crate::id::ConnectionId;
+use crate::interest::MAX_LISTED;
 use crate::outbox::{Delivery, Outbox, Pressure, WRITE_AT_ONCE_BYTES};
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -29,7 +29,8 @@ pub struct Staging<L> {
     kept_buffers: usize,
     writes_at_once: usize,
     /// Their links hold something of a batch that is over, and nobody wrote it yet.
-    unwritten: VecDeque<ConnectionId>,
+    unwritten: Unwritten,
+    left_writes: bool,
 }
 
 /// What is staged for one connection.
@@ -56,13 +57,14 @@ impl<L: Links> Staging<L> {
             max_staged_bytes: MAX_STAGED_BYTES.min(max_pending),
             kept_buffers,
             writes_at_once: usize::MAX,
-            unwritten: VecDeque::new(),
+            unwritten: Unwritten::default(),
+            left_writes: false,
         }
     }
 
     /// Lets no batch write to more than so many links before others have their turn: [`WRITES_AT_ONCE`] for a thread that
-    /// serves many connections. The other links are given their part, too; whoever caused it then calls
-    /// [`Staging::write_more`] as long as [`Staging::wants_write`] says so.
+    /// serves many connections. The links of a larger batch are given their part, and are written by [`Staging::write_more`],
+    /// which is to be called as long as [`Staging::wants_write`] says so.
     #[must_use]
     pub fn limit_writes(self, writes_at_once: usize) -> Self {
         Self { writes_at_once, ..self }
@@ -86,23 +88,25 @@ impl<L: Links> Staging<L> {
     /// Ends the batch: everything goes to its link. Returns the targets that are too slow, for their producer to wait for.
     pub fn flush(&mut self, now: Instant, hub: &Hub) -> Vec<ConnectionId> {
         let mut slow = Vec::new();
+        self.left_writes = self.used > self.writes_at_once;
         if let Some(place) = self.reader.take().and_then(|reader| self.place(reader)) {
             self.staged[..self.used].swap(place, self.used - 1);
         }
-        for (number, staged) in self.staged[..self.used].iter_mut().enumerate() {
+        for staged in &mut self.staged[..self.used] {
             // Who is to be closed is told so.
-            let waits = number >= self.writes_at_once && staged.close.is_none();
+            let waits = self.left_writes && staged.close.is_none();
             self.places[staged.id.index()] = 0;
             let close = staged.close.take();
             let outbox = &mut staged.outbox;
             let pressure = self.links.with(staged.id, |mut link| {
                 let (messages, bytes) = outbox.take_traffic();
                 hub.record_delivered(link.entry(), messages, bytes);
-                if waits { link.push(outbox) } else { link.flush(now, outbox, close) }
+                if !waits {
+                    return link.flush(now, outbox, close);
+                }
+                self.unwritten.add(staged.id, outbox.pending_bytes());
+                link.push(outbox)
             });
-            if waits {
-                self.unwritten.push_back(staged.id);
-            }
             match pressure {
                 Some(Pressure::High) => slow.push(staged.id),
                 Some(Pressure::Low | Pressure::Overflow) => {}
@@ -118,11 +122,22 @@ impl<L: Links> Staging<L> {
         !self.unwritten.is_empty()
     }
 
+    /// Whether the last batch left its links to be written.
+    pub fn left_writes(&self) -> bool {
+        self.left_writes
+    }
+
+    /// Whether so much waits that whoever [left writes](Staging::left_writes) is to wait until it is written. As long as it is
+    /// less, it may go on: what it adds to a link that waits is written together with what is there.
+    pub fn is_behind(&self) -> bool {
+        self.unwritten.is_too_much()
+    }
+
     /// Writes to some of the links that were only given their part of a batch.
     pub fn write_more(&mut self, now: Instant) {
-        let some = self.unwritten.len().min(self.writes_at_once);
         let mut nothing = Outbox::new();
-        for id in self.unwritten.drain(..some) {
+        for _ in 0..self.writes_at_once {
+            let Some(id) = self.unwritten.take() else { break };
             self.links.with(id, |mut link| link.flush(now, &mut nothing, None));
         }
     }
@@ -211,6 +226,11 @@ impl<L: Links> Staging<L> {
 
 impl<L: Links> Sink for Staging<L> {
     #[inline]
+    fn is_full(&self) -> bool {
+        self.used > MAX_STAGED_LINKS
+    }
+
+    #[inline]
     fn deliver(&mut self, to: ConnectionId, delivery: &Delivery<'_>) {
         let outbox = &mut self.staged(to).outbox;
         outbox.push(delivery);
@@ -248,6 +268,10 @@ pub const MAX_STAGED_BYTES: usize = WRITE_AT_ONCE_BYTES;
 
 /// How many links a thread that serves many connections writes to in one turn: about two milliseconds.
 pub const WRITES_AT_ONCE: usize = 256;
+
+/// More links than these that something is staged for end a turn: to hand them their part takes one to two milliseconds. As
+/// many as a subject's list may name, so that its messages are handed over together.
+const MAX_STAGED_LINKS: usize = MAX_LISTED;
 
 /// How many targets keep their buffers in a thread that serves many connections.
 pub const KEPT_BUFFERS: usize = 64;

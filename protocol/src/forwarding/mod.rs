@@ -12,9 +12,11 @@
 //! - here: who gets it, of those that may.
 //! - `cache`: what one connection remembers of where its subjects go.
 //! - `targets`: those that may get a subject, each with the start of its line.
+//! - `long_delivery`: a message for so many that they get it in slices.
 //! - `parcel`: a message in its two forms, with and without headers.
 
 mod cache;
+mod long_delivery;
 mod parcel;
 mod targets;
 
@@ -30,6 +32,7 @@ use crate::sink::Sink;
 use crate::wire::Message;
 
 pub(crate) use cache::Cache;
+pub(crate) use long_delivery::LongDelivery;
 use parcel::Parcel;
 pub(crate) use parcel::Scratch;
 pub(crate) use targets::Targets;
@@ -59,7 +62,7 @@ pub(crate) fn from_service<S: Sink>(
     from_client(courier, &targets, message)
 }
 
-/// Delivers what a client of this node published. False if nobody took it.
+/// Delivers what a client of this node published, but to crowds: they get it by a [`LongDelivery`]. False if nobody took it.
 pub(crate) fn from_client<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
@@ -74,6 +77,8 @@ pub(crate) fn from_client<S: Sink>(
     for target in &targets.clients {
         taken |= to_client(courier, targets, target, &parcel);
     }
+    // Of so many, one will.
+    taken |= !targets.crowds.is_empty();
     taken |= to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
@@ -91,7 +96,7 @@ pub(crate) fn from_client<S: Sink>(
 }
 
 /// Delivers what another server sent: to plain subscriptions of this node's clients, and to one member of each
-/// queue group that the sender named.
+/// queue group that the sender named. Crowds get it by a [`LongDelivery`].
 pub(crate) fn from_route<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::accounts::Account;
 use crate::hub::{Directory, Entry, Flag};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Matches, Source, Subscription};
+use crate::interest::{Crowd, Matches, Source, Subscription};
 
 /// Everybody who gets what one connection publishes to one subject.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Targets {
     pub(crate) routes: Box<[RouteTarget]>,
     /// Services of this node.
     pub(crate) services: Box<[Arc<Subscription>]>,
+    /// Clients' subscriptions to filters that very many share: they are gone through in slices.
+    pub(super) crowds: Box<[CrowdTarget]>,
     own_queues: usize,
     account: AccountId,
     other_accounts: Box<[AccountId]>,
@@ -46,6 +48,15 @@ pub(crate) struct ClientTarget {
     /// Zero for the publisher's account, else one more than its place among the others.
     account: u16,
     prefix: Prefix,
+}
+
+/// Very many subscriptions of clients of this node to one filter.
+#[derive(Clone, Debug)]
+pub(super) struct CrowdTarget {
+    pub(super) account: Arc<Account>,
+    /// As they know it.
+    pub(super) subject: Box<[u8]>,
+    pub(super) crowd: Crowd,
 }
 
 /// One route over which a server wants the subject.
@@ -115,33 +126,28 @@ impl Targets {
         own: &Lookup<'_>,
         others: &[Lookup<'_>],
     ) -> Self {
-        let mut builder = Builder {
-            publisher,
-            clients: Vec::new(),
-            queues: Vec::new(),
-            services: Vec::new(),
-            prefixes: Vec::new(),
-            is_full: false,
-            routes: Vec::new(),
-            first_route: 0,
-        };
+        let mut builder = Builder::new(publisher);
         builder.look_up(0, own, directory, matches);
         let own_queues = builder.queues.len();
         for (place, other) in others.iter().enumerate() {
             builder.look_up(place as u16 + 1, other, directory, matches);
         }
-        let subjects = std::iter::once(own).chain(others).filter(|_| builder.is_full);
-        Self {
-            subjects: subjects.map(|lookup| lookup.subject.into()).collect(),
-            prefixes: builder.prefixes.into(),
-            clients: builder.clients.into(),
-            queues: builder.queues.into(),
-            routes: builder.routes.into(),
-            services: builder.services.into(),
-            own_queues,
-            account: own.account.id(),
-            other_accounts: others.iter().map(|other| other.account.id()).collect(),
-        }
+        builder.build(own, others, own_queues)
+    }
+
+    /// Prepares some of a crowd.
+    pub(super) fn of_some(
+        subscriptions: &[Arc<Subscription>],
+        directory: &Directory,
+        publisher: Option<&Entry>,
+        own: &Lookup<'_>,
+    ) -> Self {
+        let mut builder = Builder::new(publisher);
+        directory.with(|entry| {
+            let place = Place { number: 0, account: own.account, subject: own.subject, entry };
+            subscriptions.iter().for_each(|subscription| builder.plain(place, subscription));
+        });
+        builder.build(own, &[], 0)
     }
 
     /// The account that a subscription is in.
@@ -157,7 +163,7 @@ impl Targets {
         &self.queues[..self.own_queues]
     }
 
-    /// How many subscriptions, groups and routes get it.
+    /// How many subscriptions, groups and routes get it at once, apart from crowds.
     pub(crate) fn len(&self) -> usize {
         self.clients.len() + self.queues.len() + self.routes.len()
     }
@@ -168,6 +174,7 @@ impl Targets {
             && self.queues.is_empty()
             && self.routes.is_empty()
             && self.services.is_empty()
+            && self.crowds.is_empty()
     }
 
     /// `MSG <subject> <sid> `, or `HMSG …`, if it is prepared.
@@ -198,6 +205,7 @@ impl Targets {
             + size_of_val(&*self.routes)
             + size_of_val(&*self.queues)
             + size_of_val(&*self.services)
+            + size_of_val(&*self.crowds)
             + size_of_val(&*self.other_accounts)
             + members
     }
@@ -214,6 +222,7 @@ struct Builder<'a> {
     routes: Vec<RouteTarget>,
     /// The first of the routes that belongs to the account in hand.
     first_route: usize,
+    crowds: Vec<CrowdTarget>,
 }
 
 /// Where a builder looks: the account, by its place, and the subject.
@@ -226,13 +235,49 @@ struct Place<'a> {
     entry: &'a dyn Fn(ConnectionId) -> Option<Arc<Entry>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(publisher: Option<&'a Entry>) -> Self {
+        Self {
+            publisher,
+            clients: Vec::new(),
+            queues: Vec::new(),
+            services: Vec::new(),
+            prefixes: Vec::new(),
+            is_full: false,
+            routes: Vec::new(),
+            first_route: 0,
+            crowds: Vec::new(),
+        }
+    }
+
+    fn build(self, own: &Lookup<'_>, others: &[Lookup<'_>], own_queues: usize) -> Targets {
+        let subjects = std::iter::once(own).chain(others).filter(|_| self.is_full);
+        Targets {
+            subjects: subjects.map(|lookup| lookup.subject.into()).collect(),
+            prefixes: self.prefixes.into(),
+            clients: self.clients.into(),
+            queues: self.queues.into(),
+            routes: self.routes.into(),
+            services: self.services.into(),
+            crowds: self.crowds.into(),
+            own_queues,
+            account: own.account.id(),
+            other_accounts: others.iter().map(|other| other.account.id()).collect(),
+        }
+    }
+
     fn look_up(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
         let Lookup { account, subject } = *lookup;
         self.first_route = self.routes.len();
         matches.clear();
         // Before the directory is held: those who change interest look into the directory meanwhile.
         account.index().collect(subject, matches);
+        let crowds = matches.crowds.drain(..);
+        self.crowds.extend(crowds.map(|crowd| CrowdTarget {
+            account: account.clone(),
+            subject: subject.into(),
+            crowd,
+        }));
         directory.with(|entry| {
             let place = Place { number, account, subject, entry };
             matches.plain.iter().for_each(|subscription| self.plain(place, subscription));

@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use super::crowd::Crowd;
 use super::part::Part;
 use super::trie::{is_wildcard, split_token};
 use super::walk::{Place, SLICE, Walk};
@@ -53,13 +54,15 @@ pub enum Change<'a> {
 /// Everything that matches a subject. Reusable: clear it before collecting again.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// Plain subscriptions by id.
+    /// Plain subscriptions by id, apart from `crowds`.
     pub plain: Vec<Arc<Subscription>>,
     /// Queue groups by name, with their members by id.
     ///
     /// A group is its name: members that subscribed with different filters, `foo.*` and `foo.bar`, share the
     /// messages that match both, one delivery each, as in the Go server (seen with 2.15.1 and 2.9.10).
     pub queues: Vec<QueueMatch>,
+    /// Plain subscriptions of clients that are too many to be listed, by filter.
+    pub crowds: Vec<Crowd>,
 }
 
 /// The name of a queue group and its members; never without members.
@@ -202,12 +205,18 @@ impl Index {
         };
         let home = self.part_of(subject);
         home.count_lookup();
-        home.for_each_match(subject, &mut add);
+        home.collect(subject, &mut add, &mut into.crowds);
         if !std::ptr::eq(home, &self.wild) {
-            self.wild.for_each_match(subject, &mut add);
+            self.wild.collect(subject, &mut add, &mut into.crowds);
         }
         into.plain.sort_by_key(|sub| sub.id());
+        into.crowds.sort_by(|a, b| a.filter().cmp(b.filter()));
         into.add_queues(members);
+    }
+
+    /// Adds those of a crowd that come next, which are some thousands at the most.
+    pub fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
+        self.part_of(crowd.filter()).next_of(crowd, into);
     }
 
     /// How many subscriptions there are, local and remote.
@@ -301,11 +310,12 @@ impl Matches {
     pub fn clear(&mut self) {
         self.plain.clear();
         self.queues.clear();
+        self.crowds.clear();
     }
 
     /// Whether nothing matched.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty()
+        self.plain.is_empty() && self.queues.is_empty() && self.crowds.is_empty()
     }
 
     fn add_queues(&mut self, mut members: Vec<Arc<Subscription>>) {

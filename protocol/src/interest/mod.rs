@@ -17,8 +17,10 @@
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table, a row of shards.
 //! - `subscribers`: the subscriptions that share one filter.
+//! - `crowd`: a row of subscriptions to one filter that is too long to be listed at once.
 //! - `walk`: how far a new listener has been shown what there is.
 
+mod crowd;
 mod index;
 mod part;
 mod subscribers;
@@ -31,6 +33,7 @@ mod model_tests;
 #[cfg(test)]
 mod tests;
 
+pub use crowd::{Crowd, MAX_LISTED};
 pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
 pub(crate) use subscription::Admission;
 pub use subscription::{Source, Subscription, SubscriptionId};

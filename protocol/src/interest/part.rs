@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Subscription;
+use super::crowd::Crowd;
 use super::index::{Change, Stats};
 use super::subscribers::Subscribers;
 use super::trie::{Trie, has_wildcard};
@@ -179,15 +180,30 @@ impl Part {
         self.lookups.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Calls `each` with every subscription that matches `subject`, in no particular order.
-    pub(super) fn for_each_match(&self, subject: &[u8], each: &mut impl FnMut(&Arc<Subscription>)) {
+    /// Calls `each` with every subscription that matches `subject`, in no particular order, but for crowds: those are noted
+    /// in `crowds`.
+    pub(super) fn collect(
+        &self,
+        subject: &[u8],
+        each: &mut impl FnMut(&Arc<Subscription>),
+        crowds: &mut Vec<Crowd>,
+    ) {
         let state = self.read();
         if let Some((BySubject(subscribers), ())) = state.exact.get(subject) {
-            subscribers.for_each(each);
+            subscribers.collect(each, crowds);
         }
         if !state.patterns.is_empty() {
-            state.patterns.for_each_match(subject, &mut |subscribers| subscribers.for_each(each));
+            state.patterns.for_each_match(subject, &mut |subscribers| subscribers.collect(each, crowds));
         }
+    }
+
+    /// Adds those of a crowd that come next, as far as a slice goes.
+    pub(super) fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
+        let before = into.len();
+        if let Some(subscribers) = self.read().get(crowd.filter()) {
+            subscribers.next_of(crowd, into);
+        }
+        crowd.pass(&into[before..]);
     }
 
     /// Calls `each` with every subscription, in no particular order.
@@ -267,6 +283,13 @@ impl Part {
 }
 
 impl State {
+    fn get(&self, filter: &[u8]) -> Option<&Subscribers> {
+        if has_wildcard(filter) {
+            return self.patterns.get(filter);
+        }
+        self.exact.get(filter).map(|(BySubject(subscribers), ())| subscribers)
+    }
+
     fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Subscribers>) -> R) -> R {
         if has_wildcard(filter) {
             return self.patterns.edit(filter, edit);

@@ -1,9 +1,11 @@
 //! The subscriptions that share one filter.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::{Subscription, SubscriptionId};
+use super::crowd::{CROWD_SLICE, Crowd, MAX_LISTED};
+use super::{Source, Subscription, SubscriptionId};
 
 /// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Subscribers>`.
 ///
@@ -24,8 +26,10 @@ pub(super) struct Members {
 /// Subscriptions by their id: a subject may have 100,000 of them, and each leaves on its own.
 #[derive(Default)]
 struct Group {
-    members: BTreeMap<SubscriptionId, Arc<Subscription>>,
-    /// How many of the members are local.
+    clients: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    /// Of servers and services, which are few.
+    others: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    /// How many of all are local.
     local: u32,
 }
 
@@ -97,19 +101,45 @@ impl Subscribers {
         }
     }
 
-    /// Calls `each` with every subscription: the plain ones by id, then by queue name and id.
+    /// Calls `each` with every subscription, in no particular order.
     pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
         match self {
             Subscribers::One(only) => each(only),
+            Subscribers::Many(members) => members.groups().flat_map(Group::iter).for_each(each),
+        }
+    }
+
+    /// Calls `each` with every subscription, in no particular order, but for a crowd: that is noted in `crowds`.
+    pub(super) fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
+        let Subscribers::Many(members) = self else { return self.for_each(each) };
+        let Some(last) = members.plain.last_of_crowd() else { return self.for_each(each) };
+        crowds.push(Crowd::new(self.subject(), last));
+        members.plain.others.values().for_each(&mut *each);
+        members.queues.values().flat_map(Group::iter).for_each(each);
+    }
+
+    /// Adds those of a crowd that come next, as far as a slice goes.
+    pub(super) fn next_of(&self, crowd: &Crowd, into: &mut Vec<Arc<Subscription>>) {
+        match self {
+            Subscribers::One(only) => {
+                let is_next = only.queue().is_none()
+                    && only.source() == Source::Client
+                    && crowd.rest().contains(&only.id());
+                into.extend(is_next.then(|| only.clone()));
+            }
             Subscribers::Many(members) => {
-                let groups = std::iter::once(&members.plain).chain(members.queues.values());
-                groups.flat_map(|group| group.members.values()).for_each(each);
+                let next = members.plain.clients.range(crowd.rest()).take(CROWD_SLICE);
+                into.extend(next.map(|(_, sub)| sub.clone()));
             }
         }
     }
 }
 
 impl Members {
+    fn groups(&self) -> impl Iterator<Item = &Group> {
+        std::iter::once(&self.plain).chain(self.queues.values())
+    }
+
     fn group(&self, queue: Option<&[u8]>) -> Option<&Group> {
         queue.map_or(Some(&self.plain), |name| self.queues.get(name))
     }
@@ -141,28 +171,43 @@ impl Members {
             1 if self.plain.is_empty() => self.queues.values().next()?,
             _ => return None,
         };
-        if group.members.len() == 1 { group.first().cloned() } else { None }
+        if group.len() == 1 { group.first().cloned() } else { None }
     }
 }
 
 impl Group {
+    fn len(&self) -> usize {
+        self.clients.len() + self.others.len()
+    }
+
     fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.len() == 0
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.clients.values().chain(self.others.values())
     }
 
     fn first(&self) -> Option<&Arc<Subscription>> {
-        self.members.values().next()
+        self.iter().next()
+    }
+
+    /// The last of the clients' subscriptions, if they are a crowd.
+    fn last_of_crowd(&self) -> Option<SubscriptionId> {
+        let last = || self.clients.last_key_value().map(|(id, _)| *id);
+        if self.clients.len() > MAX_LISTED { last() } else { None }
     }
 
     fn insert(&mut self, sub: Arc<Subscription>) -> bool {
+        let members = if sub.source() == Source::Client { &mut self.clients } else { &mut self.others };
         self.local += u32::from(sub.source().is_local());
-        let replaced = self.members.insert(sub.id(), sub);
+        let replaced = members.insert(sub.id(), sub);
         self.local -= replaced.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         replaced.is_none()
     }
 
     fn remove(&mut self, id: SubscriptionId) -> bool {
-        let removed = self.members.remove(&id);
+        let removed = self.clients.remove(&id).or_else(|| self.others.remove(&id));
         self.local -= removed.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         removed.is_some()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{Change, Index, Matches, Source, Subscription, SubscriptionId, Walk};
+use super::{Change, Index, MAX_LISTED, Matches, Source, Subscription, SubscriptionId, Walk};
 use crate::id::ConnectionId;
 
 fn subscription(id: u64, source: Source, subject: &str, queue: &str) -> Arc<Subscription> {
@@ -500,4 +500,59 @@ fn what_is_there_is_shown_in_slices_and_once_if_nothing_changes() {
     expected.sort();
     shown.sort();
     assert!(shown == expected);
+}
+
+#[test]
+fn very_many_subscriptions_of_clients_to_one_filter_are_named_and_had_in_slices() {
+    for filter in ["a.b", "a.*", ">"] {
+        let index = Index::new(1);
+        let count = MAX_LISTED as u64 + 1;
+        let subs: Vec<_> = (1..=count).map(|id| local(id, filter)).collect();
+        for sub in &subs[1..] {
+            index.insert(sub.clone(), &mut quiet);
+        }
+        for (id, source, queue) in [(count + 1, Source::Route, ""), (count + 2, Source::Client, "q")] {
+            index.insert(subscription(id, source, filter, queue), &mut quiet);
+        }
+        let mut matches = Matches::default();
+        index.collect(b"a.b", &mut matches);
+        assert_eq!((matches.plain.len(), matches.crowds.len()), (MAX_LISTED + 1, 0));
+        index.insert(subs[0].clone(), &mut quiet);
+        matches.clear();
+        index.collect(b"a.b", &mut matches);
+        // The few that are no plain subscriptions of clients are listed as ever.
+        assert_eq!((matches.plain.len(), matches.queues.len(), matches.crowds.len()), (1, 1, 1));
+        let mut crowd = matches.crowds[0].clone();
+        assert_eq!(crowd.filter(), filter.as_bytes());
+        let (mut slices, mut had) = (0, Vec::new());
+        while !crowd.is_over() {
+            let mut slice = Vec::new();
+            index.next_of(&mut crowd, &mut slice);
+            assert!(slice.len() <= 1024);
+            had.extend(slice.iter().map(|sub| sub.id().0));
+            // Some go before their turn, some after it, and one comes.
+            if slices == 1 {
+                assert!(index.remove(&subs[0], &mut quiet) && index.remove(&subs[3999], &mut quiet));
+                index.insert(local(count + 3, filter), &mut quiet);
+            }
+            slices += 1;
+        }
+        assert!(had.into_iter().eq((1..=count).filter(|id| *id != 4000)), "{filter}");
+        assert_eq!(slices, 4);
+    }
+}
+
+#[test]
+fn a_crowd_that_dwindles_meanwhile_is_over() {
+    let subs: Vec<_> = (1..=MAX_LISTED as u64 + 1).map(|id| local(id, "a")).collect();
+    for left in [0, 1, 2] {
+        let index = Index::new(1);
+        subs.iter().for_each(|sub| index.insert(sub.clone(), &mut quiet));
+        let mut matches = Matches::default();
+        index.collect(b"a", &mut matches);
+        index.remove_all(subs[left..].to_vec(), &mut quiet);
+        let mut slice = Vec::new();
+        index.next_of(&mut matches.crowds[0], &mut slice);
+        assert_eq!((slice.len(), matches.crowds[0].is_over()), (left, true));
+    }
 }

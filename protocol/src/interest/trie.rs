@@ -71,6 +71,13 @@ impl Trie {
         }
     }
 
+    /// The subscribers of a filter.
+    pub(super) fn get(&self, filter: &[u8]) -> Option<&Subscribers> {
+        let (prefix, has_tail) = split_tail(filter);
+        let node = steps(prefix).try_fold(&self.root, |node, step| node.child(&step))?;
+        if has_tail { node.tail.as_deref() } else { node.subscribers.as_ref() }
+    }
+
     /// Lets `edit` change what is at `filter`, and forgets all nodes that are needless afterwards.
     pub(super) fn edit<R>(&mut self, filter: &[u8], edit: impl FnOnce(&mut Option<Subscribers>) -> R) -> R {
         let (prefix, has_tail) = split_tail(filter);

@@ -1,0 +1,99 @@
+//! A message for so many that they get it in slices, so that nobody waits longer for it than for anything else that is read.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::parcel::{Parcel, Scratch};
+use super::targets::{CrowdTarget, Lookup, Targets};
+use super::{Courier, to_client};
+use crate::hub::{Entry, Hub};
+use crate::id::AccountId;
+use crate::interest::Subscription;
+use crate::sink::Sink;
+use crate::wire::Message;
+
+/// A message, and which crowds are still to get it.
+#[derive(Debug)]
+pub(crate) struct LongDelivery {
+    /// The first one is gone through.
+    crowds: VecDeque<CrowdTarget>,
+    publisher: Arc<Entry>,
+    message: OwnMessage,
+    scratch: Scratch,
+}
+
+/// A message that outlives the read that it came with, apart from its subject.
+#[derive(Debug)]
+struct OwnMessage {
+    reply: Option<Box<[u8]>>,
+    header_len: usize,
+    body: Box<[u8]>,
+}
+
+impl LongDelivery {
+    /// What is left of a delivery by [`from_client`](super::from_client) or [`from_route`](super::from_route), if anything is.
+    #[inline]
+    pub(crate) fn of(targets: &Targets, publisher: &Arc<Entry>, message: &Message<'_>) -> Option<Box<Self>> {
+        if targets.crowds.is_empty() { None } else { Some(Self::begin(targets, publisher, message)) }
+    }
+
+    #[cold]
+    fn begin(targets: &Targets, publisher: &Arc<Entry>, message: &Message<'_>) -> Box<Self> {
+        Box::new(Self {
+            crowds: targets.crowds.iter().cloned().collect(),
+            publisher: publisher.clone(),
+            message: OwnMessage::new(message),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Delivers to some; true once all have it.
+    pub(crate) fn handle_slice<S: Sink>(
+        &mut self,
+        hub: &Hub,
+        sink: &mut S,
+        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
+    ) -> bool {
+        let Some(CrowdTarget { account, subject, crowd }) = self.crowds.front_mut() else {
+            return true;
+        };
+        let mut subscriptions = Vec::new();
+        account.index().next_of(crowd, &mut subscriptions);
+        let (lookup, publisher) = (Lookup { account, subject }, Some(&*self.publisher));
+        let targets = Targets::of_some(&subscriptions, hub.directory(), publisher, &lookup);
+        let mut line = Vec::new();
+        let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
+        // Nobody is left to be chosen.
+        let mut rng = Rng::with_seed(0);
+        let mut courier = Courier { hub, publisher, sink, rng: &mut rng, scratch: &mut self.scratch, expire };
+        for target in &targets.clients {
+            to_client(&mut courier, &targets, target, &parcel);
+        }
+        if crowd.is_over() {
+            self.crowds.pop_front();
+        }
+        self.crowds.is_empty()
+    }
+}
+
+impl OwnMessage {
+    fn new(message: &Message<'_>) -> Self {
+        Self {
+            reply: message.reply.map(Into::into),
+            header_len: message.header_len,
+            body: message.body.into(),
+        }
+    }
+
+    fn published_to<'a>(&'a self, subject: &'a [u8]) -> Message<'a> {
+        Message {
+            subject,
+            reply: self.reply.as_deref(),
+            header_len: self.header_len,
+            line_tail: None,
+            body: &self.body,
+        }
+    }
+}
