@@ -90,17 +90,22 @@ impl Reactor {
             ended
         };
         loop {
-            while executor.try_tick() {
+            let mut turns = 0;
+            while turns < TURNS_AT_ONCE && executor.try_tick() {
                 begun = turn_over(begun);
+                turns += 1;
             }
             if main.is_finished() {
                 return;
             }
-            {
+            if turns == TURNS_AT_ONCE {
+                // Other threads may wake tasks faster than they are done with.
+                begun = self.look(Some(Duration::ZERO));
+            } else {
                 // As long as this exists, other threads ring the bell when they wake a task.
                 let tick = pin::pin!(executor.tick());
                 begun = match tick.poll(&mut cx) {
-                    Poll::Pending => self.look(begun),
+                    Poll::Pending => self.look(self.longest_wait(begun)),
                     // Another thread woke one just now.
                     Poll::Ready(()) => turn_over(begun),
                 };
@@ -135,12 +140,16 @@ impl Reactor {
         .await;
     }
 
-    /// Looks at all sockets; waits for one, for a timer, or for the bell if nothing else is to be done. Returns the time.
-    fn look(&self, now: Instant) -> Instant {
-        let mut timeout = self.timers.borrow().first().map(|(at, _)| at.since(now));
+    /// How long nothing may be to be done but what a socket or the bell tells; none means for ever.
+    fn longest_wait(&self, now: Instant) -> Option<Duration> {
         if !self.deferred.borrow().is_empty() {
-            timeout = Some(Duration::ZERO);
+            return Some(Duration::ZERO);
         }
+        self.timers.borrow().first().map(|(at, _)| at.since(now))
+    }
+
+    /// Looks at all sockets; waits for one, or for the bell, no longer than that. Returns the time.
+    fn look(&self, timeout: Option<Duration>) -> Instant {
         let polled = self.poll.borrow_mut().poll(&mut self.events.borrow_mut(), timeout);
         if let Err(fault) = polled
             && fault.kind() != io::ErrorKind::Interrupted
@@ -270,5 +279,45 @@ impl Wake for Bell {
 /// No source has this key.
 const BELL: Token = Token(usize::MAX);
 
+/// The sockets are looked at after so many turns, even if more tasks can go on.
+const TURNS_AT_ONCE: usize = 1024;
+
 /// So many sockets are seen at a time; the others in the next round.
 const EVENTS_AT_ONCE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use smol::future::yield_now;
+
+    use super::*;
+
+    #[test]
+    fn who_is_woken_without_end_keeps_no_socket_unread() {
+        let reactor = Rc::new(Reactor::new(Clock::start()).expect("a poller"));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let mut near =
+            std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a peer");
+        let (far, _) = listener.accept().expect("a connection");
+        far.set_nonblocking(true).expect("a socket");
+        let mut far = TcpStream::from_std(far);
+        let source = reactor.register(&mut far).expect("a place");
+        near.write_all(b"x").expect("written");
+        let turns = Rc::new(Cell::new(0));
+        let executor = LocalExecutor::new();
+        let busy = turns.clone();
+        let busy = async move {
+            while busy.get() < 10 * TURNS_AT_ONCE {
+                busy.set(busy.get() + 1);
+                yield_now().await;
+            }
+        };
+        executor.spawn(busy).detach();
+        let until = reactor.clock.now() + Duration::from_secs(10);
+        let main = executor.spawn(async move { source.readable(until).await });
+        reactor.run(&executor, &main, |_| {});
+        assert!(turns.get() <= 2 * TURNS_AT_ONCE, "{}", turns.get());
+    }
+}
