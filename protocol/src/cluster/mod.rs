@@ -27,7 +27,7 @@ use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Purpose, Routes, Seat, Seated};
 use crate::time::Instant;
-use crate::wire::encode::PING;
+use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{Connect, Info, ProtocolError};
 use handshake::{Handshake, route_info, route_url_text};
@@ -64,6 +64,15 @@ pub(crate) enum Output {
     Close(ConnectionId, CloseReason),
     /// Clients are to be told of another set of servers.
     ConnectUrlsChanged,
+}
+
+/// What the other end of a new route is told first.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    /// Its bytes.
+    pub(crate) lines: Vec<u8>,
+    /// Another connection had to give way for this one.
+    pub(crate) displaces: bool,
 }
 
 /// A route that is part of the cluster from now on.
@@ -161,18 +170,17 @@ impl Cluster {
         }
     }
 
-    /// Notes a route that was accepted and returns the INFO that greets it; unless too many others have not presented
-    /// themselves yet.
-    pub(crate) fn handle_accepted(
-        &mut self,
-        connection: ConnectionId,
-        remote: SocketAddr,
-    ) -> Result<Vec<u8>, ProtocolError> {
-        if self.routes.unregistered_count() >= self.config.limits.max_unregistered {
-            return Err(ProtocolError::MaximumConnections);
+    /// Notes a route that was accepted and returns the INFO that greets it. If too many have not presented themselves yet, the
+    /// one that has been silent for longest gives way.
+    pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) -> Greeting {
+        let most = self.config.limits.max_unregistered;
+        let displaced = self.routes.handle_accepted(connection, remote, most);
+        if let Some(silent) = displaced {
+            let line = err_line(&ProtocolError::MaximumConnections.text().unwrap_or_default());
+            self.outputs.push_back(Output::Send(silent, line.into()));
+            self.outputs.push_back(Output::Close(silent, CloseReason::MaximumConnectionsExceeded));
         }
-        self.routes.handle_accepted(connection, remote);
-        Ok(self.handshake.info_now().to_line())
+        Greeting { lines: self.handshake.info_now().to_line(), displaces: displaced.is_some() }
     }
 
     /// Notes a connection that a dial made and returns what to say first on it.
@@ -181,8 +189,9 @@ impl Cluster {
         id: DialId,
         connection: ConnectionId,
         remote: SocketAddr,
-    ) -> Vec<u8> {
-        self.handshake.opening(self.routes.handle_dialed(id, connection, remote))
+    ) -> Greeting {
+        let lines = self.handshake.opening(self.routes.handle_dialed(id, connection, remote));
+        Greeting { lines, displaces: false }
     }
 
     /// Notes that a dial failed.

@@ -8,8 +8,8 @@
 pub struct RouteLimits {
     /// How many servers the node has routes to at once. Further ones are turned away.
     pub max_peers: usize,
-    /// How many connections of servers that did not finish their handshake yet the node has at once. Further ones are
-    /// turned away.
+    /// How many connections of servers that did not finish their handshake yet the node has at once. For another
+    /// the first of them is closed.
     pub max_unregistered: usize,
     /// How many bytes of one operation a server may have sent before its handshake is over.
     pub max_unregistered_in_bytes: usize,

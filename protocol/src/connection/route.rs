@@ -61,24 +61,19 @@ impl Route {
         let shared = &mut *context.shared;
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
         context.log(Level::Info, "Route connection created");
-        let lines = context.shared.node.with_cluster(context.now, context.sink, |cluster, _| match dial {
+        let greeting = context.shared.node.with_cluster(context.now, context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
-            Some(dial) => Ok(cluster.handle_dialed(dial, id, remote)),
+            Some(dial) => cluster.handle_dialed(dial, id, remote),
         });
-        let Some(lines) = lines else {
+        let Some(greeting) = greeting else {
             // A node without a cluster has no route port; whoever made this connection was mistaken.
             context.close(CloseReason::RouteRemoved);
             return Self::AwaitsConnect;
         };
-        let lines = match lines {
-            Ok(lines) => lines,
-            Err(error) => {
-                context.hit_limit("limits.max_unregistered");
-                context.handle_error(&error);
-                return Self::AwaitsConnect;
-            }
-        };
-        greet(context, &lines);
+        if greeting.displaces {
+            context.hit_limit("limits.max_unregistered");
+        }
+        greet(context, &greeting.lines);
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::AwaitsInfo { verbose: None, pings: 0 };

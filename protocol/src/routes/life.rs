@@ -1,7 +1,7 @@
 //! Where a route connection is in its life.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct RouteConnections {
     all: BTreeMap<ConnectionId, RouteConnection>,
-    /// How many of them were accepted and are not registered.
-    unregistered: usize,
+    /// Those that were accepted and are not registered, in the order in which they came.
+    strangers: VecDeque<ConnectionId>,
 }
 
 /// One route connection, from its first byte to its last.
@@ -61,7 +61,9 @@ impl RouteConnections {
         dial: Option<DialId>,
         purpose: Option<Purpose>,
     ) -> &RouteConnection {
-        self.unregistered += usize::from(dial.is_none());
+        if dial.is_none() {
+            self.strangers.push_back(id);
+        }
         let begun = RouteConnection { remote, purpose, life: Life::Shaking { dial } };
         match self.all.entry(id) {
             Entry::Vacant(place) => place.insert(begun),
@@ -83,21 +85,26 @@ impl RouteConnections {
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<RouteConnection> {
         let removed = self.all.remove(&id)?;
-        self.unregistered -= usize::from(removed.is_stranger());
+        if removed.is_stranger() {
+            self.strangers.retain(|stranger| *stranger != id);
+        }
         Some(removed)
+    }
+
+    /// Removes the one that was accepted first of those that are not registered, if these are more than `most`.
+    pub(super) fn remove_excess(&mut self, most: usize) -> Option<ConnectionId> {
+        let oldest = *self.strangers.front().filter(|_| self.strangers.len() > most)?;
+        self.remove(oldest).map(|_| oldest)
     }
 
     /// Lets a connection be that of a peer from now on.
     pub(super) fn register(&mut self, id: ConnectionId, life: Life) {
         if let Some(connection) = self.all.get_mut(&id) {
-            self.unregistered -= usize::from(connection.is_stranger());
+            if connection.is_stranger() {
+                self.strangers.retain(|stranger| *stranger != id);
+            }
             connection.life = life;
         }
-    }
-
-    /// How many were accepted and are not registered.
-    pub(super) fn unregistered_count(&self) -> usize {
-        self.unregistered
     }
 
     /// In the order of their ids.

@@ -78,19 +78,22 @@ impl Routes {
         self.wishes.handle_failed(now, id, why);
     }
 
-    /// How many connections were accepted from servers that have not presented themselves.
-    pub(crate) fn unregistered_count(&self) -> usize {
-        self.connections.unregistered_count()
-    }
-
     /// Whether there is a connection to a server.
     pub(crate) fn is_peer(&self, server: &str) -> bool {
         self.peers.contains_key(server)
     }
 
-    /// Notes a connection that was accepted.
-    pub(crate) fn handle_accepted(&mut self, connection: ConnectionId, remote: SocketAddr) {
+    /// Notes a connection that was accepted. If more than `max_unregistered` were whose peers have not presented themselves,
+    /// the first of these is forgotten and returned, which is to be closed.
+    #[must_use]
+    pub(crate) fn handle_accepted(
+        &mut self,
+        connection: ConnectionId,
+        remote: SocketAddr,
+        max_unregistered: usize,
+    ) -> Option<ConnectionId> {
         self.connections.begin(connection, remote, None, None);
+        self.connections.remove_excess(max_unregistered)
     }
 
     /// Notes a connection that a dial made, and returns what it was for.

@@ -37,7 +37,7 @@ fn newcomer(id: &str, pool_index: i32) -> Newcomer<'_> {
 }
 
 fn accept(routes: &mut Routes, now: Instant, number: u32, it: &Newcomer<'_>) -> Result<Seated, NotSeated> {
-    routes.handle_accepted(connection(number), remote());
+    assert_eq!(routes.handle_accepted(connection(number), remote(), 10), None);
     routes.handle_presented(now, connection(number), it)
 }
 
@@ -95,7 +95,7 @@ fn a_connection_is_presented_once_and_known_until_it_ends() {
     let mut routes = routes(&[]);
     let stranger = routes.handle_presented(START, connection(1), &newcomer("peer", 0));
     assert_eq!(stranger.map(|seated| seated.seat), Err(NotSeated::Unexpected));
-    routes.handle_accepted(connection(1), remote());
+    assert_eq!(routes.handle_accepted(connection(1), remote(), 1), None);
     assert_eq!(routes.peer_of(connection(1)), None, "its handshake is under way");
     assert!(routes.handle_presented(START, connection(1), &newcomer("peer", 0)).is_ok());
     assert_eq!(routes.peer_of(connection(1)), Some("peer"));
@@ -106,6 +106,26 @@ fn a_connection_is_presented_once_and_known_until_it_ends() {
     assert_eq!((lost.peer.as_str(), lost.seat), ("peer", Seat::Slot(0)));
     assert_eq!((routes.peer_of(connection(1)), routes.peer_count()), (None, 0));
     assert_eq!(routes.handle_closed(START, connection(1), CloseReason::ClientClosed), None);
+}
+
+#[test]
+fn who_was_accepted_first_and_is_silent_gives_way_and_is_known_no_more() {
+    let mut routes = routes(&[]);
+    let accept = |routes: &mut Routes, number| routes.handle_accepted(connection(number), remote(), 2);
+    // Their order is not that of their ids, which are used again.
+    for number in [9, 3, 6] {
+        assert_eq!(accept(&mut routes, number), (number == 6).then_some(connection(9)));
+    }
+    let late = routes.handle_presented(START, connection(9), &newcomer("late", 0));
+    assert_eq!(late.map(|seated| seated.seat), Err(NotSeated::Unexpected));
+    assert_eq!(routes.handle_closed(START, connection(9), CloseReason::MaximumConnectionsExceeded), None);
+
+    assert!(routes.handle_presented(START, connection(3), &newcomer("peer", 0)).is_ok());
+    assert_eq!(accept(&mut routes, 1), None, "a peer is no stranger any more");
+    routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
+    assert_eq!(accept(&mut routes, 2), None, "nor who is gone");
+    assert_eq!(accept(&mut routes, 1), Some(connection(6)));
+    assert_eq!(routes.peer_of(connection(3)), Some("peer"));
 }
 
 #[test]

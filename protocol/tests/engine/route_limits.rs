@@ -73,13 +73,34 @@ fn a_server_beyond_the_limit_is_turned_away_and_leaves_room_for_others_when_it_g
 #[test]
 fn connections_of_servers_that_never_present_themselves_are_limited_and_peers_do_not_count() {
     let mut scene = limited(|limits| limits.max_unregistered = 2);
-    scene.raw_peer("A", "R1", "");
+    let peer = scene.raw_peer("A", "R1", "");
     let strangers = [(); 3].map(|()| scene.raw_route("A"));
     let closed = strangers.map(|stranger| scene.closed(stranger));
-    assert_eq!(closed, [None, None, Some(CloseReason::MaximumConnectionsExceeded)]);
-    scene.disconnect(strangers[0]);
+    assert_eq!(closed, [Some(CloseReason::MaximumConnectionsExceeded), None, None]);
+    assert!(scene.take(strangers[0]).ends_with("-ERR 'maximum connections exceeded'\r\n"));
+    scene.disconnect(strangers[1]);
     let next = scene.raw_route("A");
-    assert_eq!(scene.closed(next), None);
+    assert_eq!([peer, strangers[2], next].map(|open| scene.closed(open)), [None; 3]);
+}
+
+#[test]
+fn a_server_gets_in_while_many_connect_that_never_present_themselves() {
+    let mut scene = limited(|limits| limits.max_unregistered = 2);
+    for _ in 0..5 {
+        scene.raw_route("A");
+    }
+    // What it says first does not make it a peer, and its turn comes when it goes on to say too little.
+    let talker = scene.raw_route("A");
+    scene.send(talker, &[CONNECT, b"PING\r\n"].concat());
+    scene.raw_route("A");
+    assert_eq!(scene.closed(talker), None);
+    let peer = scene.raw_peer("A", "R1", "");
+    assert_eq!(scene.closed(talker), Some(CloseReason::MaximumConnectionsExceeded));
+    for _ in 0..5 {
+        scene.raw_route("A");
+    }
+    scene.send(peer, b"PING\r\n");
+    assert!(scene.take(peer).ends_with("PONG\r\n"));
 }
 
 #[test]
