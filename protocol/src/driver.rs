@@ -45,7 +45,7 @@
 //! everybody have their turn in between. Whoever [left writes](Staging::left_writes) goes on when the thread is no longer
 //! [behind](Staging::is_behind). After each of these calls [`Node::take_attention`] tells whether to wake the task that comes next.
 //!
-//! **One more task** looks after the mesh and has the node's [`Services`]: when [`Node::poll_timeout`] is due or somebody woke it, it calls
+//! **One more task** looks after the mesh and has the node's [`Services`]: when [`poll_timeout`] is due or somebody woke it, it calls
 //! [`handle_timeout`] and carries out what [`Node::poll_dial`] asks for. A dial that led to a socket is answered by
 //! [`open`], any other by [`Node::handle_dial_failed`].
 //!
@@ -89,6 +89,10 @@
 //! impl Link for &Socket {
 //!     fn entry(&self) -> &Entry {
 //!         &self.entry
+//!     }
+//!
+//!     fn pressure(&self) -> Pressure {
+//!         self.backlog.lock().unwrap().pressure()
 //!     }
 //!
 //!     fn set_policy(&mut self, policy: WritePolicy) {
@@ -290,6 +294,13 @@ pub fn handle_timeout<L: Links>(
     node.handle_timeout(now, staging);
     services.handle_requests(now, staging);
     staging.flush(now, node.hub());
+}
+
+/// When [`handle_timeout`] is to be called, and [`Node::poll_dial`] to be polled, whatever else happens. Poll after each call
+/// of either.
+#[must_use]
+pub fn poll_timeout(node: &Node, services: &Services) -> Option<Instant> {
+    node.poll_timeout().into_iter().chain(services.poll_timeout()).min()
 }
 
 /// As [`handle`], without sending anything and without holding back a panic, which is to fail a test.

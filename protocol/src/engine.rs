@@ -351,7 +351,7 @@ impl Engine {
     /// call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, EngineTimeout)> {
-        let dial = self.node.poll_timeout().map(|at| (at, EngineTimeout::Cluster));
+        let dial = driver::poll_timeout(&self.node, &self.services).map(|at| (at, EngineTimeout::Cluster));
         let connection = self.timers.first().and_then(|(at, id)| {
             let (_, why) = self.connections.get(id)?.poll_timeout();
             Some((*at, EngineTimeout::Connection(*id, why)))

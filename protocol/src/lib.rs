@@ -50,9 +50,9 @@
 //!
 //! Who drives connections on several threads does the same with a shared [`Node`] and a [`Connection`] per socket: after
 //! each of its `handle_*` calls a connection is asked for [`Connection::poll_close`], [`Connection::poll_timeout`] and
-//! [`Connection::wants_turn`], and the node for [`Node::take_attention`], which tells whether [`Node::poll_dial`] and
-//! [`Node::poll_timeout`] are to be polled again and [`Services::handle_requests`] be called. Bytes leave through the
-//! [`Sink`] that each call is given. [`driver`] says it step by step.
+//! [`Connection::wants_turn`], and the node for [`Node::take_attention`], which tells whether [`Node::poll_dial`],
+//! [`Node::poll_timeout`] and [`Services::poll_timeout`] are to be polled again and [`Services::handle_requests`] be called.
+//! Bytes leave through the [`Sink`] that each call is given. [`driver`] says it step by step.
 //!
 //! What a peer sends never makes a call fail or panic; it ends that peer's connection at most. What the caller does wrong
 //! is an [`ApiMisuse`] and changes nothing.

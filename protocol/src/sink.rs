@@ -2,7 +2,7 @@
 
 use crate::close::CloseReason;
 use crate::id::ConnectionId;
-use crate::outbox::Delivery;
+use crate::outbox::{Delivery, Pressure};
 use crate::transport::Encoder;
 
 /// Takes what is to be written to connections, this node's own clients and routes alike.
@@ -31,6 +31,10 @@ pub trait Sink {
     /// before, as [`Sink::send`] would put a line there ([`Outbox::switch`](crate::outbox::Outbox::switch)).
     fn switch(&mut self, to: ConnectionId, encoder: Encoder);
 
+    /// How much waits for a connection already, beside what this sink has staged for it; [`Pressure::Low`] if it is gone. For
+    /// those who may as well say nothing for now.
+    fn pressure(&mut self, of: ConnectionId) -> Pressure;
+
     /// Asks the driver of a connection to end it, by
     /// [`Connection::handle_close_request`](crate::connection::Connection::handle_close_request).
     fn close(&mut self, to: ConnectionId, reason: CloseReason);
@@ -45,5 +49,8 @@ impl Sink for () {
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
     fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
     fn switch(&mut self, _: ConnectionId, _: Encoder) {}
+    fn pressure(&mut self, _: ConnectionId) -> Pressure {
+        Pressure::Low
+    }
     fn close(&mut self, _: ConnectionId, _: CloseReason) {}
 }

@@ -200,7 +200,7 @@ impl Core {
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
-            let timeout = node.poll_timeout();
+            let timeout = driver::poll_timeout(node, &services);
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {
                 timer.await;

@@ -191,7 +191,8 @@ fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }
-        let pause = shared.node.poll_timeout().map(|at| at.since(shared.now()));
+        let next = driver::poll_timeout(&shared.node, &services);
+        let pause = next.map(|at| at.since(shared.now()));
         shared.attention.wait(pause);
     }
 }

@@ -153,6 +153,10 @@ impl Link for &Socket {
         &self.entry
     }
 
+    fn pressure(&self) -> Pressure {
+        self.backlog().pressure()
+    }
+
     fn set_policy(&mut self, policy: WritePolicy) {
         self.backlog().set_policy(policy);
     }

@@ -300,7 +300,7 @@ impl Session {
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.len(), message.body.len()));
-        if let Some(rest) = LongDelivery::of(targets, &shared.entry, message) {
+        if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), message) {
             context.begin_chore(Chore::Deliver(rest));
         }
         if !taken && self.no_responders && message.reply.is_some() {

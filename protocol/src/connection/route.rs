@@ -288,7 +288,7 @@ impl Peer {
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
         shared.spend(turn::deliveries(targets.len(), routed.message.body.len()));
-        if let Some(rest) = LongDelivery::of(targets, &shared.entry, &routed.message) {
+        if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), &routed.message) {
             context.begin_chore(Chore::Deliver(rest));
         }
     }

@@ -14,6 +14,9 @@ pub trait Link {
     /// The connection's public half.
     fn entry(&self) -> &Entry;
 
+    /// How full the backlog is ([`Backlog::pressure`](super::Backlog::pressure)).
+    fn pressure(&self) -> Pressure;
+
     /// Handles the backlog in another way from now on ([`Backlog::set_policy`](super::Backlog::set_policy)).
     fn set_policy(&mut self, policy: WritePolicy);
 

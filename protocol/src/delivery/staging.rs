@@ -258,6 +258,10 @@ impl<L: Links> Sink for Staging<L> {
         self.staged(to).outbox.switch(encoder);
     }
 
+    fn pressure(&mut self, of: ConnectionId) -> Pressure {
+        self.links.with(of, |link| link.pressure()).unwrap_or(Pressure::Low)
+    }
+
     fn close(&mut self, to: ConnectionId, reason: CloseReason) {
         self.staged(to).close.get_or_insert(reason);
     }

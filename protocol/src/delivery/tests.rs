@@ -66,6 +66,10 @@ impl Link for InHand<'_> {
         &self.link.entry
     }
 
+    fn pressure(&self) -> Pressure {
+        self.link.backlog.pressure()
+    }
+
     fn set_policy(&mut self, policy: WritePolicy) {
         self.link.backlog.set_policy(policy);
     }

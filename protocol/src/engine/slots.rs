@@ -89,6 +89,10 @@ impl Link for SlotMut<'_> {
         &self.slot.entry
     }
 
+    fn pressure(&self) -> Pressure {
+        self.slot.backlog.pressure()
+    }
+
     fn set_policy(&mut self, policy: WritePolicy) {
         self.slot.backlog.set_policy(policy);
     }

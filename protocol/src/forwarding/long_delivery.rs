@@ -19,7 +19,8 @@ use crate::wire::Message;
 pub(crate) struct LongDelivery {
     /// The first one is gone through.
     crowds: VecDeque<CrowdTarget>,
-    publisher: Arc<Entry>,
+    /// None if a service publishes it.
+    publisher: Option<Arc<Entry>>,
     message: OwnMessage,
     scratch: Scratch,
 }
@@ -35,15 +36,19 @@ struct OwnMessage {
 impl LongDelivery {
     /// What is left of a delivery by [`from_client`](super::from_client) or [`from_route`](super::from_route), if anything is.
     #[inline]
-    pub(crate) fn of(targets: &Targets, publisher: &Arc<Entry>, message: &Message<'_>) -> Option<Box<Self>> {
+    pub(crate) fn of(
+        targets: &Targets,
+        publisher: Option<&Arc<Entry>>,
+        message: &Message<'_>,
+    ) -> Option<Box<Self>> {
         if targets.crowds.is_empty() { None } else { Some(Self::begin(targets, publisher, message)) }
     }
 
     #[cold]
-    fn begin(targets: &Targets, publisher: &Arc<Entry>, message: &Message<'_>) -> Box<Self> {
+    fn begin(targets: &Targets, publisher: Option<&Arc<Entry>>, message: &Message<'_>) -> Box<Self> {
         Box::new(Self {
             crowds: targets.crowds.iter().cloned().collect(),
-            publisher: publisher.clone(),
+            publisher: publisher.cloned(),
             message: OwnMessage::new(message),
             scratch: Scratch::default(),
         })
@@ -61,7 +66,7 @@ impl LongDelivery {
         };
         let mut subscriptions = Vec::new();
         account.index().next_of(crowd, &mut subscriptions);
-        let (lookup, publisher) = (Lookup { account, subject }, Some(&*self.publisher));
+        let (lookup, publisher) = (Lookup { account, subject }, self.publisher.as_deref());
         let targets = Targets::of_some(&subscriptions, hub.directory(), publisher, &lookup);
         let mut line = Vec::new();
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);

@@ -50,16 +50,17 @@ pub(crate) struct Courier<'a, S> {
     pub(crate) expire: &'a mut dyn FnMut(AccountId, &Subscription, &mut S),
 }
 
-/// Delivers what a service of this node publishes, as if a client had. False if nobody took it.
+/// Delivers what a service of this node publishes, as if a client had. Returns what is left of that.
 pub(crate) fn from_service<S: Sink>(
     courier: &mut Courier<'_, S>,
     account: &Arc<Account>,
     message: &Message<'_>,
-) -> bool {
+) -> Option<Box<LongDelivery>> {
     let own = Lookup { account, subject: message.subject };
     let directory = courier.hub.directory();
     let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
-    from_client(courier, &targets, message)
+    from_client(courier, &targets, message);
+    LongDelivery::of(&targets, None, message)
 }
 
 /// Delivers what a client of this node published, but to crowds: they get it by a [`LongDelivery`]. False if nobody took it.

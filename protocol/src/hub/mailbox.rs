@@ -71,9 +71,18 @@ impl Mailbox {
         true
     }
 
-    /// Takes out all that waits.
-    pub(crate) fn take(&self) -> VecDeque<Letter> {
-        std::mem::take(&mut *self.waiting.lock()).letters
+    /// Takes out what has waited longest.
+    pub(crate) fn take_first(&self) -> Option<Letter> {
+        let mut waiting = self.waiting.lock();
+        let first = waiting.letters.pop_front()?;
+        waiting.bytes -= first.bytes();
+        Some(first)
+    }
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        self.reply.as_ref().map_or(0, |reply| reply.len()) + self.payload.len()
     }
 }
 
@@ -93,6 +102,10 @@ mod tests {
         Arc::new(Subscription::new(id, ConnectionId::SERVICES, Source::Service, b"s", b"", b"x"))
     }
 
+    fn take_all(mailbox: &Mailbox) -> usize {
+        std::iter::from_fn(|| mailbox.take_first()).count()
+    }
+
     #[test]
     fn what_exceeds_the_limits_is_dropped_and_counted() {
         let (mailbox, to, from) = (Mailbox::default(), service(), ConnectionId::new(1, 0));
@@ -101,11 +114,11 @@ mod tests {
         }
         assert!(!mailbox.put(&to, from, None, b""));
         assert_eq!(mailbox.dropped(), 1);
-        assert_eq!(mailbox.take().len(), MAX_WAITING_MESSAGES);
+        assert_eq!(take_all(&mailbox), MAX_WAITING_MESSAGES);
 
         assert!(mailbox.put(&to, from, None, &vec![0; MAX_WAITING_BYTES]));
         assert!(!mailbox.put(&to, from, None, b"1"), "the bytes of what waits are limited too");
-        assert_eq!(mailbox.take().len(), 1);
+        assert_eq!(take_all(&mailbox), 1);
         assert!(mailbox.put(&to, from, None, b"1"), "there is room again");
         assert_eq!(mailbox.dropped(), 2);
     }

@@ -48,7 +48,6 @@ pub(crate) use query::Listing;
 use query::{BadQuery, Query};
 pub use rendering::{PIECE_BYTES, Progress, Rendering};
 use routez::RoutezPage;
-pub(crate) use routez::{Routez, routez};
 
 /// What monitoring shows and only a runtime knows.
 #[derive(Clone, Copy)]
@@ -118,6 +117,12 @@ pub fn respond(node: &Node, facts: &Facts<'_>, target: &str) -> Response {
         Reply::Whole(response) => response,
         Reply::InPieces(rendering) => rendering.into_response(node, facts.pending_bytes),
     }
+}
+
+/// Begins to say in the system account which routes there are. From `max_bytes` on nothing more is listed, and no interest
+/// without `has_lists`; where that leaves something out the answer says so.
+pub(crate) fn routez(facts: &Facts<'_>, listing: Listing, max_bytes: usize, has_lists: bool) -> Rendering {
+    Rendering::compact(Box::new(RoutezPage::limited(listing, max_bytes, has_lists)), facts)
 }
 
 /// Begins to answer.

@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 
-use super::format::pretty_json;
+use super::format::{compact_json, pretty_json};
 
-/// Writes what [`pretty_json`] writes, but not all of it at once.
+/// Writes what [`pretty_json`] or [`compact_json`] writes, but not all of it at once.
 #[derive(Debug, Default)]
 pub(super) struct Printer {
+    is_compact: bool,
     text: String,
+    taken_bytes: usize,
     /// How many objects and lists are open.
     depth: usize,
     /// The innermost of them has something in it.
@@ -15,13 +17,24 @@ pub(super) struct Printer {
 }
 
 impl Printer {
+    /// One that leaves out all blanks.
+    pub(super) fn compact() -> Self {
+        Self { is_compact: true, ..Self::default() }
+    }
+
     /// How much was written and not taken yet.
     pub(super) fn len(&self) -> usize {
         self.text.len()
     }
 
+    /// How much was written in all.
+    pub(super) fn written_bytes(&self) -> usize {
+        self.taken_bytes + self.text.len()
+    }
+
     /// Takes out what was written.
     pub(super) fn take(&mut self) -> String {
+        self.taken_bytes += self.text.len();
         std::mem::take(&mut self.text)
     }
 
@@ -36,15 +49,16 @@ impl Printer {
     /// Begins a list that is a field of the object that is open.
     pub(super) fn open_list(&mut self, name: &str) {
         self.next();
-        self.text.extend(["\"", name, "\": "]);
+        self.text.extend(["\"", name, if self.is_compact { "\":" } else { "\": " }]);
         self.open('[');
     }
 
     /// Writes the fields of a struct as those of the object that is open.
     pub(super) fn fields(&mut self, of: &impl Serialize) {
-        let json = pretty_json(of);
-        // Without any it has but one line.
-        if let Some(fields) = json.strip_prefix("{\n  ").and_then(|json| json.strip_suffix("\n}")) {
+        let json = self.json(of);
+        let (start, end) = if self.is_compact { ("{", "}") } else { ("{\n  ", "\n}") };
+        let fields = json.strip_prefix(start).and_then(|json| json.strip_suffix(end));
+        if let Some(fields) = fields.filter(|fields| !fields.is_empty()) {
             self.next();
             // They are indented once already.
             self.lines(fields, self.depth - 1);
@@ -54,7 +68,7 @@ impl Printer {
     /// Writes an element of the list that is open.
     pub(super) fn element(&mut self, value: &impl Serialize) {
         self.next();
-        self.lines(&pretty_json(value), self.depth);
+        self.lines(&self.json(value), self.depth);
     }
 
     /// Ends the object that is open.
@@ -65,6 +79,10 @@ impl Printer {
     /// Ends the list that is open.
     pub(super) fn close_list(&mut self) {
         self.close(']');
+    }
+
+    fn json(&self, value: &impl Serialize) -> String {
+        if self.is_compact { compact_json(value) } else { pretty_json(value) }
     }
 
     fn open(&mut self, bracket: char) {
@@ -102,8 +120,10 @@ impl Printer {
     }
 
     fn new_line(&mut self, depth: usize) {
-        self.text.push('\n');
-        self.text.extend(std::iter::repeat_n("  ", depth));
+        if !self.is_compact {
+            self.text.push('\n');
+            self.text.extend(std::iter::repeat_n("  ", depth));
+        }
     }
 }
 
@@ -142,24 +162,32 @@ mod tests {
     fn pieces_make_the_text_that_is_written_at_once() {
         let element = Element { c: vec![1, 2], d: Rest { e: Some(3) } };
         for (elements, e) in [(0, None), (0, Some(1)), (1, None), (3, Some(2))] {
-            let (list, rest) = (vec![element.clone(); elements], Rest { e });
-            let mut printer = Printer::default();
-            printer.open_object();
-            printer.fields(&Start { a: 1, b: "<\n>" });
-            printer.open_list("list");
-            for each in &list {
-                printer.open_object();
-                printer.open_list("c");
-                each.c.iter().for_each(|number| printer.element(number));
-                printer.close_list();
-                printer.fields(&serde_json::json!({ "d": each.d }));
-                printer.close_object();
-            }
-            printer.close_list();
-            printer.fields(&rest);
-            printer.close_object();
-            assert_eq!(printer.take(), pretty_json(&Page { a: 1, b: "<\n>", list, rest }));
+            let page = Page { a: 1, b: "<\n>", list: vec![element.clone(); elements], rest: Rest { e } };
+            assert_eq!(printed(Printer::default(), &page), pretty_json(&page));
+            assert_eq!(printed(Printer::compact(), &page), compact_json(&page));
         }
+    }
+
+    fn printed(mut printer: Printer, page: &Page) -> String {
+        printer.open_object();
+        printer.fields(&Start { a: page.a, b: page.b });
+        printer.open_list("list");
+        for each in &page.list {
+            printer.open_object();
+            printer.open_list("c");
+            each.c.iter().for_each(|number| printer.element(number));
+            printer.close_list();
+            printer.fields(&serde_json::json!({ "d": each.d }));
+            printer.close_object();
+        }
+        let before = printer.take();
+        printer.close_list();
+        printer.fields(&page.rest);
+        printer.close_object();
+        let written_bytes = printer.written_bytes();
+        let text = before + &printer.take();
+        assert_eq!(written_bytes, text.len());
+        text
     }
 
     #[test]

@@ -70,8 +70,13 @@ impl Rendering {
         Self { page: Some(page), printer: Printer::default(), share: budget.share(), now, unix_nanos_at_zero }
     }
 
+    /// The same without blanks, within a budget of its own.
+    pub(super) fn compact(page: Box<dyn LongPage>, facts: &Facts<'_>) -> Self {
+        Self { printer: Printer::compact(), ..Self::new(page, facts, &Budget::default()) }
+    }
+
     /// Renders on: until it has looked through something, or there is a piece.
-    pub(super) fn render(&mut self, node: &Node, pending_bytes: &dyn Fn(ConnectionId) -> u64) -> Progress {
+    pub(crate) fn render(&mut self, node: &Node, pending_bytes: &dyn Fn(ConnectionId) -> u64) -> Progress {
         let facts = Facts::of_core(self.now, self.now, self.unix_nanos_at_zero);
         let facts = Facts { pending_bytes, ..facts };
         let Self { page, printer, share, .. } = self;

@@ -44,15 +44,6 @@ pub(super) struct OptionalList {
     is_begun: bool,
 }
 
-/// The subscriptions of a connection, in the form that was asked for.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Listed {
-    #[serde(skip_serializing_if = "is_default")]
-    subscriptions_list: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    subscriptions_list_detail: Vec<Detail>,
-}
-
 impl Lister {
     /// Begins; `newest` is the last subscription that there is.
     pub(super) fn new(listing: Listing, newest: SubscriptionId) -> Self {
@@ -156,27 +147,6 @@ impl Detail {
             msgs: subscription.delivered(),
             max: subscription.max().unwrap_or(0),
             cid,
-        }
-    }
-}
-
-impl Listed {
-    /// Adds `subscriptions`, each with what `detail` makes of it where detail is asked for.
-    pub(super) fn add(
-        &mut self,
-        listing: Listing,
-        subscriptions: &[Arc<Subscription>],
-        detail: impl Fn(&Subscription) -> Detail,
-    ) {
-        let subscriptions = subscriptions.iter();
-        match listing {
-            Listing::None => {}
-            Listing::Subjects => {
-                self.subscriptions_list.extend(subscriptions.map(|each| text(each.subject())));
-            }
-            Listing::Detail => {
-                self.subscriptions_list_detail.extend(subscriptions.map(|each| detail(each)));
-            }
         }
     }
 }

@@ -2,35 +2,62 @@
 //!
 //! [`Services`] stand in the index of the system account like a client, so that clients of that account and other servers
 //! reach them alike, and what they answer goes the way of a client's message. Whoever reads a question only puts it into
-//! the hub's mailbox; it is answered by the driver of the node.
+//! the hub's mailbox; it is answered by the driver of the node, a part at a time.
 //!
 //! What it may touch: the node, monitoring, whose pages it sends, and forwarding, which delivers them. Who calls it: the
 //! driver that also dials for the node, once for each node.
 //!
 //! Today it answers which routes this server has, and hears what other servers answer to that (wire.md 10.3): a
 //! nats-server tells a newcomer to the members and never the members to a newcomer, so a node that heals asks.
+//!
+//! Inside, top down:
+//! - here: which questions are answered, when, and how much of that is done at once.
+//! - `request`: a question, as it was read.
+//! - `answer`: what is said, piece by piece.
 
+mod answer;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::forwarding::{self, Courier, Scratch};
+use crate::forwarding::{self, Courier, LongDelivery, Scratch};
 use crate::hub::Letter;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
-use crate::interest::{Source, Subscription};
-use crate::monitor::{Facts, Listing, Routez, routez};
+use crate::interest::{Matches, Source, Subscription};
+use crate::monitor::Listing;
 use crate::node::Node;
+use crate::outbox::Pressure;
+use crate::quote::brief;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::Message;
-use crate::wire::system::{self, Answer, Fault, Question, Server};
+use crate::wire::system::{self, Question};
+
+use answer::Answer;
+use request::{Asker, Request};
 
 /// The services of one node.
 #[derive(Debug)]
 pub struct Services {
     node: Arc<Node>,
-    /// How many answers were given, which are numbered.
+    /// What is being answered. The next question waits until that is done.
+    answering: Option<Answer>,
+    /// An answer that very many are still to get. What is said next waits until that is done.
+    delivering: Option<Box<LongDelivery>>,
+    /// What is asked by those who have enough to read, and when to look again whether they have.
+    deferred: VecDeque<(Instant, Request)>,
+    /// Who was told the interest of routes in the last second, and when.
+    told_interest: BTreeMap<Asker, Instant>,
+    /// More waits, and is not to be done before.
+    resume_at: Option<Instant>,
+    /// How many answers were begun, which are numbered.
     answers: u64,
     /// How many messages were dropped when that was last reported.
     reported_drops: u64,
@@ -51,6 +78,11 @@ impl Services {
         }
         Self {
             node: node.clone(),
+            answering: None,
+            delivering: None,
+            deferred: VecDeque::new(),
+            told_interest: BTreeMap::new(),
+            resume_at: None,
             answers: 0,
             reported_drops: 0,
             rng: identity::stream(node.hub().config().seed, Stream::Services),
@@ -58,23 +90,79 @@ impl Services {
         }
     }
 
-    /// Answers what waits. To be called when [`Node::take_attention`] says so; harmless otherwise.
+    /// Answers what waits, or a part of it. To be called when [`Node::take_attention`] says so, and when
+    /// [`Services::poll_timeout`] is due; harmless otherwise.
     pub fn handle_requests<S: Sink>(&mut self, now: Instant, sink: &mut S) {
-        for letter in self.node.hub().mailbox().take() {
-            match letter.to.sid() {
-                ROUTES => self.answer_question(now, &letter, sink),
-                _ => self.hear_answer(now, &letter, sink),
+        if self.resume_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let mut work = 0;
+        while work < WORK_AT_ONCE_BYTES {
+            match self.step(now, sink) {
+                Some(done) => work += done,
+                None => break,
             }
         }
+        self.resume_at = (work >= WORK_AT_ONCE_BYTES).then_some(now + PAUSE);
         self.report_drops(now);
     }
 
-    /// Says which routes there are, if the question is for this server.
-    fn answer_question<S: Sink>(&mut self, now: Instant, letter: &Letter, sink: &mut S) {
-        if let Some(reply) = &letter.reply
-            && let Some(answer) = self.answer(now, &letter.payload)
-        {
-            self.publish(reply, &answer, sink);
+    /// When [`Services::handle_requests`] is to be called, whatever else happens. Poll after each call of it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.resume_at.or_else(|| Some(self.deferred.front()?.0))
+    }
+
+    /// Does a part of what waits. Returns how much that was, as bytes that are written; none if nothing waits.
+    fn step<S: Sink>(&mut self, now: Instant, sink: &mut S) -> Option<usize> {
+        if self.delivering.is_some() {
+            return Some(self.deliver_on(sink));
+        }
+        if self.answering.is_some() {
+            return Some(self.answer_on(sink));
+        }
+        if self.deferred.front().is_some_and(|(at, _)| *at <= now) {
+            let (_, request) = self.deferred.pop_front()?;
+            self.answer_or_defer(now, request, sink);
+            return Some(LETTER_BYTES);
+        }
+        let letter = self.node.hub().mailbox().take_first()?;
+        match letter.to.sid() {
+            ROUTES => self.hear_question(now, letter, sink),
+            _ => self.hear_answer(now, &letter, sink),
+        }
+        Some(LETTER_BYTES)
+    }
+
+    /// Goes on with the answer that is being given, and gives it if it is whole. Returns how much was done.
+    fn answer_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+        if let Some(work) = self.answering.as_mut().and_then(|answer| answer.write(&self.node)) {
+            return work;
+        }
+        let Some(answer) = self.answering.take() else { return 0 };
+        let (reply, body) = answer.into_message();
+        self.publish(&reply, &body, sink);
+        body.len()
+    }
+
+    /// Goes on with what very many are to get. Returns how much was done.
+    fn deliver_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+        let node = &self.node;
+        let mut expire = |account, subscription: &Subscription, sink: &mut S| {
+            node.expire(account, subscription, sink);
+        };
+        let mut rest = self.delivering.take();
+        if !rest.as_mut().is_none_or(|rest| rest.handle_slice(node.hub(), sink, &mut expire)) {
+            self.delivering = rest;
+        }
+        WORK_AT_ONCE_BYTES
+    }
+
+    /// Hears a question, and says which routes there are if it is for this server.
+    fn hear_question<S: Sink>(&mut self, now: Instant, letter: Letter, sink: &mut S) {
+        let request = Request::read(letter, self.node.hub().directory());
+        if let Some(request) = request.filter(|request| self.is_asked(&request.question)) {
+            self.answer_or_defer(now, request, sink);
         }
     }
 
@@ -89,42 +177,71 @@ impl Services {
         }
     }
 
-    fn is_asked(&self, question: &Question) -> bool {
+    /// Whether a question is for this server; one that cannot be read is for everybody.
+    fn is_asked(&self, question: &Result<Question, String>) -> bool {
         let hub = self.node.hub();
         let cluster = self.node.cluster_name().unwrap_or_default();
-        question.is_for(hub.server_name(), &cluster, &hub.config().host)
+        let is_for = |question: &Question| question.is_for(hub.server_name(), &cluster, &hub.config().host);
+        question.as_ref().map_or(true, is_for)
     }
 
-    /// The answer to a question; none if it is meant for others.
-    fn answer(&mut self, now: Instant, question: &[u8]) -> Option<Vec<u8>> {
-        let question = Question::from_payload(question);
-        if question.as_ref().is_ok_and(|question| !self.is_asked(question)) {
-            return None;
+    /// Begins to answer, if one of those who are to get the answer has read what it was sent before. Where there is nobody to
+    /// get it, none is given.
+    fn answer_or_defer<S: Sink>(&mut self, now: Instant, request: Request, sink: &mut S) {
+        match self.is_read(&request.reply, sink) {
+            Some(true) => self.begin_answer(now, request),
+            Some(false) => self.defer(now, request),
+            None => {}
         }
-        self.answers += 1;
-        let (node, hub) = (&self.node, self.node.hub());
-        let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
-        let server = Server {
-            name: hub.server_name(),
-            host: &hub.config().host,
-            id: hub.server_id(),
-            cluster: &node.cluster_name().unwrap_or_default(),
-            ver: identity::NATS_VERSION,
-            jetstream: false,
-            flags: 0,
-            seq: self.answers,
-            time: facts.time_now(),
-        };
-        let (data, error): (Option<Routez>, _) = match question {
-            Ok(question) => (Some(routez(node, &facts, listing(&question))), None),
-            Err(fault) => (None, Some(Fault { code: 400, description: fault.to_string() })),
-        };
-        Some(Answer { server, data, error }.to_json())
     }
 
-    fn publish<S: Sink>(&mut self, subject: &[u8], payload: &[u8], sink: &mut S) {
-        let body = [payload, b"\r\n"].concat();
-        let message = Message { subject, reply: None, header_len: 0, line_tail: None, body: &body };
+    fn begin_answer(&mut self, now: Instant, request: Request) {
+        self.answers += 1;
+        let has_interest = request.listing() != Listing::None && self.may_tell_interest(now, &request.asker);
+        self.answering = Some(Answer::new(&self.node, now, self.answers, request, has_interest));
+    }
+
+    /// Keeps a question for later, if there is room.
+    fn defer(&mut self, now: Instant, request: Request) {
+        let all = || self.deferred.iter().map(|(_, other)| other);
+        let of_one = all().filter(|other| other.asker == request.asker).count();
+        let bytes = all().map(|other| other.bytes).sum::<usize>() + request.bytes;
+        if all().count() >= MAX_DEFERRED || of_one >= MAX_DEFERRED_OF_ONE || bytes > MAX_DEFERRED_BYTES {
+            let by = format_args!("a question of {} for the routes is not answered", brief(&request.asker));
+            return self.node.hub().limit_log().hit(now, DEFERRAL_LIMITS, by);
+        }
+        self.deferred.push_back((now + DEFER_PAUSE, request));
+    }
+
+    /// Whether it is time for whoever asks to be told the interest of routes again, of which there may be much.
+    fn may_tell_interest(&mut self, now: Instant, asker: &Asker) -> bool {
+        self.told_interest.retain(|_, told_at| now.since(*told_at) < INTEREST_INTERVAL);
+        let may_tell = !self.told_interest.contains_key(asker);
+        if may_tell {
+            self.told_interest.insert(asker.clone(), now);
+        }
+        may_tell
+    }
+
+    /// Whether one of those who get what is said on a subject of the system account has read what it was sent before; none if
+    /// nobody gets it.
+    fn is_read<S: Sink>(&self, subject: &[u8], sink: &mut S) -> Option<bool> {
+        let mut matches = Matches::default();
+        self.node.hub().system_account().index().collect(subject, &mut matches);
+        if !matches.crowds.is_empty() {
+            // Of so many, one has.
+            return Some(true);
+        }
+        let members = matches.queues.iter().flat_map(|(_, members)| members);
+        let readers = matches.plain.iter().chain(members).map(|subscription| subscription.connection());
+        let mut readers = readers.filter(|reader| *reader != ConnectionId::SERVICES).peekable();
+        readers.peek()?;
+        Some(readers.any(|reader| sink.pressure(reader) == Pressure::Low))
+    }
+
+    /// Says something; its body with the end of a line.
+    fn publish<S: Sink>(&mut self, subject: &[u8], body: &[u8], sink: &mut S) {
+        let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
         let node = &self.node;
         let mut courier = Courier {
             hub: node.hub(),
@@ -134,7 +251,7 @@ impl Services {
             scratch: &mut self.scratch,
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
-        forwarding::from_service(&mut courier, node.hub().system_account(), &message);
+        self.delivering = forwarding::from_service(&mut courier, node.hub().system_account(), &message);
     }
 
     /// Says that messages were dropped.
@@ -148,115 +265,35 @@ impl Services {
     }
 }
 
-fn listing(question: &Question) -> Listing {
-    match (question.subscriptions_detail, question.subscriptions) {
-        (true, _) => Listing::Detail,
-        (false, true) => Listing::Subjects,
-        (false, false) => Listing::None,
-    }
-}
-
 /// The service that says which routes this server has.
 const ROUTES: &[u8] = b"routes";
 
 /// The service that hears which routes others have.
 const ANSWERS: &[u8] = b"answers";
 
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
+/// Nobody is told the interest of routes more often. Who asks again before is answered without.
+const INTEREST_INTERVAL: Duration = Duration::from_secs(1);
 
-    use super::*;
-    use crate::config::{ClusterConfig, Config};
-    use crate::node::Listening;
+/// So many questions wait for their readers, as many as the mailbox holds.
+const MAX_DEFERRED: usize = 1024;
 
-    fn services() -> Services {
-        let cluster = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
-        let config = Config {
-            server_name: Some("A".to_owned()),
-            host: "127.0.0.1".to_owned(),
-            cluster: Some(cluster),
-            ..Config::default()
-        };
-        Services::new(&Node::new(config, &Listening::default(), Instant::ZERO), &mut ())
-    }
+/// And so many of one asker.
+const MAX_DEFERRED_OF_ONE: usize = 256;
 
-    fn ask(services: &mut Services, question: &str) -> Option<Value> {
-        let answer = services.answer(Instant::ZERO, question.as_bytes())?;
-        Some(serde_json::from_slice(&answer).expect("an answer is JSON"))
-    }
+/// With so many bytes in all.
+const MAX_DEFERRED_BYTES: usize = 1024 * 1024;
 
-    #[test]
-    fn a_question_is_answered_with_who_answers_and_its_routes() {
-        let mut services = services();
-        let answer = ask(&mut services, "").expect("it is for everybody");
-        assert_eq!(answer["server"]["name"], "A");
-        assert_eq!(answer["server"]["cluster"], "c");
-        assert_eq!(answer["server"]["id"], services.node.hub().server_id());
-        assert_eq!(answer["server"]["seq"], 1);
-        assert_eq!(answer["data"]["num_routes"], 0);
-        assert_eq!(answer["data"]["server_id"], services.node.hub().server_id());
-        assert_eq!(answer.get("error"), None);
-    }
+/// What is not kept for later has hit one of these.
+const DEFERRAL_LIMITS: &str = "MAX_DEFERRED, MAX_DEFERRED_OF_ONE or MAX_DEFERRED_BYTES";
 
-    #[test]
-    fn a_question_that_is_for_others_is_not_answered() {
-        let mut services = services();
-        for own in [
-            r#"{"server_name":"A"}"#,
-            r#"{"host":"0.0"}"#,
-            r#"{"cluster":"c","exact_match":true}"#,
-            r#"{"name":"B"}"#,
-            "null",
-            " {} ",
-        ] {
-            assert!(ask(&mut services, own).is_some(), "{own}");
-        }
-        for other in [
-            r#"{"server_name":"a"}"#,
-            r#"{"Server_Name":"B"}"#,
-            r#"{"host":"0.0","exact_match":true}"#,
-            r#"{"cluster":"d"}"#,
-            r#"{"tags":["x"]}"#,
-            r#"{"domain":"x"}"#,
-        ] {
-            assert_eq!(ask(&mut services, other), None, "{other}");
-        }
-    }
+/// After so long it is looked again whether they have.
+const DEFER_PAUSE: Duration = Duration::from_millis(100);
 
-    #[test]
-    fn a_question_that_cannot_be_read_is_answered_with_an_error() {
-        for faulty in ["nonsense", "[]", "5", r#"{"subscriptions":5}"#] {
-            let answer = ask(&mut services(), faulty).expect("nobody else is meant");
-            assert_eq!(answer["error"]["code"], 400, "{faulty}");
-            assert_eq!(answer.get("data"), None, "{faulty}");
-        }
-    }
+/// So much is done at once, in a millisecond or two.
+const WORK_AT_ONCE_BYTES: usize = 128 * 1024;
 
-    #[test]
-    fn the_answer_of_one_node_can_be_heard_by_another() {
-        let answer = services().answer(Instant::ZERO, b"").expect("it is for everybody");
-        assert_eq!(system::neighbours(&answer), []);
-    }
+/// To hear a message takes as long as to write so much.
+const LETTER_BYTES: usize = 2 * 1024;
 
-    #[test]
-    fn questions_beyond_the_limit_are_dropped_and_the_rest_answered() {
-        let mut services = services();
-        let node = services.node.clone();
-        let mailbox = node.hub().mailbox();
-        let to = Arc::new(Subscription::new(
-            node.hub().next_subscription(),
-            ConnectionId::SERVICES,
-            Source::Service,
-            system::QUESTION_TO_ALL.as_bytes(),
-            b"",
-            ROUTES,
-        ));
-        for _ in 0..5000 {
-            mailbox.put(&to, ConnectionId::new(1, 0), Some(b"inbox"), b"");
-        }
-        services.handle_requests(Instant::ZERO, &mut ());
-        assert_eq!((services.answers + mailbox.dropped(), mailbox.take().len()), (5000, 0));
-        assert_eq!(services.reported_drops, mailbox.dropped());
-    }
-}
+/// After so long the next part is done. Others have their turn meanwhile.
+const PAUSE: Duration = Duration::from_millis(1);

@@ -190,8 +190,11 @@ struct HeardRoute {
     port: u16,
 }
 
-/// A longer answer is not read: about a thousand servers.
-pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// A longer answer is not read: about a thousand servers, and a few milliseconds.
+pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
+
+/// A longer question is none: all that one may say takes a few hundred bytes.
+pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
 /// No more routes of one server are heard of: a thousand peers, each with the usual pool of three and one for the system
 /// account.

@@ -91,6 +91,7 @@ fn more_questions_at_once_than_the_mailbox_holds_are_dropped_and_counted() {
     let client = system_client(&mut scene, "A");
     let questions = "PUB $SYS.REQ.SERVER.PING.ROUTEZ in.1 0\r\n\r\n".repeat(1500);
     scene.send(client, questions.as_bytes());
+    scene.run_for(SECOND);
     let dropped = scene.node("A").node().hub().mailbox().dropped();
     let answered = scene.take(client).matches(r#""num_routes":0"#).count();
     assert_eq!((answered, dropped), (1024, 476));

@@ -1,7 +1,7 @@
 //! `/routez`: the connections to other servers.
 //!
-//! - here: what is shown of a route; and all of it at once, as other servers are answered.
-//! - `page`: the same, rendered piece by piece.
+//! - here: what is shown of a route.
+//! - `page`: the list of them, rendered piece by piece.
 
 mod page;
 
@@ -11,8 +11,6 @@ use serde::Serialize;
 
 use super::Facts;
 use super::format::{age, is_default, round_trip};
-use super::query::Listing;
-use super::subscriptions::{Detail, Listed};
 use crate::accounts::Account;
 use crate::hash::Position;
 use crate::hub::{About, Entry, Kind};
@@ -22,14 +20,6 @@ use crate::wire::Permissions;
 
 pub(super) use page::RoutezPage;
 
-/// What `/routez` shows, in nats-server's order.
-#[derive(Debug, Serialize)]
-pub(crate) struct Routez {
-    #[serde(flatten)]
-    head: Head,
-    routes: Vec<Route>,
-}
-
 /// What stands before the list.
 #[derive(Debug, Serialize)]
 struct Head {
@@ -37,16 +27,6 @@ struct Head {
     server_name: String,
     now: String,
     num_routes: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Route {
-    #[serde(flatten)]
-    start: RouteStart,
-    #[serde(flatten)]
-    listed: Listed,
-    #[serde(flatten)]
-    rest: RouteRest,
 }
 
 /// What is shown of a route before the list of its interest.
@@ -82,18 +62,6 @@ struct RouteRest {
     #[serde(skip_serializing_if = "is_default")]
     account: String,
     compression: &'static str,
-}
-
-/// What `/routez` shows, all at once.
-pub(crate) fn routez(node: &Node, facts: &Facts<'_>, listing: Listing) -> Routez {
-    let routes: Vec<_> = registered(node)
-        .iter()
-        .map(|(entry, about)| {
-            let (start, rest) = route(node, facts, entry, about);
-            Route { start, listed: listed(node, listing, entry, about), rest }
-        })
-        .collect();
-    Routez { head: Head::new(node, facts, routes.len()), routes }
 }
 
 /// The routes whose handshake is over: pools first, by peer, then those that are dedicated to an account.
@@ -183,24 +151,6 @@ impl PeerFacts {
             compression: if speaks_of_compression { "off" } else { "not supported" },
         }
     }
-}
-
-/// The interest that a route brought.
-fn listed(node: &Node, listing: Listing, entry: &Entry, about: &About) -> Listed {
-    let mut listed = Listed::default();
-    let accounts = if listing == Listing::None { Vec::new() } else { node.hub().accounts().list() };
-    for account in &accounts {
-        let mut all = Vec::new();
-        let mut next = Some(Position::START);
-        while let Some(at) = next {
-            next = look(entry, account, at, &mut |subscription| all.push(subscription.clone()));
-        }
-        all.sort_unstable_by_key(|subscription| subscription.id());
-        all.dedup_by_key(|subscription| subscription.id());
-        let named = sid_account(about, account.name());
-        listed.add(listing, &all, |subscription| Detail::of_route(named, entry.cid(), subscription));
-    }
-    listed
 }
 
 /// Shows a shard of what a route brought in one account, and returns where the next one begins.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Head, RouteRest, look, registered, route, sid_account};
 use crate::accounts::Account;
 use crate::hub::{About, Entry};
@@ -15,9 +17,21 @@ use crate::monitor::subscriptions::{Detail, Lister};
 #[derive(Debug)]
 pub(in crate::monitor) struct RoutezPage {
     listing: Listing,
+    /// From so many bytes on nothing more is listed.
+    max_bytes: usize,
+    /// From so many on no interest: that leaves room for the routes.
+    max_bytes_with_interest: usize,
+    /// Something was left out because of that.
+    is_truncated: bool,
     /// The routes that are still to be shown, the next one last; none before the page was begun.
     routes: Option<Vec<ConnectionId>>,
     shown: Option<Box<Shown>>,
+}
+
+/// What a page says at its end if it does not have all that was asked for.
+#[derive(Debug, Serialize)]
+struct Truncated {
+    onehop_truncated: bool,
 }
 
 /// A route that is being shown.
@@ -37,12 +51,21 @@ impl LongPage for RoutezPage {
             self.begin(context)?;
             return Ok(Step::Wrote);
         };
+        let written_bytes = context.printer.written_bytes();
         let step = match &mut self.shown {
-            Some(shown) => shown.step(context),
+            Some(shown) => {
+                if written_bytes >= self.max_bytes_with_interest && self.listing != Listing::None {
+                    self.is_truncated |= shown.leave_out_rest();
+                }
+                shown.step(context)
+            }
             None => {
+                if written_bytes >= self.max_bytes {
+                    self.is_truncated |= !routes.is_empty();
+                    routes.clear();
+                }
                 let Some(next) = routes.pop() else {
-                    context.printer.close_list();
-                    context.printer.close_object();
+                    self.end(context);
                     return Ok(Step::Done);
                 };
                 // It may be gone by now.
@@ -61,17 +84,40 @@ impl LongPage for RoutezPage {
 
 impl RoutezPage {
     pub(in crate::monitor) fn new(listing: Listing) -> Self {
-        Self { listing, routes: None, shown: None }
+        Self::limited(listing, usize::MAX, true)
+    }
+
+    /// One that leaves out what comes after about so many bytes, interest first, or all interest. It says so, and its numbers
+    /// are those of all.
+    pub(in crate::monitor) fn limited(listing: Listing, max_bytes: usize, has_interest: bool) -> Self {
+        Self {
+            listing,
+            max_bytes,
+            max_bytes_with_interest: if has_interest { max_bytes } else { 0 },
+            is_truncated: false,
+            routes: None,
+            shown: None,
+        }
     }
 
     fn begin(&mut self, context: &mut Context<'_>) -> Result<(), Exhausted> {
         let routes: Vec<_> = registered(context.node).iter().rev().map(|(entry, _)| entry.id()).collect();
         context.holds(&routes)?;
+        let for_routes = routes.len() * ROUTE_BYTES;
+        self.max_bytes_with_interest = self.max_bytes_with_interest.saturating_sub(for_routes);
         context.printer.open_object();
         context.printer.fields(&Head::new(context.node, context.facts, routes.len()));
         context.printer.open_list("routes");
         self.routes = Some(routes);
         Ok(())
+    }
+
+    fn end(&self, context: &mut Context<'_>) {
+        context.printer.close_list();
+        if self.is_truncated {
+            context.printer.fields(&Truncated { onehop_truncated: true });
+        }
+        context.printer.close_object();
     }
 }
 
@@ -108,4 +154,14 @@ impl Shown {
         }
         step
     }
+
+    /// Lists no more of its interest. Whether there may have been more.
+    fn leave_out_rest(&mut self) -> bool {
+        let had_rest = !self.accounts.is_empty() && self.entry.interest().len() > 0;
+        self.accounts.clear();
+        had_rest
+    }
 }
+
+/// What is kept free for each route, without its interest: twice what it usually takes.
+const ROUTE_BYTES: usize = 1024;
