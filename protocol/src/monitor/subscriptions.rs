@@ -8,7 +8,7 @@ use super::format::{is_default, text};
 use super::printer::Printer;
 use super::query::Listing;
 use super::rendering::Step;
-use super::walk::{Found, Walk, by_id};
+use super::walk::{Found, Order, Walk};
 use crate::hash::Position;
 use crate::interest::{Subscription, SubscriptionId};
 
@@ -51,7 +51,7 @@ impl Lister {
             Listing::Detail => "subscriptions_list_detail",
             _ => "subscriptions_list",
         };
-        Self { listing, walk: Walk::new(by_id, newest), list: OptionalList::new(name) }
+        Self { listing, walk: Walk::new(Order::ById, newest), list: OptionalList::new(name) }
     }
 
     /// Goes on, until all that `look` leads to are listed ([`Walk::step`]); `detail` is what is shown of one if that is asked
@@ -77,7 +77,7 @@ impl Lister {
 
     /// Goes on with other subscriptions, in the same list.
     pub(super) fn begin_next(&mut self, newest: SubscriptionId) {
-        self.walk = Walk::new(by_id, newest);
+        self.walk = Walk::new(Order::ById, newest);
     }
 
     /// Adds a subscription.

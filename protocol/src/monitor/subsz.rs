@@ -9,7 +9,7 @@ use super::format::Float;
 use super::query::{BadQuery, Query};
 use super::rendering::{Context, LongPage, Step};
 use super::subscriptions::{Detail, OptionalList};
-use super::walk::{Found, Walk, by_subject};
+use super::walk::{Found, Order, Walk};
 use crate::accounts::Account;
 use crate::hash::Position;
 use crate::hub::Kind;
@@ -171,7 +171,7 @@ impl Subsz {
         accounts.reverse();
         self.stage = Stage::List(Box::new(List {
             list: OptionalList::new("subscriptions_list"),
-            walk: Walk::new(by_subject, hub.newest_subscription()),
+            walk: Walk::new(Order::BySubject, hub.newest_subscription()),
             accounts,
             skipped: self.options.offset,
             left: if self.total > self.options.offset { self.options.limit } else { 0 },
@@ -232,7 +232,7 @@ impl List {
             }
             Found::End => {
                 self.accounts.pop();
-                self.walk = Walk::new(by_subject, context.node.hub().newest_subscription());
+                self.walk = Walk::new(Order::BySubject, context.node.hub().newest_subscription());
             }
         }
         Step::Wrote

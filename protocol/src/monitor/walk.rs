@@ -20,7 +20,7 @@ pub(super) struct Walk<P> {
     /// What is to be looked through next; none once the window has all that it is to have.
     place: Option<P>,
     /// What was found so far of what comes next, in no order.
-    window: Vec<Arc<Subscription>>,
+    window: Vec<Candidate>,
     /// There are others behind the window, after this one.
     end: Option<Arc<Subscription>>,
     /// What comes next once all is looked through, the next one last.
@@ -28,7 +28,21 @@ pub(super) struct Walk<P> {
 }
 
 /// What decides which of two subscriptions comes first.
-pub(super) type Order = fn(&Subscription, &Subscription) -> Ordering;
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    /// In the order of their creation.
+    ById,
+    /// By subject and queue group, of these in the order of their creation.
+    BySubject,
+}
+
+/// A subscription with its key ([`Order::key`]), so that to put many in order does not mean to look at each of them again and
+/// again, wherever it is.
+#[derive(Debug)]
+struct Candidate {
+    key: u64,
+    subscription: Arc<Subscription>,
+}
 
 /// What a step of a walk leads to.
 #[derive(Debug)]
@@ -79,13 +93,14 @@ impl<P: Default> Walk<P> {
     }
 
     fn consider(&mut self, subscription: &Arc<Subscription>) {
-        let is_after = |other: &Arc<_>| (self.order)(subscription, other).is_gt();
-        let is_before = |other: &Arc<_>| (self.order)(subscription, other).is_lt();
+        let is_after = |other: &Arc<_>| self.order.compare(subscription, other).is_gt();
+        let is_before = |other: &Arc<_>| self.order.compare(subscription, other).is_lt();
         if subscription.id() <= self.newest
             && self.reached.as_ref().is_none_or(is_after)
             && self.end.as_ref().is_none_or(is_before)
         {
-            self.window.push(subscription.clone());
+            let key = self.order.key(subscription);
+            self.window.push(Candidate { key, subscription: subscription.clone() });
             if self.window.len() == 2 * WINDOW {
                 self.cut();
             }
@@ -95,8 +110,9 @@ impl<P: Default> Walk<P> {
     /// Keeps those of the window that come first.
     fn cut(&mut self) {
         if self.window.len() > WINDOW {
-            let (_, last, _) = self.window.select_nth_unstable_by(WINDOW - 1, |a, b| (self.order)(a, b));
-            self.end = Some(last.clone());
+            let compare = |a: &Candidate, b: &Candidate| a.compare(b, self.order);
+            let (_, last, _) = self.window.select_nth_unstable_by(WINDOW - 1, compare);
+            self.end = Some(last.subscription.clone());
             self.window.truncate(WINDOW);
         }
     }
@@ -105,20 +121,39 @@ impl<P: Default> Walk<P> {
     fn arrange(&mut self) {
         self.cut();
         let mut window = std::mem::take(&mut self.window);
-        window.sort_unstable_by(|a, b| (self.order)(b, a));
-        window.dedup_by_key(|subscription| subscription.id());
-        self.ahead = window.iter().map(Arc::downgrade).collect();
+        window.sort_unstable_by(|a, b| b.compare(a, self.order));
+        window.dedup_by_key(|candidate| candidate.subscription.id());
+        self.ahead = window.iter().map(|candidate| Arc::downgrade(&candidate.subscription)).collect();
     }
 }
 
-/// In the order of their creation.
-pub(super) fn by_id(a: &Subscription, b: &Subscription) -> Ordering {
-    a.id().cmp(&b.id())
+impl Order {
+    fn compare(self, a: &Subscription, b: &Subscription) -> Ordering {
+        match self {
+            Self::ById => a.id().cmp(&b.id()),
+            Self::BySubject => (a.subject(), a.queue(), a.id()).cmp(&(b.subject(), b.queue(), b.id())),
+        }
+    }
+
+    /// What is less only if the subscription comes first.
+    fn key(self, of: &Subscription) -> u64 {
+        match self {
+            Self::ById => of.id().0,
+            Self::BySubject => {
+                let mut start = [0; 8];
+                let (subject, bytes) = (of.subject(), of.subject().len().min(8));
+                start[..bytes].copy_from_slice(&subject[..bytes]);
+                u64::from_be_bytes(start)
+            }
+        }
+    }
 }
 
-/// By subject and queue group, of these in the order of their creation.
-pub(super) fn by_subject(a: &Subscription, b: &Subscription) -> Ordering {
-    (a.subject(), a.queue(), a.id()).cmp(&(b.subject(), b.queue(), b.id()))
+impl Candidate {
+    fn compare(&self, other: &Self, order: Order) -> Ordering {
+        let by_key = self.key.cmp(&other.key);
+        by_key.then_with(|| order.compare(&self.subscription, &other.subscription))
+    }
 }
 
 /// How many subscriptions are known ahead: the more, the fewer times all of them are looked through. Tests pass over the
@@ -127,7 +162,7 @@ const WINDOW: usize = if cfg!(test) { 300 } else { 16 * 1024 };
 
 /// The most memory that a walk takes, with that of subscriptions that ended while they were known.
 pub(super) const WALK_BYTES: usize =
-    WINDOW * (3 * size_of::<Arc<Subscription>>() + 2 * size_of::<usize>() + size_of::<Subscription>());
+    WINDOW * (2 * size_of::<Candidate>() + 3 * size_of::<usize>() + size_of::<Subscription>());
 
 #[cfg(test)]
 mod tests {
@@ -141,7 +176,8 @@ mod tests {
 
     /// A subscription whose place by subject is another than by number.
     fn subscription(id: u64) -> Arc<Subscription> {
-        let subject = format!("s.{}", id.wrapping_mul(7919) % 1000);
+        let number = id.wrapping_mul(7919) % 1000;
+        let subject = format!("s.{}.of.{number}", number % 7);
         let sid = id.to_string();
         let connection = ConnectionId::new(0, 0);
         let (id, source) = (SubscriptionId(id), Source::Client);
@@ -169,10 +205,10 @@ mod tests {
     fn all_are_met_in_their_order_however_many_there_are() {
         let window = WINDOW as u64;
         for count in [0, 1, window - 1, window, window + 1, 2 * window, 2 * window + 1, 9 * window + 3] {
-            for order in [by_id, by_subject] {
+            for order in [Order::ById, Order::BySubject] {
                 let held = held(1..=count);
                 let mut expected: Vec<_> = (1..=count).map(subscription).collect();
-                expected.sort_unstable_by(|a, b| order(a, b));
+                expected.sort_unstable_by(|a, b| order.compare(a, b));
                 let mut walk = Walk::new(order, SubscriptionId(count));
                 let met = std::iter::from_fn(|| next(&mut walk, &held)).map(|each| each.id());
                 assert!(met.eq(expected.iter().map(|each| each.id())), "{count}");
@@ -183,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_shown_twice_is_met_once() {
         let held = held(1..=WINDOW as u64 / 2);
-        let mut walk = Walk::new(by_id, SubscriptionId(u64::MAX));
+        let mut walk = Walk::new(Order::ById, SubscriptionId(u64::MAX));
         let mut met = Vec::new();
         loop {
             // As when a shard was joined into the next one.
@@ -203,7 +239,7 @@ mod tests {
     #[test]
     fn what_is_known_ahead_is_not_kept_alive() {
         let mut held = held(1..=WINDOW as u64);
-        let mut walk = Walk::new(by_id, SubscriptionId(u64::MAX));
+        let mut walk = Walk::new(Order::ById, SubscriptionId(u64::MAX));
         assert_eq!(next(&mut walk, &held).map(|each| each.id()), Some(SubscriptionId(1)));
         let gone = held.take_all().pop().map(|last| Arc::downgrade(&last));
         assert!(gone.is_some_and(|gone| gone.upgrade().is_none()));
@@ -220,7 +256,7 @@ mod tests {
             pace in 1..200_usize,
         ) {
             const OTHERS: u64 = 10_000;
-            let order: Order = [by_id, by_subject][by];
+            let order = [Order::ById, Order::BySubject][by];
             let mut held = held((1..=stays).chain(OTHERS..OTHERS + 1_000));
             let mut changes = changes.into_iter().cycle();
             let mut walk = Walk::new(order, SubscriptionId(OTHERS + 2_000));
@@ -242,7 +278,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(met.windows(2).all(|pair| order(&pair[0], &pair[1]).is_lt()));
+            prop_assert!(met.windows(2).all(|pair| order.compare(&pair[0], &pair[1]).is_lt()));
             let stayed = met.iter().filter(|each| each.id().0 <= stays).count() as u64;
             prop_assert_eq!(stayed, stays);
         }
