@@ -2,10 +2,13 @@
 //! to heal, or to cost more, without the rule that is there for it. Numbers are issues (#) and pull requests (PR) of
 //! nats-server, unless something else is said.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Healing};
-use onehop::sim::{Fault, NetworkConfig, NodeId, NodeSpec, Seed, Statistics, Topology, World};
+use onehop::sim::{
+    ClientId, Fault, Impostor, NetworkConfig, NodeId, NodeSpec, Seed, Statistics, Topology, World,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -359,4 +362,98 @@ fn five_thousand_servers_that_there_are_not_delay_no_member() {
         let (honest, lying) = (whole_after_restart(node, 0), whole_after_restart(node, 5000));
         assert!(lying < honest + SECOND / 2, "{lying:?} instead of {honest:?}");
     }
+}
+
+/// Servers that are none, which come to a mesh, say too much of themselves, go, and come again with something else to say.
+struct Boasters {
+    world: World,
+    clients: Vec<ClientId>,
+    /// Those that are there, the first of them first.
+    there: Vec<Impostor>,
+    /// How often one came.
+    count: usize,
+}
+
+impl Boasters {
+    /// A mesh of four, each with a client.
+    fn new(seed: u64) -> Self {
+        let mut world = whole_world(seed, nodes(4, &Healing::default()), Topology::Chain);
+        let clients = (0..4).filter_map(|node| world.connect(NodeId(node), false)).collect();
+        Self { world, clients, there: Vec::new(), count: 0 }
+    }
+
+    /// One more comes to each of two nodes, and the first two of those that are there go, if they are too many.
+    fn change(&mut self, most: usize) {
+        for node in [NodeId(0), NodeId(2)] {
+            self.count += 1;
+            let boast = boast(self.count % (most + 2), self.count);
+            self.there.extend(self.world.pretend(node, &boast));
+        }
+        let gone = self.there.len().saturating_sub(most);
+        self.there.drain(..gone).for_each(|gone| self.world.hang_up(gone));
+    }
+
+    /// Lets them change every 50 ms, if any are to be there, until something is so. Returns how long that took.
+    fn come_and_go(&mut self, most: usize, is_enough: impl Fn(u32, &World) -> bool) -> Duration {
+        const TICK: Duration = Duration::from_millis(50);
+        for tick in 1..10_000 {
+            if most > 0 {
+                self.change(most);
+            }
+            run(&mut self.world, TICK);
+            self.check_clients();
+            if is_enough(tick, &self.world) {
+                return TICK * tick;
+            }
+        }
+        panic!("it does not come to that");
+    }
+
+    /// No client knows more addresses than may be, of one server or of all.
+    fn check_clients(&self) {
+        for client in &self.clients {
+            let urls = self.world.client(*client).connect_urls();
+            let mut of_each: BTreeMap<&str, usize> = BTreeMap::new();
+            for (_, server) in urls.iter().filter_map(|url| url.split_once('-')) {
+                *of_each.entry(server).or_default() += 1;
+            }
+            assert!(of_each.values().all(|count| *count <= 16), "{of_each:?}");
+            assert!(urls.iter().map(String::len).sum::<usize>() <= 32 * 1024);
+        }
+    }
+}
+
+/// What such a server says the `number`th time that one comes: more than 4 KiB, with 250 addresses of about 210 bytes.
+fn boast(server: usize, number: usize) -> String {
+    let urls = (0..250).map(|url| format!("\"{}{url}-{number}.example:4222\"", "h".repeat(190)));
+    let (id, urls) = (format!("NBOAST{server}"), urls.collect::<Vec<_>>().join(","));
+    let (ip, host) = (format!("192.168.9.{server}"), "x".repeat(5000));
+    format!(
+        r#"{{"server_id":"{id}","server_name":"{id}","cluster":"sim","host":"{host}","ip":"nats-route://{ip}:6222/","port":6222,"connect_urls":[{urls}]}}"#
+    )
+}
+
+/// Servers that say too much of themselves, and something else forty times a second, delay no member; what others are told of them
+/// is not more than what a line may have, and what clients are told is bounded in length and number: the simulator checks that.
+#[test]
+fn who_says_too_much_of_itself_and_changes_all_the_time_delays_no_member_and_floods_no_client() {
+    let longest = |seeds, most| (0..seeds).map(|seed| whole_among_boasters(seed, most)).max();
+    let honest = longest(16, 0).expect("some seeds");
+    for most in [2, 24] {
+        let lying = longest(4, most).expect("some seeds");
+        assert!(lying < honest + SECOND / 2, "{lying:?} instead of {honest:?}");
+    }
+}
+
+/// How long it takes until a node that restarts is back, among so many boasters.
+fn whole_among_boasters(seed: u64, most: usize) -> Duration {
+    let mut boasters = Boasters::new(seed);
+    boasters.come_and_go(most, |tick, _| tick == 100);
+    boasters.world.fault(Fault::Stop(NodeId(1), 3 * SECOND));
+    let is_back = |world: &World| world.is_running(NodeId(1)) && world.missing_pairs().is_empty();
+    let back_after = boasters.come_and_go(most, |_, world| is_back(world));
+    boasters.there.drain(..).for_each(|gone| boasters.world.hang_up(gone));
+    run(&mut boasters.world, 2 * SECOND);
+    boasters.world.check_settled().expect("clients know all members and nobody else");
+    back_after
 }

@@ -51,6 +51,9 @@ pub struct SimClient {
     unfinished: Vec<u8>,
     pub(super) received: Vec<Received>,
     connect_urls: Vec<String>,
+    pub(super) connected_at: Instant,
+    /// How many INFO lines it got.
+    pub(super) infos: u64,
     errors: Vec<String>,
 }
 
@@ -65,11 +68,12 @@ pub(super) enum Asked {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Message { sid: Sid, subject: String, reply: Option<String>, message: Option<MessageId> },
+    Info { bytes: usize },
     Ping,
 }
 
 impl SimClient {
-    pub(super) fn new(id: ClientId, node: NodeId, end: End, echo: bool) -> Self {
+    pub(super) fn new(id: ClientId, node: NodeId, end: End, echo: bool, now: Instant) -> Self {
         Self {
             id,
             node,
@@ -82,6 +86,8 @@ impl SimClient {
             unfinished: Vec::new(),
             received: Vec::new(),
             connect_urls: Vec::new(),
+            connected_at: now,
+            infos: 0,
             errors: Vec::new(),
         }
     }
@@ -219,6 +225,8 @@ impl SimClient {
                 return Some(size + 2);
             }
             "INFO" => {
+                self.infos += 1;
+                heard.push(Heard::Info { bytes: line.len() + "\r\n".len() });
                 if let Ok(info) = Info::from_json(line["INFO ".len()..].as_bytes()) {
                     self.connect_urls = info.connect_urls;
                 }

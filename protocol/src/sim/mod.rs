@@ -67,4 +67,4 @@ pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{Drawing, FILTERS, FaultLevel, Healing, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{MAX_TRACE_LINES, Trace};
-pub use world::{FORGETTING_SLACK, Fault, Statistics, World};
+pub use world::{FORGETTING_SLACK, Fault, Impostor, Statistics, World};

@@ -312,6 +312,27 @@ fn a_server_that_is_wanted_too_often_breaks_a_limit() {
 }
 
 #[test]
+fn too_long_and_too_many_words_to_a_client_break_a_limit() {
+    let (mut world, _, client) = speaker_and_listener(None);
+    let url = format!("\"{}\"", "x".repeat(200));
+    let info = |urls: usize| format!("INFO {{\"connect_urls\":[{}]}}\r\n", vec![&url[..]; urls].join(","));
+    tell(&mut world, client, &info(150));
+    world.run_for(SECOND).expect("so much may be told");
+    tell(&mut world, client, &info(210));
+    assert_broken(&mut world, Rule::Limit, "bytes of INFO at once");
+
+    let (mut world, _, client) = speaker_and_listener(None);
+    for _ in 0..30 {
+        tell(&mut world, client, &info(1));
+    }
+    world.run_for(SECOND).expect("so much may be told");
+    for _ in 0..20 {
+        tell(&mut world, client, &info(1));
+    }
+    assert_broken(&mut world, Rule::Limit, "is told of the cluster");
+}
+
+#[test]
 fn too_long_and_too_many_lines_of_gossip_break_a_limit() {
     let info = |name: &str| format!("INFO {{\"server_id\":\"X\",\"server_name\":\"{name}\"}}\r\n");
     let mut world = mesh(2);

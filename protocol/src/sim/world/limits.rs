@@ -8,7 +8,7 @@ use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
 use crate::routes::{MAX_DIALS, MAX_HEARSAY, RETRY_PAUSE};
-use crate::sim::ids::NodeId;
+use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::net::End;
 use crate::sim::node::SimNode;
 use crate::sim::rule::{Rule, Violation};
@@ -185,6 +185,21 @@ impl World {
         };
         self.fail(Violation::new(Rule::Limit, text));
     }
+
+    /// What a client is told of the cluster is bounded, by length and by number.
+    pub(in crate::sim) fn check_client_info(&mut self, id: ClientId, bytes: usize) {
+        let client = &self.clients[id.0];
+        let elapsed = self.now.since(client.connected_at).as_secs_f64();
+        let most = INFOS_AT_ONCE + (elapsed * INFOS_PER_SECOND) as u64;
+        let text = if bytes > MAX_CLIENT_INFO_BYTES {
+            format!("{id} is told {bytes} bytes of INFO at once")
+        } else if client.infos > most {
+            format!("{id} is told of the cluster {} times, more than {most}", client.infos)
+        } else {
+            return;
+        };
+        self.fail(Violation::new(Rule::Limit, text));
+    }
 }
 
 impl SimNode {
@@ -228,6 +243,12 @@ const WISHES_PER_SERVER: usize = 2;
 const COMPARED_AT_ONCE: u64 = 8;
 /// What a line about servers may have (design.md 10).
 const MAX_LINE_BYTES: usize = 4 * 1024;
+/// What a client is told may have: addresses of 32 KiB (design.md 10), and what stands around and beside them.
+const MAX_CLIENT_INFO_BYTES: usize = 40 * 1024;
+/// How often it is told: two greetings, and what clients hear of at once.
+const INFOS_AT_ONCE: u64 = 2 + 32 + 1;
+/// And what they hear together.
+const INFOS_PER_SECOND: f64 = 4.0;
 /// For each node of the world a node may have so many connections open, duplicates included.
 const MAX_CONNECTIONS_PER_NODE: usize = 32;
 /// Timers of nodes with many connections are less exact, and what a timer leads to takes a moment.

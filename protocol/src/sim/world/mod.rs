@@ -1,6 +1,6 @@
 //! The world: virtual time, nodes, clients and the network between them.
 //!
-//! Its parts are what happens in it (`operations`, `faults`), what a runtime does for each node (`drive`, `dial`,
+//! Its parts are what happens in it (`operations`, `faults`, `impostor`), what a runtime does for each node (`drive`, `dial`,
 //! `transport`), and what is checked at every step and in the end (`expectations`, `invariants`, `limits`, `forgetting`).
 
 mod dial;
@@ -8,6 +8,7 @@ mod drive;
 mod expectations;
 mod faults;
 mod forgetting;
+mod impostor;
 mod invariants;
 mod limits;
 mod operations;
@@ -35,6 +36,7 @@ pub(in crate::sim) use dial::is_dedicated;
 pub use faults::Fault;
 pub use forgetting::FORGETTING_SLACK;
 use forgetting::Gone;
+pub use impostor::Impostor;
 pub(in crate::sim) use limits::Watch;
 
 /// Servers, clients and a network in one value, driven by virtual time.

@@ -20,7 +20,7 @@ impl World {
         self.joints.insert(stream, Joint::new(holders, [node, node], None));
         let end = stream.acceptor();
         self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
-        self.clients.push(SimClient::new(id, node, stream.dialer(), echo));
+        self.clients.push(SimClient::new(id, node, stream.dialer(), echo, self.now));
         let greeting = self.clients[id.0].greeting();
         self.write_as_client(id, greeting);
         self.pump(node);
@@ -111,6 +111,7 @@ impl World {
                     let pong = self.clients[id.0].pong();
                     self.write_as_client(id, pong);
                 }
+                Heard::Info { bytes } => self.check_client_info(id, bytes),
                 Heard::Message { sid, subject, reply, message } => {
                     self.note_received(id, sid, &subject, message);
                     let responds = self.clients[id.0].subscriptions.get(&sid).is_some_and(|it| it.responds);
