@@ -9,7 +9,7 @@ use crate::interest::Subscription;
 use crate::lock::{Mutex, Place};
 
 /// Messages to services, from whoever read them to whoever drives the node. What does not fit is dropped and counted:
-/// a service answers as it can, and nobody's path waits for it.
+/// a service answers as it can, and nobody's path waits for it. No connection takes the room of all others.
 #[derive(Debug)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
@@ -57,7 +57,7 @@ impl Mailbox {
     ) -> bool {
         let bytes = reply.map_or(0, <[u8]>::len) + payload.len();
         let mut waiting = self.waiting.lock();
-        if waiting.letters.len() >= MAX_WAITING_MESSAGES || waiting.bytes + bytes > MAX_WAITING_BYTES {
+        if !waiting.has_room(from, bytes) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
@@ -80,6 +80,16 @@ impl Mailbox {
     }
 }
 
+impl Waiting {
+    fn has_room(&self, from: ConnectionId, bytes: usize) -> bool {
+        let of_one = || self.letters.iter().filter(|letter| letter.from == from);
+        self.letters.len() < MAX_WAITING_MESSAGES
+            && self.bytes + bytes <= MAX_WAITING_BYTES
+            && of_one().count() < MAX_MESSAGES_OF_ONE
+            && of_one().map(Letter::bytes).sum::<usize>() + bytes <= MAX_BYTES_OF_ONE
+    }
+}
+
 impl Letter {
     fn bytes(&self) -> usize {
         self.reply.as_ref().map_or(0, |reply| reply.len()) + self.payload.len()
@@ -87,10 +97,16 @@ impl Letter {
 }
 
 /// No more messages wait for the services of a node.
-pub(crate) const MAX_WAITING_MESSAGES: usize = 1024;
+const MAX_WAITING_MESSAGES: usize = 1024;
 
-/// Nor do more bytes: twice the largest answer that is read, so that one always fits beside questions.
-pub(crate) const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
+/// Nor do more bytes: four times the largest answer that is read, so that one fits beside questions.
+const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
+
+/// Nor more of what came over one connection.
+const MAX_MESSAGES_OF_ONE: usize = MAX_WAITING_MESSAGES / 4;
+
+/// Twice the largest answer that is read.
+const MAX_BYTES_OF_ONE: usize = MAX_WAITING_BYTES / 2;
 
 #[cfg(test)]
 mod tests {
@@ -108,18 +124,30 @@ mod tests {
 
     #[test]
     fn what_exceeds_the_limits_is_dropped_and_counted() {
-        let (mailbox, to, from) = (Mailbox::default(), service(), ConnectionId::new(1, 0));
-        for _ in 0..MAX_WAITING_MESSAGES {
-            assert!(mailbox.put(&to, from, Some(b"reply"), b"question"));
+        let (mailbox, to) = (Mailbox::default(), service());
+        let put = |from, payload: &[u8]| mailbox.put(&to, ConnectionId::new(from, 0), None, payload);
+        for number in 0..MAX_WAITING_MESSAGES as u32 {
+            assert!(put(number, b"question"));
         }
-        assert!(!mailbox.put(&to, from, None, b""));
+        assert!(!put(5, b""));
         assert_eq!(mailbox.dropped(), 1);
         assert_eq!(take_all(&mailbox), MAX_WAITING_MESSAGES);
 
-        assert!(mailbox.put(&to, from, None, &vec![0; MAX_WAITING_BYTES]));
-        assert!(!mailbox.put(&to, from, None, b"1"), "the bytes of what waits are limited too");
-        assert_eq!(take_all(&mailbox), 1);
-        assert!(mailbox.put(&to, from, None, b"1"), "there is room again");
+        assert!(put(1, &vec![0; MAX_BYTES_OF_ONE]) && put(2, &vec![0; MAX_BYTES_OF_ONE]));
+        assert!(!put(3, b"1"), "the bytes of what waits are limited too");
+        assert_eq!(take_all(&mailbox), 2);
+        assert!(put(3, b"1"), "there is room again");
         assert_eq!(mailbox.dropped(), 2);
+    }
+
+    #[test]
+    fn one_connection_does_not_take_the_room_of_others() {
+        let (mailbox, to) = (Mailbox::default(), service());
+        let put = |from, payload: &[u8]| mailbox.put(&to, ConnectionId::new(from, 0), None, payload);
+        assert_eq!((0..2000).filter(|_| put(1, b"question")).count(), MAX_MESSAGES_OF_ONE);
+        assert!(put(2, b"question"));
+        assert!(!put(3, &vec![0; MAX_BYTES_OF_ONE + 1]));
+        assert!(put(3, &vec![0; MAX_BYTES_OF_ONE]) && !put(3, b"1"));
+        assert!(put(2, b"question"));
     }
 }

@@ -260,7 +260,7 @@ impl Services {
         if dropped > self.reported_drops {
             self.reported_drops = dropped;
             let by = format_args!("{dropped} requests for this server's own services are dropped so far");
-            self.node.hub().limit_log().hit(now, "MAX_WAITING_MESSAGES or MAX_WAITING_BYTES", by);
+            self.node.hub().limit_log().hit(now, MAILBOX_LIMITS, by);
         }
     }
 }
@@ -270,6 +270,10 @@ const ROUTES: &[u8] = b"routes";
 
 /// The service that hears which routes others have.
 const ANSWERS: &[u8] = b"answers";
+
+/// What is dropped has hit one of these.
+const MAILBOX_LIMITS: &str =
+    "MAX_WAITING_MESSAGES, MAX_WAITING_BYTES, MAX_MESSAGES_OF_ONE or MAX_BYTES_OF_ONE";
 
 /// Nobody is told the interest of routes more often. Who asks again before is answered without.
 const INTEREST_INTERVAL: Duration = Duration::from_secs(1);

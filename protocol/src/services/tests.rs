@@ -302,7 +302,7 @@ fn an_answer_lists_no_interest_beyond_the_limit_but_all_routes() {
 #[test]
 fn questions_beyond_the_limit_are_dropped_and_the_rest_answered_in_parts() {
     let mut world = World::new();
-    (0..5000).for_each(|_| world.put(""));
+    (0..5000).for_each(|number| world.put_from(number / 10, ""));
     let (answers, calls) = world.work();
     assert_eq!((answers.len(), world.dropped()), (1024, 5000 - 1024));
     assert_eq!(world.services.reported_drops, world.dropped());
