@@ -228,6 +228,48 @@ mod tests {
     }
 
     #[test]
+    fn of_a_group_with_very_many_members_each_is_as_likely_to_get_a_message() {
+        let mut world = World::new(10_000_000);
+        let mut publisher = world.client(true);
+        // Two crowds, and a row that is short enough to be listed.
+        let rows = [("a.b", 5_000), ("*.b", 5_000), ("a.>", 2_000)].map(|(filter, count)| {
+            let mut subscriber = world.client(true);
+            let lines = (0..count).flat_map(|sid| format!("SUB {filter} q {sid}\r\n").into_bytes());
+            input(&mut world, &mut subscriber, &[CONNECT, &lines.collect::<Vec<_>>()].concat());
+            (subscriber, count)
+        });
+        let messages = [CONNECT, &b"PUB a.b 1\r\nx\r\n".repeat(12_000), b"PING\r\n"].concat();
+        input(&mut world, &mut publisher, &messages);
+        let mut got = 0;
+        for (subscriber, count) in &rows {
+            let read = std::mem::take(&mut world.link(subscriber.id()).read);
+            let text = String::from_utf8(read).expect("text");
+            let sids: Vec<usize> =
+                text.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect();
+            got += sids.len();
+            // Within five standard deviations, all of them and each half.
+            let half = sids.iter().filter(|sid| **sid < count / 2).count();
+            for (had, due) in [(sids.len(), *count), (half, count / 2)] {
+                assert!(had.abs_diff(due) < 5 * due.isqrt(), "{had} of {due}");
+            }
+        }
+        assert_eq!(got, 12_000);
+    }
+
+    #[test]
+    fn a_group_of_very_many_gives_nothing_to_who_takes_no_more_and_forgets_who_goes() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        let limited = (0..5_000).flat_map(|sid| format!("SUB a q {sid}\r\nUNSUB {sid} 1\r\n").into_bytes());
+        input(&mut world, &mut subscriber, &[CONNECT, &limited.collect::<Vec<_>>()].concat());
+        let messages = [CONNECT, &b"PUB a 1\r\nx\r\n".repeat(5_001), b"PING\r\n"].concat();
+        input(&mut world, &mut publisher, &messages);
+        let read = std::mem::take(&mut world.link(subscriber.id()).read);
+        assert_eq!(memchr::memmem::find_iter(&read, b"MSG a ").count(), 5_000);
+        assert!(world.node.hub().global_account().index().is_empty());
+    }
+
+    #[test]
     fn messages_for_ever_other_connections_are_handled_in_turns() {
         let mut world = World::new(1_000_000);
         let mut publisher = world.client(true);

@@ -36,7 +36,7 @@ pub(crate) use long_delivery::LongDelivery;
 use parcel::Parcel;
 pub(crate) use parcel::Scratch;
 pub(crate) use targets::Targets;
-use targets::{ClientTarget, Lookup, Member, QueueTargets, RouteTarget};
+use targets::{ClientTarget, CrowdTarget, Lookup, Member, QueueTargets, RouteTarget};
 
 /// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
 pub(crate) struct Courier<'a, S> {
@@ -163,8 +163,31 @@ enum Choice {
     Nobody,
 }
 
-/// Walks the members of a group from a random one on until one can take the message.
+/// Gives the message to one member of a group, or says at which route one is to get it.
 fn choose<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    queue: &QueueTargets,
+    parcel: &Parcel<'_>,
+    preference: Preference,
+) -> Choice {
+    if queue.crowds.is_empty() {
+        return choose_listed(courier, targets, queue, parcel, preference);
+    }
+    let crowded: u64 = queue.crowds.iter().map(|target| target.crowd.len() as u64).sum();
+    let listed = total_weight(queue, preference);
+    let is_crowd_first = courier.rng.u64(..crowded + listed) < crowded;
+    if is_crowd_first && to_crowd_member(courier, queue, parcel) {
+        return Choice::Delivered;
+    }
+    match choose_listed(courier, targets, queue, parcel, preference) {
+        Choice::Nobody if to_crowd_member(courier, queue, parcel) => Choice::Delivered,
+        choice => choice,
+    }
+}
+
+/// Walks the listed members of a group from a random one on until one can take the message.
+fn choose_listed<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
     queue: &QueueTargets,
@@ -195,28 +218,61 @@ fn choose<S: Sink>(
     fallback.map_or(Choice::Nobody, |(route, _)| Choice::Route(route))
 }
 
-/// A random member's place, where an entry that stands for several is as likely as all of them. Among clients alone if
-/// they are preferred: who starts at a route and walks on favours the client behind it.
+/// Gives the message to a random member out of a crowd, or to another one if that takes no more. False if all that were asked
+/// take no more.
+#[cold]
+fn to_crowd_member<S: Sink>(courier: &mut Courier<'_, S>, queue: &QueueTargets, parcel: &Parcel<'_>) -> bool {
+    let crowded: usize = queue.crowds.iter().map(|target| target.crowd.len()).sum();
+    (0..MAX_ASKED).any(|_| {
+        let mut place = courier.rng.usize(..crowded);
+        let chosen = queue.crowds.iter().find(|CrowdTarget { crowd, .. }| {
+            let is_here = place < crowd.len();
+            place -= if is_here { 0 } else { crowd.len() };
+            is_here
+        });
+        let Some(CrowdTarget { account, subject, crowd }) = chosen else { return false };
+        let Some(member) = account.index().one_of(crowd, place) else { return false };
+        let (directory, lookup) = (courier.hub.directory(), Lookup { account, subject });
+        let targets = Targets::of_some(&[member], directory, courier.publisher, &lookup);
+        targets.clients.iter().any(|target| to_client(courier, &targets, target, parcel))
+    })
+}
+
+/// A random member's place, where an entry that stands for several is as likely as all of them.
 fn random_member(rng: &mut Rng, queue: &QueueTargets, preference: Preference) -> usize {
     if queue.members.len() <= 1 {
         return 0;
     }
-    let is_client = |member: &Member| matches!(member, Member::Client(_));
-    let clients_only = preference == Preference::Local && queue.members.iter().any(is_client);
-    let weight = |member: &Member| if clients_only && !is_client(member) { 0 } else { member.weight() };
-    let total: u64 = queue.members.iter().map(weight).sum();
+    let total = total_weight(queue, preference);
     if total == 0 {
         return 0;
     }
     let mut rest = rng.u64(..total);
-    for (place, member) in queue.members.iter().enumerate() {
-        let weight = weight(member);
+    for (place, weight) in weights(queue, preference).enumerate() {
         if rest < weight {
             return place;
         }
         rest -= weight;
     }
     0
+}
+
+/// How many members the listed ones stand for.
+fn total_weight(queue: &QueueTargets, preference: Preference) -> u64 {
+    weights(queue, preference).sum()
+}
+
+/// How many members each listed one stands for. Clients alone count if they are preferred: who starts at a route and walks on
+/// favours the client behind it.
+fn weights(queue: &QueueTargets, preference: Preference) -> impl Iterator<Item = u64> {
+    let is_client = |member: &Member| matches!(member, Member::Client(_));
+    let has_client = || !queue.crowds.is_empty() || queue.members.iter().any(is_client);
+    let clients_only = preference == Preference::Local && has_client();
+    queue.members.iter().map(
+        move |member| {
+            if clients_only && !is_client(member) { 0 } else { member.weight() }
+        },
+    )
 }
 
 /// Delivers to one subscription of a client. False if it takes no more.
@@ -287,3 +343,6 @@ fn to_route<S: Sink>(
 fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {
     names.split(|byte| matches!(byte, b' ' | b'\t')).filter(|name| !name.is_empty())
 }
+
+/// So many members out of a crowd are asked, each of which may just be about to get its last message, or be gone.
+const MAX_ASKED: usize = 16;

@@ -75,6 +75,8 @@ pub(crate) struct RouteTarget {
 pub(crate) struct QueueTargets {
     pub(crate) name: Box<[u8]>,
     pub(crate) members: Box<[Member]>,
+    /// Members that are too many to be listed.
+    pub(super) crowds: Vec<CrowdTarget>,
 }
 
 /// One member of a queue group, or several at one other server.
@@ -196,8 +198,11 @@ impl Targets {
 
     /// About how much memory this takes, in bytes.
     pub(crate) fn cost_bytes(&self) -> usize {
-        let members: usize =
-            self.queues.iter().map(|queue| queue.name.len() + size_of_val(&*queue.members)).sum();
+        let members: usize = self
+            .queues
+            .iter()
+            .map(|queue| queue.name.len() + size_of_val(&*queue.members) + size_of_val(&*queue.crowds))
+            .sum();
         size_of::<Self>()
             + self.prefixes.len()
             + self.subjects.iter().map(|subject| size_of_val(subject) + subject.len()).sum::<usize>()
@@ -272,21 +277,23 @@ impl<'a> Builder<'a> {
         matches.clear();
         // Before the directory is held: those who change interest look into the directory meanwhile.
         account.index().collect(subject, matches);
-        let crowds = matches.crowds.drain(..);
-        self.crowds.extend(crowds.map(|crowd| CrowdTarget {
-            account: account.clone(),
-            subject: subject.into(),
-            crowd,
-        }));
+        let first_queue = self.queues.len();
         directory.with(|entry| {
             let place = Place { number, account, subject, entry };
             matches.plain.iter().for_each(|subscription| self.plain(place, subscription));
             for (name, members) in &matches.queues {
                 let members =
                     members.iter().filter_map(|subscription| self.member(place, subscription)).collect();
-                self.queues.push(QueueTargets { name: name.clone(), members });
+                self.queues.push(QueueTargets { name: name.clone(), members, crowds: Vec::new() });
             }
         });
+        for crowd in matches.crowds.drain(..) {
+            let target = CrowdTarget { account: account.clone(), subject: subject.into(), crowd };
+            match target.crowd.queue() {
+                None => self.crowds.push(target),
+                Some(_) => self.queue_crowd(first_queue, target),
+            }
+        }
         matches.clear();
     }
 
@@ -305,6 +312,18 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+    }
+
+    /// Enters a crowd among the groups of its account, which are sorted by name.
+    fn queue_crowd(&mut self, first_queue: usize, target: CrowdTarget) {
+        let name = target.crowd.queue().unwrap_or_default();
+        let place = self.queues[first_queue..].binary_search_by(|queue| (*queue.name).cmp(name));
+        let number = first_queue + place.unwrap_or_else(|place| place);
+        if place.is_err() {
+            let queue = QueueTargets { name: name.into(), members: Box::default(), crowds: Vec::new() };
+            self.queues.insert(number, queue);
+        }
+        self.queues[number].crowds.push(target);
     }
 
     fn member(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<Member> {

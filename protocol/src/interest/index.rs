@@ -56,12 +56,12 @@ pub enum Change<'a> {
 pub struct Matches {
     /// Plain subscriptions by id, apart from `crowds`.
     pub plain: Vec<Arc<Subscription>>,
-    /// Queue groups by name, with their members by id.
+    /// Queue groups by name, with their members by id, apart from `crowds`.
     ///
     /// A group is its name: members that subscribed with different filters, `foo.*` and `foo.bar`, share the
     /// messages that match both, one delivery each, as in the Go server (seen with 2.15.1 and 2.9.10).
     pub queues: Vec<QueueMatch>,
-    /// Plain subscriptions of clients that are too many to be listed, by filter.
+    /// Subscriptions of clients that are too many to be listed, by queue group and filter.
     pub crowds: Vec<Crowd>,
 }
 
@@ -210,11 +210,17 @@ impl Index {
             self.wild.collect(subject, &mut add, &mut into.crowds);
         }
         into.plain.sort_by_key(|sub| sub.id());
-        into.crowds.sort_by(|a, b| a.filter().cmp(b.filter()));
+        into.crowds.sort_by(|a, b| (a.queue(), a.filter()).cmp(&(b.queue(), b.filter())));
         into.add_queues(members);
     }
 
-    /// Adds those of a crowd that come next, which are some thousands at the most.
+    /// One of a crowd, as it is now: the one that stands behind so many others, or, if they are fewer, one of these. None if
+    /// there is none any more.
+    pub fn one_of(&self, crowd: &Crowd, place: usize) -> Option<Arc<Subscription>> {
+        self.part_of(crowd.filter()).one_of(crowd, place)
+    }
+
+    /// Adds those of a plain crowd that come next, which are some thousands at the most.
     pub fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
         self.part_of(crowd.filter()).next_of(crowd, into);
     }

@@ -17,12 +17,14 @@
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table, a row of shards.
 //! - `subscribers`: the subscriptions that share one filter.
-//! - `crowd`: a row of subscriptions to one filter that is too long to be listed at once.
+//! - `row`: the subscriptions of clients among these, in order.
+//! - `crowd`: a row that is too long to be listed.
 //! - `walk`: how far a new listener has been shown what there is.
 
 mod crowd;
 mod index;
 mod part;
+mod row;
 mod subscribers;
 mod subscription;
 mod trie;

@@ -197,13 +197,18 @@ impl Part {
         }
     }
 
-    /// Adds those of a crowd that come next, as far as a slice goes.
+    /// Adds those of a plain crowd that come next, as far as a slice goes.
     pub(super) fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
         let before = into.len();
         if let Some(subscribers) = self.read().get(crowd.filter()) {
             subscribers.next_of(crowd, into);
         }
         crowd.pass(&into[before..]);
+    }
+
+    /// One of a crowd, as it is now.
+    pub(super) fn one_of(&self, crowd: &Crowd, place: usize) -> Option<Arc<Subscription>> {
+        self.read().get(crowd.filter())?.one_of(crowd, place).cloned()
     }
 
     /// Calls `each` with every subscription, in no particular order.

@@ -1,10 +1,10 @@
 //! The subscriptions that share one filter.
 
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use super::crowd::{CROWD_SLICE, Crowd, MAX_LISTED};
+use super::row::Row;
 use super::{Source, Subscription, SubscriptionId};
 
 /// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Subscribers>`.
@@ -23,10 +23,10 @@ pub(super) struct Members {
     queues: BTreeMap<Box<[u8]>, Group>,
 }
 
-/// Subscriptions by their id: a subject may have 100,000 of them, and each leaves on its own.
+/// Plain subscriptions, or those of one queue group.
 #[derive(Default)]
 struct Group {
-    clients: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    clients: Row,
     /// Of servers and services, which are few.
     others: BTreeMap<SubscriptionId, Arc<Subscription>>,
     /// How many of all are local.
@@ -109,27 +109,35 @@ impl Subscribers {
         }
     }
 
-    /// Calls `each` with every subscription, in no particular order, but for a crowd: that is noted in `crowds`.
+    /// Calls `each` with every subscription, in no particular order, but for crowds: those are noted in `crowds`.
     pub(super) fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
         let Subscribers::Many(members) = self else { return self.for_each(each) };
-        let Some(last) = members.plain.last_of_crowd() else { return self.for_each(each) };
-        crowds.push(Crowd::new(self.subject(), last));
-        members.plain.others.values().for_each(&mut *each);
-        members.queues.values().flat_map(Group::iter).for_each(each);
+        members.plain.collect(each, crowds);
+        members.queues.values().for_each(|group| group.collect(each, crowds));
     }
 
-    /// Adds those of a crowd that come next, as far as a slice goes.
+    /// Adds those of a plain crowd that come next, as far as a slice goes.
     pub(super) fn next_of(&self, crowd: &Crowd, into: &mut Vec<Arc<Subscription>>) {
         match self {
             Subscribers::One(only) => {
-                let is_next = only.queue().is_none()
-                    && only.source() == Source::Client
-                    && crowd.rest().contains(&only.id());
+                let is_next = crowd.has(only) && crowd.awaits(only.id());
                 into.extend(is_next.then(|| only.clone()));
             }
             Subscribers::Many(members) => {
-                let next = members.plain.clients.range(crowd.rest()).take(CROWD_SLICE);
-                into.extend(next.map(|(_, sub)| sub.clone()));
+                let rest = members.plain.clients.after(crowd.passed());
+                let next = rest.take_while(|sub| crowd.awaits(sub.id())).take(CROWD_SLICE);
+                into.extend(next.cloned());
+            }
+        }
+    }
+
+    /// The one of a crowd, as it is now, that stands behind so many others, and begins anew behind the last.
+    pub(super) fn one_of(&self, crowd: &Crowd, place: usize) -> Option<&Arc<Subscription>> {
+        match self {
+            Subscribers::One(only) => crowd.has(only).then_some(only),
+            Subscribers::Many(members) => {
+                let clients = &members.group(crowd.queue())?.clients;
+                clients.nth(place.checked_rem(clients.len())?)
             }
         }
     }
@@ -185,29 +193,35 @@ impl Group {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Arc<Subscription>> {
-        self.clients.values().chain(self.others.values())
+        self.clients.iter().chain(self.others.values())
     }
 
     fn first(&self) -> Option<&Arc<Subscription>> {
         self.iter().next()
     }
 
-    /// The last of the clients' subscriptions, if they are a crowd.
-    fn last_of_crowd(&self) -> Option<SubscriptionId> {
-        let last = || self.clients.last_key_value().map(|(id, _)| *id);
-        if self.clients.len() > MAX_LISTED { last() } else { None }
+    fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
+        match self.clients.last() {
+            Some(last) if self.clients.len() > MAX_LISTED => {
+                crowds.push(Crowd::new(last, self.clients.len()));
+                self.others.values().for_each(each);
+            }
+            _ => self.iter().for_each(each),
+        }
     }
 
     fn insert(&mut self, sub: Arc<Subscription>) -> bool {
-        let members = if sub.source() == Source::Client { &mut self.clients } else { &mut self.others };
         self.local += u32::from(sub.source().is_local());
-        let replaced = members.insert(sub.id(), sub);
+        let replaced = match sub.source() {
+            Source::Client => self.clients.insert(sub),
+            _ => self.others.insert(sub.id(), sub),
+        };
         self.local -= replaced.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         replaced.is_none()
     }
 
     fn remove(&mut self, id: SubscriptionId) -> bool {
-        let removed = self.clients.remove(&id).or_else(|| self.others.remove(&id));
+        let removed = self.clients.remove(id).or_else(|| self.others.remove(&id));
         self.local -= removed.as_ref().map_or(0, |old| u32::from(old.source().is_local()));
         removed.is_some()
     }
