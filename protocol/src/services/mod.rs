@@ -293,8 +293,8 @@ const DEFERRAL_LIMITS: &str = "MAX_DEFERRED, MAX_DEFERRED_OF_ONE or MAX_DEFERRED
 /// After so long it is looked again whether they have.
 const DEFER_PAUSE: Duration = Duration::from_millis(100);
 
-/// So much is done at once, in a millisecond or two.
-const WORK_AT_ONCE_BYTES: usize = 128 * 1024;
+/// So much is done at once, in about a millisecond.
+const WORK_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// To hear a message takes as long as to write so much.
 const LETTER_BYTES: usize = 2 * 1024;
