@@ -10,9 +10,10 @@ use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, SecretSeed};
-use onehop::driver::{self, SocketKind};
+use onehop::driver::{self, LongestTurn, SocketKind};
 use onehop::{
-    CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Listening, NATS_VERSION, Node, Services,
+    CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
+    Services,
 };
 use smol::Executor;
 use smol::future::{FutureExt, yield_now};
@@ -41,6 +42,8 @@ struct Core {
     shared: Shared,
     workers: Vec<worker::Handle>,
     next_worker: AtomicUsize,
+    /// Of what belongs to no connection.
+    longest_turn: Arc<LongestTurn>,
 }
 
 impl Server {
@@ -78,7 +81,7 @@ impl Server {
         let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
-        let core = Core { shared, workers, next_worker: AtomicUsize::new(0) };
+        let core = Core { shared, workers, next_worker: AtomicUsize::new(0), longest_turn: Arc::default() };
         Ok(Self { core, clients, routes, monitoring })
     }
 
@@ -163,9 +166,10 @@ impl Server {
 
     /// What monitoring shows.
     fn monitored(&self) -> monitor::Subject {
-        let Core { shared, workers, .. } = &self.core;
+        let Core { shared, workers, longest_turn, .. } = &self.core;
         let (clock, sockets) = (shared.clock, shared.sockets.clone());
-        let turns: Vec<_> = workers.iter().map(worker::Handle::longest_turn).collect();
+        let turns = workers.iter().map(worker::Handle::longest_turn).chain([longest_turn.clone()]);
+        let turns: Vec<_> = turns.collect();
         let address = self.node().hub().config().monitoring_address();
         monitor::Subject {
             node: self.node().clone(),
@@ -193,9 +197,12 @@ impl Core {
             let _ = self.shared.node.take_attention();
             let node = &self.shared.node;
             driver::handle_timeout(node, &mut services, now, &mut staging);
+            self.record_turn(now);
             while staging.wants_write() {
                 yield_now().await;
-                staging.write_more(self.shared.clock.now());
+                let now = self.shared.clock.now();
+                staging.write_more(now);
+                self.record_turn(now);
             }
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
@@ -207,6 +214,10 @@ impl Core {
             };
             listener.or(due).await;
         }
+    }
+
+    fn record_turn(&self, begun: Instant) {
+        self.longest_turn.record(self.shared.clock.now().since(begun));
     }
 
     async fn carry_out(self: Arc<Self>, request: DialRequest) {

@@ -27,7 +27,8 @@ pub trait Process {
     /// How many bytes wait to be written to a connection.
     fn pending_bytes(&self, id: ConnectionId) -> u64;
 
-    /// How long each thread that drives connections was kept by one turn at the most, since the start (design.md 3, rule 11).
+    /// How long each thread that drives connections, and at last what drives the cluster, was kept by one turn at the most,
+    /// since the start (design.md 3, rule 11).
     fn longest_turns(&self) -> Vec<Duration>;
 }
 
