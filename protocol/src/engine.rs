@@ -272,6 +272,11 @@ impl Engine {
         self.backlog(id).map_or(0, Backlog::pending_bytes)
     }
 
+    /// Whether what waits for a connection is written in another form, which takes another number of bytes (design.md 3).
+    pub fn is_encoded(&self, id: ConnectionId) -> bool {
+        self.backlog(id).is_some_and(Backlog::is_coded)
+    }
+
     /// Fills `slices` with what is to be written next and returns how many it filled; none if nothing waits. Poll after
     /// every `handle_*` call and after [`Engine::advance`].
     pub fn poll_transmit<'a>(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onehop::sim::{
     Drawing, Fault, FaultLevel, Healing, Member, NetworkConfig, NodeId, NodeSpec, Operation, Rule, Scenario,
-    Seed, Topology, World,
+    Seed, Topology, Variety, World,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -18,6 +18,11 @@ fn must_hold(scenario: &Scenario) {
     let small = scenario.shrunk(violation.rule, 100);
     let trace = small.run(true).trace.join("\n");
     panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
+}
+
+/// Without what `sim_variety.rs` is about.
+fn plain() -> Drawing {
+    Drawing { variety: Variety::None, ..Drawing::default() }
 }
 
 fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
@@ -69,19 +74,19 @@ fn go_like_nodes_that_start_one_after_the_other_become_a_mesh() {
 
 #[test]
 fn random_quiet_clusters_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::None, healing: Healing::Off, nodes: 1..=6 };
+    let drawing = Drawing { faults: FaultLevel::None, healing: Healing::Off, nodes: 1..=6, ..plain() };
     draw_and_run(0..60, &drawing);
 }
 
 #[test]
 fn random_clusters_with_faults_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::Light, healing: Healing::Off, nodes: 1..=6 };
+    let drawing = Drawing { faults: FaultLevel::Light, healing: Healing::Off, nodes: 1..=6, ..plain() };
     draw_and_run(1_000..1_060, &drawing);
 }
 
 #[test]
 fn random_clusters_with_heavy_faults_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::Heavy, healing: Healing::Off, nodes: 1..=6 };
+    let drawing = Drawing { faults: FaultLevel::Heavy, healing: Healing::Off, nodes: 1..=6, ..plain() };
     draw_and_run(2_000..2_060, &drawing);
 }
 

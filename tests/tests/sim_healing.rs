@@ -1,8 +1,9 @@
 //! What the healing rules promise (design.md 5), in simulated clusters.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use onehop::sim::{Drawing, Fault, FaultLevel, Healing, Member, NodeId, Scenario, Topology, World};
+use onehop::sim::{Drawing, Fault, FaultLevel, Healing, Member, NodeId, Scenario, Topology, Variety, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -76,22 +77,27 @@ fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
     }
 }
 
+/// Without what `sim_variety.rs` is about.
+fn drawing(nodes: RangeInclusive<usize>, faults: FaultLevel, healing: Healing) -> Drawing {
+    Drawing { nodes, faults, healing, variety: Variety::None }
+}
+
 #[test]
 fn random_quiet_clusters_become_whole() {
-    draw_and_run(0..60, &Drawing { nodes: 1..=6, faults: FaultLevel::None, healing: Healing::On });
+    draw_and_run(0..60, &drawing(1..=6, FaultLevel::None, Healing::On));
 }
 
 #[test]
 fn random_clusters_become_whole_after_faults() {
-    draw_and_run(0..60, &Drawing { nodes: 1..=6, faults: FaultLevel::Light, healing: Healing::On });
+    draw_and_run(0..60, &drawing(1..=6, FaultLevel::Light, Healing::On));
 }
 
 #[test]
 fn random_clusters_become_whole_after_heavy_faults() {
-    draw_and_run(0..60, &Drawing { nodes: 1..=6, faults: FaultLevel::Heavy, healing: Healing::On });
+    draw_and_run(0..60, &drawing(1..=6, FaultLevel::Heavy, Healing::On));
 }
 
 #[test]
 fn random_clusters_of_which_some_heal_become_whole_after_faults() {
-    draw_and_run(0..60, &Drawing { nodes: 2..=6, faults: FaultLevel::Light, healing: Healing::Mixed });
+    draw_and_run(0..60, &drawing(2..=6, FaultLevel::Light, Healing::Mixed));
 }

@@ -1,6 +1,6 @@
 //! Random clusters that broke a rule once, in the program or in what was promised of it.
 
-use onehop::sim::{Drawing, FaultLevel, Healing, Scenario};
+use onehop::sim::{Drawing, FaultLevel, Healing, Scenario, Variety};
 
 /// Seeds of [`Scenario::draw`] for up to six nodes, what may go wrong, who heals, and what was found.
 const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
@@ -23,7 +23,8 @@ const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
 #[test]
 fn what_was_broken_once_is_not_again() {
     for (seed, faults, healing, what) in ONCE_BROKEN {
-        let scenario = Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing });
+        let scenario =
+            Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing, variety: Variety::None });
         if let Some(violation) = scenario.run(false).violation {
             let small = scenario.shrunk(violation.rule, 100);
             let trace = small.run(true).trace.join("\n");
@@ -36,7 +37,7 @@ fn what_was_broken_once_is_not_again() {
 #[test]
 fn random_large_clusters_become_whole_after_faults() {
     for faults in [FaultLevel::None, FaultLevel::Light, FaultLevel::Heavy] {
-        let drawing = Drawing { nodes: 12..=16, faults, healing: Healing::On };
+        let drawing = Drawing { nodes: 12..=16, faults, healing: Healing::On, variety: Variety::None };
         let violation = Scenario::draw(0, &drawing).run(false).violation;
         assert_eq!(violation, None, "{faults:?}");
     }

@@ -87,6 +87,7 @@ impl Config {
             ("ping_interval", *ping_interval != new.ping_interval),
             ("ping_max", *ping_max != new.ping_max),
             ("write_deadline", *write_deadline != new.write_deadline),
+            ("rehearsed_transport", *rehearsed_transport != new.rehearsed_transport),
         ]);
         difference.note_fixed(&[
             ("server_name", *server_name != new.server_name),
@@ -99,7 +100,6 @@ impl Config {
             ("connect_error_reports", *connect_error_reports != new.connect_error_reports),
             ("reconnect_error_reports", *reconnect_error_reports != new.reconnect_error_reports),
             ("monitoring", *monitoring != new.monitoring),
-            ("rehearsed_transport", *rehearsed_transport != new.rehearsed_transport),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);
     }

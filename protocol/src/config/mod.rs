@@ -77,7 +77,8 @@ pub struct Config {
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
     /// Lets every connection go on in the frames of a stand-in for the transports to come, with this key: a client from its
-    /// first CONNECT and the answer to that on, a route from its first line on in each direction. For tests.
+    /// first CONNECT and the answer to that on, a route from its first line on in each direction. Where it changes while the node
+    /// runs, it holds for what begins then. For tests.
     #[doc(hidden)]
     pub rehearsed_transport: Option<u64>,
     /// Where every random choice of the machines comes from, the public server id included. A runtime sets it from the

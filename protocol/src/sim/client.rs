@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 
+use super::framing::Deframer;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::End;
 use crate::time::Instant;
+use crate::transport::{DecodeError, Encoder};
 use crate::wire::Info;
 
 /// A client's subscription.
@@ -48,6 +50,9 @@ pub struct SimClient {
     /// What it asked for, and where in the stream of its bytes that ends.
     asked: VecDeque<(u64, Asked)>,
     written_bytes: u64,
+    /// What it writes behind its CONNECT goes through this, if anything.
+    encoder: Option<Encoder>,
+    deframer: Deframer,
     unfinished: Vec<u8>,
     pub(super) received: Vec<Received>,
     connect_urls: Vec<String>,
@@ -83,6 +88,8 @@ impl SimClient {
             subscriptions: BTreeMap::new(),
             asked: VecDeque::new(),
             written_bytes: 0,
+            encoder: None,
+            deframer: Deframer::default(),
             unfinished: Vec::new(),
             received: Vec::new(),
             connect_urls: Vec::new(),
@@ -117,15 +124,21 @@ impl SimClient {
         &self.errors
     }
 
-    /// Its first bytes.
-    pub(super) fn greeting(&mut self) -> Vec<u8> {
-        let echo = self.echo;
+    /// Its first bytes. With a key what comes after CONNECT goes in frames, and so does what comes after the answer to that.
+    pub(super) fn greeting(&mut self, key: Option<u64>) -> Vec<u8> {
+        let (echo, verbose) = (self.echo, key.is_some());
         let connect = format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":{echo},\"protocol\":1,\"headers\":true,\
-             \"no_responders\":true,\"name\":\"{}\"}}\r\nPING\r\n",
+            "CONNECT {{\"verbose\":{verbose},\"pedantic\":false,\"echo\":{echo},\"protocol\":1,\"headers\":true,\
+             \"no_responders\":true,\"name\":\"{}\"}}\r\n",
             self.id
         );
-        self.count(connect.into_bytes())
+        let mut bytes = self.write(connect.into_bytes());
+        if let Some(key) = key {
+            self.encoder = Some(Encoder::framed(key));
+            self.deframer = Deframer::after_line("+OK", key);
+        }
+        bytes.extend(self.write(b"PING\r\n".to_vec()));
+        bytes
     }
 
     pub(super) fn subscribe(&mut self, subject: &str, queue: Option<&str>, responds: bool) -> (Sid, Vec<u8>) {
@@ -138,7 +151,7 @@ impl SimClient {
         let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
         let subscription = SimSubscription { subject, queue, responds, is_ended: false, is_heard: false };
         self.subscriptions.insert(sid, subscription);
-        let bytes = self.count(line.into_bytes());
+        let bytes = self.write(line.into_bytes());
         self.asked.push_back((self.written_bytes, Asked::Subscribe(sid)));
         (sid, bytes)
     }
@@ -147,7 +160,7 @@ impl SimClient {
     pub(super) fn unsubscribe(&mut self, sid: Sid) -> Option<Vec<u8>> {
         let subscription = self.subscriptions.get_mut(&sid).filter(|subscription| !subscription.is_ended)?;
         subscription.is_ended = true;
-        Some(self.count(format!("UNSUB {sid}\r\n").into_bytes()))
+        Some(self.write(format!("UNSUB {sid}\r\n").into_bytes()))
     }
 
     pub(super) fn publish(
@@ -164,13 +177,13 @@ impl SimClient {
         let _ = write!(bytes, "PUB {subject} {reply}{space}{payload_bytes}\r\n{message};");
         bytes.resize(bytes.len() + padding_bytes, b'.');
         bytes.extend_from_slice(b"\r\n");
-        let bytes = self.count(bytes);
+        let bytes = self.write(bytes);
         self.asked.push_back((self.written_bytes, Asked::Publish(message)));
         bytes
     }
 
     pub(super) fn pong(&mut self) -> Vec<u8> {
-        self.count(b"PONG\r\n".to_vec())
+        self.write(b"PONG\r\n".to_vec())
     }
 
     /// What it asked for, and was not named yet, whose last byte is among the first `bytes` of what it wrote.
@@ -184,15 +197,24 @@ impl SimClient {
         self.subscriptions.values_mut().for_each(|subscription| subscription.is_ended = true);
     }
 
-    fn count(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+    /// The bytes that go to the server for these.
+    fn write(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        let bytes = match &mut self.encoder {
+            Some(encoder) => {
+                let mut bytes = Vec::with_capacity(plain.len());
+                encoder.encode(&plain, &mut bytes);
+                bytes
+            }
+            None => plain,
+        };
         self.written_bytes += bytes.len() as u64;
         bytes
     }
 
     /// Takes in bytes from the server.
-    pub(super) fn hear(&mut self, at: Instant, bytes: &[u8]) -> Vec<Heard> {
+    pub(super) fn hear(&mut self, at: Instant, bytes: &[u8]) -> Result<Vec<Heard>, DecodeError> {
         let mut all = std::mem::take(&mut self.unfinished);
-        all.extend_from_slice(bytes);
+        all.extend_from_slice(&self.deframer.read(bytes)?);
         let mut heard = Vec::new();
         let mut rest = all.as_slice();
         while let Some(lf) = memchr::memchr(b'\n', rest) {
@@ -203,7 +225,7 @@ impl SimClient {
             rest = &rest[lf + 1 + taken..];
         }
         self.unfinished = rest.to_vec();
-        heard
+        Ok(heard)
     }
 
     /// Handles a line and returns how many bytes of its body it took; none if they have not all come.

@@ -6,7 +6,7 @@
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
-//! (`ids`, `label`); what is said on streams (`tap`, `trace`, `stream`); rules, nodes, clients, and the ledger of messages
+//! (`ids`, `label`); what is said on streams (`framing`, `tap`, `trace`, `stream`); rules, nodes, clients, and the ledger of messages
 //! (`rule`, `node`, `client`, `ledger`); the `world` that joins them; scenarios and their runs (`topology`, `scenario`,
 //! `run`, `shrink`); and `explore`.
 //!
@@ -37,8 +37,10 @@
 //! # }
 //! ```
 
+mod change;
 mod client;
 mod explore;
+mod framing;
 mod ids;
 mod label;
 mod ledger;
@@ -55,8 +57,10 @@ mod stream;
 mod tap;
 mod topology;
 mod trace;
+mod variety;
 mod world;
 
+pub use change::Change;
 pub use client::{Received, SimClient, SimSubscription};
 pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use ids::{ClientId, MessageId, NodeId, Sid};
@@ -67,4 +71,5 @@ pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{Drawing, FILTERS, FaultLevel, Healing, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{MAX_TRACE_LINES, Trace};
+pub use variety::Variety;
 pub use world::{FORGETTING_SLACK, Fault, Impostor, Statistics, World};

@@ -29,6 +29,8 @@ pub enum Rule {
     Limit,
     /// Servers that are gone are forgotten on time.
     Forgotten,
+    /// What is encoded can be decoded by whoever has the key.
+    Transport,
     /// Nothing panics.
     NoPanic,
     /// The mesh becomes whole again within the bound.

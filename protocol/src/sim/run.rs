@@ -80,6 +80,9 @@ impl Scenario {
         for (at, fault) in &self.faults {
             world.fault_after(*at, fault.clone());
         }
+        for (at, change) in &self.changes {
+            world.change_after(*at, change.clone());
+        }
         world
     }
 

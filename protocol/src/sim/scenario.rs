@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::change::Change;
 use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
 use super::node::{DEATH_IS_NOTICED, NodeSpec};
 use super::topology::Topology;
+use super::variety::{Variety, vary};
 use super::world::Fault;
 
 /// Everything that a run consists of. The same scenario gives the same run.
@@ -41,6 +43,8 @@ pub struct Scenario {
     pub faults: Vec<(Duration, Fault)>,
     /// What clients do, and when; in the order of time.
     pub operations: Vec<(Duration, Operation)>,
+    /// What is changed while nodes run, and when.
+    pub changes: Vec<(Duration, Change)>,
     /// When the faults end.
     pub faulty_for: Duration,
     /// Whether the mesh must become whole. Without the healing rules it need not.
@@ -145,11 +149,13 @@ pub struct Drawing {
     pub faults: FaultLevel,
     /// Which nodes heal.
     pub healing: Healing,
+    /// What there is besides. What is drawn without it stays the same.
+    pub variety: Variety,
 }
 
 impl Default for Drawing {
     fn default() -> Self {
-        Self { nodes: 2..=6, faults: FaultLevel::Light, healing: Healing::On }
+        Self { nodes: 2..=6, faults: FaultLevel::Light, healing: Healing::On, variety: Variety::Some }
     }
 }
 
@@ -169,6 +175,7 @@ impl Scenario {
             network: NetworkConfig::default(),
             faults: Vec::new(),
             operations: Vec::new(),
+            changes: Vec::new(),
             faulty_for: Duration::from_secs(2),
             must_converge: member.heals,
         }
@@ -190,7 +197,7 @@ impl Scenario {
         let more = &mut Rng::with_seed(seed ^ 0x7261_7265_6C79);
         let network = draw_distance(more, network);
         draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
-        Self {
+        let mut scenario = Self {
             seed,
             must_converge: is_promised_whole(&nodes, topology, &faults),
             nodes,
@@ -204,8 +211,11 @@ impl Scenario {
             network,
             faults,
             operations,
+            changes: Vec::new(),
             faulty_for,
-        }
+        };
+        vary(&mut scenario, drawing.variety);
+        scenario
     }
 
     /// Whether the healing rules promise that the mesh becomes whole (design.md 5): what [`Scenario::draw`] takes for
@@ -426,6 +436,6 @@ fn draw_operation(rng: &mut Rng) -> Operation {
     }
 }
 
-fn draw_time(rng: &mut Rng, within: Duration) -> Duration {
+pub(super) fn draw_time(rng: &mut Rng, within: Duration) -> Duration {
     Duration::from_micros(rng.u64(..u64::try_from(within.as_micros()).unwrap_or(u64::MAX)))
 }

@@ -42,6 +42,7 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     };
     add(&|it| it.operations.clear());
     add(&|it| it.faults.clear());
+    add(&|it| it.changes.clear());
     if scenario.nodes.len() > 2 {
         add(&|it| it.nodes.truncate((it.nodes.len() / 2).max(2)));
         add(&|it| it.nodes.truncate(it.nodes.len() - 1));
@@ -52,9 +53,13 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     for (start, end) in chunks(scenario.operations.len()) {
         add(&|it| drop(it.operations.drain(start..end)));
     }
+    for (start, end) in chunks(scenario.changes.len()) {
+        add(&|it| drop(it.changes.drain(start..end)));
+    }
     let last_fault = scenario.faults.last().map_or(Duration::ZERO, |(at, _)| *at);
     let last_operation = scenario.operations.last().map_or(Duration::ZERO, |(at, _)| *at);
-    let needed = last_fault.max(last_operation) + Duration::from_millis(1);
+    let last_change = scenario.changes.last().map_or(Duration::ZERO, |(at, _)| *at);
+    let needed = last_fault.max(last_operation).max(last_change) + Duration::from_millis(1);
     add(&|it| it.faulty_for = it.faulty_for.min(needed));
     add(&|it| {
         it.network =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::framing::Deframer;
 use super::ids::{ClientId, NodeId, Sid};
 use super::label::Label;
 use super::net::{Both, End, StreamId};
@@ -32,6 +33,7 @@ pub(super) struct Joint {
 pub(super) struct Said {
     /// The subscriptions of the writer's clients that the reader knows of once it has read so many bytes.
     pub(super) told: BTreeMap<(ClientId, Sid), u64>,
+    pub(super) deframer: Deframer,
     pub(super) tap: Tap,
 }
 

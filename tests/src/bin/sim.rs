@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use onehop::sim::{Drawing, FaultLevel, Healing, Outcome, Rule, Scenario};
+use onehop::sim::{Drawing, FaultLevel, Healing, Outcome, Rule, Scenario, Variety};
 use onehop_tests::command_line::{self, number};
 
 const USAGE: &str = "\
@@ -16,6 +16,7 @@ usage: sim [options]
   --nodes <a>..<b>    from so many nodes to so many (default 2..6)
   --faults <level>    none, light or heavy (default light)
   --healing <which>   on, off or mixed (default on)
+  --variety <much>    none, some or all of what most worlds do without: connections in frames (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 
@@ -73,6 +74,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--healing", "on") => options.drawing.healing = Healing::On,
             ("--healing", "off") => options.drawing.healing = Healing::Off,
             ("--healing", "mixed") => options.drawing.healing = Healing::Mixed,
+            ("--variety", "none") => options.drawing.variety = Variety::None,
+            ("--variety", "some") => options.drawing.variety = Variety::Some,
+            ("--variety", "all") => options.drawing.variety = Variety::All,
             _ => return Err(format!("{word} {value} means nothing")),
         }
     }

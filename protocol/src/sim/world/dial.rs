@@ -101,6 +101,7 @@ impl World {
         let holders = [None, Some(Holder::Node(target, connection))];
         self.joints.insert(end.stream, Joint::new(holders, [dial.node, target], Some(dial.label)));
         self.nodes[target.0].open(Socket { connection, end, peer: None, is_client: false });
+        self.note_transport(target, connection, end);
         self.watch_handshake(target, connection);
         self.check_connections(target);
         self.pump(target);
@@ -127,6 +128,7 @@ impl World {
         self.trace.note(self.now, words, || {
             format!("{node} is connected to {address} by s{number} as {connection:?}")
         });
+        self.note_transport(node, connection, end);
         self.watch_handshake(node, connection);
         self.check_connections(node);
         self.pump(node);

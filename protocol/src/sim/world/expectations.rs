@@ -64,7 +64,8 @@ impl World {
         let (Some(socket), Some(engine)) = (node.socket(route), &node.engine) else {
             return;
         };
-        let waiting = engine.pending_bytes(route) as u64;
+        let each = if engine.is_encoded(route) { MOST_FRAMED_BYTES } else { 1 };
+        let waiting = engine.pending_bytes(route) as u64 * each;
         if let Some(joint) = self.joints.get_mut(socket.end.stream) {
             let end = self.network.written_bytes(socket.end) + waiting;
             let said = &mut joint.said[socket.end.side];
@@ -141,3 +142,6 @@ struct Routes {
     /// The ends of these at the other node, which tells what it wants.
     back: Vec<End>,
 }
+
+/// What one byte takes in frames at the most: where it has one to itself.
+const MOST_FRAMED_BYTES: u64 = 3;

@@ -1,8 +1,10 @@
 //! The world: virtual time, nodes, clients and the network between them.
 //!
-//! Its parts are what happens in it (`operations`, `faults`, `impostor`), what a runtime does for each node (`drive`, `dial`,
-//! `transport`), and what is checked at every step and in the end (`expectations`, `invariants`, `limits`, `forgetting`).
+//! Its parts are what happens in it (`operations`, `faults`, `changes`, `impostor`), what a runtime does for each node
+//! (`drive`, `dial`, `transport`), and what is checked at every step and in the end (`expectations`, `invariants`, `limits`,
+//! `forgetting`).
 
+mod changes;
 mod dial;
 mod drive;
 mod expectations;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::config::RouteUrl;
+use crate::sim::change::Change;
 use crate::sim::client::{Received, SimClient};
 use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::ledger::Ledger;
@@ -106,6 +109,7 @@ pub(in crate::sim) enum Event {
     Fault(Box<Fault>),
     /// The end of a fault that lasts.
     Heal(Box<Fault>),
+    Change(Box<Change>),
 }
 
 impl World {
@@ -282,6 +286,7 @@ impl World {
             Event::Start(id) => self.start(id),
             Event::Fault(fault) => self.begin_fault(*fault),
             Event::Heal(fault) => self.end_fault(&fault),
+            Event::Change(change) => self.change(*change),
         }
     }
 

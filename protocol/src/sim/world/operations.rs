@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::World;
 use crate::sim::client::{Heard, SimClient};
+use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::net::{End, Ending};
 use crate::sim::node::Socket;
-use crate::sim::stream::{Holder, Joint};
+use crate::sim::rule::{Rule, Violation};
+use crate::sim::stream::{Holder, Joint, Said};
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -21,7 +23,12 @@ impl World {
         let end = stream.acceptor();
         self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
         self.clients.push(SimClient::new(id, node, stream.dialer(), echo, self.now));
-        let greeting = self.clients[id.0].greeting();
+        let key = self.nodes[node.0].spec.config.rehearsed_transport;
+        if let (Some(key), Some(joint)) = (key, self.joints.get_mut(stream)) {
+            joint.said[end.other().side].deframer = Deframer::after_line("CONNECT", key);
+            joint.said[end.side].deframer = Deframer::after_line("+OK", key);
+        }
+        let greeting = self.clients[id.0].greeting(key);
         self.write_as_client(id, greeting);
         self.pump(node);
         Some(id)
@@ -104,7 +111,10 @@ impl World {
 
     /// What a client does when it reads.
     pub(in crate::sim) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
-        let heard = self.clients[id.0].hear(self.now, bytes);
+        let Ok(heard) = self.clients[id.0].hear(self.now, bytes) else {
+            // The node is of another opinion on frames, since it just changed that.
+            return self.disconnect(id);
+        };
         for heard in heard {
             match heard {
                 Heard::Ping => {
@@ -149,10 +159,14 @@ impl World {
         }
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
-        let mut tap = std::mem::take(&mut joint.said[end.side].tap);
+        let Said { deframer, tap, .. } = &mut joint.said[end.side];
+        let Ok(bytes) = deframer.read(bytes) else {
+            return self.note_corrupt(end, is_route);
+        };
+        let mut tap = std::mem::take(tap);
         let mut violation = None;
         let mut infos = Vec::new();
-        tap.feed(bytes, &mut |tapped| {
+        tap.feed(&bytes, &mut |tapped| {
             // Keep-alive says nothing to a reader.
             if self.trace.keeps_lines() && !matches!(tapped.line, b"PING" | b"PONG") {
                 self.trace.protocol(self.now, &who, tapped.line);
@@ -183,6 +197,15 @@ impl World {
         }
         if let Some(violation) = violation {
             self.fail(violation);
+        }
+    }
+
+    /// Whoever knows the key can read what a server writes to another. (To a client it may write in another way than that one
+    /// expects, if it began to do so just now.)
+    fn note_corrupt(&mut self, end: End, is_route: bool) {
+        if is_route {
+            let text = format!("nobody can decode what is written to s{}", end.stream.number());
+            self.fail(Violation::new(Rule::Transport, text));
         }
     }
 }

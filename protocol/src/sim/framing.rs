@@ -1,0 +1,82 @@
+//! Reads what one end of a stream wrote, where that goes on in frames after a certain line (design.md 3).
+
+use std::borrow::Cow;
+
+use crate::transport::{DecodeError, Decoder, Inbound};
+
+/// The reader of one direction of a stream, which is plain unless it is told when that ends.
+#[derive(Debug, Default)]
+pub(super) struct Deframer {
+    /// What it waits for before frames begin.
+    switch: Option<Switch>,
+    inbound: Inbound,
+}
+
+#[derive(Debug)]
+struct Switch {
+    key: u64,
+    /// What the last plain line begins with.
+    begins_with: &'static str,
+    line: Vec<u8>,
+}
+
+impl Deframer {
+    /// Expects frames with this key after the next line that begins so.
+    pub(super) fn after_line(begins_with: &'static str, key: u64) -> Self {
+        let switch = Some(Switch { key, begins_with, line: Vec::new() });
+        Self { switch, inbound: Inbound::default() }
+    }
+
+    /// What these bytes, which come next, mean. Whoever says that nothing follows has said all.
+    pub(super) fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
+        if self.switch.is_none() && self.inbound.is_plain() {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let (mut plain, mut rest) = (Vec::new(), bytes);
+        while let Some(switch) = &mut self.switch {
+            let line_end = memchr::memchr(b'\n', rest).map(|lf| lf + 1);
+            let (line, after) = rest.split_at(line_end.unwrap_or(rest.len()));
+            plain.extend_from_slice(line);
+            switch.line.extend_from_slice(line);
+            rest = after;
+            if line_end.is_none() {
+                return Ok(plain.into());
+            }
+            if switch.line.starts_with(switch.begins_with.as_bytes()) {
+                self.inbound.switch(Decoder::framed(switch.key));
+                self.switch = None;
+            } else {
+                switch.line.clear();
+            }
+        }
+        match self.inbound.decode_into(rest, &mut plain) {
+            Ok(()) | Err(DecodeError::Ended) => Ok(plain.into()),
+            Err(DecodeError::Corrupt) => Err(DecodeError::Corrupt),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Encoder;
+
+    #[test]
+    fn frames_begin_behind_the_line_that_is_waited_for_wherever_bytes_are_cut() {
+        let mut written = b"INFO {}\r\nPING\r\n+OK\r\n".to_vec();
+        let mut encoder = Encoder::framed(7);
+        encoder.encode(b"+OK\r\nMSG a 1 2\r\nhi\r\n", &mut written);
+        encoder.finish(&mut written);
+        for step in 1..written.len() {
+            let mut deframer = Deframer::after_line("+OK", 7);
+            let mut read = Vec::new();
+            written.chunks(step).for_each(|part| read.extend_from_slice(&deframer.read(part).unwrap()));
+            assert_eq!(
+                read, b"INFO {}\r\nPING\r\n+OK\r\n+OK\r\nMSG a 1 2\r\nhi\r\n",
+                "cut every {step} bytes"
+            );
+        }
+        let mut deframer = Deframer::after_line("", 8);
+        assert!(deframer.read(&written).is_err(), "it goes on plain where frames are due");
+    }
+}

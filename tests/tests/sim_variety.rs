@@ -1,0 +1,95 @@
+//! What most simulated clusters do without: connections that go on in frames.
+
+use std::time::Duration;
+
+use onehop::sim::{
+    Change, Drawing, Fault, FaultLevel, Healing, Member, NodeId, Operation, Scenario, Topology, Variety,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn must_hold(scenario: &Scenario) {
+    if let Some(violation) = scenario.run(false).violation {
+        let small = scenario.shrunk(violation.rule, 100);
+        let trace = small.run(true).trace.join("\n");
+        panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
+    }
+}
+
+fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
+    let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All };
+    seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
+}
+
+#[test]
+fn random_varied_clusters_without_faults_keep_the_rules() {
+    draw_and_run(0..60, FaultLevel::None, Healing::On);
+    draw_and_run(60..90, FaultLevel::None, Healing::Off);
+}
+
+#[test]
+fn random_varied_clusters_keep_the_rules() {
+    draw_and_run(0..60, FaultLevel::Light, Healing::On);
+    draw_and_run(60..90, FaultLevel::Light, Healing::Mixed);
+}
+
+#[test]
+fn random_varied_clusters_with_heavy_faults_keep_the_rules() {
+    draw_and_run(0..60, FaultLevel::Heavy, Healing::On);
+    draw_and_run(60..90, FaultLevel::Heavy, Healing::Off);
+}
+
+#[test]
+fn most_worlds_are_drawn_as_if_there_were_no_variety() {
+    let draw = |seed, variety| Scenario::draw(seed, &Drawing { variety, ..Drawing::default() });
+    let is_plain = |seed: &u64| draw(*seed, Variety::Some) == draw(*seed, Variety::None);
+    let plain = (0..300).filter(is_plain).count();
+    assert!((130..250).contains(&plain), "{plain} of 300");
+    for seed in 0..300 {
+        assert!(draw(seed, Variety::None).changes.is_empty());
+        assert!(!draw(seed, Variety::All).changes.is_empty());
+    }
+}
+
+#[test]
+fn connections_that_begin_after_a_change_go_on_in_frames_and_the_others_stay_plain() {
+    let mut scenario = Scenario::new(1, 3, Topology::Chain, Member::HEALING);
+    scenario.changes = vec![(3 * SECOND, Change::Transport(Some(7)))];
+    let mut world = scenario.build(false);
+    world.run_for(2 * SECOND).expect("no rule is broken");
+    let plain = world.connect(NodeId(0), true).expect("the node runs");
+    world.run_for(2 * SECOND).expect("no rule is broken");
+    let framed = world.connect(NodeId(2), true).expect("the node runs");
+    world.fault(Fault::Reset(NodeId(0), NodeId(1)));
+    world.run_for(10 * SECOND).expect("no rule is broken");
+    let are_encoded = |world: &onehop::sim::World, node| {
+        let engine = world.engine(NodeId(node)).expect("it runs");
+        let routes = engine.node().hub().directory().list(onehop::hub::Kind::Route);
+        routes.iter().filter(|route| engine.is_encoded(route.id())).count()
+    };
+    assert_eq!([0, 1, 2].map(|node| are_encoded(&world, node)), [4, 4, 0], "those of one pair");
+    [plain, framed].map(|client| world.subscribe(client, "a", None, false).expect("it is connected"));
+    world.run_for(SECOND).expect("no rule is broken");
+    for (client, padding_bytes) in [(plain, 10), (framed, 5000)] {
+        world.publish(client, "a", padding_bytes).expect("it is connected");
+    }
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!([plain, framed].map(|client| world.received(client).len()), [2, 2]);
+    assert_eq!(world.check_settled(), Ok(()));
+}
+
+/// Both ends of what is just beginning may be of another opinion.
+#[test]
+fn a_mesh_that_forms_while_frames_begin_and_end_becomes_whole() {
+    for seed in 0..20 {
+        let mut scenario = Scenario::new(seed, 4, Topology::Ring, Member::HEALING);
+        let at = |millis| Duration::from_millis(millis);
+        scenario.changes = vec![
+            (at(seed / 2), Change::Transport(Some(7))),
+            (at(10 + seed), Change::Transport(None)),
+            (at(20 + seed * 3), Change::Transport(Some(8))),
+        ];
+        scenario.operations = vec![(at(2 + seed), Operation::Connect { node: 1, echo: true })];
+        must_hold(&scenario);
+    }
+}
