@@ -74,6 +74,15 @@ impl RemoteInterest {
         self.0.take().unwrap_or_default().by_account
     }
 
+    /// Shows what is kept for accounts that are not here.
+    #[cfg(feature = "sim")]
+    pub(crate) fn for_each_unclaimed(&self, each: &mut dyn FnMut(&[u8], &Subscription)) {
+        let unclaimed = self.0.iter().flat_map(|brought| &brought.unclaimed.by_name);
+        for (account, held) in unclaimed {
+            held.oldest(held.len()).iter().for_each(|subscription| each(account, subscription));
+        }
+    }
+
     fn brought(&mut self) -> &mut Brought {
         self.0.get_or_insert_default()
     }

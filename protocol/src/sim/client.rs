@@ -43,6 +43,7 @@ pub struct Received {
 pub struct SimClient {
     pub(super) id: ClientId,
     pub(super) node: NodeId,
+    pub(super) account: String,
     pub(super) end: End,
     pub(super) echo: bool,
     pub(super) is_open: bool,
@@ -78,10 +79,11 @@ pub(super) enum Heard {
 }
 
 impl SimClient {
-    pub(super) fn new(id: ClientId, node: NodeId, end: End, echo: bool, now: Instant) -> Self {
+    pub(super) fn new(id: ClientId, node: NodeId, account: &str, end: End, echo: bool, now: Instant) -> Self {
         Self {
             id,
             node,
+            account: account.to_owned(),
             end,
             echo,
             is_open: true,
@@ -102,6 +104,11 @@ impl SimClient {
     /// The node that it is connected to, while it is.
     pub fn node(&self) -> Option<NodeId> {
         self.is_open.then_some(self.node)
+    }
+
+    /// The account that it is in.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// All that it got.

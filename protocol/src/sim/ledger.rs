@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::client::SimClient;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::StreamId;
 use super::rule::{Rule, Violation};
@@ -14,6 +15,7 @@ pub(super) struct Message {
     pub(super) publisher: ClientId,
     /// The node that the publisher is connected to.
     pub(super) origin: NodeId,
+    pub(super) account: String,
     pub(super) subject: String,
     pub(super) published_at: Instant,
     /// Who must get it, because interest in it must be known where it was published.
@@ -58,12 +60,14 @@ impl Ledger {
         &mut self,
         publisher: ClientId,
         origin: NodeId,
+        account: &str,
         subject: &str,
         at: Instant,
     ) -> MessageId {
         self.messages.push(Message {
             publisher,
             origin,
+            account: account.to_owned(),
             subject: subject.to_owned(),
             published_at: at,
             expected: Vec::new(),
@@ -99,11 +103,25 @@ impl Ledger {
         self.lost.insert((a.min(b), a.max(b)), at);
     }
 
-    /// Notes that a message crosses a route, sent by `sender`. `queues` is whether the line names queue groups.
-    pub(super) fn cross(&mut self, id: MessageId, sender: NodeId, queues: bool) -> Result<(), Violation> {
+    /// Notes that a message crosses a route, sent by `sender` in this account. `queues` is whether the line names queue groups.
+    pub(super) fn cross(
+        &mut self,
+        id: MessageId,
+        sender: NodeId,
+        account: &[u8],
+        queues: bool,
+    ) -> Result<(), Violation> {
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{id} was never published")));
         };
+        if message.account.as_bytes() != account {
+            let text = format!(
+                "{sender} sends {id} in {}, not in {}",
+                String::from_utf8_lossy(account),
+                message.account
+            );
+            return Err(Violation::new(Rule::Isolation, text));
+        }
         if message.origin == sender {
             return Ok(());
         }
@@ -116,18 +134,23 @@ impl Ledger {
         Err(Violation::new(Rule::OneHop, text))
     }
 
-    /// Notes that a client that is connected to `at_node` got a message.
+    /// Notes that a client got a message for a subscription.
     pub(super) fn receive(
         &mut self,
         id: MessageId,
-        (client, sid): (ClientId, Sid),
-        at_node: NodeId,
+        by: &SimClient,
+        sid: Sid,
         queue: Option<&str>,
-        echo: bool,
     ) -> Result<(), Violation> {
+        let (client, at_node, echo) = (by.id, by.node, by.echo);
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{client} got {id}")));
         };
+        if message.account != by.account {
+            let text =
+                format!("{client} in {} got {id}, which was published in {}", by.account, message.account);
+            return Err(Violation::new(Rule::Isolation, text));
+        }
         // Who gets a message that was handed on gets it as if it were new, since no line of the protocol is for a group
         // alone or names the publisher: plain subscriptions there may hear it again, and the publisher its own.
         let was_handed_on = message.handed_on > 0;

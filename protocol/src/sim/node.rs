@@ -1,6 +1,6 @@
 //! A simulated server: an engine, its sockets, and the routes it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -83,6 +83,8 @@ impl NodeSpec {
 pub(super) struct SimNode {
     pub(super) id: NodeId,
     pub(super) spec: NodeSpec,
+    /// Its accounts beside the global one.
+    pub(super) accounts: BTreeSet<String>,
     /// None while it is down.
     pub(super) engine: Option<Engine>,
     /// Counts starts; what concerns an earlier one is void.
@@ -189,6 +191,7 @@ impl SimNode {
         Self {
             id,
             spec,
+            accounts: BTreeSet::new(),
             engine: None,
             incarnation: 0,
             moves: 0,
@@ -252,6 +255,14 @@ impl SimNode {
         self.opened = 0;
         self.pace = Pace::new(now);
         self.served_at = None;
+        self.accounts.clone().iter().for_each(|name| self.add_account(now, name));
+    }
+
+    /// Adds an account to the engine, if it runs.
+    pub(super) fn add_account(&mut self, now: Instant, name: &str) {
+        if let Some(engine) = &mut self.engine {
+            engine.add_account(now, name).expect("a valid name that is not taken");
+        }
     }
 
     pub(super) fn open(&mut self, socket: Socket) {

@@ -9,6 +9,8 @@ use crate::time::Instant;
 pub enum Rule {
     /// A message crosses at most one route.
     OneHop,
+    /// A message of one account is never seen in another.
+    Isolation,
     /// A subscription gets a message once.
     NoDuplicate,
     /// A client that does not want its own messages does not get them.
@@ -37,6 +39,8 @@ pub enum Rule {
     Convergence,
     /// What is known of the others' interest is what their clients subscribed to.
     Interest,
+    /// Of an account that a node does not have, nobody knows that anything is wanted there.
+    AccountGone,
     /// Clients are told of all nodes.
     ConnectUrls,
     /// In a whole mesh everybody who wants a message gets it, and nobody else.

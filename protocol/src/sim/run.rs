@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::change::ACCOUNTS;
 use super::ids::{ClientId, MessageId, NodeId};
 use super::net::NetworkConfig;
 use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
@@ -10,6 +11,7 @@ use super::rule::{Rule, Violation};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;
 use super::world::{Statistics, World};
+use crate::accounts::GLOBAL_ACCOUNT;
 use crate::time::Instant;
 
 /// How a run ended.
@@ -145,10 +147,13 @@ impl Scenario {
         Ok(Some(whole_at.since(quiet_from)))
     }
 
-    /// In a whole mesh everybody publishes on everything, and everybody who listens hears it.
+    /// In a whole mesh everybody publishes on everything, and everybody who listens in the same account hears it.
     fn check_traffic(&self, world: &mut World) -> Result<(), Violation> {
-        let nodes = (0..world.node_count()).map(NodeId);
-        let clients: Vec<ClientId> = nodes.filter_map(|node| world.connect(node, true)).collect();
+        let nodes = || (0..world.node_count()).map(NodeId);
+        let places = [GLOBAL_ACCOUNT].into_iter().chain(ACCOUNTS);
+        let places: Vec<_> = places.flat_map(|account| nodes().map(move |node| (node, account))).collect();
+        let clients = places.into_iter().filter_map(|(node, account)| world.connect_in(node, account, true));
+        let clients: Vec<ClientId> = clients.collect();
         for (at, client) in clients.iter().enumerate() {
             world.subscribe(*client, FILTERS[at % FILTERS.len()], None, false);
             world.subscribe(*client, SUBJECTS[at % SUBJECTS.len()], Some(QUEUES[0]), false);
@@ -192,6 +197,10 @@ impl Operation {
         match self {
             Self::Connect { node, echo } => {
                 world.connect(NodeId(node % world.node_count().max(1)), echo);
+            }
+            Self::ConnectIn { node, account, echo } => {
+                let node = NodeId(node % world.node_count().max(1));
+                world.connect_in(node, ACCOUNTS[account % ACCOUNTS.len()], echo);
             }
             _ if clients == 0 => {}
             Self::Disconnect { client } => world.disconnect(pick(client)),

@@ -72,6 +72,15 @@ pub enum Operation {
         /// Whether it wants its own messages too.
         echo: bool,
     },
+    /// A client connects to a node, into an account, if the node has that.
+    ConnectIn {
+        /// Which node.
+        node: usize,
+        /// Which of [`ACCOUNTS`](super::ACCOUNTS).
+        account: usize,
+        /// Whether it wants its own messages too.
+        echo: bool,
+    },
     /// A client leaves.
     Disconnect {
         /// Which client.
@@ -224,11 +233,12 @@ impl Scenario {
         is_promised_whole(&self.nodes, self.topology, &self.faults)
     }
 
-    /// Without the faults that are about nodes which are not there.
+    /// Without what is about nodes which are not there.
     #[must_use]
     pub fn fitted(mut self) -> Self {
         let count = self.nodes.len();
         self.faults.retain(|(_, fault)| fault.nodes().iter().all(|node| node.0 < count));
+        self.changes.retain(|(_, change)| change.node().is_none_or(|node| node.0 < count));
         self
     }
 }
@@ -416,7 +426,7 @@ fn draw_operations(rng: &mut Rng, count: usize, within: Duration) -> Vec<(Durati
     times.into_iter().map(|at| (at, draw_operation(rng))).collect()
 }
 
-fn draw_operation(rng: &mut Rng) -> Operation {
+pub(super) fn draw_operation(rng: &mut Rng) -> Operation {
     let client = rng.usize(..1 << 16);
     let subject = rng.usize(..SUBJECTS.len());
     match rng.u8(..20) {

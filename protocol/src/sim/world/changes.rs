@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, World};
 use crate::config::Config;
 use crate::id::ConnectionId;
-use crate::sim::change::Change;
+use crate::sim::change::{ACCOUNTS, Change};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::NodeId;
 use crate::sim::net::End;
@@ -20,7 +20,35 @@ impl World {
                     self.configure(id, &|config| config.rehearsed_transport = key);
                 }
             }
+            Change::AddAccount(node, account) => self.add_account(node, ACCOUNTS[account % ACCOUNTS.len()]),
+            Change::RemoveAccount(node, account) => {
+                self.remove_account(node, ACCOUNTS[account % ACCOUNTS.len()]);
+            }
         }
+    }
+
+    /// Gives a node another account, now and whenever it starts.
+    fn add_account(&mut self, id: NodeId, name: &str) {
+        let node = &mut self.nodes[id.0];
+        if node.accounts.insert(name.to_owned()) {
+            node.add_account(self.now, name);
+            self.pump(id);
+        }
+    }
+
+    /// Takes an account from a node.
+    fn remove_account(&mut self, id: NodeId, name: &str) {
+        let node = &mut self.nodes[id.0];
+        if !node.accounts.remove(name) {
+            return;
+        }
+        if let Some(engine) = &mut node.engine
+            && let Some(account) = engine.node().hub().accounts().find(name.as_bytes())
+        {
+            // It is there, and not one of those that stay.
+            let _ = engine.remove_account(self.now, account.id());
+        }
+        self.pump(id);
     }
 
     /// Lets something be changed after a while.

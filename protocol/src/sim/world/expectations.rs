@@ -78,10 +78,11 @@ impl World {
         let Some(subject) = self.ledger.get(message).map(|message| message.subject.clone()) else {
             return;
         };
+        let account = &self.clients[publisher.0].account;
         let mut plain = Vec::new();
         let mut groups: BTreeMap<&str, ExpectedGroup> = BTreeMap::new();
         let mut routes: BTreeMap<NodeId, Routes> = BTreeMap::new();
-        for client in &self.clients {
+        for client in self.clients.iter().filter(|client| client.account == *account) {
             for (sid, subscription) in &client.subscriptions {
                 let is_own = client.id == publisher && !client.echo;
                 if is_own || !matches(&subscription.subject, &subject) {

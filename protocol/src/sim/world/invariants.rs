@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::World;
+use crate::accounts::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::engine::Engine;
+use crate::hub::Kind;
 use crate::id::ConnectionId;
-use crate::interest::Source;
+use crate::interest::{Source, Subscription};
+use crate::sim::client::SimClient;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::node::wanted_routes;
 use crate::sim::rule::{Rule, Violation};
@@ -157,14 +161,16 @@ impl World {
 
     /// Checks that a message, published into a whole mesh, came to all who want it and to nobody else.
     pub fn check_delivery(&self, message: MessageId) -> Result<(), Violation> {
-        let Some(subject) = self.ledger.get(message).map(|message| message.subject.as_str()) else {
+        let Some(published) = self.ledger.get(message) else {
             return Ok(());
         };
+        let subject = published.subject.as_str();
         let (mut plain, mut queues) = (BTreeSet::new(), BTreeSet::new());
         for (client, sid) in self.live_subscriptions() {
             let subscription = &self.clients[client.0].subscriptions[&sid];
-            let is_own = self.ledger.get(message).is_some_and(|message| message.publisher == client);
-            if !matches(&subscription.subject, subject) || is_own && !self.clients[client.0].echo {
+            let SimClient { account, echo, .. } = &self.clients[client.0];
+            let is_own = published.publisher == client && !echo;
+            if *account != published.account || !matches(&subscription.subject, subject) || is_own {
                 continue;
             }
             match &subscription.queue {
@@ -188,13 +194,13 @@ impl World {
         })
     }
 
-    /// Interest as all others should know it, by node: the number of subscriptions of each filter and group.
+    /// Interest as all others should know it, by node: the number of subscriptions of each account, filter and group.
     fn wanted_interest(&self) -> BTreeMap<NodeId, Interest> {
         let mut wanted: BTreeMap<NodeId, Interest> = BTreeMap::new();
         for (client, sid) in self.live_subscriptions() {
             let client = &self.clients[client.0];
             let subscription = &client.subscriptions[&sid];
-            let key = (subscription.subject.clone(), subscription.queue.clone());
+            let key = (client.account.clone(), subscription.subject.clone(), subscription.queue.clone());
             let weight = wanted.entry(client.node).or_default().entry(key).or_default();
             *weight = if subscription.queue.is_some() { *weight + 1 } else { 1 };
         }
@@ -208,21 +214,15 @@ impl World {
             let Some(engine) = &node.engine else {
                 continue;
             };
-            let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
-            engine.node().hub().global_account().index().for_each(&mut |subscription| {
-                let of = match subscription.source() {
-                    Source::Client => Some(node.id),
-                    _ => self.peer_at(node.id, subscription.connection()),
-                };
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let key = (text(subscription.subject()), subscription.queue().map(text));
-                let weight = known.entry(of.unwrap_or(NOBODY)).or_default().entry(key).or_default();
-                let more = if subscription.source() == Source::Client { 1 } else { subscription.weight() };
-                *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
-            });
+            let known = self.known_interest(node.id, engine);
             for other in self.nodes.iter().filter(|other| self.must_know(node.id, other.id)) {
                 let known = known.get(&other.id).unwrap_or(&nothing);
                 let wanted = wanted.get(&other.id).unwrap_or(&nothing);
+                let is_there = |account: &str| account == GLOBAL_ACCOUNT || other.accounts.contains(account);
+                if let Some((account, ..)) = known.keys().find(|(account, ..)| !is_there(account)) {
+                    let text = format!("{} knows {known:?} of {}, where {account} is not", node.id, other.id);
+                    return Err(Violation::new(Rule::AccountGone, text));
+                }
                 if known != wanted {
                     let text = format!("{} knows {known:?} of {}, not {wanted:?}", node.id, other.id);
                     return Err(Violation::new(Rule::Interest, text));
@@ -234,6 +234,33 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What a node knows of whose interest, by node: in accounts that it has, and in those that it may get.
+    fn known_interest(&self, id: NodeId, engine: &Engine) -> BTreeMap<NodeId, Interest> {
+        let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
+        let mut note = |account: &str, subscription: &Subscription| {
+            let of = match subscription.source() {
+                Source::Client => Some(id),
+                _ => self.peer_at(id, subscription.connection()),
+            };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let key = (account.to_owned(), text(subscription.subject()), subscription.queue().map(text));
+            let weight = known.entry(of.unwrap_or(NOBODY)).or_default().entry(key).or_default();
+            let more = if subscription.source() == Source::Client { 1 } else { subscription.weight() };
+            *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
+        };
+        let hub = engine.node().hub();
+        // What servers want of each other is none of the clients' business.
+        for account in hub.accounts().list().iter().filter(|account| account.name() != SYSTEM_ACCOUNT) {
+            account.index().for_each(&mut |subscription| note(account.name(), subscription));
+        }
+        for route in hub.directory().list(Kind::Route) {
+            route.interest().for_each_unclaimed(&mut |account, subscription| {
+                note(&String::from_utf8_lossy(account), subscription);
+            });
+        }
+        known
     }
 
     /// Whether a node must know the interest of another by now; its own it knows always.
@@ -270,7 +297,7 @@ impl World {
     }
 }
 
-type Interest = BTreeMap<(String, Option<String>), u32>;
+type Interest = BTreeMap<(String, String, Option<String>), u32>;
 
 /// So long after two nodes got all their connections they know each other's interest.
 const INTEREST_ARRIVES: Duration = Duration::from_secs(2);

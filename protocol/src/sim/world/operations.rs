@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::World;
+use crate::accounts::GLOBAL_ACCOUNT;
 use crate::sim::client::{Heard, SimClient};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
@@ -14,15 +15,22 @@ use crate::sim::stream::{Holder, Joint, Said};
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
     pub fn connect(&mut self, node: NodeId, echo: bool) -> Option<ClientId> {
+        self.connect_in(node, GLOBAL_ACCOUNT, echo)
+    }
+
+    /// The same for a client in an account; none if the node has no such account.
+    pub fn connect_in(&mut self, node: NodeId, account: &str, echo: bool) -> Option<ClientId> {
         let id = ClientId(self.clients.len());
         let remote = ([10, 255, (id.0 >> 8) as u8, id.0 as u8], 40_000).into();
-        let connection = self.nodes[node.0].engine.as_mut()?.handle_accept_client(self.now, remote);
+        let engine = self.nodes[node.0].engine.as_mut()?;
+        let account_id = engine.node().hub().accounts().find(account.as_bytes())?.id();
+        let connection = engine.handle_accept_client_in(self.now, account_id, remote).ok()?;
         let stream = self.network.attach(node.host(), CLIENT_LATENCY, self.now);
         let holders = [Holder::Client(id), Holder::Node(node, connection)].map(Some);
         self.joints.insert(stream, Joint::new(holders, [node, node], None));
         let end = stream.acceptor();
         self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
-        self.clients.push(SimClient::new(id, node, stream.dialer(), echo, self.now));
+        self.clients.push(SimClient::new(id, node, account, stream.dialer(), echo, self.now));
         let key = self.nodes[node.0].spec.config.rehearsed_transport;
         if let (Some(key), Some(joint)) = (key, self.joints.get_mut(stream)) {
             joint.said[end.other().side].deframer = Deframer::after_line("CONNECT", key);
@@ -93,7 +101,7 @@ impl World {
         padding_bytes: usize,
     ) -> Option<MessageId> {
         let client = self.clients.get_mut(id.0).filter(|client| client.is_open)?;
-        let message = self.ledger.publish(id, client.node, subject, self.now);
+        let message = self.ledger.publish(id, client.node, &client.account, subject, self.now);
         let bytes = client.publish(message, subject, reply, padding_bytes);
         self.write_as_client(id, bytes);
         Some(message)
@@ -142,7 +150,7 @@ impl World {
             format!("{id} gets {message} on {subject} for {sid}")
         });
         let queue = client.subscriptions.get(&sid).and_then(|subscription| subscription.queue.as_deref());
-        let verdict = self.ledger.receive(message, (id, sid), client.node, queue, client.echo);
+        let verdict = self.ledger.receive(message, client, sid, queue);
         if let Err(violation) = verdict {
             self.fail(violation);
         }
@@ -186,8 +194,10 @@ impl World {
             } else if (begins(b"RMSG ") || begins(b"HMSG "))
                 && let Some(message) = MessageId::find(tapped.body)
             {
-                let queues = tapped.line.split(|byte| *byte == b' ').any(|word| matches!(word, b"|" | b"+"));
-                violation = violation.take().or(self.ledger.cross(message, sender, queues).err());
+                let mut words = tapped.line.split(|byte| *byte == b' ').skip(1);
+                let account = words.next().unwrap_or_default();
+                let queues = words.any(|word| matches!(word, b"|" | b"+"));
+                violation = violation.take().or(self.ledger.cross(message, sender, account, queues).err());
             }
         });
         infos.into_iter().for_each(|(bytes, is_own)| self.check_info_line(sender, bytes, is_own));
