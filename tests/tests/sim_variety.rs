@@ -1,4 +1,5 @@
-//! What most simulated clusters do without: connections that go on in frames.
+//! What most simulated clusters do without: connections that go on in frames, accounts that come and go, and configurations
+//! that are swapped.
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 //! explore all orders of events ([`crate::sim::explore`]).
 
 use super::Cluster;
+use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::routes::{DialId, Kept};
 use crate::time::Instant;
@@ -16,6 +17,11 @@ impl Cluster {
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
         let is_member = self.gossip.info_of(server_id).is_some();
         self.routes.memory_of(server_id).or(is_member.then_some("tells of it"))
+    }
+
+    /// Where this node counts servers as configured.
+    pub(crate) fn explicit_urls(&self) -> Vec<RouteUrl> {
+        self.routes.explicit_urls()
     }
 
     /// A text that is the same for two clusters of one node only if both will do the same, though not at the same time, on

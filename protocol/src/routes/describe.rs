@@ -5,6 +5,7 @@ use super::dials::Dials;
 use super::life::{Life, RouteConnection};
 use super::peer::PeerRoutes;
 use super::table::Routes;
+use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
@@ -44,6 +45,15 @@ impl Routes {
         }
         let is_wanted = |dial: &Dial| !dial.purpose.explicit && dial.server() == Some(server_id);
         self.wishes.dials.dials.values().any(is_wanted).then_some("wants to dial it")
+    }
+
+    /// Where servers are that are wanted, or connected, because they are configured to be there.
+    pub(crate) fn explicit_urls(&self) -> Vec<RouteUrl> {
+        let solicited = self.peers.values().filter_map(|peer| peer.solicited.as_ref());
+        let solicited = solicited.filter(|it| it.explicit).map(|it| &it.url);
+        let purposes = self.wishes.dials.dials.values().map(|dial| &dial.purpose);
+        let wanted = purposes.filter(|purpose| purpose.explicit).map(|purpose| &purpose.url);
+        solicited.chain(wanted).cloned().collect()
     }
 
     /// All that there is to it, apart from times and what never changes.

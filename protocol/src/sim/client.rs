@@ -47,6 +47,8 @@ pub struct SimClient {
     pub(super) end: End,
     pub(super) echo: bool,
     pub(super) is_open: bool,
+    /// The node ended it for what it asked, and does nothing more of that.
+    pub(super) is_refused: bool,
     pub(super) subscriptions: BTreeMap<Sid, SimSubscription>,
     /// What it asked for, and where in the stream of its bytes that ends.
     asked: VecDeque<(u64, Asked)>,
@@ -87,6 +89,7 @@ impl SimClient {
             end,
             echo,
             is_open: true,
+            is_refused: false,
             subscriptions: BTreeMap::new(),
             asked: VecDeque::new(),
             written_bytes: 0,
@@ -177,7 +180,7 @@ impl SimClient {
         reply: Option<&str>,
         padding_bytes: usize,
     ) -> Vec<u8> {
-        let payload_bytes = message.to_string().len() + 1 + padding_bytes;
+        let payload_bytes = message.payload_bytes(padding_bytes);
         let mut bytes = Vec::with_capacity(payload_bytes + 64);
         let (reply, space) = (reply.unwrap_or(""), if reply.is_some() { " " } else { "" });
         // Writing into a vector cannot fail.

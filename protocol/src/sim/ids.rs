@@ -33,6 +33,11 @@ impl fmt::Display for NodeId {
 }
 
 impl MessageId {
+    /// How large the payload is that begins with its name and has so many bytes more.
+    pub(super) fn payload_bytes(self, padding_bytes: usize) -> usize {
+        self.to_string().len() + 1 + padding_bytes
+    }
+
     /// Finds the message's name at the end of headers, or at the start of a payload.
     pub(super) fn find(body: &[u8]) -> Option<Self> {
         let payload = match memchr::memmem::find(body, b"\r\n\r\n") {

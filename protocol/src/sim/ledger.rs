@@ -18,6 +18,9 @@ pub(super) struct Message {
     pub(super) account: String,
     pub(super) subject: String,
     pub(super) published_at: Instant,
+    pub(super) payload_bytes: usize,
+    /// It is larger than the node that it was published at allows.
+    is_refused: bool,
     /// Who must get it, because interest in it must be known where it was published.
     expected: Vec<Expected>,
     expected_groups: Vec<(String, ExpectedGroup)>,
@@ -62,21 +65,25 @@ impl Ledger {
         origin: NodeId,
         account: &str,
         subject: &str,
+        padding_bytes: usize,
         at: Instant,
     ) -> MessageId {
+        let id = MessageId(self.messages.len());
         self.messages.push(Message {
             publisher,
             origin,
             account: account.to_owned(),
             subject: subject.to_owned(),
             published_at: at,
+            payload_bytes: id.payload_bytes(padding_bytes),
+            is_refused: false,
             expected: Vec::new(),
             expected_groups: Vec::new(),
             plain: BTreeSet::new(),
             queues: BTreeMap::new(),
             handed_on: 0,
         });
-        MessageId(self.messages.len() - 1)
+        id
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,6 +92,13 @@ impl Ledger {
 
     pub(super) fn get(&self, id: MessageId) -> Option<&Message> {
         self.messages.get(id.0)
+    }
+
+    /// Nobody may get a message.
+    pub(super) fn refuse(&mut self, id: MessageId) {
+        if let Some(message) = self.messages.get_mut(id.0) {
+            message.is_refused = true;
+        }
     }
 
     pub(super) fn expect(
@@ -150,6 +164,10 @@ impl Ledger {
             let text =
                 format!("{client} in {} got {id}, which was published in {}", by.account, message.account);
             return Err(Violation::new(Rule::Isolation, text));
+        }
+        if message.is_refused {
+            let text = format!("{client} got {id} of {} bytes, which is too large", message.payload_bytes);
+            return Err(Violation::new(Rule::Configuration, text));
         }
         // Who gets a message that was handed on gets it as if it were new, since no line of the protocol is for a group
         // alone or names the publisher: plain subscriptions there may hear it again, and the publisher its own.

@@ -60,7 +60,7 @@ mod trace;
 mod variety;
 mod world;
 
-pub use change::{ACCOUNTS, Change};
+pub use change::{ACCOUNTS, Change, Setting};
 pub use client::{Received, SimClient, SimSubscription};
 pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use ids::{ClientId, MessageId, NodeId, Sid};

@@ -116,6 +116,7 @@ pub(super) struct SimNode {
     /// Connections that it opened since it was started.
     pub(super) opened: u32,
     pub(super) pace: Pace,
+    pub(super) former: FormerLimits,
     /// When it did last what was due.
     pub(super) served_at: Option<Instant>,
 }
@@ -139,6 +140,13 @@ impl Pace {
     pub(super) fn new(now: Instant) -> Self {
         Self { started_at: now, dials_until: now, ..Self::default() }
     }
+}
+
+/// The loosest of the limits that a node had since it was started: a connection heeds others when it is called next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FormerLimits {
+    pub(super) max_pending: usize,
+    pub(super) write_deadline: Duration,
 }
 
 /// What belongs to one connection of an engine.
@@ -209,6 +217,7 @@ impl SimNode {
             failed_dials: BTreeMap::new(),
             opened: 0,
             pace: Pace::default(),
+            former: FormerLimits::default(),
             served_at: None,
         }
     }
@@ -254,8 +263,19 @@ impl SimNode {
         self.failed_dials.clear();
         self.opened = 0;
         self.pace = Pace::new(now);
+        self.former = FormerLimits::default();
         self.served_at = None;
         self.accounts.clone().iter().for_each(|name| self.add_account(now, name));
+    }
+
+    /// Its limits are about to change.
+    pub(super) fn note_former_limits(&mut self) {
+        let config = &self.spec.config;
+        let FormerLimits { max_pending, write_deadline } = self.former;
+        self.former = FormerLimits {
+            max_pending: max_pending.max(config.max_pending),
+            write_deadline: write_deadline.max(config.write_deadline),
+        };
     }
 
     /// Adds an account to the engine, if it runs.

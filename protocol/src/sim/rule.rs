@@ -31,6 +31,8 @@ pub enum Rule {
     Limit,
     /// Servers that are gone are forgotten on time.
     Forgotten,
+    /// A node does what its last configuration says, and a change that it refuses changes nothing.
+    Configuration,
     /// What is encoded can be decoded by whoever has the key.
     Transport,
     /// Nothing panics.

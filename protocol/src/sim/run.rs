@@ -83,7 +83,7 @@ impl Scenario {
             world.fault_after(*at, fault.clone());
         }
         for (at, change) in &self.changes {
-            world.change_after(*at, change.clone());
+            world.change_after(*at, change.naming(named));
         }
         world
     }
@@ -113,7 +113,7 @@ impl Scenario {
         let whole_after = self.converge(world)?;
         if whole_after.is_some() {
             self.check_traffic(world)?;
-            if self.is_quiet() && self.nodes.iter().all(|member| member.heals) {
+            if self.is_quiet() && self.changes.is_empty() && self.nodes.iter().all(|member| member.heals) {
                 check_dials(world, self)?;
             }
         }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::change::Change;
 use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
-use super::node::{DEATH_IS_NOTICED, NodeSpec};
+use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed};
 use super::topology::Topology;
 use super::variety::{Variety, vary};
 use super::world::Fault;
@@ -208,7 +208,7 @@ impl Scenario {
         draw_rare_faults(more, drawing.faults, &mut faults, &nodes, uses_names, topology, faulty_for);
         let mut scenario = Self {
             seed,
-            must_converge: is_promised_whole(&nodes, topology, &faults),
+            must_converge: false,
             nodes,
             topology,
             uses_names,
@@ -224,13 +224,42 @@ impl Scenario {
             faulty_for,
         };
         vary(&mut scenario, drawing.variety);
+        scenario.must_converge = scenario.is_promised_whole();
         scenario
     }
 
     /// Whether the healing rules promise that the mesh becomes whole (design.md 5): what [`Scenario::draw`] takes for
     /// [`Scenario::must_converge`].
     pub fn is_promised_whole(&self) -> bool {
-        is_promised_whole(&self.nodes, self.topology, &self.faults)
+        let Self { nodes, topology, faults, .. } = self;
+        is_promised_whole(nodes, *topology, faults) && self.is_configured_whole()
+    }
+
+    /// Whether the last configurations lead from each node to each other; and then all must heal, so that they are dialed as
+    /// long as it takes. Where routes stay as the topology has them they do.
+    fn is_configured_whole(&self) -> bool {
+        if self.changes.iter().all(|(_, change)| change.routes().is_none()) {
+            return true;
+        }
+        let count = self.nodes.len();
+        let mut routes = self.topology.routes(count, &mut Rng::with_seed(self.seed));
+        for (node, last) in self.changes.iter().filter_map(|(_, change)| change.routes()) {
+            routes[node.0] = last.to_vec();
+        }
+        let stays = |node: usize| stays(&self.faults, node);
+        let leads_to = |seed: &Seed, node: usize| match seed {
+            Seed::Node(other) => other.0 == node,
+            Seed::Name(_) => node < 2,
+        };
+        let are_joined = |a: usize, b: usize| {
+            routes[a].iter().any(|seed| leads_to(seed, b)) || routes[b].iter().any(|seed| leads_to(seed, a))
+        };
+        let mut apart: Vec<usize> = (0..count).filter(|node| stays(*node)).collect();
+        let mut reached: Vec<usize> = apart.pop().into_iter().collect();
+        while let Some(node) = reached.pop() {
+            reached.extend(apart.extract_if(.., |other| are_joined(node, *other)));
+        }
+        apart.is_empty() && self.nodes.iter().all(|member| member.heals)
     }
 
     /// Without what is about nodes which are not there.
@@ -259,13 +288,17 @@ impl Member {
 /// Where nodes that do not heal are among the others, these tell them of each other. That does not help where such a node
 /// knows another already, though by an address that is not its own alone, or not any more.
 fn is_promised_whole(nodes: &[Member], topology: Topology, faults: &[(Duration, Fault)]) -> bool {
-    let stays = |node: usize| {
-        !faults.iter().any(|(_, fault)| matches!(fault, Fault::Leave(NodeId(gone)) | Fault::Die(NodeId(gone)) if *gone == node))
-    };
+    let stays = |node: usize| stays(faults, node);
     let all_heal = nodes.iter().all(|member| member.heals);
     let one_heals = nodes.iter().enumerate().any(|(at, member)| member.heals && stays(at));
     let moves = faults.iter().any(|(_, fault)| matches!(fault, Fault::Move(_)));
     all_heal || one_heals && topology != Topology::Name && !moves
+}
+
+/// Whether a node is there in the end.
+fn stays(faults: &[(Duration, Fault)], node: usize) -> bool {
+    let is_last = |fault: &Fault| matches!(fault, Fault::Leave(NodeId(gone)) | Fault::Die(NodeId(gone)) if *gone == node);
+    !faults.iter().any(|(_, fault)| is_last(fault))
 }
 
 fn draw_members(rng: &mut Rng, count: usize, healing: Healing) -> Vec<Member> {

@@ -1,17 +1,20 @@
-//! What a drawn world has besides nodes, faults and clients: connections that go on in frames, and accounts that come and go.
+//! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
+//! and configurations that are swapped.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::change::{ACCOUNTS, Change};
+use super::change::{ACCOUNTS, Change, Setting};
 use super::ids::NodeId;
+use super::node::Seed;
 use super::scenario::{Operation, Scenario, draw_operation, draw_time};
 
 /// How much a world has that most worlds do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variety {
-    /// Nothing: all connections stay plain, and all clients are in the global account.
+    /// Nothing: all connections stay plain, all clients are in the global account, and nodes keep the configuration that they
+    /// start with.
     None,
     /// Each kind in some worlds, and most have none.
     Some,
@@ -40,6 +43,9 @@ pub(super) fn vary(scenario: &mut Scenario, variety: Variety) {
     }
     if variety.has(&mut rng.fork()) {
         draw_accounts(&mut rng.fork(), scenario);
+    }
+    if variety.has(&mut rng.fork()) {
+        draw_configurations(&mut rng.fork(), scenario);
     }
     scenario.changes.sort_by_key(|(at, _)| *at);
     scenario.operations.sort_by_key(|(at, _)| *at);
@@ -89,6 +95,41 @@ fn draw_accounts(rng: &mut Rng, scenario: &mut Scenario) {
         };
         scenario.operations.push((draw_time(rng, within), operation));
     }
+}
+
+/// Nodes get other configurations, of which some must be refused.
+fn draw_configurations(rng: &mut Rng, scenario: &mut Scenario) {
+    let nodes = scenario.nodes.len();
+    for _ in 0..rng.usize(1..8) {
+        let (node, at) = (rng.usize(..nodes), draw_time(rng, scenario.faulty_for));
+        let mut settings: Vec<_> = (0..rng.usize(1..4)).map(|_| draw_setting(rng, node, nodes)).collect();
+        if rng.u8(..5) == 0 {
+            settings.push([Setting::Host, Setting::ClusterName, Setting::NoCluster][rng.usize(..3)].clone());
+        }
+        scenario.changes.push((at, Change::Configure(NodeId(node), settings)));
+    }
+}
+
+fn draw_setting(rng: &mut Rng, node: usize, nodes: usize) -> Setting {
+    match rng.u8(..9) {
+        0 => Setting::MaxPayload([100, 1_000, 10_000, 1 << 20][rng.usize(..4)]),
+        1 => Setting::MaxPending([20 << 10, 64 << 20][rng.usize(..2)]),
+        2 => Setting::MaxConnections([2, 4, 1_000][rng.usize(..3)]),
+        3 => Setting::PingInterval(Duration::from_millis(rng.u64(1_000..60_000))),
+        // Not longer, so that the dead are found as soon.
+        4 => Setting::RoutePingInterval(Duration::from_millis(rng.u64(1_000..3_000))),
+        5 => Setting::WriteDeadline(Duration::from_millis(rng.u64(1_000..10_000))),
+        _ => Setting::Routes(draw_routes(rng, node, nodes)),
+    }
+}
+
+/// Some of the others, and seldom none.
+fn draw_routes(rng: &mut Rng, node: usize, nodes: usize) -> Vec<Seed> {
+    let mut others: Vec<_> = (0..nodes).filter(|other| *other != node).collect();
+    rng.shuffle(&mut others);
+    let least = usize::from(rng.u8(..8) > 0).min(others.len());
+    others.truncate(rng.usize(least..=others.len()));
+    others.into_iter().map(|other| Seed::Node(NodeId(other))).collect()
 }
 
 /// So long a change takes to be made at all nodes.

@@ -16,7 +16,8 @@ usage: sim [options]
   --nodes <a>..<b>    from so many nodes to so many (default 2..6)
   --faults <level>    none, light or heavy (default light)
   --healing <which>   on, off or mixed (default on)
-  --variety <much>    none, some or all of what most worlds do without: connections in frames (default some)
+  --variety <much>    none, some or all of what most worlds do without: connections in frames, accounts that come and go,
+                      other configurations (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 

@@ -21,6 +21,9 @@ impl World {
         else {
             return Vec::new();
         };
+        if self.clients[client.0].is_refused {
+            return Vec::new();
+        }
         let delivered = self.network.delivered_bytes(from);
         let mut heard = Vec::new();
         for asked in self.clients[client.0].asked_within(delivered) {
@@ -30,6 +33,11 @@ impl World {
                         subscription.is_heard = true;
                         heard.push((client, sid));
                     }
+                }
+                Asked::Publish(message) if self.is_too_large(message, node) => {
+                    self.ledger.refuse(message);
+                    self.clients[client.0].is_refused = true;
+                    break;
                 }
                 Asked::Publish(message) => self.expect(message, client, node),
             }
@@ -109,6 +117,12 @@ impl World {
         }
         let groups = groups.into_iter().map(|(queue, group)| (queue.to_owned(), group)).collect();
         self.ledger.expect(message, plain, groups);
+    }
+
+    /// Whether a node refuses a message, and ends the connection that it came on.
+    fn is_too_large(&self, message: MessageId, at: NodeId) -> bool {
+        let payload_bytes = self.ledger.get(message).map_or(0, |message| message.payload_bytes);
+        payload_bytes > self.nodes[at.0].spec.config.max_payload
     }
 
     /// The connections that carry messages from one node to another, and whether each end has all of them.

@@ -156,6 +156,7 @@ impl World {
             .check_losses(|stream| self.network.is_whole(stream), |client, sid| self.is_live(client, sid));
         losses
             .and_then(|()| self.check_interest())
+            .and_then(|()| self.nodes.iter().try_for_each(|node| self.is_as_configured(node.id)))
             .map_err(|violation| Violation { at: self.now, ..violation })
     }
 

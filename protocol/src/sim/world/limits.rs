@@ -78,7 +78,8 @@ impl World {
         let (Some(engine), Some(socket)) = (&node.engine, node.socket(connection)) else {
             return;
         };
-        let (pending, most) = (engine.pending_bytes(connection), node.spec.config.max_pending);
+        let most = node.spec.config.max_pending.max(node.former.max_pending);
+        let pending = engine.pending_bytes(connection);
         if socket.is_client && pending > most {
             let text = format!("{pending} bytes wait for a client at {id}, more than {most}");
             self.fail(Violation::new(Rule::Limit, text));
@@ -206,7 +207,8 @@ impl SimNode {
     fn write_deadline(&self, is_client: bool) -> Duration {
         let config = &self.spec.config;
         let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.write_deadline);
-        of_routes.filter(|_| !is_client).unwrap_or(config.write_deadline)
+        let of_all = config.write_deadline.max(self.former.write_deadline);
+        of_routes.filter(|_| !is_client).unwrap_or(of_all)
     }
 
     pub(in crate::sim) fn healing(&self) -> Option<&crate::config::Healing> {

@@ -101,7 +101,7 @@ impl World {
         padding_bytes: usize,
     ) -> Option<MessageId> {
         let client = self.clients.get_mut(id.0).filter(|client| client.is_open)?;
-        let message = self.ledger.publish(id, client.node, &client.account, subject, self.now);
+        let message = self.ledger.publish(id, client.node, &client.account, subject, padding_bytes, self.now);
         let bytes = client.publish(message, subject, reply, padding_bytes);
         self.write_as_client(id, bytes);
         Some(message)
