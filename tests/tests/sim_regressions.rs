@@ -33,6 +33,12 @@ fn what_was_broken_once_is_not_again() {
     }
 }
 
+#[test]
+fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_configured_one() {
+    let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..Drawing::default() };
+    assert_eq!(Scenario::draw(476, &drawing).run(false).violation, None);
+}
+
 /// Larger ones, of which each takes a while.
 #[test]
 fn random_large_clusters_become_whole_after_faults() {

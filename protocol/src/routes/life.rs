@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::dial::{DialId, Purpose};
 use super::plan::Seat;
+use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 
@@ -122,6 +123,19 @@ impl RouteConnections {
     /// Those that are registered for this server, in the order of their ids.
     pub(super) fn of(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
         self.all.iter().filter(move |(_, it)| it.peer() == Some(peer)).map(|(id, _)| *id)
+    }
+
+    /// Those that were dialed because they were configured, and are no more, count as such no longer. Returns those of them
+    /// that are not registered yet, in the order of their ids.
+    pub(super) fn drop_configured(&mut self, is_gone: impl Fn(&RouteUrl) -> bool) -> Vec<ConnectionId> {
+        let mut begun = Vec::new();
+        for (id, RouteConnection { purpose, life, .. }) in &mut self.all {
+            if let Some(purpose) = purpose.as_mut().filter(|it| it.explicit && is_gone(&it.url)) {
+                purpose.explicit = false;
+                begun.extend(matches!(life, Life::Shaking { .. }).then_some(*id));
+            }
+        }
+        begun
     }
 
     /// Waits for a sign of life of a connection, since the peer tries to make another in its place: it may be one that is

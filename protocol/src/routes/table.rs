@@ -57,6 +57,7 @@ impl Routes {
                 removed.extend(self.connections.of(id));
             }
         }
+        removed.extend(self.connections.drop_configured(|url| !config.routes.contains(url)));
         self.wishes.handle_config(now, config);
         removed
     }

@@ -119,6 +119,23 @@ fn a_route_that_is_new_is_dialed_and_one_that_is_gone_is_closed_and_forgotten() 
     assert_eq!(dialed, ["10.0.0.2"]);
 }
 
+/// It is no configured one when it presents itself after all.
+#[test]
+fn a_route_that_is_gone_is_closed_in_the_middle_of_its_handshake() {
+    let mut engine = engine(&clustered(&["nats://10.0.0.1:6222"]));
+    let first = engine.poll_dial(NOW).expect("it is configured");
+    let route = engine.handle_dialed(NOW, first.id, "10.0.0.1:6222".parse().expect("an address"));
+    let route = route.expect("a dial");
+    engine.handle_config(NOW, clustered(&[])).expect("it can change");
+    engine.transmit(route).expect("a connection that is ending");
+    assert_eq!(engine.poll_closed(), Some((route, CloseReason::RouteRemoved)));
+    for second in 0..60 {
+        let now = NOW + Duration::from_secs(second);
+        engine.handle_timeout(now);
+        assert_eq!(engine.poll_dial(now), None);
+    }
+}
+
 #[test]
 fn what_cannot_change_is_refused_by_name_and_then_nothing_changes() {
     let old = clustered(&[]);
