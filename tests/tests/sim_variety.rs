@@ -69,7 +69,9 @@ fn connections_that_begin_after_a_change_go_on_in_frames_and_the_others_stay_pla
         routes.iter().filter(|route| engine.is_encoded(route.id())).count()
     };
     assert_eq!([0, 1, 2].map(|node| are_encoded(&world, node)), [4, 4, 0], "those of one pair");
-    [plain, framed].map(|client| world.subscribe(client, "a", None, false).expect("it is connected"));
+    for client in [plain, framed] {
+        world.subscribe(client, "a", None, false).expect("it is connected");
+    }
     world.run_for(SECOND).expect("no rule is broken");
     for (client, padding_bytes) in [(plain, 10), (framed, 5000)] {
         world.publish(client, "a", padding_bytes).expect("it is connected");

@@ -8,7 +8,10 @@ use super::node::Socket;
 use super::rule::{Rule, Violation};
 use super::run::{check_dials, check_reply};
 use super::world::{Watch, World};
-use super::{ClientId, Fault, Member, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology};
+use super::{
+    ACCOUNTS, Change, ClientId, Fault, Member, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Setting,
+    Topology,
+};
 use crate::config::ClusterConfig;
 
 const A: NodeId = NodeId(0);
@@ -355,6 +358,124 @@ fn a_timer_that_is_due_again_and_again_breaks_a_limit() {
     world.nodes[A.0].served_at = Some(at);
     world.set_timer(A);
     assert_eq!(world.verdict().map_err(|violation| violation.rule), Err(Rule::Limit));
+}
+
+/// Two nodes with an account, of which two clients listen at the second: one in it, one in the global account.
+fn two_accounts() -> (World, [ClientId; 2]) {
+    let mut world = mesh(2);
+    [A, B].into_iter().for_each(|node| world.change(Change::AddAccount(node, 0)));
+    let clients = [ACCOUNTS[0], "$G"].map(|account| world.connect_in(B, account, true).unwrap());
+    let _ = clients.map(|client| world.subscribe(client, "a", None, false));
+    world.run_for(SECOND).expect("no rule is broken");
+    (world, clients)
+}
+
+#[test]
+fn a_message_that_is_seen_in_another_account_is_found() {
+    let (mut world, [_, stranger]) = two_accounts();
+    let speaker = world.connect_in(A, ACCOUNTS[0], true).unwrap();
+    world.publish(speaker, "b", 0);
+    world.run_for(SECOND).expect("no rule is broken");
+    tell(&mut world, stranger, "MSG a 1 3\r\nm0;\r\n");
+    assert_broken(&mut world, Rule::Isolation, "c1 in $G got m0");
+    let (mut world, _) = two_accounts();
+    let speaker = world.connect_in(A, ACCOUNTS[0], true).unwrap();
+    world.publish(speaker, "b", 0);
+    world.run_for(SECOND).expect("no rule is broken");
+    forge(&mut world, A, B, "RMSG $G a 3\r\nm0;\r\n");
+    assert_broken(&mut world, Rule::Isolation, "n0 sends m0 in $G");
+}
+
+#[test]
+fn interest_in_an_account_that_is_gone_is_found() {
+    // Whether who knows of it has the account or not.
+    for is_known in [true, false] {
+        let (mut world, _) = two_accounts();
+        world.change(Change::RemoveAccount(B, 0));
+        if !is_known {
+            world.change(Change::RemoveAccount(A, 0));
+        }
+        world.run_for(SECOND).expect("no rule is broken");
+        assert_eq!(world.check_settled(), Ok(()));
+        forge(&mut world, B, A, "RS+ B a\r\n");
+        world.run_for(SECOND).expect("no rule is broken");
+        assert_eq!(world.check_settled().map_err(|it| it.rule), Err(Rule::AccountGone), "{is_known}");
+    }
+}
+
+#[test]
+fn interest_that_waits_for_an_account_and_is_missing_is_found() {
+    let (mut world, _) = two_accounts();
+    world.change(Change::RemoveAccount(A, 0));
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.check_settled(), Ok(()));
+    forge(&mut world, B, A, "RS- B a\r\n");
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.check_settled().map_err(|it| it.rule), Err(Rule::Interest));
+}
+
+#[test]
+fn bytes_between_servers_that_nobody_can_decode_are_found() {
+    let network = NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
+    let mut world = World::new(7, network, false);
+    for node in 0..2 {
+        let mut spec = NodeSpec::new(Some(1)).joining((node > 0).then_some(Seed::Node(A)));
+        spec.config.rehearsed_transport = Some(7);
+        world.add_node(spec);
+    }
+    [A, B].into_iter().for_each(|node| world.start(node));
+    world.run_for(5 * SECOND).expect("no rule is broken");
+    assert!(world.is_mesh_whole());
+    forge(&mut world, A, B, "PING\r\n");
+    assert_broken(&mut world, Rule::Transport, "nobody can decode");
+}
+
+#[test]
+fn a_configuration_that_does_not_hold_is_found() {
+    // A limit on clients that came too low for those that are there, and a route that was taken out behind the node's back.
+    let (mut world, ..) = speaker_and_listener(None);
+    world.change(Change::Configure(A, vec![Setting::MaxConnections(1)]));
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.check_settled(), Ok(()));
+    let too_many = world.connect(A, true).unwrap();
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.client(too_many).node(), None);
+    let configured =
+        |world: &World, node: NodeId| (*world.engine(node).unwrap().node().hub().config()).clone();
+    let other = crate::config::Config { max_connections: 0, ..configured(&world, A) };
+    world.engine(A).unwrap().node().hub().swap_config(std::sync::Arc::new(other));
+    assert_eq!(world.check_settled().map_err(|it| it.rule), Err(Rule::Configuration));
+
+    let world = mesh(2);
+    let mut other = configured(&world, B);
+    other.cluster.as_mut().expect("it is in a cluster").routes.clear();
+    world.engine(B).unwrap().node().hub().swap_config(std::sync::Arc::new(other));
+    assert_eq!(world.check_settled().map_err(|it| it.rule), Err(Rule::Configuration));
+}
+
+#[test]
+fn a_message_that_is_too_large_and_delivered_is_found() {
+    let (mut world, speaker, listener) = speaker_and_listener(None);
+    world.change(Change::Configure(A, vec![Setting::MaxPayload(100)]));
+    world.publish(speaker, "a", 1000);
+    world.run_for(SECOND).expect("no rule is broken");
+    assert!(world.client(speaker).errors()[0].contains("Maximum Payload Violation"));
+    tell(&mut world, listener, "MSG a 1 3\r\nm0;\r\n");
+    assert_broken(&mut world, Rule::Configuration, "which is too large");
+}
+
+#[test]
+fn what_cannot_change_is_refused_and_what_can_is_not() {
+    let mut world = mesh(2);
+    for fixed in [Setting::Host, Setting::ClusterName, Setting::NoCluster] {
+        let routes = Setting::Routes(Vec::new());
+        world.change(Change::Configure(B, vec![Setting::MaxPayload(100), routes, fixed]));
+    }
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.engine(B).unwrap().node().hub().config().max_payload, 1024 * 1024);
+    world.change(Change::Configure(B, vec![Setting::MaxPayload(100)]));
+    world.run_for(SECOND).expect("no rule is broken");
+    assert_eq!(world.engine(B).unwrap().node().hub().config().max_payload, 100);
 }
 
 #[test]
