@@ -12,8 +12,8 @@ use crate::transport::Encoder;
 /// is gone is dropped. [`Staging`](crate::delivery::Staging) is the one that every runtime uses; what these calls promise,
 /// it keeps.
 pub trait Sink {
-    /// Whether so many connections are to be told something that others should have their turn before more is caused.
-    fn is_full(&self) -> bool;
+    /// For how many connections something is staged, which is what the end of the batch will cost.
+    fn staged_for(&self) -> usize;
 
     /// Queues a message. May be staged until the end of the batch, behind what this sink staged before for the same
     /// connection.
@@ -42,8 +42,8 @@ pub trait Sink {
 
 /// Drops what it is given, for calls that nobody is to hear of.
 impl Sink for () {
-    fn is_full(&self) -> bool {
-        false
+    fn staged_for(&self) -> usize {
+        0
     }
     fn deliver(&mut self, _: ConnectionId, _: &Delivery<'_>) {}
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}

@@ -299,7 +299,7 @@ impl Session {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
-        shared.spend(turn::deliveries(targets.len(), message.body.len()));
+        shared.spend(turn::deliveries(targets.len(), message.body.len(), context.sink.staged_for()));
         if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), message) {
             context.begin_chore(Chore::Deliver(rest));
         }

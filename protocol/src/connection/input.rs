@@ -4,7 +4,7 @@
 use log::Level;
 
 use super::chore::Chore;
-use super::turn::{OPERATION, TURN};
+use super::turn::{MAX_STAGED_LINKS, OPERATION, TURN};
 use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
 use crate::sink::Sink;
@@ -158,7 +158,7 @@ impl Connection {
                     consumed += bytes;
                     self.shared.spend(OPERATION);
                     self.handle_operation(now, op, sink);
-                    if sink.is_full() {
+                    if sink.staged_for() > MAX_STAGED_LINKS {
                         self.shared.spend(TURN);
                     }
                 }

@@ -287,7 +287,7 @@ impl Peer {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
-        shared.spend(turn::deliveries(targets.len(), routed.message.body.len()));
+        shared.spend(turn::deliveries(targets.len(), routed.message.body.len(), context.sink.staged_for()));
         if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), &routed.message) {
             context.begin_chore(Chore::Deliver(rest));
         }

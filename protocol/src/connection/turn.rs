@@ -3,6 +3,7 @@
 //! Work is counted, not timed: the same input takes as many turns wherever and whenever it is handled. A unit is what one
 //! delivery costs, its part of the system calls included: about 80 ns.
 
+use crate::interest::MAX_LISTED;
 use crate::outbox::SHARE_AT_BYTES;
 
 /// After so much work a connection lets others go on: about two and a half milliseconds.
@@ -16,15 +17,25 @@ pub(super) fn change(announced: usize) -> u32 {
     CHANGE.saturating_add(u32::try_from(announced).unwrap_or(u32::MAX).saturating_mul(ANNOUNCEMENT))
 }
 
-/// What it costs to deliver a message of `bytes` to so many: each copies it, unless it is shared.
-pub(super) fn deliveries(targets: usize, bytes: usize) -> u32 {
+/// What it costs to deliver a message of `bytes` to so many: each copies it, unless it is shared. Where something is staged
+/// for more links than a processor has at hand, each delivery waits for memory.
+pub(super) fn deliveries(targets: usize, bytes: usize, links: usize) -> u32 {
     let copied = if bytes < SHARE_AT_BYTES { bytes } else { 0 };
-    u32::try_from(targets * (1 + copied / COPIED_PER_UNIT)).unwrap_or(u32::MAX)
+    let each = if links > LINKS_AT_HAND { FAR_DELIVERY } else { 1 };
+    u32::try_from(targets * (each + copied / COPIED_PER_UNIT)).unwrap_or(u32::MAX)
 }
+
+/// More links than these that something is staged for end a turn: to hand them their part takes one to two milliseconds. As
+/// many as a subject's list may name, so that its messages are handed over together.
+pub(super) const MAX_STAGED_LINKS: usize = MAX_LISTED;
 
 const CHANGE: u32 = 24;
 
 const ANNOUNCEMENT: u32 = 4;
+
+const LINKS_AT_HAND: usize = 512;
+
+const FAR_DELIVERY: usize = 4;
 
 /// So many bytes are copied in the time of a unit.
 const COPIED_PER_UNIT: usize = 1024;

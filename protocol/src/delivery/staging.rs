@@ -5,7 +5,6 @@ use super::unwritten::Unwritten;
 use crate::close::CloseReason;
 use crate::hub::Hub;
 use crate::id::ConnectionId;
-use crate::interest::MAX_LISTED;
 use crate::outbox::{Delivery, Outbox, Pressure, WRITE_AT_ONCE_BYTES};
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -226,8 +225,8 @@ impl<L: Links> Staging<L> {
 
 impl<L: Links> Sink for Staging<L> {
     #[inline]
-    fn is_full(&self) -> bool {
-        self.used > MAX_STAGED_LINKS
+    fn staged_for(&self) -> usize {
+        self.used
     }
 
     #[inline]
@@ -271,11 +270,7 @@ impl<L: Links> Sink for Staging<L> {
 pub const MAX_STAGED_BYTES: usize = WRITE_AT_ONCE_BYTES;
 
 /// How many links a thread that serves many connections writes to in one turn: about two milliseconds.
-pub const WRITES_AT_ONCE: usize = 256;
-
-/// More links than these that something is staged for end a turn: to hand them their part takes one to two milliseconds. As
-/// many as a subject's list may name, so that its messages are handed over together.
-const MAX_STAGED_LINKS: usize = MAX_LISTED;
+pub const WRITES_AT_ONCE: usize = 128;
 
 /// How many targets keep their buffers in a thread that serves many connections.
 pub const KEPT_BUFFERS: usize = 64;

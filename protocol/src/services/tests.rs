@@ -33,8 +33,8 @@ impl Sink for Ear {
         self.messages.push(String::from_utf8(body.to_vec()).expect("UTF-8"));
     }
 
-    fn is_full(&self) -> bool {
-        false
+    fn staged_for(&self) -> usize {
+        0
     }
 
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
