@@ -34,7 +34,7 @@ pub enum Harm {
 pub struct Figure {
     /// What was measured; the same of every server.
     pub name: &'static str,
-    /// How much it was; infinite is never.
+    /// How much it was; infinite is never, and no number is what the server does not tell.
     pub value: f64,
     /// Of what.
     pub unit: Unit,
@@ -64,6 +64,16 @@ impl Figure {
         Self { name, value, unit: Unit::Seconds, harm: Harm::Much }
     }
 
+    /// The same as a server counts it itself; `None` if it does not.
+    pub fn told(name: &'static str, time: Option<Duration>) -> Self {
+        Self { value: time.map_or(f64::NAN, |time| time.as_secs_f64()), ..Self::wait(name, time) }
+    }
+
+    /// Which of several things a server counts so; `None` if it does not.
+    pub fn which(name: &'static str, number: Option<usize>) -> Self {
+        Self { value: number.map_or(f64::NAN, |number| number as f64), ..Self::effort(name, 0) }
+    }
+
     /// What something took of the memory or of the disk.
     pub fn bytes(name: &'static str, bytes: u64) -> Self {
         Self { name, value: bytes as f64, unit: Unit::Bytes, harm: Harm::Much }
@@ -74,8 +84,12 @@ impl Figure {
         Self { name, value: count as f64 / time.as_secs_f64(), unit: Unit::PerSecond, harm: Harm::Little }
     }
 
-    /// Whether this is more harm than `other`, beyond what two runs of one server differ by.
+    /// Whether this is more harm than `other`, beyond what two runs of one server differ by. What one of them does not tell
+    /// is not compared.
     pub fn is_worse_than(&self, other: &Self) -> bool {
+        if self.value.is_nan() || other.value.is_nan() {
+            return false;
+        }
         let slack = if self.unit == Unit::Count { 1.0 } else { TOLERANCE };
         match self.harm {
             Harm::Much => self.value > (other.value * slack).max(self.unit.negligible()),
@@ -102,6 +116,7 @@ impl Unit {
 
     fn show(self, value: f64) -> String {
         match self {
+            _ if value.is_nan() => String::new(),
             Self::Seconds if value.is_infinite() => "never".to_owned(),
             Self::Count => format!("{value:.0}"),
             Self::PerSecond => format!("{value:.0}/s"),
@@ -133,6 +148,14 @@ mod tests {
         let (never, late) = (Figure::wait("x", None), Figure::wait("x", Some(Duration::from_secs(100))));
         assert!(never.is_worse_than(&late) && !late.is_worse_than(&never) && !never.is_worse_than(&never));
         assert_eq!(never.show(), "never");
+    }
+
+    #[test]
+    fn what_a_server_does_not_tell_is_neither_shown_nor_compared() {
+        let told = |seconds: Option<u64>| Figure::told("turn", seconds.map(Duration::from_secs));
+        assert!(!told(None).is_worse_than(&told(Some(1))) && !told(Some(1)).is_worse_than(&told(None)));
+        assert!(told(Some(2)).is_worse_than(&told(Some(1))));
+        assert_eq!((told(None).show(), told(Some(2)).show()), (String::new(), "2.000 s".to_owned()));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::bystander::Bystanders;
 use super::figure::Figure;
 use crate::load::process::{CpuTime, peak_resident_bytes};
@@ -86,14 +88,26 @@ impl<'a> Cost<'a> {
         Ok(Self { server, cpu: CpuTime::of(server.pid())?, log_bytes: server.log_bytes() })
     }
 
-    /// Behind the attack's own figures: CPU time and log since then, and the most memory that the server ever had.
+    /// Behind the attack's own figures: CPU time and log since then, and the most memory and the longest turn that the server
+    /// ever had.
     pub fn end(self, mut figures: Vec<Figure>) -> io::Result<Vec<Figure>> {
         let pid = self.server.pid();
+        let turn = longest_turn(self.server);
         figures.extend([
             Figure::wait("CPU time", Some(CpuTime::of(pid)?.since(&self.cpu))),
             Figure::bytes("peak memory", peak_resident_bytes(pid)?),
             Figure::bytes("log", (self.server.log_bytes() - self.log_bytes) as u64),
+            Figure::told("longest turn", turn.map(|(_, time)| time)),
+            Figure::which("longest turn: thread", turn.map(|(thread, _)| thread)),
         ]);
         Ok(figures)
     }
+}
+
+/// Which of a server's threads was kept by one turn for longest, and how long, if the server tells that.
+fn longest_turn(server: &Server) -> Option<(usize, Duration)> {
+    let page = server.monitor("/varz").ok()?;
+    let turns = page["onehop_longest_turns"].as_array()?.iter().filter_map(Value::as_u64);
+    let (thread, nanos) = turns.enumerate().max_by_key(|(_, nanos)| *nanos)?;
+    Some((thread, Duration::from_nanos(nanos)))
 }

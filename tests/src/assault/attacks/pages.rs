@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::interest::subscribed_client;
 use crate::assault::figure::Figure;
-use crate::assault::victim::{Arena, Watch};
+use crate::assault::victim::{Arena, Cost, Watch};
 use crate::monitor;
 use crate::server::{Options, Server};
 
@@ -35,13 +35,14 @@ pub fn subsz_unread(arena: &Arena) -> io::Result<Vec<Figure>> {
 /// Many requests that begin and do not end; then one asks whether the server is well.
 pub fn half_requests(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
+    let cost = Cost::begin(&server)?;
     let halves = hold(&server, arena.part(300), "GET /healthz HTTP/1.1\r\nHost:")?;
     let started = Instant::now();
     let mut answered = None;
     while answered.is_none() && started.elapsed() < HEALTH_PATIENCE {
         answered = monitor::get(server.ports().monitor, "/healthz").ok().map(|_| started.elapsed());
     }
-    Ok(vec![
+    cost.end(vec![
         Figure::effort("half requests", halves.len()),
         Figure::done("/healthz answered", usize::from(answered.is_some())),
         Figure::wait("/healthz", answered),
