@@ -104,7 +104,7 @@ impl<'a> Cost<'a> {
     }
 }
 
-/// Which of a server's threads was kept by one turn for longest, and how long, if the server tells that.
+/// Which of a server's threads, the cluster's at last, was kept by one turn for longest, and how long, if the server tells that.
 fn longest_turn(server: &Server) -> Option<(usize, Duration)> {
     let page = server.monitor("/varz").ok()?;
     let turns = page["onehop_longest_turns"].as_array()?.iter().filter_map(Value::as_u64);

@@ -1,4 +1,4 @@
-//! What `/proc` tells of a process: CPU time of all its threads, and resident memory.
+//! What `/proc` tells of a process: CPU time of all its threads, and resident memory; and the limits and times of this one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Length of a tick in `/proc/<pid>/stat`: Linux fixes `USER_HZ` at 100 on every common architecture.
 const TICK: Duration = Duration::from_millis(10);
@@ -49,6 +50,12 @@ impl CpuTime {
         let spent = |(id, nanos): (&u32, &u64)| nanos - earlier.threads.get(id).unwrap_or(&0);
         Duration::from_nanos(self.threads.iter().map(spent).sum())
     }
+}
+
+/// The CPU time of the calling thread so far: what others do on the machine is not part of it.
+pub fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Resident memory of process `pid`, in bytes.
@@ -142,6 +149,7 @@ mod tests {
             sum = std::hint::black_box(sum ^ number);
         }
         assert!(CpuTime::of(std::process::id()).unwrap().since(&earlier) > Duration::ZERO);
+        assert!(thread_cpu_time() > Duration::ZERO);
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
         assert!(peak_resident_bytes(std::process::id()).unwrap() > 100_000);
     }
