@@ -303,6 +303,7 @@ impl Session {
         if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), message) {
             context.begin_chore(Chore::Deliver(rest));
         }
+        context.shared.spend(turn::look_up(self.cache.take_looked_at()));
         if !taken && self.no_responders && message.reply.is_some() {
             self.no_responders(context, message);
         }

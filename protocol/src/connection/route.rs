@@ -291,6 +291,7 @@ impl Peer {
         if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), &routed.message) {
             context.begin_chore(Chore::Deliver(rest));
         }
+        context.shared.spend(turn::look_up(cache.take_looked_at()));
     }
 
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).

@@ -25,6 +25,11 @@ pub(super) fn deliveries(targets: usize, bytes: usize, links: usize) -> u32 {
     u32::try_from(targets * (each + copied / COPIED_PER_UNIT)).unwrap_or(u32::MAX)
 }
 
+/// What it costs to find who wants a subject.
+pub(super) fn look_up(looked_at: usize) -> u32 {
+    u32::try_from(looked_at * LOOK_UP).unwrap_or(u32::MAX)
+}
+
 /// More links than these that something is staged for end a turn: to hand them their part takes one to two milliseconds. As
 /// many as a subject's list may name, so that its messages are handed over together.
 pub(super) const MAX_STAGED_LINKS: usize = MAX_LISTED;
@@ -32,6 +37,9 @@ pub(super) const MAX_STAGED_LINKS: usize = MAX_LISTED;
 const CHANGE: u32 = 24;
 
 const ANNOUNCEMENT: u32 = 4;
+
+/// For each subscription that is listed, and each node on the way there.
+const LOOK_UP: usize = 2;
 
 const LINKS_AT_HAND: usize = 512;
 
@@ -278,6 +286,21 @@ mod tests {
         let read = std::mem::take(&mut world.link(subscriber.id()).read);
         assert_eq!(memchr::memmem::find_iter(&read, b"MSG a ").count(), 5_000);
         assert!(world.node.hub().global_account().index().is_empty());
+    }
+
+    #[test]
+    fn messages_to_subjects_that_very_many_filters_nearly_match_are_handled_in_turns() {
+        let mut world = World::new(1_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        // Each of twelve tokens is a letter or any, and the last is one that nobody publishes.
+        let token = |filter: usize, place: usize| if filter >> place & 1 == 0 { "a." } else { "*." };
+        let filter = |filter| (0..12).map(|place| token(filter, place)).collect::<String>();
+        let lines = (0..1 << 12).flat_map(|sid| format!("SUB {}end {sid}\r\n", filter(sid)).into_bytes());
+        input(&mut world, &mut subscriber, &[CONNECT, &lines.collect::<Vec<_>>()].concat());
+        let subject = "a.".repeat(12);
+        let messages = (0..20).flat_map(|number| format!("PUB {subject}{number} 0\r\n\r\n").into_bytes());
+        let turns = input(&mut world, &mut publisher, &[CONNECT, &messages.collect::<Vec<_>>()].concat());
+        assert!((6..=10).contains(&turns), "{turns}");
     }
 
     #[test]

@@ -72,6 +72,12 @@ impl Cache {
         }
     }
 
+    /// How much was looked at in the indexes since this was asked last: subscriptions, and nodes on the way to them.
+    #[inline]
+    pub(crate) fn take_looked_at(&mut self) -> usize {
+        std::mem::take(&mut self.matches.looked_at)
+    }
+
     /// Who gets what `publisher` publishes to `subject`.
     pub(crate) fn targets(
         &mut self,

@@ -63,6 +63,8 @@ pub struct Matches {
     pub queues: Vec<QueueMatch>,
     /// Subscriptions of clients that are too many to be listed, by queue group and filter.
     pub crowds: Vec<Crowd>,
+    /// How many subscriptions, and nodes on the way to them, were looked at since somebody took this count.
+    pub(crate) looked_at: usize,
 }
 
 /// The name of a queue group and its members; never without members.
@@ -205,10 +207,11 @@ impl Index {
         };
         let home = self.part_of(subject);
         home.count_lookup();
-        home.collect(subject, &mut add, &mut into.crowds);
+        let mut passed = home.collect(subject, &mut add, &mut into.crowds);
         if !std::ptr::eq(home, &self.wild) {
-            self.wild.collect(subject, &mut add, &mut into.crowds);
+            passed += self.wild.collect(subject, &mut add, &mut into.crowds);
         }
+        into.looked_at += passed + into.plain.len() + members.len();
         into.plain.sort_by_key(|sub| sub.id());
         into.crowds.sort_by(|a, b| (a.queue(), a.filter()).cmp(&(b.queue(), b.filter())));
         into.add_queues(members);

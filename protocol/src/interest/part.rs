@@ -181,20 +181,21 @@ impl Part {
     }
 
     /// Calls `each` with every subscription that matches `subject`, in no particular order, but for crowds: those are noted
-    /// in `crowds`.
+    /// in `crowds`. Returns how many nodes of the trie were passed.
     pub(super) fn collect(
         &self,
         subject: &[u8],
         each: &mut impl FnMut(&Arc<Subscription>),
         crowds: &mut Vec<Crowd>,
-    ) {
+    ) -> usize {
         let state = self.read();
         if let Some((BySubject(subscribers), ())) = state.exact.get(subject) {
             subscribers.collect(each, crowds);
         }
-        if !state.patterns.is_empty() {
-            state.patterns.for_each_match(subject, &mut |subscribers| subscribers.collect(each, crowds));
+        if state.patterns.is_empty() {
+            return 0;
         }
+        state.patterns.for_each_match(subject, &mut |subscribers| subscribers.collect(each, crowds))
     }
 
     /// Adds those of a plain crowd that come next, as far as a slice goes.

@@ -54,11 +54,17 @@ impl Trie {
     /// Calls `each` with the subscribers of every filter that matches `subject`, which has no empty token.
     ///
     /// A node is reached by one path, so the work is bounded by the number of nodes: the many ways to read a
-    /// subject as literals and stars cannot blow up beyond the filters that exist.
-    pub(super) fn for_each_match<'a>(&'a self, subject: &[u8], each: &mut impl FnMut(&'a Subscribers)) {
+    /// subject as literals and stars cannot blow up beyond the filters that exist. Returns how many nodes were passed.
+    pub(super) fn for_each_match<'a>(
+        &'a self,
+        subject: &[u8],
+        each: &mut impl FnMut(&'a Subscribers),
+    ) -> usize {
+        let mut passed = 0;
         let mut pending = Vec::new();
         let mut next = Some((&self.root, Some(subject)));
         while let Some((node, rest)) = next.take().or_else(|| pending.pop()) {
+            passed += 1;
             let Some(rest) = rest else {
                 node.subscribers.iter().for_each(&mut *each);
                 continue;
@@ -69,6 +75,7 @@ impl Trie {
             next = node.literals.as_ref().and_then(|literals| literals.get(token)).map(|node| (node, rest));
             pending.extend(node.star.as_ref().map(|node| (&**node, rest)));
         }
+        passed
     }
 
     /// The subscribers of a filter.
