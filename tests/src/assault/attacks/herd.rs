@@ -24,8 +24,8 @@ const HERD_PATIENCE: Duration = Duration::from_secs(12);
 /// How long those that nobody waited for may take from the last connect on.
 const ROW_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long connections are opened and closed.
-const CHURN: Duration = Duration::from_secs(5);
+/// How many connections are opened and closed.
+const CLOSED: usize = 30_000;
 
 /// How long there are no files to open.
 const EXHAUSTED: Duration = Duration::from_secs(5);
@@ -82,11 +82,9 @@ pub fn in_a_row(arena: &Arena) -> io::Result<Vec<Figure>> {
 pub fn connect_and_close(arena: &Arena) -> io::Result<Vec<Figure>> {
     let server = arena.start(Options::default())?;
     let watch = Watch::begin(&server)?;
-    let (started, time) = (Instant::now(), arena.time(CHURN));
-    let mut count = 0;
-    while started.elapsed() < time {
+    let (started, count) = (Instant::now(), arena.part(CLOSED));
+    for _ in 0..count {
         drop(TcpStream::connect(clients_of(&server))?);
-        count += 1;
     }
     watch.end(vec![Figure::rate("connects", count, started.elapsed())])
 }

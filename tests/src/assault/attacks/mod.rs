@@ -31,7 +31,11 @@ pub struct Attack {
 pub const ALL: &[Attack] = &[
     attack("herd", "2,000 clients connect at once", herd::at_once),
     attack("connects", "20,000 connects in a row, nobody waits for INFO", herd::in_a_row),
-    attack("connect-close", "connect and close for 5 s, as fast as one thread can", herd::connect_and_close),
+    attack(
+        "connect-close",
+        "connect and close 30,000 times, as fast as one thread can",
+        herd::connect_and_close,
+    ),
     attack("descriptors", "200 clients where 64 files may be open; then they go", herd::descriptors),
     attack("hearsay", "a member names 5,000 dead servers, then a real one restarts", liars::hearsay),
     attack("routez", "a route with 50,000 interests asks ROUTEZ in detail 60 times", liars::routez),
