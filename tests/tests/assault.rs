@@ -139,18 +139,13 @@ fn a_new_client_is_greeted_however_many_addresses_it_is_to_be_told() {
 }
 
 #[test]
-fn a_reader_that_reads_gets_all_of_a_batch_that_multiplies() {
-    attack("multiplied", 0.35, |figures| assert_eq!(figures["delivered"], figures["deliveries due"]));
-}
-
-#[test]
 fn a_client_that_repeats_a_fault_does_not_fill_the_log() {
     attack("log-bad-subject", 0.5, |figures| assert!(figures["log"] < 64.0 * KIB));
 }
 
 #[test]
 fn clients_that_are_gone_are_remembered_by_little() {
-    attack("leftovers", 0.15, |figures| assert!(figures["memory afterwards"] < 48.0 * MIB));
+    attack("leftovers", 0.05, |figures| assert!(figures["memory afterwards"] < 32.0 * MIB));
 }
 
 #[test]
@@ -165,7 +160,7 @@ fn no_log_shows_a_secret() {
     }
 }
 
-/// No limit on turns holds for a process that may be preempted at any moment; but what is not cut takes seconds here, since
+/// No limit on turns holds for a process that may be preempted at any moment; but what is not cut takes a second here, since
 /// nothing is optimized. A thread of `onehop-std` serves one connection, whose long turn is nobody else's.
 #[test]
 fn what_ends_or_begins_with_very_much_keeps_no_worker_for_long() {
