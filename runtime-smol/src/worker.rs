@@ -143,7 +143,6 @@ async fn take_over_all(worker: Rc<Worker>, executor: Rc<LocalExecutor<'static>>,
             };
             executor.spawn(driver).detach();
         }
-        worker.catch_up().await;
         taken += 1;
         if taken % TAKEN_AT_ONCE == 0 {
             worker.reactor.next_round().await;
