@@ -121,7 +121,9 @@ impl Socket {
 
     /// Wakes the threads that something changed for.
     fn wake(&self, backlog: MutexGuard<'_, Backlog>) {
-        let (is_over, is_to_end) = (backlog.is_over(), backlog.close_request().is_some());
+        let is_over = backlog.is_over();
+        // Once it has ended, the reading half stays open for those who send on until they close theirs.
+        let is_to_end = backlog.close_request().is_some() && !backlog.has_ended();
         drop(backlog);
         self.filled.notify_one();
         self.over.notify_all();
@@ -178,5 +180,41 @@ impl Link for &Socket {
         let pressure = backlog.pressure();
         self.wake(backlog);
         pressure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use onehop::config::Config;
+    use onehop::delivery::{KEPT_BUFFERS, Staging};
+    use onehop::driver::{self, SocketKind};
+    use onehop::{Listening, Node};
+
+    use super::*;
+    use crate::timer::elapsed_as_would_block;
+
+    #[test]
+    fn what_comes_too_late_for_a_connection_that_ends_with_the_server_leaves_its_reading_half_open() {
+        let node = Node::new(Config::default(), &Listening::default(), Instant::ZERO);
+        let mut staging = Staging::new(Arc::new(Sockets::default()), 1_000_000, KEPT_BUFFERS);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let _peer = TcpStream::connect(address).expect("a connection");
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_millis(1))).expect("a socket");
+        let connection = driver::open(&node, Instant::ZERO, address, SocketKind::Client, &mut staging);
+        let socket = Socket::new(stream, &connection);
+        let mut lines = Outbox::new();
+        lines.push_control(b"PING\r\n");
+        (&socket).flush(Instant::ZERO, &mut lines, None);
+        socket.end_with_server(Instant::ZERO);
+        lines.push_control(b"PING\r\n");
+        (&socket).flush(Instant::ZERO, &mut lines, None);
+        let read = (&socket.stream).read(&mut [0]).map_err(elapsed_as_would_block);
+        assert_eq!(read.expect_err("nothing came").kind(), io::ErrorKind::WouldBlock);
     }
 }

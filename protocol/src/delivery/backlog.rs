@@ -212,6 +212,11 @@ impl Backlog {
         }
     }
 
+    /// Whether [`Backlog::end`] was called, or nothing is written any more: no driver needs to hear of a close request.
+    pub fn has_ended(&self) -> bool {
+        self.phase != Phase::Open
+    }
+
     /// Whether whoever encodes is now to let the transforms say that nothing follows ([`Outbound::finish`]): once, after
     /// [`Backlog::end`]. Until that is asked, an encoded connection is not over.
     pub fn begin_finish(&mut self) -> bool {
