@@ -11,6 +11,7 @@
 //! * [`load`] puts servers under load and measures what it costs them;
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
+//! * [`simulation`] is what the tests of simulated clusters do alike;
 //! * [`command_line`] is what the simulation's programs do alike with their arguments.
 //!
 //! Both runtimes are tested: the binary `onehop`, and `onehop-std` of this package, which is the other runtime behind the same
@@ -21,7 +22,7 @@
 //! handshakes anew.
 //!
 //! The harness does not use `onehop` as a library (`onehop-std` does, in a process of its own), so what its tests see is what a network sees. Simulations (`sim*.rs`, the
-//! programs `sim` and `orders`) do, and need no servers.
+//! programs `sim` and `orders`) and `turns` do, and need no servers.
 
 pub mod assault;
 pub mod command_line;
@@ -34,4 +35,5 @@ pub mod raw;
 pub mod real_server;
 pub mod script;
 pub mod server;
+pub mod simulation;
 pub mod traffic;

@@ -6,19 +6,10 @@ use onehop::sim::{
     Drawing, Fault, FaultLevel, Healing, Member, NetworkConfig, NodeId, NodeSpec, Operation, Rule, Scenario,
     Seed, Topology, Variety, World,
 };
+use onehop_tests::simulation::must_hold;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Fails with what a reader needs to see the fault, if a scenario breaks a rule.
-fn must_hold(scenario: &Scenario) {
-    let Some(violation) = scenario.run(false).violation else {
-        return;
-    };
-    let small = scenario.shrunk(violation.rule, 100);
-    let trace = small.run(true).trace.join("\n");
-    panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
-}
 
 /// Without what `sim_variety.rs` is about.
 fn plain() -> Drawing {

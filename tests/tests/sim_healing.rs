@@ -4,16 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use onehop::sim::{Drawing, Fault, FaultLevel, Healing, Member, NodeId, Scenario, Topology, Variety, World};
+use onehop_tests::simulation::must_hold;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn must_hold(scenario: &Scenario) {
-    if let Some(violation) = scenario.run(false).violation {
-        let small = scenario.shrunk(violation.rule, 100);
-        let trace = small.run(true).trace.join("\n");
-        panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
-    }
-}
 
 fn healing(seed: u64, nodes: usize, topology: Topology) -> Scenario {
     Scenario { must_converge: true, ..Scenario::new(seed, nodes, topology, Member::HEALING) }

@@ -6,16 +6,9 @@ use std::time::Duration;
 use onehop::sim::{
     Change, Drawing, Fault, FaultLevel, Healing, Member, NodeId, Operation, Scenario, Topology, Variety,
 };
+use onehop_tests::simulation::must_hold;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn must_hold(scenario: &Scenario) {
-    if let Some(violation) = scenario.run(false).violation {
-        let small = scenario.shrunk(violation.rule, 100);
-        let trace = small.run(true).trace.join("\n");
-        panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
-    }
-}
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
     let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All };

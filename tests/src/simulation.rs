@@ -1,0 +1,17 @@
+//! What the tests of simulated clusters do alike.
+
+use onehop::sim::Scenario;
+
+/// Fails with what a reader needs to see the fault, if a scenario breaks a rule.
+///
+/// # Panics
+///
+/// It breaks one.
+pub fn must_hold(scenario: &Scenario) {
+    let Some(violation) = scenario.run(false).violation else {
+        return;
+    };
+    let small = scenario.shrunk(violation.rule, 100);
+    let trace = small.run(true).trace.join("\n");
+    panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
+}
