@@ -71,6 +71,26 @@ mod tests {
         turns
     }
 
+    /// A client goes, and all that it leaves is done.
+    fn leave(world: &mut World, mut client: Connection) {
+        let World { node, staging } = world;
+        driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
+        let (_, mut left) = driver::end(node, client, NOW, staging);
+        assert!(left.is_some(), "more than one turn is left to be done");
+        while let Some(removal) = left {
+            left = driver::remove(node, removal, NOW, staging);
+        }
+    }
+
+    /// What a client has read since this was asked last.
+    fn read_by(world: &mut World, client: &Connection) -> Vec<u8> {
+        std::mem::take(&mut world.link(client.id()).read)
+    }
+
+    fn count(what: &[u8], read: &[u8]) -> usize {
+        memchr::memmem::find_iter(read, what).count()
+    }
+
     fn subscriptions(count: usize) -> Vec<u8> {
         (0..count).flat_map(|sid| format!("SUB a {sid}\r\n").into_bytes()).collect()
     }
@@ -86,8 +106,8 @@ mod tests {
         assert!((3..=5).contains(&turns), "{turns}");
         assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
         // In the order of the messages, and far more than a backlog may hold.
-        let read = std::mem::take(&mut world.link(subscriber.id()).read);
-        assert_eq!(memchr::memmem::find_iter(&read, b"MSG a ").count(), 100_000);
+        let read = read_by(&mut world, &subscriber);
+        assert_eq!(count(b"MSG a ", &read), 100_000);
         assert!(
             read.starts_with(b"MSG a 0 1\r\nx\r\nMSG a 1 1\r\n") && read.ends_with(b"MSG a 999 1\r\nx\r\n")
         );
@@ -136,9 +156,9 @@ mod tests {
             let (first, second) = batch.split_at(cut);
             input(&mut world, &mut publisher, first);
             input(&mut world, &mut publisher, second);
-            assert_eq!(std::mem::take(&mut world.link(publisher.id()).read), b"PONG\r\n", "cut at {cut}");
-            let read = std::mem::take(&mut world.link(subscriber.id()).read);
-            assert_eq!(memchr::memmem::find_iter(&read, b"MSG a 7 ").count(), 8, "cut at {cut}");
+            assert_eq!(read_by(&mut world, &publisher), b"PONG\r\n", "cut at {cut}");
+            let read = read_by(&mut world, &subscriber);
+            assert_eq!(count(b"MSG a 7 ", &read), 8, "cut at {cut}");
         }
     }
 
@@ -177,13 +197,10 @@ mod tests {
         let World { node, staging } = &mut world;
         driver::handle(node, &mut client, NOW, Event::Input(CONNECT), staging);
         assert!(client.wants_turn() && !client.wants_input());
-        driver::handle(node, &mut client, NOW, Event::EndOfInput, staging);
-        let (_, mut left) = driver::end(node, client, NOW, staging);
-        while let Some(removal) = left {
-            left = driver::remove(node, removal, NOW, staging);
-        }
-        assert!(node.hub().global_account().index().is_empty());
+        leave(&mut world, client);
+        assert!(world.node.hub().global_account().index().is_empty());
     }
+
     #[test]
     fn a_message_for_very_many_is_delivered_in_slices_to_those_that_were_there_and_stay() {
         let mut world = World::new(10_000_000);
@@ -203,10 +220,12 @@ mod tests {
         }
         assert!((10..=21).contains(&turns), "{turns}");
         assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
-        let read = std::mem::take(&mut world.link(subscriber.id()).read);
-        let count = |what: &[u8]| memchr::memmem::find_iter(&read, what).count();
-        assert_eq!((count(b"1\r\nx"), count(b"1\r\ny")), (9_999, 10_000));
-        assert_eq!((count(b" 9000 "), count(b" new 1\r\nx"), count(b" new 1\r\ny")), (0, 0, 1));
+        let read = read_by(&mut world, &subscriber);
+        assert_eq!((count(b"1\r\nx", &read), count(b"1\r\ny", &read)), (9_999, 10_000));
+        assert_eq!(
+            (count(b" 9000 ", &read), count(b" new 1\r\nx", &read), count(b" new 1\r\ny", &read)),
+            (0, 0, 1)
+        );
         assert!(memchr::memmem::find(&read, b"1\r\ny") > memchr::memmem::rfind(&read, b"1\r\nx"));
     }
 
@@ -218,15 +237,10 @@ mod tests {
         let World { node, staging } = &mut world;
         let message = [CONNECT, b"SUB b 1\r\nPUB a 1\r\nx\r\n"].concat();
         driver::handle(node, &mut publisher, NOW, Event::Input(&message), staging);
-        driver::handle(node, &mut publisher, NOW, Event::EndOfInput, staging);
-        let (_, mut left) = driver::end(node, publisher, NOW, staging);
-        assert!(left.is_some());
-        while let Some(removal) = left {
-            left = driver::remove(node, removal, NOW, staging);
-        }
-        assert_eq!(node.hub().global_account().index().len(), 10_000);
-        let read = std::mem::take(&mut world.link(subscriber.id()).read);
-        assert_eq!(memchr::memmem::find_iter(&read, b"1\r\nx").count(), 10_000);
+        leave(&mut world, publisher);
+        assert_eq!(world.node.hub().global_account().index().len(), 10_000);
+        let read = read_by(&mut world, &subscriber);
+        assert_eq!(count(b"1\r\nx", &read), 10_000);
     }
 
     #[test]
@@ -239,9 +253,8 @@ mod tests {
         let quiet = b"CONNECT {\"verbose\":false,\"echo\":false}\r\nSUB a 1\r\n";
         input(&mut world, &mut publisher, quiet);
         input(&mut world, &mut publisher, b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\n");
-        let read = std::mem::take(&mut world.link(subscriber.id()).read);
-        let count = |what: &[u8]| memchr::memmem::find_iter(&read, what).count();
-        assert_eq!((count(b"1\r\nx"), count(b"1\r\ny")), (5_000, 0));
+        let read = read_by(&mut world, &subscriber);
+        assert_eq!((count(b"1\r\nx", &read), count(b"1\r\ny", &read)), (5_000, 0));
         assert!(world.link(publisher.id()).read.is_empty());
         assert_eq!(world.node.hub().global_account().index().len(), 1);
     }
@@ -261,7 +274,7 @@ mod tests {
         input(&mut world, &mut publisher, &messages);
         let mut got = 0;
         for (subscriber, count) in &rows {
-            let read = std::mem::take(&mut world.link(subscriber.id()).read);
+            let read = read_by(&mut world, subscriber);
             let text = String::from_utf8(read).expect("text");
             let sids: Vec<usize> =
                 text.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect();
@@ -283,8 +296,8 @@ mod tests {
         input(&mut world, &mut subscriber, &[CONNECT, &limited.collect::<Vec<_>>()].concat());
         let messages = [CONNECT, &b"PUB a 1\r\nx\r\n".repeat(5_001), b"PING\r\n"].concat();
         input(&mut world, &mut publisher, &messages);
-        let read = std::mem::take(&mut world.link(subscriber.id()).read);
-        assert_eq!(memchr::memmem::find_iter(&read, b"MSG a ").count(), 5_000);
+        let read = read_by(&mut world, &subscriber);
+        assert_eq!(count(b"MSG a ", &read), 5_000);
         assert!(world.node.hub().global_account().index().is_empty());
     }
 
