@@ -249,8 +249,9 @@ pub fn handle<L: Links>(
     Some(Stall { slow, longest })
 }
 
-/// Ends a connection whose [`Connection::poll_close`] says so: what it brought is removed, and everybody it concerns hears
-/// of it. Returns why it ended, and what is left to be removed by [`remove`], if that is more than a few milliseconds' work.
+/// Ends a connection whose [`Connection::poll_close`] says so: its last message reaches all, what it brought is removed, and
+/// everybody it concerns hears of it. Returns why it ended, and what is left to be done by [`remove`], if that is more than a
+/// few milliseconds' work.
 pub fn end<L: Links>(
     node: &Node,
     connection: Connection,
@@ -268,8 +269,8 @@ pub fn end<L: Links>(
     (reason, removal.ok().filter(|removal| !removal.is_over()))
 }
 
-/// Removes some of what a connection that ended had brought. Returns what is left, to go on with after others had their
-/// turn.
+/// Does some of what a connection that ended left to be done. Returns what is left of that, to go on with after others had
+/// their turn.
 pub fn remove<L: Links>(
     node: &Node,
     mut removal: Removal,

@@ -174,7 +174,7 @@ fn choose<S: Sink>(
     if queue.crowds.is_empty() {
         return choose_listed(courier, targets, queue, parcel, preference);
     }
-    let crowded: u64 = queue.crowds.iter().map(|target| target.crowd.len() as u64).sum();
+    let crowded = queue.crowded() as u64;
     let listed = total_weight(queue, preference);
     let is_crowd_first = courier.rng.u64(..crowded + listed) < crowded;
     if is_crowd_first && to_crowd_member(courier, queue, parcel) {
@@ -222,12 +222,12 @@ fn choose_listed<S: Sink>(
 /// take no more.
 #[cold]
 fn to_crowd_member<S: Sink>(courier: &mut Courier<'_, S>, queue: &QueueTargets, parcel: &Parcel<'_>) -> bool {
-    let crowded: usize = queue.crowds.iter().map(|target| target.crowd.len()).sum();
+    let crowded = queue.crowded();
     (0..MAX_ASKED).any(|_| {
         let mut place = courier.rng.usize(..crowded);
         let chosen = queue.crowds.iter().find(|CrowdTarget { crowd, .. }| {
-            let is_here = place < crowd.len();
-            place -= if is_here { 0 } else { crowd.len() };
+            let is_here = place < crowd.count();
+            place -= if is_here { 0 } else { crowd.count() };
             is_here
         });
         let Some(CrowdTarget { account, subject, crowd }) = chosen else { return false };

@@ -79,6 +79,13 @@ pub(crate) struct QueueTargets {
     pub(super) crowds: Vec<CrowdTarget>,
 }
 
+impl QueueTargets {
+    /// How many members are not listed.
+    pub(super) fn crowded(&self) -> usize {
+        self.crowds.iter().map(|target| target.crowd.count()).sum()
+    }
+}
+
 /// One member of a queue group, or several at one other server.
 #[derive(Debug)]
 pub(crate) enum Member {

@@ -14,18 +14,18 @@ use super::{Source, Subscription, SubscriptionId};
 pub struct Crowd {
     filter: Box<[u8]>,
     queue: Option<Box<[u8]>>,
-    len: usize,
+    count: usize,
     /// The last one that was had.
     passed: Option<SubscriptionId>,
     last: SubscriptionId,
 }
 
 impl Crowd {
-    pub(super) fn new(last: &Subscription, len: usize) -> Self {
+    pub(super) fn new(last: &Subscription, count: usize) -> Self {
         Self {
             filter: last.subject().into(),
             queue: last.queue().map(Into::into),
-            len,
+            count,
             passed: None,
             last: last.id(),
         }
@@ -42,9 +42,8 @@ impl Crowd {
     }
 
     /// How many they were when they were named.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Whether all of them were had.

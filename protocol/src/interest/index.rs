@@ -3,8 +3,9 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use super::change::Change;
 use super::crowd::Crowd;
-use super::part::Part;
+use super::part::{Part, Stats};
 use super::trie::{is_wildcard, split_token};
 use super::walk::{Place, SLICE, Walk};
 use super::{Subscription, SubscriptionId};
@@ -28,27 +29,6 @@ pub struct Index {
     parts: Box<[Part]>,
     wild: Part,
     hasher: KeyedState,
-}
-
-/// A change of the node's own interest, as routes hear of it (wire.md 2.7).
-///
-/// Those of one kind are ordered by subject, then plain interest before groups, these by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change<'a> {
-    /// There is plain interest now and was none before, or a queue group has another number of members.
-    Added {
-        /// The filter.
-        subject: &'a [u8],
-        /// The group and how many local members it has now; `None` for plain interest.
-        queue: Option<(&'a [u8], u32)>,
-    },
-    /// The last one left.
-    Removed {
-        /// The filter.
-        subject: &'a [u8],
-        /// The group; `None` for plain interest.
-        queue: Option<&'a [u8]>,
-    },
 }
 
 /// Everything that matches a subject. Reusable: clear it before collecting again.
@@ -77,19 +57,6 @@ pub struct Stamp {
     /// The generations of the subject's part and of the wild part. They only grow, so their sum says whether
     /// any of them has changed.
     generations: u64,
-}
-
-/// Counts for monitoring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Subscriptions that are in the index now, local and remote.
-    pub subscriptions: u64,
-    /// Subscriptions that were ever added.
-    pub inserts: u64,
-    /// Subscriptions that were ever removed.
-    pub removes: u64,
-    /// How often matches were collected.
-    pub lookups: u64,
 }
 
 impl Index {
@@ -293,24 +260,6 @@ impl Index {
 
     fn generations(&self, part: u8) -> u64 {
         self.parts[usize::from(part)].generation().wrapping_add(self.wild.generation())
-    }
-}
-
-impl<'a> Change<'a> {
-    /// What to announce when the number of local subscriptions to a subject, plain or of a queue group, went
-    /// from `before` to `after`: plain interest at 0→1 and →0, groups at every change (wire.md 2.7).
-    pub(super) fn between(
-        subject: &'a [u8],
-        queue: Option<&'a [u8]>,
-        before: u32,
-        after: u32,
-    ) -> Option<Self> {
-        match (queue, before, after) {
-            _ if before == after => None,
-            (_, _, 0) => Some(Change::Removed { subject, queue }),
-            (None, 1.., _) => None,
-            _ => Some(Change::Added { subject, queue: queue.map(|name| (name, after)) }),
-        }
     }
 }
 

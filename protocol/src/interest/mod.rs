@@ -15,12 +15,14 @@
 //! Inside, top down:
 //! - `index`: the door; chooses the part of a subject.
 //! - `part`: one lock, one generation, the listeners; where a change and its announcement are made one.
+//! - `change`: what a change is to the routes.
 //! - `trie`: filters with wildcards, token by token. Those without are in one flat table, a row of shards.
 //! - `subscribers`: the subscriptions that share one filter.
 //! - `row`: the subscriptions of clients among these, in order.
 //! - `crowd`: a row that is too long to be listed.
 //! - `walk`: how far a new listener has been shown what there is.
 
+mod change;
 mod crowd;
 mod index;
 mod part;
@@ -35,8 +37,10 @@ mod model_tests;
 #[cfg(test)]
 mod tests;
 
+pub use change::Change;
 pub use crowd::{Crowd, MAX_LISTED};
-pub use index::{Change, Index, Matches, QueueMatch, Stamp, Stats};
+pub use index::{Index, Matches, QueueMatch, Stamp};
+pub use part::Stats;
 pub(crate) use subscription::Admission;
 pub use subscription::{Source, Subscription, SubscriptionId};
 pub use walk::Walk;

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Subscription;
+use super::change::Change;
 use super::crowd::Crowd;
-use super::index::{Change, Stats};
 use super::subscribers::Subscribers;
 use super::trie::{Trie, has_wildcard};
 use super::walk::{MAX_PASSED, Place as Shown, SLICE};
@@ -46,6 +46,19 @@ pub(super) struct Part {
 #[derive(Default)]
 #[repr(align(64))]
 struct Generation(AtomicU64);
+
+/// Counts for monitoring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Subscriptions that are in the index now, local and remote.
+    pub subscriptions: u64,
+    /// Subscriptions that were ever added.
+    pub inserts: u64,
+    /// Subscriptions that were ever removed.
+    pub removes: u64,
+    /// How often matches were collected.
+    pub lookups: u64,
+}
 
 struct State {
     /// The subscribers of filters without wildcards.

@@ -112,8 +112,7 @@ impl Subscribers {
     /// Calls `each` with every subscription, in no particular order, but for crowds: those are noted in `crowds`.
     pub(super) fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
         let Subscribers::Many(members) = self else { return self.for_each(each) };
-        members.plain.collect(each, crowds);
-        members.queues.values().for_each(|group| group.collect(each, crowds));
+        members.groups().for_each(|group| group.collect(each, crowds));
     }
 
     /// Adds those of a plain crowd that come next, as far as a slice goes.

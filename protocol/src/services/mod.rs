@@ -151,9 +151,9 @@ impl Services {
         let mut expire = |account, subscription: &Subscription, sink: &mut S| {
             node.expire(account, subscription, sink);
         };
-        let mut rest = self.delivering.take();
-        if !rest.as_mut().is_none_or(|rest| rest.handle_slice(node.hub(), sink, &mut expire)) {
-            self.delivering = rest;
+        let delivery = self.delivering.as_mut();
+        if delivery.is_none_or(|delivery| delivery.handle_slice(node.hub(), sink, &mut expire)) {
+            self.delivering = None;
         }
         WORK_AT_ONCE_BYTES
     }

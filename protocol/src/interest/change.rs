@@ -1,0 +1,40 @@
+//! What routes hear of.
+
+/// A change of the node's own interest, as routes hear of it (wire.md 2.7).
+///
+/// Those of one kind are ordered by subject, then plain interest before groups, these by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change<'a> {
+    /// There is plain interest now and was none before, or a queue group has another number of members.
+    Added {
+        /// The filter.
+        subject: &'a [u8],
+        /// The group and how many local members it has now; `None` for plain interest.
+        queue: Option<(&'a [u8], u32)>,
+    },
+    /// The last one left.
+    Removed {
+        /// The filter.
+        subject: &'a [u8],
+        /// The group; `None` for plain interest.
+        queue: Option<&'a [u8]>,
+    },
+}
+
+impl<'a> Change<'a> {
+    /// What to announce when the number of local subscriptions to a subject, plain or of a queue group, went
+    /// from `before` to `after`: plain interest at 0→1 and →0, groups at every change (wire.md 2.7).
+    pub(super) fn between(
+        subject: &'a [u8],
+        queue: Option<&'a [u8]>,
+        before: u32,
+        after: u32,
+    ) -> Option<Self> {
+        match (queue, before, after) {
+            _ if before == after => None,
+            (_, _, 0) => Some(Change::Removed { subject, queue }),
+            (None, 1.., _) => None,
+            _ => Some(Change::Added { subject, queue: queue.map(|name| (name, after)) }),
+        }
+    }
+}
