@@ -37,7 +37,8 @@ pub struct Closed {
     pub account: Arc<str>,
     /// How many subscriptions it had at its end.
     pub subscription_count: usize,
-    /// The oldest of them, at most [`MAX_KEPT_SUBSCRIPTIONS`] and [`MAX_KEPT_SUBJECT_BYTES`].
+    /// The oldest of them, or of some thousands of them, at most [`MAX_KEPT_SUBSCRIPTIONS`] and
+    /// [`MAX_KEPT_SUBJECT_BYTES`].
     pub subscriptions: Box<[Arc<Subscription>]>,
     /// About the memory that all of this takes.
     bytes: usize,

@@ -88,14 +88,25 @@ impl<K: Key> Held<K> {
         sorted(all)
     }
 
-    /// The first `most` of them, in the order of their creation. The others are only looked at.
+    /// The first `most` of them, in the order of their creation. The others are only looked at; of more than
+    /// [`MAX_LOOKED_AT`], only so many are, so these are not the oldest of all then.
     pub(crate) fn oldest(&self, most: usize) -> Vec<Arc<Subscription>> {
-        let mut all: Vec<_> = self.set.iter().map(|(keyed, ())| &keyed.subscription).collect();
-        if all.len() > most {
-            all.select_nth_unstable_by_key(most, |subscription| subscription.id());
-            all.truncate(most);
+        let mut some: Vec<_> = self.iter().take(MAX_LOOKED_AT).collect();
+        if some.len() > most {
+            some.select_nth_unstable_by_key(most, |subscription| subscription.id());
+            some.truncate(most);
         }
-        sorted(all.into_iter().cloned().collect())
+        sorted(some.into_iter().cloned().collect())
+    }
+
+    /// All of them, in the order of their creation.
+    #[cfg(feature = "sim")]
+    pub(crate) fn to_vec(&self) -> Vec<Arc<Subscription>> {
+        sorted(self.iter().cloned().collect())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.set.iter().map(|(keyed, ())| &keyed.subscription)
     }
 
     /// Calls `each` with the subscriptions of one shard, and returns where the next one begins ([`Shards::shard_at`]).
@@ -138,25 +149,44 @@ impl<K: Key> PartialEq for Keyed<K> {
 
 impl<K: Key> Eq for Keyed<K> {}
 
+/// Among how many the oldest are looked for: each is read from memory that nobody has looked at for long, which takes a tenth
+/// of a microsecond.
+const MAX_LOOKED_AT: usize = 4_096;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::ConnectionId;
     use crate::interest::{Source, SubscriptionId};
 
-    fn subscription(id: u64, subject: &[u8]) -> Arc<Subscription> {
+    fn subscription(id: u64, subject: &[u8], sid: &[u8]) -> Arc<Subscription> {
         let connection = ConnectionId::new(0, 0);
-        Arc::new(Subscription::new(SubscriptionId(id), connection, Source::Client, subject, b"", b"1"))
+        Arc::new(Subscription::new(SubscriptionId(id), connection, Source::Client, subject, b"", sid))
     }
 
     #[test]
     fn a_subscription_that_ended_does_not_take_the_next_of_its_name_along() {
         let mut held = Held::<BySid>::new(KeyedState::new(1));
-        let (ended, next) = (subscription(1, b"foo"), subscription(2, b"bar"));
+        let (ended, next) = (subscription(1, b"foo", b"1"), subscription(2, b"bar", b"1"));
         held.insert(next.clone());
         held.remove_same(&ended);
         assert_eq!(held.get(b"1").map(|known| known.id()), Some(next.id()));
         held.remove_same(&next);
         assert_eq!(held.len(), 0);
+    }
+
+    #[test]
+    fn the_oldest_are_looked_for_among_all_only_while_these_are_not_very_many() {
+        let mut held = Held::<BySid>::new(KeyedState::new(1));
+        let mut oldest_of = |count: usize| {
+            for id in (held.len()..count).rev() {
+                held.insert(subscription(id as u64, b"foo", id.to_string().as_bytes()));
+            }
+            held.oldest(3).iter().map(|subscription| subscription.id().0).collect::<Vec<_>>()
+        };
+        assert_eq!(oldest_of(2), [0, 1]);
+        assert_eq!(oldest_of(MAX_LOOKED_AT), [0, 1, 2]);
+        let some = oldest_of(20 * MAX_LOOKED_AT);
+        assert!(some.len() == 3 && some.is_sorted() && some != [0, 1, 2], "{some:?}");
     }
 }

@@ -79,7 +79,7 @@ impl RemoteInterest {
     pub(crate) fn for_each_unclaimed(&self, each: &mut dyn FnMut(&[u8], &Subscription)) {
         let unclaimed = self.0.iter().flat_map(|brought| &brought.unclaimed.by_name);
         for (account, held) in unclaimed {
-            held.oldest(held.len()).iter().for_each(|subscription| each(account, subscription));
+            held.to_vec().iter().for_each(|subscription| each(account, subscription));
         }
     }
 
