@@ -79,11 +79,20 @@ impl Dials {
     /// Drops dials that wait for what is there already.
     pub(super) fn drop_satisfied(&mut self, is_satisfied: impl Fn(&Dial) -> bool) {
         for server in self.index.take_unchecked() {
-            let is_idle = |dial: &Dial| !dial.is_under_way() && is_satisfied(dial);
-            let ids = self.index.all_to_server(&server);
-            let idle: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_idle)).collect();
-            idle.into_iter().for_each(|id| drop(self.remove(id)));
+            self.drop_idle(&server, &is_satisfied);
         }
+    }
+
+    /// Drops the dials to a server that leaves, unless it is configured. Those that are under way go on.
+    pub(super) fn drop_unconfigured(&mut self, server: &str) {
+        self.drop_idle(server, |dial| !dial.purpose.explicit);
+    }
+
+    fn drop_idle(&mut self, server: &str, is_needless: impl Fn(&Dial) -> bool) {
+        let is_meant = |dial: &Dial| !dial.is_under_way() && is_needless(dial);
+        let ids = self.index.all_to_server(server);
+        let meant: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_meant)).collect();
+        meant.into_iter().for_each(|id| drop(self.remove(id)));
     }
 
     /// Drops the dials of servers that are configured no more. One that is under way is the last of its kind.

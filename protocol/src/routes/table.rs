@@ -187,8 +187,9 @@ impl Routes {
 
     /// Hears that a peer leaves: it is not waited for, unless it is configured.
     pub(crate) fn handle_leaving(&mut self, peer: &str) {
-        if let Some(peer) = self.peers.get_mut(peer) {
-            peer.leaves = true;
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.leaves = true;
+            self.wishes.dials.drop_unconfigured(peer);
         }
     }
 

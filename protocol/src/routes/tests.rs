@@ -290,6 +290,20 @@ fn who_leaves_is_not_waited_for_unless_it_is_configured() {
 }
 
 #[test]
+fn a_connection_that_was_lost_before_its_peer_said_that_it_leaves_is_not_waited_for_either() {
+    let mut routes = routes(&[]);
+    for slot in 0..3 {
+        assert!(accept(&mut routes, START, 1 + slot as u32, &newcomer("peer", slot)).is_ok());
+    }
+    routes.handle_closed(START, connection(1), CloseReason::WriteError);
+    routes.handle_leaving("peer");
+    for number in 2..=3 {
+        routes.handle_closed(START, connection(number), CloseReason::ClientClosed);
+    }
+    assert_eq!(dials(&mut routes, START + 5 * SECOND), []);
+}
+
+#[test]
 fn what_is_missing_of_a_pool_is_dialed_after_a_while() {
     let mut routes = routes(&[]);
     assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
