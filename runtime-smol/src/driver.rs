@@ -169,6 +169,7 @@ impl Driver {
             write(&worker, &socket, &mut outbound);
         }
         write_last_words(&worker, &socket, &source, &mut outbound).await;
+        let linger_until = socket.linger_until(worker.clock.now());
         worker.sockets.remove(id);
         let discarded = socket.shutdown();
         while let Some(removal) = left {
@@ -178,7 +179,7 @@ impl Driver {
             worker.catch_up().await;
         }
         if discarded != Discarded::All
-            && let Some(until) = socket.linger_until(worker.clock.now())
+            && let Some(until) = linger_until
         {
             wait_for_peer(&worker, &socket, &source, until).await;
         }

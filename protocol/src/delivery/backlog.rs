@@ -42,8 +42,7 @@ struct LastWords {
     waiting_bytes: usize,
     /// The transforms have still to say that nothing follows.
     is_to_finish: bool,
-    /// Something waited when it began.
-    had_waiting: bool,
+    began: Instant,
 }
 
 /// How far a write got.
@@ -206,9 +205,8 @@ impl Backlog {
             let (waiting_bytes, is_to_finish) = (self.pending_bytes(), self.is_coded());
             let give_up_at = now + self.policy.deadline;
             let look_at = give_up_at.min(now + LAST_WORDS);
-            let had_waiting = waiting_bytes > 0;
             self.phase =
-                Phase::Ending(LastWords { give_up_at, look_at, waiting_bytes, is_to_finish, had_waiting });
+                Phase::Ending(LastWords { give_up_at, look_at, waiting_bytes, is_to_finish, began: now });
         }
     }
 
@@ -245,10 +243,12 @@ impl Backlog {
     /// Until when a socket is to be kept whose last words are written: the driver closes its sending half, and reads without
     /// looking until the peer has closed its own. A system drops what it has not sent yet when a socket is closed that has
     /// something to read; and a peer whose connection ends for another's sake, or because the node stops, goes on sending.
+    ///
+    /// To be asked as soon as the last words are written. If a peer took long for them, the system still holds some.
     pub fn linger_until(&self, now: Instant) -> Option<Instant> {
         match self.phase {
             Phase::Ending(_) if self.close_request.is_none() => None,
-            Phase::Ending(last) if last.had_waiting => Some(last.give_up_at),
+            Phase::Ending(last) if now.since(last.began) > PROMPT => Some(last.give_up_at),
             Phase::Ending(last) => Some((now + FAREWELL).min(last.give_up_at)),
             Phase::Open | Phase::Over => None,
         }
@@ -341,6 +341,10 @@ fn judge(offered: usize, mut write: impl FnMut() -> io::Result<usize>) -> (usize
 /// the write deadline in any case. A packet that is lost three times is sent again within this; a shutdown that waits for
 /// peers that read nothing ends within seconds.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A socket takes last words within this unless its buffers were full: then it first waits until a third of them is empty
+/// again, and what is left in them takes a peer that reads fast enough for this less than [`FAREWELL`].
+const PROMPT: Duration = Duration::from_millis(50);
 
 /// A peer that kept up until its connection ended hears of that at once, wherever it is, and closes its side; if it does
 /// not, it is not waited for longer than this. How far one is that did not keep up, its system does not tell.
