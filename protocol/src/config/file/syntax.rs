@@ -373,9 +373,10 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         Ok(value)
     }
 
-    /// A text that is one value and nothing else; none at all is the empty string.
+    /// A text that is one value and nothing else; none at all is the empty string. It begins as after a key, where `#secret`
+    /// is no comment.
     fn lone_value(&mut self) -> Result<Value, String> {
-        self.skip_blank_lines();
+        self.skip_whitespace();
         if self.peek().is_none() {
             return Ok(Value::String(String::new()));
         }

@@ -10,7 +10,7 @@ use crate::config::{
     Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, Port, RouteLimits, SecretSeed,
 };
 
-/// Variables `FIVE`, `SELF`, `EMPTY` and `LIST`; files that the tests below name.
+/// Variables and files that the tests below name.
 struct World;
 
 impl Sources for World {
@@ -21,6 +21,10 @@ impl Sources for World {
             "EMPTY" => "",
             "LIST" => "['nats://a:1', 'nats://b:2']",
             "TWO" => "5 6",
+            "HASH" => "#s3cret",
+            "SLASHES" => "//s3cret",
+            "INDENTED" => " #s3cret",
+            "ONLY_HASH" => "#",
             _ => return None,
         };
         Some(value.to_owned())
@@ -232,6 +236,30 @@ fn a_variable_comes_from_the_enclosing_maps_before_it_or_from_outside() {
     assert_eq!(error("\nb: $b"), unknown);
     assert!(error("port: $SELF").ends_with("variable reference cycle for 'SELF'"));
     assert!(error("port: $TWO").contains("could not be parsed: Parse error on line 1"));
+}
+
+#[test]
+fn a_secret_from_outside_may_begin_as_a_comment_does() {
+    let variables = ["HASH", "SLASHES", "INDENTED", "ONLY_HASH"];
+    for (variable, secret) in variables.into_iter().zip(["#s3cret", "//s3cret", "#s3cret", "#"]) {
+        let token = Authorization::Token(secret.into());
+        assert_eq!(config(&format!("authorization {{ token: ${variable} }}")).authorization, token);
+        let text = format!("other: ${variable}\nauthorization {{ token: $other }}");
+        assert_eq!(config(&text).authorization, token);
+    }
+}
+
+#[test]
+fn a_credential_of_nothing_is_refused() {
+    for key in ["user", "password", "token"] {
+        for value in ["$EMPTY", "\"\"", "''"] {
+            for block in ["authorization", "cluster { name: c, authorization"] {
+                let ends = if block == "authorization" { "}" } else { "}}" };
+                let error = error(&format!("{block} {{ {key}: {value} {ends}"));
+                assert!(error.ends_with(&format!("{key} is empty, which protects nothing")), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn authorization(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>
     Ok(())
 }
 
-/// What an `authorization` block says. Empty strings say nothing.
+/// What an `authorization` block says.
 pub(super) struct Credentials {
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
@@ -179,9 +179,9 @@ impl Credentials {
         let mut credentials = Self { user: None, password: None, token: None, timeout: DEFAULT_AUTH_TIMEOUT };
         read_fields(field.map()?, report, |field, _| {
             match field.key.as_str() {
-                "user" | "username" => credentials.user = field.optional_string()?,
-                "password" | "pass" => credentials.password = field.optional_string()?.map(Secret::from),
-                "token" => credentials.token = field.optional_string()?.map(Secret::from),
+                "user" | "username" => credentials.user = Some(credential(field)?),
+                "password" | "pass" => credentials.password = Some(credential(field)?.into()),
+                "token" => credentials.token = Some(credential(field)?.into()),
                 "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
                 "users" | "auth_callout" | "default_permissions" | "permissions" | "proxy_required" => {
                     return Err(Fault::UnsupportedField);
@@ -192,4 +192,10 @@ impl Credentials {
         });
         Ok(credentials)
     }
+}
+
+/// A user, a password or a token. That it is empty is never meant: it comes from a variable that nobody set, and would leave the
+/// server open, as it leaves nats-server.
+fn credential(field: &Field<'_>) -> Result<String, Fault> {
+    field.optional_string()?.ok_or_else(|| format!("{} is empty, which protects nothing", field.key).into())
 }
