@@ -8,6 +8,7 @@
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
 //! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
 //! * [`assault`] attacks a server and looks at what that does to everybody else;
+//! * [`formation`] looks how soon servers that start at once are a mesh;
 //! * [`load`] puts servers under load and measures what it costs them;
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
@@ -26,6 +27,7 @@
 
 pub mod assault;
 pub mod command_line;
+pub mod formation;
 pub mod frame;
 pub mod load;
 pub mod mesh;

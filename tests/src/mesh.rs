@@ -34,6 +34,16 @@ pub fn start(cluster: &str, topology: Topology, kinds: &[Kind]) -> Option<Vec<Se
 
 /// The same with all servers started at once, so that most find nobody at first.
 pub fn start_at_once(cluster: &str, topology: Topology, kinds: &[Kind]) -> Option<Vec<Server>> {
+    start_at_once_with(cluster, topology, kinds, |options| options)
+}
+
+/// The same with options that `change` made of the usual ones.
+pub fn start_at_once_with(
+    cluster: &str,
+    topology: Topology,
+    kinds: &[Kind],
+    change: impl Fn(Options) -> Options,
+) -> Option<Vec<Server>> {
     if kinds.iter().any(|kind| kind.binary().is_none()) {
         return None;
     }
@@ -43,7 +53,7 @@ pub fn start_at_once(cluster: &str, topology: Topology, kinds: &[Kind]) -> Optio
             .iter()
             .enumerate()
             .map(|(index, &kind)| {
-                let options = options(cluster, topology, &ports, index);
+                let options = change(options(cluster, topology, &ports, index));
                 scope.spawn(move || Server::start(kind, options))
             })
             .collect();
@@ -70,13 +80,24 @@ fn options(cluster: &str, topology: Topology, ports: &[u16], index: usize) -> Op
 ///
 /// If that is not so within `timeout`, with what is missing.
 pub fn wait_for_mesh(servers: &[&Server], timeout: Duration) -> Duration {
+    wait_for_mesh_or_fault(servers, timeout).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// The same for a mesh that may not come.
+///
+/// # Errors
+///
+/// What is missing after `timeout`.
+pub fn wait_for_mesh_or_fault(servers: &[&Server], timeout: Duration) -> Result<Duration, String> {
     let started = Instant::now();
     loop {
         let faults = faults(servers);
         if faults.is_empty() {
-            return started.elapsed();
+            return Ok(started.elapsed());
         }
-        assert!(started.elapsed() < timeout, "no full mesh after {timeout:?}:\n{}", faults.join("\n"));
+        if started.elapsed() >= timeout {
+            return Err(format!("no full mesh after {timeout:?}:\n{}", faults.join("\n")));
+        }
         std::thread::sleep(Duration::from_millis(25));
     }
 }

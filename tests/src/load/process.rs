@@ -40,6 +40,11 @@ impl CpuTime {
         Ok(Self { threads, ticks })
     }
 
+    /// All of it since the process began, to ten milliseconds.
+    pub fn total(&self) -> Duration {
+        TICK.saturating_mul(u32::try_from(self.ticks).unwrap_or(u32::MAX))
+    }
+
     /// The CPU time spent from `earlier` to this moment.
     pub fn since(&self, earlier: &Self) -> Duration {
         let complete =
