@@ -17,7 +17,8 @@
 //!    flushed: the greeting is staged. Then it calls [`handle`] with [`Event::Nothing`], which sends it.
 //! 2. waits until the first of these happens, and calls [`handle`] with it:
 //!    - something was read: [`Event::of_read`]; the socket is not read while [`Connection::wants_input`] says no;
-//!    - what [`Connection::poll_effect`] asked for is done: [`Event::Answer`];
+//!    - what [`Connection::poll_effect`] asked for is done, by an [`Authenticator`] of the program around it, where nobody else
+//!      waits for that: [`Event::Answer`];
 //!    - [`Connection::wants_turn`] says so: [`Event::Turn`], after others had theirs;
 //!    - [`Connection::poll_timeout`] is due: [`Event::Nothing`];
 //!    - the link has a [close request](crate::delivery::Backlog::close_request): [`Event::CloseRequest`];
@@ -149,6 +150,7 @@
 //! ```
 
 mod accept;
+mod authenticator;
 mod longest_turn;
 
 use std::any::Any;
@@ -171,6 +173,7 @@ use crate::services::Services;
 use crate::time::Instant;
 
 pub use accept::{ACCEPT_BACKLOG, handle_accept_fault};
+pub use authenticator::{Authenticator, NobodyJudges, check_authenticator};
 pub use longest_turn::LongestTurn;
 
 /// How a socket came to be.

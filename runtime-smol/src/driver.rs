@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::io::Read;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use onehop::connection::{EffectAnswer, Ticket};
 use onehop::driver::{self, Event, Stall};
 use onehop::outbox::Outbound;
 use onehop::{Connection, Instant};
@@ -14,7 +16,7 @@ use smol::future::FutureExt;
 use crate::reactor::Source;
 use crate::sockets::{Discarded, Socket};
 use crate::summons::Summon;
-use crate::worker::Worker;
+use crate::worker::{Asked, Worker};
 
 /// Drives a connection from its first byte to its last.
 pub(crate) async fn drive(
@@ -23,7 +25,8 @@ pub(crate) async fn drive(
     socket: Arc<Socket>,
     source: Source,
 ) {
-    let mut driver = Driver { worker, connection, socket, source, outbound: None, timer_at: None };
+    let mut driver =
+        Driver { worker, connection, socket, source, outbound: None, asked: None, timer_at: None };
     driver.handle(Event::Nothing).await;
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
@@ -33,6 +36,7 @@ pub(crate) async fn drive(
                 let reason = driver.socket.close_request();
                 driver.handle(reason.map_or(Event::Nothing, Event::CloseRequest)).await;
             }
+            WakeUp::Answered(ticket, answer) => driver.handle(Event::Answer(ticket, &answer)).await,
             WakeUp::Turn => driver.handle(Event::Turn).await,
             WakeUp::Timeout => driver.handle(Event::Nothing).await,
         }
@@ -48,6 +52,8 @@ struct Driver {
     source: Source,
     /// Encodes what is written, once the connection is switched to that.
     outbound: Option<Box<Outbound>>,
+    /// What the connection waits for.
+    asked: Option<Asked>,
     timer_at: Option<Instant>,
 }
 
@@ -55,6 +61,7 @@ struct Driver {
 enum WakeUp {
     Readable,
     Summoned(Summon),
+    Answered(Ticket, EffectAnswer),
     Turn,
     Timeout,
 }
@@ -69,6 +76,12 @@ impl Driver {
         let timeout = self.source.poll_timer(cx, timeout);
         if self.connection.wants_input() && self.source.poll_readable(cx).is_ready() {
             return Poll::Ready(WakeUp::Readable);
+        }
+        if let Some(asked) = &mut self.asked
+            && let Poll::Ready((ticket, answer)) = pin!(asked).poll(cx)
+        {
+            self.asked = None;
+            return Poll::Ready(WakeUp::Answered(ticket, answer));
         }
         if self.connection.wants_turn() {
             return Poll::Ready(WakeUp::Turn);
@@ -138,6 +151,9 @@ impl Driver {
         }
         let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
+        if let Some((ticket, effect)) = connection.poll_effect() {
+            self.asked = worker.ask(ticket, effect);
+        }
         if self.outbound.is_some() {
             self.socket.let_encode();
         }
@@ -229,13 +245,15 @@ async fn wait_for_peer(worker: &Worker, socket: &Socket, source: &Source, until:
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::time::Duration;
 
-    use onehop::config::Config;
-    use onehop::driver::SocketKind;
+    use onehop::config::{Authorization, Config};
+    use onehop::connection::Verdict;
+    use onehop::driver::{Authenticator, SocketKind};
     use onehop::{CloseReason, Listening, Node};
+    use smol::channel;
 
     use super::*;
     use crate::clock::Clock;
@@ -258,12 +276,17 @@ mod tests {
 
     impl Scene {
         fn start(config: Config) -> Self {
+            Self::start_with(config, None)
+        }
+
+        fn start_with(config: Config, authenticator: Option<Authenticator>) -> Self {
             let clock = Clock::start();
             let shared = Shared {
                 node: Node::new(config, &Listening::default(), clock.now()),
                 sockets: Arc::new(Sockets::default()),
                 clock,
                 attention: Arc::new(event_listener::Event::new()),
+                authenticator,
             };
             let (node, sockets) = (shared.node.clone(), shared.sockets.clone());
             Self { node, sockets, worker: worker::start(shared, 0).expect("a thread") }
@@ -329,6 +352,41 @@ mod tests {
         }
         assert_eq!(bytes / PAYLOAD_BYTES, MESSAGES);
         assert_eq!(scene.sockets.count(), 1);
+    }
+
+    #[test]
+    fn the_program_is_asked_who_may_come_in_and_nobody_waits_for_its_answer_but_whom_it_is_about() {
+        let config = Config { authorization: Authorization::External, ..Config::default() };
+        let (ask, asked) = channel::bounded(1);
+        let (answer, answered) = channel::bounded(1);
+        let authenticator = Authenticator::new(move |credentials| {
+            if credentials.user == "slow" {
+                ask.send_blocking(()).expect("somebody to ask");
+                answered.recv_blocking().expect("an answer");
+            }
+            match credentials.password.expose() {
+                "good" => Verdict::Accepted { account: "$G".to_owned() },
+                _ => Verdict::Refused,
+            }
+        });
+        let scene = Scene::start_with(config, Some(authenticator));
+        let client = |user, password| {
+            let mut client = scene.connect();
+            client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+            let connect = format!(
+                "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\nPING\r\n"
+            );
+            client.write_all(connect.as_bytes()).expect("written");
+            let mut lines = BufReader::new(client).lines().map(|line| line.expect("a line"));
+            assert!(lines.next().expect("a greeting").starts_with("INFO {"));
+            lines
+        };
+        let mut slow = client("slow", "good");
+        asked.recv_blocking().expect("a question");
+        assert_eq!(client("joe", "bad").collect::<Vec<_>>(), ["-ERR 'Authorization Violation'"]);
+        assert_eq!(client("joe", "good").next().as_deref(), Some("PONG"));
+        answer.send_blocking(()).expect("somebody to answer");
+        assert_eq!(slow.next().as_deref(), Some("PONG"));
     }
 
     const PAYLOAD_BYTES: usize = 500_000;

@@ -10,7 +10,7 @@ use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, SecretSeed};
-use onehop::driver::{self, LongestTurn, SocketKind};
+use onehop::driver::{self, Authenticator, LongestTurn, SocketKind};
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
     Services,
@@ -52,7 +52,26 @@ impl Server {
     /// # Errors
     ///
     /// An address is in use or does not exist, or the system has no thread left. The text is ready to be shown.
-    pub fn bind(mut config: Config, workers: usize) -> Result<Self, String> {
+    pub fn bind(config: Config, workers: usize) -> Result<Self, String> {
+        Self::prepare(config, workers, None)
+    }
+
+    /// The same, where [`Authorization::External`](onehop::config::Authorization::External) leaves it to the program who may
+    /// come in. The authenticator is called on threads where it may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind_with(config: Config, workers: usize, authenticator: Authenticator) -> Result<Self, String> {
+        Self::prepare(config, workers, Some(authenticator))
+    }
+
+    fn prepare(
+        mut config: Config,
+        workers: usize,
+        authenticator: Option<Authenticator>,
+    ) -> Result<Self, String> {
+        driver::check_authenticator(&config, authenticator.as_ref()).map_err(|fault| fault.to_string())?;
         if config.seed == 0 {
             config.seed = fastrand::u64(1..);
         }
@@ -77,6 +96,7 @@ impl Server {
             sockets: Arc::new(Sockets::default()),
             clock,
             attention: Arc::new(Event::new()),
+            authenticator,
         };
         let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
         let workers =
@@ -302,7 +322,8 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use onehop::config::{ClusterConfig, Port};
+    use onehop::config::{Authorization, ClusterConfig, Port};
+    use onehop::connection::Verdict;
     use smol::channel;
 
     use super::*;
@@ -347,6 +368,14 @@ mod tests {
             assert!(!is_open, "the port still takes connections");
             assert!(took < PATIENCE / 2, "it took {took:?}");
         });
+    }
+
+    #[test]
+    fn where_somebody_else_says_who_may_come_in_there_must_be_somebody() {
+        let external = || Config { authorization: Authorization::External, ..local() };
+        let refused = Server::bind(external(), 1).unwrap_err();
+        assert_eq!(refused, "authorization is external, and there is no authenticator to be asked");
+        assert!(Server::bind_with(external(), 1, Authenticator::new(|_| Verdict::Refused)).is_ok());
     }
 
     #[test]

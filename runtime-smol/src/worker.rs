@@ -8,11 +8,12 @@ use std::sync::Arc;
 use event_listener::Event;
 use log::debug;
 use mio::net::TcpStream as Stream;
+use onehop::connection::{Effect, EffectAnswer, Ticket};
 use onehop::delivery::{KEPT_BUFFERS, Staging, WRITES_AT_ONCE};
-use onehop::driver::{self, LongestTurn, SocketKind};
+use onehop::driver::{self, Authenticator, LongestTurn, SocketKind};
 use onehop::{Connection, DialError, Node};
-use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded, unbounded};
+use smol::{LocalExecutor, Task};
 
 use crate::clock::Clock;
 use crate::driver::drive;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Notified when the cluster may want something of the control task.
     pub(crate) attention: Arc<Event>,
+    /// Asked for what the program around the server decides.
+    pub(crate) authenticator: Option<Authenticator>,
 }
 
 /// A socket for a worker to take over.
@@ -68,9 +71,13 @@ pub(crate) struct Worker {
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
     pub(crate) staging: RefCell<Staging<Arc<Sockets>>>,
+    authenticator: Option<Authenticator>,
     /// Notified when a batch left something to be written.
     unwritten: Event,
 }
+
+/// A question that a connection waits for; dropped with it.
+pub(crate) type Asked = Task<(Ticket, EffectAnswer)>;
 
 /// Starts a worker thread; it ends when it is given no more jobs and its connections are closed.
 ///
@@ -114,7 +121,7 @@ impl Handle {
 }
 
 fn run(shared: Shared, reactor: Reactor, inbox: Inbox, longest_turn: &LongestTurn) {
-    let Shared { node, sockets, clock, attention } = shared;
+    let Shared { node, sockets, clock, attention, authenticator } = shared;
     let worker = Rc::new(Worker {
         staging: RefCell::new(staging(&node, &sockets)),
         node,
@@ -123,6 +130,7 @@ fn run(shared: Shared, reactor: Reactor, inbox: Inbox, longest_turn: &LongestTur
         reactor: Rc::new(reactor),
         attention,
         buffer: Cell::new(vec![0; READ_BYTES]),
+        authenticator,
         unwritten: Event::new(),
     });
     let executor = Rc::new(LocalExecutor::new());
@@ -208,6 +216,12 @@ impl Worker {
             }
             self.unwritten.listen().await;
         }
+    }
+
+    /// Lets the program around the server answer, on a thread that nobody needs.
+    pub(crate) fn ask(&self, ticket: Ticket, effect: Effect) -> Option<Asked> {
+        let authenticator = self.authenticator.clone()?;
+        Some(smol::unblock(move || (ticket, authenticator.answer(&effect))))
     }
 
     /// Lets the control task know if the cluster wants something.

@@ -89,6 +89,7 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     let mut buffer = vec![0; READ_BYTES];
     let mut timer = SocketTimer::default();
     let mut event = Event::Nothing;
+    let mut answer;
     loop {
         let turn = socket.turn();
         let began = shared.now();
@@ -107,6 +108,13 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
         }
         if connection.wants_turn() {
             event = Event::Turn;
+            continue;
+        }
+        if let Some((ticket, effect)) = connection.poll_effect()
+            && let Some(authenticator) = &shared.authenticator
+        {
+            answer = authenticator.answer(&effect);
+            event = Event::Answer(ticket, &answer);
             continue;
         }
         let remaining = connection.poll_timeout().0.since(shared.now());

@@ -51,7 +51,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle, Scope};
 
 use onehop::config::{Config, SecretSeed};
-use onehop::driver::{self, SocketKind};
+use onehop::driver::{self, Authenticator, SocketKind};
 use onehop::{Node, Services};
 
 use crate::listen::Listeners;
@@ -77,8 +77,25 @@ impl Server {
     /// # Errors
     /// The configuration breaks a rule ([`io::ErrorKind::InvalidInput`]), a port cannot be bound, or no thread can be
     /// started.
-    pub fn start(mut config: Config) -> io::Result<Self> {
-        config.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+    pub fn start(config: Config) -> io::Result<Self> {
+        Self::launch(config, None)
+    }
+
+    /// The same, where [`Authorization::External`](onehop::config::Authorization::External) leaves it to the program who may
+    /// come in. The authenticator is called on the thread of the client that it judges, so it may block; a shutdown waits
+    /// for it.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(config: Config, authenticator: Authenticator) -> io::Result<Self> {
+        Self::launch(config, Some(authenticator))
+    }
+
+    fn launch(mut config: Config, authenticator: Option<Authenticator>) -> io::Result<Self> {
+        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
+        config.validate().map_err(|error| invalid(error.to_string()))?;
+        driver::check_authenticator(&config, authenticator.as_ref())
+            .map_err(|error| invalid(error.to_string()))?;
         if config.seed == 0 {
             config.seed = RandomState::new().hash_one(0);
         }
@@ -90,7 +107,7 @@ impl Server {
         let client_addr = listeners.clients.local_addr()?;
         let route_addr = listeners.routes.as_ref().map(TcpListener::local_addr).transpose()?;
         let monitor_addr = listeners.monitoring.as_ref().map(TcpListener::local_addr).transpose()?;
-        let shared = Arc::new(Shared::new(config, &listeners.listening()?));
+        let shared = Arc::new(Shared::new(config, &listeners.listening()?, authenticator));
         let (report, started) = mpsc::channel();
         let control = thread::Builder::new().name("onehop-control".to_owned()).spawn({
             let shared = shared.clone();

@@ -7,7 +7,7 @@ use std::time;
 
 use onehop::config::Config;
 use onehop::delivery::Staging;
-use onehop::driver::LongestTurn;
+use onehop::driver::{Authenticator, LongestTurn};
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
@@ -23,12 +23,14 @@ pub(crate) struct Shared {
     pub(crate) monitoring: Conversations,
     accepted: AtomicUsize,
     pub(crate) longest_turn: LongestTurn,
+    /// Asked for what the program around the server decides.
+    pub(crate) authenticator: Option<Authenticator>,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, listening: &Listening) -> Self {
+    pub(crate) fn new(config: Config, listening: &Listening, authenticator: Option<Authenticator>) -> Self {
         Self {
             node: Node::new(config, listening, Instant::ZERO),
             sockets: Arc::new(Sockets::default()),
@@ -36,6 +38,7 @@ impl Shared {
             monitoring: Conversations::default(),
             accepted: AtomicUsize::new(0),
             longest_turn: LongestTurn::default(),
+            authenticator,
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn no_more_connections_are_accepted_than_there_may_be_threads_for() {
-        let shared = Shared::new(Config::default(), &Listening::default());
+        let shared = Shared::new(Config::default(), &Listening::default(), None);
         let mut open: Vec<_> = (0..MAX_ACCEPTED).map(|_| shared.count_accepted().expect("a place")).collect();
         assert!(shared.count_accepted().is_err());
         open.pop();

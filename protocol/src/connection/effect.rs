@@ -68,7 +68,8 @@ impl Connection {
         }
     }
 
-    /// Hears what came of an effect, and goes on with what was read meanwhile. An answer that nobody waits for is ignored.
+    /// Hears what came of an effect, and goes on with what was read meanwhile. An answer that nobody waits for is ignored, and
+    /// so is one that comes when the time to authenticate is over.
     pub fn handle_effect<S: Sink>(
         &mut self,
         now: Instant,
@@ -76,7 +77,8 @@ impl Connection {
         answer: &EffectAnswer,
         sink: &mut S,
     ) {
-        let goes_on = self.shared.close.is_none() && !self.shared.node.is_stopping();
+        let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
+        let goes_on = !is_late && self.shared.close.is_none() && !self.shared.node.is_stopping();
         let Some(question) = self.shared.take_question(ticket).filter(|_| goes_on) else {
             return;
         };

@@ -141,6 +141,19 @@ fn the_time_to_authenticate_runs_on_while_the_answer_is_waited_for() {
     assert!(gate.engine.transmit(client).is_err(), "the answer comes too late");
 }
 
+/// Where whoever drives the connection waits for it, for instance.
+#[test]
+fn an_answer_that_comes_when_the_time_is_over_comes_too_late_whatever_is_looked_at_first() {
+    let mut gate = Gate::with(|config| config.auth_timeout = Duration::from_secs(1));
+    let client = gate.client();
+    gate.say(client, &[CONNECT, b"PING\r\n"].concat());
+    let ticket = gate.asked(client);
+    let answer = EffectAnswer::Authentication(Verdict::Accepted { account: "$G".to_owned() });
+    gate.engine.handle_effect(NOW + Duration::from_secs(1), client, ticket, &answer);
+    assert_eq!(gate.heard(client), "-ERR 'Authentication Timeout'\r\n");
+    assert_eq!(gate.engine.poll_closed(), Some((client, CloseReason::AuthenticationTimeout)));
+}
+
 #[test]
 fn an_answer_is_taken_once_and_only_by_whom_it_is_for() {
     let mut gate = Gate::new();

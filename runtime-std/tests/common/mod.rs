@@ -49,13 +49,19 @@ impl Client {
     }
 
     pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        let mut client = Self::greeted(address);
+        client.send("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+        client.flush();
+        client
+    }
+
+    /// Connects and says nothing yet.
+    pub(crate) fn greeted(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Self { stream: BufReader::new(stream) };
         assert!(client.line().starts_with("INFO {"));
-        client.send("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
-        client.flush();
         client
     }
 
