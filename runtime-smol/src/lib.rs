@@ -17,6 +17,7 @@ pub mod monitor;
 pub mod options;
 mod reactor;
 pub mod server;
+pub mod signals;
 pub mod sockets;
 mod summons;
 mod worker;

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -21,10 +22,8 @@ pub const FATAL: &str = "fatal";
 ///
 /// What cannot be written is lost: a server does not end because its log is gone.
 pub struct Logger {
-    debug: bool,
-    trace: bool,
-    /// Where log times are, or `None` for no times.
-    time_zone: Option<TimeZone>,
+    debug: AtomicBool,
+    trace: AtomicBool,
     pid: u32,
     path: Option<PathBuf>,
     sink: Mutex<Sink>,
@@ -32,6 +31,8 @@ pub struct Logger {
 
 struct Sink {
     output: Box<dyn Write + Send>,
+    /// Where log times are, or `None` for no times.
+    time_zone: Option<TimeZone>,
     /// The line that is being made, kept to be used again.
     line: Vec<u8>,
 }
@@ -51,14 +52,12 @@ impl Logger {
     }
 
     fn with_output(settings: &ProcessSettings, path: Option<PathBuf>, output: Box<dyn Write + Send>) -> Self {
-        let time_zone = if settings.logtime_utc { TimeZone::UTC } else { TimeZone::system() };
         Self {
-            debug: settings.debug,
-            trace: settings.trace,
-            time_zone: settings.logtime.then_some(time_zone),
+            debug: settings.debug.into(),
+            trace: settings.trace.into(),
             pid: std::process::id(),
             path,
-            sink: Mutex::new(Sink { output, line: Vec::new() }),
+            sink: Mutex::new(Sink { output, time_zone: time_zone(settings), line: Vec::new() }),
         }
     }
 
@@ -67,15 +66,26 @@ impl Logger {
     /// # Errors
     /// The process has a logger already.
     pub fn install(self) -> Result<&'static Self, SetLoggerError> {
-        let max_level = match (self.trace, self.debug) {
+        let logger: &'static Self = Box::leak(Box::new(self));
+        log::set_logger(logger)?;
+        log::set_max_level(logger.max_level());
+        Ok(logger)
+    }
+
+    /// Logs as `settings` wants it from now on, to where it logged before: for the logger of the process.
+    pub fn follow(&self, settings: &ProcessSettings) {
+        self.debug.store(settings.debug, Ordering::Relaxed);
+        self.trace.store(settings.trace, Ordering::Relaxed);
+        self.sink().time_zone = time_zone(settings);
+        log::set_max_level(self.max_level());
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        match (self.trace.load(Ordering::Relaxed), self.debug.load(Ordering::Relaxed)) {
             (true, _) => LevelFilter::Trace,
             (false, true) => LevelFilter::Debug,
             (false, false) => LevelFilter::Info,
-        };
-        let logger: &'static Self = Box::leak(Box::new(self));
-        log::set_logger(logger)?;
-        log::set_max_level(max_level);
-        Ok(logger)
+        }
     }
 
     /// Closes the log file and opens it again by its name, after it was moved away. Standard error stays.
@@ -102,8 +112,8 @@ impl Log for Logger {
         match metadata.level() {
             Level::Error | Level::Warn => true,
             Level::Info => is_ours,
-            Level::Debug => is_ours && self.debug,
-            Level::Trace => is_ours && self.trace,
+            Level::Debug => is_ours && self.debug.load(Ordering::Relaxed),
+            Level::Trace => is_ours && self.trace.load(Ordering::Relaxed),
         }
     }
 
@@ -111,9 +121,9 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let time = self.time_zone.as_ref().map(|zone| zone.to_datetime(Timestamp::now()));
         let mut sink = self.sink();
-        let Sink { output, line } = &mut *sink;
+        let Sink { output, time_zone, line } = &mut *sink;
+        let time = time_zone.as_ref().map(|zone| zone.to_datetime(Timestamp::now()));
         line.clear();
         write_line(line, self.pid, time, label(record.metadata()), record.args());
         let _ = output.write_all(line);
@@ -122,6 +132,11 @@ impl Log for Logger {
     fn flush(&self) {
         let _ = self.sink().output.flush();
     }
+}
+
+/// Where log times are, or `None` for no times.
+fn time_zone(settings: &ProcessSettings) -> Option<TimeZone> {
+    settings.logtime.then(|| if settings.logtime_utc { TimeZone::UTC } else { TimeZone::system() })
 }
 
 fn open_log(path: &Path) -> io::Result<File> {

@@ -9,11 +9,12 @@ use log::warn;
 use onehop_smol::logger::Logger;
 use onehop_smol::options::{self, Command, Options, SystemSources};
 use onehop_smol::server::{Server, log_fatal};
+use onehop_smol::signals::Process;
 
 fn main() -> ExitCode {
-    let arguments = std::env::args().skip(1);
-    match options::parse(arguments, &SystemSources) {
-        Ok(Command::Run(options)) => run(*options),
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match options::parse(arguments.clone(), &SystemSources) {
+        Ok(Command::Run(options)) => run(*options, arguments),
         Ok(Command::Print(text)) => {
             let _ = writeln!(io::stdout(), "{}", text.trim_end());
             ExitCode::SUCCESS
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> ExitCode {
+fn run(options: Options, arguments: Vec<String>) -> ExitCode {
     raise_descriptor_limit();
     let opened = Logger::open(&options.process).map_err(|fault| fault.to_string());
     let installed = opened.and_then(|logger| logger.install().map_err(|fault| fault.to_string()));
@@ -48,7 +49,8 @@ fn run(options: Options) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let workers = available_parallelism().map_or(1, |cores| cores.get());
-    match Server::bind(options.config, workers).and_then(|server| server.run(logger)) {
+    let process = Process { logger, settings: options.process, arguments };
+    match Server::bind(options.config, workers).and_then(|server| server.run(process)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log_fatal(&why);

@@ -1,4 +1,4 @@
-//! The whole server: listeners, workers, the control task, signals.
+//! The whole server: listeners, workers, the control task.
 
 use std::io;
 use std::net::TcpListener;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_io::{Async, Timer};
-use async_signal::{Signal, Signals};
 use event_listener::Event;
 use log::{error, info, warn};
-use onehop::config::{Config, SecretSeed};
+use onehop::config::{Config, ConfigRefused, SecretSeed};
+use onehop::delivery::Staging;
 use onehop::driver::{self, Authenticator, LongestTurn, SocketKind};
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
@@ -17,13 +17,13 @@ use onehop::{
 };
 use smol::Executor;
 use smol::future::{FutureExt, yield_now};
-use smol::stream::StreamExt;
 
 use crate::clock::{self, Clock};
 use crate::dial::dial;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
-use crate::logger::{FATAL, Logger};
+use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
+use crate::signals::{self, Process};
 use crate::sockets::Sockets;
 use crate::worker::{self, Job, Shared};
 
@@ -38,7 +38,7 @@ pub struct Server {
 
 /// What is behind the listeners.
 #[derive(Debug)]
-struct Core {
+pub(crate) struct Core {
     shared: Shared,
     workers: Vec<worker::Handle>,
     next_worker: AtomicUsize,
@@ -110,13 +110,13 @@ impl Server {
         &self.core.shared.node
     }
 
-    /// Serves until a signal ends it.
+    /// Serves until a signal ends it, and reads its configuration again when another one says so.
     ///
     /// # Errors
     ///
     /// As [`Server::serve_until`].
-    pub fn run(self, logger: &'static Logger) -> Result<(), String> {
-        self.serve_until(wait_for_end(logger))
+    pub fn run(self, process: Process) -> Result<(), String> {
+        self.serve(|core| async move { signals::wait_for_end(&core, process).await })
     }
 
     /// Serves until `end` is over.
@@ -125,6 +125,10 @@ impl Server {
     ///
     /// The system has no thread left. The text is ready to be shown.
     pub fn serve_until(self, end: impl Future<Output = ()>) -> Result<(), String> {
+        self.serve(|_| end)
+    }
+
+    fn serve<F: Future<Output = ()>>(self, end: impl FnOnce(Arc<Core>) -> F) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;
@@ -141,7 +145,7 @@ impl Server {
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
             let control = executor.spawn(core.clone().control(executor.clone()));
-            end.await;
+            end(core.clone()).await;
             info!("Initiating Shutdown...");
             control.cancel().await;
         }));
@@ -218,12 +222,7 @@ impl Core {
             let node = &self.shared.node;
             driver::handle_timeout(node, &mut services, now, &mut staging);
             self.record_turn(now);
-            while staging.wants_write() {
-                yield_now().await;
-                let now = self.shared.clock.now();
-                staging.write_more(now);
-                self.record_turn(now);
-            }
+            self.write_rest(&mut staging).await;
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
@@ -233,6 +232,31 @@ impl Core {
                 timer.await;
             };
             listener.or(due).await;
+        }
+    }
+
+    /// Lets the node follow another configuration, and returns the keys that have another value. What it draws its random
+    /// numbers from stays.
+    pub(crate) async fn reconfigure(&self, config: Config) -> Result<Vec<&'static str>, ConfigRefused> {
+        let Shared { node, sockets, clock, .. } = &self.shared;
+        let now = clock.now();
+        let Config { seed, secret_seed, .. } = Config::clone(&node.hub().config());
+        let mut staging = worker::staging(node, sockets);
+        let changes = node.handle_config(now, Config { seed, secret_seed, ..config }, &mut staging)?;
+        staging.flush(now, node.hub());
+        self.record_turn(now);
+        self.write_rest(&mut staging).await;
+        self.shared.attention.notify(1);
+        Ok(changes)
+    }
+
+    /// Writes what a turn left, some in each of the next ones.
+    async fn write_rest(&self, staging: &mut Staging<Arc<Sockets>>) {
+        while staging.wants_write() {
+            yield_now().await;
+            let now = self.shared.clock.now();
+            staging.write_more(now);
+            self.record_turn(now);
         }
     }
 
@@ -280,31 +304,6 @@ impl Core {
         self.workers.iter().for_each(worker::Handle::wait_until_idle);
         sockets.all().iter().for_each(|socket| socket.request_close(CloseReason::ServerShutdown));
         self.workers.iter().for_each(worker::Handle::wait_until_closed);
-    }
-}
-
-/// Waits for the signal to end; handles others meanwhile (wire.md 9.6).
-async fn wait_for_end(logger: &'static Logger) {
-    let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
-    let mut signals = match Signals::new(watched) {
-        Ok(signals) => signals,
-        Err(fault) => {
-            error!("cannot watch signals: {fault}");
-            return std::future::pending().await;
-        }
-    };
-    while let Some(signal) = signals.next().await {
-        match signal {
-            Ok(Signal::Int | Signal::Term) => return,
-            Ok(Signal::Usr1) => {
-                if let Err(fault) = logger.reopen() {
-                    error!("cannot reopen the log file: {fault}");
-                }
-            }
-            Ok(Signal::Hup) => warn!("Reloading the configuration is not supported yet"),
-            Ok(Signal::Usr2) => warn!("Lame duck mode is not supported yet"),
-            _ => {}
-        }
     }
 }
 

@@ -265,6 +265,13 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// Writes another configuration file in the place of the one that it was started with, to be read when it is told so.
+    pub fn rewrite_config(&mut self, text: &str) {
+        let file = self.config_file.as_ref().expect("it was started with a file");
+        std::fs::write(file, text).expect("the temporary directory can be written");
+        self.options.config = Some(text.to_owned());
+    }
+
     /// Leaves the routes out that it was given, from its next start on: others have to dial it.
     pub fn forget_routes(&mut self) {
         self.options.routes.clear();

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use onehop::sim::{
-    Change, Drawing, Fault, FaultLevel, Healing, Member, NodeId, Operation, Scenario, Topology, Variety,
+    Change, Drawing, Fault, FaultLevel, Healing, Member, NodeId, Operation, Scenario, Setting, Topology,
+    Variety,
 };
 use onehop_tests::simulation::must_hold;
 
@@ -72,6 +73,30 @@ fn connections_that_begin_after_a_change_go_on_in_frames_and_the_others_stay_pla
     world.run_for(SECOND).expect("no rule is broken");
     assert_eq!([plain, framed].map(|client| world.received(client).len()), [2, 2]);
     assert_eq!(world.check_settled(), Ok(()));
+}
+
+/// With those that do not heal it is as with nats-server: nobody brings it back, even where a third server has routes to both.
+#[test]
+fn a_server_that_is_configured_no_more_comes_back_as_any_other_member_if_the_mesh_heals() {
+    for nodes in [2, 3] {
+        for (member, is_whole) in [(Member::HEALING, true), (Member::GO_LIKE, false)] {
+            let mut world = Scenario::new(1, nodes, Topology::Chain, member).build(false);
+            world.run_for(3 * SECOND).expect("no rule is broken");
+            assert_eq!(peers(&world, nodes), vec![nodes - 1; nodes]);
+            world.change(Change::Configure(NodeId(1), vec![Setting::Routes(Vec::new())]));
+            world.run_for(SECOND / 10).expect("no rule is broken");
+            assert_eq!(peers(&world, 2), [nodes - 2; 2], "it is closed");
+            world.run_for(20 * SECOND).expect("none is taken for configured");
+            let apart = vec![nodes - 2, nodes - 2, nodes - 1];
+            let expected = if is_whole { vec![nodes - 1; nodes] } else { apart[..nodes].to_vec() };
+            assert_eq!(peers(&world, nodes), expected, "{member:?}");
+        }
+    }
+}
+
+fn peers(world: &onehop::sim::World, nodes: usize) -> Vec<usize> {
+    let engines = (0..nodes).map(|node| world.engine(NodeId(node)).expect("it runs"));
+    engines.map(|engine| engine.node().peer_count()).collect()
 }
 
 /// Both ends of what is just beginning may be of another opinion.

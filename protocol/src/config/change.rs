@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use super::{ClusterConfig, Config};
+use super::{ClusterConfig, Config, ProcessSettings};
 
 /// What cannot change while a node runs; then nothing else did either.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,7 @@ impl Config {
             (None, None) => {}
             _ => difference.fixed.push("cluster"),
         }
-        let Difference { free, fixed } = difference;
-        if fixed.is_empty() { Ok(free) } else { Err(ConfigRefused { keys: fixed }) }
+        difference.judge()
     }
 
     fn compare(&self, new: &Self, difference: &mut Difference) {
@@ -152,7 +151,33 @@ impl ClusterConfig {
     }
 }
 
+impl ProcessSettings {
+    /// The keys that a running process takes over to become `new`.
+    ///
+    /// # Errors
+    /// Something differs that cannot change.
+    pub fn changes_to(&self, new: &Self) -> Result<Vec<&'static str>, ConfigRefused> {
+        let Self { debug, trace, logtime, logtime_utc, log_file, pid_file } = self;
+        let mut difference = Difference::default();
+        difference.note_free(&[
+            ("debug", *debug != new.debug),
+            ("trace", *trace != new.trace),
+            ("logtime", *logtime != new.logtime),
+            ("logtime_utc", *logtime_utc != new.logtime_utc),
+        ]);
+        difference
+            .note_fixed(&[("log_file", *log_file != new.log_file), ("pid_file", *pid_file != new.pid_file)]);
+        difference.judge()
+    }
+}
+
 impl Difference {
+    /// What can change, if all of it can.
+    fn judge(self) -> Result<Vec<&'static str>, ConfigRefused> {
+        let Self { free, fixed } = self;
+        if fixed.is_empty() { Ok(free) } else { Err(ConfigRefused { keys: fixed }) }
+    }
+
     fn note_free(&mut self, keys: &[(&'static str, bool)]) {
         self.free.extend(differing(keys));
     }
@@ -198,5 +223,14 @@ mod tests {
         assert_eq!(refused.to_string(), "cannot change while the server runs: host, cluster.name");
         let refused = clustered().changes_to(&Config::default()).expect_err("it would leave its cluster");
         assert_eq!(refused.keys(), ["cluster"]);
+    }
+
+    #[test]
+    fn a_process_logs_more_or_less_but_nowhere_else() {
+        let old = ProcessSettings::default();
+        let new = ProcessSettings { debug: true, logtime: false, ..old.clone() };
+        assert_eq!(old.changes_to(&new), Ok(vec!["debug", "logtime"]));
+        let new = ProcessSettings { trace: true, log_file: Some("x.log".to_owned()), ..old.clone() };
+        assert_eq!(old.changes_to(&new).expect_err("the file cannot change").keys(), ["log_file"]);
     }
 }

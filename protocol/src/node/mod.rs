@@ -136,8 +136,8 @@ impl Node {
 
     /// Swaps the configuration, and returns the keys of the configuration file that have another value now. Limits and
     /// write deadlines hold for each connection from its next call on, and another `ping_interval` from its next PING on;
-    /// clients beyond `max_connections` are closed, the youngest first; routes that are configured no more are closed and
-    /// forgotten.
+    /// clients beyond `max_connections` are closed, the youngest first; routes that are configured no more are closed, and not
+    /// looked for any more; they come back where others do that (design.md 5).
     ///
     /// # Errors
     /// Something differs that cannot change while a node runs; then nothing changes.

@@ -53,6 +53,11 @@ impl Failure {
         Self { message: format!("onehop: {message}"), exit_code: 1 }
     }
 
+    /// What to say of it in the log.
+    pub fn reason(&self) -> &str {
+        self.message.strip_prefix("onehop: ").unwrap_or(&self.message)
+    }
+
     fn with_usage(message: impl fmt::Display) -> Self {
         Self { message: format!("onehop: {message}\n{}", usage::USAGE), exit_code: 2 }
     }
@@ -85,6 +90,21 @@ pub fn parse(arguments: impl IntoIterator<Item = String>, sources: &dyn Sources)
         }
         (_, false) => Ok(Command::Run(Box::new(resolve(flags, sources)?))),
     }
+}
+
+/// Understands the arguments once more: what the configuration file says now, overridden by the flags.
+///
+/// # Errors
+/// What the user got wrong, or that there is no file that could say something else.
+pub fn reread(
+    arguments: impl IntoIterator<Item = String>,
+    sources: &dyn Sources,
+) -> Result<Options, Failure> {
+    let flags = read_flags(arguments)?;
+    if flags.config_file.is_none() {
+        return Err(Failure::new("can only reload config when a file is provided using -c or --config"));
+    }
+    resolve(flags, sources)
 }
 
 fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<Flags, Failure> {

@@ -1,0 +1,69 @@
+//! A configuration that is read again while the server runs, for a signal (wire.md 9.4): here and by nats-server.
+
+use std::time::Duration;
+
+use onehop_tests::mesh::wait_until;
+use onehop_tests::raw::RawConn;
+use onehop_tests::real_server::Version;
+use onehop_tests::server::{Kind, Options, Server};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const KINDS: [Kind; 2] = [Kind::Onehop, Kind::Real(Version::V2_15_1)];
+
+#[test]
+fn limits_and_what_is_logged_change_when_the_file_is_read_again() {
+    for kind in KINDS {
+        let Some(mut server) = Server::start(kind, Options::configured("max_payload: 10")) else { return };
+        let mut client = greeted(&server, 10);
+        server.rewrite_config("max_payload: 20, debug: true");
+        server.signal("HUP");
+        server.wait_for_log("Reloaded server configuration", TIMEOUT);
+        let log = server.log();
+        assert!(log.contains("Reloaded: max_payload") && log.contains("Reloaded: debug"), "{kind}: {log}");
+        client.send("SUB a 1\r\nPUB a 20\r\n01234567890123456789\r\n");
+        client.expect(0, "MSG");
+        greeted(&server, 20);
+        server.wait_for_log("[DBG]", TIMEOUT);
+    }
+}
+
+#[test]
+fn what_cannot_change_is_named_and_then_nothing_changes() {
+    for kind in KINDS {
+        let Some(mut server) = Server::start(kind, Options::configured("max_payload: 10")) else { return };
+        let mut client = greeted(&server, 10);
+        let faults = [("server_name: other", "name"), ("max_payload: ten", ".conf:2"), ("a {", "")];
+        for (text, named) in faults {
+            server.rewrite_config(&format!("max_payload: 20, debug: true\n{text}"));
+            let said = server.log_bytes();
+            server.signal("HUP");
+            let failed = || server.log()[said..].contains("Failed to reload server configuration: ");
+            wait_until("a word about it", TIMEOUT, failed);
+            let log = server.log()[said..].to_lowercase();
+            assert!(log.contains(named) && !log.contains("reloaded"), "{kind}: {log}");
+        }
+        client.send("PUB a 11\r\n");
+        assert!(client.read_until_closed(TIMEOUT), "{kind}: its limit is as it was");
+        assert!(!server.log().contains("[DBG]"), "{kind}");
+    }
+}
+
+#[test]
+fn a_server_that_was_given_no_file_has_nothing_to_read_again() {
+    for kind in KINDS {
+        let Some(server) = Server::start(kind, Options::default()) else { return };
+        server.signal("HUP");
+        let why = "can only reload config when a file is provided using -c or --config";
+        server.wait_for_log(&format!("Failed to reload server configuration: {why}"), TIMEOUT);
+    }
+}
+
+/// A client that was told this `max_payload`.
+fn greeted(server: &Server, max_payload: usize) -> RawConn {
+    let mut client = RawConn::connect(server.ports().client);
+    client.send("CONNECT {\"verbose\":false}\r\n");
+    client.ping();
+    let info = client.frames()[0].json().expect("an INFO");
+    assert_eq!(info["max_payload"], max_payload);
+    client
+}
