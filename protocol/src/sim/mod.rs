@@ -7,8 +7,8 @@
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
 //! (`ids`, `label`); what is said on streams (`framing`, `tap`, `trace`, `stream`); rules, nodes, clients, and the ledger of messages
-//! (`rule`, `node`, `client`, `ledger`); the `world` that joins them; scenarios and their runs (`topology`, `scenario`,
-//! `run`, `shrink`); and `explore`.
+//! (`rule`, `node`, `client`, `ledger`); the `world` that joins them; scenarios, how they are drawn, and their runs (`topology`,
+//! `scenario`, `variety`, `drawing`, `run`, `shrink`); and `explore`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,6 +39,7 @@
 
 mod change;
 mod client;
+mod drawing;
 mod explore;
 mod framing;
 mod ids;
@@ -62,13 +63,14 @@ mod world;
 
 pub use change::{ACCOUNTS, Change, Setting};
 pub use client::{Received, SimClient, SimSubscription};
+pub use drawing::{Drawing, FaultLevel, Healing};
 pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use ids::{ClientId, MessageId, NodeId, Sid};
 pub use net::NetworkConfig;
 pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
 pub use rule::{Rule, Violation};
 pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
-pub use scenario::{Drawing, FILTERS, FaultLevel, Healing, Member, Operation, QUEUES, SUBJECTS, Scenario};
+pub use scenario::{FILTERS, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{MAX_TRACE_LINES, Trace};
 pub use variety::Variety;

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::change::{ACCOUNTS, Change, Setting};
 use super::ids::NodeId;
 use super::node::Seed;
-use super::scenario::{Operation, Scenario, draw_operation, draw_time};
+use super::scenario::{Operation, Scenario, draw_time};
 
 /// How much a world has that most worlds do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn draw_accounts(rng: &mut Rng, scenario: &mut Scenario) {
         }
     }
     for _ in 0..rng.usize(10..60) {
-        let operation = match draw_operation(rng) {
+        let operation = match Operation::draw(rng) {
             Operation::Connect { node, echo } => {
                 Operation::ConnectIn { node, account: rng.usize(..ACCOUNTS.len()), echo }
             }
