@@ -75,6 +75,35 @@ fn connections_that_begin_after_a_change_go_on_in_frames_and_the_others_stay_pla
     assert_eq!(world.check_settled(), Ok(()));
 }
 
+#[test]
+fn a_client_that_presents_itself_late_goes_on_in_frames_from_there_whoever_writes_to_it_meanwhile() {
+    for seed in 0..30 {
+        let mut scenario = Scenario::new(seed, 2, Topology::Chain, Member::HEALING);
+        scenario.changes = vec![(Duration::ZERO, Change::Transport(Some(7)))];
+        let mut world = scenario.build(false);
+        world.run_for(3 * SECOND).expect("no rule is broken");
+        let late = world.arrive(NodeId(0)).expect("the node runs");
+        let others = [0, 1].map(|node| world.connect(NodeId(node), true).expect("the node runs"));
+        world.subscribe(late, "a", None, false).expect("it is connected");
+        world.run_for(SECOND).expect("no rule is broken");
+        for round in 0..20 {
+            for client in [late, others[0], others[1]] {
+                world.publish(client, "a", 10).expect("it is connected");
+            }
+            if round == 10 {
+                world.present(late);
+            }
+            world.run_for(Duration::from_micros(5 * seed)).expect("no rule is broken");
+        }
+        world.run_for(SECOND).expect("no rule is broken");
+        assert_eq!(world.received(late).len(), 60);
+        let engine = world.engine(NodeId(0)).expect("it runs");
+        let clients = engine.node().hub().directory().list(onehop::hub::Kind::Client);
+        assert!(clients.iter().all(|client| engine.is_encoded(client.id())) && clients.len() == 2);
+        assert_eq!(world.check_settled(), Ok(()));
+    }
+}
+
 /// With those that do not heal it is as with nats-server: nobody brings it back, even where a third server has routes to both.
 #[test]
 fn a_server_that_is_configured_no_more_comes_back_as_any_other_member_if_the_mesh_heals() {

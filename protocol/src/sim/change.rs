@@ -1,10 +1,11 @@
 //! What those who run the nodes change while they run. Plain data.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::ids::NodeId;
 use super::node::Seed;
-use crate::config::Config;
+use crate::config::{Authorization, ClusterConfig, Compression, Config, Listen, Port, RouteLimits};
 
 /// Something that is changed while nodes run. A node that is down has changed when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,19 +69,57 @@ pub enum Setting {
     MaxConnections(usize),
     /// [`Config::ping_interval`].
     PingInterval(Duration),
-    /// [`ClusterConfig::ping_interval`](crate::config::ClusterConfig::ping_interval). Where it is longer than that of
+    /// [`ClusterConfig::ping_interval`]. Where it is longer than that of
     /// [`NodeSpec::new`](super::NodeSpec::new), dead connections are found later than runs wait for that.
     RoutePingInterval(Duration),
     /// [`Config::write_deadline`].
     WriteDeadline(Duration),
-    /// [`ClusterConfig::routes`](crate::config::ClusterConfig::routes).
+    /// [`ClusterConfig::write_deadline`].
+    RouteWriteDeadline(Duration),
+    /// [`ClusterConfig::routes`].
     Routes(Vec<Seed>),
-    /// Another [`Config::host`], which cannot change.
-    Host,
-    /// Another [`ClusterConfig::name`](crate::config::ClusterConfig::name), which cannot change.
-    ClusterName,
-    /// No [`Config::cluster`], which cannot change.
-    NoCluster,
+    /// [`ClusterConfig::connect_retries`] and [`ClusterConfig::connect_backoff`].
+    Retries(u32, bool),
+    /// [`ClusterConfig::limits`].
+    Limits(RouteLimits),
+    /// [`Config::max_subscriptions`], [`Config::max_subject_tokens`] and [`Config::max_control_line`]. What clients of a world
+    /// do keeps within all that are drawn.
+    ClientLimits(usize, u8, usize),
+    /// [`Config::ping_max`], for clients.
+    PingMax(u32),
+    /// Another value of what cannot change, by a number.
+    Fixed(usize),
+}
+
+type Alter = fn(&mut Config);
+
+/// What a running node cannot change: its key, and how it becomes another.
+pub(super) const FIXED: [(&str, Alter); 21] = [
+    ("server_name", |config| config.server_name = Some("other".to_owned())),
+    ("host", |config| "::1".clone_into(&mut config.host)),
+    ("port", |config| config.port = Port::Fixed(1)),
+    ("client_advertise", |config| config.client_advertise = "other".parse().ok()),
+    ("authorization", |config| config.authorization = Authorization::Token("other".into())),
+    ("no_header_support", |config| config.no_header_support = true),
+    ("max_closed_clients", |config| config.max_closed_clients += 1),
+    ("connect_error_reports", |config| config.connect_error_reports += 1),
+    ("reconnect_error_reports", |config| config.reconnect_error_reports += 1),
+    ("monitoring", |config| config.monitoring = Some(Listen { host: String::new(), port: Port::Any })),
+    ("seed", |config| config.seed ^= 1),
+    ("cluster", |config| config.cluster = None),
+    ("cluster.name", |config| with_cluster(config, |it| it.name = Some("other".to_owned()))),
+    ("cluster.host", |config| with_cluster(config, |it| "::1".clone_into(&mut it.host))),
+    ("cluster.port", |config| with_cluster(config, |it| it.port = Port::Fixed(1))),
+    ("cluster.advertise", |config| with_cluster(config, |it| it.advertise = "other".parse().ok())),
+    ("cluster.no_advertise", |config| with_cluster(config, |it| it.no_advertise = true)),
+    ("cluster.authorization", |config| with_cluster(config, |it| it.auth_timeout *= 2)),
+    ("cluster.pool_size", |config| with_cluster(config, |it| it.pool_size = NonZeroU16::new(9))),
+    ("cluster.compression", |config| with_cluster(config, |it| it.compression = Compression::NotSupported)),
+    ("cluster.healing", |config| with_cluster(config, |it| it.healing.interval *= 2)),
+];
+
+fn with_cluster(config: &mut Config, change: impl FnMut(&mut ClusterConfig)) {
+    config.cluster.iter_mut().for_each(change);
 }
 
 impl Setting {
@@ -92,14 +131,23 @@ impl Setting {
             Self::MaxConnections(count) => config.max_connections = *count,
             Self::PingInterval(interval) => config.ping_interval = *interval,
             Self::WriteDeadline(deadline) => config.write_deadline = *deadline,
-            Self::Host => "::1".clone_into(&mut config.host),
-            Self::NoCluster => config.cluster = None,
             Self::RoutePingInterval(interval) => {
-                config.cluster.iter_mut().for_each(|cluster| cluster.ping_interval = Some(*interval));
+                with_cluster(config, |cluster| cluster.ping_interval = Some(*interval));
             }
-            Self::ClusterName => {
-                config.cluster.iter_mut().for_each(|cluster| cluster.name = Some("other".to_owned()));
+            Self::RouteWriteDeadline(deadline) => {
+                with_cluster(config, |cluster| cluster.write_deadline = Some(*deadline));
             }
+            Self::Retries(retries, backs_off) => with_cluster(config, |cluster| {
+                (cluster.connect_retries, cluster.connect_backoff) = (*retries, *backs_off);
+            }),
+            Self::Limits(limits) => with_cluster(config, |cluster| cluster.limits = limits.clone()),
+            Self::ClientLimits(subscriptions, tokens, line_bytes) => {
+                config.max_subscriptions = *subscriptions;
+                config.max_subject_tokens = *tokens;
+                config.max_control_line = *line_bytes;
+            }
+            Self::PingMax(max) => config.ping_max = *max,
+            Self::Fixed(at) => FIXED[at % FIXED.len()].1(config),
             Self::Routes(_) => {}
         }
     }
@@ -107,9 +155,7 @@ impl Setting {
     /// The key by which a running node refuses it.
     pub(super) fn refused_key(&self) -> Option<&'static str> {
         match self {
-            Self::Host => Some("host"),
-            Self::ClusterName => Some("cluster.name"),
-            Self::NoCluster => Some("cluster"),
+            Self::Fixed(at) => Some(FIXED[at % FIXED.len()].0),
             _ => None,
         }
     }

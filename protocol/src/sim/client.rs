@@ -53,6 +53,10 @@ pub struct SimClient {
     /// What it asked for, and where in the stream of its bytes that ends.
     asked: VecDeque<(u64, Asked)>,
     written_bytes: u64,
+    /// It has said its CONNECT.
+    pub(super) is_presented: bool,
+    /// How many operations it will have had an answer to by then: it is told of each, as who says no CONNECT is.
+    answers: usize,
     /// What it writes behind its CONNECT goes through this, if anything.
     encoder: Option<Encoder>,
     deframer: Deframer,
@@ -93,8 +97,10 @@ impl SimClient {
             subscriptions: BTreeMap::new(),
             asked: VecDeque::new(),
             written_bytes: 0,
+            is_presented: false,
+            answers: 0,
             encoder: None,
-            deframer: Deframer::default(),
+            deframer: Deframer::counting(ANSWER),
             unfinished: Vec::new(),
             received: Vec::new(),
             connect_urls: Vec::new(),
@@ -134,8 +140,9 @@ impl SimClient {
         &self.errors
     }
 
-    /// Its first bytes. With a key what comes after CONNECT goes in frames, and so does what comes after the answer to that.
+    /// Its CONNECT. With a key what comes after that goes in frames, and so does what comes after the answer to it.
     pub(super) fn greeting(&mut self, key: Option<u64>) -> Vec<u8> {
+        self.is_presented = true;
         let (echo, verbose) = (self.echo, key.is_some());
         let connect = format!(
             "CONNECT {{\"verbose\":{verbose},\"pedantic\":false,\"echo\":{echo},\"protocol\":1,\"headers\":true,\
@@ -143,9 +150,12 @@ impl SimClient {
             self.id
         );
         let mut bytes = self.write(connect.into_bytes());
-        if let Some(key) = key {
-            self.encoder = Some(Encoder::framed(key));
-            self.deframer = Deframer::after_line("+OK", key);
+        match key {
+            Some(key) => {
+                self.encoder = Some(Encoder::framed(key));
+                self.deframer.switch_after(self.answers_with_connect(), key);
+            }
+            None => self.deframer = Deframer::default(),
         }
         bytes.extend(self.write(b"PING\r\n".to_vec()));
         bytes
@@ -161,7 +171,7 @@ impl SimClient {
         let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
         let subscription = SimSubscription { subject, queue, responds, is_ended: false, is_heard: false };
         self.subscriptions.insert(sid, subscription);
-        let bytes = self.write(line.into_bytes());
+        let bytes = self.ask(line.into_bytes());
         self.asked.push_back((self.written_bytes, Asked::Subscribe(sid)));
         (sid, bytes)
     }
@@ -170,7 +180,7 @@ impl SimClient {
     pub(super) fn unsubscribe(&mut self, sid: Sid) -> Option<Vec<u8>> {
         let subscription = self.subscriptions.get_mut(&sid).filter(|subscription| !subscription.is_ended)?;
         subscription.is_ended = true;
-        Some(self.write(format!("UNSUB {sid}\r\n").into_bytes()))
+        Some(self.ask(format!("UNSUB {sid}\r\n").into_bytes()))
     }
 
     pub(super) fn publish(
@@ -187,7 +197,7 @@ impl SimClient {
         let _ = write!(bytes, "PUB {subject} {reply}{space}{payload_bytes}\r\n{message};");
         bytes.resize(bytes.len() + padding_bytes, b'.');
         bytes.extend_from_slice(b"\r\n");
-        let bytes = self.write(bytes);
+        let bytes = self.ask(bytes);
         self.asked.push_back((self.written_bytes, Asked::Publish(message)));
         bytes
     }
@@ -205,6 +215,17 @@ impl SimClient {
     pub(super) fn close(&mut self) {
         self.is_open = false;
         self.subscriptions.values_mut().for_each(|subscription| subscription.is_ended = true);
+    }
+
+    /// The bytes that go to the server for an operation that is answered until there is a CONNECT.
+    fn ask(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        self.answers += usize::from(!self.is_presented);
+        self.write(plain)
+    }
+
+    /// The answers that it waits for before it may go on in frames, the one to its CONNECT included.
+    pub(super) fn answers_with_connect(&self) -> usize {
+        self.answers + 1
     }
 
     /// The bytes that go to the server for these.
@@ -270,3 +291,6 @@ impl SimClient {
         Some(0)
     }
 }
+
+/// How a server answers what it understood.
+pub(super) const ANSWER: &str = "+OK";

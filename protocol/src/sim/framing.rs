@@ -14,17 +14,32 @@ pub(super) struct Deframer {
 
 #[derive(Debug)]
 struct Switch {
-    key: u64,
     /// What the last plain line begins with.
     begins_with: &'static str,
+    /// How many such lines there were.
+    seen: usize,
+    /// Which of them is the last plain line, and the key of what follows; none until that is known.
+    last: Option<(usize, u64)>,
     line: Vec<u8>,
 }
 
 impl Deframer {
     /// Expects frames with this key after the next line that begins so.
     pub(super) fn after_line(begins_with: &'static str, key: u64) -> Self {
-        let switch = Some(Switch { key, begins_with, line: Vec::new() });
+        let mut deframer = Self::counting(begins_with);
+        deframer.switch_after(1, key);
+        deframer
+    }
+
+    /// Counts the lines that begin so.
+    pub(super) fn counting(begins_with: &'static str) -> Self {
+        let switch = Some(Switch { begins_with, seen: 0, last: None, line: Vec::new() });
         Self { switch, inbound: Inbound::default() }
+    }
+
+    /// Expects frames with this key after so many of the lines that it counts.
+    pub(super) fn switch_after(&mut self, lines: usize, key: u64) {
+        self.switch.iter_mut().for_each(|switch| switch.last = Some((lines, key)));
     }
 
     /// What these bytes, which come next, mean. Whoever says that nothing follows has said all.
@@ -42,11 +57,11 @@ impl Deframer {
             if line_end.is_none() {
                 return Ok(plain.into());
             }
-            if switch.line.starts_with(switch.begins_with.as_bytes()) {
-                self.inbound.switch(Decoder::framed(switch.key));
+            switch.seen += usize::from(switch.line.starts_with(switch.begins_with.as_bytes()));
+            switch.line.clear();
+            if let Some((_, key)) = switch.last.filter(|(lines, _)| *lines == switch.seen) {
+                self.inbound.switch(Decoder::framed(key));
                 self.switch = None;
-            } else {
-                switch.line.clear();
             }
         }
         match self.inbound.decode_into(rest, &mut plain) {
@@ -76,6 +91,11 @@ mod tests {
                 "cut every {step} bytes"
             );
         }
+        let mut deframer = Deframer::counting("+OK");
+        let (plain, rest) = written.split_at(b"INFO {}\r\nPING\r\n+O".len());
+        deframer.read(plain).unwrap();
+        deframer.switch_after(1, 7);
+        assert_eq!(&*deframer.read(rest).unwrap(), b"K\r\n+OK\r\nMSG a 1 2\r\nhi\r\n");
         let mut deframer = Deframer::after_line("", 8);
         assert!(deframer.read(&written).is_err(), "it goes on plain where frames are due");
     }

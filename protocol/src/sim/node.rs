@@ -44,6 +44,7 @@ impl NodeSpec {
             name: Some("sim".to_owned()),
             pool_size: pool_size.and_then(NonZeroU16::new),
             ping_interval: Some(Duration::from_secs(3)),
+            ping_max: Some(2),
             write_deadline: Some(Duration::from_secs(2)),
             ..ClusterConfig::default()
         };
@@ -147,6 +148,7 @@ impl Pace {
 pub(super) struct FormerLimits {
     pub(super) max_pending: usize,
     pub(super) write_deadline: Duration,
+    pub(super) route_write_deadline: Duration,
 }
 
 /// What belongs to one connection of an engine.
@@ -271,10 +273,12 @@ impl SimNode {
     /// Its limits are about to change.
     pub(super) fn note_former_limits(&mut self) {
         let config = &self.spec.config;
-        let FormerLimits { max_pending, write_deadline } = self.former;
+        let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.write_deadline);
+        let FormerLimits { max_pending, write_deadline, route_write_deadline } = self.former;
         self.former = FormerLimits {
             max_pending: max_pending.max(config.max_pending),
             write_deadline: write_deadline.max(config.write_deadline),
+            route_write_deadline: route_write_deadline.max(of_routes.unwrap_or_default()),
         };
     }
 

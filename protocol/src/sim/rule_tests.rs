@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::change::FIXED;
 use super::net::{End, Segment, StreamId};
 use super::node::Socket;
 use super::rule::{Rule, Violation};
@@ -467,8 +468,8 @@ fn a_message_that_is_too_large_and_delivered_is_found() {
 #[test]
 fn what_cannot_change_is_refused_and_what_can_is_not() {
     let mut world = mesh(2);
-    for fixed in [Setting::Host, Setting::ClusterName, Setting::NoCluster] {
-        let routes = Setting::Routes(Vec::new());
+    for fixed in 0..FIXED.len() {
+        let (routes, fixed) = (Setting::Routes(Vec::new()), Setting::Fixed(fixed));
         world.change(Change::Configure(B, vec![Setting::MaxPayload(100), routes, fixed]));
     }
     world.run_for(SECOND).expect("no rule is broken");

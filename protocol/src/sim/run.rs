@@ -202,7 +202,15 @@ impl Operation {
                 let node = NodeId(node % world.node_count().max(1));
                 world.connect_in(node, ACCOUNTS[account % ACCOUNTS.len()], echo);
             }
+            Self::Arrive { node } => {
+                world.arrive(NodeId(node % world.node_count().max(1)));
+            }
             _ if clients == 0 => {}
+            Self::Present { client } => {
+                let late: Vec<_> =
+                    (0..clients).map(ClientId).filter(|id| !world.client(*id).is_presented).collect();
+                late.get(client % late.len().max(1)).into_iter().for_each(|id| world.present(*id));
+            }
             Self::Disconnect { client } => world.disconnect(pick(client)),
             Self::Subscribe { client, filter, queue } => {
                 let queue = queue.map(|queue| QUEUES[queue % QUEUES.len()]);

@@ -79,6 +79,16 @@ pub enum Operation {
         /// Whether it wants its own messages too.
         echo: bool,
     },
+    /// A client connects to a node and does not present itself for now.
+    Arrive {
+        /// Which node.
+        node: usize,
+    },
+    /// A client that has not presented itself does so.
+    Present {
+        /// Which of those that have not.
+        client: usize,
+    },
     /// A client leaves.
     Disconnect {
         /// Which client.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::change::{ACCOUNTS, Change, Setting};
+use super::change::{ACCOUNTS, Change, FIXED, Setting};
 use super::ids::NodeId;
 use super::node::Seed;
 use super::scenario::{Operation, Scenario, draw_time};
+use crate::config::RouteLimits;
 
 /// How much a world has that most worlds do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,8 @@ pub(super) fn vary(scenario: &mut Scenario, variety: Variety) {
     scenario.operations.sort_by_key(|(at, _)| *at);
 }
 
-/// Frames from the start or from some moment on; perhaps not for ever, or with another key in the end.
+/// Frames from the start or from some moment on; perhaps not for ever, or with another key in the end. And clients that go
+/// over to them in the middle of what they do.
 fn draw_transport(rng: &mut Rng, scenario: &mut Scenario) {
     let from = if rng.bool() { Duration::ZERO } else { draw_time(rng, scenario.faulty_for) };
     let changes = &mut scenario.changes;
@@ -59,6 +61,12 @@ fn draw_transport(rng: &mut Rng, scenario: &mut Scenario) {
     if rng.u8(..3) == 0 {
         let until = draw_time(rng, scenario.faulty_for).max(from);
         changes.push((until, Change::Transport(rng.bool().then(|| rng.u64(..)))));
+    }
+    for _ in 0..rng.usize(..12) {
+        let (node, client) = (rng.usize(..scenario.nodes.len()), rng.usize(..1 << 16));
+        let at = [(); 3].map(|()| draw_time(rng, scenario.faulty_for));
+        let late = [Operation::Arrive { node }, Operation::Present { client }, Operation::draw(rng)];
+        scenario.operations.extend(at.into_iter().zip(late));
     }
 }
 
@@ -104,14 +112,14 @@ fn draw_configurations(rng: &mut Rng, scenario: &mut Scenario) {
         let (node, at) = (rng.usize(..nodes), draw_time(rng, scenario.faulty_for));
         let mut settings: Vec<_> = (0..rng.usize(1..4)).map(|_| draw_setting(rng, node, nodes)).collect();
         if rng.u8(..5) == 0 {
-            settings.push([Setting::Host, Setting::ClusterName, Setting::NoCluster][rng.usize(..3)].clone());
+            settings.push(Setting::Fixed(rng.usize(..FIXED.len())));
         }
         scenario.changes.push((at, Change::Configure(NodeId(node), settings)));
     }
 }
 
 fn draw_setting(rng: &mut Rng, node: usize, nodes: usize) -> Setting {
-    match rng.u8(..9) {
+    match rng.u8(..18) {
         0 => Setting::MaxPayload([100, 1_000, 10_000, 1 << 20][rng.usize(..4)]),
         1 => Setting::MaxPending([20 << 10, 64 << 20][rng.usize(..2)]),
         2 => Setting::MaxConnections([2, 4, 1_000][rng.usize(..3)]),
@@ -119,7 +127,23 @@ fn draw_setting(rng: &mut Rng, node: usize, nodes: usize) -> Setting {
         // Not longer, so that the dead are found as soon.
         4 => Setting::RoutePingInterval(Duration::from_millis(rng.u64(1_000..3_000))),
         5 => Setting::WriteDeadline(Duration::from_millis(rng.u64(1_000..10_000))),
+        6 => Setting::RouteWriteDeadline(Duration::from_millis(rng.u64(2_000..3_000))),
+        7 => Setting::Retries(rng.u32(..3), rng.bool()),
+        8 => Setting::Limits(draw_limits(rng)),
+        9 => Setting::ClientLimits([0, 1_000][rng.usize(..2)], [0, 16][rng.usize(..2)], 1 << rng.u32(9..14)),
+        10 => Setting::PingMax(rng.u32(1..4)),
         _ => Setting::Routes(draw_routes(rng, node, nodes)),
+    }
+}
+
+/// What servers that mean well do not reach.
+fn draw_limits(rng: &mut Rng) -> RouteLimits {
+    RouteLimits {
+        max_unregistered: 1 << rng.u32(8..11),
+        max_unregistered_in_bytes: 1 << rng.u32(13..17),
+        max_pending_control: 1 << rng.u32(20..25),
+        max_interest: 1 << rng.u32(12..24),
+        ..RouteLimits::default()
     }
 }
 

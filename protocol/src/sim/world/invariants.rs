@@ -281,7 +281,8 @@ impl World {
         if self.ids.len() < 2 {
             return Ok(());
         }
-        for client in self.clients.iter().filter(|client| client.is_open) {
+        // Who has not said that it takes INFO at any time is told once.
+        for client in self.clients.iter().filter(|client| client.is_open && client.is_presented) {
             let known: BTreeSet<&String> = client.connect_urls().iter().collect();
             if known != wanted {
                 let text = format!("{} at {} knows {known:?}, not {wanted:?}", client.id, client.node);

@@ -208,6 +208,7 @@ impl SimNode {
         let config = &self.spec.config;
         let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.write_deadline);
         let of_all = config.write_deadline.max(self.former.write_deadline);
+        let of_routes = of_routes.map(|deadline| deadline.max(self.former.route_write_deadline));
         of_routes.filter(|_| !is_client).unwrap_or(of_all)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::World;
 use crate::accounts::GLOBAL_ACCOUNT;
-use crate::sim::client::{Heard, SimClient};
+use crate::sim::client::{ANSWER, Heard, SimClient};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::net::{End, Ending};
@@ -20,6 +20,45 @@ impl World {
 
     /// The same for a client in an account; none if the node has no such account.
     pub fn connect_in(&mut self, node: NodeId, account: &str, echo: bool) -> Option<ClientId> {
+        let id = self.attach(node, account, echo)?;
+        self.say_connect(id);
+        self.pump(node);
+        Some(id)
+    }
+
+    /// Connects a client that says no CONNECT for now, and may do all else; none if the node is down.
+    pub fn arrive(&mut self, node: NodeId) -> Option<ClientId> {
+        let id = self.attach(node, GLOBAL_ACCOUNT, true)?;
+        self.pump(node);
+        Some(id)
+    }
+
+    /// Lets a client say its CONNECT, if it has not.
+    pub fn present(&mut self, id: ClientId) {
+        if self.clients.get(id.0).is_some_and(|client| client.is_open && !client.is_presented) {
+            self.say_connect(id);
+        }
+    }
+
+    /// With frames behind it, if the node is configured so (design.md 3).
+    fn say_connect(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.0];
+        let (end, answers) = (client.end, client.answers_with_connect());
+        let key = self.nodes[client.node.0].spec.config.rehearsed_transport;
+        if let Some(joint) = self.joints.get_mut(end.stream) {
+            match key {
+                Some(key) => {
+                    joint.said[end.side].deframer = Deframer::after_line("CONNECT", key);
+                    joint.said[end.other().side].deframer.switch_after(answers, key);
+                }
+                None => joint.said[end.other().side].deframer = Deframer::default(),
+            }
+        }
+        let greeting = client.greeting(key);
+        self.write_as_client(id, greeting);
+    }
+
+    fn attach(&mut self, node: NodeId, account: &str, echo: bool) -> Option<ClientId> {
         let id = ClientId(self.clients.len());
         let remote = ([10, 255, (id.0 >> 8) as u8, id.0 as u8], 40_000).into();
         let engine = self.nodes[node.0].engine.as_mut()?;
@@ -31,14 +70,9 @@ impl World {
         let end = stream.acceptor();
         self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
         self.clients.push(SimClient::new(id, node, account, stream.dialer(), echo, self.now));
-        let key = self.nodes[node.0].spec.config.rehearsed_transport;
-        if let (Some(key), Some(joint)) = (key, self.joints.get_mut(stream)) {
-            joint.said[end.other().side].deframer = Deframer::after_line("CONNECT", key);
-            joint.said[end.side].deframer = Deframer::after_line("+OK", key);
+        if let Some(joint) = self.joints.get_mut(stream) {
+            joint.said[end.side].deframer = Deframer::counting(ANSWER);
         }
-        let greeting = self.clients[id.0].greeting(key);
-        self.write_as_client(id, greeting);
-        self.pump(node);
         Some(id)
     }
 
