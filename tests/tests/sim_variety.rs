@@ -116,7 +116,7 @@ fn a_server_that_is_configured_no_more_comes_back_as_any_other_member_if_the_mes
             world.run_for(SECOND / 10).expect("no rule is broken");
             assert_eq!(peers(&world, 2), [nodes - 2; 2], "it is closed");
             world.run_for(20 * SECOND).expect("none is taken for configured");
-            let apart = vec![nodes - 2, nodes - 2, nodes - 1];
+            let apart = [nodes - 2, nodes - 2, nodes - 1];
             let expected = if is_whole { vec![nodes - 1; nodes] } else { apart[..nodes].to_vec() };
             assert_eq!(peers(&world, nodes), expected, "{member:?}");
         }
