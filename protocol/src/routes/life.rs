@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::dial::{DialId, Purpose};
-use super::plan::Seat;
+use super::seat::Seat;
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::time::Instant;

@@ -20,6 +20,7 @@ mod life;
 mod pace;
 mod peer;
 mod plan;
+mod seat;
 mod table;
 mod tellers;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use dial::{DialError, DialId, DialRequest};
 pub(crate) use dials::MAX_DIALS;
 #[cfg(feature = "sim")]
 pub(crate) use pace::RETRY_PAUSE;
-pub(crate) use plan::{Newcomer, NoSeat, Seat};
+pub(crate) use seat::{Newcomer, NoSeat, Seat};
 pub(crate) use table::Routes;
 #[cfg(feature = "sim")]
 pub(crate) use tellers::MAX_HEARSAY;

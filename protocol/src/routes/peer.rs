@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::dial::Dial;
 use super::pace::{RETRY_PAUSE, jitter};
-use super::plan::{Newcomer, Seat};
+use super::seat::{Newcomer, Seat};
 use crate::config::{Healing, RouteUrl};
 use crate::id::ConnectionId;
 use crate::time::Instant;

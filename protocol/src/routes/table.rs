@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::life::{Life, RouteConnection, RouteConnections};
 use super::peer::{PeerRoutes, Solicited};
-use super::plan::{Newcomer, Seat};
+use super::seat::{Newcomer, Seat};
 use super::verdict::{Hearsay, Lost, NotSeated, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;

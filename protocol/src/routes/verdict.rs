@@ -1,6 +1,6 @@
 //! What the route table is told and what it answers.
 
-use super::plan::{NoSeat, Seat};
+use super::seat::{NoSeat, Seat};
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::wire::GossipMode;

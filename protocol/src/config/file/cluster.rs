@@ -3,9 +3,9 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
-use super::syntax::{Item, Value};
-use super::top_level::Credentials;
+use super::value::{Item, Value};
 use super::{healing, limits};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{ClusterConfig, Compression, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scalar::parse_duration;
-use super::syntax::{Item, Map, Position, Value};
+use super::value::{Item, Map, Position, Value};
 use crate::config::{AddressError, Listen, Port};
 use crate::quote::without_user_info;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fields::{Fault, Field, Report, read_fields, type_name};
-use super::syntax::Value;
+use super::value::Value;
 use crate::config::Healing;
 
 /// A block of settings, or a boolean: `true` for the defaults, `false` for no rule but those of nats-server.

@@ -3,6 +3,7 @@
 //! Nothing here reads files or the environment: what a text refers to comes through [`Sources`].
 
 mod cluster;
+mod credentials;
 mod fields;
 mod healing;
 mod limits;
@@ -11,6 +12,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod top_level;
+mod value;
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::syntax::Value;
+use super::value::Value;
 
 /// What a word without quotes means: a number, a boolean, or else itself. No error quotes the word: variables bring it where
 /// a secret is wanted.

@@ -3,10 +3,9 @@
 //! The tree is bounded in depth and in size, whatever variables and includes make of the text, so that no file can
 //! exhaust the stack or the memory.
 
-use std::collections::BTreeMap;
-
 use super::Sources;
 use super::scalar::{parse_bare, unescape};
+use super::value::{Entry, Item, Map, Position, Value};
 
 /// How deep maps, arrays, includes and variables may nest.
 const MAX_DEPTH: usize = 64;
@@ -24,44 +23,6 @@ pub(super) struct Document {
     /// The names of the file and of those that it includes, which positions refer to.
     pub(super) files: Vec<String>,
     pub(super) root: Map,
-}
-
-/// A block of keys, ordered by name. Of a repeated key the last wins.
-pub(super) type Map = BTreeMap<String, Entry>;
-
-/// A key's value and where the key stands.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) position: Position,
-    pub(super) value: Value,
-    /// Whether a variable refers to the key, which allows it any name.
-    pub(super) is_variable: bool,
-}
-
-/// A value and where it stands.
-#[derive(Clone)]
-pub(super) struct Item {
-    pub(super) position: Position,
-    pub(super) value: Value,
-}
-
-#[derive(Clone)]
-pub(super) enum Value {
-    Map(Map),
-    Array(Vec<Item>),
-    String(String),
-    Integer(i64),
-    Float(f64),
-    Bool(bool),
-}
-
-/// A place in a file, ordered as read. Columns count from 0 on the first line and from 1 on all others, as in the
-/// messages of nats-server.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
-    pub(super) file: usize,
-    pub(super) line: usize,
-    pub(super) column: usize,
 }
 
 /// Parses the text of the file `name`.

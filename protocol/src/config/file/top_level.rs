@@ -1,12 +1,11 @@
 //! The fields of the top level and of its `authorization` block (wire.md 9.2).
 
-use std::time::Duration;
-
+use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
-use super::syntax::Map;
+use super::value::Map;
 use super::{FileSettings, cluster};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
-use crate::config::{Authorization, Config, DEFAULT_AUTH_TIMEOUT, Listen, Port, Secret};
+use crate::config::{Authorization, Config, Listen, Port};
 
 /// Keys of nats-server for what is not here yet.
 const UNSUPPORTED: &[&str] = &[
@@ -164,38 +163,4 @@ fn authorization(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>
         (_, _, Some(_)) => return Err("Cannot have a user/pass and token".into()),
     };
     Ok(())
-}
-
-/// What an `authorization` block says.
-pub(super) struct Credentials {
-    pub(super) user: Option<String>,
-    pub(super) password: Option<Secret>,
-    pub(super) token: Option<Secret>,
-    pub(super) timeout: Duration,
-}
-
-impl Credentials {
-    pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Self, Fault> {
-        let mut credentials = Self { user: None, password: None, token: None, timeout: DEFAULT_AUTH_TIMEOUT };
-        read_fields(field.map()?, report, |field, _| {
-            match field.key.as_str() {
-                "user" | "username" => credentials.user = Some(credential(field)?),
-                "password" | "pass" => credentials.password = Some(credential(field)?.into()),
-                "token" => credentials.token = Some(credential(field)?.into()),
-                "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
-                "users" | "auth_callout" | "default_permissions" | "permissions" | "proxy_required" => {
-                    return Err(Fault::UnsupportedField);
-                }
-                _ => return Err(Fault::UnknownField),
-            }
-            Ok(())
-        });
-        Ok(credentials)
-    }
-}
-
-/// A user, a password or a token. That it is empty is never meant: it comes from a variable that nobody set, and would leave the
-/// server open, as it leaves nats-server.
-fn credential(field: &Field<'_>) -> Result<String, Fault> {
-    field.optional_string()?.ok_or_else(|| format!("{} is empty, which protects nothing", field.key).into())
 }
