@@ -116,7 +116,8 @@ impl Server {
     ///
     /// As [`Server::serve_until`].
     pub fn run(self, process: Process) -> Result<(), String> {
-        self.serve(|core| async move { signals::wait_for_end(&core, process).await })
+        let signals = signals::watch()?;
+        self.serve(|core| async move { signals::wait_for_end(&core, process, signals).await })
     }
 
     /// Serves until `end` is over.

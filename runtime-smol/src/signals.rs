@@ -19,16 +19,19 @@ pub struct Process {
     pub arguments: Vec<String>,
 }
 
-/// Waits for the signal to end; handles others meanwhile.
-pub(crate) async fn wait_for_end(core: &Core, mut process: Process) {
+/// Takes signals from now on: before the server says that it is ready, so that none after that does what the system does by
+/// itself, which is to end the process or nothing at all.
+///
+/// # Errors
+///
+/// The system does not hand them on. The text is ready to be shown.
+pub(crate) fn watch() -> Result<Signals, String> {
     let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
-    let mut signals = match Signals::new(watched) {
-        Ok(signals) => signals,
-        Err(fault) => {
-            error!("cannot watch signals: {fault}");
-            return std::future::pending().await;
-        }
-    };
+    Signals::new(watched).map_err(|fault| format!("cannot watch signals: {fault}"))
+}
+
+/// Waits for the signal to end; handles others meanwhile.
+pub(crate) async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
     while let Some(signal) = signals.next().await {
         match signal {
             Ok(Signal::Int | Signal::Term) => return,
