@@ -1,5 +1,6 @@
 //! What the simulation's programs do alike with their arguments.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -21,6 +22,11 @@ pub fn run<T>(
             ExitCode::from(2)
         }
     }
+}
+
+/// The path that an argument is. What a command line names is named for as long as the program runs.
+pub fn path(text: String) -> &'static Path {
+    Path::new(Box::leak(text.into_boxed_str()))
 }
 
 /// The number that an argument is.

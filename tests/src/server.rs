@@ -39,6 +39,16 @@ impl Kind {
     /// The reference and what is compared with it.
     pub const COMPARED: [Self; 3] = [Self::REFERENCE, Self::Onehop, Self::OnehopStd];
 
+    /// The programs that a command line names, or else onehop and the reference. Those that cannot be had here are left out,
+    /// which was said.
+    pub fn chosen(binaries: &[&'static Path]) -> Vec<Self> {
+        let kinds = match binaries {
+            [] => vec![Self::Onehop, Self::REFERENCE],
+            paths => paths.iter().copied().map(Self::Program).collect(),
+        };
+        kinds.into_iter().filter(|kind| kind.binary().is_some()).collect()
+    }
+
     /// The program, or `None` after printing `NOT RUN` (see [`Version::binary`]).
     pub fn binary(self) -> Option<PathBuf> {
         match self {

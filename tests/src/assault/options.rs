@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::victim::Arena;
-use crate::command_line::number;
+use crate::command_line::{number, path};
 use crate::server::Kind;
 
 /// What `--help` prints.
@@ -51,19 +51,13 @@ impl Options {
 
     /// The servers to attack; those that cannot be had here are left out, which was said.
     pub fn arenas(&self) -> Vec<Arena> {
-        let kinds: Vec<Kind> = match &self.binaries[..] {
-            [] => vec![Kind::Onehop, Kind::REFERENCE],
-            paths => paths.iter().map(|path| Kind::Program(path)).collect(),
-        };
-        let here = kinds.into_iter().filter(|kind| kind.binary().is_some());
-        here.map(|kind| Arena { kind, scale: self.scale }).collect()
+        Kind::chosen(&self.binaries).into_iter().map(|kind| Arena { kind, scale: self.scale }).collect()
     }
 
     fn set(&mut self, word: &str, value: String) -> Result<(), String> {
         match word {
             "--row" => self.rows.push(value),
-            // Servers are named for as long as the program runs.
-            "--binary" => self.binaries.push(Path::new(Box::leak(value.into_boxed_str()))),
+            "--binary" => self.binaries.push(path(value)),
             "--scale" => self.scale = number(&value)?,
             "--rounds" => self.rounds = number::<usize>(&value)?.max(1),
             _ => return Err(format!("{word} {value} means nothing")),

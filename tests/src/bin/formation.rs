@@ -6,13 +6,14 @@ use onehop_tests::command_line;
 use onehop_tests::formation::form;
 use onehop_tests::formation::options::{Options, USAGE};
 use onehop_tests::formation::report::{Rounds, render};
+use onehop_tests::server::Kind;
 
 fn main() -> ExitCode {
     command_line::run(USAGE, Options::parse(std::env::args().skip(1)), formation)
 }
 
 fn formation(options: &Options) -> ExitCode {
-    let kinds = options.kinds();
+    let kinds = Kind::chosen(&options.binaries);
     if kinds.is_empty() {
         return ExitCode::from(2);
     }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use crate::command_line::number;
+use crate::command_line::{number, path};
 use crate::mesh::Topology;
-use crate::server::Kind;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -47,23 +46,13 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// The servers to start; those that cannot be had here are left out, which was said.
-    pub fn kinds(&self) -> Vec<Kind> {
-        let kinds: Vec<Kind> = match &self.binaries[..] {
-            [] => vec![Kind::Onehop, Kind::REFERENCE],
-            paths => paths.iter().map(|path| Kind::Program(path)).collect(),
-        };
-        kinds.into_iter().filter(|kind| kind.binary().is_some()).collect()
-    }
-
     fn set(&mut self, word: &str, value: String) -> Result<(), String> {
         match (word, value.as_str()) {
             ("--nodes", _) => self.nodes = number::<usize>(&value)?.max(2),
             ("--rounds", _) => self.rounds = number::<usize>(&value)?.max(1),
             ("--shape", "chain") => self.shapes.push(Topology::Chain),
             ("--shape", "seed") => self.shapes.push(Topology::Seed),
-            // Servers are named for as long as the program runs.
-            ("--binary", _) => self.binaries.push(Path::new(Box::leak(value.into_boxed_str()))),
+            ("--binary", _) => self.binaries.push(path(value)),
             _ => return Err(format!("{word} {value} means nothing")),
         }
         Ok(())

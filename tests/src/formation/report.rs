@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Formation;
+use crate::load::statistics::Spread;
 use crate::mesh::Topology;
 
 /// What was found of one kind of server in one shape: a formation for each round, or why there was none.
@@ -32,13 +33,10 @@ fn seconds(time: Duration) -> f64 {
 
 /// Median, lowest and highest.
 fn summary(rounds: &Rounds, figure: impl Fn(&Formation) -> f64) -> String {
-    let mut figures: Vec<f64> = rounds.iter().flatten().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    let (Some(lowest), Some(highest)) = (figures.first(), figures.last()) else { return "–".to_owned() };
-    let middle = figures.len() / 2;
-    let median =
-        if figures.len() % 2 == 1 { figures[middle] } else { (figures[middle - 1] + figures[middle]) / 2.0 };
-    format!("{median:.2} ({lowest:.2} to {highest:.2})")
+    let Some(Spread { median, low, high }) = Spread::of(rounds.iter().flatten().map(figure)) else {
+        return "–".to_owned();
+    };
+    format!("{median:.2} ({low:.2} to {high:.2})")
 }
 
 #[cfg(test)]
