@@ -9,7 +9,7 @@ use log::warn;
 use onehop_smol::logger::Logger;
 use onehop_smol::options::{self, Command, Options, SystemSources};
 use onehop_smol::server::{Server, log_fatal};
-use onehop_smol::signals::Process;
+use onehop_smol::signals::{self, Process};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -50,7 +50,7 @@ fn run(options: Options, arguments: Vec<String>) -> ExitCode {
     }
     let workers = available_parallelism().map_or(1, |cores| cores.get());
     let process = Process { logger, settings: options.process, arguments };
-    match Server::bind(options.config, workers).and_then(|server| server.run(process)) {
+    match Server::bind(options.config, workers).and_then(|server| signals::run(server, process)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log_fatal(&why);

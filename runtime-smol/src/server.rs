@@ -23,7 +23,6 @@ use crate::dial::dial;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
-use crate::signals::{self, Process};
 use crate::sockets::Sockets;
 use crate::worker::{self, Job, Shared};
 
@@ -110,16 +109,6 @@ impl Server {
         &self.core.shared.node
     }
 
-    /// Serves until a signal ends it, and reads its configuration again when another one says so.
-    ///
-    /// # Errors
-    ///
-    /// As [`Server::serve_until`].
-    pub fn run(self, process: Process) -> Result<(), String> {
-        let signals = signals::watch()?;
-        self.serve(|core| async move { signals::wait_for_end(&core, process, signals).await })
-    }
-
     /// Serves until `end` is over.
     ///
     /// # Errors
@@ -129,7 +118,11 @@ impl Server {
         self.serve(|_| end)
     }
 
-    fn serve<F: Future<Output = ()>>(self, end: impl FnOnce(Arc<Core>) -> F) -> Result<(), String> {
+    /// The same; `end` may ask things of what is behind the listeners.
+    pub(crate) fn serve<F: Future<Output = ()>>(
+        self,
+        end: impl FnOnce(Arc<Core>) -> F,
+    ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
         let Self { core, clients, routes, monitoring } = self;

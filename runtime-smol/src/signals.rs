@@ -7,7 +7,7 @@ use smol::stream::StreamExt;
 
 use crate::logger::Logger;
 use crate::options::{self, Options, SystemSources};
-use crate::server::Core;
+use crate::server::{Core, Server};
 
 /// What signals change in the process around a server.
 pub struct Process {
@@ -19,19 +19,21 @@ pub struct Process {
     pub arguments: Vec<String>,
 }
 
-/// Takes signals from now on: before the server says that it is ready, so that none after that does what the system does by
-/// itself, which is to end the process or nothing at all.
+/// Serves until a signal ends it, and reads the configuration again when another one says so.
 ///
 /// # Errors
 ///
-/// The system does not hand them on. The text is ready to be shown.
-pub(crate) fn watch() -> Result<Signals, String> {
+/// As [`Server::serve_until`], or the system does not hand signals on.
+pub fn run(server: Server, process: Process) -> Result<(), String> {
+    // Before the server says that it is ready, so that no signal after that does what the system does by itself, which is to
+    // end the process or nothing at all.
     let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
-    Signals::new(watched).map_err(|fault| format!("cannot watch signals: {fault}"))
+    let signals = Signals::new(watched).map_err(|fault| format!("cannot watch signals: {fault}"))?;
+    server.serve(|core| async move { wait_for_end(&core, process, signals).await })
 }
 
 /// Waits for the signal to end; handles others meanwhile.
-pub(crate) async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
+async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
     while let Some(signal) = signals.next().await {
         match signal {
             Ok(Signal::Int | Signal::Term) => return,
