@@ -300,7 +300,9 @@ impl Session {
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.len(), message.body.len(), context.sink.staged_for()));
-        if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), message) {
+        let rest =
+            LongDelivery::of(targets, &mut shared.scratch, &mut shared.rng, Some(&shared.entry), message);
+        if let Some(rest) = rest {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(self.cache.take_looked_at()));

@@ -288,7 +288,8 @@ impl Peer {
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
         shared.spend(turn::deliveries(targets.len(), routed.message.body.len(), context.sink.staged_for()));
-        if let Some(rest) = LongDelivery::of(targets, Some(&shared.entry), &routed.message) {
+        let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
+        if let Some(rest) = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), &routed.message) {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(cache.take_looked_at()));

@@ -302,6 +302,36 @@ mod tests {
     }
 
     #[test]
+    fn of_a_group_of_very_many_that_are_gone_and_not_yet_removed_who_stays_gets_all() {
+        let mut world = World::new(10_000_000);
+        let [mut crew, mut stays, mut publisher] = [(); 3].map(|()| world.client(true));
+        let members = |from, to| (from..to).flat_map(|sid| format!("SUB a q {sid}\r\n").into_bytes());
+        input(&mut world, &mut crew, &[CONNECT, &members(0, 9_000).collect::<Vec<_>>()].concat());
+        input(&mut world, &mut stays, &[CONNECT, &members(0, 2).collect::<Vec<_>>()].concat());
+        let World { node, staging } = &mut world;
+        driver::handle(node, &mut crew, NOW, Event::EndOfInput, staging);
+        let (_, left) = driver::end(node, crew, NOW, staging);
+        assert!(left.is_some() && node.hub().global_account().index().len() > 8_000);
+        input(&mut world, &mut publisher, &[CONNECT, &b"PUB a 1\r\nx\r\n".repeat(100), b"PING\r\n"].concat());
+        assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
+        assert_eq!(count(b"MSG a ", &read_by(&mut world, &stays)), 100);
+    }
+
+    #[test]
+    fn of_a_group_in_which_nearly_all_are_the_publishers_who_wants_no_echo_the_others_get_all() {
+        let mut world = World::new(10_000_000);
+        let (mut publisher, mut other) = (world.client(true), world.client(true));
+        let members =
+            (0..9_000).flat_map(|sid| format!("SUB {}.b q {sid}\r\n", ["a", "*"][sid % 2]).into_bytes());
+        let quiet = b"CONNECT {\"verbose\":false,\"echo\":false}\r\n";
+        input(&mut world, &mut publisher, &[quiet, &members.collect::<Vec<_>>()[..]].concat());
+        input(&mut world, &mut other, &[CONNECT, b"SUB a.b q 1\r\nSUB *.b q 2\r\n"].concat());
+        input(&mut world, &mut publisher, &[&b"PUB a.b 1\r\nx\r\n".repeat(20)[..], b"PING\r\n"].concat());
+        assert_eq!(read_by(&mut world, &publisher), b"PONG\r\n");
+        assert_eq!(count(b"MSG a.b ", &read_by(&mut world, &other)), 20);
+    }
+
+    #[test]
     fn messages_to_subjects_that_very_many_filters_nearly_match_are_handled_in_turns() {
         let mut world = World::new(1_000_000);
         let (mut subscriber, mut publisher) = (world.client(true), world.client(true));

@@ -1,4 +1,5 @@
-//! A message for so many that they get it in slices, so that nobody waits longer for it than for anything else that is read.
+//! A message for so many that they get it, or that one of them is found, in slices, so that nobody waits longer for it than for
+//! anything else that is read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::interest::Subscription;
 use crate::sink::Sink;
 use crate::wire::Message;
 
-/// A message, and which crowds are still to get it.
+/// A message, and which crowds are still to get it: each of a plain one, or one of those of a queue group.
 #[derive(Debug)]
 pub(crate) struct LongDelivery {
     /// The first one is gone through.
@@ -22,6 +23,7 @@ pub(crate) struct LongDelivery {
     /// None if a service publishes it.
     publisher: Option<Arc<Entry>>,
     message: OwnMessage,
+    rng: Rng,
     scratch: Scratch,
 }
 
@@ -38,18 +40,31 @@ impl LongDelivery {
     #[inline]
     pub(crate) fn of(
         targets: &Targets,
+        scratch: &mut Scratch,
+        rng: &mut Rng,
         publisher: Option<&Arc<Entry>>,
         message: &Message<'_>,
     ) -> Option<Box<Self>> {
-        if targets.crowds.is_empty() { None } else { Some(Self::begin(targets, publisher, message)) }
+        if targets.crowds.is_empty() && scratch.undecided.is_empty() {
+            return None;
+        }
+        Some(Self::begin(targets, scratch, rng, publisher, message))
     }
 
     #[cold]
-    fn begin(targets: &Targets, publisher: Option<&Arc<Entry>>, message: &Message<'_>) -> Box<Self> {
+    fn begin(
+        targets: &Targets,
+        scratch: &mut Scratch,
+        rng: &mut Rng,
+        publisher: Option<&Arc<Entry>>,
+        message: &Message<'_>,
+    ) -> Box<Self> {
+        let undecided = scratch.undecided.drain(..).flat_map(|number| &targets.queues[number].crowds);
         Box::new(Self {
-            crowds: targets.crowds.iter().cloned().collect(),
+            crowds: targets.crowds.iter().chain(undecided).cloned().collect(),
             publisher: publisher.cloned(),
             message: OwnMessage::new(message),
+            rng: rng.fork(),
             scratch: Scratch::default(),
         })
     }
@@ -70,16 +85,31 @@ impl LongDelivery {
         let targets = Targets::of_some(&subscriptions, hub.directory(), publisher, &lookup);
         let mut line = Vec::new();
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
-        // Nobody is left to be chosen.
-        let mut rng = Rng::with_seed(0);
-        let mut courier = Courier { hub, publisher, sink, rng: &mut rng, scratch: &mut self.scratch, expire };
-        for target in &targets.clients {
-            to_client(&mut courier, &targets, target, &parcel);
-        }
-        if crowd.is_over() {
+        let start = self.rng.usize(..targets.clients.len().max(1));
+        let (rng, scratch) = (&mut self.rng, &mut self.scratch);
+        let mut courier = Courier { hub, publisher, sink, rng, scratch, expire };
+        let mut give = |target| to_client(&mut courier, &targets, target, &parcel);
+        let is_decided = if crowd.queue().is_some() {
+            let (before, from) = targets.clients.split_at(start);
+            from.iter().chain(before).any(give)
+        } else {
+            targets.clients.iter().for_each(|target| _ = give(target));
+            false
+        };
+        if is_decided {
+            self.pop_group();
+        } else if crowd.is_over() {
             self.crowds.pop_front();
         }
         self.crowds.is_empty()
+    }
+
+    /// One of the group has it, whose crowds come first.
+    fn pop_group(&mut self) {
+        let Some(first) = self.crowds.pop_front() else { return };
+        self.crowds.retain(|other| {
+            other.account.id() != first.account.id() || other.crowd.queue() != first.crowd.queue()
+        });
     }
 }
 

@@ -60,10 +60,11 @@ pub(crate) fn from_service<S: Sink>(
     let directory = courier.hub.directory();
     let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
     from_client(courier, &targets, message);
-    LongDelivery::of(&targets, None, message)
+    LongDelivery::of(&targets, courier.scratch, courier.rng, None, message)
 }
 
-/// Delivers what a client of this node published, but to crowds: they get it by a [`LongDelivery`]. False if nobody took it.
+/// Delivers what a client of this node published, but to crowds, and to a group none of whose members was found at once: they
+/// get it by a [`LongDelivery`], which is to be made then. False if nobody took it.
 pub(crate) fn from_client<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
@@ -86,6 +87,11 @@ pub(crate) fn from_client<S: Sink>(
         match choose(courier, targets, queue, &parcel, Preference::Equal) {
             Choice::Delivered => taken = true,
             Choice::Route(route) => courier.scratch.chosen.push((route, number)),
+            Choice::Undecided => {
+                // Of so many, one will.
+                taken = true;
+                courier.scratch.undecided.push(number);
+            }
             Choice::Nobody => {}
         }
     }
@@ -97,7 +103,7 @@ pub(crate) fn from_client<S: Sink>(
 }
 
 /// Delivers what another server sent: to plain subscriptions of this node's clients, and to one member of each
-/// queue group that the sender named. Crowds get it by a [`LongDelivery`].
+/// queue group that the sender named. Crowds get it by a [`LongDelivery`], as with [`from_client`].
 pub(crate) fn from_route<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
@@ -123,9 +129,10 @@ pub(crate) fn from_route<S: Sink>(
         if std::mem::replace(&mut courier.scratch.served[number], true) {
             continue;
         }
-        let choice = choose(courier, targets, &targets.queues[number], &parcel, Preference::Local);
-        if let Choice::Route(route) = choice {
-            courier.scratch.chosen.push((route, number));
+        match choose(courier, targets, &targets.queues[number], &parcel, Preference::Local) {
+            Choice::Route(route) => courier.scratch.chosen.push((route, number)),
+            Choice::Undecided => courier.scratch.undecided.push(number),
+            Choice::Delivered | Choice::Nobody => {}
         }
     }
     if !courier.scratch.chosen.is_empty() {
@@ -160,6 +167,8 @@ enum Choice {
     Delivered,
     /// A member at this route is to get it.
     Route(usize),
+    /// Whoever is left of its crowds: none of the members that were asked took it.
+    Undecided,
     Nobody,
 }
 
@@ -182,6 +191,7 @@ fn choose<S: Sink>(
     }
     match choose_listed(courier, targets, queue, parcel, preference) {
         Choice::Nobody if to_crowd_member(courier, queue, parcel) => Choice::Delivered,
+        Choice::Nobody => Choice::Undecided,
         choice => choice,
     }
 }
@@ -344,5 +354,6 @@ fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {
     names.split(|byte| matches!(byte, b' ' | b'\t')).filter(|name| !name.is_empty())
 }
 
-/// So many members out of a crowd are asked, each of which may just be about to get its last message, or be gone.
+/// So many members out of a crowd are asked, each of which may just be about to get its last message, or be gone; or be the
+/// publisher's own, who wants no echo. If none of them takes it, one that does is looked for in slices.
 const MAX_ASKED: usize = 16;

@@ -13,6 +13,8 @@ pub(crate) struct Scratch {
     pub(super) queue_line: Vec<u8>,
     /// Which route was chosen for which queue group.
     pub(super) chosen: Vec<(usize, usize)>,
+    /// Which queue groups a member is still to be looked for in.
+    pub(super) undecided: Vec<usize>,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
     prefix: Vec<u8>,

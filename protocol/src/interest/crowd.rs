@@ -7,9 +7,9 @@ use super::{Source, Subscription, SubscriptionId};
 /// Subscriptions of clients to one filter, plain ones or members of one queue group, so many that
 /// [`Index::collect`](super::Index::collect) only names them.
 ///
-/// Plain ones are had in slices, by [`Index::next_of`](super::Index::next_of), from the first to the last that there was when
-/// they were named: each of them that is still there when its turn comes is had once, and who came later is not. Of a group
-/// one is had by [`Index::one_of`](super::Index::one_of).
+/// All are had in slices, by [`Index::next_of`](super::Index::next_of), from the first to the last that there was when
+/// they were named: each of them that is still there when its turn comes is had once, and who came later is not. Any one is
+/// had by [`Index::one_of`](super::Index::one_of).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crowd {
     filter: Box<[u8]>,

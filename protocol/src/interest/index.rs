@@ -190,7 +190,7 @@ impl Index {
         self.part_of(crowd.filter()).one_of(crowd, place)
     }
 
-    /// Adds those of a plain crowd that come next, which are some thousands at the most.
+    /// Adds those of a crowd that come next, which are some thousands at the most.
     pub fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
         self.part_of(crowd.filter()).next_of(crowd, into);
     }

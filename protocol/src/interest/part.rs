@@ -211,7 +211,7 @@ impl Part {
         state.patterns.for_each_match(subject, &mut |subscribers| subscribers.collect(each, crowds))
     }
 
-    /// Adds those of a plain crowd that come next, as far as a slice goes.
+    /// Adds those of a crowd that come next, as far as a slice goes.
     pub(super) fn next_of(&self, crowd: &mut Crowd, into: &mut Vec<Arc<Subscription>>) {
         let before = into.len();
         if let Some(subscribers) = self.read().get(crowd.filter()) {

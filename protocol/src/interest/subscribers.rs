@@ -115,7 +115,7 @@ impl Subscribers {
         members.groups().for_each(|group| group.collect(each, crowds));
     }
 
-    /// Adds those of a plain crowd that come next, as far as a slice goes.
+    /// Adds those of a crowd that come next, as far as a slice goes.
     pub(super) fn next_of(&self, crowd: &Crowd, into: &mut Vec<Arc<Subscription>>) {
         match self {
             Subscribers::One(only) => {
@@ -123,7 +123,8 @@ impl Subscribers {
                 into.extend(is_next.then(|| only.clone()));
             }
             Subscribers::Many(members) => {
-                let rest = members.plain.clients.after(crowd.passed());
+                let Some(group) = members.group(crowd.queue()) else { return };
+                let rest = group.clients.after(crowd.passed());
                 let next = rest.take_while(|sub| crowd.awaits(sub.id())).take(CROWD_SLICE);
                 into.extend(next.cloned());
             }
