@@ -76,7 +76,7 @@ struct Shared {
     /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
-    /// Handled a slice at a time, the first one first.
+    /// Handled a slice at a time; one that input waits for, of which there is only one, comes first.
     chores: VecDeque<Chore>,
     /// What the turn has cost so far, in units of [`turn`].
     work: u32,

@@ -332,6 +332,30 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_sends_to_very_many_without_end_is_told_of_interest_all_the_same() {
+        let mut world = World::in_cluster(100_000_000);
+        let (mut subscriber, mut route) = (world.client(true), world.route());
+        let wanted = (0..5_000).flat_map(|number| format!("SUB wanted.{number} w{number}\r\n").into_bytes());
+        input(
+            &mut world,
+            &mut subscriber,
+            &[CONNECT, &subscriptions(5_000), &wanted.collect::<Vec<_>>()].concat(),
+        );
+        let info = r#"{"server_id":"NB","server_name":"B","cluster":"c"}"#;
+        let World { node, staging } = &mut world;
+        let join = format!("CONNECT {info}\r\nINFO {info}\r\n");
+        driver::handle(node, &mut route, NOW, Event::Input(join.as_bytes()), staging);
+        let messages = b"RMSG $G a 1\r\nx\r\n".repeat(4);
+        for _ in 0..100 {
+            // There is always more to read as soon as it may be.
+            let event = if route.wants_input() { Event::Input(&messages) } else { Event::Turn };
+            let World { node, staging } = &mut world;
+            driver::handle(node, &mut route, NOW, event, staging);
+        }
+        assert_eq!(count(b"RS+ $G wanted.", &read_by(&mut world, &route)), 5_000);
+    }
+
+    #[test]
     fn messages_to_subjects_that_very_many_filters_nearly_match_are_handled_in_turns() {
         let mut world = World::new(1_000_000);
         let (mut subscriber, mut publisher) = (world.client(true), world.client(true));

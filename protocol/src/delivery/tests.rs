@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Backlog, KEPT_BUFFERS, LAST_WORDS, Link, Links, MAX_STAGED_BYTES, Staging, Written};
 use crate::close::CloseReason;
-use crate::config::Config;
+use crate::config::{ClusterConfig, Config};
 use crate::connection::Connection;
 use crate::driver::{self, SocketKind};
 use crate::hub::Entry;
@@ -100,17 +100,28 @@ impl Link for InHand<'_> {
 
 impl World {
     pub(crate) fn new(max_pending: usize) -> Self {
-        let config = Config { max_pending, ..Config::default() };
-        Self {
-            node: Node::new(config, &Listening::default(), NOW),
-            staging: Staging::new(Memory::default(), max_pending, KEPT_BUFFERS),
-        }
+        Self::of(Config { max_pending, ..Config::default() })
+    }
+
+    /// One to which other servers connect.
+    pub(crate) fn in_cluster(max_pending: usize) -> Self {
+        let cluster = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
+        Self::of(Config { max_pending, cluster: Some(cluster), ..Config::default() })
+    }
+
+    fn of(config: Config) -> Self {
+        let staging = Staging::new(Memory::default(), config.max_pending, KEPT_BUFFERS);
+        Self { node: Node::new(config, &Listening::default(), NOW), staging }
     }
 
     /// A client whose greeting is still staged, and that has no link yet.
     fn open(&mut self) -> Connection {
+        self.open_as(SocketKind::Client)
+    }
+
+    fn open_as(&mut self, kind: SocketKind) -> Connection {
         let remote = "127.0.0.1:1".parse().expect("an address");
-        driver::open(&self.node, NOW, remote, SocketKind::Client, &mut self.staging)
+        driver::open(&self.node, NOW, remote, kind, &mut self.staging)
     }
 
     fn insert(&mut self, connection: &Connection, reads: bool) {
@@ -134,6 +145,14 @@ impl World {
         link.reads = reads;
         link.read.clear();
         self.staging.links_mut().flushed.clear();
+        connection
+    }
+
+    /// A server that connected and reads everything.
+    pub(crate) fn route(&mut self) -> Connection {
+        let connection = self.open_as(SocketKind::Route);
+        self.insert(&connection, true);
+        self.flush();
         connection
     }
 
