@@ -52,6 +52,8 @@ impl Row {
             chunk.shrink_to(chunk.capacity() / 2);
         }
         self.len -= 1;
+        self.merge(number);
+        self.merge(number.saturating_sub(1));
         Some(removed)
     }
 
@@ -101,7 +103,21 @@ impl Row {
         let rest = self.chunks[number].split_off(at);
         self.chunks.insert(number + 1, rest);
     }
+
+    /// Makes one of a chunk and the next if they are short: else there were as many chunks as subscriptions where of each
+    /// chunk all but one left.
+    fn merge(&mut self, number: usize) {
+        if let Some([chunk, next]) = self.chunks.get_mut(number..number + 2)
+            && chunk.len() + next.len() <= MERGED_LEN
+        {
+            chunk.append(next);
+            self.chunks.remove(number + 1);
+        }
+    }
 }
+
+/// Two chunks that have no more together are made one.
+const MERGED_LEN: usize = CHUNK_LEN / 2;
 
 /// How many subscriptions stand in one chunk at the most.
 const CHUNK_LEN: usize = 512;
@@ -154,7 +170,20 @@ mod tests {
                 }
                 prop_assert!(row.after(None).count() == map.len());
                 prop_assert!(row.chunks.iter().all(|chunk| (1..=CHUNK_LEN).contains(&chunk.len())));
+                let short = |pair: &[Vec<_>]| pair[0].len() + pair[1].len() <= MERGED_LEN;
+                prop_assert!(!row.chunks.windows(2).any(short));
             }
         }
+    }
+    #[test]
+    fn few_that_stay_of_very_many_stand_in_few_chunks() {
+        let mut row = Row::default();
+        for id in 0..100 * CHUNK_LEN as u64 {
+            row.insert(subscription(id));
+        }
+        (0..100 * CHUNK_LEN as u64).filter(|id| id % CHUNK_LEN as u64 != 0).for_each(|id| {
+            row.remove(SubscriptionId(id));
+        });
+        assert_eq!((row.len(), row.chunks.len()), (100, 1));
     }
 }
