@@ -175,6 +175,7 @@ mod tests {
             }
         }
     }
+
     #[test]
     fn few_that_stay_of_very_many_stand_in_few_chunks() {
         let mut row = Row::default();
