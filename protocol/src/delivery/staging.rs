@@ -25,6 +25,8 @@ pub struct Staging<L> {
     /// How many of `staged` belong to this batch; the others are buffers that it may use.
     used: usize,
     max_staged_bytes: usize,
+    /// The configuration that this follows from.
+    config_version: u64,
     kept_buffers: usize,
     writes_at_once: usize,
     /// Their links hold something of a batch that is over, and nobody wrote it yet.
@@ -43,7 +45,8 @@ struct Staged {
 impl<L: Links> Staging<L> {
     /// Stages what goes to `links`.
     ///
-    /// `max_pending` is that of clients ([`Config::max_pending`](crate::config::Config::max_pending)). The buffers of
+    /// `max_pending` is that of clients ([`Config::max_pending`](crate::config::Config::max_pending)), until the node's
+    /// configuration is swapped; then it is the new one's from the end of the next batch on. The buffers of
     /// `kept_buffers` targets are kept from batch to batch: [`KEPT_BUFFERS`] for a thread that serves many
     /// connections, none for one that serves a single connection, which is to hold no memory while it is idle.
     pub fn new(links: L, max_pending: usize, kept_buffers: usize) -> Self {
@@ -54,6 +57,7 @@ impl<L: Links> Staging<L> {
             staged: Vec::new(),
             used: 0,
             max_staged_bytes: MAX_STAGED_BYTES.min(max_pending),
+            config_version: 0,
             kept_buffers,
             writes_at_once: usize::MAX,
             unwritten: Unwritten::default(),
@@ -113,7 +117,16 @@ impl<L: Links> Staging<L> {
             }
         }
         self.release();
+        if self.config_version != hub.config_version() {
+            self.follow_config(hub);
+        }
         slow
+    }
+
+    #[cold]
+    fn follow_config(&mut self, hub: &Hub) {
+        self.config_version = hub.config_version();
+        self.max_staged_bytes = MAX_STAGED_BYTES.min(hub.config().max_pending);
     }
 
     /// Whether links wait for [`Staging::write_more`].

@@ -319,6 +319,20 @@ fn a_close_request_comes_behind_what_was_staged_before_it_and_the_first_reason_s
 }
 
 #[test]
+fn no_more_is_staged_than_may_wait_once_that_is_less_by_another_configuration() {
+    let mut world = World::new(1_000_000);
+    let target = world.client(true).id();
+    let config = Config { max_pending: 10_000, max_payload: 10_000, ..Config::default() };
+    world.node.handle_config(NOW, config, &mut world.staging).expect("it can change");
+    world.flush();
+    for _ in 0..100 {
+        world.deliver(target, 1000);
+        let staged = world.staging.staged_bytes(target);
+        assert!(staged <= 10_000, "{staged}");
+    }
+}
+
+#[test]
 fn a_wide_fan_out_keeps_no_more_memory_than_allowed() {
     for kept_buffers in [0, KEPT_BUFFERS] {
         let mut world = World::new(1000);

@@ -180,6 +180,28 @@ mod tests {
         assert_eq!(targets.client_prefix(&targets.clients[0], false), b"MSG foo 1 ");
         assert_eq!(targets.client_prefix(&targets.clients[1], false), b"MSG bar 1 ");
     }
+
+    #[test]
+    fn a_cache_is_emptied_when_it_has_too_many_subjects_or_takes_too_much() {
+        let hub = Hub::new(Config::default(), 4222);
+        let account = hub.global_account().clone();
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let publisher = hub.directory().insert(1, Kind::Client, remote, Instant::ZERO, hub.hasher());
+        for subject_bytes in [8, 4000] {
+            let mut cache = Cache::new(hub.hasher());
+            let (mut most, mut most_bytes) = (0, 0);
+            for number in 0..2 * MAX_SUBJECTS {
+                let subject = format!("{number:0subject_bytes$}");
+                assert!(cache.targets(&hub, &account, &publisher, subject.as_bytes()).is_empty());
+                most = most.max(cache.entries.len());
+                most_bytes = most_bytes.max(cache.cost_bytes);
+            }
+            let one = 2 * subject_bytes + cache.entries[0].targets.cost_bytes();
+            assert!(most_bytes < MAX_COST_BYTES + one, "{most_bytes}");
+            assert_eq!(most, MAX_SUBJECTS.min(MAX_COST_BYTES.div_ceil(one)));
+        }
+    }
+
     #[test]
     fn a_long_subject_that_many_want_is_not_written_down_for_each_of_them() {
         let hub = Hub::new(Config::default(), 4222);

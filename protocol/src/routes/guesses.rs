@@ -46,3 +46,20 @@ const MAX_TRIED: usize = 1024;
 
 /// The pauses between tries of the same server double up to this.
 const LONGEST_TRY_PAUSE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_servers_are_tried_in_vain_until_some_of_them_are_connected() {
+        let (mut guesses, config) = (Guesses::default(), ClusterConfig::default());
+        let may_try =
+            |guesses: &mut Guesses, id: usize| guesses.may_try(Instant::ZERO, &id.to_string(), &config);
+        assert!((0..MAX_TRIED).all(|id| may_try(&mut guesses, id)));
+        assert!(!may_try(&mut guesses, MAX_TRIED));
+        assert_eq!(guesses.tried.len(), MAX_TRIED);
+        guesses.forget(|id| id == "0");
+        assert!(may_try(&mut guesses, MAX_TRIED));
+    }
+}

@@ -79,3 +79,19 @@ impl Plan {
 
 /// No peer makes this node keep more slots than this.
 const MAX_POOL_SIZE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_peer_has_more_slots_than_the_limit_however_many_it_claims() {
+        let plan = Plan::new(&ClusterConfig::default());
+        let claims = |pool_size| plan.pool_size_with(&Newcomer { pool_size, ..Newcomer::default() });
+        assert_eq!([1, 5, i32::MAX, 0, -1].map(claims), [Some(3), Some(5), Some(MAX_POOL_SIZE), None, None]);
+        let beyond =
+            Newcomer { pool_size: i32::MAX, pool_index: MAX_POOL_SIZE as i32, ..Newcomer::default() };
+        let (index, size) = (beyond.pool_index, MAX_POOL_SIZE);
+        assert_eq!(plan.find_seat(None, &beyond, None), Err(NoSeat::NotInPool { index, size }));
+    }
+}

@@ -3,8 +3,8 @@
 //! Arguments are separated by blanks, tabs and stray CRs or LFs, and are eaten from both ends of the line: what has a fixed
 //! place at the front, then the sizes at the back; what is left in the middle is the optional part.
 
+use super::grammar::{Dialect, ParseError, Parsed, Role};
 use super::op::{LeafOrigin, Message, Op, RoutedMessage, RoutedSub, RoutedUnsub};
-use super::parser::{Dialect, ParseError, Parsed, Role};
 
 /// Most digits of a size on a line; a longer number is malformed (wire.md 1.1). It bounds a body to under 1 GB
 /// where [`Dialect::max_payload`] does not.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::{error, fmt};
 
-use super::parser::ParseError;
+use super::grammar::ParseError;
 use crate::close::CloseReason;
 
 /// What a peer did wrong: what it is told of that, word by word as nats-server says it, and whether and under which name the

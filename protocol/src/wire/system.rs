@@ -249,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_with_an_endless_name_is_left_out_of_an_answer_and_few_ports_of_one_are_heard() {
+        let route = |id: &str, port: usize| {
+            format!(r#"{{"remote_id":"{id}","did_solicit":true,"ip":"10.0.0.2","port":{port}}}"#)
+        };
+        let mut routes: Vec<_> = (1..=MAX_PORTS + 3).map(|port| route("B", port)).collect();
+        routes.push(route(&"C".repeat(MAX_ID_BYTES), 1));
+        routes.push(route(&"D".repeat(MAX_ID_BYTES + 1), 1));
+        let answer = format!(r#"{{"data":{{"routes":[{}]}}}}"#, routes.join(","));
+        let heard: Vec<_> =
+            neighbours(answer.as_bytes()).iter().map(|it| (it.id.len(), it.ports.len())).collect();
+        assert_eq!(heard, [(1, MAX_PORTS), (MAX_ID_BYTES, 1)]);
+    }
+
+    #[test]
     fn messages_are_written_as_routes_carry_them() {
         let asked = question(&question_to("NB"), "NA", Some("$SYS"));
         assert_eq!(asked, b"RMSG $SYS $SYS.REQ.SERVER.NB.ROUTEZ $SYS._INBOX.NA 0\r\n\r\n");

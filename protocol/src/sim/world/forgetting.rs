@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::World;
 use super::limits::Watch;
 use crate::sim::ids::NodeId;
-use crate::sim::node::DEATH_IS_NOTICED;
+use crate::sim::node::{DEATH_IS_NOTICED, SimNode};
 use crate::sim::rule::{Rule, Violation};
 use crate::time::Instant;
 
@@ -82,6 +82,15 @@ impl World {
 
     fn is_url_of_any(&self, url: &String) -> bool {
         self.nodes.iter().any(|node| node.engine.is_some() && node.connect_urls.contains(url))
+    }
+}
+
+impl SimNode {
+    /// How long after a server is gone this node may remember it.
+    pub(in crate::sim) fn remembers_for(&self) -> Duration {
+        let healing = self.healing().filter(|healing| healing.remember);
+        let remembered = healing.map(|healing| healing.forget_after + healing.max_retry_pause);
+        remembered.unwrap_or_default() + FORGETTING_SLACK
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::World;
-use super::forgetting::FORGETTING_SLACK;
 use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
@@ -214,13 +213,6 @@ impl SimNode {
 
     pub(in crate::sim) fn healing(&self) -> Option<&crate::config::Healing> {
         self.spec.config.cluster.as_ref().map(|cluster| &cluster.healing)
-    }
-
-    /// How long after a server is gone this node may remember it.
-    pub(in crate::sim) fn remembers_for(&self) -> Duration {
-        let healing = self.healing().filter(|healing| healing.remember);
-        let remembered = healing.map(|healing| healing.forget_after + healing.max_retry_pause);
-        remembered.unwrap_or_default() + FORGETTING_SLACK
     }
 }
 
