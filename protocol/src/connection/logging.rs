@@ -64,9 +64,6 @@ impl<S: Sink> Context<'_, S> {
 
     /// Operators look for these lines (wire.md 1.10).
     pub(super) fn log_slowness(&mut self, reason: CloseReason, policy: &WritePolicy) {
-        if reason == CloseReason::SlowConsumerPendingBytes && self.entry().kind() == Kind::Route {
-            self.hit_limit("limits.max_pending or limits.max_pending_control");
-        }
         match reason {
             CloseReason::SlowConsumerPendingBytes => {
                 let max = policy.max_pending_bytes;

@@ -139,11 +139,14 @@ impl Route {
         reason: CloseReason,
     ) -> Removal {
         context.log_closed(reason);
-        let shared = &*context.shared;
-        let id = shared.entry.id();
+        let id = context.entry().id();
         if let Self::Peer(_) = self {
-            shared.node.end_interest(id);
+            if reason == CloseReason::SlowConsumerPendingBytes {
+                context.hit_limit("limits.max_pending or limits.max_pending_control");
+            }
+            context.shared.node.end_interest(id);
         }
+        let shared = &*context.shared;
         let now = context.now;
         shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
         Removal::of_route(&shared.node, &shared.entry)
@@ -314,7 +317,7 @@ impl Peer {
                 context.hit_limit("MAX_UNCLAIMED_LINES or MAX_UNCLAIMED_BYTES")
             }
             Err(TooMuchInterest::Claimed) => {
-                context.hit_limit("limits.max_interest");
+                context.hit_limit("limits.max_interest or limits.max_interest_bytes");
                 context.handle_error(&ProtocolError::MaximumInterest);
             }
         }
@@ -371,7 +374,12 @@ fn greet<S: Sink>(context: &mut Context<'_, S>, lines: &[u8]) {
 
 fn refuse<S: Sink>(context: &mut Context<'_, S>, refusal: &Refusal) {
     match refusal {
-        Refusal::Fault(error) => context.report(error),
+        Refusal::Fault(error) => {
+            if *error == ProtocolError::MaximumConnections {
+                context.hit_limit("limits.max_peers");
+            }
+            context.report(error);
+        }
         Refusal::Gone => context.close(CloseReason::RouteRemoved),
     }
 }

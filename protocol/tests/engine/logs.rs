@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use onehop::config::{Authorization, ClusterConfig, Config, UserPassword};
+use onehop::config::{Authorization, ClusterConfig, Config, RouteLimits, UserPassword};
 
 use crate::scene::{Peer, SECOND, Scene};
 
@@ -56,6 +56,60 @@ fn all_connections_together_log_a_hundred_lines_a_second() {
     scene.send(client, b"PUB $GR.x 0\r\n\r\n");
     let lines = log.take();
     assert_eq!((lines.len(), left_out(&lines)), (2, 200), "{lines:#?}");
+}
+
+#[test]
+fn each_limit_of_other_servers_that_is_hit_is_said_by_its_name_once_in_ten_seconds() {
+    let mut scene = Scene::new();
+    scene.start("A", &[], |config| {
+        let cluster = config.cluster.as_mut().expect("a clustered node");
+        cluster.limits = RouteLimits {
+            max_peers: 1,
+            max_unregistered: 2,
+            max_unregistered_in_bytes: 1000,
+            max_unregistered_out_bytes: 60,
+            max_payload: 100,
+            max_interest: 2,
+            ..RouteLimits::default()
+        };
+    });
+    let peer = scene.raw_peer("A", "R", "");
+    let log = Lines::of(Level::Warn);
+    let hit_all = |scene: &mut Scene| {
+        let connect = b"CONNECT {\"verbose\":false,\"name\":\"NX\",\"cluster\":\"C\"}\r\n".as_slice();
+        let second = b"INFO {\"server_id\":\"NX\",\"server_name\":\"X\",\"cluster\":\"C\"}\r\n";
+        for rest in [second.as_slice(), b"RMSG $G a 1001\r\n", &b"PING\r\n".repeat(11)] {
+            let stranger = scene.raw_route("A");
+            scene.send(stranger, &[connect, rest].concat());
+        }
+        let strangers = [(); 3].map(|()| scene.raw_route("A"));
+        strangers.into_iter().for_each(|stranger| scene.disconnect(stranger));
+    };
+    hit_all(&mut scene);
+    hit_all(&mut scene);
+    scene.send(peer, b"RS+ $G a\r\nRS+ $G b\r\nRS+ $G c\r\n");
+    let peer = scene.raw_peer("A", "R", "");
+    scene.send(peer, b"RMSG $G a 101\r\n");
+    let named = |lines: Vec<String>| {
+        let named = lines.iter().filter_map(|line| line.strip_prefix("Limit ")?.split_once(" is hit"));
+        named.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    let names = ["max_peers", "max_unregistered_in_bytes", "max_unregistered_out_bytes", "max_unregistered"];
+    let expected = names.map(|name| format!("limits.{name}")).to_vec();
+    assert_eq!(
+        named(log.take()),
+        [
+            &expected[..],
+            &["limits.max_interest or limits.max_interest_bytes".to_owned(), "limits.max_payload".to_owned()]
+        ]
+        .concat()
+    );
+    scene.run_for(10 * SECOND);
+    scene.raw_peer("A", "R", "");
+    hit_all(&mut scene);
+    assert_eq!(named(log.take()), expected);
+    hit_all(&mut scene);
+    assert_eq!(named(log.take()), [""; 0]);
 }
 
 #[test]
