@@ -194,7 +194,7 @@ impl Effects {
         let units = self.messages
             + self.bytes / 1024
             + 4 * self.pushes
-            + 24 * self.changes
+            + 60 * self.changes
             + UNITS_PER_WRITE * self.writes;
         UNIT * u32::try_from(units).unwrap_or(u32::MAX)
     }
