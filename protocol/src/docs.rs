@@ -5,3 +5,8 @@ pub mod design {}
 
 #[doc = include_str!("../docs/wire.md")]
 pub mod wire {}
+
+/// Its examples are compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

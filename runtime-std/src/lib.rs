@@ -213,3 +213,8 @@ fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope
         shared.attention.wait(pause);
     }
 }
+
+/// Its example is compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
