@@ -1,7 +1,9 @@
 //! What the simulation's programs do alike with their arguments.
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::str::FromStr;
 
 /// Runs a program with the options that were parsed. Without options, because help was asked for, or with a fault, which exits
@@ -14,7 +16,7 @@ pub fn run<T>(
     match parsed {
         Ok(Some(options)) => program(&options),
         Ok(None) => {
-            println!("{usage}");
+            write_out(format_args!("{usage}\n"));
             ExitCode::SUCCESS
         }
         Err(fault) => {
@@ -22,6 +24,25 @@ pub fn run<T>(
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes to the standard output, and ends the program if nobody reads it any more (`… | head`).
+///
+/// # Panics
+///
+/// If it cannot be written for another reason.
+pub fn write_out(text: impl Display) {
+    match write!(io::stdout(), "{text}") {
+        Ok(()) => {}
+        Err(fault) if fault.kind() == ErrorKind::BrokenPipe => process::exit(0),
+        Err(fault) => panic!("cannot write: {fault}"),
+    }
+}
+
+/// [`println!`] by [`write_out`](crate::command_line::write_out).
+#[macro_export]
+macro_rules! say {
+    ($($what:tt)*) => { $crate::command_line::write_out(format_args!("{}\n", format_args!($($what)*))) };
 }
 
 /// The path that an argument is. What a command line names is named for as long as the program runs.

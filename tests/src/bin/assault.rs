@@ -6,8 +6,9 @@ use onehop_tests::assault::attacks::{ALL, Attack, choose};
 use onehop_tests::assault::options::{Options, USAGE};
 use onehop_tests::assault::report::{Verdict, render, render_row, verdict};
 use onehop_tests::assault::run::{Row, run};
-use onehop_tests::command_line;
+use onehop_tests::command_line::{self, write_out};
 use onehop_tests::load::process::raise_open_file_limit;
+use onehop_tests::say;
 
 fn main() -> ExitCode {
     let parsed = Options::parse(std::env::args().skip(1));
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
 
 fn assault(attacks: &[Attack], options: &Options) -> ExitCode {
     if options.list {
-        ALL.iter().for_each(|attack| println!("{:<22} {}", attack.name, attack.what));
+        ALL.iter().for_each(|attack| say!("{:<22} {}", attack.name, attack.what));
         return ExitCode::SUCCESS;
     }
     let arenas = options.arenas();
@@ -36,7 +37,7 @@ fn assault(attacks: &[Attack], options: &Options) -> ExitCode {
         eprint!("{}", render_row(&row));
         rows.push(row);
     }
-    print!("{}", render(&names, &rows));
+    write_out(render(&names, &rows));
     let is_harmed = |row: &Row| matches!(verdict(row), Verdict::Worse(_) | Verdict::Failed);
     if rows.iter().any(is_harmed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

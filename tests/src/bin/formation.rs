@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use onehop_tests::command_line;
+use onehop_tests::command_line::{self, write_out};
 use onehop_tests::formation::form;
 use onehop_tests::formation::options::{Options, USAGE};
 use onehop_tests::formation::report::{Rounds, render};
@@ -29,6 +29,6 @@ fn formation(options: &Options) -> ExitCode {
         }
     }
     let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-    print!("{}", render(&names, &shapes));
+    write_out(render(&names, &shapes));
     ExitCode::SUCCESS
 }

@@ -2,10 +2,11 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onehop::sim::{BadOrder, Explored, Member, Scenario, Topology};
 use onehop_tests::command_line::{self, number};
+use onehop_tests::say;
 
 const USAGE: &str = "\
 usage: orders [options]
@@ -54,21 +55,13 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
 fn run(options: &Options) -> ExitCode {
     let scenario = Scenario::new(options.seed, options.nodes, options.topology, options.member);
     let started = Instant::now();
-    let shows = std::io::stderr().is_terminal();
-    let explored = scenario.explore(options.limit, |so_far| {
-        if shows {
-            eprint!("\r{} states, {} ends", so_far.states, so_far.ends);
-            // Progress that cannot be shown is no reason to stop.
-            let _ = std::io::stderr().flush();
-        }
-    });
-    if shows {
-        eprintln!();
-    }
+    let mut progress = Progress::new();
+    let explored = scenario.explore(options.limit, |so_far| progress.show(so_far.states, so_far.ends));
+    progress.end();
     match explored {
         Ok(explored) => {
             report(&explored);
-            println!("in {:.1?}", started.elapsed());
+            say!("in {:.1?}", started.elapsed());
             ExitCode::SUCCESS
         }
         Err(bad) => {
@@ -78,17 +71,54 @@ fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// How far it is: kept up to date on a terminal, otherwise a line now and then.
+struct Progress {
+    is_terminal: bool,
+    shown_at: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_terminal: std::io::stderr().is_terminal(), shown_at: Instant::now() }
+    }
+
+    fn show(&mut self, states: usize, ends: usize) {
+        if self.is_terminal {
+            eprint!("\r{states} states, {ends} ends");
+            // Progress that cannot be shown is no reason to stop.
+            let _ = std::io::stderr().flush();
+        } else if self.shown_at.elapsed() >= PAUSE {
+            eprintln!("{states} states, {ends} ends");
+            self.shown_at = Instant::now();
+        }
+    }
+
+    fn end(&self) {
+        if self.is_terminal {
+            eprintln!();
+        }
+    }
+}
+
 fn report(explored: &Explored) {
     let Explored { states, node_states, ends, wanting_ends, orders, wanting_orders, is_complete } = explored;
-    println!("{states} states, made of {node_states} states of single nodes");
-    println!("{ends} ends, in {wanting_ends} of which the mesh does not become whole");
+    say!("{states} states, made of {node_states} states of single nodes");
+    say!("{ends} ends, in {wanting_ends} of which the mesh does not become whole");
     let whole = if *is_complete { "and these are all" } else { "and there are more" };
-    println!("{orders} orders of arrivals, of which {wanting_orders} lead to such an end, {whole}");
+    let (orders, wanting) = (counted(*orders), counted(*wanting_orders));
+    say!("{orders} orders of arrivals, of which {wanting} lead to such an end, {whole}");
+}
+
+fn counted(orders: Option<u128>) -> String {
+    orders.map_or_else(|| "more than can be counted".to_owned(), |orders| orders.to_string())
 }
 
 fn explain(scenario: &Scenario, bad: &BadOrder) {
-    scenario.trace_order(&bad.order).iter().for_each(|line| println!("{line}"));
-    println!("the order of arrivals:");
-    bad.order.iter().for_each(|arrival| println!("  {arrival}"));
-    println!("{}", bad.violation);
+    scenario.trace_order(&bad.order).iter().for_each(|line| say!("{line}"));
+    say!("the order of arrivals:");
+    bad.order.iter().for_each(|arrival| say!("  {arrival}"));
+    say!("{}", bad.violation);
 }
+
+/// Between two lines of progress.
+const PAUSE: Duration = Duration::from_secs(10);

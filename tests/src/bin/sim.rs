@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use onehop::sim::{Drawing, FaultLevel, Healing, Outcome, Rule, Scenario, Variety};
 use onehop_tests::command_line::{self, number};
+use onehop_tests::say;
 
 const USAGE: &str = "\
 usage: sim [options]
@@ -87,10 +88,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
 /// One run with everything that is known of it.
 fn replay(seed: u64, options: &Options) -> ExitCode {
     let scenario = Scenario::draw(seed, &options.drawing);
-    println!("{scenario:#?}");
+    say!("{scenario:#?}");
     let outcome = scenario.run(true);
-    outcome.trace.iter().for_each(|line| println!("{line}"));
-    println!("whole after {:?}, {:?}", outcome.whole_after, outcome.statistics);
+    outcome.trace.iter().for_each(|line| say!("{line}"));
+    say!("whole after {:?}, {:?}", outcome.whole_after, outcome.statistics);
     match &outcome.violation {
         None => ExitCode::SUCCESS,
         Some(_) => {
@@ -123,7 +124,7 @@ fn run_all(options: &Options) -> ExitCode {
         totals.add(seed, &outcome);
         if outcome.violation.is_some() && !options.keeps_going {
             clear(bar);
-            println!("seed {seed} fails");
+            say!("seed {seed} fails");
             explain(&scenario, &outcome, options);
             break;
         }
@@ -164,20 +165,22 @@ impl Totals {
 
     fn report(&self, took: Duration) {
         let per_second = self.runs as f64 / took.as_secs_f64().max(1e-9);
-        println!(
+        say!(
             "{} runs in {took:.1?} ({per_second:.0} per second), {:.0?} of virtual time",
-            self.runs, self.virtual_time
+            self.runs,
+            self.virtual_time
         );
-        println!("{} events, {} dials, {} messages", self.events, self.dials, self.messages);
+        say!("{} events, {} dials, {} messages", self.events, self.dials, self.messages);
         let average =
             self.whole_after.checked_div(u32::try_from(self.whole).unwrap_or(u32::MAX)).unwrap_or_default();
-        println!(
+        say!(
             "{} became a full mesh, after the faults ended {average:.1?} on average and {:.1?} at most",
-            self.whole, self.slowest
+            self.whole,
+            self.slowest
         );
         for (rule, seeds) in &self.failures {
             let some: Vec<_> = seeds.iter().take(10).map(u64::to_string).collect();
-            println!("FAILED {rule:?}: {} runs, seeds {}", seeds.len(), some.join(" "));
+            say!("FAILED {rule:?}: {} runs, seeds {}", seeds.len(), some.join(" "));
         }
     }
 }
@@ -187,14 +190,14 @@ fn explain(scenario: &Scenario, outcome: &Outcome, options: &Options) {
     let Some(violation) = &outcome.violation else {
         return;
     };
-    println!("{violation}");
+    say!("{violation}");
     let shrunk = scenario.shrunk(violation.rule, options.shrink);
     let outcome = shrunk.run(true);
-    println!("the smallest that was found: {shrunk:#?}");
+    say!("the smallest that was found: {shrunk:#?}");
     for line in &outcome.trace {
-        println!("{line}");
+        say!("{line}");
     }
     if let Some(violation) = &outcome.violation {
-        println!("{violation}");
+        say!("{violation}");
     }
 }

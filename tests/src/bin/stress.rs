@@ -10,6 +10,7 @@ use onehop_tests::command_line;
 use onehop_tests::mesh::wait_for_mesh;
 use onehop_tests::peer::Identity;
 use onehop_tests::raw::RawConn;
+use onehop_tests::say;
 use onehop_tests::server::{Kind, Options as ServerOptions, Server};
 
 const USAGE: &str = "\
@@ -77,9 +78,9 @@ fn run(options: &Options) -> bool {
         let round = Round { number, options, a: &a, b: &b };
         let outcome = round.play();
         lost += outcome.never + outcome.unknown;
-        println!("round {number}: {outcome}");
+        say!("round {number}: {outcome}");
     }
-    println!("{lost} never came in {} rounds", options.rounds);
+    say!("{lost} never came in {} rounds", options.rounds);
     lost == 0
 }
 

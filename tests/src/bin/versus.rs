@@ -3,6 +3,7 @@
 use std::env;
 use std::process::ExitCode;
 
+use onehop_tests::command_line::write_out;
 use onehop_tests::load::options::{Options, USAGE};
 use onehop_tests::load::plan::{self, Load};
 use onehop_tests::load::report;
@@ -22,13 +23,13 @@ fn main() -> ExitCode {
 /// Runs the comparison; whether the first server passed. The error says why it could not run.
 fn run(options: &Options) -> Result<bool, String> {
     if options.help {
-        print!("{USAGE}");
+        write_out(USAGE);
         return Ok(true);
     }
     let loads: Vec<Load> = plan::choose(plan::all(options.big), &options.loads)?;
     let sides = sides(options)?;
     let comparisons = compare(&sides, &loads, options.rounds, options.until, |line| eprintln!("{line}"));
-    print!("{}", report::render(&sides, &comparisons, options.markdown));
+    write_out(report::render(&sides, &comparisons, options.markdown));
     let problems = report::problems(&comparisons, options.check);
     for problem in &problems {
         eprintln!("versus: {problem}");

@@ -37,10 +37,10 @@ pub struct Explored {
     pub ends: usize,
     /// Those that were found wanting.
     pub wanting_ends: usize,
-    /// Orders of arrivals that lead to an end, as far as they were followed.
-    pub orders: u128,
-    /// Those that lead to one that was found wanting.
-    pub wanting_orders: u128,
+    /// Orders of arrivals that lead to an end, as far as they were followed. None if there are more than 2¹²⁸.
+    pub orders: Option<u128>,
+    /// Those that lead to one that was found wanting. None if there are more than 2¹²⁸.
+    pub wanting_orders: Option<u128>,
     /// Whether these are all there are.
     pub is_complete: bool,
 }
@@ -125,11 +125,11 @@ struct Setting {
     peers: BTreeMap<String, (NodeId, Option<usize>)>,
 }
 
-/// How many orders lead on to an end.
-#[derive(Clone, Copy, Default)]
+/// How many orders lead on to an end, or none if they cannot be counted.
+#[derive(Clone, Copy)]
 struct Orders {
-    all: u128,
-    wanting: u128,
+    all: Option<u128>,
+    wanting: Option<u128>,
 }
 
 /// A state on the way, and how much of what follows from it was followed.
@@ -209,7 +209,7 @@ where
         let wanting = usize::from(verdict == Verdict::Wanting);
         self.explored.ends += 1;
         self.explored.wanting_ends += wanting;
-        Ok(Orders { all: 1, wanting: wanting as u128 })
+        Ok(Orders { all: Some(1), wanting: Some(wanting as u128) })
     }
 
     /// Lets a step happen.
@@ -276,8 +276,14 @@ where
 
 impl Orders {
     fn add(&mut self, more: Self) {
-        self.all = self.all.saturating_add(more.all);
-        self.wanting = self.wanting.saturating_add(more.wanting);
+        let sum = |own: Option<u128>, more: Option<u128>| own?.checked_add(more?);
+        *self = Self { all: sum(self.all, more.all), wanting: sum(self.wanting, more.wanting) };
+    }
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self { all: Some(0), wanting: Some(0) }
     }
 }
 

@@ -66,6 +66,6 @@ fn as_many_orders_are_followed_as_there_are_and_to_the_same_ends() {
         let explored = explore(build, usize::MAX, check, |_| {}).expect("no rule is broken");
         let mut ends = BTreeSet::new();
         let orders = follow_one_by_one(build(), &mut Vec::new(), &build, &mut ends);
-        assert_eq!((explored.orders, &found), (orders, &ends), "{nodes} {topology} {member:?}");
+        assert_eq!((explored.orders, &found), (Some(orders), &ends), "{nodes} {topology} {member:?}");
     }
 }
