@@ -69,12 +69,10 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
-    /// Begins what takes more than one turn: a slice is done at once. What input waits for comes first.
-    pub(super) fn begin_chore(&mut self, mut chore: Chore) {
-        let Shared { node, entry, chores, .. } = &mut *self.shared;
-        if chore.handle_slice(node, entry, self.sink) {
-            return;
-        }
+    /// Begins what takes more than one turn: the first slice is done at the end of this one, or in the next. What input waits
+    /// for comes first.
+    pub(super) fn begin_chore(&mut self, chore: Chore) {
+        let chores = &mut self.shared.chores;
         if chore.holds_input() { chores.push_front(chore) } else { chores.push_back(chore) }
     }
 

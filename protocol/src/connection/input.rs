@@ -23,7 +23,7 @@ impl Connection {
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
         }
-        self.shared.work = 0;
+        self.begin_turn();
         let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
         if !rest.is_empty() && self.shared.close.is_none() {
             self.handle_rest(now, rest, sink);
@@ -37,7 +37,7 @@ impl Connection {
         if self.shared.node.is_stopping() {
             return;
         }
-        self.shared.work = 0;
+        self.begin_turn();
         self.handle_chores(sink);
         if self.shared.goes_on() && self.has_more_input {
             self.handle_rest(now, &[], sink);
@@ -62,6 +62,11 @@ impl Connection {
     pub fn wants_input(&self) -> bool {
         let waits = matches!(self.shared.interruption, Some(Interruption::Wait(_)));
         !waits && !self.shared.is_occupied() && !self.has_more_input && !self.shared.node.is_stopping()
+    }
+
+    /// A slice of a chore takes about half of a turn.
+    fn begin_turn(&mut self) {
+        self.shared.work = if self.shared.chores.is_empty() { 0 } else { TURN / 2 };
     }
 
     /// Does a slice of the chore that input waits for, and of the one that goes on beside it: else that would never be done

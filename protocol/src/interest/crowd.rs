@@ -76,5 +76,5 @@ impl Crowd {
 /// More subscriptions of clients to one filter than this, plain or of one queue group, are a crowd.
 pub const MAX_LISTED: usize = 4096;
 
-/// How many subscriptions of a crowd are had at a time.
-pub(super) const CROWD_SLICE: usize = 1024;
+/// How many subscriptions of a crowd are had at a time: each may end with the message that it gets.
+pub(super) const CROWD_SLICE: usize = 512;
