@@ -12,6 +12,7 @@ mod closed;
 mod directory;
 mod entry;
 mod held;
+mod learn;
 mod limit_log;
 mod mailbox;
 mod remote;

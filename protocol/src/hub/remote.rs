@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ByText, Entry, Held, Hub};
-use crate::accounts::Account;
+use super::{ByText, Held};
 use crate::config::RouteLimits;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
@@ -16,20 +15,20 @@ pub(crate) struct RemoteInterest(Option<Box<Brought>>);
 
 /// The interest that a route brought.
 #[derive(Debug, Default)]
-struct Brought {
+pub(super) struct Brought {
     /// What is in the index of an account.
     by_account: BTreeMap<AccountId, Held<ByText>>,
     /// How much that is in all.
     lines: usize,
     bytes: usize,
     /// What is not, for accounts that are not here.
-    unclaimed: Unclaimed,
+    pub(super) unclaimed: Unclaimed,
 }
 
 /// Interest in accounts that are unknown here. It is kept until they appear, since a peer does not say it again
 /// (wire.md 12).
 #[derive(Debug, Default)]
-struct Unclaimed {
+pub(super) struct Unclaimed {
     by_name: BTreeMap<Box<[u8]>, Held<ByText>>,
     lines: usize,
     bytes: usize,
@@ -83,35 +82,41 @@ impl RemoteInterest {
         }
     }
 
-    fn brought(&mut self) -> &mut Brought {
+    /// What the route brought, if it brought anything.
+    pub(super) fn brought_if_any(&mut self) -> Option<&mut Brought> {
+        self.0.as_deref_mut()
+    }
+
+    /// What the route brought, or is about to.
+    pub(super) fn brought(&mut self) -> &mut Brought {
         self.0.get_or_insert_default()
     }
 }
 
 impl Brought {
     /// Whether one more would be more than a route may bring.
-    fn is_full_for(&self, told: &Told<'_>, limits: &RouteLimits) -> bool {
+    pub(super) fn is_full_for(&self, told: &Told<'_>, limits: &RouteLimits) -> bool {
         self.lines >= limits.max_interest || self.bytes + told.key.len() > limits.max_interest_bytes
     }
 
-    fn get(&self, account: AccountId, key: &[u8]) -> Option<&Arc<Subscription>> {
+    pub(super) fn get(&self, account: AccountId, key: &[u8]) -> Option<&Arc<Subscription>> {
         self.by_account.get(&account)?.get(key)
     }
 
-    fn insert(&mut self, account: AccountId, new: Arc<Subscription>, hasher: KeyedState) {
+    pub(super) fn insert(&mut self, account: AccountId, new: Arc<Subscription>, hasher: KeyedState) {
         self.lines += 1;
         self.bytes += new.text().len();
         self.by_account.entry(account).or_insert_with(|| Held::new(hasher)).insert(new);
     }
 
-    fn remove(&mut self, account: AccountId, key: &[u8]) -> Option<Arc<Subscription>> {
+    pub(super) fn remove(&mut self, account: AccountId, key: &[u8]) -> Option<Arc<Subscription>> {
         let removed = self.by_account.get_mut(&account)?.remove(key)?;
         self.lines -= 1;
         self.bytes -= removed.text().len();
         Some(removed)
     }
 
-    fn remove_account(&mut self, account: AccountId) -> Vec<Arc<Subscription>> {
+    pub(super) fn remove_account(&mut self, account: AccountId) -> Vec<Arc<Subscription>> {
         let removed = self.by_account.remove(&account).map(|mut held| held.take_all()).unwrap_or_default();
         self.lines -= removed.len();
         self.bytes -= removed.iter().map(|each| each.text().len()).sum::<usize>();
@@ -120,12 +125,17 @@ impl Brought {
 }
 
 impl Unclaimed {
-    fn get(&self, account: &[u8], key: &[u8]) -> Option<&Arc<Subscription>> {
+    pub(super) fn get(&self, account: &[u8], key: &[u8]) -> Option<&Arc<Subscription>> {
         self.by_name.get(account)?.get(key)
     }
 
     /// Keeps a line if there is room for it.
-    fn keep(&mut self, account: &[u8], subscription: Arc<Subscription>, hasher: KeyedState) -> bool {
+    pub(super) fn keep(
+        &mut self,
+        account: &[u8],
+        subscription: Arc<Subscription>,
+        hasher: KeyedState,
+    ) -> bool {
         let bytes = cost_bytes(account, &subscription);
         if self.lines >= MAX_UNCLAIMED_LINES || self.bytes + bytes > MAX_UNCLAIMED_BYTES {
             return false;
@@ -136,7 +146,7 @@ impl Unclaimed {
         true
     }
 
-    fn forget(&mut self, account: &[u8], key: &[u8]) {
+    pub(super) fn forget(&mut self, account: &[u8], key: &[u8]) {
         let Some(held) = self.by_name.get_mut(account) else {
             return;
         };
@@ -149,120 +159,11 @@ impl Unclaimed {
         }
     }
 
-    fn take(&mut self, account: &[u8]) -> Vec<Arc<Subscription>> {
+    pub(super) fn take(&mut self, account: &[u8]) -> Vec<Arc<Subscription>> {
         let taken = self.by_name.remove(account).map(|mut held| held.take_all()).unwrap_or_default();
         self.lines -= taken.len();
         self.bytes -= taken.iter().map(|each| cost_bytes(account, each)).sum::<usize>();
         taken
-    }
-}
-
-// In all of these the account is looked up while the route's interest is held, and an account that comes or goes is in the
-// table, or out of it, before any route's interest is gone through for it: so no line falls between the two.
-impl Hub {
-    /// Hears that a peer wants something. A weight replaces the one before it.
-    ///
-    /// # Errors
-    ///
-    /// The route brought as much as it may.
-    pub(crate) fn learn(
-        &self,
-        route: &Entry,
-        told: &Told<'_>,
-        limits: Option<&RouteLimits>,
-    ) -> Result<(), TooMuchInterest> {
-        let mut interest = route.interest();
-        let brought = interest.brought();
-        let Some(account) = self.accounts().find(told.account) else {
-            return self.learn_unclaimed(route, &mut brought.unclaimed, told);
-        };
-        if let Some(known) = brought.get(account.id(), told.key) {
-            if let Some((_, weight)) = told.queue {
-                account.index().set_weight(known, weight);
-            }
-            return Ok(());
-        }
-        if limits.is_some_and(|limits| brought.is_full_for(told, limits)) {
-            return Err(TooMuchInterest::Claimed);
-        }
-        let new = self.subscription(route, told);
-        brought.insert(account.id(), new.clone(), self.hasher());
-        // Heard from a server, so told to no other.
-        account.index().insert(new, &mut |_, _| {});
-        Ok(())
-    }
-
-    /// Hears that a peer wants something no more.
-    pub(crate) fn unlearn(&self, route: &Entry, account: &[u8], key: &[u8]) {
-        let mut interest = route.interest();
-        match self.accounts().find(account) {
-            Some(account) => {
-                let known = interest.brought().remove(account.id(), key);
-                if let Some(known) = known.filter(|known| known.close()) {
-                    account.index().remove(&known, &mut |_, _| {});
-                }
-            }
-            None => interest.brought().unclaimed.forget(account, key),
-        }
-    }
-
-    /// Forgets what a route brought that has ended.
-    pub(crate) fn unlearn_all(&self, account: AccountId, mut subscriptions: Vec<Arc<Subscription>>) {
-        subscriptions.retain(|subscription| subscription.close());
-        if let Some(account) = self.accounts().get(account) {
-            account.index().remove_all(subscriptions, &mut |_, _| {});
-        }
-    }
-
-    /// Puts what a route brought for an account before the account was here into its index.
-    pub(super) fn claim(&self, route: &Entry, account: &Account) {
-        let mut interest = route.interest();
-        let Some(brought) = &mut interest.0 else {
-            return;
-        };
-        for subscription in brought.unclaimed.take(account.name().as_bytes()) {
-            brought.insert(account.id(), subscription.clone(), self.hasher());
-            account.index().insert(subscription, &mut |_, _| {});
-        }
-    }
-
-    /// Takes what a route brought for an account that is no more out of its index, and keeps it should it come again.
-    pub(super) fn disclaim(&self, route: &Entry, account: &Account) {
-        let mut interest = route.interest();
-        let Some(brought) = &mut interest.0 else {
-            return;
-        };
-        let subscriptions = brought.remove_account(account.id());
-        account.index().remove_all(subscriptions.clone(), &mut |_, _| {});
-        for subscription in subscriptions {
-            brought.unclaimed.keep(account.name().as_bytes(), subscription, self.hasher());
-        }
-    }
-
-    fn learn_unclaimed(
-        &self,
-        route: &Entry,
-        unclaimed: &mut Unclaimed,
-        told: &Told<'_>,
-    ) -> Result<(), TooMuchInterest> {
-        if let Some(known) = unclaimed.get(told.account, told.key) {
-            if let Some((_, weight)) = told.queue {
-                known.set_weight(weight);
-            }
-            return Ok(());
-        }
-        let kept = unclaimed.keep(told.account, self.subscription(route, told), self.hasher());
-        if kept { Ok(()) } else { Err(TooMuchInterest::Unclaimed) }
-    }
-
-    fn subscription(&self, route: &Entry, told: &Told<'_>) -> Arc<Subscription> {
-        let queue = told.queue.unwrap_or_default();
-        let id = self.next_subscription();
-        let new = Subscription::new(id, route.id(), told.source, told.subject, queue.0, told.leaf);
-        if told.queue.is_some() {
-            new.set_weight(queue.1);
-        }
-        Arc::new(new)
     }
 }
 

@@ -415,3 +415,20 @@ fn decoding_stops_while_enough_waits_to_be_handled() {
 }
 
 const STAGES: usize = 3;
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "more layers than there are transforms")]
+fn a_connection_that_is_switched_more_often_than_there_are_transforms_is_a_mistake_of_ours_on_its_way_in() {
+    let mut inbound = Inbound::default();
+    (0..=MAX_LAYERS).for_each(|_| inbound.switch(Decoder::framed(1)));
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "more layers than there are transforms")]
+fn a_connection_that_is_switched_more_often_than_there_are_transforms_is_a_mistake_of_ours_on_its_way_out() {
+    let mut writer = Writer::default();
+    (0..=MAX_LAYERS).for_each(|_| writer.outbox.switch(Encoder::framed(1)));
+    writer.write_all();
+}
