@@ -126,11 +126,9 @@ impl Scenario {
     /// Lets the mesh become whole and checks it.
     fn converge(&self, world: &mut World) -> Result<Option<Duration>, Violation> {
         let quiet_from = world.now();
-        if !self.is_quiet() {
-            // Dead connections look alive until pings have found them.
-            world.run_for(DEATH_IS_NOTICED)?;
-        }
-        let give_up_at = world.now() + CONVERGENCE_BOUND;
+        // Dead connections look alive until pings have found them.
+        let deaths_noticed_at = if self.is_quiet() { quiet_from } else { quiet_from + DEATH_IS_NOTICED };
+        let give_up_at = deaths_noticed_at + CONVERGENCE_BOUND;
         let whole_at = loop {
             if world.run_until_whole(give_up_at.since(world.now()))?.is_none() {
                 world.check_connected()?;
@@ -138,7 +136,10 @@ impl Scenario {
             }
             // Where two dial each other at once each has a connection for a moment, and neither keeps it.
             let whole_at = world.now();
-            world.run_for(SETTLING)?;
+            let certain_at = deaths_noticed_at.max(whole_at + SETTLING);
+            while world.now() < certain_at && world.is_unchanged_since(whole_at) {
+                world.run_for(SETTLING.min(certain_at.since(world.now())))?;
+            }
             if world.is_mesh_whole() && world.is_unchanged_since(whole_at) {
                 break whole_at;
             }

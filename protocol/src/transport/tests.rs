@@ -429,6 +429,9 @@ fn a_connection_that_is_switched_more_often_than_there_are_transforms_is_a_mista
 #[should_panic(expected = "more layers than there are transforms")]
 fn a_connection_that_is_switched_more_often_than_there_are_transforms_is_a_mistake_of_ours_on_its_way_out() {
     let mut writer = Writer::default();
-    (0..=MAX_LAYERS).for_each(|_| writer.outbox.switch(Encoder::framed(1)));
-    writer.write_all();
+    for _ in 0..=MAX_LAYERS {
+        writer.outbox.switch(Encoder::framed(1));
+        writer.outbox.push_bytes(b"PING\r\n");
+        writer.write_all();
+    }
 }

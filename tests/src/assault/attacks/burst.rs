@@ -13,6 +13,9 @@ use crate::server::{Options, Server};
 /// How long a flood lasts.
 const TIDE: Duration = Duration::from_secs(5);
 
+/// So many tokens of a subject may each be a letter or any, which makes 131,072 filters.
+const FILTER_TOKENS: usize = 17;
+
 /// How long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -87,6 +90,38 @@ pub fn unfinished_messages(arena: &Arena) -> io::Result<Vec<Figure>> {
     let clients = (0..count).map(|_| asleep(&server, &message)).collect::<io::Result<Vec<_>>>()?;
     thread::sleep(Duration::from_secs(1));
     watch.end(vec![Figure::effort("unfinished messages", clients.len())])
+}
+
+/// One reader has a hundred thousand different filters, all of which match each of the messages, whose subjects are all new.
+pub fn many_filters(arena: &Arena) -> io::Result<Vec<Figure>> {
+    let server = arena.start(Options::default())?;
+    let (filters, messages) = (arena.part(1 << FILTER_TOKENS), arena.part(40));
+    let mut reader = Connection::open(clients_of(&server))?;
+    for first in (0..filters).step_by(1_000) {
+        let last = (first + 1_000).min(filters);
+        let lines: String = (first..last).map(|id| format!("SUB {}* {id}\r\n", filter(id))).collect();
+        reader.send(lines.as_bytes())?;
+    }
+    reader.fence()?;
+    let mut publisher = Connection::open(clients_of(&server))?;
+    let watch = Watch::begin(&server)?;
+    let started = Instant::now();
+    let subject = filter(0);
+    let lines: String = (0..messages).map(|number| format!("PUB {subject}{number} 1\r\nx\r\n")).collect();
+    publisher.send(lines.as_bytes())?;
+    let expected = filters * messages;
+    let arrived = count_messages(reader.into_stream(), expected)?;
+    let all = (arrived == expected).then(|| started.elapsed());
+    watch.end(vec![
+        Figure::effort("deliveries due", expected),
+        Figure::done("delivered", arrived),
+        Figure::wait("until all are delivered", all),
+    ])
+}
+
+/// The tokens of a filter but its last: each is a letter or any, as the bits of `id` say.
+fn filter(id: usize) -> String {
+    (0..FILTER_TOKENS).map(|bit| if id >> bit & 1 == 0 { "a." } else { "*." }).collect()
 }
 
 /// Every message has a subject of its own, which somebody wants.

@@ -68,6 +68,11 @@ pub const ALL: &[Attack] = &[
     attack("readers-asleep", "20 subscribers never read, one publisher for 5 s", burst::readers_asleep),
     attack("pongs-unread", "8 clients send PING for 5 s and read nothing", burst::pongs_unread),
     attack("unfinished", "500 messages of 1 MiB that lack one byte", burst::unfinished_messages),
+    attack(
+        "many-filters",
+        "131,072 filters that all match, 40 messages, each to a subject of its own",
+        burst::many_filters,
+    ),
     attack("new-subjects", "2,000,000 messages, each to a subject of its own", burst::new_subjects),
     attack("log-bad-subject", "SUB a..b repeated for 4 s", logs::bad_subjects),
     attack("log-wrong-password", "5,000 clients with a wrong password", logs::wrong_passwords),
