@@ -12,9 +12,9 @@ use super::turn;
 use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
-use crate::forwarding::{self, Cache, Courier, LongDelivery};
+use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender};
 use crate::hub::{About, Flag, Hub, Kind};
-use crate::interest::{Matches, Source, Subscription};
+use crate::interest::{Source, Subscription};
 use crate::quote::REDACTED;
 use crate::sink::Sink;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
@@ -299,34 +299,18 @@ impl Session {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
-        shared.spend(turn::deliveries(targets.len(), message.body.len(), context.sink.staged_for()));
-        let rest =
-            LongDelivery::of(targets, &mut shared.scratch, &mut shared.rng, Some(&shared.entry), message);
+        shared.spend(turn::deliveries(targets.listed(), message.body.len(), context.sink.staged_for()));
+        let expired = shared.scratch.take_expired();
+        shared.spend(turn::expirations(expired));
+        let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
+        let sender = Sender::Client { wants_to_know: self.no_responders.then_some(&self.account) };
+        let rest = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), sender, message);
         if let Some(rest) = rest {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(self.cache.take_looked_at()));
-        if !taken && self.no_responders && message.reply.is_some() {
-            self.no_responders(context, message);
-        }
-    }
-
-    /// Tells a requester that nobody is there to respond (wire.md 1.6).
-    #[cold]
-    fn no_responders<S: Sink>(&mut self, context: &mut Context<'_, S>, request: &Message<'_>) {
-        let Some(reply) = request.reply else {
-            return;
-        };
-        let mut body = Vec::new();
-        wire::encode::no_responders(&mut body, request.subject);
-        let header_len = body.len();
-        body.extend_from_slice(b"\r\n");
-        let notice = Message { subject: reply, reply: None, header_len, line_tail: None, body: &body };
-        let mut matches = Matches::default();
-        self.account.index().collect(reply, &mut matches);
-        let id = context.entry().id();
-        if let Some(own) = matches.plain.iter().find(|subscription| subscription.connection() == id) {
-            forwarding::notify(context.sink, own, &notice);
+        if !taken && self.no_responders {
+            forwarding::no_responders(context.sink, &self.account, context.shared.entry.id(), message);
         }
     }
 
@@ -336,8 +320,13 @@ impl Session {
             return context.report(&error);
         }
         // A name that is taken keeps its old subscription, whatever the new one would be (wire.md 1.4).
-        if context.entry().subscriptions().get(sid).is_some() {
-            return self.ok(context);
+        let known = context.entry().subscriptions().get(sid).cloned();
+        match known {
+            Some(known) if known.is_spent() => {
+                context.shared.node.expire(self.account.id(), &known, context.sink);
+            }
+            Some(_) => return self.ok(context),
+            None => {}
         }
         if let Err(error) = may_subscribe(subject, queue) {
             return context.report(&error);

@@ -13,7 +13,7 @@ use super::turn;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::config::RouteLimits;
-use crate::forwarding::{self, Courier, LongDelivery};
+use crate::forwarding::{self, Courier, LongDelivery, Sender};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
 use crate::quote::quoted;
@@ -290,9 +290,15 @@ impl Peer {
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
-        shared.spend(turn::deliveries(targets.len(), routed.message.body.len(), context.sink.staged_for()));
+        shared.spend(turn::deliveries(
+            targets.listed(),
+            routed.message.body.len(),
+            context.sink.staged_for(),
+        ));
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
-        if let Some(rest) = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), &routed.message) {
+        let sender = Sender::Route { queues: routed.queues };
+        let rest = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), sender, &routed.message);
+        if let Some(rest) = rest {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(cache.take_looked_at()));

@@ -17,6 +17,12 @@ pub(super) fn change(announced: usize) -> u32 {
     CHANGE.saturating_add(u32::try_from(announced).unwrap_or(u32::MAX).saturating_mul(ANNOUNCEMENT))
 }
 
+/// What it costs to end so many subscriptions that got their last message. Whoever hears of that costs nothing here: where
+/// that is much, most of them are ended bit by bit.
+pub(super) fn expirations(count: usize) -> u32 {
+    CHANGE.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// What it costs to deliver a message of `bytes` to so many: each copies it, unless it is shared. Where something is staged
 /// for more links than a processor has at hand, each delivery waits for memory.
 pub(super) fn deliveries(targets: usize, bytes: usize, links: usize) -> u32 {
@@ -96,6 +102,16 @@ mod tests {
         memchr::memmem::find_iter(read, what).count()
     }
 
+    /// A server that says what it is when it connects.
+    fn join(world: &mut World) -> Connection {
+        let mut route = world.route();
+        let info = r#"{"server_id":"NB","server_name":"B","cluster":"c","headers":true}"#;
+        let lines = format!("CONNECT {info}\r\nINFO {info}\r\n");
+        let World { node, staging } = world;
+        driver::handle(node, &mut route, NOW, Event::Input(lines.as_bytes()), staging);
+        route
+    }
+
     fn subscriptions(count: usize) -> Vec<u8> {
         (0..count).flat_map(|sid| format!("SUB a {sid}\r\n").into_bytes()).collect()
     }
@@ -117,6 +133,28 @@ mod tests {
             read.starts_with(b"MSG a 0 1\r\nx\r\nMSG a 1 1\r\n") && read.ends_with(b"MSG a 999 1\r\nx\r\n")
         );
         assert!(read.len() > 1_000_000);
+    }
+
+    #[test]
+    fn subscriptions_that_end_with_one_message_are_ended_in_slices_and_their_names_are_free_at_once() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        let once = |sid| format!("SUB a {sid}\r\nUNSUB {sid} 1\r\n");
+        let lines: String = (0..4_000).map(once).collect();
+        input(&mut world, &mut subscriber, &[CONNECT, lines.as_bytes()].concat());
+        let World { node, staging } = &mut world;
+        let messages = [CONNECT, b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\nPING\r\n"].concat();
+        driver::handle(node, &mut publisher, NOW, Event::Input(&messages), staging);
+        let index = world.node.hub().global_account().clone();
+        assert!(index.index().len() > 3_000 && publisher.wants_turn());
+        let names: String = (0..4_000).map(|sid| format!("SUB b {sid}\r\n")).collect();
+        input(&mut world, &mut subscriber, names.as_bytes());
+        input(&mut world, &mut publisher, b"");
+        assert_eq!(index.index().len(), 4_000);
+        input(&mut world, &mut publisher, b"PUB b 1\r\nz\r\n");
+        let read = read_by(&mut world, &subscriber);
+        let counts = [&b"1\r\nx"[..], b"1\r\ny", b"1\r\nz"].map(|what| count(what, &read));
+        assert_eq!(counts, [4_000, 0, 4_000]);
     }
 
     #[test]
@@ -339,17 +377,14 @@ mod tests {
     #[test]
     fn a_route_that_sends_to_very_many_without_end_is_told_of_interest_all_the_same() {
         let mut world = World::in_cluster(100_000_000);
-        let (mut subscriber, mut route) = (world.client(true), world.route());
+        let mut subscriber = world.client(true);
         let wanted = (0..5_000).flat_map(|number| format!("SUB wanted.{number} w{number}\r\n").into_bytes());
         input(
             &mut world,
             &mut subscriber,
             &[CONNECT, &subscriptions(5_000), &wanted.collect::<Vec<_>>()].concat(),
         );
-        let info = r#"{"server_id":"NB","server_name":"B","cluster":"c"}"#;
-        let World { node, staging } = &mut world;
-        let join = format!("CONNECT {info}\r\nINFO {info}\r\n");
-        driver::handle(node, &mut route, NOW, Event::Input(join.as_bytes()), staging);
+        let mut route = join(&mut world);
         let messages = b"RMSG $G a 1\r\nx\r\n".repeat(4);
         for _ in 0..100 {
             // There is always more to read as soon as it may be.
@@ -373,6 +408,117 @@ mod tests {
         let messages = (0..20).flat_map(|number| format!("PUB {subject}{number} 0\r\n\r\n").into_bytes());
         let turns = input(&mut world, &mut publisher, &[CONNECT, &messages.collect::<Vec<_>>()].concat());
         assert!((6..=10).contains(&turns), "{turns}");
+    }
+
+    /// Filters that all match `a.a.a.a.a.a.a.a.a.a.a.a.a.a.<anything>`: each of so many tokens is a letter or any.
+    const MATCHING: usize = 1 << 14;
+
+    fn matching_filter(number: usize) -> String {
+        (0..14).map(|place| if number >> place & 1 == 0 { "a." } else { "*." }).chain(["*"]).collect()
+    }
+
+    fn matching_subject(number: usize) -> String {
+        "a.".repeat(14) + &number.to_string()
+    }
+
+    /// Lines of `SUB`, one for each filter, by what stands behind it.
+    fn to_all_filters(rest: impl Fn(usize) -> String) -> Vec<u8> {
+        let line = |number| format!("SUB {} {}\r\n", matching_filter(number), rest(number));
+        (0..MATCHING).flat_map(|number| line(number).into_bytes()).collect()
+    }
+
+    #[test]
+    fn a_message_that_very_many_filters_match_is_delivered_once_to_each_in_slices() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        input(&mut world, &mut subscriber, &[CONNECT, &to_all_filters(|number| number.to_string())].concat());
+        let messages = format!("PUB {} 1\r\nx\r\nPUB b 0\r\n\r\nPING\r\n", matching_subject(1));
+        let turns = input(&mut world, &mut publisher, &[CONNECT, messages.as_bytes()].concat());
+        assert!(turns > MATCHING / 800, "{turns}");
+        assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
+        let read = String::from_utf8(read_by(&mut world, &subscriber)).expect("text");
+        let mut sids: Vec<usize> =
+            read.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect();
+        sids.sort_unstable();
+        assert!(sids.into_iter().eq(0..MATCHING));
+    }
+
+    #[test]
+    fn of_groups_whose_members_have_very_many_filters_each_gets_a_message_once() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        let lines = to_all_filters(|number| format!("q{} {number}", number % 3));
+        input(&mut world, &mut subscriber, &[CONNECT, &lines].concat());
+        let messages: Vec<u8> = (0..5)
+            .flat_map(|number| format!("PUB {} 1\r\nx\r\n", matching_subject(number)).into_bytes())
+            .collect();
+        input(&mut world, &mut publisher, &[CONNECT, &messages].concat());
+        let read = String::from_utf8(read_by(&mut world, &subscriber)).expect("text");
+        let mut got: Vec<(String, usize)> = Vec::new();
+        for line in read.lines().filter(|line| line.starts_with("MSG")) {
+            let words: Vec<&str> = line.split(' ').collect();
+            got.push((words[1].to_owned(), words[2].parse::<usize>().expect("a number") % 3));
+        }
+        got.sort_unstable();
+        let expected = (0..5).flat_map(|number| (0..3).map(move |group| (matching_subject(number), group)));
+        assert!(got.into_iter().eq(expected));
+    }
+
+    #[test]
+    fn a_route_gets_a_message_that_very_many_of_its_filters_match_once() {
+        let mut world = World::in_cluster(10_000_000);
+        let (mut publisher, mut route) = (world.client(true), join(&mut world));
+        let line = |number| format!("RS+ $G {}\r\n", matching_filter(number));
+        let queue = |number| format!("RS+ $G {} crew 1\r\n", matching_filter(number));
+        let lines: String = (0..MATCHING).map(|number| line(number) + &queue(number)).collect();
+        input(&mut world, &mut route, b"");
+        input(&mut world, &mut route, lines.as_bytes());
+        read_by(&mut world, &route);
+        let message = format!("PUB {} 1\r\nx\r\n", matching_subject(1));
+        input(&mut world, &mut publisher, &[CONNECT, message.as_bytes()].concat());
+        let read = String::from_utf8(read_by(&mut world, &route)).expect("text");
+        assert_eq!(read, format!("RMSG $G {} | crew 1\r\nx\r\n", matching_subject(1)));
+    }
+
+    #[test]
+    fn of_a_servers_message_only_the_named_groups_among_very_many_filters_get_one() {
+        let mut world = World::in_cluster(10_000_000);
+        let (mut subscriber, mut route) = (world.client(true), join(&mut world));
+        // All interest is told, of which there is none.
+        input(&mut world, &mut route, b"");
+        let lines = to_all_filters(|number| match number % 4 {
+            0 => number.to_string(),
+            group => format!("q{group} {number}"),
+        });
+        input(&mut world, &mut subscriber, &[CONNECT, &lines].concat());
+        let message = format!("RMSG $G {} | q1 q3 q9 1\r\nx\r\n", matching_subject(1));
+        input(&mut world, &mut route, message.as_bytes());
+        let read = String::from_utf8(read_by(&mut world, &subscriber)).expect("text");
+        let mut got = [0; 4];
+        for line in read.lines().filter(|line| line.starts_with("MSG")) {
+            got[line.split(' ').nth(2).expect("a sid").parse::<usize>().expect("a number") % 4] += 1;
+        }
+        assert_eq!(got, [MATCHING / 4, 1, 0, 1]);
+    }
+
+    #[test]
+    fn who_asks_where_very_many_filters_nearly_match_is_told_at_the_end_that_nobody_responds() {
+        let mut world = World::new(10_000_000);
+        let (mut subscriber, mut publisher) = (world.client(true), world.client(true));
+        let lines = |number| format!("SUB {}.end {number}\r\n", matching_filter(number));
+        let lines: String = (0..MATCHING).map(lines).collect();
+        input(&mut world, &mut subscriber, &[CONNECT, lines.as_bytes()].concat());
+        let connect =
+            b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB reply 1\r\n";
+        let ask = format!("PUB {}.other reply 0\r\n\r\nPING\r\n", matching_subject(1));
+        input(&mut world, &mut publisher, &[connect, ask.as_bytes()].concat());
+        let read = String::from_utf8(read_by(&mut world, &publisher)).expect("text");
+        assert!(read.starts_with("HMSG reply 1 ") && read.contains("503"), "{read}");
+        assert!(read.ends_with("PONG\r\n"), "{read}");
+        // Where one is found nobody is told.
+        input(&mut world, &mut subscriber, b"SUB > all\r\n");
+        input(&mut world, &mut publisher, ask.as_bytes());
+        assert_eq!(read_by(&mut world, &publisher), b"PONG\r\n");
     }
 
     #[test]

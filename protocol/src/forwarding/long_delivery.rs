@@ -1,30 +1,67 @@
 //! A message for so many that they get it, or that one of them is found, in slices, so that nobody waits longer for it than for
 //! anything else that is read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fastrand::Rng;
 
 use super::parcel::{Parcel, Scratch};
-use super::targets::{CrowdTarget, Lookup, Targets};
-use super::{Courier, to_client};
+use super::targets::{CrowdTarget, Cut, Lookup, Targets};
+use super::{Courier, EXPIRED_AT_ONCE, blank_separated, from_client, from_route, no_responders, to_client};
+use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
-use crate::id::AccountId;
-use crate::interest::Subscription;
+use crate::id::{AccountId, ConnectionId};
+use crate::interest::{Crowd, Matches, Search, Source, Subscription};
 use crate::sink::Sink;
 use crate::wire::Message;
 
-/// A message, and which crowds are still to get it: each of a plain one, or one of those of a queue group.
+/// A message, and who is still to get it.
 #[derive(Debug)]
 pub(crate) struct LongDelivery {
-    /// The first one is gone through.
+    /// First, those subscriptions are ended that got it as their last message.
+    ended: Vec<(AccountId, Arc<Subscription>)>,
+    /// Then, where those are still looked for who get it: too many filters match.
+    searches: VecDeque<Searching>,
+    /// At last, which crowds are still to get it, one after the other: each of a plain one, or one of those of a queue group.
     crowds: VecDeque<CrowdTarget>,
     /// None if a service publishes it.
     publisher: Option<Arc<Entry>>,
+    /// The queue groups that another server named; none if it is published here.
+    named_queues: Option<Box<[u8]>>,
+    /// Where its publisher is told if nobody takes it.
+    untaken: Option<Arc<Account>>,
     message: OwnMessage,
     rng: Rng,
     scratch: Scratch,
+}
+
+/// Who sends a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sender<'a> {
+    /// A client, which may want to be told in its account if nobody takes it.
+    Client { wants_to_know: Option<&'a Arc<Account>> },
+    /// A service of this node.
+    Service,
+    /// Another server, for these queue groups.
+    Route { queues: &'a [u8] },
+}
+
+/// An account in which is looked for those who get it.
+#[derive(Debug)]
+struct Searching {
+    account: Arc<Account>,
+    search: Search,
+    kept: Kept,
+}
+
+/// What was found and gets nothing before all is known: of a group one gets it, and a server gets it once.
+#[derive(Debug, Default)]
+struct Kept {
+    /// One subscription of each route that wants it apart from groups.
+    routes: BTreeMap<ConnectionId, Arc<Subscription>>,
+    queues: BTreeMap<Box<[u8]>, Vec<Arc<Subscription>>>,
+    crowds: Vec<Crowd>,
 }
 
 /// A message that outlives the read that it came with, apart from its subject.
@@ -43,12 +80,14 @@ impl LongDelivery {
         scratch: &mut Scratch,
         rng: &mut Rng,
         publisher: Option<&Arc<Entry>>,
+        sender: Sender<'_>,
         message: &Message<'_>,
     ) -> Option<Box<Self>> {
-        if targets.crowds.is_empty() && scratch.undecided.is_empty() {
+        let is_all = targets.crowds.is_empty() && targets.cuts.is_empty();
+        if is_all && scratch.undecided.is_empty() && scratch.ended.is_empty() {
             return None;
         }
-        Some(Self::begin(targets, scratch, rng, publisher, message))
+        Some(Self::begin(targets, scratch, rng, publisher, sender, message))
     }
 
     #[cold]
@@ -57,12 +96,24 @@ impl LongDelivery {
         scratch: &mut Scratch,
         rng: &mut Rng,
         publisher: Option<&Arc<Entry>>,
+        sender: Sender<'_>,
         message: &Message<'_>,
     ) -> Box<Self> {
-        let undecided = scratch.undecided.drain(..).flat_map(|number| &targets.queues[number].crowds);
+        let named_queues = if let Sender::Route { queues } = sender { Some(queues.into()) } else { None };
+        // Of a crowd, one will take it.
+        let untaken = match sender {
+            Sender::Client { wants_to_know } if targets.listed() == 0 && targets.crowds.is_empty() => {
+                wants_to_know.cloned()
+            }
+            _ => None,
+        };
         Box::new(Self {
-            crowds: targets.crowds.iter().chain(undecided).cloned().collect(),
+            ended: std::mem::take(&mut scratch.ended),
+            searches: targets.cuts.iter().cloned().map(Searching::new).collect(),
+            crowds: crowds_of(targets, scratch).collect(),
             publisher: publisher.cloned(),
+            named_queues,
+            untaken,
             message: OwnMessage::new(message),
             rng: rng.fork(),
             scratch: Scratch::default(),
@@ -76,9 +127,63 @@ impl LongDelivery {
         sink: &mut S,
         expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
     ) -> bool {
-        let Some(CrowdTarget { account, subject, crowd }) = self.crowds.front_mut() else {
-            return true;
+        if !self.ended.is_empty() {
+            let slice = self.ended.len().saturating_sub(EXPIRED_AT_ONCE);
+            self.ended.drain(slice..).for_each(|(account, ended)| expire(account, &ended, sink));
+        } else if !self.searches.is_empty() {
+            self.search_on(hub, sink, expire);
+        } else if !self.crowds.is_empty() {
+            self.go_through_crowd(hub, sink, expire);
+        }
+        self.ended.is_empty() && self.searches.is_empty() && self.crowds.is_empty()
+    }
+
+    /// Delivers to those clients that are found next, and when all is known to the rest.
+    fn search_on<S: Sink>(
+        &mut self,
+        hub: &Hub,
+        sink: &mut S,
+        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
+    ) {
+        let is_last = self.searches.len() == 1;
+        let Some(searching) = self.searches.front_mut() else { return };
+        let mut found = searching.find(self.named_queues.as_deref());
+        let (account, subject) = (&searching.account, searching.search.subject());
+        let lookup = Lookup { account, subject };
+        let publisher = self.publisher.as_deref();
+        let targets = Targets::of_found(&mut found, hub.directory(), publisher, &lookup);
+        let message = self.message.published_to(subject);
+        let (rng, scratch) = (&mut self.rng, &mut self.scratch);
+        let mut courier = Courier { hub, publisher, sink, rng, scratch, expire };
+        let taken = match &self.named_queues {
+            None => from_client(&mut courier, &targets, &message),
+            Some(named) => {
+                from_route(&mut courier, &targets, &message, named);
+                true
+            }
         };
+        self.crowds.extend(crowds_of(&targets, &mut self.scratch));
+        self.ended.append(&mut self.scratch.ended);
+        if taken {
+            self.untaken = None;
+        }
+        if !searching.search.is_over() {
+            return;
+        }
+        if let (true, Some(account), Some(publisher)) = (is_last, &self.untaken, publisher) {
+            no_responders(sink, account, publisher.id(), &message);
+        }
+        self.searches.pop_front();
+    }
+
+    /// Delivers to some of the first crowd.
+    fn go_through_crowd<S: Sink>(
+        &mut self,
+        hub: &Hub,
+        sink: &mut S,
+        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
+    ) {
+        let Some(CrowdTarget { account, subject, crowd }) = self.crowds.front_mut() else { return };
         let mut subscriptions = Vec::new();
         account.index().next_of(crowd, &mut subscriptions);
         let (lookup, publisher) = (Lookup { account, subject }, self.publisher.as_deref());
@@ -96,12 +201,13 @@ impl LongDelivery {
             targets.clients.iter().for_each(|target| _ = give(target));
             false
         };
+        courier.expire_some();
+        self.ended.append(&mut self.scratch.ended);
         if is_decided {
             self.pop_group();
         } else if crowd.is_over() {
             self.crowds.pop_front();
         }
-        self.crowds.is_empty()
     }
 
     /// One of the group has it, whose crowds come first.
@@ -110,6 +216,55 @@ impl LongDelivery {
         self.crowds.retain(|other| {
             other.account.id() != first.account.id() || other.crowd.queue() != first.crowd.queue()
         });
+    }
+}
+
+/// The crowds that are to be gone through, once the others have it.
+fn crowds_of<'a>(targets: &'a Targets, scratch: &'a mut Scratch) -> impl Iterator<Item = CrowdTarget> + 'a {
+    let undecided = scratch.undecided.drain(..).flat_map(|number| &targets.queues[number].crowds);
+    targets.crowds.iter().chain(undecided).cloned()
+}
+
+impl Searching {
+    fn new(cut: Cut) -> Self {
+        Self { account: cut.account, search: Search::new(&cut.subject), kept: Kept::default() }
+    }
+
+    /// Those that may get it now: the clients and services that are found next, and at the end all else. Of groups, those
+    /// are meant that are named, if any must be.
+    fn find(&mut self, named_queues: Option<&[u8]>) -> Matches {
+        let mut found = Matches::default();
+        self.account.index().search(&mut self.search, &mut found);
+        let is_meant =
+            |queue: &[u8]| named_queues.is_none_or(|named| blank_separated(named).any(|name| name == queue));
+        self.kept.take_from(&mut found, is_meant);
+        if self.search.is_over() {
+            std::mem::take(&mut self.kept).add_to(&mut found);
+        }
+        found
+    }
+}
+
+impl Kept {
+    fn take_from(&mut self, found: &mut Matches, is_meant: impl Fn(&[u8]) -> bool) {
+        found.plain.retain(|subscription| {
+            let is_remote = matches!(subscription.source(), Source::Route | Source::RouteLeaf);
+            if is_remote {
+                self.routes.entry(subscription.connection()).or_insert_with(|| subscription.clone());
+            }
+            !is_remote
+        });
+        for (name, members) in found.queues.drain(..).filter(|(name, _)| is_meant(name)) {
+            self.queues.entry(name).or_default().extend(members);
+        }
+        self.crowds.extend(found.crowds.extract_if(.., |crowd| crowd.queue().is_some_and(&is_meant)));
+        found.crowds.retain(|crowd| crowd.queue().is_none());
+    }
+
+    fn add_to(self, found: &mut Matches) {
+        found.plain.extend(self.routes.into_values());
+        found.queues.extend(self.queues);
+        found.crowds.extend(self.crowds);
     }
 }
 

@@ -26,13 +26,13 @@ use fastrand::Rng;
 
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
-use crate::id::AccountId;
+use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Admission, Matches, Subscription};
 use crate::sink::Sink;
-use crate::wire::Message;
+use crate::wire::{self, Message};
 
 pub(crate) use cache::Cache;
-pub(crate) use long_delivery::LongDelivery;
+pub(crate) use long_delivery::{LongDelivery, Sender};
 use parcel::Parcel;
 pub(crate) use parcel::Scratch;
 pub(crate) use targets::Targets;
@@ -60,11 +60,11 @@ pub(crate) fn from_service<S: Sink>(
     let directory = courier.hub.directory();
     let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
     from_client(courier, &targets, message);
-    LongDelivery::of(&targets, courier.scratch, courier.rng, None, message)
+    LongDelivery::of(&targets, courier.scratch, courier.rng, None, Sender::Service, message)
 }
 
 /// Delivers what a client of this node published, but to crowds, and to a group none of whose members was found at once: they
-/// get it by a [`LongDelivery`], which is to be made then. False if nobody took it.
+/// get it by a [`LongDelivery`], which is to be made then in any case. False if nobody took it.
 pub(crate) fn from_client<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
@@ -79,8 +79,8 @@ pub(crate) fn from_client<S: Sink>(
     for target in &targets.clients {
         taken |= to_client(courier, targets, target, &parcel);
     }
-    // Of so many, one will.
-    taken |= !targets.crowds.is_empty();
+    // Of so many, one will; and who is looked for is asked later.
+    taken |= !targets.crowds.is_empty() || !targets.cuts.is_empty();
     taken |= to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
@@ -99,6 +99,7 @@ pub(crate) fn from_client<S: Sink>(
         taken |= to_route(courier, targets, number, route, &parcel, route.plain);
     }
     courier.scratch.line = line;
+    courier.expire_some();
     taken
 }
 
@@ -141,10 +142,33 @@ pub(crate) fn from_route<S: Sink>(
         }
     }
     courier.scratch.line = line;
+    courier.expire_some();
+}
+
+/// Tells a requester, if its own subscription matches the reply subject, that nobody is there to respond (wire.md 1.6).
+#[cold]
+pub(crate) fn no_responders<S: Sink>(
+    sink: &mut S,
+    account: &Account,
+    requester: ConnectionId,
+    request: &Message<'_>,
+) {
+    let Some(reply) = request.reply else {
+        return;
+    };
+    let mut body = Vec::new();
+    wire::encode::no_responders(&mut body, request.subject);
+    let header_len = body.len();
+    body.extend_from_slice(b"\r\n");
+    let notice = Message { subject: reply, reply: None, header_len, line_tail: None, body: &body };
+    let mut matches = Matches::default();
+    account.index().collect(reply, &mut matches);
+    let own = matches.plain.iter().find(|subscription| subscription.connection() == requester);
+    own.into_iter().for_each(|own| notify(sink, own, &notice));
 }
 
 /// Delivers a notice of the server itself to one subscription, which counts as no delivery.
-pub(crate) fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Message<'_>) {
+fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Message<'_>) {
     let mut line = Vec::new();
     let parcel = Parcel::new(message, &mut line);
     let mut scratch = Scratch::default();
@@ -303,9 +327,24 @@ fn to_client<S: Sink>(
     };
     courier.sink.deliver(target.connection, &parcel.delivery(prefix, with_headers));
     if admission == Admission::Last {
-        (courier.expire)(targets.account(target), &target.subscription, courier.sink);
+        courier.scratch.ended.push((targets.account(target), target.subscription.clone()));
     }
     true
+}
+
+impl<S> Courier<'_, S> {
+    /// Ends those that got their last message, but no more than are ended at once: a [`LongDelivery`] ends the others.
+    #[inline]
+    fn expire_some(&mut self) {
+        if self.scratch.ended.is_empty() {
+            return;
+        }
+        let left = self.scratch.ended.len().saturating_sub(EXPIRED_AT_ONCE);
+        self.scratch.expired += self.scratch.ended.len() - left;
+        for (account, subscription) in self.scratch.ended.drain(left..) {
+            (self.expire)(account, &subscription, self.sink);
+        }
+    }
 }
 
 /// Puts the message where the services that want it find it, and wakes who drives them. False if none took it.
@@ -349,6 +388,9 @@ fn to_route<S: Sink>(
     }
     has_queues || plain
 }
+
+/// So many subscriptions are ended at once, in about a millisecond.
+const EXPIRED_AT_ONCE: usize = 384;
 
 fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {
     names.split(|byte| matches!(byte, b' ' | b'\t')).filter(|name| !name.is_empty())

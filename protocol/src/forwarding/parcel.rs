@@ -1,7 +1,10 @@
 //! A message being delivered: its two forms, with and without headers.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
+use crate::id::AccountId;
+use crate::interest::Subscription;
 use crate::outbox::{Body, Delivery};
 use crate::wire::Message;
 use crate::wire::encode::push_message_tail;
@@ -15,12 +18,21 @@ pub(crate) struct Scratch {
     pub(super) chosen: Vec<(usize, usize)>,
     /// Which queue groups a member is still to be looked for in.
     pub(super) undecided: Vec<usize>,
+    /// Subscriptions that got their last message, each with its account, and are still to be ended.
+    pub(super) ended: Vec<(AccountId, Arc<Subscription>)>,
+    /// How many were ended since somebody took this count.
+    pub(super) expired: usize,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
     prefix: Vec<u8>,
 }
 
 impl Scratch {
+    /// How many subscriptions were ended, because they got their last message, since this was asked last.
+    pub(crate) fn take_expired(&mut self) -> usize {
+        std::mem::take(&mut self.expired)
+    }
+
     /// `MSG <subject> <sid> ` or `HMSG …` for a subject that is not the one of the targets.
     pub(super) fn renamed_prefix(&mut self, with_headers: bool, subject: &[u8], sid: &[u8]) -> &[u8] {
         self.prefix.clear();

@@ -25,6 +25,8 @@ pub(crate) struct Targets {
     pub(crate) services: Box<[Arc<Subscription>]>,
     /// Clients' subscriptions to filters that very many share: they are gone through in slices.
     pub(super) crowds: Box<[CrowdTarget]>,
+    /// Where so many filters match that nothing is listed: all who get it are looked for in slices.
+    pub(super) cuts: Box<[Cut]>,
     own_queues: usize,
     account: AccountId,
     other_accounts: Box<[AccountId]>,
@@ -57,6 +59,14 @@ pub(super) struct CrowdTarget {
     /// As they know it.
     pub(super) subject: Box<[u8]>,
     pub(super) crowd: Crowd,
+}
+
+/// An account in which too many filters match.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    pub(super) account: Arc<Account>,
+    /// As it is known there.
+    pub(super) subject: Box<[u8]>,
 }
 
 /// One route over which a server wants the subject.
@@ -159,6 +169,19 @@ impl Targets {
         builder.build(own, &[], 0)
     }
 
+    /// Prepares what was found in one account, and leaves nothing of it.
+    pub(super) fn of_found(
+        found: &mut Matches,
+        directory: &Directory,
+        publisher: Option<&Entry>,
+        own: &Lookup<'_>,
+    ) -> Self {
+        let mut builder = Builder::new(publisher);
+        builder.enter(0, own, directory, found);
+        let own_queues = builder.queues.len();
+        builder.build(own, &[], own_queues)
+    }
+
     /// The account that a subscription is in.
     pub(super) fn account(&self, target: &ClientTarget) -> AccountId {
         match target.account {
@@ -172,8 +195,8 @@ impl Targets {
         &self.queues[..self.own_queues]
     }
 
-    /// How many subscriptions, groups and routes get it at once, apart from crowds.
-    pub(crate) fn len(&self) -> usize {
+    /// How many subscriptions, groups and routes get it at once, apart from crowds and those who are looked for.
+    pub(crate) fn listed(&self) -> usize {
         self.clients.len() + self.queues.len() + self.routes.len()
     }
 
@@ -184,6 +207,7 @@ impl Targets {
             && self.routes.is_empty()
             && self.services.is_empty()
             && self.crowds.is_empty()
+            && self.cuts.is_empty()
     }
 
     /// `MSG <subject> <sid> `, or `HMSG …`, if it is prepared.
@@ -218,6 +242,7 @@ impl Targets {
             + size_of_val(&*self.queues)
             + size_of_val(&*self.services)
             + size_of_val(&*self.crowds)
+            + size_of_val(&*self.cuts)
             + size_of_val(&*self.other_accounts)
             + members
     }
@@ -235,6 +260,7 @@ struct Builder<'a> {
     /// The first of the routes that belongs to the account in hand.
     first_route: usize,
     crowds: Vec<CrowdTarget>,
+    cuts: Vec<Cut>,
 }
 
 /// Where a builder looks: the account, by its place, and the subject.
@@ -259,6 +285,7 @@ impl<'a> Builder<'a> {
             routes: Vec::new(),
             first_route: 0,
             crowds: Vec::new(),
+            cuts: Vec::new(),
         }
     }
 
@@ -272,6 +299,7 @@ impl<'a> Builder<'a> {
             routes: self.routes.into(),
             services: self.services.into(),
             crowds: self.crowds.into(),
+            cuts: self.cuts.into(),
             own_queues,
             account: own.account.id(),
             other_accounts: others.iter().map(|other| other.account.id()).collect(),
@@ -280,10 +308,20 @@ impl<'a> Builder<'a> {
 
     fn look_up(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
         let Lookup { account, subject } = *lookup;
-        self.first_route = self.routes.len();
         matches.clear();
         // Before the directory is held: those who change interest look into the directory meanwhile.
         account.index().collect(subject, matches);
+        if matches.is_cut {
+            self.cuts.push(Cut { account: account.clone(), subject: subject.into() });
+            matches.clear();
+        }
+        self.enter(number, lookup, directory, matches);
+    }
+
+    /// Takes over what was found in an account.
+    fn enter(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
+        let Lookup { account, subject } = *lookup;
+        self.first_route = self.routes.len();
         let first_queue = self.queues.len();
         directory.with(|entry| {
             let place = Place { number, account, subject, entry };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::crowd::Crowd;
 use super::part::{Part, Stats};
+use super::search::{Finding, Limits, Path, Search, Stage};
 use super::trie::{is_wildcard, split_token};
 use super::walk::{Place, SLICE, Walk};
 use super::{Subscription, SubscriptionId};
@@ -43,6 +44,8 @@ pub struct Matches {
     pub queues: Vec<QueueMatch>,
     /// Subscriptions of clients that are too many to be listed, by queue group and filter.
     pub crowds: Vec<Crowd>,
+    /// There may be more, which only a [`Search`] finds: more than [`MAX_COLLECTED`](super::MAX_COLLECTED) were looked at.
+    pub is_cut: bool,
     /// How many subscriptions, and nodes on the way to them, were looked at since somebody took this count.
     pub(crate) looked_at: usize,
 }
@@ -159,29 +162,59 @@ impl Index {
         self.generations(stamp.part) == stamp.generations
     }
 
-    /// Adds everything that matches `subject` to `into`, which is empty before.
+    /// Adds everything that matches `subject` to `into`, which is empty before, unless that is too much
+    /// ([`Matches::is_cut`]).
     ///
     /// The order depends on nothing but names and subscription ids. A subject with an empty token matches
     /// nothing; in a subject that was published, `*` and `>` are ordinary tokens (wire.md 1.5).
     pub fn collect(&self, subject: &[u8], into: &mut Matches) {
-        if has_empty_token(subject) {
-            return;
-        }
-        let mut members = Vec::new();
-        let mut add = |sub: &Arc<Subscription>| {
-            let list = if sub.queue().is_some() { &mut members } else { &mut into.plain };
-            list.push(Arc::clone(sub));
-        };
-        let home = self.part_of(subject);
-        home.count_lookup();
-        let mut passed = home.collect(subject, &mut add, &mut into.crowds);
-        if !std::ptr::eq(home, &self.wild) {
-            passed += self.wild.collect(subject, &mut add, &mut into.crowds);
-        }
-        into.looked_at += passed + into.plain.len() + members.len();
+        let stage = self.find(subject, Stage::Home(Path::default()), into, Limits::OF_COLLECTION);
+        into.is_cut = !matches!(stage, Stage::Over);
         into.plain.sort_by_key(|sub| sub.id());
         into.crowds.sort_by(|a, b| (a.queue(), a.filter()).cmp(&(b.queue(), b.filter())));
-        into.add_queues(members);
+    }
+
+    /// Adds some of what matches to `into`, which is empty before, until the search is over. A slice has some hundreds of
+    /// subscriptions; a filter with more of them is among the crowds.
+    pub fn search(&self, search: &mut Search, into: &mut Matches) {
+        let stage = std::mem::replace(&mut search.stage, Stage::Over);
+        search.stage = self.find(search.subject(), stage, into, Limits::OF_SLICE);
+    }
+
+    /// [`search`](Self::search) in slices of this length.
+    #[cfg(test)]
+    pub(super) fn search_little(&self, search: &mut Search, looked_at: usize, into: &mut Matches) {
+        let stage = std::mem::replace(&mut search.stage, Stage::Over);
+        search.stage = self.find(search.subject(), stage, into, Limits::of(looked_at));
+    }
+
+    /// Finds what comes next until it is enough, and says what is left.
+    fn find(&self, subject: &[u8], mut stage: Stage, into: &mut Matches, limits: Limits) -> Stage {
+        if has_empty_token(subject) {
+            return Stage::Over;
+        }
+        let mut finding = Finding::new(into, limits);
+        let home = self.part_of(subject);
+        if let Stage::Home(mut path) = stage {
+            if path.0.is_empty() {
+                home.count_lookup();
+            }
+            let is_over = home.find(subject, &mut path, &mut finding);
+            stage = match (is_over, std::ptr::eq(home, &self.wild)) {
+                (false, _) => Stage::Home(path),
+                (true, true) => Stage::Over,
+                (true, false) => {
+                    path.0.clear();
+                    Stage::Wild(path)
+                }
+            };
+        }
+        if let Stage::Wild(mut path) = stage {
+            let is_over = !finding.is_enough() && self.wild.find(subject, &mut path, &mut finding);
+            stage = if is_over { Stage::Over } else { Stage::Wild(path) };
+        }
+        finding.finish();
+        stage
     }
 
     /// One of a crowd, as it is now: the one that stands behind so many others, or, if they are fewer, one of these. None if
@@ -269,14 +302,15 @@ impl Matches {
         self.plain.clear();
         self.queues.clear();
         self.crowds.clear();
+        self.is_cut = false;
     }
 
-    /// Whether nothing matched.
+    /// Whether nothing matched, or was found yet.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.crowds.is_empty()
+        self.plain.is_empty() && self.queues.is_empty() && self.crowds.is_empty() && !self.is_cut
     }
 
-    fn add_queues(&mut self, mut members: Vec<Arc<Subscription>>) {
+    pub(super) fn add_queues(&mut self, mut members: Vec<Arc<Subscription>>) {
         members.sort_by(|a, b| (a.queue(), a.id()).cmp(&(b.queue(), b.id())));
         for member in members {
             match (member.queue(), self.queues.last_mut()) {

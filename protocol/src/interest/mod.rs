@@ -20,6 +20,7 @@
 //! - `subscribers`: the subscriptions that share one filter.
 //! - `row`: the subscriptions of clients among these, in order.
 //! - `crowd`: a row that is too long to be listed.
+//! - `search`: what matches a subject, as far as it was found.
 //! - `walk`: how far a new listener has been shown what there is.
 
 mod change;
@@ -27,6 +28,7 @@ mod crowd;
 mod index;
 mod part;
 mod row;
+mod search;
 mod subscribers;
 mod subscription;
 mod trie;
@@ -41,6 +43,7 @@ pub use change::Change;
 pub use crowd::{Crowd, MAX_LISTED};
 pub use index::{Index, Matches, QueueMatch, Stamp};
 pub use part::Stats;
+pub use search::{MAX_COLLECTED, Search};
 pub(crate) use subscription::Admission;
 pub use subscription::{Source, Subscription, SubscriptionId};
 pub use walk::Walk;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::{Index as Pick, select};
 
-use super::{Change, Index, Matches, Source, Stamp, Subscription, SubscriptionId};
+use super::{Change, Index, Matches, Search, Source, Stamp, Subscription, SubscriptionId};
 use crate::id::ConnectionId;
 
 /// Subject and queue, with an empty queue for plain interest.
@@ -175,6 +175,11 @@ impl World {
         (plain, queues.into_iter().collect())
     }
 
+    /// The ids of all that match.
+    fn matching(&self, subject: &str) -> BTreeSet<SubscriptionId> {
+        self.live.iter().filter(|sub| matches(sub.subject(), subject)).map(|sub| sub.id()).collect()
+    }
+
     fn collected(&self, subject: &str) -> Found {
         let mut found = Matches::default();
         self.index.collect(subject.as_bytes(), &mut found);
@@ -279,5 +284,33 @@ proptest! {
         world.change(|index, announce| index.remove_all(rest, announce));
         prop_assert!(world.index.is_empty());
         world.check(&subjects, &[]);
+    }
+
+    #[test]
+    fn a_search_finds_once_what_is_there_from_its_first_slice_to_its_last(
+        seed in 0..4_u64,
+        before in prop::collection::vec(action(), 1..60),
+        during in prop::collection::vec(action(), 0..20),
+        subject in subject(),
+        looked_at in 1..8_usize,
+    ) {
+        let mut world = World::new(seed);
+        before.into_iter().for_each(|action| world.apply(action));
+        let (mut always, mut ever) = (world.matching(&subject), world.matching(&subject));
+        let (mut search, mut found) = (Search::new(subject.as_bytes()), Vec::new());
+        let mut during = during.into_iter();
+        while !search.is_over() {
+            let mut some = Matches::default();
+            world.index.search_little(&mut search, looked_at, &mut some);
+            let members = some.queues.iter().flat_map(|(_, members)| members);
+            found.extend(some.plain.iter().chain(members).map(|sub| sub.id()));
+            during.next().into_iter().for_each(|action| world.apply(action));
+            let now = world.matching(&subject);
+            always.retain(|id| now.contains(id));
+            ever.extend(now);
+        }
+        let once: BTreeSet<_> = found.iter().copied().collect();
+        prop_assert_eq!(once.len(), found.len());
+        prop_assert!(always.is_subset(&once) && once.is_subset(&ever));
     }
 }

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Subscription;
 use super::change::Change;
 use super::crowd::Crowd;
+use super::search::{Finding, Path};
 use super::subscribers::Subscribers;
 use super::trie::{Trie, has_wildcard};
 use super::walk::{MAX_PASSED, Place as Shown, SLICE};
@@ -193,22 +194,16 @@ impl Part {
         self.lookups.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Calls `each` with every subscription that matches `subject`, in no particular order, but for crowds: those are noted
-    /// in `crowds`. Returns how many nodes of the trie were passed.
-    pub(super) fn collect(
-        &self,
-        subject: &[u8],
-        each: &mut impl FnMut(&Arc<Subscription>),
-        crowds: &mut Vec<Crowd>,
-    ) -> usize {
+    /// Finds every subscription that matches `subject`, in no particular order, from `path` on and until it is enough. True
+    /// at the end.
+    pub(super) fn find(&self, subject: &[u8], path: &mut Path, finding: &mut Finding<'_>) -> bool {
         let state = self.read();
-        if let Some((BySubject(subscribers), ())) = state.exact.get(subject) {
-            subscribers.collect(each, crowds);
+        if path.0.is_empty()
+            && let Some((BySubject(subscribers), ())) = state.exact.get(subject)
+        {
+            subscribers.find(finding);
         }
-        if state.patterns.is_empty() {
-            return 0;
-        }
-        state.patterns.for_each_match(subject, &mut |subscribers| subscribers.collect(each, crowds))
+        state.patterns.is_empty() || state.patterns.find(subject, path, finding)
     }
 
     /// Adds those of a crowd that come next, as far as a slice goes.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::crowd::{CROWD_SLICE, Crowd, MAX_LISTED};
+use super::crowd::{CROWD_SLICE, Crowd};
 use super::row::Row;
+use super::search::Finding;
 use super::{Source, Subscription, SubscriptionId};
 
 /// All subscriptions to one filter; never empty. Where there may be none, it is an `Option<Subscribers>`.
@@ -109,10 +110,12 @@ impl Subscribers {
         }
     }
 
-    /// Calls `each` with every subscription, in no particular order, but for crowds: those are noted in `crowds`.
-    pub(super) fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
-        let Subscribers::Many(members) = self else { return self.for_each(each) };
-        members.groups().for_each(|group| group.collect(each, crowds));
+    /// Finds every subscription, in no particular order, but for crowds: those are only named.
+    pub(super) fn find(&self, finding: &mut Finding<'_>) {
+        match self {
+            Subscribers::One(only) => finding.add(only),
+            Subscribers::Many(members) => members.groups().for_each(|group| group.find(finding)),
+        }
     }
 
     /// Adds those of a crowd that come next, as far as a slice goes.
@@ -200,13 +203,13 @@ impl Group {
         self.iter().next()
     }
 
-    fn collect(&self, each: &mut impl FnMut(&Arc<Subscription>), crowds: &mut Vec<Crowd>) {
+    fn find(&self, finding: &mut Finding<'_>) {
         match self.clients.last() {
-            Some(last) if self.clients.len() > MAX_LISTED => {
-                crowds.push(Crowd::new(last, self.clients.len()));
-                self.others.values().for_each(each);
+            Some(last) if finding.is_crowd(self.clients.len()) => {
+                finding.add_crowd(Crowd::new(last, self.clients.len()));
+                self.others.values().for_each(|sub| finding.add(sub));
             }
-            _ => self.iter().for_each(each),
+            _ => self.iter().for_each(|sub| finding.add(sub)),
         }
     }
 

@@ -161,6 +161,11 @@ impl Subscription {
         }
     }
 
+    /// Whether it got its last message, so that it is to be ended as soon as somebody comes to it.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.max().is_some_and(|max| self.delivered() >= max)
+    }
+
     /// How many queue members a remote subscription stands for; 1 for local ones. Zero is never selected.
     pub fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)

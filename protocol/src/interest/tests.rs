@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{Change, Index, MAX_LISTED, Matches, Source, Subscription, SubscriptionId, Walk};
+use super::{Change, Index, MAX_LISTED, Matches, Search, Source, Subscription, SubscriptionId, Walk};
 use crate::id::ConnectionId;
 
 fn subscription(id: u64, source: Source, subject: &str, queue: &str) -> Arc<Subscription> {
@@ -37,6 +37,14 @@ fn index_of(filters: &[&str]) -> Index {
 fn matching(index: &Index, subject: &str) -> Vec<String> {
     let mut matches = Matches::default();
     index.collect(subject.as_bytes(), &mut matches);
+    if matches.is_cut {
+        matches.clear();
+        let mut search = Search::new(subject.as_bytes());
+        while !search.is_over() {
+            index.search(&mut search, &mut matches);
+        }
+        matches.plain.sort_by_key(|sub| sub.id());
+    }
     assert!(matches.queues.is_empty());
     matches.plain.iter().map(|sub| String::from_utf8_lossy(sub.subject()).into_owned()).collect()
 }

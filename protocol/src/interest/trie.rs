@@ -5,6 +5,7 @@
 
 use std::mem;
 
+use super::search::{Finding, Path};
 use super::subscribers::Subscribers;
 use super::walk::Below;
 use crate::hash::{KeyedState, Position, Shards};
@@ -36,6 +37,9 @@ enum Literals {
 
 type Table = Shards<Box<[u8]>, Node>;
 
+/// A node, and what of a subject is left there: none at its end.
+type At<'a, 'b> = (&'a Node, Option<&'b [u8]>);
+
 /// One step down.
 enum Step<'a> {
     Literal(&'a [u8]),
@@ -51,31 +55,55 @@ impl Trie {
         self.root.is_empty()
     }
 
-    /// Calls `each` with the subscribers of every filter that matches `subject`, which has no empty token.
+    /// Finds the subscribers of every filter that matches `subject`, which has no empty token, from the node at `path` on and
+    /// until it is enough. True at the end; else `path` leads to the node that comes next.
     ///
     /// A node is reached by one path, so the work is bounded by the number of nodes: the many ways to read a
-    /// subject as literals and stars cannot blow up beyond the filters that exist. Returns how many nodes were passed.
-    pub(super) fn for_each_match<'a>(
-        &'a self,
-        subject: &[u8],
-        each: &mut impl FnMut(&'a Subscribers),
-    ) -> usize {
-        let mut passed = 0;
+    /// subject as literals and stars cannot blow up beyond the filters that exist.
+    pub(super) fn find(&self, subject: &[u8], path: &mut Path, finding: &mut Finding<'_>) -> bool {
+        let Path(path) = path;
         let mut pending = Vec::new();
-        let mut next = Some((&self.root, Some(subject)));
-        while let Some((node, rest)) = next.take().or_else(|| pending.pop()) {
-            passed += 1;
+        let mut next = self.walk(subject, path, &mut pending);
+        loop {
+            let Some((node, rest)) = next.take().or_else(|| take_star(&mut pending, path)) else {
+                return true;
+            };
+            if finding.is_enough() && !path.is_empty() {
+                return false;
+            }
+            finding.pass(1);
             let Some(rest) = rest else {
-                node.subscribers.iter().for_each(&mut *each);
+                node.subscribers.iter().for_each(|subscribers| subscribers.find(finding));
                 continue;
             };
-            node.tail.iter().for_each(|subscribers| each(subscribers));
+            node.tail.iter().for_each(|subscribers| subscribers.find(finding));
             let (token, rest) = split_token(rest);
+            pending.extend(node.star.as_deref().map(|node| (path.len(), (node, rest))));
             // A published `*` or `>` is looked up as a literal, which no filter has (wire.md 1.5).
             next = node.literals.as_ref().and_then(|literals| literals.get(token)).map(|node| (node, rest));
-            pending.extend(node.star.as_ref().map(|node| (&**node, rest)));
+            path.extend(next.map(|_| false));
         }
-        passed
+    }
+
+    /// The node at `path`, and the stars beside the way there, which come after it. Without the node, if it is gone.
+    fn walk<'a, 'b>(
+        &'a self,
+        subject: &'b [u8],
+        path: &[bool],
+        pending: &mut Vec<(usize, At<'a, 'b>)>,
+    ) -> Option<At<'a, 'b>> {
+        let (mut node, mut rest) = (&self.root, Some(subject));
+        for (depth, is_star) in path.iter().enumerate() {
+            let (token, after) = split_token(rest?);
+            if *is_star {
+                node = node.star.as_deref()?;
+            } else {
+                pending.extend(node.star.as_deref().map(|node| (depth, (node, after))));
+                node = node.literals.as_ref()?.get(token)?;
+            }
+            rest = after;
+        }
+        Some((node, rest))
     }
 
     /// The subscribers of a filter.
@@ -197,6 +225,14 @@ impl Drop for Trie {
     fn drop(&mut self) {
         dismantle(mem::take(&mut self.root));
     }
+}
+
+/// Goes back to the last star that was passed by.
+fn take_star<'a, 'b>(pending: &mut Vec<(usize, At<'a, 'b>)>, path: &mut Vec<bool>) -> Option<At<'a, 'b>> {
+    let (depth, at) = pending.pop()?;
+    path.truncate(depth);
+    path.push(true);
+    Some(at)
 }
 
 /// Drops a node and what is below it, one by one: the built-in drop would recurse once per token.

@@ -250,7 +250,8 @@ impl Node {
     fn is_wanted(&self, route: ConnectionId, subject: &[u8]) -> bool {
         let mut matches = Matches::default();
         self.hub.system_account().index().collect(subject, &mut matches);
-        matches.plain.iter().any(|subscription| subscription.connection() == route)
+        // Who is not looked for among too many is told what it may not want.
+        matches.is_cut || matches.plain.iter().any(|subscription| subscription.connection() == route)
     }
 }
 

@@ -228,7 +228,7 @@ impl Services {
     fn is_read<S: Sink>(&self, subject: &[u8], sink: &mut S) -> Option<bool> {
         let mut matches = Matches::default();
         self.node.hub().system_account().index().collect(subject, &mut matches);
-        if !matches.crowds.is_empty() {
+        if !matches.crowds.is_empty() || matches.is_cut {
             // Of so many, one has.
             return Some(true);
         }

@@ -38,6 +38,14 @@ fn lines(count: usize, line: impl Fn(&mut String, usize) -> std::fmt::Result) ->
     text.into_bytes()
 }
 
+/// The tokens of a filter but its last: each is a letter or any.
+fn filter(number: usize) -> String {
+    (0..FILTER_TOKENS).map(|place| if number >> place & 1 == 0 { "a." } else { "*." }).collect()
+}
+
+/// Makes 16,384 filters.
+const FILTER_TOKENS: usize = 14;
+
 fn subscriptions(count: usize) -> Vec<u8> {
     lines(count, |text, number| write!(text, "SUB many.{number}.data {number}\r\n"))
 }
@@ -178,6 +186,37 @@ fn subscriptions_whose_last_message_comes_end_bit_by_bit() {
 }
 
 #[test]
+fn subscriptions_that_are_listed_and_get_their_last_message_end_bit_by_bit() {
+    check(|world| {
+        let mut reader = world.client("{}");
+        let once = |text: &mut String, number| {
+            write!(text, "SUB many.{} {number}\r\nUNSUB {number} 1\r\n", number % 8)
+        };
+        world.input(&mut reader, &lines(30_000, once));
+        let mut publisher = world.client("{}");
+        world.input(&mut publisher, &lines(8, |text, number| write!(text, "PUB many.{number} 1\r\nx\r\n")));
+        assert!(world.node.hub().global_account().index().is_empty());
+    });
+}
+
+#[test]
+fn one_message_that_very_many_filters_match_is_delivered_bit_by_bit() {
+    check(|world| {
+        let mut reader = world.client("{}");
+        let line = |text: &mut String, number| {
+            write!(text, "SUB {}* {number}\r\nUNSUB {number} 2\r\n", filter(number))
+        };
+        world.input(&mut reader, &lines(1 << FILTER_TOKENS, line));
+        let mut publisher = world.client("{}");
+        let subject = filter(0);
+        world
+            .input(&mut publisher, &lines(3, |text, number| write!(text, "PUB {subject}{number} 0\r\n\r\n")));
+        assert_eq!(world.node.hub().totals().clients.out_messages(), 2 << FILTER_TOKENS);
+        assert!(world.node.hub().global_account().index().is_empty());
+    });
+}
+
+#[test]
 fn messages_to_a_queue_group_of_very_many_are_delivered_bit_by_bit() {
     check(|world| {
         let mut crew = world.client("{}");
@@ -192,12 +231,10 @@ fn messages_to_a_queue_group_of_very_many_are_delivered_bit_by_bit() {
 fn subjects_that_very_many_filters_nearly_match_are_looked_up_bit_by_bit() {
     check(|world| {
         let mut client = world.client("{}");
-        // Each of 14 tokens is a letter or any, and the last is one that nobody publishes.
-        let token = |filter: usize, place: usize| if filter >> place & 1 == 0 { "a." } else { "*." };
-        let filter = |number| (0..14).map(|place| token(number, place)).collect::<String>();
+        // The last token is one that nobody publishes.
         let line = |text: &mut String, number| write!(text, "SUB {}end {number}\r\n", filter(number));
-        world.input(&mut client, &lines(1 << 14, line));
-        let subject = "a.".repeat(14);
+        world.input(&mut client, &lines(1 << FILTER_TOKENS, line));
+        let subject = filter(0);
         world.input(&mut client, &lines(20, |text, number| write!(text, "PUB {subject}{number} 0\r\n\r\n")));
     });
 }
