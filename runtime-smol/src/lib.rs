@@ -11,6 +11,7 @@
 pub mod clock;
 mod dial;
 mod driver;
+pub mod files;
 mod listen;
 pub mod logger;
 pub mod monitor;

@@ -2,9 +2,8 @@
 //! `[pid] 2006/01/02 15:04:05.000000 [INF] text`.
 
 use std::fmt::{self, Write as _};
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +12,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use onehop::config::ProcessSettings;
+
+use crate::files::open_log;
 
 /// The target of an error after which the process ends, logged as `FTL`:
 /// `log::error!(target: logger::FATAL, …)`.
@@ -137,10 +138,6 @@ impl Log for Logger {
 /// Where log times are, or `None` for no times.
 fn time_zone(settings: &ProcessSettings) -> Option<TimeZone> {
     settings.logtime.then(|| if settings.logtime_utc { TimeZone::UTC } else { TimeZone::system() })
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 fn label(metadata: &Metadata<'_>) -> &'static str {

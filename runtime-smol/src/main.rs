@@ -1,11 +1,12 @@
 //! The `onehop` command: a NATS server that joins clusters by the address of any one member.
 
-use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use log::warn;
+use onehop_smol::files::write_pid_file;
 use onehop_smol::logger::Logger;
 use onehop_smol::options::{self, Command, Options, SystemSources};
 use onehop_smol::server::{Server, log_fatal};
@@ -43,7 +44,7 @@ fn run(options: Options, arguments: Vec<String>) -> ExitCode {
     };
     options.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Some(path) = &options.process.pid_file
-        && let Err(fault) = fs::write(path, std::process::id().to_string())
+        && let Err(fault) = write_pid_file(Path::new(path))
     {
         log_fatal(&format!("Could not write pidfile: {fault}"));
         return ExitCode::FAILURE;
