@@ -137,7 +137,6 @@ impl Refusal {
     fn response(self) -> Response {
         let status = match self {
             Self::BadRequest | Self::MissingHost => 400,
-            Self::MethodNotAllowed => 405,
             Self::TooLarge => 431,
             Self::Version => 505,
         };
@@ -156,9 +155,6 @@ fn head(status: u16, content_type: &str, length: Length, keep_alive: bool, unix_
     if status == 404 {
         lines.push("X-Content-Type-Options: nosniff".to_owned());
     }
-    if status == 405 {
-        lines.push("Allow: GET, HEAD".to_owned());
-    }
     lines.push(format!("Date: {}", date(unix_nanos)));
     match length {
         Length::Known(bytes) => lines.push(format!("Content-Length: {bytes}")),
@@ -176,7 +172,6 @@ fn reason(status: u16) -> &'static str {
         200 => "OK",
         400 => "Bad Request",
         404 => "Not Found",
-        405 => "Method Not Allowed",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",

@@ -1,4 +1,4 @@
-//! Monitoring over HTTP/1.1, as much of it as that needs: GET and HEAD, without bodies.
+//! Monitoring over HTTP/1.1, as much of it as that needs: every method is GET, but HEAD, and no body is read.
 //!
 //! A [`Responder`] is the server's side of one connection. It does no IO: a runtime asks it what to do next, does that on
 //! the socket, and tells it how it went. One answer is made at a time, when the one before is written, and of a long one
@@ -14,10 +14,10 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{Progress, Rendering, Reply};
+use super::{Progress, Rendering, Reply, Response};
 use crate::time::Instant;
 use answer::Answer;
-use request::Parsed;
+use request::{Parsed, SERVER_ITSELF};
 
 pub use seats::{MAX_CONNECTIONS, Seat, Seats};
 
@@ -190,7 +190,13 @@ impl Responder {
     fn answer(&mut self, now: Instant, unix_nanos: u64, open: impl FnOnce(&str) -> Reply) {
         let (consumed_bytes, answer) = match request::parse(&self.input) {
             Parsed::Unfinished => return,
-            Parsed::Request(head, bytes) => (bytes, Answer::new(open(head.target), &head, unix_nanos)),
+            Parsed::Request(head, bytes) => {
+                let reply = match head.target {
+                    SERVER_ITSELF => Reply::Whole(Response::text(200, "")),
+                    target => open(target),
+                };
+                (bytes, Answer::new(reply, &head, unix_nanos))
+            }
             Parsed::Refused(refusal) => (0, Answer::refusing(refusal, unix_nanos)),
         };
         self.input.drain(..consumed_bytes);

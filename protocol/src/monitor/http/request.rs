@@ -18,7 +18,7 @@ pub(super) enum Parsed<'a> {
 /// What is heeded of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head<'a> {
-    /// A path with an optional query.
+    /// A path with an optional query, or [`SERVER_ITSELF`].
     pub(super) target: &'a str,
     /// The answer is to have no body.
     pub(super) is_head: bool,
@@ -33,7 +33,6 @@ pub(super) struct Head<'a> {
 pub(super) enum Refusal {
     BadRequest,
     MissingHost,
-    MethodNotAllowed,
     TooLarge,
     Version,
 }
@@ -66,19 +65,14 @@ impl<'a> Head<'a> {
         if !is_http_1_0 && values(request, "host").count() != 1 {
             return Err(Refusal::MissingHost);
         }
-        let is_head = match request.method {
-            Some("GET") => false,
-            Some("HEAD") => true,
-            _ => return Err(Refusal::MethodNotAllowed),
-        };
         let wants_more = if is_http_1_0 {
             has_token("connection", "keep-alive")
         } else {
             !has_token("connection", "close")
         };
         Ok(Self {
-            target: origin_form(request.path.unwrap_or_default()).ok_or(Refusal::BadRequest)?,
-            is_head,
+            target: target(request).ok_or(Refusal::BadRequest)?,
+            is_head: request.method == Some("HEAD"),
             is_http_1_0,
             // A body means nothing here. It is not read, so nothing that follows it can be.
             keep_alive: wants_more && !has_body(request),
@@ -96,11 +90,19 @@ fn has_body(request: &Request<'_, '_>) -> bool {
         || values(request, "content-length").any(|length| length.trim() != "0")
 }
 
-/// The path and query of a target, which proxies may send with scheme and host.
-fn origin_form(target: &str) -> Option<&str> {
+/// Whatever the method is, the page at the path is meant: what asks before a browser asks (`OPTIONS`), and checks of load
+/// balancers, get it as from nats-server. Proxies may send the path with scheme and host.
+fn target<'a>(request: &Request<'_, 'a>) -> Option<&'a str> {
+    let target = request.path?;
+    if target == SERVER_ITSELF {
+        return (request.method == Some("OPTIONS")).then_some(target);
+    }
     if target.starts_with('/') {
         return Some(target);
     }
     let (_, rest) = target.split_once("://")?;
     Some(rest.find('/').map_or("/", |slash| &rest[slash..]))
 }
+
+/// The target of a request that only asks whether somebody is there.
+pub(super) const SERVER_ITSELF: &str = "*";

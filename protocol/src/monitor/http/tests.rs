@@ -134,8 +134,8 @@ fn what_is_not_understood_is_refused_and_ends_the_connection() {
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request"),
         ("GET / HTTP/1.1\r\nHo st: a\r\n\r\n", "400 Bad Request"),
-        ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"),
-        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"),
+        ("POST * HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request"),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported"),
         (&long, "431 Request Header Fields Too Large"),
         (unfinished, "431 Request Header Fields Too Large"),
@@ -147,7 +147,21 @@ fn what_is_not_understood_is_refused_and_ends_the_connection() {
         assert!(text.contains(&format!("\r\n\r\n{status}")), "{text}");
         assert!(text.contains("Connection: close\r\n") && text.ends_with("<end>"), "{text}");
     }
-    assert!(heard("PUT / HTTP/1.1\r\nHost: a\r\n\r\n").contains("Allow: GET, HEAD\r\n"));
+}
+
+#[test]
+fn a_page_is_given_whatever_the_method_so_that_a_browser_that_asks_first_may_go_on() {
+    for method in ["OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "FOO"] {
+        let preflight = "Origin: http://page.test\r\nAccess-Control-Request-Method: GET\r\n";
+        let text = heard(&format!("{method} /varz HTTP/1.1\r\nHost: a\r\n{preflight}\r\n"));
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\n"),
+            "{method}: {text}"
+        );
+        assert!(text.ends_with("\r\n\r\n/varz"), "{method}: {text}");
+    }
+    let text = heard("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("Content-Length: 0\r\n"), "{text}");
 }
 
 #[test]
