@@ -13,6 +13,7 @@ mod dial;
 mod driver;
 pub mod files;
 mod listen;
+mod log_file;
 pub mod logger;
 pub mod monitor;
 pub mod options;

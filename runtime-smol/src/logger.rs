@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use onehop::config::ProcessSettings;
 
-use crate::files::open_log;
+use crate::log_file::{LogFile, Rotation};
 
 /// The target of an error after which the process ends, logged as `FTL`:
 /// `log::error!(target: logger::FATAL, …)`.
@@ -26,16 +26,20 @@ pub struct Logger {
     debug: AtomicBool,
     trace: AtomicBool,
     pid: u32,
-    path: Option<PathBuf>,
     sink: Mutex<Sink>,
 }
 
 struct Sink {
-    output: Box<dyn Write + Send>,
+    output: Output,
     /// Where log times are, or `None` for no times.
     time_zone: Option<TimeZone>,
     /// The line that is being made, kept to be used again.
     line: Vec<u8>,
+}
+
+enum Output {
+    File(LogFile),
+    Other(Box<dyn Write + Send>),
 }
 
 impl Logger {
@@ -44,20 +48,18 @@ impl Logger {
     /// # Errors
     /// The log file cannot be opened.
     pub fn open(settings: &ProcessSettings) -> io::Result<Self> {
-        let path = settings.log_file.as_ref().map(PathBuf::from);
-        let output: Box<dyn Write + Send> = match &path {
-            Some(path) => Box::new(open_log(path)?),
-            None => Box::new(io::stderr()),
+        let output = match &settings.log_file {
+            Some(path) => Output::File(LogFile::open(Path::new(path), settings)?),
+            None => Output::Other(Box::new(io::stderr())),
         };
-        Ok(Self::with_output(settings, path, output))
+        Ok(Self::with_output(settings, output))
     }
 
-    fn with_output(settings: &ProcessSettings, path: Option<PathBuf>, output: Box<dyn Write + Send>) -> Self {
+    fn with_output(settings: &ProcessSettings, output: Output) -> Self {
         Self {
             debug: settings.debug.into(),
             trace: settings.trace.into(),
             pid: std::process::id(),
-            path,
             sink: Mutex::new(Sink { output, time_zone: time_zone(settings), line: Vec::new() }),
         }
     }
@@ -94,11 +96,10 @@ impl Logger {
     /// # Errors
     /// The file cannot be opened; the former one is written on.
     pub fn reopen(&self) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            let file = open_log(path)?;
-            self.sink().output = Box::new(file);
+        match &mut self.sink().output {
+            Output::File(file) => file.reopen(),
+            Output::Other(_) => Ok(()),
         }
-        Ok(())
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
@@ -123,15 +124,45 @@ impl Log for Logger {
             return;
         }
         let mut sink = self.sink();
-        let Sink { output, time_zone, line } = &mut *sink;
-        let time = time_zone.as_ref().map(|zone| zone.to_datetime(Timestamp::now()));
-        line.clear();
-        write_line(line, self.pid, time, label(record.metadata()), record.args());
-        let _ = output.write_all(line);
+        sink.write(self.pid, label(record.metadata()), record.args());
+        sink.rotate(self.pid);
     }
 
     fn flush(&self) {
-        let _ = self.sink().output.flush();
+        let _ = match &mut self.sink().output {
+            Output::File(file) => file.flush(),
+            Output::Other(output) => output.flush(),
+        };
+    }
+}
+
+impl Sink {
+    fn write(&mut self, pid: u32, label: &str, text: &fmt::Arguments<'_>) {
+        let Self { output, time_zone, line } = self;
+        let time = time_zone.as_ref().map(|zone| zone.to_datetime(Timestamp::now()));
+        line.clear();
+        write_line(line, pid, time, label, text);
+        let _ = match output {
+            Output::File(file) => file.write_all(line),
+            Output::Other(output) => output.write_all(line),
+        };
+    }
+
+    /// Sets a log file aside that is full, and says so in the next.
+    fn rotate(&mut self, pid: u32) {
+        let Output::File(file) = &mut self.output else { return };
+        match file.rotate(|| TimeZone::system().to_datetime(Timestamp::now())) {
+            None => {}
+            Some(Rotation::Done { backup, purged }) => {
+                self.write(pid, "INF", &format_args!("Rotated log, backup saved as {backup:?}"));
+                for name in purged.iter().filter_map(|path| path.file_name()) {
+                    self.write(pid, "INF", &format_args!("Purged log file {name:?}"));
+                }
+            }
+            Some(Rotation::Failed(fault)) => {
+                self.write(pid, "ERR", &format_args!("Unable to rotate log: {fault}"))
+            }
+        }
     }
 }
 
@@ -219,7 +250,7 @@ mod tests {
     fn heard(settings: ProcessSettings) -> Vec<String> {
         let memory = Memory::default();
         let settings = ProcessSettings { logtime: false, ..settings };
-        let logger = Logger::with_output(&settings, None, Box::new(memory.clone()));
+        let logger = Logger::with_output(&settings, Output::Other(Box::new(memory.clone())));
         for level in [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace] {
             say(&logger, level, "onehop::routes", "ours");
             say(&logger, level, "polling", "other");
@@ -268,7 +299,8 @@ mod tests {
     #[test]
     fn a_fatal_error_has_its_own_label() {
         let memory = Memory::default();
-        let logger = Logger::with_output(&ProcessSettings::default(), None, Box::new(memory.clone()));
+        let logger =
+            Logger::with_output(&ProcessSettings::default(), Output::Other(Box::new(memory.clone())));
         say(&logger, Level::Error, FATAL, "gone");
         let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
         assert!(text.ends_with("[FTL] gone\n"), "{text}");
@@ -276,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_output_that_is_gone_is_ignored() {
-        let logger = Logger::with_output(&ProcessSettings::default(), None, Box::new(Gone));
+        let logger = Logger::with_output(&ProcessSettings::default(), Output::Other(Box::new(Gone)));
         say(&logger, Level::Error, "onehop", "nobody hears this");
         logger.flush();
     }
@@ -299,6 +331,94 @@ mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(first.starts_with("before\n") && first.ends_with("[INF] one\n"), "{first}");
         assert!(second.ends_with("[INF] two\n") && !second.contains("one"), "{second}");
+    }
+
+    /// What the lines of each file in it say, without times, and the whole directory is gone.
+    fn take_files(directory: &Path) -> Vec<(String, Vec<String>)> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                let text = std::fs::read_to_string(&path).unwrap();
+                (
+                    name,
+                    text.lines()
+                        .map(|line| line.split_once("] ").map_or(line, |it| it.1).to_owned())
+                        .collect(),
+                )
+            })
+            .collect();
+        std::fs::remove_dir_all(directory).unwrap();
+        files.sort();
+        files
+    }
+
+    /// A logger whose file is full after so many bytes.
+    fn small_logger(directory: &Path, log_size_limit: u64, log_max_num: usize) -> Logger {
+        std::fs::create_dir_all(directory).unwrap();
+        let log_file = Some(directory.join("log").display().to_string());
+        let settings =
+            ProcessSettings { log_file, log_size_limit, log_max_num, logtime: false, ..Default::default() };
+        Logger::open(&settings).unwrap()
+    }
+
+    #[test]
+    fn a_log_file_that_is_full_is_set_aside_under_the_time_and_the_next_begins_with_its_name() {
+        let directory = std::env::temp_dir().join(format!("onehop-rotated-{}", std::process::id()));
+        let logger = small_logger(&directory, 100, 0);
+        for number in 0..8 {
+            say(&logger, Level::Info, "onehop", &format!("{number}{}", "x".repeat(20)));
+        }
+        let path = directory.join("log").display().to_string();
+        let files = take_files(&directory);
+        let said: Vec<_> =
+            files.iter().flat_map(|(_, lines)| lines).filter(|line| line.ends_with('x')).collect();
+        assert_eq!(said.len(), 8, "no line is lost: {files:?}");
+        assert!(files.len() > 2, "{files:?}");
+        for (name, lines) in &files[1..] {
+            let parts: Vec<_> = name.strip_prefix("log.").unwrap().split('.').map(str::len).collect();
+            assert_eq!(parts, [4, 2, 2, 2, 2, 2, 9], "{name}");
+            assert!(!lines.is_empty(), "{files:?}");
+        }
+        let rotated =
+            files[0].1[0].strip_prefix("[INF] Rotated log, backup saved as \"").expect("the first line");
+        assert_eq!(rotated, format!("{path}{}\"", files.last().unwrap().0.strip_prefix("log").unwrap()));
+    }
+
+    #[test]
+    fn only_so_many_log_files_are_kept_and_none_is_removed_that_is_no_log_set_aside() {
+        let directory = std::env::temp_dir().join(format!("onehop-purged-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let others =
+            ["log.1", "log.old", "log.2020.01.01.00.00.00.1x3456789", "other.2020.01.01.00.00.00.123456789"];
+        for name in others.into_iter().chain(["log.2020.01.01.00.00.00.123456789"]) {
+            std::fs::write(directory.join(name), "").unwrap();
+        }
+        let logger = small_logger(&directory, 100, 3);
+        for number in 0..40 {
+            say(&logger, Level::Info, "onehop", &format!("{number}{}", "x".repeat(20)));
+        }
+        let files = take_files(&directory);
+        let kept: Vec<_> = files.iter().filter(|(name, _)| !others.contains(&name.as_str())).collect();
+        assert_eq!((files.len(), kept.len()), (others.len() + 3, 3), "{files:?}");
+        assert!(kept[0].1[1].starts_with("[INF] Purged log file \"log.20"), "{kept:?}");
+        assert!(!files.iter().any(|(name, _)| name.starts_with("log.2020.01.01.00.00.00.12")), "{files:?}");
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_set_aside_is_written_on_and_that_is_not_said_with_each_line() {
+        let directory = std::env::temp_dir().join(format!("onehop-unrotated-{}", std::process::id()));
+        let logger = small_logger(&directory, 300, 0);
+        let moved = directory.with_extension("moved");
+        std::fs::rename(&directory, &moved).unwrap();
+        for _ in 0..20 {
+            say(&logger, Level::Info, "onehop", &"x".repeat(20));
+        }
+        let files = take_files(&moved);
+        let [(_, lines)] = &files[..] else { panic!("{files:?}") };
+        let complaints = lines.iter().filter(|line| line.starts_with("[ERR] Unable to rotate log: ")).count();
+        assert!((2..10).contains(&complaints), "{lines:?}");
+        assert_eq!(lines.len() - complaints, 20);
     }
 
     #[test]

@@ -37,11 +37,10 @@ async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
     while let Some(signal) = signals.next().await {
         match signal {
             Ok(Signal::Int | Signal::Term) => return,
-            Ok(Signal::Usr1) => {
-                if let Err(fault) = process.logger.reopen() {
-                    error!("cannot reopen the log file: {fault}");
-                }
-            }
+            Ok(Signal::Usr1) => match process.logger.reopen() {
+                Ok(()) => info!("File log re-opened"),
+                Err(fault) => error!("cannot reopen the log file: {fault}"),
+            },
             Ok(Signal::Hup) => match process.reload(core).await {
                 Ok(changes) => {
                     changes.iter().for_each(|key| info!("Reloaded: {key}"));

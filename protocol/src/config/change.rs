@@ -157,7 +157,8 @@ impl ProcessSettings {
     /// # Errors
     /// Something differs that cannot change.
     pub fn changes_to(&self, new: &Self) -> Result<Vec<&'static str>, ConfigRefused> {
-        let Self { debug, trace, logtime, logtime_utc, log_file, pid_file } = self;
+        let Self { debug, trace, logtime, logtime_utc, log_file, log_size_limit, log_max_num, pid_file } =
+            self;
         let mut difference = Difference::default();
         difference.note_free(&[
             ("debug", *debug != new.debug),
@@ -165,8 +166,12 @@ impl ProcessSettings {
             ("logtime", *logtime != new.logtime),
             ("logtime_utc", *logtime_utc != new.logtime_utc),
         ]);
-        difference
-            .note_fixed(&[("log_file", *log_file != new.log_file), ("pid_file", *pid_file != new.pid_file)]);
+        difference.note_fixed(&[
+            ("log_file", *log_file != new.log_file),
+            ("log_size_limit", *log_size_limit != new.log_size_limit),
+            ("log_max_num", *log_max_num != new.log_max_num),
+            ("pid_file", *pid_file != new.pid_file),
+        ]);
         difference.judge()
     }
 }

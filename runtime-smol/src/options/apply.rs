@@ -24,6 +24,11 @@ impl Flags {
         override_with(&mut process.logtime, self.logtime);
         override_with(&mut process.logtime_utc, self.logtime_utc);
         process.log_file = self.log_file.clone().or(process.log_file.take());
+        // A negative limit is none.
+        override_with(
+            &mut process.log_size_limit,
+            self.log_size_limit.map(|limit| limit.try_into().unwrap_or(0)),
+        );
         process.pid_file = self.pid_file.clone().or(process.pid_file.take());
     }
 

@@ -88,7 +88,8 @@ fn a_switch_takes_its_value_only_after_an_equals_sign() {
 #[test]
 fn every_flag_of_the_node_is_read() {
     let options = run(
-        "--addr 127.0.0.1 -n n1 -P pid -m 8222 --client_advertise a:1 -l log --logtime_utc -V --user u --pass p",
+        "--addr 127.0.0.1 -n n1 -P pid -m 8222 --client_advertise a:1 -l log --log_size_limit 1000 --logtime_utc -V \
+         --user u --pass p",
     );
     assert_eq!(options.config.host, "127.0.0.1");
     assert_eq!(options.config.server_name.as_deref(), Some("n1"));
@@ -102,9 +103,12 @@ fn every_flag_of_the_node_is_read() {
         logtime: true,
         logtime_utc: true,
         log_file: Some("log".into()),
+        log_size_limit: 1000,
+        log_max_num: 0,
         pid_file: Some("pid".into()),
     };
     assert_eq!(options.process, process);
+    assert_eq!(run("--log_size_limit -1").process.log_size_limit, 0);
     assert_eq!(run("--auth t").config.authorization, Authorization::Token("t".into()));
 }
 

@@ -21,6 +21,7 @@ Logging Options:
     -D, --debug                      Enable debugging output
     -V, --trace                      Trace the raw protocol
     -DV                              Debug and trace
+        --log_size_limit <limit>     Log file size in bytes beyond which another is begun (default: no limit)
 
 Authorization Options:
         --user <user>                User required for connections

@@ -96,13 +96,27 @@ pub struct ProcessSettings {
     pub logtime_utc: bool,
     /// Where to log, if not to standard error.
     pub log_file: Option<String>,
+    /// A log file that is longer than so many bytes is set aside, and another begun; 0 is no limit.
+    pub log_size_limit: u64,
+    /// How many log files may be there then, the current one included: of those set aside the oldest are removed. 0 is any
+    /// number.
+    pub log_max_num: usize,
     /// Where to write the process id.
     pub pid_file: Option<String>,
 }
 
 impl Default for ProcessSettings {
     fn default() -> Self {
-        Self { debug: false, trace: false, logtime: true, logtime_utc: false, log_file: None, pid_file: None }
+        Self {
+            debug: false,
+            trace: false,
+            logtime: true,
+            logtime_utc: false,
+            log_file: None,
+            log_size_limit: 0,
+            log_max_num: 0,
+            pid_file: None,
+        }
     }
 }
 

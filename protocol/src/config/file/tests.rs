@@ -77,7 +77,7 @@ fn every_field_of_the_node_is_read() {
          max_pending: 3MB, max_closed_clients: 13\nping_interval: 1m30s, ping_max: 4, write_deadline: \"2s\"\n\
          no_header_support: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
          authorization { user: u, password: p, timeout: 0.5 }\n\
-         debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p",
+         debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p, log_size_limit: 1k, log_max_num: 3",
     )
     .unwrap();
     let expected = Config {
@@ -113,6 +113,8 @@ fn every_field_of_the_node_is_read() {
         logtime: false,
         logtime_utc: true,
         log_file: Some("l".into()),
+        log_size_limit: 1000,
+        log_max_num: 3,
         pid_file: Some("p".into()),
     };
     assert_eq!(settings.process, process);
