@@ -39,12 +39,23 @@ impl FromStr for Listen {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (host, port) = split_host_port(text)?;
-        let port = match port.ok_or(AddressError::MissingPort)? {
-            "-1" => Port::Any,
-            port => Port::Fixed(parse_port(port)?.get()),
-        };
-        Ok(Self { host: host.to_owned(), port })
+        let (host, port) = parse_listen(text)?;
+        Ok(Self { host: host.to_owned(), port: port.ok_or(AddressError::Port)? })
+    }
+}
+
+/// A host, which may be empty, and a port to listen on, where 0 is none: whoever asks knows what that means.
+pub(super) fn parse_listen(text: &str) -> Result<(&str, Option<Port>), AddressError> {
+    let (host, port) = split_host_port(text)?;
+    Ok((host, parse_listen_port(port.ok_or(AddressError::MissingPort)?)?))
+}
+
+/// With a sign or leading zeros, as nats-server takes it.
+fn parse_listen_port(text: &str) -> Result<Option<Port>, AddressError> {
+    match text.parse::<i64>().map_err(|_| AddressError::Port)? {
+        -1 => Ok(Some(Port::Any)),
+        0 => Ok(None),
+        port => u16::try_from(port).map(|port| Some(Port::Fixed(port))).map_err(|_| AddressError::Port),
     }
 }
 
@@ -65,9 +76,9 @@ impl FromStr for HostPort {
         if host.is_empty() {
             return Err(AddressError::MissingHost);
         }
-        let port = match port {
-            None | Some("0" | "-1") => None,
-            Some(port) => Some(parse_port(port)?.get()),
+        let port = match port.map(parse_listen_port).transpose()?.flatten() {
+            None | Some(Port::Any) => None,
+            Some(Port::Fixed(port)) => Some(port),
         };
         Ok(Self { host: host.to_owned(), port })
     }
@@ -104,6 +115,9 @@ impl FromStr for RouteUrl {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let authority = parse_authority(text)?;
+        if authority.host.is_empty() {
+            return Err(AddressError::MissingHost);
+        }
         let port = authority.port.ok_or(AddressError::MissingPort)?;
         Ok(Self {
             user: authority.user,
@@ -158,8 +172,8 @@ pub struct ListenUrl {
     pub user: Option<String>,
     /// The password that peers must present.
     pub password: Option<Secret>,
-    /// Where to listen.
-    pub listen: Listen,
+    /// Where to listen, with an empty host on every interface; `None` where the port is 0, which is nowhere.
+    pub listen: Option<Listen>,
 }
 
 impl FromStr for ListenUrl {
@@ -167,11 +181,8 @@ impl FromStr for ListenUrl {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let authority = parse_authority(text)?;
-        let port = match authority.port.ok_or(AddressError::MissingPort)? {
-            "-1" => Port::Any,
-            port => Port::Fixed(parse_port(port)?.get()),
-        };
-        let listen = Listen { host: authority.host.to_owned(), port };
+        let port = parse_listen_port(authority.port.ok_or(AddressError::MissingPort)?)?;
+        let listen = port.map(|port| Listen { host: authority.host.to_owned(), port });
         Ok(Self { user: authority.user, password: authority.password, listen })
     }
 }
@@ -183,6 +194,8 @@ pub enum AddressError {
     Scheme,
     /// User or password with characters that must be percent-encoded.
     UserInfo,
+    /// An `@`, and neither user nor password before it.
+    EmptyUserInfo,
     /// No host, or one with characters that no host has.
     MissingHost,
     /// More colons than an address has outside of brackets, or brackets that do not match.
@@ -198,6 +211,7 @@ impl fmt::Display for AddressError {
         f.write_str(match self {
             Self::Scheme => "the address must start with nats:// or nats-route://",
             Self::UserInfo => "special characters in the user and password must be percent-encoded",
+            Self::EmptyUserInfo => "user and password before the @ are empty, which protects nothing",
             Self::MissingHost => "missing host in address",
             Self::Host => "not a host, an IPv4 address or an IPv6 address in brackets",
             Self::MissingPort => "missing port in address",
@@ -211,6 +225,7 @@ impl std::error::Error for AddressError {}
 struct Authority<'a> {
     user: Option<String>,
     password: Option<Secret>,
+    /// It may be empty.
     host: &'a str,
     port: Option<&'a str>,
 }
@@ -226,14 +241,13 @@ fn parse_authority(url: &str) -> Result<Authority<'_>, AddressError> {
         None => (None, authority),
     };
     let (user, password) = match user_info.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-        None | Some(("", "")) => (None, None),
+        None => (None, None),
+        // What a variable held that nobody has set.
+        Some(("", "")) => return Err(AddressError::EmptyUserInfo),
         Some((user, "")) => (Some(percent_decode(user)?), None),
         Some((user, password)) => (Some(percent_decode(user)?), Some(percent_decode(password)?.into())),
     };
     let (host, port) = split_host_port(address)?;
-    if host.is_empty() {
-        return Err(AddressError::MissingHost);
-    }
     Ok(Authority { user, password, host, port })
 }
 
@@ -335,6 +349,8 @@ mod tests {
             ("nats://a b:5", AddressError::Host),
             ("nats://a:b c@h:4", AddressError::UserInfo),
             ("nats://a:%zz@h:4", AddressError::UserInfo),
+            ("nats://@h:4", AddressError::EmptyUserInfo),
+            ("nats://:@h:4", AddressError::EmptyUserInfo),
             ("nats://a:%4", AddressError::Port),
             ("nats://a:%4@h:4", AddressError::UserInfo),
             ("nats://%ff:a@h:4", AddressError::UserInfo),
@@ -367,6 +383,7 @@ mod tests {
         assert_eq!(parse("::1"), Err(AddressError::Host));
         assert_eq!(parse(":5"), Err(AddressError::MissingHost));
         assert_eq!(parse("a:b"), Err(AddressError::Port));
+        assert_eq!(parse("a:+05"), Ok(("a".into(), Some(5))));
         assert_eq!("[::1]:5".parse::<HostPort>().unwrap().to_string(), "[::1]:5");
         assert_eq!("a".parse::<HostPort>().unwrap().to_string(), "a");
     }
@@ -377,9 +394,15 @@ mod tests {
         assert_eq!(parse("a:-1"), Ok(("a".into(), Port::Any)));
         assert_eq!(parse(":5"), Ok((String::new(), Port::Fixed(5))));
         assert_eq!(parse("a"), Err(AddressError::MissingPort));
-        assert_eq!(parse("a:-2"), Err(AddressError::Port));
+        for no_port in ["a:-2", "a:0", "a:65536", "a:x", "a:", "a: 5"] {
+            assert_eq!(parse(no_port), Err(AddressError::Port), "{no_port}");
+        }
+        assert_eq!(parse("a:+05"), Ok(("a".into(), Port::Fixed(5))));
+        let listen = |text: &str| text.parse::<ListenUrl>().map(|url| url.listen);
+        assert_eq!(listen("nats://:5"), Ok(Some(Listen { host: String::new(), port: Port::Fixed(5) })));
+        assert_eq!(listen("nats://h:0"), Ok(None));
         let url: ListenUrl = "nats://u:p@h:-1".parse().unwrap();
-        assert_eq!(url.listen, Listen { host: "h".into(), port: Port::Any });
+        assert_eq!(url.listen, Some(Listen { host: "h".into(), port: Port::Any }));
         assert_eq!(url.user.as_deref(), Some("u"));
     }
 }

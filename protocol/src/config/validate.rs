@@ -70,8 +70,11 @@ impl ClusterConfig {
     }
 }
 
+/// What separates words of a line of the protocol. Other blanks, such as a no-break space, are letters there.
+const SEPARATORS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
-    if name.is_some_and(|name| name.contains(char::is_whitespace)) {
+    if name.is_some_and(|name| name.contains(SEPARATORS)) {
         return Err(ConfigError::ServerNameWithSpaces);
     }
     Ok(())
@@ -80,7 +83,7 @@ pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
 pub(super) fn check_cluster_name(name: Option<&str>) -> Result<(), ConfigError> {
     match name {
         Some("_") => Err(ConfigError::ClusterNameReserved),
-        Some(name) if name.contains(char::is_whitespace) => Err(ConfigError::ClusterNameWithSpaces),
+        Some(name) if name.contains(SEPARATORS) => Err(ConfigError::ClusterNameWithSpaces),
         _ => Ok(()),
     }
 }

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use onehop::config::{
-    AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_CLIENT_PORT, Listen, ListenUrl,
-    Port, RouteUrl, UserPassword,
+    AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_CLIENT_PORT, DEFAULT_HOST,
+    Listen, ListenUrl, Port, RouteUrl, UserPassword,
 };
 
 use super::{Failure, Flags, Options};
@@ -75,7 +75,7 @@ impl Flags {
         match self.cluster.as_deref() {
             None => {}
             Some("") => options.config.cluster = None,
-            Some(url) => listen(url, options.config.cluster.get_or_insert_default())?,
+            Some(url) => options.config.cluster = listen(url, options.config.cluster.take())?,
         }
         let routes = self.routes.as_deref().map(parse_routes).transpose()?;
         let Some(cluster) = &mut options.config.cluster else {
@@ -88,7 +88,8 @@ impl Flags {
         override_with(&mut cluster.routes, routes);
         cluster.name = self.cluster_name.clone().or(cluster.name.take());
         override_with(&mut cluster.no_advertise, self.no_advertise);
-        override_with(&mut cluster.connect_retries, self.connect_retries);
+        let retries = self.connect_retries.map(|retries| u32::try_from(retries.max(0)).unwrap_or(u32::MAX));
+        override_with(&mut cluster.connect_retries, retries);
         if let Some(advertise) = &self.cluster_advertise {
             cluster.advertise = Some(parse_address("cluster_advertise", advertise)?);
         }
@@ -108,17 +109,20 @@ impl Flags {
     }
 }
 
-fn listen(url: &str, cluster: &mut ClusterConfig) -> Result<(), Failure> {
+/// The cluster that listens at this URL instead; none where that is nowhere.
+fn listen(url: &str, cluster: Option<ClusterConfig>) -> Result<Option<ClusterConfig>, Failure> {
     let url: ListenUrl = parse_address("cluster", url)?;
-    cluster.host = url.listen.host;
-    cluster.port = url.listen.port;
+    let Some(listen) = url.listen else { return Ok(None) };
+    let mut cluster = cluster.unwrap_or_default();
+    cluster.host = if listen.host.is_empty() { DEFAULT_HOST.to_owned() } else { listen.host };
+    cluster.port = listen.port;
     match (url.user, url.password) {
         (Some(user), Some(password)) => cluster.authorization = Some(UserPassword { user, password }),
         (None, None) => {}
         (Some(_), None) => return Err(Failure::new("expected cluster password to be set")),
         (None, Some(_)) => return Err(Failure::new("expected cluster user to be set")),
     }
-    Ok(())
+    Ok(Some(cluster))
 }
 
 /// The comma-separated routes, without repetitions.

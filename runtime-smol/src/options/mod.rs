@@ -202,7 +202,7 @@ struct Flags {
     cluster_name: Option<String>,
     no_advertise: Option<bool>,
     cluster_advertise: Option<String>,
-    connect_retries: Option<u32>,
+    connect_retries: Option<i64>,
     version: bool,
     help: bool,
 }
@@ -361,9 +361,32 @@ const UNSUPPORTED: &[&str] = &[
     "tlsverify",
 ];
 
-fn parse_number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Failure> {
+fn parse_number(name: &str, value: &str) -> Result<i64, Failure> {
     let shown = without_user_info(value);
-    value.parse().map_err(|_| Failure::new(format!("invalid value {shown:?} for flag -{name}: parse error")))
+    let fault = || Failure::new(format!("invalid value {shown:?} for flag -{name}: parse error"));
+    parse_integer(value).ok_or_else(fault)
+}
+
+/// An integer as Go writes it: `0x1f`, `0b11`, `0o17` and `017` as well, with `_` between digits.
+fn parse_integer(text: &str) -> Option<i64> {
+    let (sign, unsigned) = match text.as_bytes().first()? {
+        b'-' => ("-", &text[1..]),
+        b'+' => ("", &text[1..]),
+        _ => ("", text),
+    };
+    let lower = unsigned.to_ascii_lowercase();
+    let prefixes = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)];
+    let prefixed = prefixes.into_iter().find_map(|(prefix, radix)| {
+        lower.strip_prefix(prefix).filter(|digits| !digits.is_empty()).map(|digits| (digits, radix))
+    });
+    let (digits, radix) = prefixed.unwrap_or((&lower, 10));
+    // A prefix counts as a digit.
+    let mut parts = digits.split('_').skip(usize::from(prefixed.is_some()));
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !are_digits || parts.any(str::is_empty) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{}", digits.replace('_', "")), radix).ok()
 }
 
 fn parse_switch(name: &str, value: &str) -> Result<bool, Failure> {

@@ -10,15 +10,16 @@ pub struct SystemSources;
 
 impl Sources for SystemSources {
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
-    /// A relative path is relative to the including file.
+    /// A relative path is relative to the including file. What is not UTF-8 is replaced: in most files that is a comment.
     fn include(&self, from: &str, path: &str) -> Result<Included, String> {
         let directory = Path::new(from).parent().unwrap_or(Path::new(""));
         let full_path = directory.join(path);
-        let text = std::fs::read_to_string(&full_path)
-            .map_err(|error| format!("open {}: {error}", full_path.display()))?;
+        let bytes =
+            std::fs::read(&full_path).map_err(|error| format!("open {}: {error}", full_path.display()))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Included { name: full_path.display().to_string(), text })
     }
 }
@@ -31,12 +32,12 @@ mod tests {
     fn a_file_is_included_relative_to_the_including_file() {
         let directory = std::env::temp_dir().join(format!("onehop-sources-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        std::fs::write(directory.join("inner.conf"), "port: 5").unwrap();
+        std::fs::write(directory.join("inner.conf"), b"port: 5 # gr\xfc\xdfe").unwrap();
         let outer = directory.join("outer.conf").display().to_string();
         let included = SystemSources.include(&outer, "inner.conf");
         let missing = SystemSources.include(&outer, "missing.conf");
         std::fs::remove_dir_all(&directory).unwrap();
-        assert_eq!(included.unwrap().text, "port: 5");
+        assert_eq!(included.unwrap().text, "port: 5 # gr\u{fffd}\u{fffd}e");
         assert!(missing.unwrap_err().starts_with("open "));
     }
 }

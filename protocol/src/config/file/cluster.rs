@@ -30,6 +30,9 @@ fn read_field(
     report: &mut Report<'_>,
 ) -> Result<(), Fault> {
     let defaults = ClusterConfig::default();
+    if field.is_left_out(report) {
+        return Ok(());
+    }
     match field.key.as_str() {
         "name" => {
             cluster.name = field.optional_string()?;
@@ -52,6 +55,7 @@ fn read_field(
         "no_advertise" => cluster.no_advertise = field.bool()?,
         "routes" => cluster.routes = routes(field.array()?, report),
         "authorization" => authorization(field, cluster, report)?,
+        "connect_retries" if field.is_below_zero() => cluster.connect_retries = 0,
         "connect_retries" => cluster.connect_retries = field.at_most(i64::from(u32::MAX))?,
         "connect_backoff" => cluster.connect_backoff = field.bool()?,
         "pool_size" => cluster.pool_size = pool_size(field)?,

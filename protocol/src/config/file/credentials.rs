@@ -16,7 +16,10 @@ pub(super) struct Credentials {
 impl Credentials {
     pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Self, Fault> {
         let mut credentials = Self { user: None, password: None, token: None, timeout: DEFAULT_AUTH_TIMEOUT };
-        read_fields(field.map()?, report, |field, _| {
+        read_fields(field.map()?, report, |field, report| {
+            if field.is_left_out(report) {
+                return Ok(());
+            }
             match field.key.as_str() {
                 "user" | "username" => credentials.user = Some(credential(field)?),
                 "password" | "pass" => credentials.password = Some(credential(field)?.into()),
@@ -36,5 +39,11 @@ impl Credentials {
 /// A user, a password or a token. That it is empty is never meant: it comes from a variable that nobody set, and would leave the
 /// server open, as it leaves nats-server.
 fn credential(field: &Field<'_>) -> Result<String, Fault> {
-    field.optional_string()?.ok_or_else(|| format!("{} is empty, which protects nothing", field.key).into())
+    let value = field.optional_string()?;
+    let value = value.ok_or_else(|| format!("{} is empty, which protects nothing", field.key))?;
+    // What a file or the environment holds that is no UTF-8 comes as this: no client can present it.
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(format!("{} is not UTF-8", field.key).into());
+    }
+    Ok(value)
 }

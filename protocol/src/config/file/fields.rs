@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::scalar::parse_duration;
 use super::value::{Item, Map, Position, Value};
-use crate::config::{AddressError, Listen, Port};
+use crate::config::address::parse_listen;
+use crate::config::{AddressError, Port};
 use crate::quote::without_user_info;
 
 /// Faults and warnings with their places.
@@ -147,10 +148,39 @@ impl<'a> Field<'a> {
         if self.integer()? == 0 { Ok(default) } else { self.at_most(max) }
     }
 
+    /// Every how many times something happens, where a sign means nothing and 0 asks for the default.
+    pub(super) fn every_or(&self, default: u32) -> Result<u32, Fault> {
+        match self.integer()?.unsigned_abs() {
+            0 => Ok(default),
+            times => u32::try_from(times).map_err(|_| format!("{} value is too big", self.key).into()),
+        }
+    }
+
     /// A number of things, where a negative one means any number: 0 is what the caller makes of it.
     pub(super) fn count(&self, any: usize) -> Result<usize, Fault> {
         let value = self.integer()?;
         if value < 0 { Ok(any) } else { Ok(usize::try_from(value).unwrap_or(usize::MAX)) }
+    }
+
+    /// Whether this is one of nats-server's limits that are below zero, which earns a warning: it takes them as they are and ends
+    /// every connection. Here the default holds.
+    pub(super) fn is_left_out(&self, report: &mut Report<'_>) -> bool {
+        let is_left_out = NOT_BELOW_ZERO.contains(&self.key.as_str()) && self.is_below_zero();
+        if is_left_out {
+            let advice = "a limit below zero lets nobody in, so the default holds";
+            report.warning(self.position, format!("invalid use of field {:?}: {advice}", self.key));
+        }
+        is_left_out
+    }
+
+    /// Whether this is a number or a duration of less than nothing.
+    pub(super) fn is_below_zero(&self) -> bool {
+        match self.value {
+            Value::Integer(value) => *value < 0,
+            Value::Float(value) => *value < 0.0,
+            Value::String(text) => text.strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_ok()),
+            Value::Map(_) | Value::Array(_) | Value::Bool(_) => false,
+        }
     }
 
     /// A duration, or seconds, which earns a warning. 0 asks for the default.
@@ -196,7 +226,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// `host:port`, or only a port; no host where there is none or an empty one.
+    /// `host:port`, or only a port; no host where there is none or an empty one, and no port where it is 0.
     pub(super) fn listen(&self) -> Result<(Option<String>, Option<Port>), Fault> {
         match self.value {
             Value::Integer(_) => Ok((None, self.port()?)),
@@ -208,10 +238,9 @@ impl<'a> Field<'a> {
                 if port.parse::<i64>().is_err() {
                     return Err(format!("could not parse port {port:?}").into());
                 }
-                let listen: Listen = text
-                    .parse()
+                let (host, port) = parse_listen(text)
                     .map_err(|error| faulty_address("could not parse address string", text, error))?;
-                Ok((Some(listen.host).filter(|host| !host.is_empty()), Some(listen.port)))
+                Ok((Some(host.to_owned()).filter(|host| !host.is_empty()), port))
             }
             other => Err(format!("expected port or host:port, got {}", type_name(other)).into()),
         }
@@ -221,6 +250,10 @@ impl<'a> Field<'a> {
         format!("expected {what} for {:?}, got {}", self.key, type_name(self.value)).into()
     }
 }
+
+/// What nats-server takes as it is where it is below zero, and what then lets nobody in.
+const NOT_BELOW_ZERO: [&str; 5] =
+    ["max_control_line", "ping_interval", "ping_max", "timeout", "write_deadline"];
 
 /// What is wrong with an address, which is shown without user and password, should they stand in it.
 pub(super) fn faulty_address(what: &str, address: &str, error: AddressError) -> String {

@@ -32,8 +32,9 @@ fn parse_number(token: &str) -> Result<Value, String> {
         return Err(format!("Expected a digit but got '{}'.", rest.chars().next().unwrap_or(' ')));
     }
     if let Some(factor) = suffix_factor(rest) {
-        let value = number.parse::<i64>().ok().and_then(|number| number.checked_mul(factor));
-        return value.map(Value::Integer).ok_or_else(|| "integer is out of the range".to_owned());
+        let value = number.parse::<i64>().map_err(|_| "integer is out of the range".to_owned())?;
+        // As in nats-server, where `9EiB` is less than nothing.
+        return Ok(Value::Integer(value.wrapping_mul(factor)));
     }
     if let Some(fraction) = rest.strip_prefix('.')
         && !fraction.is_empty()

@@ -35,7 +35,7 @@ pub(super) fn parse(name: &str, text: &str, sources: &dyn Sources) -> Result<Doc
         depth: 0,
         weight: 0,
     };
-    Parser::new(text, 0, &mut shared).document()?;
+    Parser::new(text, 0, &mut shared).pairs(Context::TopLevel)?;
     let root = shared.scopes.pop().unwrap_or_default();
     Ok(Document { files: shared.files, root })
 }
@@ -90,23 +90,8 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         Self { text, offset: 0, line: 1, line_origin: 0, file, shared }
     }
 
-    /// The pairs of a whole file, which may stand in braces as in JSON.
-    fn document(&mut self) -> Result<(), String> {
-        self.skip_blank_lines();
-        if !self.take('{') {
-            return self.pairs(Context::TopLevel);
-        }
-        self.pairs(Context::Map)?;
-        self.skip_blank_lines();
-        match self.peek() {
-            None => Ok(()),
-            Some(found) => {
-                Err(self.fault(format!("Expected EOF after the last '}}', but got '{found}' instead.")))
-            }
-        }
-    }
-
-    /// Reads pairs into the innermost scope, to the end of the text or past the closing brace.
+    /// Reads pairs into the innermost scope, to the end of the text or past the closing brace. At the top level some may stand in
+    /// braces, as in JSON.
     fn pairs(&mut self, context: Context) -> Result<(), String> {
         loop {
             self.skip_blank_lines();
@@ -117,7 +102,12 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
                     self.advance(1);
                     return Ok(());
                 }
-                (Some('}'), Context::TopLevel) => return Err(self.fault("Unexpected map terminator '}'.")),
+                (Some('{'), Context::TopLevel) => {
+                    self.advance(1);
+                    self.pairs(Context::Map)?;
+                    continue;
+                }
+                (Some('}'), Context::TopLevel) => return self.stray_brace(),
                 (Some(separator @ (':' | '=')), _) => {
                     return Err(self.fault(format!("Unexpected key separator '{separator}'")));
                 }
@@ -130,21 +120,32 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         }
     }
 
+    /// A brace too many is nobody's harm where nothing follows it.
+    fn stray_brace(&mut self) -> Result<(), String> {
+        let fault = self.fault("Unexpected map terminator '}'.");
+        self.advance(1);
+        self.skip_blank_lines();
+        if self.peek().is_none() { Ok(()) } else { Err(fault) }
+    }
+
     fn pair_or_include(&mut self, context: Context) -> Result<(), String> {
         let is_bare = !matches!(self.peek(), Some('"' | '\''));
         let (position, key) = self.key()?;
-        if is_bare && key == "include" && matches!(self.peek(), Some(' ' | '\t' | '\n' | '\r')) {
+        if is_bare
+            && key.eq_ignore_ascii_case("include")
+            && matches!(self.peek(), Some(' ' | '\t' | '\n' | '\r'))
+        {
             return self.include();
         }
         // No comment can stand here: in nats-server `#secret` is a value.
         self.skip_whitespace();
         if (self.take(':') || self.take('=')) && context == Context::TopLevel {
-            self.skip_blanks();
-            if self.peek() == Some('\n') {
+            self.take_while(is_blank);
+            if self.peek().is_some_and(is_line_end) {
                 return Err(self.fault("Expected value but found new line"));
             }
         }
-        self.skip_whitespace();
+        self.take_while(|c| is_blank(c) || is_line_end(c));
         let Item { value, .. } = self.value().map_err(|fault| self.without_secret(&key, fault))?;
         self.shared.charge(key.len())?;
         if let Some(scope) = self.shared.scopes.last_mut() {
@@ -175,7 +176,9 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         match self.peek() {
             Some(',' | ';') => self.advance(1),
             Some('}') if context == Context::Map => {}
-            None | Some('\n') => {}
+            // As nats-server has it: a brace too many ends the value as well.
+            Some('}') => self.advance(1),
+            None | Some('\n' | '\r') => {}
             Some(_) if self.at_comment() => {}
             Some(found) => {
                 let expected = match context {
@@ -191,12 +194,12 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
     fn include(&mut self) -> Result<(), String> {
         self.skip_blanks();
         let path = match self.peek() {
-            Some('\n') | None => return Err(self.fault("Expected include value but found new line")),
+            Some('\n' | '\r') | None => return Err(self.fault("Expected include value but found new line")),
             Some(quote @ ('"' | '\'')) => {
                 self.advance(1);
                 self.until_quote(quote)?
             }
-            Some(_) => self.take_while(|c| !c.is_whitespace() && !",;}#".contains(c)),
+            Some(_) => self.take_while(|c| !is_blank(c) && !is_line_end(c) && !",;}#".contains(c)),
         };
         let fault = |error| format!("error parsing include file '{path}', {error}");
         self.shared.descend().map_err(fault)?;
@@ -205,7 +208,7 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
         self.shared.charge(INCLUDE_WEIGHT + included.text.len()).map_err(fault)?;
         let file = self.shared.files.len();
         self.shared.files.push(included.name);
-        Parser::new(&included.text, file, self.shared).document().map_err(fault)?;
+        Parser::new(&included.text, file, self.shared).pairs(Context::TopLevel).map_err(fault)?;
         self.shared.ascend();
         Ok(())
     }
@@ -259,7 +262,7 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
             self.skip_blanks();
             match self.peek() {
                 Some(',') => self.advance(1),
-                None | Some('\n' | ']') => {}
+                None | Some('\n' | '\r' | ']') => {}
                 Some(_) if self.at_comment() => {}
                 Some(found) => {
                     return Err(self.fault(format!(
@@ -301,7 +304,7 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
     /// A number, boolean, variable or string without quotes.
     fn bare(&mut self) -> Result<Value, String> {
         let line = self.line;
-        let token = self.take_while(|c| !c.is_whitespace() && !",;]}".contains(c));
+        let token = self.take_while(|c| !is_blank(c) && !is_line_end(c) && !",;]}".contains(c));
         match token.strip_prefix('$') {
             // The start of a bcrypt hash, which is not a variable.
             Some(name) if !name.starts_with("2a$") => self.variable(name, line),
@@ -337,12 +340,12 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
     /// A text that is one value and nothing else; none at all is the empty string. It begins as after a key, where `#secret`
     /// is no comment.
     fn lone_value(&mut self) -> Result<Value, String> {
-        self.skip_whitespace();
+        self.take_while(|c| is_blank(c) || is_line_end(c));
         if self.peek().is_none() {
             return Ok(Value::String(String::new()));
         }
         let value = self.value()?.value;
-        self.end_of_value(Context::TopLevel)?;
+        // Nor may it go on behind what ends a value in a file: half a password is none.
         self.skip_blank_lines();
         match self.peek() {
             None => Ok(value),
@@ -370,7 +373,7 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
             if !self.at_comment() {
                 return;
             }
-            self.take_while(|c| c != '\n');
+            self.take_while(|c| !is_line_end(c));
         }
     }
 
@@ -379,7 +382,7 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.take_while(|c| c.is_whitespace() && c != '\n');
+        self.take_while(|c| c.is_whitespace() && !is_line_end(c));
     }
 
     fn at_comment(&self) -> bool {
@@ -415,6 +418,15 @@ impl<'t, 's, 'a> Parser<'t, 's, 'a> {
     fn fault(&self, message: impl Into<String>) -> String {
         format!("Parse error on line {}: '{}'", self.line, message.into())
     }
+}
+
+/// What stands between words. Others, such as a no-break space, are parts of a value.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+fn is_line_end(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 struct Size {

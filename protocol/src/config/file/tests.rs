@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, Port, RouteLimits, SecretSeed,
+    Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, MAX_PAYLOAD, Port, RouteLimits,
+    SecretSeed,
 };
 
 /// Variables and files that the tests below name.
@@ -25,6 +26,10 @@ impl Sources for World {
             "SLASHES" => "//s3cret",
             "INDENTED" => " #s3cret",
             "ONLY_HASH" => "#",
+            "BRACE" => "s3cret}",
+            "SEMICOLON" => "s3cret;",
+            "COMMA" => "s3cret,",
+            "LINE" => "a\n",
             _ => return None,
         };
         Some(value.to_owned())
@@ -35,6 +40,7 @@ impl Sources for World {
             "bad.conf" => "\nbogus: 5\n",
             "broken.conf" => "port: 5 6",
             "limits.conf" => "max_payload: 2MB, ping_max: $PINGS",
+            "port.conf" => "port: 5",
             "self.conf" => "include self.conf",
             "user.conf" => "user: a, password: b",
             _ => return Err(format!("open {path}: no such file or directory")),
@@ -188,7 +194,9 @@ fn integers_take_decimal_and_binary_suffixes() {
     {
         assert_eq!(config(&format!("max_payload: {text}")).max_payload, value, "{text}");
     }
-    assert_eq!(error("port: 9eb"), "Parse error on line 1: 'integer is out of the range'");
+    // Beyond what a number holds a suffix begins again from below, as in nats-server.
+    assert_eq!(config("max_payload: 9EiB").max_payload, config("max_payload: -1").max_payload);
+    assert!(error("max_payload: -9EiB").ends_with("max_payload value is too big"));
     assert!(error("port: 9223372036854775808").contains("is out of the range"));
     assert_eq!(error("port: 5x"), "x.conf:1:0: expected an integer for \"port\", got string");
     assert_eq!(error("port: 5.5"), "x.conf:1:0: expected an integer for \"port\", got float64");
@@ -311,17 +319,85 @@ fn a_fault_of_syntax_is_told_with_its_line() {
         ("a: [5", "Unexpected EOF processing array."),
         ("a: .5", "Floats must start with a digit"),
         ("port:", "Expected value but found EOF"),
-        (
-            "port: 5 }",
-            "Expected a top-level value to end with a new line, comment or EOF, but got '}' instead.",
-        ),
-        ("port: 5\n}", "Unexpected map terminator '}'."),
-        ("{port: 5} x", "Expected EOF after the last '}', but got 'x' instead."),
+        ("port: 5\n} host: a", "Unexpected map terminator '}'."),
+        ("} host: a", "Unexpected map terminator '}'."),
+        ("{port: 5", "Unexpected EOF processing map."),
+        ("{port: 5} x", "Expected value but found EOF"),
+        ("port: 5 }} x", "Unexpected map terminator '}'."),
     ] {
         let line = text.lines().count();
         assert_eq!(error(text), format!("Parse error on line {line}: '{message}'"), "{text:?}");
     }
     assert_eq!(error("port: \n5"), "Parse error on line 1: 'Expected value but found new line'");
+}
+
+#[test]
+fn braces_around_the_file_and_braces_too_many_mean_nothing() {
+    for text in [
+        "{\"port\": 5}\nhost: a\n",
+        "{\"port\": 5} host: a",
+        "{port: 5}\n{host: a}",
+        "{}{} port: 5, host: a",
+        "{port: 5, host: a}}",
+        "host: a, port: 5 }",
+        "port: 5, host: a\n}\n# more",
+        "port: 5 } host: a",
+        "{port: 5} } # more\n",
+    ] {
+        assert_eq!(config(text).port, Port::Fixed(5), "{text:?}");
+        let host = if text.contains("host") { "a" } else { "0.0.0.0" };
+        assert_eq!(config(text).host, host, "{text:?}");
+    }
+    let text = "authorization { token: x }} host: a";
+    assert_eq!((config(text).authorization, &*config(text).host), (Authorization::Token("x".into()), "a"));
+    // However many there are, none is read within another.
+    assert_eq!(config(&"{}\n".repeat(100_000)), Config::default());
+}
+
+#[test]
+fn a_carriage_return_ends_a_line_as_a_line_feed_does() {
+    for text in
+        ["port: 5\rhost: a\r", "# c\rport: 5\rhost: a", "port: 5 # c\rhost: \"a\"\r", "{port: 5\rhost: a\r}"]
+    {
+        assert_eq!((config(text).port, &*config(text).host), (Port::Fixed(5), "a"), "{text:?}");
+    }
+    assert_eq!(cluster("routes: [\r'nats://a:1'\r'nats://b:2'\r]").routes.len(), 2);
+    assert_eq!(config("include port.conf\rhost: a").port, Port::Fixed(5));
+    assert_eq!(error("port:\r5"), "Parse error on line 1: 'Expected value but found new line'");
+}
+
+#[test]
+fn only_blanks_and_tabs_end_a_value_and_all_that_looks_like_one_ends_a_key() {
+    for blank in ['\u{a0}', '\u{2003}', '\u{85}', '\u{b}', '\u{c}'] {
+        let text = format!("{blank}server_name: a{blank}b");
+        assert_eq!(config(&text).server_name, Some(format!("a{blank}b")));
+        assert_eq!(config(&format!("server_name{blank}a")).server_name.as_deref(), Some("a"));
+        assert_eq!(config(&format!("server_name:{blank}a")).server_name, Some(format!("{blank}a")));
+        assert_eq!(cluster(&format!("name: a{blank}b")).name, Some(format!("a{blank}b")));
+    }
+}
+
+#[test]
+fn include_is_known_in_any_case() {
+    for word in ["INCLUDE", "Include", "includE"] {
+        assert_eq!(config(&format!("{word} port.conf")).port, Port::Fixed(5), "{word}");
+    }
+    assert_eq!(error("include: port.conf"), "x.conf:1:0: unknown field \"include\"");
+}
+
+#[test]
+fn what_a_variable_holds_is_used_as_a_whole_or_not_at_all() {
+    for variable in ["BRACE", "SEMICOLON", "COMMA"] {
+        let told = error(&format!("other: ${variable}"));
+        assert!(told.ends_with("after it.'") && !told.contains("s3cret"), "{told}");
+        assert!(error(&format!("authorization {{ token: ${variable} }}")).contains("'token' cannot be read"));
+    }
+    assert_eq!(config("server_name: $LINE").server_name.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_credential_that_no_client_can_present_is_refused() {
+    assert_eq!(error("authorization { token: a\u{fffd}b }"), "x.conf:1:16: token is not UTF-8");
 }
 
 #[test]
@@ -445,6 +521,70 @@ fn zero_asks_for_the_default_except_for_connections() {
 }
 
 #[test]
+fn a_limit_below_zero_that_would_let_nobody_in_is_left_out_with_a_warning() {
+    for (field, key) in [
+        ("max_control_line: -1", "max_control_line"),
+        ("ping_max: -1", "ping_max"),
+        ("ping_interval: -1", "ping_interval"),
+        ("ping_interval: '-1s'", "ping_interval"),
+        ("write_deadline: '-1ms'", "write_deadline"),
+        ("authorization { token: x, timeout: -1 }", "timeout"),
+        ("authorization { token: x, timeout: -0.5 }", "timeout"),
+        ("authorization { token: x, timeout: \"-1s\" }", "timeout"),
+        ("cluster { port: 5, ping_max: -1 }", "ping_max"),
+        ("cluster { port: 5, ping_interval: '-5s' }", "ping_interval"),
+        ("cluster { port: 5, write_deadline: -1 }", "write_deadline"),
+        ("cluster { port: 5, authorization { user: a, password: b, timeout: -1 } }", "timeout"),
+    ] {
+        let settings = read(field).unwrap_or_else(|fault| panic!("{field}: {fault}"));
+        let [warning] = &settings.warnings[..] else { panic!("{field}: {:?}", settings.warnings) };
+        let expected =
+            format!("invalid use of field {key:?}: a limit below zero lets nobody in, so the default holds");
+        assert!(warning.ends_with(&expected), "{field}: {warning}");
+        assert_eq!(settings.config.auth_timeout, Config::default().auth_timeout);
+        assert_eq!(settings.config.max_control_line, Config::default().max_control_line);
+        assert_eq!(settings.config.ping_max, Config::default().ping_max);
+        assert_eq!(settings.config.ping_interval, Config::default().ping_interval);
+        assert_eq!(settings.config.write_deadline, Config::default().write_deadline);
+        if let Some(cluster) = settings.config.cluster {
+            let defaults = ClusterConfig::default();
+            assert_eq!(cluster.ping_max, defaults.ping_max);
+            assert_eq!(cluster.ping_interval, defaults.ping_interval);
+            assert_eq!(cluster.write_deadline, defaults.write_deadline);
+            assert_eq!(cluster.auth_timeout, defaults.auth_timeout);
+        }
+    }
+}
+
+#[test]
+fn some_numbers_below_zero_mean_something() {
+    let payload = |text: &str| config(text).max_payload;
+    assert_eq!(payload("max_payload: -1"), Config::default().max_pending, "as much as can be delivered");
+    assert_eq!(payload("max_payload: -1, max_pending: 5MB"), 5 * 1024 * 1024);
+    assert_eq!(payload("max_pending: 4GB, max_payload: -1"), MAX_PAYLOAD);
+    assert_eq!(cluster("connect_retries: -1").connect_retries, 0);
+    let reports = config("connect_error_reports: -1, reconnect_error_reports: -7");
+    assert_eq!((reports.connect_error_reports, reports.reconnect_error_reports), (1, 7));
+    assert_eq!(read("log_size_limit: -1, log_max_num: -1").unwrap().process, ProcessSettings::default());
+    for none in ["max_pending: -1", "max_closed_clients: -1", "max_sub_tokens: -1"] {
+        assert!(error(none).ends_with("value can not be negative"), "{none}");
+    }
+}
+
+#[test]
+fn an_address_with_port_0_has_the_port_that_none_at_all_has() {
+    assert_eq!((config("listen: 'a:0'").port, &*config("listen: 'a:0'").host), (Port::Fixed(4222), "a"));
+    assert_eq!(config("http: 'a:0'").monitoring, None);
+    assert_eq!(config("cluster { name: c, listen: 'a:0' }").cluster, None);
+    assert_eq!(config("listen: 'a:+05'").port, Port::Fixed(5));
+    for wrong in ["a:-2", "a:65536", "a:", "a: 5", "a", "5", "", "::1:5", "nats://a:5", "u:p@a:5"] {
+        for key in ["listen", "http"] {
+            assert!(read(&format!("{key}: '{wrong}'")).is_err(), "{key}: {wrong:?}");
+        }
+    }
+}
+
+#[test]
 fn monitoring_listens_where_clients_do_unless_told_otherwise() {
     let address = |text: &str| config(text).monitoring_address();
     let at = |host: &str, port| Some(Listen { host: host.into(), port });
@@ -460,7 +600,7 @@ fn durations_are_those_of_go() {
     assert_eq!(interval("1h1m1s1ms1us1ns"), Duration::new(3661, 1_001_001));
     assert_eq!(interval("1.5h"), Duration::from_secs(5400));
     assert_eq!(interval("+2µs"), Duration::from_micros(2));
-    for wrong in ["", "s", "-5s", "1.2.3s", "5x", "999999999999999999999999h"] {
+    for wrong in ["", "s", "-5x", "--5s", "1.2.3s", "5x", "999999999999999999999999h"] {
         assert!(read(&format!("ping_interval: '{wrong}'")).is_err(), "{wrong:?}");
     }
 }

@@ -84,7 +84,14 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
         }
         Ok(())
     });
+    let Config { max_payload, max_pending, .. } = &mut settings.config;
+    if *max_payload == ANY_PAYLOAD {
+        *max_payload = MAX_PAYLOAD.min(*max_pending);
+    }
 }
+
+/// A message may be as large as can be delivered.
+const ANY_PAYLOAD: usize = usize::MAX;
 
 /// Takes a field that says who and where the node is; false if it is another one.
 fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
@@ -127,10 +134,14 @@ fn set_monitoring(config: &mut Config, host: Option<String>, port: Option<Port>)
 fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Result<bool, Fault> {
     let defaults = Config::default();
     let most = i64::from(i32::MAX);
+    if field.is_left_out(report) {
+        return Ok(true);
+    }
     match field.key.as_str() {
         "max_connections" | "max_conn" => config.max_connections = field.count(usize::MAX)?,
         "max_subscriptions" | "max_subs" => config.max_subscriptions = field.count(0)?,
         "max_sub_tokens" => config.max_subject_tokens = field.at_most(i64::from(u8::MAX))?,
+        "max_payload" if field.is_below_zero() => config.max_payload = ANY_PAYLOAD,
         "max_payload" => config.max_payload = field.at_most_or(MAX_PAYLOAD as i64, defaults.max_payload)?,
         "max_control_line" => config.max_control_line = field.at_most_or(most, defaults.max_control_line)?,
         "max_pending" => config.max_pending = field.at_most_or(i64::MAX, defaults.max_pending)?,
@@ -142,10 +153,10 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
         "write_deadline" => config.write_deadline = field.duration_or(defaults.write_deadline, report)?,
         "no_header_support" => config.no_header_support = field.bool()?,
         "connect_error_reports" => {
-            config.connect_error_reports = field.at_most_or(most, defaults.connect_error_reports)?;
+            config.connect_error_reports = field.every_or(defaults.connect_error_reports)?;
         }
         "reconnect_error_reports" => {
-            config.reconnect_error_reports = field.at_most_or(most, defaults.reconnect_error_reports)?;
+            config.reconnect_error_reports = field.every_or(defaults.reconnect_error_reports)?;
         }
         _ => return Ok(false),
     }
