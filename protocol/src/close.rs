@@ -56,6 +56,11 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the peer read too slowly.
+    pub(crate) fn is_slowness(self) -> bool {
+        matches!(self, Self::SlowConsumerPendingBytes | Self::SlowConsumerWriteDeadline)
+    }
+
     /// The name that monitoring shows.
     pub const fn as_str(self) -> &'static str {
         match self {

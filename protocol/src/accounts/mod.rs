@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod model_tests;
 mod table;
+mod traffic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::id::AccountId;
 use crate::interest::Index;
 
 pub use table::{AccountError, Accounts};
+pub(crate) use traffic::Departed;
+pub use traffic::Traffic;
 
 /// The account of clients that name none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -32,11 +35,17 @@ pub struct Account {
     id: AccountId,
     name: Arc<str>,
     index: Index,
+    departed: Departed,
 }
 
 impl Account {
     fn new(id: AccountId, name: &str, hasher: &KeyedState) -> Self {
-        Self { id, name: name.into(), index: Index::with_hasher(hasher.clone()) }
+        Self {
+            id,
+            name: name.into(),
+            index: Index::with_hasher(hasher.clone()),
+            departed: Departed::default(),
+        }
     }
 
     /// Which account this is.
@@ -52,6 +61,11 @@ impl Account {
     /// Its name, for those who show it longer than it is there.
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
+    }
+
+    /// What its connections did that are gone.
+    pub(crate) fn departed(&self) -> &Departed {
+        &self.departed
     }
 
     /// Its interest, local and remote.

@@ -350,7 +350,7 @@ impl Connection {
             }
         }
         node.hub().directory().remove(entry.id());
-        node.hub().record_closed(entry.kind(), reason);
+        node.hub().record_closed(&entry, reason);
         if !removal.handle_slice(sink) {
             removal.outdate();
         }

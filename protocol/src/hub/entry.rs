@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{BySid, Held, RemoteInterest};
-use crate::accounts::Account;
+use crate::accounts::{Account, Traffic};
 use crate::hash::KeyedState;
 use crate::id::{AccountId, ConnectionId};
 use crate::lock::{Mutex, MutexGuard, Place};
@@ -68,15 +68,6 @@ pub struct About {
     pub account: Option<String>,
     /// The user that a client authenticated as.
     pub user: Option<String>,
-}
-
-/// Messages and payload bytes in both directions.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    in_messages: AtomicU64,
-    in_bytes: AtomicU64,
-    out_messages: AtomicU64,
-    out_bytes: AtomicU64,
 }
 
 impl Entry {
@@ -212,38 +203,6 @@ impl About {
         let Self { name, lang, version, remote_id, account, user } = self;
         let optional = [account, user].into_iter().flatten();
         [name, lang, version, remote_id].into_iter().chain(optional).map(String::capacity).sum()
-    }
-}
-
-impl Traffic {
-    /// Messages read.
-    pub fn in_messages(&self) -> u64 {
-        self.in_messages.load(Ordering::Relaxed)
-    }
-
-    /// Payload bytes read.
-    pub fn in_bytes(&self) -> u64 {
-        self.in_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Messages queued.
-    pub fn out_messages(&self) -> u64 {
-        self.out_messages.load(Ordering::Relaxed)
-    }
-
-    /// Payload bytes queued.
-    pub fn out_bytes(&self) -> u64 {
-        self.out_bytes.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn record_in(&self, messages: u64, bytes: u64) {
-        self.in_messages.fetch_add(messages, Ordering::Relaxed);
-        self.in_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn record_out(&self, messages: u64, bytes: u64) {
-        self.out_messages.fetch_add(messages, Ordering::Relaxed);
-        self.out_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

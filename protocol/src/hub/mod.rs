@@ -21,7 +21,7 @@ mod requests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{Account, AccountError, Accounts, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, Traffic};
 use crate::close::CloseReason;
 use crate::config::{Authorization, Config};
 use crate::hash::KeyedState;
@@ -37,7 +37,7 @@ pub use closed::{
     Closed, ClosedConnections, MAX_CLOSED_BYTES, MAX_KEPT_SUBJECT_BYTES, MAX_KEPT_SUBSCRIPTIONS,
 };
 pub use directory::Directory;
-pub use entry::{About, Entry, Flag, Kind, Traffic};
+pub use entry::{About, Entry, Flag, Kind};
 pub(crate) use held::{BySid, ByText, Held};
 use limit_log::LimitLog;
 pub(crate) use mailbox::Letter;
@@ -210,6 +210,16 @@ impl Hub {
         self.accounts.get(client.account()?)
     }
 
+    /// The account that the traffic of a connection counts for: of a route that carries several the one of clients that name
+    /// none.
+    pub(crate) fn account_for(&self, entry: &Entry) -> Option<Arc<Account>> {
+        match (entry.kind(), entry.about().account) {
+            (Kind::Client, _) => self.account_of(entry),
+            (Kind::Route, Some(dedicated)) => self.accounts.find(dedicated.as_bytes()),
+            (Kind::Route, None) => Some(self.global.clone()),
+        }
+    }
+
     /// Lets the driver of the node be called.
     pub(crate) fn want_attention(&self) {
         self.wants_attention.store(true, Ordering::Release);
@@ -275,16 +285,20 @@ impl Hub {
         self.totals.stalls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the reasons that monitoring sums up.
-    pub(crate) fn record_closed(&self, kind: Kind, reason: CloseReason) {
-        let counter = match (reason, kind) {
-            (
-                CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline,
-                Kind::Client,
-            ) => &self.totals.slow_clients,
-            (CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline, Kind::Route) => {
-                &self.totals.slow_routes
+    /// Counts the reasons that monitoring sums up, and keeps what the connection counted.
+    pub(crate) fn record_closed(&self, entry: &Entry, reason: CloseReason) {
+        if let Some(account) = self.account_for(entry) {
+            let Departed { clients, routes, slow_clients } = account.departed();
+            let is_slow = entry.kind() == Kind::Client && reason.is_slowness();
+            slow_clients.fetch_add(u64::from(is_slow), Ordering::Relaxed);
+            match entry.kind() {
+                Kind::Client => clients.absorb(entry.traffic()),
+                Kind::Route => routes.absorb(entry.traffic()),
             }
+        }
+        let counter = match (reason, entry.kind()) {
+            (reason, Kind::Client) if reason.is_slowness() => &self.totals.slow_clients,
+            (reason, Kind::Route) if reason.is_slowness() => &self.totals.slow_routes,
             (CloseReason::StaleConnection, Kind::Client) => &self.totals.stale_clients,
             (CloseReason::StaleConnection, Kind::Route) => &self.totals.stale_routes,
             _ => return,

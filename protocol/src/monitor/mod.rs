@@ -9,11 +9,15 @@
 //! Inside, top down:
 //! - `http`: requests and answers as bytes, and who may have a connection.
 //! - `process`: the [`Monitor`] of a running server.
-//! - here: which page is asked for. `varz`, `healthz`: pages that are made at once.
+//! - here: which page is asked for. `varz`, `healthz`, `accountz`, `accstatz`: pages that are made at once; `absent`: those of
+//!   what is not here.
 //! - `rendering`: pages that are made piece by piece: `connz`, `routez`, `subsz`. `walk`: how they go through many
 //!   subscriptions; `subscriptions`: how these are listed; `budget`: what all of them may hold.
 //! - `query`, `format`, `printer`: options in, JSON out.
 
+mod absent;
+mod accountz;
+mod accstatz;
 mod budget;
 mod connz;
 mod format;
@@ -103,9 +107,18 @@ pub enum Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
     Index,
+    Accountz,
+    Accstatz,
     Connz,
+    DebugVars,
+    Gatewayz,
     Healthz,
+    Ipqueuesz,
+    Jsz,
+    Leafz,
+    Raftz,
     Routez,
+    Stacksz,
     Subsz,
     Varz,
 }
@@ -151,6 +164,15 @@ fn answer(
         Page::Index => Reply::Whole(Response::html(index())),
         Page::Varz => Reply::Whole(Response::pretty(&varz::varz(node, facts))),
         Page::Healthz => Reply::Whole(healthz::healthz(&healthz::Options::read(query)?).into_response()),
+        Page::Accountz => Reply::Whole(accountz::accountz(node, facts, query)?),
+        Page::Accstatz => Reply::Whole(accstatz::accstatz(node, facts, query)?),
+        Page::DebugVars => Reply::Whole(absent::vars(facts)),
+        Page::Gatewayz => Reply::Whole(absent::gatewayz(node, facts, query)?),
+        Page::Ipqueuesz => Reply::Whole(absent::ipqueuesz(query)?),
+        Page::Jsz => Reply::Whole(absent::jsz(node, facts, query)?),
+        Page::Leafz => Reply::Whole(absent::leafz(node, facts, query)?),
+        Page::Raftz => Reply::Whole(absent::raftz()),
+        Page::Stacksz => Reply::Whole(absent::stacksz(facts)),
         Page::Connz => in_pieces(Box::new(connz::Connz::new(connz::Options::read(query)?))),
         Page::Routez => in_pieces(Box::new(RoutezPage::new(query.listing("subs")?))),
         Page::Subsz => in_pieces(Box::new(subsz::Subsz::new(subsz::Options::read(query)?))),
@@ -159,7 +181,23 @@ fn answer(
 
 impl Page {
     /// In the order of their paths.
-    const ALL: [Self; 6] = [Self::Index, Self::Connz, Self::Healthz, Self::Routez, Self::Subsz, Self::Varz];
+    const ALL: [Self; 15] = [
+        Self::Index,
+        Self::Accountz,
+        Self::Accstatz,
+        Self::Connz,
+        Self::DebugVars,
+        Self::Gatewayz,
+        Self::Healthz,
+        Self::Ipqueuesz,
+        Self::Jsz,
+        Self::Leafz,
+        Self::Raftz,
+        Self::Routez,
+        Self::Stacksz,
+        Self::Subsz,
+        Self::Varz,
+    ];
 
     fn at(path: &str) -> Option<Self> {
         let path = if path == "/subscriptionsz" { "/subsz" } else { path };
@@ -174,6 +212,15 @@ impl Page {
             Self::Routez => "/routez",
             Self::Subsz => "/subsz",
             Self::Healthz => "/healthz",
+            Self::Accountz => "/accountz",
+            Self::Accstatz => "/accstatz",
+            Self::DebugVars => "/debug/vars",
+            Self::Gatewayz => "/gatewayz",
+            Self::Ipqueuesz => "/ipqueuesz",
+            Self::Jsz => "/jsz",
+            Self::Leafz => "/leafz",
+            Self::Raftz => "/raftz",
+            Self::Stacksz => "/stacksz",
         }
     }
 
@@ -185,6 +232,15 @@ impl Page {
             Self::Routez => "Routes",
             Self::Subsz => "Subscriptions",
             Self::Healthz => "Health",
+            Self::Accountz => "Accounts",
+            Self::Accstatz => "Account statistics",
+            Self::DebugVars => "Process",
+            Self::Gatewayz => "Gateways",
+            Self::Ipqueuesz => "Queues",
+            Self::Jsz => "JetStream",
+            Self::Leafz => "Leaf nodes",
+            Self::Raftz => "Raft groups",
+            Self::Stacksz => "Threads",
         }
     }
 }

@@ -75,6 +75,16 @@ struct List {
 struct Head<'a> {
     server_id: &'a str,
     now: String,
+    #[serde(flatten)]
+    stats: SublistStats,
+    total: usize,
+    offset: usize,
+    limit: usize,
+}
+
+/// What an index, or several, count.
+#[derive(Debug, Serialize)]
+pub(super) struct SublistStats {
     num_subscriptions: u64,
     num_cache: u64,
     num_inserts: u64,
@@ -83,9 +93,23 @@ struct Head<'a> {
     cache_hit_rate: Float,
     max_fanout: u64,
     avg_fanout: Float,
-    total: usize,
-    offset: usize,
-    limit: usize,
+}
+
+impl SublistStats {
+    /// What was found for a subject is kept by each connection, not by the index, so there is no shared cache to tell of.
+    pub(super) fn new(stats: &[Stats]) -> Self {
+        let sum = |count: fn(&Stats) -> u64| stats.iter().map(count).sum();
+        Self {
+            num_subscriptions: sum(|stats| stats.subscriptions),
+            num_cache: 0,
+            num_inserts: sum(|stats| stats.inserts),
+            num_removes: sum(|stats| stats.removes),
+            num_matches: sum(|stats| stats.lookups),
+            cache_hit_rate: Float(0.0),
+            max_fanout: 0,
+            avg_fanout: Float(0.0),
+        }
+    }
 }
 
 impl Options {
@@ -178,21 +202,12 @@ impl Subsz {
         }));
     }
 
-    /// What was found for a subject is kept by each connection, not by the index, so there is no shared cache to tell of.
     fn head<'a>(&self, context: &Context<'a>, accounts: &[Arc<Account>]) -> Head<'a> {
         let stats: Vec<_> = accounts.iter().map(|account| account.index().stats()).collect();
-        let sum = |count: fn(&Stats) -> u64| stats.iter().map(count).sum();
         Head {
             server_id: context.node.hub().server_id(),
             now: context.facts.time_now(),
-            num_subscriptions: sum(|stats| stats.subscriptions),
-            num_cache: 0,
-            num_inserts: sum(|stats| stats.inserts),
-            num_removes: sum(|stats| stats.removes),
-            num_matches: sum(|stats| stats.lookups),
-            cache_hit_rate: Float(0.0),
-            max_fanout: 0,
-            avg_fanout: Float(0.0),
+            stats: SublistStats::new(&stats),
             total: self.total,
             offset: self.options.offset,
             limit: self.options.limit,

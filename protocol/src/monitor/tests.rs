@@ -205,6 +205,12 @@ fn pages_have_the_keys_of_nats_server_in_its_order() {
         "connz?subs=detail",
         "connz?state=closed&auth=1&subs=1",
         "connz?state=closed&subs=detail",
+        "accountz",
+        "accountz?acc=$G",
+        "accstatz",
+        "gatewayz",
+        "jsz",
+        "leafz",
     ] {
         same(&pooled, &format!("/{page}"), page);
     }
@@ -231,6 +237,52 @@ fn varz_counts_both_kinds_of_connections() {
     assert_eq!(varz["cluster"]["urls"], serde_json::json!(["192.0.2.7:6222"]), "without the password");
     assert_eq!(varz["auth_timeout"].to_string(), "2");
     assert_eq!(varz["connect_urls"], serde_json::json!(["0.0.0.0:4222", "192.0.2.7:4222"]));
+}
+
+#[test]
+fn an_account_counts_what_its_connections_did_also_those_that_are_gone() {
+    let mut world = World::in_cluster();
+    let statistics = |world: &World, options: &str| {
+        let page = world.json(&format!("/accstatz?{options}"));
+        let accounts = page["account_statz"].as_array().expect("a list").iter();
+        accounts
+            .map(|each| (each["acc"].as_str().expect("a name").to_owned(), each.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert!(statistics(&world, "").is_empty(), "nobody is connected");
+    let names: Vec<_> = statistics(&world, "unused=1").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["$G", "$SYS"]);
+    world.peer("", "RS+ $G zed");
+    world.client(&format!("{CONNECT}\r\nSUB foo 1\r\nSUB foo 2\r\n"));
+    world.client(&format!("{CONNECT}\r\nPUB foo 5\r\nhello\r\n"));
+    world.hear(0, "RMSG $G foo 2\r\nhi\r\n");
+    let numbers = |world: &World| {
+        let (_, global) = statistics(world, "").pop().expect("it has clients");
+        let number = |path: &str| global.pointer(path).and_then(Value::as_u64).expect("a number");
+        ["/conns", "/received/msgs", "/received/bytes", "/received/routes/msgs", "/received/routes/bytes"]
+            .map(number)
+    };
+    assert_eq!(numbers(&world), [2, 2, 7, 1, 2]);
+    world.close(2, CloseReason::SlowConsumerPendingBytes);
+    world.close(0, CloseReason::ClientClosed);
+    assert_eq!(numbers(&world), [1, 2, 7, 1, 2], "what is gone still counts");
+    assert_eq!(statistics(&world, "")[0].1["slow_consumers"], 1);
+    assert_eq!(world.json("/accountz?acc=$G")["account_detail"]["client_connections"], 1);
+    assert_eq!(world.json("/accountz?acc=$G")["account_detail"]["subscriptions"], 2);
+}
+
+#[test]
+fn what_is_not_here_is_shown_as_empty() {
+    let world = World::new(Config::default());
+    assert_eq!(world.json("/gatewayz?accs=1")["outbound_gateways"], serde_json::json!({}));
+    assert_eq!(world.json("/leafz?subs=1")["leafs"], serde_json::json!([]));
+    assert_eq!(world.json("/jsz?accounts=1&limit=5")["disabled"], true);
+    assert_eq!(world.json("/ipqueuesz?all=1"), serde_json::json!({}));
+    assert_eq!(world.json("/debug/vars")["memstats"]["Sys"], 5_000_000);
+    assert_eq!(world.json("/accountz")["accounts"], serde_json::json!(["$G", "$SYS"]));
+    assert_eq!(world.get("/raftz"), Response::text(404, "No Raft nodes registered"));
+    let facts = Facts { longest_turns: &[Duration::from_millis(3)], ..world.facts() };
+    assert_eq!(respond(&world.node, &facts, "/stacksz"), Response::text(200, "thread 0: longest turn 3ms\n"));
 }
 
 #[test]
@@ -281,6 +333,12 @@ fn bad_options_are_refused_in_the_words_of_nats_server() {
             "/subsz?subs=detail",
             r#"Error decoding boolean for 'subs': strconv.ParseBool: parsing "detail": invalid syntax"#,
         ),
+        ("/accountz?acc=NOPE", "Account NOPE does not exist"),
+        (
+            "/leafz?subs=x",
+            r#"Error decoding boolean for 'subs': strconv.ParseBool: parsing "x": invalid syntax"#,
+        ),
+        ("/jsz?offset=x", r#"Error decoding int for 'offset': strconv.Atoi: parsing "x": invalid syntax"#),
         (
             "/healthz?js-enabled-only=x",
             r#"Error decoding boolean for 'js-enabled-only': strconv.ParseBool: parsing "x": invalid syntax"#,

@@ -1,0 +1,77 @@
+//! `/accountz`: which accounts there are, or one of them.
+
+use serde::Serialize;
+
+use super::format::is_default;
+use super::query::{BadQuery, Query};
+use super::subsz::SublistStats;
+use super::{Facts, Response};
+use crate::accounts::Account;
+use crate::node::Node;
+
+/// What `/accountz` shows, in nats-server's order.
+#[derive(Debug, Serialize)]
+struct Accountz {
+    server_id: String,
+    now: String,
+    system_account: String,
+    #[serde(skip_serializing_if = "is_default")]
+    accounts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_detail: Option<Detail>,
+}
+
+/// One account. What it imports, exports and maps is not there, since nothing is.
+#[derive(Debug, Serialize)]
+struct Detail {
+    account_name: String,
+    update_time: String,
+    expired: bool,
+    complete: bool,
+    jetstream_enabled: bool,
+    leafnode_connections: usize,
+    client_connections: usize,
+    subscriptions: u64,
+    name_tag: String,
+    sublist_stats: SublistStats,
+}
+
+/// Lists the accounts, or shows the one that is asked for.
+pub(super) fn accountz(node: &Node, facts: &Facts<'_>, query: &Query) -> Result<Response, BadQuery> {
+    let hub = node.hub();
+    let name = query.text("acc");
+    let account_detail = match hub.accounts().find(name.as_bytes()) {
+        Some(account) => Some(Detail::new(node, facts, &account)),
+        None if name.is_empty() => None,
+        None => return Err(BadQuery(format!("Account {name} does not exist"))),
+    };
+    let accounts = match account_detail {
+        Some(_) => Vec::new(),
+        None => hub.accounts().list().iter().map(|account| account.name().to_owned()).collect(),
+    };
+    Ok(Response::pretty(&Accountz {
+        server_id: hub.server_id().to_owned(),
+        now: facts.time_now(),
+        system_account: hub.system_account().name().to_owned(),
+        accounts,
+        account_detail,
+    }))
+}
+
+impl Detail {
+    fn new(node: &Node, facts: &Facts<'_>, account: &Account) -> Self {
+        let stats = account.index().stats();
+        Self {
+            account_name: account.name().to_owned(),
+            update_time: facts.time(facts.start),
+            expired: false,
+            complete: true,
+            jetstream_enabled: false,
+            leafnode_connections: 0,
+            client_connections: super::accstatz::Gathered::of(node, account).connections,
+            subscriptions: stats.subscriptions,
+            name_tag: account.name().to_owned(),
+            sublist_stats: SublistStats::new(&[stats]),
+        }
+    }
+}
