@@ -94,7 +94,8 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// A peer to connect to, written `nats://[user:password@]host:port` or `nats-route://…` (wire.md 9.3).
+/// A peer to connect to, written `nats://[user:password@]host:port` (wire.md 9.3). Any scheme will do, and none, as in
+/// `//host:port`: it says nothing.
 ///
 /// User and password may be percent-encoded. Printing the URL does not show the password, nor a user without one, who may
 /// be a token.
@@ -190,7 +191,7 @@ impl FromStr for ListenUrl {
 /// Why a text is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
-    /// Neither `nats://` nor `nats-route://` in front.
+    /// Nothing like `nats://` in front.
     Scheme,
     /// User or password with characters that must be percent-encoded.
     UserInfo,
@@ -209,7 +210,7 @@ pub enum AddressError {
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "the address must start with nats:// or nats-route://",
+            Self::Scheme => "the address must start with nats:// or another scheme",
             Self::UserInfo => "special characters in the user and password must be percent-encoded",
             Self::EmptyUserInfo => "user and password before the @ are empty, which protects nothing",
             Self::MissingHost => "missing host in address",
@@ -231,8 +232,8 @@ struct Authority<'a> {
 }
 
 fn parse_authority(url: &str) -> Result<Authority<'_>, AddressError> {
-    let (scheme, rest) = url.trim().split_once("://").ok_or(AddressError::Scheme)?;
-    if !matches!(scheme.to_ascii_lowercase().as_str(), "nats" | "nats-route") {
+    let (before, rest) = url.trim().split_once("//").ok_or(AddressError::Scheme)?;
+    if !before.is_empty() && !before.strip_suffix(':').is_some_and(is_scheme) {
         return Err(AddressError::Scheme);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -249,6 +250,12 @@ fn parse_authority(url: &str) -> Result<Authority<'_>, AddressError> {
     };
     let (host, port) = split_host_port(address)?;
     Ok(Authority { user, password, host, port })
+}
+
+/// Whether this may stand before a colon at the beginning of a URL.
+fn is_scheme(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(is_part)
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`. The host may be empty.
@@ -321,6 +328,17 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_of_a_route_url_says_nothing() {
+        let plain = route("nats://a:5");
+        for text in
+            ["nats-route://a:5", "tls://a:5", "TLS://a:5", "http://a:5", "x+1.y-z://a:5", "//a:5", "//a:5//b"]
+        {
+            assert_eq!(route(text), plain, "{text}");
+        }
+        assert_eq!("tls://a:-1".parse::<ListenUrl>().unwrap().listen.host, "a");
+    }
+
+    #[test]
     fn a_route_url_may_carry_percent_encoded_credentials() {
         let url = route("nats://us%40er:p%3Aa@ss@h:4").unwrap();
         assert_eq!(url.user.as_deref(), Some("us@er"));
@@ -332,8 +350,13 @@ mod tests {
         for (text, reason) in [
             ("127.0.0.1:15555", AddressError::Scheme),
             ("localhost:15555", AddressError::Scheme),
-            ("http://a:5", AddressError::Scheme),
             ("", AddressError::Scheme),
+            ("://a:5", AddressError::Scheme),
+            ("1x://a:5", AddressError::Scheme),
+            ("x y://a:5", AddressError::Scheme),
+            ("nats:/a:5", AddressError::Scheme),
+            ("nats:a:5", AddressError::Scheme),
+            ("//", AddressError::MissingHost),
             ("nats://", AddressError::MissingHost),
             ("nats://:5", AddressError::MissingHost),
             ("nats://a", AddressError::MissingPort),

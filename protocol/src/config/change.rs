@@ -71,6 +71,7 @@ impl Config {
             connect_error_reports,
             reconnect_error_reports,
             cluster: _,
+            lone_cluster_name,
             monitoring,
             rehearsed_transport,
             seed,
@@ -98,6 +99,7 @@ impl Config {
             ("max_closed_clients", *max_closed_clients != new.max_closed_clients),
             ("connect_error_reports", *connect_error_reports != new.connect_error_reports),
             ("reconnect_error_reports", *reconnect_error_reports != new.reconnect_error_reports),
+            ("cluster.name", *lone_cluster_name != new.lone_cluster_name),
             ("monitoring", *monitoring != new.monitoring),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);

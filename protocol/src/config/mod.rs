@@ -73,6 +73,8 @@ pub struct Config {
     pub reconnect_error_reports: u32,
     /// Makes this node a member of a cluster; `None` stands alone.
     pub cluster: Option<ClusterConfig>,
+    /// Of a node that stands alone: the name of a cluster that clients and monitoring are told. No spaces, and not `_`.
+    pub lone_cluster_name: Option<String>,
     /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
@@ -111,6 +113,7 @@ impl Default for Config {
             connect_error_reports: 3600,
             reconnect_error_reports: 1,
             cluster: None,
+            lone_cluster_name: None,
             monitoring: None,
             rehearsed_transport: None,
             seed: 0,

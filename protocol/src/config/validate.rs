@@ -28,6 +28,7 @@ impl Config {
                 check_secret(secret)?
             }
         }
+        check_cluster_name(self.lone_cluster_name.as_deref())?;
         self.cluster.as_ref().map_or(Ok(()), ClusterConfig::validate)
     }
 
@@ -174,6 +175,7 @@ mod tests {
         assert_eq!(refused(|c| c.max_control_line = 0), "max_control_line must be more than zero");
         let bcrypt = "bcrypt passwords and tokens are not supported yet";
         assert_eq!(refused(|c| c.authorization = Authorization::Token("$2b$10$abc".into())), bcrypt);
+        assert_eq!(refused(|c| c.lone_cluster_name = Some("_".into())), "cluster name is reserved");
         let user = |c: &mut Config| {
             c.authorization = Authorization::User { user: "a".into(), password: "$2a$10$abc".into() };
         };

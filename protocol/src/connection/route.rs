@@ -307,9 +307,9 @@ impl Peer {
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).
     fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
         if !is_valid_filter(sub.subject) {
-            // Never answered with an error: a peer would end the route for it.
             let subject = quoted(sub.subject);
-            return context.log(Level::Error, format_args!("Invalid Subscription \"{subject}\""));
+            context.log(Level::Error, format_args!("Invalid Subscription \"{subject}\""));
+            return context.handle_error(&ProtocolError::InvalidSubscription);
         }
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);

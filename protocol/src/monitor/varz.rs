@@ -28,9 +28,9 @@ pub(crate) struct Varz {
     auth_required: bool,
     #[serde(skip_serializing_if = "is_default")]
     connect_urls: Vec<String>,
-    max_connections: usize,
+    max_connections: i64,
     #[serde(skip_serializing_if = "is_default")]
-    max_subscriptions: usize,
+    max_subscriptions: i64,
     ping_interval: u64,
     ping_max: u32,
     http_host: String,
@@ -146,8 +146,9 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         port: info.port,
         auth_required: config.authorization != Authorization::None,
         connect_urls: node.shown_urls(),
-        max_connections: config.max_connections,
-        max_subscriptions: config.max_subscriptions,
+        // As a limit 0 is nats-server's default; that nobody may come in is a number below.
+        max_connections: if config.max_connections == 0 { -1 } else { count(config.max_connections) },
+        max_subscriptions: count(config.max_subscriptions),
         ping_interval: nanos(config.ping_interval),
         ping_max: config.ping_max,
         http_host: facts.http_host.to_owned(),
@@ -158,7 +159,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         max_control_line: config.max_control_line,
         max_payload: config.max_payload,
         max_pending: config.max_pending,
-        cluster: node.cluster().map(|cluster| ClusterVarz::new(&cluster)).unwrap_or_default(),
+        cluster: cluster(node),
         gateway: Absent {},
         leaf: Absent {},
         mqtt: Absent {},
@@ -205,6 +206,18 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         stale_connection_stats: stale,
         disk_io_wait_stats: DiskWaits::default(),
         onehop_longest_turns: facts.longest_turns.iter().copied().map(nanos).collect(),
+    }
+}
+
+/// A limit; -1 is none.
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(-1)
+}
+
+fn cluster(node: &Node) -> ClusterVarz {
+    match node.cluster() {
+        Some(cluster) => ClusterVarz::new(&cluster),
+        None => ClusterVarz { name: node.cluster_name().unwrap_or_default(), ..ClusterVarz::default() },
     }
 }
 

@@ -74,7 +74,8 @@ impl Node {
         let cluster = cluster_config.map(|config| {
             Cluster::new(config, error_reports, seed, hub.base_info(), listening.route_port, own_urls, now)
         });
-        let cluster_name = cluster.as_ref().map_or("", |cluster| cluster.name()).to_owned();
+        let lone_name = hub.config().lone_cluster_name.clone().unwrap_or_default();
+        let cluster_name = cluster.as_ref().map_or(lone_name, |cluster| cluster.name().to_owned());
         Arc::new(Self {
             hub,
             cluster: cluster.map(|cluster| Mutex::new(Place::Cluster, cluster)),
@@ -193,9 +194,12 @@ impl Node {
         self.hub.want_attention();
     }
 
-    /// The cluster's name, if the node is in one.
+    /// The name of the cluster that the node is in, or says that it is in.
     pub fn cluster_name(&self) -> Option<String> {
-        Some(self.cluster()?.name().to_owned())
+        match self.cluster() {
+            Some(cluster) => Some(cluster.name().to_owned()),
+            None => self.hub.config().lone_cluster_name.clone(),
+        }
     }
 
     /// How many other servers there are routes to.

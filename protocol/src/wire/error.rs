@@ -28,6 +28,8 @@ pub enum ProtocolError {
     NoRespondersWithoutHeaders,
     /// A SUB of what is no filter.
     InvalidSubject,
+    /// A server's interest in what is no filter.
+    InvalidSubscription,
     /// A pedantic client's PUB to what is no subject.
     InvalidPublishSubject,
     /// A PUB to where the client may not publish.
@@ -149,6 +151,7 @@ impl ProtocolError {
             Self::ClientProtocol => "invalid client protocol",
             Self::NoRespondersWithoutHeaders => "no responders requires headers support",
             Self::InvalidSubject => "Invalid Subject",
+            Self::InvalidSubscription => "Invalid Subscription",
             Self::InvalidPublishSubject => "Invalid Publish Subject",
             Self::MaximumSubscriptions => "maximum subscriptions exceeded",
             Self::ClientOnRoutePort => "attempted to connect to route port",
@@ -161,6 +164,7 @@ impl ProtocolError {
     pub fn close_reason(&self) -> Option<CloseReason> {
         Some(match self {
             Self::InvalidSubject
+            | Self::InvalidSubscription
             | Self::InvalidPublishSubject
             | Self::PublishPermission { .. }
             | Self::ReplyPermission { .. }

@@ -197,9 +197,10 @@ fn what_is_heard_from_one_server_is_not_told_to_another() {
 }
 
 #[test]
-fn an_invalid_subject_is_ignored_and_never_answered() {
+fn an_invalid_subject_is_answered_with_an_error_that_does_not_end_the_route() {
     play_with_peer(
         "#r> RS+ $G a..b
+         #r< -ERR 'Invalid Subscription'
          #r> PING
          #r< PONG",
     );

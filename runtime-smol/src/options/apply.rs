@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_CLIENT_PORT, DEFAULT_HOST,
-    Listen, ListenUrl, Port, RouteUrl, UserPassword,
+    HostPort, Listen, ListenUrl, Port, RouteUrl, UserPassword,
 };
 
 use super::{Failure, Flags, Options};
@@ -23,17 +23,17 @@ impl Flags {
         override_with(&mut process.trace, self.debug_and_trace.then_some(true).or(self.trace));
         override_with(&mut process.logtime, self.logtime);
         override_with(&mut process.logtime_utc, self.logtime_utc);
-        process.log_file = self.log_file.clone().or(process.log_file.take());
+        override_text(&mut process.log_file, &self.log_file);
         // A negative limit is none.
         override_with(
             &mut process.log_size_limit,
             self.log_size_limit.map(|limit| limit.try_into().unwrap_or(0)),
         );
-        process.pid_file = self.pid_file.clone().or(process.pid_file.take());
+        override_text(&mut process.pid_file, &self.pid_file);
     }
 
     fn apply_addresses(&self, config: &mut Config) -> Result<(), Failure> {
-        config.server_name = self.server_name.clone().or(config.server_name.take());
+        override_text(&mut config.server_name, &self.server_name);
         override_with(&mut config.host, self.host.clone());
         if let Some(port) = self.port {
             config.port = parse_port("port", port)?.unwrap_or(Port::Fixed(DEFAULT_CLIENT_PORT));
@@ -43,7 +43,7 @@ impl Flags {
             config.monitoring = parse_port("http_port", port)?.map(|port| Listen { host, port });
         }
         if let Some(advertise) = &self.client_advertise {
-            config.client_advertise = Some(parse_address("client_advertise", advertise)?);
+            config.client_advertise = parse_advertise("client_advertise", advertise)?;
         }
         Ok(())
     }
@@ -72,26 +72,40 @@ impl Flags {
     }
 
     fn apply_cluster(&self, options: &mut Options) -> Result<(), Failure> {
+        let config = &mut options.config;
         match self.cluster.as_deref() {
             None => {}
-            Some("") => options.config.cluster = None,
-            Some(url) => options.config.cluster = listen(url, options.config.cluster.take())?,
+            Some("") => {
+                let name = config.cluster.take().and_then(|cluster| cluster.name);
+                config.lone_cluster_name = name.or(config.lone_cluster_name.take());
+            }
+            Some(url) => {
+                let name = config.lone_cluster_name.take();
+                let new = || ClusterConfig { name, ..ClusterConfig::default() };
+                let mut cluster = config.cluster.take().unwrap_or_else(new);
+                if listen(url, &mut cluster)? {
+                    config.cluster = Some(cluster);
+                } else {
+                    config.lone_cluster_name = cluster.name;
+                }
+            }
         }
         let routes = self.routes.as_deref().map(parse_routes).transpose()?;
-        let Some(cluster) = &mut options.config.cluster else {
+        let Some(cluster) = &mut config.cluster else {
             if routes.is_some_and(|routes| !routes.is_empty()) {
                 return Err(Failure::new(ConfigError::RoutesWithoutCluster));
             }
+            override_text(&mut config.lone_cluster_name, &self.cluster_name);
             options.warnings.extend(self.idle_cluster_flag());
             return Ok(());
         };
         override_with(&mut cluster.routes, routes);
-        cluster.name = self.cluster_name.clone().or(cluster.name.take());
+        override_text(&mut cluster.name, &self.cluster_name);
         override_with(&mut cluster.no_advertise, self.no_advertise);
         let retries = self.connect_retries.map(|retries| u32::try_from(retries.max(0)).unwrap_or(u32::MAX));
         override_with(&mut cluster.connect_retries, retries);
         if let Some(advertise) = &self.cluster_advertise {
-            cluster.advertise = Some(parse_address("cluster_advertise", advertise)?);
+            cluster.advertise = parse_advertise("cluster_advertise", advertise)?;
         }
         Ok(())
     }
@@ -99,7 +113,6 @@ impl Flags {
     /// What to say of a flag for a cluster where there is no cluster.
     fn idle_cluster_flag(&self) -> Option<String> {
         let flags = [
-            ("cluster_name", self.cluster_name.is_some()),
             ("cluster_advertise", self.cluster_advertise.is_some()),
             ("connect_retries", self.connect_retries.is_some()),
             ("no_advertise", self.no_advertise.is_some()),
@@ -109,20 +122,20 @@ impl Flags {
     }
 }
 
-/// The cluster that listens at this URL instead; none where that is nowhere.
-fn listen(url: &str, cluster: Option<ClusterConfig>) -> Result<Option<ClusterConfig>, Failure> {
+/// Lets a cluster listen at this URL instead; false where that is nowhere.
+fn listen(url: &str, cluster: &mut ClusterConfig) -> Result<bool, Failure> {
     let url: ListenUrl = parse_address("cluster", url)?;
-    let Some(listen) = url.listen else { return Ok(None) };
-    let mut cluster = cluster.unwrap_or_default();
+    let Some(listen) = url.listen else { return Ok(false) };
     cluster.host = if listen.host.is_empty() { DEFAULT_HOST.to_owned() } else { listen.host };
     cluster.port = listen.port;
     match (url.user, url.password) {
         (Some(user), Some(password)) => cluster.authorization = Some(UserPassword { user, password }),
+        // What the configuration file says of peers holds: no flag opens the port without a word (wire.md 13).
         (None, None) => {}
         (Some(_), None) => return Err(Failure::new("expected cluster password to be set")),
         (None, Some(_)) => return Err(Failure::new("expected cluster user to be set")),
     }
-    Ok(Some(cluster))
+    Ok(true)
 }
 
 /// The comma-separated routes, without repetitions.
@@ -142,6 +155,11 @@ fn parse_address<T: FromStr<Err = AddressError>>(flag: &str, text: &str) -> Resu
     text.parse().map_err(|error| Failure::new(format!("invalid value for flag -{flag}: {error}")))
 }
 
+/// What others are told to connect to; `None` where it is empty.
+fn parse_advertise(flag: &str, text: &str) -> Result<Option<HostPort>, Failure> {
+    if text.is_empty() { Ok(None) } else { parse_address(flag, text).map(Some) }
+}
+
 /// A port; `None` where it is 0.
 fn parse_port(flag: &str, port: i64) -> Result<Option<Port>, Failure> {
     match port {
@@ -151,6 +169,13 @@ fn parse_port(flag: &str, port: i64) -> Result<Option<Port>, Failure> {
             let expected = "a number from 1 to 65535, or -1 for any port";
             Failure::new(format!("invalid value \"{port}\" for flag -{flag}: expected {expected}"))
         }),
+    }
+}
+
+/// The empty text says that there is to be none.
+fn override_text(target: &mut Option<String>, value: &Option<String>) {
+    if let Some(value) = value {
+        *target = Some(value.clone()).filter(|value| !value.is_empty());
     }
 }
 

@@ -170,12 +170,14 @@ fn resolve(flags: Flags, sources: &dyn Sources) -> Result<Options, Failure> {
         options.process = settings.process;
         options.warnings = settings.warnings;
     }
+    options.warnings.extend(flags.warnings.iter().cloned());
     flags.apply(&mut options)?;
     options.config.validate().map_err(Failure::new)?;
     Ok(options)
 }
 
-/// What the flags say. Of a repeated flag the last counts, and an empty text says nothing.
+/// What the flags say. Of a repeated flag the last counts. An empty text says that there is to be nothing of the kind, whatever
+/// the configuration file says; but it takes no protection away (wire.md 13).
 #[derive(Default)]
 struct Flags {
     host: Option<String>,
@@ -197,7 +199,6 @@ struct Flags {
     password: Option<String>,
     token: Option<String>,
     routes: Option<String>,
-    /// Here the empty text says that there is to be no cluster.
     cluster: Option<String>,
     cluster_name: Option<String>,
     no_advertise: Option<bool>,
@@ -205,6 +206,7 @@ struct Flags {
     connect_retries: Option<i64>,
     version: bool,
     help: bool,
+    warnings: Vec<String>,
 }
 
 impl Flags {
@@ -238,20 +240,28 @@ impl Flags {
             Flag::Version => self.version = switch()?,
             Flag::Help => self.help = switch()?,
             Flag::Cluster => self.cluster = Some(value),
-            Flag::Host => self.host = non_empty(value),
-            Flag::ServerName => self.server_name = non_empty(value),
-            Flag::PidFile => self.pid_file = non_empty(value),
+            Flag::Host => self.host = self.protection(name, value),
+            Flag::ServerName => self.server_name = Some(value),
+            Flag::PidFile => self.pid_file = Some(value),
             Flag::ConfigFile => self.config_file = non_empty(value),
-            Flag::ClientAdvertise => self.client_advertise = non_empty(value),
-            Flag::LogFile => self.log_file = non_empty(value),
-            Flag::User => self.user = non_empty(value),
-            Flag::Password => self.password = non_empty(value),
-            Flag::Token => self.token = non_empty(value),
-            Flag::Routes => self.routes = non_empty(value),
-            Flag::ClusterName => self.cluster_name = non_empty(value),
-            Flag::ClusterAdvertise => self.cluster_advertise = non_empty(value),
+            Flag::ClientAdvertise => self.client_advertise = Some(value),
+            Flag::LogFile => self.log_file = Some(value),
+            Flag::User => self.user = self.protection(name, value),
+            Flag::Password => self.password = self.protection(name, value),
+            Flag::Token => self.token = self.protection(name, value),
+            Flag::Routes => self.routes = Some(value),
+            Flag::ClusterName => self.cluster_name = Some(value),
+            Flag::ClusterAdvertise => self.cluster_advertise = Some(value),
         }
         Ok(())
+    }
+
+    /// A value that keeps somebody out. That it is empty is never meant: it comes from a variable that nobody set.
+    fn protection(&mut self, name: &str, value: String) -> Option<String> {
+        if value.is_empty() {
+            self.warnings.push(format!("flag -{name} is empty and has no effect"));
+        }
+        non_empty(value)
     }
 }
 

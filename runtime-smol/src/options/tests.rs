@@ -182,8 +182,47 @@ fn flags_override_the_file() {
 }
 
 #[test]
-fn an_empty_value_says_nothing() {
-    assert_eq!(run("-a '' -n '' -P '' -l '' -c '' --user '' --auth '' --routes '' --cluster ''"), run(""));
+fn an_empty_value_undoes_what_the_file_says() {
+    let file = "server_name: f, client_advertise: 'a:1', log_file: l, pid_file: p\n\
+                cluster { name: f, port: 6, routes: ['nats://a:1'], cluster_advertise: 'a:2' }";
+    let line = "-n '' --client_advertise '' -l '' -P '' --cluster_name '' --routes '' --cluster_advertise ''";
+    let Options { config, process, warnings, .. } = run_with(&format!("-c x.conf {line}"), file);
+    assert_eq!((config.server_name, config.client_advertise), (None, None));
+    assert_eq!(process, ProcessSettings::default());
+    let cluster = ClusterConfig { port: Port::Fixed(6), ..ClusterConfig::default() };
+    assert_eq!((config.cluster, warnings), (Some(cluster), vec![]));
+    assert_eq!(run("-c ''"), run(""));
+    assert_eq!(
+        run("-n '' --client_advertise '' -l '' -P '' --cluster_name '' --routes '' --cluster ''"),
+        run("")
+    );
+}
+
+/// nats-server is open then, and on all interfaces.
+#[test]
+fn an_empty_value_takes_no_protection_away() {
+    for file in
+        ["host: '127.0.0.1'\nauthorization { user: u, password: p }", "authorization { token: t }", ""]
+    {
+        let options = run_with("-c x.conf -a '' --user '' --pass '' --auth ''", file);
+        assert_eq!(options.config, run_with("-c x.conf", file).config);
+        let warnings =
+            ["a", "user", "pass", "auth"].map(|flag| format!("flag -{flag} is empty and has no effect"));
+        assert!(options.warnings.ends_with(&warnings), "{:?}", options.warnings);
+    }
+}
+
+/// The route port of nats-server is open then.
+#[test]
+fn a_cluster_url_without_a_password_leaves_the_one_of_the_file() {
+    let file = "cluster { port: 6, authorization { user: u, password: p } }";
+    let authorization = |flag: &str| {
+        let options = run_with(&format!("-c x.conf --cluster nats://{flag}127.0.0.1:7"), file);
+        options.config.cluster.unwrap().authorization
+    };
+    let user = |user: &str, password: &str| UserPassword { user: user.into(), password: password.into() };
+    assert_eq!(authorization(""), Some(user("u", "p")));
+    assert_eq!(authorization("x:y@"), Some(user("x", "y")));
 }
 
 #[test]
@@ -200,7 +239,7 @@ fn a_bad_value_is_told_in_one_line() {
         ("--cluster nats://h:1 --cluster_name _", "cluster name is reserved"),
         (
             "--cluster h:1",
-            "invalid value for flag -cluster: the address must start with nats:// or nats-route://",
+            "invalid value for flag -cluster: the address must start with nats:// or another scheme",
         ),
         ("--cluster nats://h", "invalid value for flag -cluster: missing port in address"),
         ("--cluster nats://u@h:1", "expected cluster password to be set"),
@@ -301,7 +340,19 @@ fn a_file_that_is_missing_or_wrong_is_told() {
 
 #[test]
 fn a_cluster_flag_without_a_cluster_is_a_warning() {
-    assert_eq!(run("--cluster_name c").warnings, ["flag -cluster_name has no effect without -cluster"]);
+    assert_eq!(run("--connect_retries 5").warnings, ["flag -connect_retries has no effect without -cluster"]);
+}
+
+#[test]
+fn a_cluster_name_without_a_cluster_is_told_all_the_same() {
+    let lone = |line: &str, file| run_with(line, file).config.lone_cluster_name;
+    assert_eq!(lone("--cluster_name c", ""), Some("c".into()));
+    assert_eq!(lone("-c x.conf --cluster_name c", "cluster { name: f }"), Some("c".into()));
+    assert_eq!(lone("-c x.conf --cluster ''", "cluster { name: f, port: 5 }"), Some("f".into()));
+    assert_eq!(refused("--cluster_name _"), "cluster name is reserved");
+    let file = "cluster { name: f }";
+    let Config { cluster, lone_cluster_name, .. } = run_with("-c x.conf --cluster nats://h:1", file).config;
+    assert_eq!((cluster.unwrap().name.as_deref(), lone_cluster_name), (Some("f"), None));
 }
 
 proptest! {

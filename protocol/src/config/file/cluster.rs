@@ -8,19 +8,22 @@ use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name
 use super::value::{Item, Value};
 use super::{healing, limits};
 use crate::config::validate::{ConfigError, check_cluster_name};
-use crate::config::{ClusterConfig, Compression, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword};
+use crate::config::{
+    ClusterConfig, Compression, Config, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword,
+};
 use crate::quote::without_user_info;
 
-/// The cluster, or `None` where the block gives it no port to listen on.
-pub(super) fn read(block: &Field<'_>, report: &mut Report<'_>) -> Result<Option<ClusterConfig>, Fault> {
+/// Without a port to listen on there is no cluster, but its name is told.
+pub(super) fn read(block: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Result<(), Fault> {
     let mut cluster = ClusterConfig::default();
     let mut port = None;
     read_fields(block.map()?, report, |field, report| read_field(field, &mut cluster, &mut port, report));
-    match port {
-        Some(port) => Ok(Some(ClusterConfig { port, ..cluster })),
-        None if cluster.routes.is_empty() => Ok(None),
-        None => Err(ConfigError::RoutesWithoutCluster.to_string().into()),
-    }
+    (config.cluster, config.lone_cluster_name) = match port {
+        Some(port) => (Some(ClusterConfig { port, ..cluster }), None),
+        None if cluster.routes.is_empty() => (None, cluster.name),
+        None => return Err(ConfigError::RoutesWithoutCluster.to_string().into()),
+    };
+    Ok(())
 }
 
 fn read_field(

@@ -156,10 +156,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A number of things, where a negative one means any number: 0 is what the caller makes of it.
-    pub(super) fn count(&self, any: usize) -> Result<usize, Fault> {
+    /// A number of things, where a negative one means this one.
+    pub(super) fn count(&self, negative: usize) -> Result<usize, Fault> {
         let value = self.integer()?;
-        if value < 0 { Ok(any) } else { Ok(usize::try_from(value).unwrap_or(usize::MAX)) }
+        if value < 0 { Ok(negative) } else { Ok(usize::try_from(value).unwrap_or(usize::MAX)) }
     }
 
     /// Whether this is one of nats-server's limits that are below zero, which earns a warning: it takes them as they are and ends

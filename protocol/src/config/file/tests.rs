@@ -107,6 +107,7 @@ fn every_field_of_the_node_is_read() {
         connect_error_reports: 5,
         reconnect_error_reports: 6,
         cluster: None,
+        lone_cluster_name: None,
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
         rehearsed_transport: None,
         seed: 0,
@@ -516,7 +517,6 @@ fn zero_asks_for_the_default_except_for_connections() {
     );
     assert_eq!(zero, Config::default());
     assert_eq!(config("max_connections: 0").max_connections, 0);
-    assert_eq!(config("max_connections: -1, max_subscriptions: -1").max_connections, usize::MAX);
     assert_eq!(cluster("pool_size: 0, ping_max: 0, write_deadline: '0s'"), cluster(""));
 }
 
@@ -582,6 +582,19 @@ fn an_address_with_port_0_has_the_port_that_none_at_all_has() {
             assert!(read(&format!("{key}: '{wrong}'")).is_err(), "{key}: {wrong:?}");
         }
     }
+}
+
+#[test]
+fn a_number_below_zero_lets_no_client_in_and_each_have_any_number_of_subscriptions() {
+    let below = config("max_connections: -1, max_subscriptions: -1");
+    assert_eq!((below.max_connections, below.max_subscriptions), (0, usize::MAX));
+}
+
+#[test]
+fn a_cluster_without_a_port_has_a_name_all_the_same() {
+    let lone = config("cluster { name: c1, host: '127.0.0.1' }");
+    assert_eq!((lone.cluster, lone.lone_cluster_name.as_deref()), (None, Some("c1")));
+    assert_eq!(config("cluster { name: c1, port: 5 }").lone_cluster_name, None);
 }
 
 #[test]

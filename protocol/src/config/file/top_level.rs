@@ -77,7 +77,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "log_max_num" | "logfile_max_num" => process.log_max_num = field.count(0)?,
             "pid_file" | "pidfile" => process.pid_file = field.optional_string()?,
             "authorization" => authorization(field, config, report)?,
-            "cluster" => config.cluster = cluster::read(field, report)?,
+            "cluster" => cluster::read(field, config, report)?,
             _ if address(field, config)? || limit(field, config, report)? => {}
             key if UNSUPPORTED.contains(&key) => return Err(Fault::UnsupportedField),
             _ => return Err(Fault::UnknownField),
@@ -138,8 +138,8 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
         return Ok(true);
     }
     match field.key.as_str() {
-        "max_connections" | "max_conn" => config.max_connections = field.count(usize::MAX)?,
-        "max_subscriptions" | "max_subs" => config.max_subscriptions = field.count(0)?,
+        "max_connections" | "max_conn" => config.max_connections = field.count(0)?,
+        "max_subscriptions" | "max_subs" => config.max_subscriptions = field.count(usize::MAX)?,
         "max_sub_tokens" => config.max_subject_tokens = field.at_most(i64::from(u8::MAX))?,
         "max_payload" if field.is_below_zero() => config.max_payload = ANY_PAYLOAD,
         "max_payload" => config.max_payload = field.at_most_or(MAX_PAYLOAD as i64, defaults.max_payload)?,
