@@ -228,7 +228,7 @@ impl World {
             assert!(hub.directory().get(id).is_some(), "{id:?} ended and left interest");
             assert!(config.max_subscriptions == 0 || count <= config.max_subscriptions);
         }
-        hub.system_account().index().for_each(&mut |sub| {
+        hub.system_account().expect("it has one").index().for_each(&mut |sub| {
             assert_eq!(sub.source(), Source::Service, "clients are in another account");
         });
     }

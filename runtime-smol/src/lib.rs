@@ -17,6 +17,7 @@ mod log_file;
 pub mod logger;
 pub mod monitor;
 pub mod options;
+mod ports_file;
 mod reactor;
 pub mod server;
 pub mod signals;

@@ -52,6 +52,11 @@ pub(crate) fn port(listener: &Async<TcpListener>) -> u16 {
     listener.get_ref().local_addr().map_or(0, |address| address.port())
 }
 
+/// All addresses of this host.
+pub(crate) fn all_interfaces() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(|interface| interface.ip()).collect()
+}
+
 /// The addresses by which others may reach this host.
 pub(crate) fn interfaces() -> Vec<IpAddr> {
     let all = if_addrs::get_if_addrs().unwrap_or_default();

@@ -23,6 +23,7 @@ use crate::dial::dial;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
+use crate::ports_file::PortsFile;
 use crate::sockets::Sockets;
 use crate::worker::{self, Job, Shared};
 
@@ -107,6 +108,15 @@ impl Server {
     /// The node that is served.
     pub fn node(&self) -> &Arc<Node> {
         &self.core.shared.node
+    }
+
+    /// Writes where the server listens into a directory.
+    pub(crate) fn write_ports_file(&self, directory: &str) -> Option<PortsFile> {
+        let clients = Some(("nats", "nats", &self.clients));
+        let monitoring = self.monitoring.as_ref().map(|listener| ("monitoring", "http", listener));
+        let routes = self.routes.as_ref().map(|listener| ("cluster", "nats", listener));
+        let listeners: Vec<_> = [clients, monitoring, routes].into_iter().flatten().collect();
+        PortsFile::write(directory, &listeners)
     }
 
     /// Serves until `end` is over.

@@ -29,6 +29,8 @@ pub fn run(server: Server, process: Process) -> Result<(), String> {
     // end the process or nothing at all.
     let watched = [Signal::Int, Signal::Term, Signal::Hup, Signal::Usr1, Signal::Usr2];
     let signals = Signals::new(watched).map_err(|fault| format!("cannot watch signals: {fault}"))?;
+    // Removed when the server has ended.
+    let _ports_file = process.settings.ports_file_dir.as_deref().and_then(|dir| server.write_ports_file(dir));
     server.serve(|core| async move { wait_for_end(&core, process, signals).await })
 }
 

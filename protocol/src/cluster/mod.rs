@@ -20,12 +20,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::close::CloseReason;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, Config};
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
-use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Purpose, Routes, Seat, Seated};
+use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Routes, Seat, Seated};
 use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
@@ -97,22 +97,27 @@ impl Cluster {
     /// The cluster's half of a node whose INFO on routes is `own_info`, apart from what concerns the cluster.
     pub(crate) fn new(
         config: ClusterConfig,
-        error_reports: (u32, u32),
-        seed: u64,
+        node: &Config,
         own_info: Info,
         route_port: u16,
         client_urls: Vec<String>,
         now: Instant,
     ) -> Self {
         let config = Arc::new(config);
-        let generate = || identity::cluster_name(&mut identity::stream(seed, Stream::ClusterName));
+        let generate = || identity::cluster_name(&mut identity::stream(node.seed, Stream::ClusterName));
         let name = ClusterName::new(config.name.clone(), generate);
         let own_info = route_info(&config, own_info, route_port, client_urls.clone());
-        let (own_id, rng) = (own_info.server_id.clone(), identity::stream(seed, Stream::Dials));
+        let own = Own {
+            id: own_info.server_id.clone(),
+            port: route_port,
+            error_reports: (node.connect_error_reports, node.reconnect_error_reports),
+            has_system_account: !node.no_system_account,
+        };
+        let rng = identity::stream(node.seed, Stream::Dials);
         Self {
             port: route_port,
             own_urls: client_urls,
-            routes: Routes::new(config.clone(), own_id, route_port, error_reports, rng, now),
+            routes: Routes::new(config.clone(), own, rng, now),
             gossip: Gossip::new(config.clone(), &own_info, now),
             handshake: Handshake::new(config.clone(), own_info, name),
             round_at: now,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Cluster, DialError};
 use crate::accounts::SYSTEM_ACCOUNT;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, Config};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
@@ -18,7 +18,8 @@ const NOW: Instant = Instant::ZERO;
 fn cluster() -> Cluster {
     let config = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
     let own = Info { server_id: "own".to_owned(), server_name: "own".to_owned(), ..Info::default() };
-    Cluster::new(config, (1, 1), 1, own, 1, Vec::new(), NOW)
+    let node = Config { seed: 1, connect_error_reports: 1, ..Config::default() };
+    Cluster::new(config, &node, own, 1, Vec::new(), NOW)
 }
 
 fn info(id: &str) -> Info {

@@ -335,7 +335,7 @@ mod tests {
         {
             assert_eq!(route(text), plain, "{text}");
         }
-        assert_eq!("tls://a:-1".parse::<ListenUrl>().unwrap().listen.host, "a");
+        assert_eq!("tls://a:-1".parse::<ListenUrl>().unwrap().listen.unwrap().host, "a");
     }
 
     #[test]

@@ -72,6 +72,12 @@ impl Config {
             reconnect_error_reports,
             cluster: _,
             lone_cluster_name,
+            lame_duck_duration,
+            lame_duck_grace_period,
+            no_system_account,
+            server_tags,
+            server_metadata,
+            http_base_path,
             monitoring,
             rehearsed_transport,
             seed,
@@ -87,6 +93,8 @@ impl Config {
             ("ping_interval", *ping_interval != new.ping_interval),
             ("ping_max", *ping_max != new.ping_max),
             ("write_deadline", *write_deadline != new.write_deadline),
+            ("server_tags", *server_tags != new.server_tags),
+            ("server_metadata", *server_metadata != new.server_metadata),
             ("rehearsed_transport", *rehearsed_transport != new.rehearsed_transport),
         ]);
         difference.note_fixed(&[
@@ -100,6 +108,10 @@ impl Config {
             ("connect_error_reports", *connect_error_reports != new.connect_error_reports),
             ("reconnect_error_reports", *reconnect_error_reports != new.reconnect_error_reports),
             ("cluster.name", *lone_cluster_name != new.lone_cluster_name),
+            ("lame_duck_duration", *lame_duck_duration != new.lame_duck_duration),
+            ("lame_duck_grace_period", *lame_duck_grace_period != new.lame_duck_grace_period),
+            ("no_system_account", *no_system_account != new.no_system_account),
+            ("http_base_path", *http_base_path != new.http_base_path),
             ("monitoring", *monitoring != new.monitoring),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);
@@ -159,8 +171,17 @@ impl ProcessSettings {
     /// # Errors
     /// Something differs that cannot change.
     pub fn changes_to(&self, new: &Self) -> Result<Vec<&'static str>, ConfigRefused> {
-        let Self { debug, trace, logtime, logtime_utc, log_file, log_size_limit, log_max_num, pid_file } =
-            self;
+        let Self {
+            debug,
+            trace,
+            logtime,
+            logtime_utc,
+            log_file,
+            log_size_limit,
+            log_max_num,
+            pid_file,
+            ports_file_dir,
+        } = self;
         let mut difference = Difference::default();
         difference.note_free(&[
             ("debug", *debug != new.debug),
@@ -173,6 +194,7 @@ impl ProcessSettings {
             ("log_size_limit", *log_size_limit != new.log_size_limit),
             ("log_max_num", *log_max_num != new.log_max_num),
             ("pid_file", *pid_file != new.pid_file),
+            ("ports_file_dir", *ports_file_dir != new.ports_file_dir),
         ]);
         difference.judge()
     }

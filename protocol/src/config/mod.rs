@@ -13,6 +13,7 @@ mod secret;
 mod seed;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
@@ -75,6 +76,18 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// Of a node that stands alone: the name of a cluster that clients and monitoring are told. No spaces, and not `_`.
     pub lone_cluster_name: Option<String>,
+    /// In how long clients are sent away one after another before a stop (lame duck mode), the grace period included.
+    pub lame_duck_duration: Duration,
+    /// How long the node waits until it sends the first away, so that those who heard of it can go by themselves.
+    pub lame_duck_grace_period: Duration,
+    /// Has no system account: its services listen for nothing, and no interest of others in it is kept.
+    pub no_system_account: bool,
+    /// What others may choose this node by in the system account, in lower case; monitoring shows it.
+    pub server_tags: Vec<String>,
+    /// What an operator says of this node; monitoring shows it.
+    pub server_metadata: BTreeMap<String, String>,
+    /// The path that all paths of monitoring stand behind; empty for none.
+    pub http_base_path: String,
     /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
@@ -114,6 +127,12 @@ impl Default for Config {
             reconnect_error_reports: 1,
             cluster: None,
             lone_cluster_name: None,
+            lame_duck_duration: Duration::from_secs(120),
+            lame_duck_grace_period: Duration::from_secs(10),
+            no_system_account: false,
+            server_tags: Vec::new(),
+            server_metadata: BTreeMap::new(),
+            http_base_path: String::new(),
             monitoring: None,
             rehearsed_transport: None,
             seed: 0,

@@ -22,6 +22,9 @@ impl Config {
             return Err(ConfigError::PayloadAbovePending { max_payload, max_pending });
         }
         self.check_above_zero()?;
+        if self.lame_duck_grace_period >= self.lame_duck_duration {
+            return Err(ConfigError::LameDuckGracePeriod);
+        }
         match &self.authorization {
             Authorization::None | Authorization::External => {}
             Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
@@ -119,6 +122,8 @@ pub enum ConfigError {
     },
     /// This one must be more than nothing.
     Zero(&'static str),
+    /// A `lame_duck_grace_period` that leaves nothing of the `lame_duck_duration`.
+    LameDuckGracePeriod,
     /// A password or token that is a bcrypt hash.
     BcryptPassword,
 }
@@ -136,6 +141,9 @@ impl fmt::Display for ConfigError {
             Self::PayloadTooBig => f.write_str("max_payload value is too big"),
             Self::PayloadAbovePending { max_payload, max_pending } => {
                 write!(f, "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")
+            }
+            Self::LameDuckGracePeriod => {
+                f.write_str("lame duck grace period should be strictly lower than lame duck duration")
             }
             Self::Zero(name) => write!(f, "{name} must be more than zero"),
             Self::BcryptPassword => f.write_str("bcrypt passwords and tokens are not supported yet"),
@@ -175,6 +183,8 @@ mod tests {
         assert_eq!(refused(|c| c.max_control_line = 0), "max_control_line must be more than zero");
         let bcrypt = "bcrypt passwords and tokens are not supported yet";
         assert_eq!(refused(|c| c.authorization = Authorization::Token("$2b$10$abc".into())), bcrypt);
+        let grace = "lame duck grace period should be strictly lower than lame duck duration";
+        assert_eq!(refused(|c| c.lame_duck_grace_period = c.lame_duck_duration), grace);
         assert_eq!(refused(|c| c.lone_cluster_name = Some("_".into())), "cluster name is reserved");
         let user = |c: &mut Config| {
             c.authorization = Authorization::User { user: "a".into(), password: "$2a$10$abc".into() };

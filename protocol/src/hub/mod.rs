@@ -56,7 +56,7 @@ pub struct Hub {
     client_port: u16,
     accounts: Accounts,
     global: Arc<Account>,
-    system: Arc<Account>,
+    system: Option<Arc<Account>>,
     mailbox: Mailbox,
     limit_log: LimitLog,
     /// The node's driver has something to do, or another time to be called at.
@@ -106,7 +106,8 @@ impl Hub {
         let hasher = KeyedState::keyed(config.secret_seed.halves());
         let accounts = Accounts::new(hasher.clone());
         let built_in = |name| accounts.add(name).expect("a valid name in an empty table");
-        let (global, system) = (built_in(GLOBAL_ACCOUNT), built_in(SYSTEM_ACCOUNT));
+        let global = built_in(GLOBAL_ACCOUNT);
+        let system = (!config.no_system_account).then(|| built_in(SYSTEM_ACCOUNT));
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
@@ -169,9 +170,9 @@ impl Hub {
         &self.global
     }
 
-    /// The account that servers talk to each other in.
-    pub fn system_account(&self) -> &Arc<Account> {
-        &self.system
+    /// The account that servers talk to each other in, if this node has it.
+    pub fn system_account(&self) -> Option<&Arc<Account>> {
+        self.system.as_ref()
     }
 
     /// All accounts.
@@ -195,7 +196,7 @@ impl Hub {
 
     /// Takes an account out. What peers want in it is kept, should it come again.
     pub(crate) fn remove_account(&self, id: AccountId) -> Result<Arc<Account>, AccountError> {
-        if [&self.global, &self.system].iter().any(|account| account.id() == id) {
+        if self.system.iter().chain([&self.global]).any(|account| account.id() == id) {
             return Err(AccountError::BuiltIn);
         }
         let account = self.accounts.remove(id).ok_or(AccountError::Unknown)?;
@@ -336,10 +337,14 @@ impl Hub {
             host: advertised.map_or(&config.host, |advertised| &advertised.host).clone(),
             port: advertised.and_then(|advertised| advertised.port).unwrap_or(self.client_port),
             auth_required: config.authorization != Authorization::None,
+            api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }
     }
 }
+
+/// The level of the JetStream API that a server says it has, whether or not it has JetStream.
+const JETSTREAM_API_LEVEL: i32 = 5;
 
 /// The client protocol level of INFO: asynchronous INFO is sent.
 const CLIENT_PROTOCOL: i32 = 1;

@@ -14,6 +14,7 @@ use crate::node::Node;
 struct Accountz {
     server_id: String,
     now: String,
+    #[serde(skip_serializing_if = "is_default")]
     system_account: String,
     #[serde(skip_serializing_if = "is_default")]
     accounts: Vec<String>,
@@ -52,7 +53,7 @@ pub(super) fn accountz(node: &Node, facts: &Facts<'_>, query: &Query) -> Result<
     Ok(Response::pretty(&Accountz {
         server_id: hub.server_id().to_owned(),
         now: facts.time_now(),
-        system_account: hub.system_account().name().to_owned(),
+        system_account: hub.system_account().map_or_else(String::new, |account| account.name().to_owned()),
         accounts,
         account_detail,
     }))

@@ -144,7 +144,8 @@ fn open(node: &Node, facts: &Facts<'_>, target: &str, budget: &Budget) -> Reply 
     let Some(path) = query::unescape_path(path) else {
         return Reply::Whole(Response::bad_request("400 Bad Request"));
     };
-    let Some(page) = Page::at(&path) else {
+    let base = base_of(&node.hub().config().http_base_path);
+    let Some(page) = Page::behind(&base, &path) else {
         return Reply::Whole(Response::text(404, "404 page not found\n"));
     };
     node.hub().totals().requests.count(page.path());
@@ -161,7 +162,7 @@ fn answer(
 ) -> Result<Reply, BadQuery> {
     let in_pieces = |page| Reply::InPieces(Box::new(Rendering::new(page, facts, budget)));
     Ok(match page {
-        Page::Index => Reply::Whole(Response::html(index())),
+        Page::Index => Reply::Whole(Response::html(index(&base_of(&node.hub().config().http_base_path)))),
         Page::Varz => Reply::Whole(Response::pretty(&varz::varz(node, facts))),
         Page::Healthz => Reply::Whole(healthz::healthz(&healthz::Options::read(query)?).into_response()),
         Page::Accountz => Reply::Whole(accountz::accountz(node, facts, query)?),
@@ -198,6 +199,15 @@ impl Page {
         Self::Subsz,
         Self::Varz,
     ];
+
+    /// The page at a path. Behind a base the index is at the base itself, without a slash at the end.
+    fn behind(base: &str, path: &str) -> Option<Self> {
+        match path.strip_prefix(base)? {
+            "" if !base.is_empty() => Some(Self::Index),
+            "/" if !base.is_empty() => None,
+            path => Self::at(path),
+        }
+    }
 
     fn at(path: &str) -> Option<Self> {
         let path = if path == "/subscriptionsz" { "/subsz" } else { path };
@@ -268,13 +278,27 @@ impl Response {
     }
 }
 
+/// A configured base path as it stands before every path: with a slash in front and none behind. As a path of files is, it is
+/// made as short as it can be.
+fn base_of(configured: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in configured.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.iter().map(|part| format!("/{part}")).collect()
+}
+
 /// What `/` shows: where the rest is.
-fn index() -> String {
+fn index(base: &str) -> String {
     let mut links = String::new();
     for page in Page::ALL.into_iter().filter(|page| *page != Page::Index) {
         let (path, title) = (page.path(), page.title());
         // Writing to a string cannot fail.
-        let _ = writeln!(links, "<li><a href=\".{path}\">{title}</a> <code>{path}</code></li>");
+        let _ = writeln!(links, "<li><a href=\".{base}{path}\">{title}</a> <code>{path}</code></li>");
     }
     let (server, protocol) = (identity::IMPLEMENTATION, identity::NATS_VERSION);
     format!(

@@ -423,6 +423,36 @@ fn an_unknown_path_is_not_found_and_not_counted() {
 }
 
 #[test]
+fn every_page_stands_behind_the_base_path() {
+    for base in ["x", "/x", "/x/", "//x/.", "y/../x"] {
+        let world = World::new(Config { http_base_path: base.to_owned(), ..Config::default() });
+        let status = |path: &str| world.get(path).status;
+        assert_eq!(["/x", "/x/varz", "/x/connz?x"].map(status), [200; 3], "{base}");
+        assert_eq!(["/", "/varz", "/x/", "/xvarz", "/X/varz", "/x/x/varz"].map(status), [404; 6], "{base}");
+        assert!(world.get("/x").body.contains("href=\"./x/varz\""), "{base}");
+        let varz = world.json("/x/varz");
+        assert_eq!(varz["http_base_path"], base);
+        assert_eq!(varz["http_req_stats"], serde_json::json!({ "/": 2, "/connz": 1, "/varz": 2 }), "{base}");
+    }
+    let world = World::new(Config { http_base_path: "/".to_owned(), ..Config::default() });
+    assert_eq!(["/", "/varz"].map(|path| world.get(path).status), [200; 2]);
+}
+
+#[test]
+fn tags_and_metadata_are_shown_where_there_are_some() {
+    let metadata = [("k".to_owned(), "v".to_owned())].into();
+    let config =
+        Config { server_tags: vec!["b".into(), "a".into()], server_metadata: metadata, ..Config::default() };
+    let varz = World::new(config).json("/varz");
+    assert_eq!(
+        (&varz["tags"], &varz["metadata"]),
+        (&serde_json::json!(["b", "a"]), &serde_json::json!({ "k": "v" }))
+    );
+    let varz = World::new(Config::default()).json("/varz");
+    assert_eq!((varz.get("tags"), varz.get("metadata")), (None, None));
+}
+
+#[test]
 fn text_that_is_not_utf8_is_shown_with_replacements() {
     let mut world = World::new(Config::default());
     let client = world.client("");

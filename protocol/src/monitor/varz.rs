@@ -35,7 +35,7 @@ pub(crate) struct Varz {
     ping_max: u32,
     http_host: String,
     http_port: u16,
-    http_base_path: &'static str,
+    http_base_path: String,
     https_port: u16,
     auth_timeout: Float,
     max_control_line: usize,
@@ -76,7 +76,12 @@ pub(crate) struct Varz {
     http_req_stats: BTreeMap<&'static str, u64>,
     config_load_time: String,
     config_digest: String,
+    #[serde(skip_serializing_if = "is_default")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    metadata: BTreeMap<String, String>,
     feature_flags: Absent,
+    #[serde(skip_serializing_if = "is_default")]
     system_account: String,
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
@@ -153,7 +158,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         ping_max: config.ping_max,
         http_host: facts.http_host.to_owned(),
         http_port: facts.http_port,
-        http_base_path: "",
+        http_base_path: config.http_base_path.clone(),
         https_port: 0,
         auth_timeout: config.auth_timeout.into(),
         max_control_line: config.max_control_line,
@@ -200,8 +205,10 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         // There is no reload: what was loaded at the start is what holds.
         config_load_time: facts.time(facts.start),
         config_digest: facts.config_digest.to_owned(),
+        tags: config.server_tags.clone(),
+        metadata: config.server_metadata.clone(),
         feature_flags: Absent {},
-        system_account: hub.system_account().name().to_owned(),
+        system_account: hub.system_account().map_or_else(String::new, |account| account.name().to_owned()),
         slow_consumer_stats: slow,
         stale_connection_stats: stale,
         disk_io_wait_stats: DiskWaits::default(),

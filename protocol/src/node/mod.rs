@@ -68,13 +68,12 @@ impl Node {
     pub fn new(config: Config, listening: &Listening, now: Instant) -> Arc<Self> {
         let own_urls = client_urls(&config, listening);
         let cluster_config = config.cluster.clone();
-        let error_reports = (config.connect_error_reports, config.reconnect_error_reports);
-        let seed = config.seed;
         let hub = Hub::new(config, listening.client_port);
-        let cluster = cluster_config.map(|config| {
-            Cluster::new(config, error_reports, seed, hub.base_info(), listening.route_port, own_urls, now)
+        let config = hub.config();
+        let cluster = cluster_config.map(|cluster| {
+            Cluster::new(cluster, &config, hub.base_info(), listening.route_port, own_urls, now)
         });
-        let lone_name = hub.config().lone_cluster_name.clone().unwrap_or_default();
+        let lone_name = config.lone_cluster_name.clone().unwrap_or_default();
         let cluster_name = cluster.as_ref().map_or(lone_name, |cluster| cluster.name().to_owned());
         Arc::new(Self {
             hub,
@@ -253,7 +252,8 @@ impl Node {
     /// Whether a peer listens to a subject in the system account.
     fn is_wanted(&self, route: ConnectionId, subject: &[u8]) -> bool {
         let mut matches = Matches::default();
-        self.hub.system_account().index().collect(subject, &mut matches);
+        let Some(account) = self.hub.system_account() else { return false };
+        account.index().collect(subject, &mut matches);
         // Who is not looked for among too many is told what it may not want.
         matches.is_cut || matches.plain.iter().any(|subscription| subscription.connection() == route)
     }

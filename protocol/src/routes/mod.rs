@@ -36,6 +36,7 @@ pub use dial::{DialError, DialId, DialRequest};
 pub(crate) use dials::MAX_DIALS;
 #[cfg(feature = "sim")]
 pub(crate) use pace::RETRY_PAUSE;
+pub(crate) use plan::Own;
 pub(crate) use seat::{Newcomer, NoSeat, Seat};
 pub(crate) use table::Routes;
 #[cfg(feature = "sim")]

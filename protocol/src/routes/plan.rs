@@ -6,21 +6,35 @@ use super::seat::{Newcomer, NoSeat, Seat};
 use crate::accounts::{GLOBAL_ACCOUNT, pinned};
 use crate::config::ClusterConfig;
 
+/// What the route table knows of its own node.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) id: String,
+    /// Where it listens for peers.
+    pub(crate) port: u16,
+    /// `connect_error_reports` and `reconnect_error_reports`.
+    pub(crate) error_reports: (u32, u32),
+    pub(crate) has_system_account: bool,
+}
+
 /// The connections that this node has with each peer, as configured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     /// Zero for no pool.
     pool_size: usize,
+    has_system_account: bool,
 }
 
 impl Plan {
-    pub(super) fn new(config: &ClusterConfig) -> Self {
-        Self { pool_size: config.pool_size.map_or(0, |size| usize::from(size.get())) }
+    pub(super) fn new(config: &ClusterConfig, has_system_account: bool) -> Self {
+        let pool_size = config.pool_size.map_or(0, |size| usize::from(size.get()));
+        Self { pool_size, has_system_account }
     }
 
-    /// Accounts with connections of their own: a server that pools has one for the system account (wire.md 4.1).
+    /// Accounts with connections of their own: a server that pools has one for the system account, if it has that
+    /// (wire.md 4.1).
     pub(super) fn pinned_accounts(self) -> &'static [&'static str] {
-        pinned(self.pool_size > 0)
+        pinned(self.pool_size > 0 && self.has_system_account)
     }
 
     /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
@@ -86,7 +100,7 @@ mod tests {
 
     #[test]
     fn no_peer_has_more_slots_than_the_limit_however_many_it_claims() {
-        let plan = Plan::new(&ClusterConfig::default());
+        let plan = Plan::new(&ClusterConfig::default(), true);
         let claims = |pool_size| plan.pool_size_with(&Newcomer { pool_size, ..Newcomer::default() });
         assert_eq!([1, 5, i32::MAX, 0, -1].map(claims), [Some(3), Some(5), Some(MAX_POOL_SIZE), None, None]);
         let beyond =

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::life::{Life, RouteConnection, RouteConnections};
 use super::peer::{PeerRoutes, Solicited};
+use super::plan::Own;
 use super::seat::{Newcomer, Seat};
 use super::verdict::{Hearsay, Lost, NotSeated, Seated};
 use super::wishes::Wishes;
@@ -32,16 +33,9 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// The table of a node with this id and route port, which wants the configured servers from now on.
-    pub(crate) fn new(
-        config: Arc<ClusterConfig>,
-        own_id: String,
-        own_port: u16,
-        error_reports: (u32, u32),
-        rng: Rng,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(config: Arc<ClusterConfig>, own: Own, rng: Rng, now: Instant) -> Self {
         let remembers = config.healing.remember;
-        let wishes = Wishes::new(config, own_id, own_port, error_reports, rng, now);
+        let wishes = Wishes::new(config, own, rng, now);
         Self { remembers, peers: BTreeMap::new(), connections: RouteConnections::default(), wishes }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Routes, Seat, Seated};
+use super::{DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Own, Routes, Seat, Seated};
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -21,7 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 fn routes(configured: &[&str]) -> Routes {
     let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
     let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
-    Routes::new(config, "own".to_owned(), 6222, (1, 1), Rng::with_seed(1), START)
+    let own = Own { id: "own".to_owned(), port: 6222, error_reports: (1, 1), has_system_account: true };
+    Routes::new(config, own, Rng::with_seed(1), START)
 }
 
 fn connection(number: u32) -> ConnectionId {

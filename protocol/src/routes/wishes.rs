@@ -15,7 +15,7 @@ use super::doubts::Doubts;
 use super::guesses::Guesses;
 use super::pace::jitter;
 use super::peer::{PeerRoutes, Solicited};
-use super::plan::Plan;
+use super::plan::{Own, Plan};
 use super::seat::Seat;
 use super::verdict::{Hearsay, Kinds};
 use crate::config::{ClusterConfig, RouteUrl};
@@ -44,20 +44,13 @@ pub(super) struct Wishes {
 
 impl Wishes {
     /// Wants the configured servers from now on.
-    pub(super) fn new(
-        config: Arc<ClusterConfig>,
-        own_id: String,
-        own_port: u16,
-        error_reports: (u32, u32),
-        rng: Rng,
-        now: Instant,
-    ) -> Self {
-        let plan = Plan::new(&config);
+    pub(super) fn new(config: Arc<ClusterConfig>, own: Own, rng: Rng, now: Instant) -> Self {
+        let plan = Plan::new(&config, own.has_system_account);
         let mut wishes = Self {
             config: config.clone(),
-            own_id,
-            own_port,
-            error_reports,
+            own_id: own.id,
+            own_port: own.port,
+            error_reports: own.error_reports,
             plan,
             dials: Dials::default(),
             guesses: Guesses::default(),

@@ -22,12 +22,15 @@ impl Answer {
     /// Begins to answer, as the `number`th time; without the interest of routes unless `has_interest`.
     pub(super) fn new(node: &Node, now: Instant, number: u64, request: Request, has_interest: bool) -> Self {
         let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
+        let config = node.hub().config();
         let server = Server {
             name: node.hub().server_name(),
-            host: &node.hub().config().host,
+            host: &config.host,
             id: node.hub().server_id(),
             cluster: &node.cluster_name().unwrap_or_default(),
             ver: identity::NATS_VERSION,
+            tags: &config.server_tags,
+            metadata: &config.server_metadata,
             jetstream: false,
             flags: 0,
             seq: number,

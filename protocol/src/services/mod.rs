@@ -74,7 +74,9 @@ impl Services {
             let id = node.hub().next_subscription();
             let (connection, subject) = (ConnectionId::SERVICES, subject.as_bytes());
             let new = Subscription::new(id, connection, Source::Service, subject, b"", service);
-            node.subscribe(node.hub().system_account(), Arc::new(new), sink);
+            if let Some(account) = node.hub().system_account() {
+                node.subscribe(account, Arc::new(new), sink);
+            }
         }
         Self {
             node: node.clone(),
@@ -181,7 +183,10 @@ impl Services {
     fn is_asked(&self, question: &Result<Question, String>) -> bool {
         let hub = self.node.hub();
         let cluster = self.node.cluster_name().unwrap_or_default();
-        let is_for = |question: &Question| question.is_for(hub.server_name(), &cluster, &hub.config().host);
+        let config = hub.config();
+        let is_for = |question: &Question| {
+            question.is_for(hub.server_name(), &cluster, &config.host, &config.server_tags)
+        };
         question.as_ref().map_or(true, is_for)
     }
 
@@ -227,7 +232,7 @@ impl Services {
     /// nobody gets it.
     fn is_read<S: Sink>(&self, subject: &[u8], sink: &mut S) -> Option<bool> {
         let mut matches = Matches::default();
-        self.node.hub().system_account().index().collect(subject, &mut matches);
+        self.node.hub().system_account()?.index().collect(subject, &mut matches);
         if !matches.crowds.is_empty() || matches.is_cut {
             // Of so many, one has.
             return Some(true);
@@ -243,6 +248,7 @@ impl Services {
     fn publish<S: Sink>(&mut self, subject: &[u8], body: &[u8], sink: &mut S) {
         let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
         let node = &self.node;
+        let Some(account) = node.hub().system_account() else { return };
         let mut courier = Courier {
             hub: node.hub(),
             publisher: None,
@@ -251,7 +257,7 @@ impl Services {
             scratch: &mut self.scratch,
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
-        self.delivering = forwarding::from_service(&mut courier, node.hub().system_account(), &message);
+        self.delivering = forwarding::from_service(&mut courier, account, &message);
     }
 
     /// Says that messages were dropped.

@@ -61,7 +61,8 @@ impl World {
         let node = Node::new(config, &Listening::default(), now);
         let mut ear = Ear { messages: Vec::new(), pressure: Pressure::Low };
         let services = Services::new(&node, &mut ear);
-        let (account, remote) = (node.hub().system_account().id(), ([127, 0, 0, 1], 1).into());
+        let (account, remote) =
+            (node.hub().system_account().expect("it has one").id(), ([127, 0, 0, 1], 1).into());
         let mut client = Connection::accept_client_in(&node, account, now, remote, &mut ear);
         client.handle_input(now, b"CONNECT {\"verbose\":false}\r\nSUB in.> 1\r\n", &mut ear);
         let mut route = Connection::accept_route(&node, now, remote, &mut ear);

@@ -67,15 +67,15 @@ impl Question {
         }
     }
 
-    /// Whether it is for this server, if that has no tags and no domain.
-    pub fn is_for(&self, server_name: &str, cluster: &str, host: &str) -> bool {
+    /// Whether it is for this server, if that has no domain. Tags stand in lower case; all that are asked for must be there.
+    pub fn is_for(&self, server_name: &str, cluster: &str, host: &str, tags: &[String]) -> bool {
         let asks_for = |filter: &str, of: &str| {
             filter.is_empty() || if self.exact_match { filter == of } else { of.contains(filter) }
         };
         asks_for(&self.server_name, server_name)
             && asks_for(&self.cluster, cluster)
             && asks_for(&self.host, host)
-            && self.tags.is_empty()
+            && self.tags.iter().all(|tag| tags.contains(&tag.to_lowercase()))
             && self.domain.is_empty()
     }
 }
@@ -107,6 +107,12 @@ pub struct Server<'a> {
     pub cluster: &'a str,
     /// The version of nats-server that it is like.
     pub ver: &'a str,
+    /// What it may be chosen by.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub tags: &'a [String],
+    /// What its operator says of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: &'a BTreeMap<String, String>,
     /// Whether it keeps streams.
     pub jetstream: bool,
     /// What else it can do; zero is nothing.

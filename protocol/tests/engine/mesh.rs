@@ -35,6 +35,22 @@ fn a_pair_is_joined_by_a_pool_of_three_and_one_for_the_system_account() {
 }
 
 #[test]
+fn a_pair_without_a_system_account_is_joined_by_a_pool_alone_and_announces_nothing() {
+    let mut scene = Scene::new();
+    for (name, routes) in [("A", &["B"][..]), ("B", &[])] {
+        scene.start(name, routes, |config| config.no_system_account = true);
+    }
+    let scene = assert_meshes(scene, SECOND, DEFAULT_CONNECTIONS - 1);
+    for name in ["A", "B"] {
+        let hub = scene.node(name).node().hub();
+        let accounts = hub.accounts().list();
+        let counted: Vec<_> =
+            accounts.iter().map(|account| (account.name(), account.index().stats().inserts)).collect();
+        assert_eq!(counted, [("$G", 0)], "{name}");
+    }
+}
+
+#[test]
 fn a_pair_without_pools_is_joined_by_one_connection() {
     for (a, b) in [(None, None), (None, Some(3)), (Some(3), None)] {
         let mut scene = Scene::new();

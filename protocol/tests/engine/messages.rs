@@ -157,7 +157,9 @@ fn a_message_for_an_unknown_account_is_dropped() {
 #[test]
 fn a_dedicated_connection_names_no_account() {
     let mut scene = Scene::cluster(&[("A", &[])]);
-    let inserts = |scene: &Scene| scene.node("A").node().hub().system_account().index().stats().inserts;
+    let inserts = |scene: &Scene| {
+        scene.node("A").node().hub().system_account().expect("it has one").index().stats().inserts
+    };
     let before = inserts(&scene);
     let system = scene.raw_peer("A", "R", r#","route_pool_size":3,"route_account":"$SYS""#);
     scene.send(system, b"RS+ foo\r\nRMSG foo 2\r\nhi\r\nRS- foo\r\n");

@@ -30,6 +30,7 @@ impl Flags {
             self.log_size_limit.map(|limit| limit.try_into().unwrap_or(0)),
         );
         override_text(&mut process.pid_file, &self.pid_file);
+        override_text(&mut process.ports_file_dir, &self.ports_file_dir);
     }
 
     fn apply_addresses(&self, config: &mut Config) -> Result<(), Failure> {

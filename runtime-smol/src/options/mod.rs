@@ -127,18 +127,26 @@ fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<Flags, Fail
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (flag, None),
         };
-        if UNSUPPORTED.contains(&name) {
-            return Err(Failure::new(format!("flag -{name} is not supported yet")));
+        let flag = Flag::named(name);
+        if flag.is_none() && !is_absent(name) {
+            return Err(Failure::with_usage(format!("flag provided but not defined: -{name}")));
         }
-        let flag = Flag::named(name)
-            .ok_or_else(|| Failure::with_usage(format!("flag provided but not defined: -{name}")))?;
+        let is_switch = flag.map_or(ABSENT_SWITCHES.contains(&name), Flag::is_switch);
         let value = match value {
             Some(value) => value,
-            None if flag.is_switch() => "true".to_owned(),
+            None if is_switch => "true".to_owned(),
             None => {
                 let missing = || Failure::new(format!("flag needs an argument: -{name}"));
                 arguments.next().ok_or_else(missing)?
             }
+        };
+        let Some(flag) = flag else {
+            let asks =
+                if is_switch { parse_switch(name, &value)? } else { !["", "0"].contains(&value.as_str()) };
+            if asks {
+                return Err(Failure::new(format!("flag -{name} is not supported yet")));
+            }
+            continue;
         };
         flags.set(flag, name, value)?;
     }
@@ -188,6 +196,7 @@ struct Flags {
     config_file: Option<String>,
     test_config: bool,
     client_advertise: Option<String>,
+    ports_file_dir: Option<String>,
     log_file: Option<String>,
     log_size_limit: Option<i64>,
     logtime: Option<bool>,
@@ -251,6 +260,9 @@ impl Flags {
             Flag::Token => self.token = self.protection(name, value),
             Flag::Routes => self.routes = Some(value),
             Flag::ClusterName => self.cluster_name = Some(value),
+            Flag::PortsFileDir => self.ports_file_dir = Some(value),
+            // Without JetStream nothing is stored.
+            Flag::StoreDir => {}
             Flag::ClusterAdvertise => self.cluster_advertise = Some(value),
         }
         Ok(())
@@ -291,6 +303,8 @@ enum Flag {
     NoAdvertise,
     ClusterAdvertise,
     ConnectRetries,
+    PortsFileDir,
+    StoreDir,
     Version,
     Help,
 }
@@ -306,6 +320,8 @@ impl Flag {
             "c" | "config" => Self::ConfigFile,
             "t" => Self::TestConfig,
             "client_advertise" => Self::ClientAdvertise,
+            "ports_file_dir" => Self::PortsFileDir,
+            "sd" | "store_dir" => Self::StoreDir,
             "l" | "log" => Self::LogFile,
             "log_size_limit" => Self::LogSizeLimit,
             "T" | "logtime" => Self::Logtime,
@@ -344,31 +360,27 @@ impl Flag {
     }
 }
 
-/// Flags of nats-server for what is not here yet.
-const UNSUPPORTED: &[&str] = &[
-    "DVV",
-    "VV",
-    "help_tls",
+/// Flags of nats-server for what is not here. They are refused, unless their value asks for nothing: `false`, 0, or an empty
+/// text.
+fn is_absent(name: &str) -> bool {
+    ABSENT_SWITCHES.contains(&name) || ABSENT_VALUES.contains(&name)
+}
+
+const ABSENT_SWITCHES: &[&str] =
+    &["DVV", "VV", "help_tls", "jetstream", "js", "s", "syslog", "tls", "tlsverify"];
+
+const ABSENT_VALUES: &[&str] = &[
     "https_port",
-    "jetstream",
-    "js",
     "max_traced_msg_len",
     "ms",
-    "ports_file_dir",
     "profile",
     "r",
     "remote_syslog",
-    "s",
-    "sd",
     "signal",
     "sl",
-    "store_dir",
-    "syslog",
-    "tls",
     "tlscacert",
     "tlscert",
     "tlskey",
-    "tlsverify",
 ];
 
 fn parse_number(name: &str, value: &str) -> Result<i64, Failure> {

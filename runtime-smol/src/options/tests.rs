@@ -96,7 +96,7 @@ fn a_switch_takes_its_value_only_after_an_equals_sign() {
 fn every_flag_of_the_node_is_read() {
     let options = run(
         "--addr 127.0.0.1 -n n1 -P pid -m 8222 --client_advertise a:1 -l log --log_size_limit 1000 --logtime_utc -V \
-         --user u --pass p",
+         --user u --pass p --ports_file_dir d -sd s",
     );
     assert_eq!(options.config.host, "127.0.0.1");
     assert_eq!(options.config.server_name.as_deref(), Some("n1"));
@@ -113,6 +113,7 @@ fn every_flag_of_the_node_is_read() {
         log_size_limit: 1000,
         log_max_num: 0,
         pid_file: Some("pid".into()),
+        ports_file_dir: Some("d".into()),
     };
     assert_eq!(options.process, process);
     assert_eq!(run("--log_size_limit -1").process.log_size_limit, 0);
@@ -183,9 +184,10 @@ fn flags_override_the_file() {
 
 #[test]
 fn an_empty_value_undoes_what_the_file_says() {
-    let file = "server_name: f, client_advertise: 'a:1', log_file: l, pid_file: p\n\
+    let file = "server_name: f, client_advertise: 'a:1', log_file: l, pid_file: p, ports_file_dir: d\n\
                 cluster { name: f, port: 6, routes: ['nats://a:1'], cluster_advertise: 'a:2' }";
-    let line = "-n '' --client_advertise '' -l '' -P '' --cluster_name '' --routes '' --cluster_advertise ''";
+    let line = "-n '' --client_advertise '' -l '' -P '' --ports_file_dir '' \
+                --cluster_name '' --routes '' --cluster_advertise ''";
     let Options { config, process, warnings, .. } = run_with(&format!("-c x.conf {line}"), file);
     assert_eq!((config.server_name, config.client_advertise), (None, None));
     assert_eq!(process, ProcessSettings::default());
@@ -272,11 +274,14 @@ fn an_unknown_flag_prints_the_usage() {
 }
 
 #[test]
-fn a_flag_that_only_nats_server_has_is_told() {
-    for name in ["tls", "js", "sl", "signal=reload", "DVV", "ms"] {
-        let plain = name.split('=').next().unwrap();
+fn a_flag_that_only_nats_server_has_is_told_unless_it_asks_for_nothing() {
+    for name in ["tls", "js", "sl x", "signal=reload", "DVV", "ms 5", "tlscert x"] {
+        let plain = name.split(['=', ' ']).next().unwrap();
         assert_eq!(refused(&format!("--{name}")), format!("flag -{plain} is not supported yet"));
     }
+    assert_eq!(run("--tls=false -js=0 -s=f --https_port 0 -ms=0 --profile 0 -r '' --store_dir x"), run(""));
+    assert_eq!(refused("--tls=x"), "invalid boolean value \"x\" for -tls: parse error");
+    assert_eq!(refused("--ms"), "flag needs an argument: -ms");
 }
 
 #[test]

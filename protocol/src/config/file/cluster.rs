@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use super::absent::asks_for_nothing_in_cluster;
 use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::value::{Item, Value};
@@ -71,8 +72,7 @@ fn read_field(
         "compression" => cluster.compression = compression(field)?,
         "healing" => cluster.healing = healing::read(field, report)?,
         "limits" => cluster.limits = limits::read(field, report)?,
-        "accounts" | "permissions" | "tls" | "write_timeout" => return Err(Fault::UnsupportedField),
-        _ => return Err(Fault::UnknownField),
+        key => field.accept_if(asks_for_nothing_in_cluster(key, field.value))?,
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::absent::asks_for_nothing_in_authorization;
 use super::fields::{Fault, Field, Report, read_fields};
 use crate::config::{DEFAULT_AUTH_TIMEOUT, Secret};
 
@@ -25,10 +26,7 @@ impl Credentials {
                 "password" | "pass" => credentials.password = Some(credential(field)?.into()),
                 "token" => credentials.token = Some(credential(field)?.into()),
                 "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
-                "users" | "auth_callout" | "default_permissions" | "permissions" | "proxy_required" => {
-                    return Err(Fault::UnsupportedField);
-                }
-                _ => return Err(Fault::UnknownField),
+                key => field.accept_if(asks_for_nothing_in_authorization(key, field.value))?,
             }
             Ok(())
         });

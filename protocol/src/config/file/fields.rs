@@ -199,6 +199,24 @@ impl<'a> Field<'a> {
         Ok(if duration.is_zero() { default } else { duration })
     }
 
+    /// A duration as Go writes them.
+    pub(super) fn go_duration(&self) -> Result<Duration, Fault> {
+        let text = self.string()?;
+        if text.starts_with('-') {
+            return Err(format!("invalid {}, needs to be positive", self.key).into());
+        }
+        parse_duration(text).map_err(|error| format!("error parsing {}: {error}", self.key).into())
+    }
+
+    /// Takes a field that asks for nothing, and no other; `None` is a key that nobody knows.
+    pub(super) fn accept_if(&self, asks_for_nothing: Option<bool>) -> Result<(), Fault> {
+        match asks_for_nothing {
+            Some(true) => Ok(()),
+            Some(false) => Err(Fault::UnsupportedField),
+            None => Err(Fault::UnknownField),
+        }
+    }
+
     /// The `timeout` of an authorization block: seconds, or a duration. 0 asks for the default.
     pub(super) fn timeout_or(&self, default: Duration) -> Result<Duration, Fault> {
         let prefix = "error parsing authorization config, 'timeout'";

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads files or the environment: what a text refers to comes through [`Sources`].
 
+mod absent;
 mod cluster;
 mod credentials;
 mod fields;
@@ -103,6 +104,8 @@ pub struct ProcessSettings {
     pub log_max_num: usize,
     /// Where to write the process id.
     pub pid_file: Option<String>,
+    /// The directory for a file with the addresses that the server listens on.
+    pub ports_file_dir: Option<String>,
 }
 
 impl Default for ProcessSettings {
@@ -116,6 +119,7 @@ impl Default for ProcessSettings {
             log_size_limit: 0,
             log_max_num: 0,
             pid_file: None,
+            ports_file_dir: None,
         }
     }
 }

@@ -83,7 +83,10 @@ fn every_field_of_the_node_is_read() {
          max_pending: 3MB, max_closed_clients: 13\nping_interval: 1m30s, ping_max: 4, write_deadline: \"2s\"\n\
          no_header_support: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
          authorization { user: u, password: p, timeout: 0.5 }\n\
-         debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p, log_size_limit: 1k, log_max_num: 3",
+         lame_duck_duration: 1m0s, lame_duck_grace_period: 5s, no_system_account: true\n\
+         server_tags: [' b', A, 'a', ''], server_metadata { k: v }, http_base_path: '/x'\n\
+         debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p, ports_file_dir: d\n\
+         log_size_limit: 1k, log_max_num: 3",
     )
     .unwrap();
     let expected = Config {
@@ -108,6 +111,12 @@ fn every_field_of_the_node_is_read() {
         reconnect_error_reports: 6,
         cluster: None,
         lone_cluster_name: None,
+        lame_duck_duration: Duration::from_secs(60),
+        lame_duck_grace_period: Duration::from_secs(5),
+        no_system_account: true,
+        server_tags: vec!["b".into(), "a".into()],
+        server_metadata: [("k".to_owned(), "v".to_owned())].into(),
+        http_base_path: "/x".into(),
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
         rehearsed_transport: None,
         seed: 0,
@@ -123,6 +132,7 @@ fn every_field_of_the_node_is_read() {
         log_size_limit: 1000,
         log_max_num: 3,
         pid_file: Some("p".into()),
+        ports_file_dir: Some("d".into()),
     };
     assert_eq!(settings.process, process);
     assert_eq!(settings.warnings, [""; 0]);
@@ -410,6 +420,12 @@ fn every_faulty_field_is_told_with_its_place_in_the_order_of_the_text() {
     for (text, message) in [
         ("tls {}", "field \"tls\" is not supported yet"),
         ("jetstream: true", "field \"jetstream\" is not supported yet"),
+        ("lame_duck_duration: '29s'", "invalid lame_duck_duration of 29s, minimum is 30 seconds"),
+        ("lame_duck_grace_period: '-1s'", "invalid lame_duck_grace_period, needs to be positive"),
+        ("lame_duck_duration: 60", "expected a string for \"lame_duck_duration\", got int64"),
+        ("server_tags: 5", "expected an array for \"server_tags\", got int64"),
+        ("server_tags: [5]", "error parsing server_tags: unsupported type int64"),
+        ("server_metadata { a: 5 }", "error parsing server_metadata: unsupported type int64"),
         ("server_name: 'a b'", "server name cannot contain spaces"),
         ("listen: localhost", "could not parse address string \"localhost\""),
         ("listen: a:b", "could not parse port \"b\""),
@@ -443,7 +459,9 @@ fn a_faulty_field_of_the_cluster_is_told() {
         ("compression: s2_uncompressed", "unsupported compression mode \"s2_uncompressed\""),
         ("compression { mode: s2_fast }", "compression mode \"s2_fast\" is not supported yet"),
         ("compression: true", "compression mode \"s2_fast\" is not supported yet"),
-        ("permissions {}", "field \"permissions\" is not supported yet"),
+        ("permissions { import: a }", "field \"permissions\" is not supported yet"),
+        ("accounts: [A]", "field \"accounts\" is not supported yet"),
+        ("write_timeout: close", "field \"write_timeout\" is not supported yet"),
         ("pool_size: 65536", "pool_size value is too big"),
     ] {
         assert_eq!(error(&format!("cluster {{\n{text} }}")), format!("x.conf:2:1: {message}"), "{text:?}");
@@ -581,6 +599,51 @@ fn an_address_with_port_0_has_the_port_that_none_at_all_has() {
         for key in ["listen", "http"] {
             assert!(read(&format!("{key}: '{wrong}'")).is_err(), "{key}: {wrong:?}");
         }
+    }
+}
+
+#[test]
+fn what_asks_for_nothing_that_is_missing_is_taken() {
+    for text in [
+        "jetstream: false",
+        "jetstream: disabled",
+        "jetstream { enabled: false, store_dir: x }",
+        "store_dir: x",
+        "prof_port: 0",
+        "no_fast_producer_stall: false",
+        "syslog: false",
+        "trace_verbose: false",
+        "accounts {}",
+        "write_timeout: default",
+        "write_timeout: close",
+        "disable_sublist_cache: false",
+        "disable_sublist_cache: true",
+        "leafnodes {}",
+        "websocket {}",
+        "https_port: 0",
+        "no_auth_user: ''",
+        "system_account: ''",
+        "authorization { users: [], default_permissions {} }",
+    ] {
+        assert_eq!(config(text), Config::default(), "{text}");
+    }
+    for text in ["accounts: []", "accounts: [$SYS]", "permissions {}", "write_timeout: retry"] {
+        let text = text.replace("$SYS", "'$SYS'");
+        assert_eq!(cluster(&text), cluster(""), "{text}");
+    }
+    for (text, key) in [
+        ("jetstream: enabled", "jetstream"),
+        ("jetstream {}", "jetstream"),
+        ("jetstream { enabled: true }", "jetstream"),
+        ("prof_port: 5", "prof_port"),
+        ("no_fast_producer_stall: true", "no_fast_producer_stall"),
+        ("syslog: true", "syslog"),
+        ("accounts { A {} }", "accounts"),
+        ("write_timeout: retry", "write_timeout"),
+        ("leafnodes { port: 5 }", "leafnodes"),
+        ("system_account: '$SYS'", "system_account"),
+    ] {
+        assert_eq!(error(text), format!("x.conf:1:0: field {key:?} is not supported yet"), "{text}");
     }
 }
 

@@ -1,67 +1,15 @@
 //! The fields of the top level and of its `authorization` block (wire.md 9.2).
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::absent::asks_for_nothing;
 use super::credentials::Credentials;
-use super::fields::{Fault, Field, Report, faulty_address, read_fields};
-use super::value::Map;
+use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
+use super::value::{Map, Value};
 use super::{FileSettings, cluster};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
-
-/// Keys of nats-server for what is not here yet.
-const UNSUPPORTED: &[&str] = &[
-    "accounts",
-    "allow_non_tls",
-    "default_js_domain",
-    "default_sentinel",
-    "disable_sublist_cache",
-    "feature_flags",
-    "gateway",
-    "http_base_path",
-    "https",
-    "https_port",
-    "jetstream",
-    "lame_duck_duration",
-    "lame_duck_grace_period",
-    "leaf",
-    "leafnodes",
-    "mappings",
-    "maps",
-    "max_traced_msg_len",
-    "mqtt",
-    "no_auth_user",
-    "no_fast_producer_stall",
-    "no_sys_acc",
-    "no_system_account",
-    "ocsp",
-    "ocsp_cache",
-    "operator",
-    "operators",
-    "ports_file_dir",
-    "prof_block_rate",
-    "prof_port",
-    "proxies",
-    "proxy_protocol",
-    "remote_syslog",
-    "resolver",
-    "resolver_preload",
-    "resolver_tls",
-    "root",
-    "roots",
-    "server_metadata",
-    "server_tags",
-    "store_dir",
-    "syslog",
-    "system",
-    "system_account",
-    "tls",
-    "trace_headers",
-    "trace_verbose",
-    "trusted",
-    "trusted_keys",
-    "websocket",
-    "write_timeout",
-    "ws",
-];
 
 pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<'_>) {
     read_fields(root, report, |field, report| {
@@ -78,9 +26,9 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "pid_file" | "pidfile" => process.pid_file = field.optional_string()?,
             "authorization" => authorization(field, config, report)?,
             "cluster" => cluster::read(field, config, report)?,
-            _ if address(field, config)? || limit(field, config, report)? => {}
-            key if UNSUPPORTED.contains(&key) => return Err(Fault::UnsupportedField),
-            _ => return Err(Fault::UnknownField),
+            "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
+            _ if address(field, config)? || limit(field, config, report)? || lame_duck(field, config)? => {}
+            key => field.accept_if(asks_for_nothing(key, field.value))?,
         }
         Ok(())
     });
@@ -118,7 +66,54 @@ fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
             let (host, port) = field.listen()?;
             set_monitoring(config, host, port);
         }
+        "server_tags" => config.server_tags = tags(field)?,
+        "server_metadata" => config.server_metadata = metadata(field)?,
+        "http_base_path" => config.http_base_path = field.string()?.to_owned(),
         "http_port" | "monitor_port" => set_monitoring(config, None, field.port()?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// One or several, each once, without blanks around it and in lower case.
+fn tags(field: &Field<'_>) -> Result<Vec<String>, Fault> {
+    let texts = match field.value {
+        Value::String(text) => vec![text.as_str()],
+        _ => field.array()?.iter().map(|item| text_of(field, &item.value)).collect::<Result<_, _>>()?,
+    };
+    let mut tags: Vec<String> = Vec::new();
+    for tag in texts.into_iter().map(|text| text.trim().to_lowercase()) {
+        if !tag.is_empty() && !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+fn metadata(field: &Field<'_>) -> Result<BTreeMap<String, String>, Fault> {
+    let entries = field.map()?.iter();
+    entries.map(|(key, entry)| Ok((key.clone(), text_of(field, &entry.value)?.to_owned()))).collect()
+}
+
+fn text_of<'a>(field: &Field<'_>, value: &'a Value) -> Result<&'a str, Fault> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("error parsing {}: unsupported type {}", field.key, type_name(other)).into()),
+    }
+}
+
+/// Takes a field about how clients are sent away before a stop; false if it is another one.
+fn lame_duck(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
+    match field.key.as_str() {
+        "lame_duck_duration" => {
+            let duration = field.go_duration()?;
+            if duration < MIN_LAME_DUCK_DURATION {
+                let text = field.string()?;
+                return Err(format!("invalid lame_duck_duration of {text}, minimum is 30 seconds").into());
+            }
+            config.lame_duck_duration = duration;
+        }
+        "lame_duck_grace_period" => config.lame_duck_grace_period = field.go_duration()?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -151,6 +146,7 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
         "ping_interval" => config.ping_interval = field.duration_or(defaults.ping_interval, report)?,
         "ping_max" => config.ping_max = field.at_most_or(most, defaults.ping_max)?,
         "write_deadline" => config.write_deadline = field.duration_or(defaults.write_deadline, report)?,
+        "no_system_account" | "no_sys_acc" => config.no_system_account = field.bool()?,
         "no_header_support" => config.no_header_support = field.bool()?,
         "connect_error_reports" => {
             config.connect_error_reports = field.every_or(defaults.connect_error_reports)?;
@@ -175,3 +171,6 @@ fn authorization(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>
     };
     Ok(())
 }
+
+/// A file cannot ask for less, as in nats-server.
+const MIN_LAME_DUCK_DURATION: Duration = Duration::from_secs(30);

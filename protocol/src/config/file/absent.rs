@@ -1,0 +1,135 @@
+//! Keys of nats-server for what is not here: they are refused, unless they ask for nothing of it.
+
+use super::value::Value;
+
+/// What a value of a key is when it asks for nothing.
+#[derive(Clone, Copy)]
+enum Nothing {
+    /// None is: the key always asks for something.
+    Never,
+    /// Any: the key only tunes what is not here.
+    Any,
+    /// `false`.
+    False,
+    /// 0.
+    Zero,
+    /// An empty text, list or block.
+    Empty,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A list of nothing but what is so without being named.
+    Only(&'static str),
+    /// A block with `enabled: false`, `false` or a word for it.
+    Disabled,
+}
+
+/// Whether a value of a key of the top level asks for nothing; `None` if nats-server has no such key either.
+pub(super) fn asks_for_nothing(key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = TOP_LEVEL.iter().find(|(name, _)| *name == key)?;
+    Some(nothing.holds(value))
+}
+
+/// The same for the `cluster` block.
+pub(super) fn asks_for_nothing_in_cluster(key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = CLUSTER.iter().find(|(name, _)| *name == key)?;
+    Some(nothing.holds(value))
+}
+
+/// The same for `authorization` blocks.
+pub(super) fn asks_for_nothing_in_authorization(key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = AUTHORIZATION.iter().find(|(name, _)| *name == key)?;
+    Some(nothing.holds(value))
+}
+
+impl Nothing {
+    fn holds(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Any, _) => true,
+            (Self::False | Self::Disabled, Value::Bool(value)) => !value,
+            (Self::Zero, Value::Integer(value)) => *value == 0,
+            (Self::Empty | Self::Only(_), Value::Array(items)) if items.is_empty() => true,
+            (Self::Empty, Value::String(text)) => text.is_empty(),
+            (Self::Empty, Value::Map(map)) => map.is_empty(),
+            (Self::Words(words), Value::String(text)) => words.contains(&text.to_lowercase().as_str()),
+            (Self::Disabled, Value::String(text)) => {
+                ["disabled", "disable", "false"].contains(&text.to_lowercase().as_str())
+            }
+            (Self::Disabled, Value::Map(map)) => {
+                let mut switches = map.iter().filter(|(key, _)| is_switch(key));
+                switches.any(|(_, entry)| matches!(entry.value, Value::Bool(false)))
+            }
+            (Self::Only(name), Value::Array(items)) => {
+                items.iter().all(|item| matches!(&item.value, Value::String(text) if text == name))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether this key of the `jetstream` block switches it on and off.
+fn is_switch(key: &str) -> bool {
+    ["enable", "enabled"].contains(&key.to_lowercase().as_str())
+}
+
+const TOP_LEVEL: &[(&str, Nothing)] = &[
+    ("accounts", Nothing::Empty),
+    ("allow_non_tls", Nothing::Any),
+    ("default_js_domain", Nothing::Empty),
+    ("default_sentinel", Nothing::Empty),
+    ("disable_sublist_cache", Nothing::Any),
+    ("feature_flags", Nothing::Any),
+    ("gateway", Nothing::Empty),
+    ("https", Nothing::Never),
+    ("https_port", Nothing::Zero),
+    ("jetstream", Nothing::Disabled),
+    ("leaf", Nothing::Empty),
+    ("leafnodes", Nothing::Empty),
+    ("mappings", Nothing::Empty),
+    ("maps", Nothing::Empty),
+    ("max_traced_msg_len", Nothing::Never),
+    ("mqtt", Nothing::Empty),
+    ("no_auth_user", Nothing::Empty),
+    ("no_fast_producer_stall", Nothing::False),
+    ("ocsp", Nothing::False),
+    ("ocsp_cache", Nothing::Any),
+    ("operator", Nothing::Never),
+    ("operators", Nothing::Empty),
+    ("prof_block_rate", Nothing::Zero),
+    ("prof_port", Nothing::Zero),
+    ("proxies", Nothing::Empty),
+    ("proxy_protocol", Nothing::False),
+    ("remote_syslog", Nothing::Empty),
+    ("resolver", Nothing::Never),
+    ("resolver_preload", Nothing::Empty),
+    ("resolver_tls", Nothing::Empty),
+    ("root", Nothing::Never),
+    ("roots", Nothing::Never),
+    ("store_dir", Nothing::Any),
+    ("storedir", Nothing::Any),
+    ("syslog", Nothing::False),
+    ("system", Nothing::Empty),
+    ("system_account", Nothing::Empty),
+    ("tls", Nothing::Never),
+    ("trace_headers", Nothing::False),
+    ("trace_verbose", Nothing::False),
+    ("trusted", Nothing::Empty),
+    ("trusted_keys", Nothing::Empty),
+    ("websocket", Nothing::Empty),
+    ("write_timeout", Nothing::Words(&["default", "close"])),
+    ("ws", Nothing::Empty),
+];
+
+const CLUSTER: &[(&str, Nothing)] = &[
+    ("accounts", Nothing::Only("$SYS")),
+    ("permissions", Nothing::Empty),
+    ("tls", Nothing::Never),
+    ("write_timeout", Nothing::Words(&["default", "retry"])),
+];
+
+const AUTHORIZATION: &[(&str, Nothing)] = &[
+    ("users", Nothing::Empty),
+    ("auth_callout", Nothing::Never),
+    ("default_permissions", Nothing::Empty),
+    ("permissions", Nothing::Empty),
+    ("proxy_required", Nothing::False),
+];
