@@ -217,7 +217,8 @@ pub struct Stall {
     pub longest: Duration,
 }
 
-/// Makes a connection of a socket. Its link is to be found before anything is flushed.
+/// Makes a connection of a socket. Its link is to be found before anything is flushed. A peer that reached a socket of IPv6 by
+/// its address of IPv4 is known by the latter.
 pub fn open<L: Links>(
     node: &Arc<Node>,
     now: Instant,
@@ -225,6 +226,7 @@ pub fn open<L: Links>(
     kind: SocketKind,
     staging: &mut Staging<L>,
 ) -> Connection {
+    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
     match kind {
         SocketKind::Client => Connection::accept_client(node, now, remote, staging),
         SocketKind::ClientIn(account) => Connection::accept_client_in(node, account, now, remote, staging),

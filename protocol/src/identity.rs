@@ -17,6 +17,7 @@ pub(crate) enum Stream {
     ClusterName,
     Dials,
     Services,
+    Nonces,
     /// One per connection, by its number.
     Connection(u64),
 }
@@ -28,6 +29,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
         Stream::ClusterName => 2,
         Stream::Dials => 4,
         Stream::Services => 5,
+        Stream::Nonces => 6,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
     // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.
@@ -51,6 +53,16 @@ pub(crate) fn server_id(rng: &mut Rng) -> String {
 pub(crate) fn cluster_name(rng: &mut Rng) -> String {
     std::iter::repeat_with(|| rng.alphanumeric()).take(22).collect()
 }
+
+/// What INFO on a new route gives to be signed: 11 random bytes in base 64 (wire.md 2.4). Nothing is signed on routes.
+pub(crate) fn nonce(rng: &mut Rng) -> String {
+    let is_whole = |at: usize| at < 14;
+    // The last character has the 4 bits that are left, and two that are zero.
+    let sextet = |at: usize, rng: &mut Rng| if is_whole(at) { rng.usize(..64) } else { rng.usize(..16) << 2 };
+    (0..15).map(|at| char::from(BASE64_URL[sextet(at, rng)])).collect()
+}
+
+const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// CRC-16/XMODEM, as nkeys use it.
 fn crc16(bytes: &[u8]) -> u16 {

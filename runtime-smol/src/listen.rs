@@ -1,7 +1,7 @@
 //! Listening ports, and the thread that takes in what connects to them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -20,13 +20,51 @@ use crate::worker::Job;
 pub(crate) fn listen(host: &str, port: Port) -> Result<Async<TcpListener>, (String, io::Error)> {
     let address = format!("{}:{}", without_user_info(host), port.to_bind());
     let bind = || {
-        let addresses: Vec<_> = (host, port.to_bind()).to_socket_addrs()?.collect();
-        let listener = TcpListener::bind(&*addresses)?;
+        let listener = bind_first((host, port.to_bind()).to_socket_addrs()?)?;
         // The standard library lets 128 wait. To listen once more changes only that.
         rustix::net::listen(&listener, ACCEPT_BACKLOG)?;
         Async::new(listener)
     };
     bind().map_err(|fault| (address, fault))
+}
+
+/// A listener of the first address that can be bound.
+fn bind_first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpListener> {
+    let mut fault = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match bind_address(address) {
+            Ok(listener) => return Ok(listener),
+            Err(other) => fault = other,
+        }
+    }
+    Err(fault)
+}
+
+/// A listener of an address. Those of 0.0.0.0 and `::` are reached by both versions of IP, as in nats-server, if the system
+/// has both.
+fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.ip().is_unspecified() {
+        match bind_both(address.port()) {
+            Err(fault)
+                if matches!(fault.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable) => {}
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address)
+}
+
+fn bind_both(port: u16) -> io::Result<TcpListener> {
+    use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket, sockopt};
+    let socket = socket(AddressFamily::INET6, SocketType::STREAM, Some(ipproto::TCP)).map_err(|fault| {
+        let is_unknown = fault == rustix::io::Errno::AFNOSUPPORT;
+        if is_unknown { io::ErrorKind::Unsupported.into() } else { io::Error::from(fault) }
+    })?;
+    #[cfg(unix)]
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    bind(&socket, &SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))?;
+    Ok(socket.into())
 }
 
 /// What is said of a port that cannot be bound.
@@ -136,3 +174,27 @@ async fn accept_all(
 
 /// How many are accepted before another port has its turn.
 const ACCEPTS_AT_ONCE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn every_interface_is_listened_on_by_both_versions_of_ip() {
+        for host in ["0.0.0.0", "::"] {
+            let listener = listen(host, Port::Any).unwrap();
+            let is_reached = |ip: IpAddr| TcpStream::connect((ip, port(&listener))).is_ok();
+            assert!(is_reached(Ipv4Addr::LOCALHOST.into()), "{host}");
+            let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+            assert_eq!(is_reached(Ipv6Addr::LOCALHOST.into()), has_v6, "{host}");
+            assert_eq!(
+                listen(host, Port::Fixed(port(&listener))).unwrap_err().1.kind(),
+                io::ErrorKind::AddrInUse
+            );
+        }
+        let one = listen("127.0.0.1", Port::Any).unwrap();
+        assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port(&one))).is_err());
+    }
+}

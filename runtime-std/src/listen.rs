@@ -1,7 +1,7 @@
 //! Listening ports and the threads that accept.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread::{self, Scope};
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +95,7 @@ pub(crate) fn unix_nanos() -> u64 {
 
 fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     let bind = || {
-        let listener = TcpListener::bind((host, port))?;
+        let listener = bind_first((host, port).to_socket_addrs()?)?;
         // The standard library lets 128 wait. To listen once more changes only that.
         rustix::net::listen(&listener, ACCEPT_BACKLOG)?;
         Ok(listener)
@@ -104,6 +104,45 @@ fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
         let host = without_user_info(host);
         io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}"))
     })
+}
+
+/// A listener of the first address that can be bound.
+fn bind_first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpListener> {
+    let mut fault = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match bind_address(address) {
+            Ok(listener) => return Ok(listener),
+            Err(other) => fault = other,
+        }
+    }
+    Err(fault)
+}
+
+/// A listener of an address. Those of 0.0.0.0 and `::` are reached by both versions of IP, as in nats-server, if the system
+/// has both.
+fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.ip().is_unspecified() {
+        match bind_both(address.port()) {
+            Err(fault)
+                if matches!(fault.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable) => {}
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address)
+}
+
+fn bind_both(port: u16) -> io::Result<TcpListener> {
+    use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket, sockopt};
+    let socket = socket(AddressFamily::INET6, SocketType::STREAM, Some(ipproto::TCP)).map_err(|fault| {
+        let is_unknown = fault == rustix::io::Errno::AFNOSUPPORT;
+        if is_unknown { io::ErrorKind::Unsupported.into() } else { io::Error::from(fault) }
+    })?;
+    #[cfg(unix)]
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    bind(&socket, &SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))?;
+    Ok(socket.into())
 }
 
 /// The address that this host sends from. Connecting a UDP socket looks up a way to its (documentation-only) target and

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use fastrand::Rng;
+
 use super::name::ClusterName;
 use crate::config::{ClusterConfig, Compression};
+use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
 use crate::wire::{Connect, Info, ProtocolError};
 
@@ -14,6 +17,7 @@ pub(super) struct Handshake {
     /// What INFO says on every route; the rest is the connection's.
     own_info: Info,
     pub(super) name: ClusterName,
+    nonces: Rng,
 }
 
 /// Why a route is refused.
@@ -45,8 +49,8 @@ impl From<NoSeat> for ProtocolError {
 
 impl Handshake {
     /// `own_info` is what INFO says on every route.
-    pub(super) fn new(config: Arc<ClusterConfig>, own_info: Info, name: ClusterName) -> Self {
-        Self { config, own_info, name }
+    pub(super) fn new(config: Arc<ClusterConfig>, own_info: Info, name: ClusterName, nonces: Rng) -> Self {
+        Self { config, own_info, name, nonces }
     }
 
     /// Hears of another configuration.
@@ -66,8 +70,13 @@ impl Handshake {
         Info { cluster: text.clone(), cluster_dynamic: *dynamic, ..self.own_info.clone() }
     }
 
+    /// Own INFO for a new connection.
+    pub(super) fn initial_info(&mut self) -> Info {
+        Info { nonce: identity::nonce(&mut self.nonces), ..self.info_now() }
+    }
+
     /// What is said first on a connection that was dialed: CONNECT, and INFO where it need not wait for the peer's.
-    pub(super) fn opening(&self, purpose: Option<&Purpose>) -> Vec<u8> {
+    pub(super) fn opening(&mut self, purpose: Option<&Purpose>) -> Vec<u8> {
         let mut lines = self.connect(purpose).to_line();
         if let Some(purpose) = purpose
             && !self.info_waits(purpose)
@@ -78,7 +87,7 @@ impl Handshake {
     }
 
     /// What is said on a connection that was dialed once the peer's INFO gave it a seat: the INFO that waited for it.
-    pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
+    pub(super) fn reply(&mut self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
         let Some(purpose) = purpose.filter(|purpose| self.info_waits(purpose)) else {
             return Vec::new();
         };
@@ -177,12 +186,12 @@ impl Handshake {
         self.config.pool_size.is_some() && purpose.account.is_none()
     }
 
-    fn info_to_dialed(&self, purpose: &Purpose, slot: usize) -> Info {
+    fn info_to_dialed(&mut self, purpose: &Purpose, slot: usize) -> Info {
         Info {
             route_account: purpose.account.clone().unwrap_or_default(),
             route_pool_idx: slot as i32,
             gossip_mode: purpose.gossip_mode.to_wire(),
-            ..self.info_now()
+            ..self.initial_info()
         }
     }
 }

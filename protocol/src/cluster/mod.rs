@@ -119,7 +119,12 @@ impl Cluster {
             own_urls: client_urls,
             routes: Routes::new(config.clone(), own, rng, now),
             gossip: Gossip::new(config.clone(), &own_info, now),
-            handshake: Handshake::new(config.clone(), own_info, name),
+            handshake: Handshake::new(
+                config.clone(),
+                own_info,
+                name,
+                identity::stream(node.seed, Stream::Nonces),
+            ),
             round_at: now,
             outputs: VecDeque::new(),
             config,
@@ -185,7 +190,7 @@ impl Cluster {
             self.outputs.push_back(Output::Send(silent, line.into()));
             self.outputs.push_back(Output::Close(silent, CloseReason::MaximumConnectionsExceeded));
         }
-        Greeting { lines: self.handshake.info_now().to_line(), displaces: displaced.is_some() }
+        Greeting { lines: self.handshake.initial_info().to_line(), displaces: displaced.is_some() }
     }
 
     /// Notes a connection that a dial made and returns what to say first on it.

@@ -84,7 +84,12 @@ impl<S: Sink> Context<'_, S> {
         self.log_left_out(left_out);
         match self.entry().kind() {
             Kind::Client => debug!("{self} - Client connection closed: {reason}"),
-            Kind::Route => self.say(Level::Info, format_args!("{self} - Router connection closed: {reason}")),
+            Kind::Route => {
+                let name = self.entry().about().name;
+                let remote =
+                    if name.is_empty() { String::new() } else { format!(" - Remote: {}", brief(&name)) };
+                self.say(Level::Info, format_args!("{self} - Router connection closed: {reason}{remote}"));
+            }
         }
     }
 

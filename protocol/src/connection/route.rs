@@ -37,6 +37,8 @@ pub(super) enum Route {
         verbose: Option<bool>,
         /// How many PINGs of it were answered.
         pings: usize,
+        /// What it says may come before that: its interest and messages count, as with nats-server.
+        peer: Box<Peer>,
     },
     /// A member of the cluster.
     Peer(Peer),
@@ -76,7 +78,7 @@ impl Route {
         greet(context, &greeting.lines);
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
-            return Self::AwaitsInfo { verbose: None, pings: 0 };
+            return Self::awaits_info(context, None);
         }
         let cluster = context.config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
@@ -84,9 +86,26 @@ impl Route {
         Self::AwaitsConnect
     }
 
+    fn awaits_info<S: Sink>(context: &Context<'_, S>, verbose: Option<bool>) -> Self {
+        let carried = Carried::new(context.hub().hasher());
+        let peer = Peer {
+            dedicated: None,
+            verbose: verbose.unwrap_or(false),
+            carried,
+            messages_at_ping: 0,
+            key: Vec::new(),
+        };
+        Self::AwaitsInfo { verbose, pings: 0, peer: Box::new(peer) }
+    }
+
     #[inline]
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
         match (&mut *self, op) {
+            (Self::AwaitsInfo { peer, .. }, Op::RoutedMessage(message)) => {
+                peer.handle_message(context, message)
+            }
+            (Self::AwaitsInfo { peer, .. }, Op::RoutedSub(sub)) => peer.handle_sub(context, sub),
+            (Self::AwaitsInfo { peer, .. }, Op::RoutedUnsub(unsub)) => peer.handle_unsub(context, unsub),
             (Self::Peer(peer), Op::RoutedMessage(message)) => {
                 peer.handle_message(context, message);
                 peer.ok(context);
@@ -107,7 +126,7 @@ impl Route {
                 context.log_told("Route Error", text);
                 context.handle_error(&ProtocolError::Told);
             }
-            // Interest and messages before the handshake is over, and what means nothing on a route.
+            // What means nothing on a route.
             _ => {}
         }
     }
@@ -181,7 +200,7 @@ impl Route {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
                 context.shared.dialect.connect_only = false;
                 context.rehearse_input();
-                *self = Self::AwaitsInfo { verbose: Some(connect.verbose), pings: 0 };
+                *self = Self::awaits_info(context, Some(connect.verbose));
             }
             Some(Err(ProtocolError::Authorization)) => {
                 context.log_refused(&connect);

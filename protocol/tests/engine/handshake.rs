@@ -54,6 +54,65 @@ fn an_acceptor_greets_with_what_it_is() {
 }
 
 #[test]
+fn each_new_route_is_given_a_nonce_of_its_own() {
+    let mut scene = node();
+    let nonces = [(); 2].map(|()| {
+        let route = scene.raw_route("A");
+        let greeting = scene.take(route);
+        Info::from_json(greeting["INFO ".len()..].trim().as_bytes()).expect("an INFO").nonce
+    });
+    let is_base64 = |nonce: &String| {
+        nonce.len() == 15 && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    assert!(nonces.iter().all(is_base64) && nonces[0] != nonces[1], "{nonces:?}");
+}
+
+#[test]
+fn interest_and_messages_count_before_a_peer_has_presented_itself_and_after() {
+    for order in
+        [["RS+ $G bar\r\nRMSG $G foo 2\r\nhi\r\n", INFO], [INFO, "RS+ $G bar\r\nRMSG $G foo 2\r\nhi\r\n"]]
+    {
+        let mut scene = node();
+        let client = scene.client("A");
+        scene.send(client, b"CONNECT {\"verbose\":false}\r\nSUB foo 1\r\n");
+        scene.take(client);
+        let route = scene.raw_route("A");
+        scene.take(route);
+        scene.send(route, CONNECT.as_bytes());
+        for lines in order {
+            scene.send(route, lines.as_bytes());
+        }
+        assert_eq!(scene.take(client), "MSG foo 1 2\r\nhi\r\n");
+        scene.take(route);
+        scene.send(client, b"PUB bar 1\r\nx\r\n");
+        assert_eq!(scene.take(route), "RMSG $G bar 1\r\nx\r\n");
+        scene.send(route, b"RS- $G bar\r\n");
+        scene.send(client, b"PUB bar 1\r\nx\r\n");
+        assert_eq!(scene.take(route), "");
+    }
+}
+
+#[test]
+fn interest_of_a_peer_that_never_presents_itself_is_gone_with_it() {
+    let mut scene = node();
+    let route = scene.raw_route("A");
+    scene.send(route, CONNECT.as_bytes());
+    scene.send(route, b"RS+ $G bar\r\n");
+    let wanted = |scene: &Scene| scene.node("A").node().hub().global_account().index().stats().subscriptions;
+    assert_eq!(wanted(&scene), 1);
+    scene.run_for(SECOND * 11);
+    assert!(scene.closed(route).is_some());
+    assert_eq!(wanted(&scene), 0);
+}
+
+/// A peer without a pool.
+const CONNECT: &str =
+    "CONNECT {\"echo\":true,\"verbose\":false,\"headers\":true,\"name\":\"NR\",\"cluster\":\"C\"}\r\n";
+
+const INFO: &str = "INFO {\"server_id\":\"NR\",\"server_name\":\"R\",\"proto\":2,\"host\":\"h\",\"port\":6222,\
+                    \"headers\":true,\"cluster\":\"C\"}\r\n";
+
+#[test]
 fn a_peer_that_presents_itself_hears_of_the_interest_there_is() {
     play_route(
         &mut node(),
