@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fastrand::Rng;
-use onehop::sim::{NetworkConfig, NodeSpec, Topology, World};
+use onehop::sim::{Lines, NetworkConfig, NodeSpec, Topology, World};
 
 /// Lets a cluster in which all know only the first become whole, and returns how long it took in virtual time.
 fn converge(seed: u64, nodes: usize) -> Duration {
-    let mut world = World::new(seed, NetworkConfig::default(), false);
+    let mut world = World::new(seed, NetworkConfig::default(), Lines::Dropped);
     let routes = Topology::Seed.routes(nodes, &mut Rng::with_seed(seed));
     let ids: Vec<_> =
         routes.into_iter().map(|routes| world.add_node(NodeSpec::new(Some(3)).joining(routes))).collect();

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use fastrand::Rng;
-use onehop::sim::{CLUSTER_NAME, NetworkConfig, NodeId, NodeSpec, Topology, World};
+use onehop::sim::{CLUSTER_NAME, Lines, NetworkConfig, NodeId, NodeSpec, Topology, World};
 
 const USAGE: &str = "\
 usage: converge [options]
@@ -87,7 +87,7 @@ fn build(options: &Options) -> World {
         resets_per_million: options.loss,
         ..NetworkConfig::default()
     };
-    let mut world = World::new(options.seed, network, false);
+    let mut world = World::new(options.seed, network, Lines::Dropped);
     let routes = options.topology.routes(options.nodes, &mut Rng::with_seed(options.seed));
     let mut ids = Vec::new();
     for routes in routes {

@@ -1,6 +1,6 @@
 //! What the tests of simulated clusters do alike.
 
-use onehop::sim::Scenario;
+use onehop::sim::{Lines, Scenario};
 
 /// Fails with what a reader needs to see the fault, if a scenario breaks a rule.
 ///
@@ -8,10 +8,10 @@ use onehop::sim::Scenario;
 ///
 /// It breaks one.
 pub fn must_hold(scenario: &Scenario) {
-    let Some(violation) = scenario.run(false).violation else {
+    let Some(violation) = scenario.run(Lines::Dropped).violation else {
         return;
     };
     let small = scenario.shrunk(violation.rule, 100);
-    let trace = small.run(true).trace.join("\n");
+    let trace = small.run(Lines::Kept).trace.join("\n");
     panic!("{violation}\nthe smallest that was found: {small:#?}\n{trace}\nseed {}", scenario.seed);
 }

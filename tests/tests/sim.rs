@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use onehop::sim::{
-    Drawing, Fault, FaultLevel, Healing, Member, NetworkConfig, NodeId, NodeSpec, Operation, Rule, Scenario,
-    Seed, Topology, Variety, World,
+    Drawing, Fault, FaultLevel, Healing, Lines, Member, NetworkConfig, NodeId, NodeSpec, Operation, Rule,
+    Scenario, Seed, Topology, Variety, World,
 };
 use onehop_tests::simulation::must_hold;
 
@@ -24,7 +24,7 @@ fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
 fn chain_of_three(member: Member) -> World {
     let mut scenario = Scenario::new(1, 3, Topology::Chain, member);
     scenario.start_gap = SECOND;
-    let mut world = scenario.build(false);
+    let mut world = scenario.build(Lines::Dropped);
     world.run_for(3 * SECOND).expect("no rule is broken");
     assert!(world.is_mesh_whole());
     world
@@ -33,7 +33,7 @@ fn chain_of_three(member: Member) -> World {
 #[test]
 fn nodes_that_start_at_the_same_time_are_there_when_the_dials_arrive() {
     // The first dials before the others listen, but not before they could hear of it.
-    let world = &mut Scenario::new(1, 3, Topology::Star, Member::GO_LIKE).build(false);
+    let world = &mut Scenario::new(1, 3, Topology::Star, Member::GO_LIKE).build(Lines::Dropped);
     assert!(world.run_until_whole(SECOND / 2).expect("no rule is broken").is_some());
 }
 
@@ -42,11 +42,11 @@ fn a_run_is_a_function_of_its_seed() {
     let drawing = Drawing { faults: FaultLevel::Heavy, healing: Healing::Mixed, ..Drawing::default() };
     for seed in 0..10 {
         let [first, second] =
-            [false, true].map(|keeps_trace| Scenario::draw(seed, &drawing).run(keeps_trace));
+            [Lines::Dropped, Lines::Kept].map(|lines| Scenario::draw(seed, &drawing).run(lines));
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
         assert_eq!(first.statistics, second.statistics, "seed {seed}");
     }
-    let hash = |seed| Scenario::draw(seed, &drawing).run(false).trace_hash;
+    let hash = |seed| Scenario::draw(seed, &drawing).run(Lines::Dropped).trace_hash;
     assert_ne!(hash(1), hash(2));
 }
 
@@ -85,7 +85,7 @@ fn random_clusters_with_heavy_faults_keep_the_rules() {
 #[test]
 fn a_chain_of_go_like_nodes_that_start_at_once_stays_a_partial_mesh() {
     let scenario = Scenario::new(1, 20, Topology::Chain, Member::GO_LIKE);
-    let mut world = scenario.build(false);
+    let mut world = scenario.build(Lines::Dropped);
     assert_eq!(world.run_until_whole(60 * SECOND), Ok(None));
     assert!(!world.missing_pairs().is_empty());
 }
@@ -129,7 +129,7 @@ fn both_sides_hear_of_a_reset() {
 
 #[test]
 fn half_open_connections_are_found_by_pings_and_dialed_again() {
-    let mut world = World::new(3, NetworkConfig::default(), false);
+    let mut world = World::new(3, NetworkConfig::default(), Lines::Dropped);
     let a = world.add_node(NodeSpec::new(Some(3)));
     let b = world.add_node(NodeSpec::new(Some(3)).joining([Seed::Node(a)]));
     world.start(a);
@@ -208,7 +208,7 @@ fn a_queue_message_that_is_handed_back_is_heard_by_its_publisher_even_without_ec
 #[test]
 fn an_answer_can_overtake_the_interest_in_it_between_pools_of_different_sizes() {
     let lost = (0..40).filter(|seed| {
-        let mut world = World::new(*seed, NetworkConfig::default(), false);
+        let mut world = World::new(*seed, NetworkConfig::default(), Lines::Dropped);
         let a = world.add_node(NodeSpec::new(Some(3)));
         let b = world.add_node(NodeSpec::new(Some(5)).joining([Seed::Node(a)]));
         [a, b].into_iter().for_each(|node| world.start(node));
@@ -236,8 +236,11 @@ fn a_failing_scenario_is_shrunk_to_what_makes_it_fail() {
         (11 * SECOND, Fault::Reset(NodeId(2), NodeId(3))),
     ];
     scenario.operations = vec![(SECOND, Operation::Connect { node: 0, echo: true })];
-    assert_eq!(scenario.run(false).violation.map(|violation| violation.rule), Some(Rule::Convergence));
+    assert_eq!(
+        scenario.run(Lines::Dropped).violation.map(|violation| violation.rule),
+        Some(Rule::Convergence)
+    );
     let small = scenario.shrunk(Rule::Convergence, 100);
-    assert_eq!(small.run(false).violation.map(|violation| violation.rule), Some(Rule::Convergence));
+    assert_eq!(small.run(Lines::Dropped).violation.map(|violation| violation.rule), Some(Rule::Convergence));
     assert!(small.operations.is_empty() && small.faults.len() <= 1, "{small:?}");
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use onehop::sim::{Explored, Member, NodeId, Scenario, Topology};
+use onehop::sim::{Explored, Lines, Member, NodeId, Scenario, Topology};
 
 /// Kinds of nodes: with and without pools, with the healing rules and like the Go server.
 fn members(pool_sizes: &[Option<u16>]) -> impl Iterator<Item = Member> {
@@ -19,7 +19,7 @@ fn seeds(nodes: usize) -> Vec<u64> {
     let wanted = (1..=nodes).product();
     let mut seen = BTreeSet::new();
     let is_new = |seed: &u64| {
-        let mut world = Scenario::new(*seed, nodes, Topology::Seed, Member::HEALING).build(false);
+        let mut world = Scenario::new(*seed, nodes, Topology::Seed, Member::HEALING).build(Lines::Dropped);
         world.run_for(Duration::ZERO).expect("they start");
         let id = |node: &usize| world.engine(NodeId(*node)).map(|engine| engine.node().hub().server_id());
         let mut order: Vec<_> = (0..nodes).collect();

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use onehop::sim::{Drawing, Fault, FaultLevel, Healing, Member, NodeId, Scenario, Topology, Variety, World};
+use onehop::sim::{
+    Drawing, Fault, FaultLevel, Healing, Lines, Member, NodeId, Scenario, Topology, Variety, World,
+};
 use onehop_tests::simulation::must_hold;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +26,7 @@ fn every_topology_becomes_a_mesh_however_its_nodes_start() {
 
 #[test]
 fn a_chain_of_twenty_that_starts_at_once_becomes_a_mesh() {
-    let mut world = healing(1, 20, Topology::Chain).build(false);
+    let mut world = healing(1, 20, Topology::Chain).build(Lines::Dropped);
     let whole = world.run_until_whole(30 * SECOND).expect("no rule is broken");
     assert!(whole.is_some(), "missing {:?}", world.missing_pairs());
 }
@@ -33,7 +35,7 @@ fn cut_pair_of(members: [Member; 3]) -> World {
     let mut scenario = healing(1, 3, Topology::Chain);
     scenario.nodes = members.to_vec();
     scenario.start_gap = SECOND;
-    let mut world = scenario.build(false);
+    let mut world = scenario.build(Lines::Dropped);
     world.run_for(3 * SECOND).expect("no rule is broken");
     assert!(world.is_mesh_whole());
     world.fault(Fault::Cut(NodeId(0), NodeId(2), 20 * SECOND));

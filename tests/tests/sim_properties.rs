@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use onehop::sim::{
-    ClientId, FILTERS, Fault, Healing, Member, NetworkConfig, NodeId, Operation, SUBJECTS, Scenario, Topology,
+    ClientId, FILTERS, Fault, Healing, Lines, Member, NetworkConfig, NodeId, Operation, SUBJECTS, Scenario,
+    Topology,
 };
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -212,12 +213,21 @@ fn scenario(healing: Healing) -> impl Strategy<Value = Scenario> {
     (world(healing), steps).prop_map(|(world, steps)| world.scenario(steps))
 }
 
+/// Fails with what happened last: of all scenarios that fail the smallest is shown that is found.
 fn check(scenario: &Scenario) -> Result<(), TestCaseError> {
-    match scenario.run(false).violation {
-        None => Ok(()),
-        Some(violation) => Err(TestCaseError::fail(violation.to_string())),
-    }
+    let Some(violation) = scenario.run(Lines::Dropped).violation else {
+        return Ok(());
+    };
+    let trace = scenario.run(Lines::Kept).trace;
+    let last = trace[trace.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    Err(TestCaseError::fail(format!("{violation}\n{last}\n{FASTER}")))
 }
+
+/// So much of the trace is shown.
+const SHOWN_LINES: usize = 300;
+
+const FASTER: &str =
+    "`cargo test --release -p onehop-tests --test sim_properties` finds it again in a fraction of the time";
 
 /// So many cases. What fails is kept beside the tests, to be checked in.
 fn config(cases: u32) -> ProptestConfig {
@@ -253,6 +263,6 @@ proptest! {
 
     #[test]
     fn the_same_scenario_runs_the_same_way_again(scenario in scenario(Healing::Mixed)) {
-        prop_assert_eq!(scenario.run(false).trace_hash, scenario.run(true).trace_hash);
+        prop_assert_eq!(scenario.run(Lines::Dropped).trace_hash, scenario.run(Lines::Kept).trace_hash);
     }
 }

@@ -1,6 +1,6 @@
 //! Random clusters that broke a rule once, in the program or in what was promised of it.
 
-use onehop::sim::{Drawing, FaultLevel, Healing, Scenario, Variety};
+use onehop::sim::{Drawing, FaultLevel, Healing, Lines, Scenario, Variety};
 use onehop_tests::simulation::must_hold;
 
 /// Seeds of [`Scenario::draw`] for up to six nodes, what may go wrong, who heals, and what was found.
@@ -34,7 +34,7 @@ fn what_was_broken_once_is_not_again() {
 #[test]
 fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_configured_one() {
     let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..Drawing::default() };
-    assert_eq!(Scenario::draw(476, &drawing).run(false).violation, None);
+    assert_eq!(Scenario::draw(476, &drawing).run(Lines::Dropped).violation, None);
 }
 
 /// Larger ones, of which each takes a while.
@@ -42,7 +42,7 @@ fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_confi
 fn random_large_clusters_become_whole_after_faults() {
     for faults in [FaultLevel::None, FaultLevel::Light, FaultLevel::Heavy] {
         let drawing = Drawing { nodes: 12..=16, faults, healing: Healing::On, variety: Variety::None };
-        let violation = Scenario::draw(0, &drawing).run(false).violation;
+        let violation = Scenario::draw(0, &drawing).run(Lines::Dropped).violation;
         assert_eq!(violation, None, "{faults:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Healing};
 use onehop::sim::{
-    ClientId, Fault, Impostor, NetworkConfig, NodeId, NodeSpec, Seed, Statistics, Topology, World,
+    ClientId, Fault, Impostor, Lines, NetworkConfig, NodeId, NodeSpec, Seed, Statistics, Topology, World,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ fn nodes(count: usize, healing: &Healing) -> Vec<NodeSpec> {
 
 /// Nodes that are configured to find each other like this, and start one such gap after the other.
 fn world(seed: u64, specs: Vec<NodeSpec>, topology: Topology, gap: Duration) -> World {
-    let mut world = World::new(seed, NetworkConfig::default(), false);
+    let mut world = World::new(seed, NetworkConfig::default(), Lines::Dropped);
     let routes = topology.routes(specs.len(), &mut fastrand::Rng::with_seed(seed));
     for (spec, routes) in specs.into_iter().zip(routes) {
         let id = world.add_node(spec.joining(routes));
@@ -184,7 +184,7 @@ fn nodes_that_share_one_name_that_is_their_own_too_become_a_mesh() {
     let all_heal = |healing: &Healing| {
         (0..20).all(|seed| {
             let name = "members.example";
-            let mut world = World::new(seed, NetworkConfig::default(), false);
+            let mut world = World::new(seed, NetworkConfig::default(), Lines::Dropped);
             let spec = node(healing, |_| {}).joining([Seed::Name(name.to_owned())]);
             let ids = [(); 3].map(|()| world.add_node(spec.clone()));
             world.add_name(name, &ids);
@@ -199,7 +199,7 @@ fn nodes_that_share_one_name_that_is_their_own_too_become_a_mesh() {
 /// Two nodes that are configured with each other and lose their connection, which both dial again at the same time.
 /// Returns whether one connection stays within half a minute, and whether both were dropped on the way.
 fn dial_each_other(seed: u64, healing: &Healing, latency: Duration) -> (bool, bool) {
-    let mut world = World::new(seed, NetworkConfig { latency, ..NetworkConfig::default() }, false);
+    let mut world = World::new(seed, NetworkConfig { latency, ..NetworkConfig::default() }, Lines::Dropped);
     let spec = node(healing, |cluster| cluster.pool_size = None);
     let (a, b) = (NodeId(0), NodeId(1));
     world.add_node(spec.clone().joining([Seed::Node(b)]));

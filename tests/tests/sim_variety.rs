@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use onehop::sim::{
-    Change, Drawing, Fault, FaultLevel, Healing, Member, NodeId, Operation, Scenario, Setting, Topology,
-    Variety,
+    Change, Drawing, Fault, FaultLevel, Healing, Lines, Member, NodeId, Operation, Scenario, Setting,
+    Topology, Variety,
 };
 use onehop_tests::simulation::must_hold;
 
@@ -50,7 +50,7 @@ fn most_worlds_are_drawn_as_if_there_were_no_variety() {
 fn connections_that_begin_after_a_change_go_on_in_frames_and_the_others_stay_plain() {
     let mut scenario = Scenario::new(1, 3, Topology::Chain, Member::HEALING);
     scenario.changes = vec![(3 * SECOND, Change::Transport(Some(7)))];
-    let mut world = scenario.build(false);
+    let mut world = scenario.build(Lines::Dropped);
     world.run_for(2 * SECOND).expect("no rule is broken");
     let plain = world.connect(NodeId(0), true).expect("the node runs");
     world.run_for(2 * SECOND).expect("no rule is broken");
@@ -80,7 +80,7 @@ fn a_client_that_presents_itself_late_goes_on_in_frames_from_there_whoever_write
     for seed in 0..30 {
         let mut scenario = Scenario::new(seed, 2, Topology::Chain, Member::HEALING);
         scenario.changes = vec![(Duration::ZERO, Change::Transport(Some(7)))];
-        let mut world = scenario.build(false);
+        let mut world = scenario.build(Lines::Dropped);
         world.run_for(3 * SECOND).expect("no rule is broken");
         let late = world.arrive(NodeId(0)).expect("the node runs");
         let others = [0, 1].map(|node| world.connect(NodeId(node), true).expect("the node runs"));
@@ -109,7 +109,7 @@ fn a_client_that_presents_itself_late_goes_on_in_frames_from_there_whoever_write
 fn a_server_that_is_configured_no_more_comes_back_as_any_other_member_if_the_mesh_heals() {
     for nodes in [2, 3] {
         for (member, is_whole) in [(Member::HEALING, true), (Member::GO_LIKE, false)] {
-            let mut world = Scenario::new(1, nodes, Topology::Chain, member).build(false);
+            let mut world = Scenario::new(1, nodes, Topology::Chain, member).build(Lines::Dropped);
             world.run_for(3 * SECOND).expect("no rule is broken");
             assert_eq!(peers(&world, nodes), vec![nodes - 1; nodes]);
             world.change(Change::Configure(NodeId(1), vec![Setting::Routes(Vec::new())]));

@@ -12,10 +12,10 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use onehop::sim::{Fault, NetworkConfig, NodeSpec, Seed, World};
+//! use onehop::sim::{Fault, Lines, NetworkConfig, NodeSpec, Seed, World};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut world = World::new(42, NetworkConfig::default(), false);
+//! let mut world = World::new(42, NetworkConfig::default(), Lines::Dropped);
 //! let a = world.add_node(NodeSpec::new(Some(3)));
 //! let b = world.add_node(NodeSpec::new(Some(3)).joining([Seed::Node(a)]));
 //! let c = world.add_node(NodeSpec::new(Some(3)).joining([Seed::Node(a)]));
@@ -72,6 +72,6 @@ pub use rule::{Rule, Violation};
 pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{FILTERS, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
-pub use trace::{MAX_TRACE_LINES, Trace};
+pub use trace::{Lines, MAX_TRACE_LINES, Trace};
 pub use variety::Variety;
 pub use world::{FORGETTING_SLACK, Fault, Impostor, Statistics, World};

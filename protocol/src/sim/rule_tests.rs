@@ -8,6 +8,7 @@ use super::net::{End, Segment, StreamId};
 use super::node::Socket;
 use super::rule::{Rule, Violation};
 use super::run::{check_dials, check_reply};
+use super::trace::Lines;
 use super::world::{Watch, World};
 use super::{
     ACCOUNTS, Change, ClientId, Fault, Member, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Setting,
@@ -25,7 +26,7 @@ const MOMENT: Duration = Duration::from_micros(60);
 /// So many nodes with one connection per pair, that neither splits nor merges what is written.
 fn mesh(nodes: usize) -> World {
     let network = NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
-    let mut world = World::new(7, network, false);
+    let mut world = World::new(7, network, Lines::Dropped);
     for node in 0..nodes {
         world.add_node(NodeSpec::new(Some(1)).joining((node > 0).then_some(Seed::Node(A))));
     }
@@ -198,7 +199,7 @@ fn what_was_never_published_is_unknown() {
 
 #[test]
 fn a_route_to_oneself_is_found() {
-    let mut world = World::new(7, NetworkConfig::default(), false);
+    let mut world = World::new(7, NetworkConfig::default(), Lines::Dropped);
     for node in 0..2 {
         world.add_node(NodeSpec::new(Some(1)).joining((node > 0).then_some(Seed::Node(A))));
     }
@@ -209,7 +210,7 @@ fn a_route_to_oneself_is_found() {
 
 #[test]
 fn more_routes_than_the_pool_are_found() {
-    let mut world = World::new(7, NetworkConfig::default(), false);
+    let mut world = World::new(7, NetworkConfig::default(), Lines::Dropped);
     for node in 0..2 {
         world.add_node(NodeSpec::new(Some(3)).joining((node > 0).then_some(Seed::Node(A))));
     }
@@ -274,7 +275,7 @@ fn connections_without_number_break_a_limit() {
 
 #[test]
 fn dials_without_a_pace_break_a_limit() {
-    let mut world = World::new(7, NetworkConfig::default(), false);
+    let mut world = World::new(7, NetworkConfig::default(), Lines::Dropped);
     for node in 0..6 {
         world.add_node(NodeSpec::new(Some(3)).joining((node > 0).then_some(Seed::Node(A))));
     }
@@ -418,7 +419,7 @@ fn interest_that_waits_for_an_account_and_is_missing_is_found() {
 #[test]
 fn bytes_between_servers_that_nobody_can_decode_are_found() {
     let network = NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
-    let mut world = World::new(7, network, false);
+    let mut world = World::new(7, network, Lines::Dropped);
     for node in 0..2 {
         let mut spec = NodeSpec::new(Some(1)).joining((node > 0).then_some(Seed::Node(A)));
         spec.config.rehearsed_transport = Some(7);
@@ -483,7 +484,7 @@ fn what_cannot_change_is_refused_and_what_can_is_not() {
 fn a_panic_is_a_finding() {
     let mut scenario = Scenario::new(1, 2, Topology::Seed, Member::HEALING);
     scenario.faults = vec![(SECOND, Fault::Stop(NodeId(99), SECOND))];
-    let violation = scenario.run(false).violation.expect("there is no such node");
+    let violation = scenario.run(Lines::Dropped).violation.expect("there is no such node");
     assert_eq!(violation.rule, Rule::NoPanic);
 }
 
@@ -493,9 +494,12 @@ fn a_mesh_that_stays_partial_has_not_converged() {
     scenario.start_gap = SECOND;
     scenario.faults = vec![(4 * SECOND, Fault::Cut(A, C, 20 * SECOND))];
     scenario.faulty_for = 24 * SECOND;
-    assert_eq!(scenario.run(false).violation, None, "nobody promised anything");
+    assert_eq!(scenario.run(Lines::Dropped).violation, None, "nobody promised anything");
     scenario.must_converge = true;
-    assert_eq!(scenario.run(false).violation.map(|violation| violation.rule), Some(Rule::Convergence));
+    assert_eq!(
+        scenario.run(Lines::Dropped).violation.map(|violation| violation.rule),
+        Some(Rule::Convergence)
+    );
 }
 
 #[test]
@@ -548,7 +552,7 @@ fn a_request_without_an_answer_is_found() {
 #[test]
 fn more_dials_than_the_mesh_is_worth_are_found() {
     let scenario = Scenario::new(1, 3, Topology::Full, Member::HEALING);
-    let mut world = scenario.build(false);
+    let mut world = scenario.build(Lines::Dropped);
     world.run_for(5 * SECOND).expect("no rule is broken");
     assert_eq!(check_dials(&world, &scenario), Ok(()));
     world.statistics.dials *= 20;

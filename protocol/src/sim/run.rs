@@ -10,6 +10,7 @@ use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
 use super::rule::{Rule, Violation};
 use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
 use super::topology::CLUSTER_NAME;
+use super::trace::Lines;
 use super::world::{Statistics, World};
 use crate::accounts::GLOBAL_ACCOUNT;
 use crate::time::Instant;
@@ -34,9 +35,9 @@ pub struct Outcome {
 }
 
 impl Scenario {
-    /// Runs it. With `keeps_trace` the outcome has the lines of what happened.
-    pub fn run(&self, keeps_trace: bool) -> Outcome {
-        let mut world = self.build(keeps_trace);
+    /// Runs it. The outcome has the lines of what happened, if they are kept.
+    pub fn run(&self, lines: Lines) -> Outcome {
+        let mut world = self.build(lines);
         // A panic anywhere inside is a finding like any other. The world is only read afterwards.
         let ended = catch_unwind(AssertUnwindSafe(|| self.drive(&mut world)));
         let (violation, whole_after) = match ended {
@@ -62,8 +63,8 @@ impl Scenario {
     }
 
     /// The world before anything happened in it.
-    pub fn build(&self, keeps_trace: bool) -> World {
-        let mut world = World::new(self.seed, self.network.clone(), keeps_trace);
+    pub fn build(&self, lines: Lines) -> World {
+        let mut world = World::new(self.seed, self.network.clone(), lines);
         let routes = self.topology.routes(self.nodes.len(), &mut fastrand::Rng::with_seed(self.seed));
         let named = |seed: Seed| match seed {
             Seed::Node(node) if self.uses_names => Seed::Name(format!("{node}.example")),

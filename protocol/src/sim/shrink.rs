@@ -6,6 +6,7 @@ use super::net::NetworkConfig;
 use super::rule::Rule;
 use super::scenario::Scenario;
 use super::topology::Topology;
+use super::trace::Lines;
 use super::world::Fault;
 
 impl Scenario {
@@ -18,7 +19,8 @@ impl Scenario {
         loop {
             let Some(smaller) = smaller(&best).find(|candidate| {
                 left = left.saturating_sub(1);
-                left > 0 && candidate.run(false).violation.is_some_and(|violation| violation.rule == rule)
+                left > 0
+                    && candidate.run(Lines::Dropped).violation.is_some_and(|violation| violation.rule == rule)
             }) else {
                 return best;
             };

@@ -4,6 +4,15 @@ use std::fmt::Write as _;
 
 use crate::time::Instant;
 
+/// Whether lines to read are kept of what happens in a world: that takes time and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// They are, up to [`MAX_TRACE_LINES`].
+    Kept,
+    /// They are not.
+    Dropped,
+}
+
 /// The record of a run.
 ///
 /// The hash takes in every byte that was written and every event, whether or not lines are kept.
@@ -14,8 +23,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    pub(super) fn new(keeps_lines: bool) -> Self {
-        Self { hash: 0x9E37_79B9_7F4A_7C15, lines: keeps_lines.then(Vec::new) }
+    pub(super) fn new(lines: Lines) -> Self {
+        let lines = if lines == Lines::Kept { Some(Vec::new()) } else { None };
+        Self { hash: 0x9E37_79B9_7F4A_7C15, lines }
     }
 
     /// The same for two runs in which the same happened at the same time.

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use onehop::sim::{Drawing, FaultLevel, Healing, Outcome, Rule, Scenario, Variety};
+use onehop::sim::{Drawing, FaultLevel, Healing, Lines, Outcome, Rule, Scenario, Variety};
 use onehop_tests::command_line::{self, number};
 use onehop_tests::say;
 
@@ -89,7 +89,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
 fn replay(seed: u64, options: &Options) -> ExitCode {
     let scenario = Scenario::draw(seed, &options.drawing);
     say!("{scenario:#?}");
-    let outcome = scenario.run(true);
+    let outcome = scenario.run(Lines::Kept);
     outcome.trace.iter().for_each(|line| say!("{line}"));
     say!("whole after {:?}, {:?}", outcome.whole_after, outcome.statistics);
     match &outcome.violation {
@@ -120,7 +120,7 @@ fn run_all(options: &Options) -> ExitCode {
     let bar = std::io::stderr().is_terminal();
     for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
         let scenario = Scenario::draw(seed, &options.drawing);
-        let outcome = scenario.run(false);
+        let outcome = scenario.run(Lines::Dropped);
         totals.add(seed, &outcome);
         if outcome.violation.is_some() && !options.keeps_going {
             clear(bar);
@@ -192,7 +192,7 @@ fn explain(scenario: &Scenario, outcome: &Outcome, options: &Options) {
     };
     say!("{violation}");
     let shrunk = scenario.shrunk(violation.rule, options.shrink);
-    let outcome = shrunk.run(true);
+    let outcome = shrunk.run(Lines::Kept);
     say!("the smallest that was found: {shrunk:#?}");
     for line in &outcome.trace {
         say!("{line}");

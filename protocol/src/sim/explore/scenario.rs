@@ -7,6 +7,7 @@ use crate::sim::net::NetworkConfig;
 use crate::sim::node::Seed;
 use crate::sim::rule::Rule;
 use crate::sim::scenario::Scenario;
+use crate::sim::trace::Lines;
 
 impl Scenario {
     /// Follows every order in which things can arrive while its nodes connect, up to so many states ([`explore`]).
@@ -24,22 +25,22 @@ impl Scenario {
     /// assert!(explored.is_complete && explored.orders > Some(1));
     /// ```
     pub fn explore(&self, limit: usize, progress: impl FnMut(&Explored)) -> Result<Explored, BadOrder> {
-        explore(|| self.start_at_once(false), limit, |world| self.judge(world), progress)
+        explore(|| self.start_at_once(Lines::Dropped), limit, |world| self.judge(world), progress)
     }
 
     /// What happened in an order that [`Scenario::explore`] found, line by line.
     pub fn trace_order(&self, order: &[Arrival]) -> Vec<String> {
-        let mut world = self.start_at_once(true);
+        let mut world = self.start_at_once(Lines::Kept);
         // That it breaks a rule is known, and stands in the trace.
         let _ = world.follow(order).and_then(|()| self.judge(&mut world));
         world.trace().lines().to_vec()
     }
 
-    pub(super) fn start_at_once(&self, keeps_trace: bool) -> World {
+    pub(super) fn start_at_once(&self, lines: Lines) -> World {
         let network =
             NetworkConfig { splits_per_million: 0, merges_per_million: 0, ..NetworkConfig::default() };
         let quiet = Self { network, start_gap: Duration::ZERO, faults: Vec::new(), ..self.clone() };
-        let mut world = quiet.build(keeps_trace);
+        let mut world = quiet.build(lines);
         for node in &mut world.nodes {
             // That a node dials itself too multiplies the orders and concerns nobody else.
             node.spec.routes.retain(|seed| *seed != Seed::Node(node.id));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::sim::scenario::{Member, Scenario};
 use crate::sim::topology::Topology;
+use crate::sim::trace::Lines;
 
 /// What can arrive next in a world.
 fn arrivals(world: &World) -> Vec<Arrival> {
@@ -57,7 +58,7 @@ fn as_many_orders_are_followed_as_there_are_and_to_the_same_ends() {
         [(2, Topology::Full, member(None, false)), (2, Topology::Chain, member(Some(1), true))]
     {
         let scenario = Scenario::new(7, nodes, topology, member);
-        let build = || scenario.start_at_once(false);
+        let build = || scenario.start_at_once(Lines::Dropped);
         let mut found = BTreeSet::new();
         let check = |world: &mut World| {
             found.insert(nodes_of(world));

@@ -32,7 +32,7 @@ use crate::sim::node::{NodeSpec, Seed, SimNode};
 use crate::sim::queue::Queue;
 use crate::sim::rule::Violation;
 use crate::sim::stream::Joints;
-use crate::sim::trace::Trace;
+use crate::sim::trace::{Lines, Trace};
 use crate::time::Instant;
 use dial::Dial;
 pub(in crate::sim) use dial::is_dedicated;
@@ -113,9 +113,9 @@ pub(in crate::sim) enum Event {
 }
 
 impl World {
-    /// An empty world. `seed` decides everything that is left to chance. With `keeps_trace` its
-    /// [`trace`](Self::trace) can be read.
-    pub fn new(seed: u64, network: NetworkConfig, keeps_trace: bool) -> Self {
+    /// An empty world. `seed` decides everything that is left to chance. Its [`trace`](Self::trace) can be
+    /// read if `lines` are kept.
+    pub fn new(seed: u64, network: NetworkConfig, lines: Lines) -> Self {
         let mut rng = Rng::with_seed(seed);
         let network_rng = rng.fork();
         Self {
@@ -130,7 +130,7 @@ impl World {
             ids: BTreeMap::new(),
             ledger: Ledger::default(),
             mesh: Mesh::default(),
-            trace: Trace::new(keeps_trace),
+            trace: Trace::new(lines),
             statistics: Statistics::default(),
             violation: None,
             watches: Queue::new(),
