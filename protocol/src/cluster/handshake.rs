@@ -238,8 +238,11 @@ pub(super) fn route_url_text(host: &str, port: u16) -> String {
     }
 }
 
-/// The protocol level of INFO on routes: accounts are understood, message tracing is not.
-const ROUTE_PROTOCOL: i32 = 2;
+/// The protocol level of INFO on routes: accounts and message tracing are understood.
+const ROUTE_PROTOCOL: i32 = TRACING_PROTOCOL;
+
+/// From this level on a server understands message tracing.
+pub(super) const TRACING_PROTOCOL: i32 = 3;
 
 /// What a peer may say about compression (wire.md 5.1).
 const COMPRESSION_MODES: [&str; 9] =

@@ -30,7 +30,7 @@ use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{Connect, Info, ProtocolError};
-use handshake::{Handshake, route_info, route_url_text};
+use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
 use name::{Agreement, ClusterName};
 
 use crate::routes::DialId;
@@ -89,6 +89,8 @@ pub(crate) struct Registered {
     pub(crate) pings: bool,
     /// Whether the peer understands headers.
     pub(crate) headers: bool,
+    /// Whether the peer understands message tracing.
+    pub(crate) traces: bool,
     /// Whether the peer's `LS-` carry an origin.
     pub(crate) leaf_unsub_origin: bool,
 }
@@ -261,6 +263,7 @@ impl Cluster {
             lines,
             pings: continues,
             headers: info.headers && self.handshake.own_info().headers,
+            traces: info.proto >= TRACING_PROTOCOL,
             leaf_unsub_origin: info.lnocu || info.ln,
         })
     }

@@ -12,10 +12,10 @@ use super::turn;
 use crate::accounts::Account;
 use crate::close::CloseReason;
 use crate::config::Authorization;
-use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender};
+use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
-use crate::quote::REDACTED;
+use crate::quote::{REDACTED, quoted};
 use crate::sink::Sink;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 
@@ -287,6 +287,7 @@ impl Session {
             // Before the message itself, should the client hear it back.
             context.send(wire::encode::OK);
         }
+        let mut trace = self.trace(context, message);
         let shared = &mut *context.shared;
         let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
         let node = &shared.node;
@@ -296,6 +297,7 @@ impl Session {
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
+            trace: trace.as_deref_mut(),
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
@@ -304,13 +306,28 @@ impl Session {
         shared.spend(turn::expirations(expired));
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Client { wants_to_know: self.no_responders.then_some(&self.account) };
-        let rest = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), sender, message);
+        let rest =
+            LongDelivery::of(targets, scratch, rng, Some(&shared.entry), sender, message, trace.as_deref());
         if let Some(rest) = rest {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(self.cache.take_looked_at()));
+        if let Some(trace) = trace {
+            context.tell_trace(*trace);
+        }
         if !taken && self.no_responders {
             forwarding::no_responders(context.sink, &self.account, context.shared.entry.id(), message);
+        }
+    }
+
+    /// The trace that a message asks for. Where it cannot be told, that is complained of.
+    #[inline]
+    fn trace<S: Sink>(&self, context: &mut Context<'_, S>, message: &Message<'_>) -> Option<Box<Trace>> {
+        let trace = Trace::of(message, &self.account, &context.shared.entry, context.now)?;
+        if let Some(destination) = trace.invalid_destination() {
+            let shown = quoted(destination);
+            let text = format_args!("Destination \"{shown}\" is not valid, won't be able to trace events");
+            context.log(Level::Error, text);
         }
     }
 

@@ -2,9 +2,11 @@
 
 use super::chore::Chore;
 use super::effect::Question;
+use super::turn;
 use super::{Interruption, Shared};
 use crate::close::CloseReason;
 use crate::config::{Config, RouteLimits};
+use crate::forwarding::Trace;
 use crate::hub::{Entry, Hub};
 use crate::node::Node;
 use crate::sink::Sink;
@@ -74,6 +76,17 @@ impl<S: Sink> Context<'_, S> {
     pub(super) fn begin_chore(&mut self, chore: Chore) {
         let chores = &mut self.shared.chores;
         if chore.holds_input() { chores.push_front(chore) } else { chores.push_back(chore) }
+    }
+
+    /// Leaves it to the services to tell the publisher where a traced message went.
+    pub(super) fn tell_trace(&mut self, trace: Trace) {
+        let Some(traced) = trace.into_traced() else { return };
+        self.shared.spend(turn::deliveries(traced.reached.len(), 0, 0));
+        if self.hub().traces().put(traced) {
+            self.hub().want_attention();
+        } else {
+            self.hit_limit("MAX_TRACES or MAX_TRACES_OF_ONE");
+        }
     }
 
     /// Notes that the peer hit a limit, under the name by which that can be set.

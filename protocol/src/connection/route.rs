@@ -13,7 +13,7 @@ use super::turn;
 use crate::close::CloseReason;
 use crate::cluster::Refusal;
 use crate::config::RouteLimits;
-use crate::forwarding::{self, Courier, LongDelivery, Sender};
+use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
 use crate::quote::quoted;
@@ -260,6 +260,7 @@ impl Route {
         let account =
             if let Seat::Dedicated(account) = &registered.seat { Some(account.clone()) } else { None };
         shared.entry.set(Flag::Headers, registered.headers);
+        shared.entry.set(Flag::Traces, registered.traces);
         shared.entry.set(Flag::Dedicated, account.is_some());
         shared.dialect.dedicated = account.is_some();
         shared.dialect.leaf_unsub_origin = registered.leaf_unsub_origin;
@@ -298,6 +299,7 @@ impl Peer {
             return context.log(Level::Debug, "Unknown account for routed message");
         };
         let CarriedAccount { account, cache } = carried;
+        let mut trace = Trace::of(&routed.message, account, &shared.entry, context.now).map(Box::new);
         let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
         let node = &shared.node;
         let mut courier = Courier {
@@ -306,6 +308,7 @@ impl Peer {
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
+            trace: trace.as_deref_mut(),
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
@@ -316,11 +319,15 @@ impl Peer {
         ));
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Route { queues: routed.queues };
-        let rest = LongDelivery::of(targets, scratch, rng, Some(&shared.entry), sender, &routed.message);
+        let (publisher, message) = (Some(&shared.entry), &routed.message);
+        let rest = LongDelivery::of(targets, scratch, rng, publisher, sender, message, trace.as_deref());
         if let Some(rest) = rest {
             context.begin_chore(Chore::Deliver(rest));
         }
         context.shared.spend(turn::look_up(cache.take_looked_at()));
+        if let Some(trace) = trace {
+            context.tell_trace(*trace);
+        }
     }
 
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).

@@ -8,7 +8,9 @@ use fastrand::Rng;
 
 use super::parcel::{Parcel, Scratch};
 use super::targets::{CrowdTarget, Cut, Lookup, Targets};
-use super::{Courier, EXPIRED_AT_ONCE, blank_separated, from_client, from_route, no_responders, to_client};
+use super::{
+    Courier, EXPIRED_AT_ONCE, Trace, blank_separated, from_client, from_route, no_responders, to_client,
+};
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
 use crate::id::{AccountId, ConnectionId};
@@ -82,9 +84,14 @@ impl LongDelivery {
         publisher: Option<&Arc<Entry>>,
         sender: Sender<'_>,
         message: &Message<'_>,
+        trace: Option<&Trace>,
     ) -> Option<Box<Self>> {
         let is_all = targets.crowds.is_empty() && targets.cuts.is_empty();
         if is_all && scratch.undecided.is_empty() && scratch.ended.is_empty() {
+            return None;
+        }
+        if trace.is_some_and(Trace::is_only) {
+            scratch.undecided.clear();
             return None;
         }
         Some(Self::begin(targets, scratch, rng, publisher, sender, message))
@@ -154,7 +161,7 @@ impl LongDelivery {
         let targets = Targets::of_found(&mut found, hub.directory(), publisher, &lookup);
         let message = self.message.published_to(subject);
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, publisher, sink, rng, scratch, expire };
+        let mut courier = Courier { hub, publisher, sink, rng, scratch, trace: None, expire };
         let taken = match &self.named_queues {
             None => from_client(&mut courier, &targets, &message),
             Some(named) => {
@@ -192,7 +199,7 @@ impl LongDelivery {
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
         let start = self.rng.usize(..targets.clients.len().max(1));
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, publisher, sink, rng, scratch, expire };
+        let mut courier = Courier { hub, publisher, sink, rng, scratch, trace: None, expire };
         let mut give = |target| to_client(&mut courier, &targets, target, &parcel);
         let is_decided = if crowd.queue().is_some() {
             let (before, from) = targets.clients.split_at(start);

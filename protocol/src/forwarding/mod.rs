@@ -14,11 +14,13 @@
 //! - `targets`: those that may get a subject, each with the start of its line.
 //! - `long_delivery`: a message for so many that they get it in slices.
 //! - `parcel`: a message in its two forms, with and without headers.
+//! - `trace`: what is noted of a message whose publisher wants to hear where it went.
 
 mod cache;
 mod long_delivery;
 mod parcel;
 mod targets;
+mod trace;
 
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ use parcel::Parcel;
 pub(crate) use parcel::Scratch;
 pub(crate) use targets::Targets;
 use targets::{ClientTarget, CrowdTarget, Lookup, Member, QueueTargets, RouteTarget};
+use trace::Onward;
+pub(crate) use trace::Trace;
 
 /// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
 pub(crate) struct Courier<'a, S> {
@@ -46,6 +50,8 @@ pub(crate) struct Courier<'a, S> {
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
+    /// What is noted of the message, if it is traced.
+    pub(crate) trace: Option<&'a mut Trace>,
     /// Called with a subscription that got its last message, and its account.
     pub(crate) expire: &'a mut dyn FnMut(AccountId, &Subscription, &mut S),
 }
@@ -60,7 +66,7 @@ pub(crate) fn from_service<S: Sink>(
     let directory = courier.hub.directory();
     let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
     from_client(courier, &targets, message);
-    LongDelivery::of(&targets, courier.scratch, courier.rng, None, Sender::Service, message)
+    LongDelivery::of(&targets, courier.scratch, courier.rng, None, Sender::Service, message, None)
 }
 
 /// Delivers what a client of this node published, but to crowds, and to a group none of whose members was found at once: they
@@ -81,7 +87,7 @@ pub(crate) fn from_client<S: Sink>(
     }
     // Of so many, one will; and who is looked for is asked later.
     taken |= !targets.crowds.is_empty() || !targets.cuts.is_empty();
-    taken |= to_services(courier, targets, message);
+    taken |= note_crowds(courier, targets) || to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
         match choose(courier, targets, queue, &parcel, Preference::Equal) {
@@ -96,7 +102,10 @@ pub(crate) fn from_client<S: Sink>(
         }
     }
     for (number, route) in targets.routes.iter().enumerate() {
-        taken |= to_route(courier, targets, number, route, &parcel, route.plain);
+        taken |= match courier.trace {
+            None => to_route(courier, targets, number, route, &parcel, route.plain),
+            Some(_) => to_route_traced(courier, targets, number, message, route.plain),
+        };
     }
     courier.scratch.line = line;
     courier.expire_some();
@@ -119,7 +128,7 @@ pub(crate) fn from_route<S: Sink>(
     for target in &targets.clients {
         to_client(courier, targets, target, &parcel);
     }
-    to_services(courier, targets, message);
+    let _ = note_crowds(courier, targets) || to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     courier.scratch.served.clear();
     courier.scratch.served.resize(targets.queues.len(), false);
@@ -138,7 +147,10 @@ pub(crate) fn from_route<S: Sink>(
     }
     if !courier.scratch.chosen.is_empty() {
         for (number, route) in targets.routes.iter().enumerate() {
-            to_route(courier, targets, number, route, &parcel, false);
+            match courier.trace {
+                None => to_route(courier, targets, number, route, &parcel, false),
+                Some(_) => to_route_traced(courier, targets, number, message, false),
+            };
         }
     }
     courier.scratch.line = line;
@@ -316,9 +328,18 @@ fn to_client<S: Sink>(
     target: &ClientTarget,
     parcel: &Parcel<'_>,
 ) -> bool {
+    if let Some(trace) = &mut courier.trace
+        && trace.is_only()
+    {
+        trace.reach_client(target);
+        return true;
+    }
     let admission = target.subscription.admit();
     if admission == Admission::Refused {
         return false;
+    }
+    if let Some(trace) = &mut courier.trace {
+        trace.reach_client(target);
     }
     let with_headers = parcel.has_headers() && target.headers;
     let prefix = match parcel.renamed().or_else(|| targets.unprepared_subject(target)) {
@@ -361,6 +382,37 @@ fn to_services<S>(courier: &Courier<'_, S>, targets: &Targets, message: &Message
         courier.hub.want_attention();
     }
     taken
+}
+
+/// Notes those of a traced message that are too many to be named. True if nobody is to get it here.
+fn note_crowds<S>(courier: &mut Courier<'_, S>, targets: &Targets) -> bool {
+    let Some(trace) = &mut courier.trace else { return false };
+    targets.crowds.iter().for_each(|target| trace.reach_crowd(target.crowd.count()));
+    targets.cuts.iter().for_each(|_| trace.reach_crowd(1));
+    trace.is_only()
+}
+
+/// Sends a traced message to one server, with the number that it has there. False if nothing of the server is interested.
+#[cold]
+fn to_route_traced<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    number: usize,
+    message: &Message<'_>,
+    plain: bool,
+) -> bool {
+    let route = &targets.routes[number];
+    let is_wanted = plain || courier.scratch.chosen.iter().any(|(chosen, _)| *chosen == number);
+    let Some(trace) = courier.trace.as_mut().filter(|_| is_wanted) else { return false };
+    let mut line = Vec::new();
+    match trace.reach_server(route, message) {
+        Onward::Nothing => true,
+        Onward::AsItIs => to_route(courier, targets, number, route, &Parcel::new(message, &mut line), plain),
+        Onward::Numbered(body, header_len) => {
+            let message = Message { header_len, line_tail: None, body: &body, ..*message };
+            to_route(courier, targets, number, route, &Parcel::new(&message, &mut line), plain)
+        }
+    }
 }
 
 /// Sends to one server, once, whatever of it is interested. False if nothing of it is.

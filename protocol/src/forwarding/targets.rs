@@ -75,6 +75,8 @@ pub(crate) struct RouteTarget {
     pub(crate) connection: ConnectionId,
     /// Whether it may be sent headers.
     pub(crate) headers: bool,
+    /// Whether it understands message tracing.
+    pub(crate) traces: bool,
     /// Whether it wants it apart from queue groups.
     pub(crate) plain: bool,
     prefix: Prefix,
@@ -415,7 +417,8 @@ impl<'a> Builder<'a> {
             entry.line_account(place.account).map_or((b"", b""), |account| (account, b" "));
         let tail = [account, blank, place.subject, b" "].concat();
         let prefix = self.prefix(&[b"HMSG ", &tail, b"RMSG ", &tail]);
-        self.routes.push(RouteTarget { connection, headers: entry.has(Flag::Headers), plain: false, prefix });
+        let (headers, traces) = (entry.has(Flag::Headers), entry.has(Flag::Traces));
+        self.routes.push(RouteTarget { connection, headers, traces, plain: false, prefix });
         Some(self.routes.len() - 1)
     }
 

@@ -32,6 +32,8 @@ pub enum Flag {
     Dedicated = 4,
     /// A client that does not want its own messages back.
     NoEcho = 8,
+    /// A server that understands message tracing.
+    Traces = 16,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -145,6 +147,11 @@ impl Entry {
     /// What it said of itself.
     pub fn about(&self) -> About {
         self.about.lock().as_deref().cloned().unwrap_or_default()
+    }
+
+    /// What it calls itself; empty if it does not.
+    pub(crate) fn name(&self) -> String {
+        self.about.lock().as_ref().map_or_else(String::new, |about| about.name.clone())
     }
 
     /// Whether a fact holds.

@@ -17,6 +17,7 @@ mod limit_log;
 mod mailbox;
 mod remote;
 mod requests;
+mod traces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +45,7 @@ pub(crate) use mailbox::Letter;
 pub use mailbox::Mailbox;
 pub(crate) use remote::{RemoteInterest, Told, TooMuchInterest};
 use requests::Requests;
+pub(crate) use traces::{Reached, Traced, Traces};
 
 /// The shared half of a node: what a publish must look up.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ pub struct Hub {
     global: Arc<Account>,
     system: Option<Arc<Account>>,
     mailbox: Mailbox,
+    traces: Traces,
     limit_log: LimitLog,
     /// The node's driver has something to do, or another time to be called at.
     wants_attention: AtomicBool,
@@ -116,6 +119,7 @@ impl Hub {
             global,
             system,
             mailbox: Mailbox::default(),
+            traces: Traces::default(),
             limit_log: LimitLog::new(),
             wants_attention: AtomicBool::new(true),
             directory: Directory::default(),
@@ -183,6 +187,11 @@ impl Hub {
     /// What waits for the services.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    /// Traced messages that publishers are still to be told of.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Adds an account, and gives it what peers said that they want in it.

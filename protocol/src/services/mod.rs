@@ -14,11 +14,13 @@
 //! - here: which questions are answered, when, and how much of that is done at once.
 //! - `request`: a question, as it was read.
 //! - `answer`: what is said, piece by piece.
+//! - `trace`: what a publisher is told of a message that was traced.
 
 mod answer;
 mod request;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::accounts::Account;
 use crate::forwarding::{self, Courier, LongDelivery, Scratch};
 use crate::hub::Letter;
 use crate::id::ConnectionId;
@@ -42,6 +45,7 @@ use crate::wire::system::{self, Question};
 
 use answer::Answer;
 use request::{Asker, Request};
+use trace::Telling;
 
 /// The services of one node.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Services {
     node: Arc<Node>,
     /// What is being answered. The next question waits until that is done.
     answering: Option<Answer>,
+    /// What a publisher is being told of a traced message. What waits behind it waits until that is done.
+    telling: Option<Telling>,
     /// An answer that very many are still to get. What is said next waits until that is done.
     delivering: Option<Box<LongDelivery>>,
     /// What is asked by those who have enough to read, and when to look again whether they have.
@@ -81,6 +87,7 @@ impl Services {
         Self {
             node: node.clone(),
             answering: None,
+            telling: None,
             delivering: None,
             deferred: VecDeque::new(),
             told_interest: BTreeMap::new(),
@@ -123,12 +130,17 @@ impl Services {
         if self.answering.is_some() {
             return Some(self.answer_on(sink));
         }
+        if self.telling.is_some() {
+            return Some(self.tell_on(sink));
+        }
         if self.deferred.front().is_some_and(|(at, _)| *at <= now) {
             let (_, request) = self.deferred.pop_front()?;
             self.answer_or_defer(now, request, sink);
             return Some(LETTER_BYTES);
         }
-        let letter = self.node.hub().mailbox().take_first()?;
+        let Some(letter) = self.node.hub().mailbox().take_first() else {
+            return self.begin_telling();
+        };
         match letter.to.sid() {
             ROUTES => self.hear_question(now, letter, sink),
             _ => self.hear_answer(now, &letter, sink),
@@ -143,7 +155,27 @@ impl Services {
         }
         let Some(answer) = self.answering.take() else { return 0 };
         let (reply, body) = answer.into_message();
-        self.publish(&reply, &body, sink);
+        let account = self.node.hub().system_account().clone();
+        self.publish(&account, &reply, &body, sink);
+        body.len()
+    }
+
+    /// Begins to tell a publisher where a traced message went. Returns how much was done; none if there is no such message.
+    fn begin_telling(&mut self) -> Option<usize> {
+        let traced = self.node.hub().traces().take_first()?;
+        self.answers += 1;
+        self.telling = Some(Telling::new(&self.node, traced, self.answers));
+        Some(LETTER_BYTES)
+    }
+
+    /// Goes on with what a publisher is told, and tells it if it is whole. Returns how much was done.
+    fn tell_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+        let Some(telling) = &mut self.telling else { return 0 };
+        if let Some(work) = telling.write(self.node.hub()) {
+            return work;
+        }
+        let Some((traced, body)) = self.telling.take().map(Telling::into_message) else { return 0 };
+        self.publish(&traced.account, &traced.destination, &body, sink);
         body.len()
     }
 
@@ -245,7 +277,7 @@ impl Services {
     }
 
     /// Says something; its body with the end of a line.
-    fn publish<S: Sink>(&mut self, subject: &[u8], body: &[u8], sink: &mut S) {
+    fn publish<S: Sink>(&mut self, account: &Arc<Account>, subject: &[u8], body: &[u8], sink: &mut S) {
         let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
         let node = &self.node;
         let Some(account) = node.hub().system_account() else { return };
@@ -255,6 +287,7 @@ impl Services {
             sink,
             rng: &mut self.rng,
             scratch: &mut self.scratch,
+            trace: None,
             expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
         };
         self.delivering = forwarding::from_service(&mut courier, account, &message);

@@ -15,6 +15,7 @@ pub mod encode;
 mod error;
 mod gossip_mode;
 mod grammar;
+pub(crate) mod header;
 mod info;
 pub(crate) mod json;
 mod op;

@@ -135,10 +135,15 @@ pub struct Fault {
 impl<T: Serialize> Answer<'_, T> {
     /// Its text.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        json::write(&mut text, self);
-        text
+        to_json(self)
     }
+}
+
+/// The text of anything that servers say of themselves.
+pub(crate) fn to_json(what: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    json::write(&mut text, what);
+    text
 }
 
 /// A server that another has routes to.

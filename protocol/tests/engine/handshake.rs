@@ -48,7 +48,7 @@ fn an_acceptor_greets_with_what_it_is() {
         (info.server_name.as_str(), info.cluster.as_str(), info.host.as_str()),
         ("A", "C", "10.0.0.1")
     );
-    assert_eq!((info.port, info.proto, info.route_pool_size, info.route_pool_idx), (6222, 2, 3, 0));
+    assert_eq!((info.port, info.proto, info.route_pool_size, info.route_pool_idx), (6222, 3, 3, 0));
     assert!(info.headers && info.lnoc && info.lnocu && info.ln && !info.auth_required);
     assert_eq!(info.connect_urls, ["10.0.0.1:4222"]);
 }

@@ -26,4 +26,5 @@ mod script;
 mod services;
 mod shutdown;
 mod slow_consumers;
+mod tracing;
 mod transport;

@@ -1,0 +1,166 @@
+//! What a publisher is told of a traced message (wire.md 7.10).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::hub::{Entry, Hub, Kind, Reached, Traced};
+use crate::identity;
+use crate::monitor::Facts;
+use crate::node::Node;
+use crate::wire::header;
+use crate::wire::system::{self, Server};
+
+/// What is said of one message, while it is written.
+#[derive(Debug)]
+pub(super) struct Telling {
+    traced: Box<Traced>,
+    text: Vec<u8>,
+    time: String,
+    /// How many of the places that it went to are written.
+    written: usize,
+}
+
+/// What stands before the events, in nats-server's order.
+#[derive(Debug, Serialize)]
+struct Head<'a> {
+    server: Server<'a>,
+    request: Request,
+    #[serde(skip_serializing_if = "is_zero")]
+    hops: u32,
+}
+
+/// The message as it came.
+#[derive(Debug, Serialize)]
+struct Request {
+    header: BTreeMap<String, Vec<String>>,
+    msgsize: usize,
+}
+
+/// The way in, or one of the ways out.
+#[derive(Debug, Default, Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    ts: &'a str,
+    /// 0 is a client, 1 another server.
+    kind: u8,
+    cid: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    acc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subj: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sub: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    queue: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hop: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error: &'static str,
+}
+
+impl Telling {
+    /// Begins to tell of a message, as the `number`th time.
+    pub(super) fn new(node: &Node, traced: Box<Traced>, number: u64) -> Self {
+        let facts = Facts::of_core(traced.at, node.start(), node.unix_nanos_at_zero());
+        let time = facts.time_now();
+        let server = Server {
+            name: node.hub().server_name(),
+            host: &node.hub().config().host,
+            id: node.hub().server_id(),
+            cluster: &node.cluster_name().unwrap_or_default(),
+            ver: identity::NATS_VERSION,
+            jetstream: false,
+            flags: 0,
+            seq: number,
+            time: time.clone(),
+        };
+        let mut text = system::to_json(&Head { server, request: Request::new(&traced), hops: traced.hops });
+        // Before the bracket that closes it.
+        text.truncate(text.len() - 1);
+        text.extend_from_slice(br#","events":["#);
+        text.extend_from_slice(&system::to_json(&Event::way_in(&traced, &time)));
+        Self { traced, text, time, written: 0 }
+    }
+
+    /// Writes on. Returns how much was written, if there is more.
+    pub(super) fn write(&mut self, hub: &Hub) -> Option<usize> {
+        let Self { traced, text, time, written } = self;
+        let before = text.len();
+        let slice = traced.reached.iter().skip(*written).take(SLICE);
+        for event in slice.filter_map(|reached| Event::out(hub, reached, time)) {
+            text.push(b',');
+            text.extend_from_slice(&system::to_json(&event));
+        }
+        *written += SLICE;
+        (*written < traced.reached.len()).then_some(text.len() - before)
+    }
+
+    /// Where it goes, and what it says, with the end of a line.
+    pub(super) fn into_message(self) -> (Box<Traced>, Vec<u8>) {
+        let Self { traced, mut text, .. } = self;
+        text.push(b']');
+        if traced.left_out > 0 {
+            // Not a field of nats-server: of how many more nothing is said.
+            text.extend_from_slice(format!(",\"onehop_left_out\":{}", traced.left_out).as_bytes());
+        }
+        text.extend_from_slice(b"}\r\n");
+        (traced, text)
+    }
+}
+
+impl Request {
+    fn new(traced: &Traced) -> Self {
+        let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, value) in header::pairs(&traced.header) {
+            headers.entry(text(key)).or_default().push(text(value));
+        }
+        Self { header: headers, msgsize: traced.bytes }
+    }
+}
+
+impl<'a> Event<'a> {
+    fn way_in(traced: &Traced, time: &'a str) -> Self {
+        let (acc, subj) = (traced.account.name().to_owned(), text(&traced.subject));
+        Self { acc, subj, ..Self::at("in", &traced.publisher, time) }
+    }
+
+    /// A way out; none if the connection is gone.
+    fn out(hub: &Hub, reached: &Reached, time: &'a str) -> Option<Self> {
+        Some(match reached {
+            Reached::Client(subscription) => {
+                let entry = hub.directory().get(subscription.connection())?;
+                let queue = subscription.queue().map_or_else(String::new, text);
+                Self { sub: text(subscription.subject()), queue, ..Self::at("eg", &entry, time) }
+            }
+            Reached::Server { route, hop, is_left_out } => {
+                let entry = hub.directory().get(*route)?;
+                let error = if *is_left_out { NO_SUPPORT } else { "" };
+                Self { hop: hop.clone().unwrap_or_default(), error, ..Self::at("eg", &entry, time) }
+            }
+        })
+    }
+
+    fn at(event_type: &'static str, entry: &Entry, time: &'a str) -> Self {
+        let kind = u8::from(entry.kind() == Kind::Route);
+        Self { event_type, ts: time, kind, cid: entry.cid(), name: entry.name(), ..Self::default() }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Why a server was not sent a message that is only traced.
+const NO_SUPPORT: &str = "Not delivered because remote does not support message tracing";
+
+/// So many events are written at once.
+const SLICE: usize = 128;

@@ -1,0 +1,85 @@
+//! The headers of a message: `NATS/1.0`, lines of `Key: value`, an empty line (wire.md 1.4). Keys are told apart by case.
+
+use memchr::memchr_iter;
+
+/// Where whoever publishes a message wants to hear where it went.
+pub(crate) const TRACE_DESTINATION: &[u8] = b"Nats-Trace-Dest";
+
+/// Whether it is to go nowhere else.
+pub(crate) const TRACE_ONLY: &[u8] = b"Nats-Trace-Only";
+
+/// The number that it has at a server.
+pub(crate) const TRACE_HOP: &[u8] = b"Nats-Trace-Hop";
+
+/// Whether some line begins as one does that asks for a trace. It is asked of each message with headers.
+#[inline]
+pub(crate) fn may_be_traced(block: &[u8]) -> bool {
+    memchr_iter(b'\n', block).any(|end| block[end + 1..].starts_with(TRACE_DESTINATION))
+}
+
+/// The value of the first header with this key.
+pub(crate) fn value<'a>(block: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    pairs(block).find(|(known, _)| *known == key).map(|(_, value)| value)
+}
+
+/// All headers, without the blanks around their values.
+pub(crate) fn pairs(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    block.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
+/// The headers with one of this key and value, which is the only one, at their end; none if they have no end.
+pub(crate) fn with_value(block: &[u8], key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let lines = block.strip_suffix(b"\r\n").filter(|lines| lines.ends_with(b"\r\n"))?;
+    let mut written = Vec::with_capacity(block.len() + key.len() + value.len() + 4);
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let is_replaced = line.strip_prefix(key).is_some_and(|rest| rest.starts_with(b":"));
+        written.extend_from_slice(if is_replaced { b"" } else { line });
+    }
+    for part in [key, b": ", value, b"\r\n\r\n"] {
+        written.extend_from_slice(part);
+    }
+    Some(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: &[u8] =
+        b"NATS/1.0\r\nNats-Trace-Dest:  a.b \r\nx: y\r\nNats-Trace-Dest: c\r\nnats-trace-only: 1\r\n\r\n";
+
+    #[test]
+    fn the_first_value_counts_and_keys_have_a_case() {
+        assert_eq!(value(BLOCK, TRACE_DESTINATION), Some(&b"a.b"[..]));
+        assert_eq!(value(BLOCK, TRACE_ONLY), None);
+        assert_eq!(value(b"NATS/1.0\r\nx:\r\n\r\n", b"x"), Some(&b""[..]));
+        assert_eq!(value(b"Nats-Trace-Dest: first line\r\n\r\n", TRACE_DESTINATION), None);
+    }
+
+    #[test]
+    fn what_may_be_traced_is_told_by_the_start_of_a_line() {
+        assert!(may_be_traced(BLOCK));
+        for not in [
+            &b"NATS/1.0\r\nnats-trace-dest: a\r\n\r\n"[..],
+            b"NATS/1.0\r\nx: Nats-Trace-Dest\r\n\r\n",
+            b"NATS/1.0\r\n\r\n",
+            b"",
+        ] {
+            assert!(!may_be_traced(not), "{}", not.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_header_is_written_once_at_the_end() {
+        let first = with_value(b"NATS/1.0\r\na: b\r\n\r\n", TRACE_HOP, b"1").expect("it has an end");
+        assert_eq!(first, b"NATS/1.0\r\na: b\r\nNats-Trace-Hop: 1\r\n\r\n");
+        let second = with_value(&first, TRACE_HOP, b"1.2").expect("it has an end");
+        assert_eq!(second, b"NATS/1.0\r\na: b\r\nNats-Trace-Hop: 1.2\r\n\r\n");
+        for endless in [&b"NATS/1.0\r\n"[..], b"NATS/1.0", b"", b"\r\n"] {
+            assert_eq!(with_value(endless, TRACE_HOP, b"1"), None, "{}", endless.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Messages that are traced (wire.md 7.10): nats-server and onehop deliver them alike and say the same of them, each alone and
+//! together in a cluster.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use onehop_tests::raw::RawConn;
+use onehop_tests::server::{Kind, Options, Server};
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was said of a message, by the server that said it, and how many copies each client got.
+type Outcome = (Vec<(String, Vec<String>)>, [usize; 2]);
+
+#[test]
+fn traced_messages_go_where_those_of_nats_server_go_and_the_same_is_said_of_them() {
+    let real = Kind::REFERENCE;
+    let Some(expected) = outcomes(real, real) else { return };
+    for (here, there) in
+        [(Kind::Onehop, Kind::Onehop), (real, Kind::Onehop), (Kind::Onehop, real), (Kind::OnehopStd, real)]
+    {
+        let Some(found) = outcomes(here, there) else { return };
+        for ((headers, expected), (_, found)) in expected.iter().zip(&found) {
+            assert_eq!(found, expected, "{here} and {there} (left): {headers}");
+        }
+    }
+}
+
+/// What becomes of a message with each of [`HEADERS`].
+fn outcomes(here: Kind, there: Kind) -> Option<Vec<(&'static str, Outcome)>> {
+    let first = Server::start(here, Options::member("C", "A", &[]))?;
+    let second = Server::start(there, Options::member("C", "B", &[first.ports().route]))?;
+    let subscriptions = "SUB work 1\r\nSUB work q 2\r\n";
+    let mut workers = [client(&first, subscriptions), client(&second, "SUB work 1\r\nSUB other q 2\r\n")];
+    let mut publisher = client(&first, "SUB events 9\r\nSUB in 8\r\n");
+    wait_for_interest(&first, &mut workers[1], &mut publisher);
+    let outcomes = HEADERS.iter().map(|headers| {
+        let before = workers.each_ref().map(|worker| messages(worker, "work"));
+        let seen = publisher.frames().len();
+        let block = format!("NATS/1.0\r\n{headers}\r\n");
+        let (header_len, total) = (block.len(), block.len() + 1);
+        publisher.send(format!("HPUB work {header_len} {total}\r\n{block}x\r\n"));
+        let servers = if headers.starts_with("Nats-Trace-Dest: events") { 2 } else { 0 };
+        let told = |frames: &[onehop_tests::frame::Frame]| {
+            frames.iter().skip(seen).filter(|frame| frame.payload.is_some()).count() >= servers
+        };
+        assert!(
+            publisher.read_until(TIMEOUT, told),
+            "{here} and {there}: {headers}: {:?}",
+            publisher.frames()
+        );
+        // What does not come shows when this has come, which is behind it.
+        publisher.read_until_quiet(Duration::from_millis(100));
+        workers.iter_mut().for_each(|worker| worker.read_until_quiet(Duration::from_millis(100)));
+        let after = workers.each_ref().map(|worker| messages(worker, "work"));
+        let copies = [after[0] - before[0], after[1] - before[1]];
+        let mut told: Vec<_> = publisher.frames()[seen..]
+            .iter()
+            .filter_map(|frame| frame.payload.as_deref())
+            .map(read)
+            .collect();
+        told.sort();
+        (*headers, (told, copies))
+    });
+    Some(outcomes.collect())
+}
+
+fn client(server: &Server, lines: &str) -> RawConn {
+    let mut client = RawConn::connect(server.ports().client);
+    client.send(format!("CONNECT {{\"verbose\":false,\"headers\":true,\"name\":\"c\"}}\r\n{lines}"));
+    client.ping();
+    client
+}
+
+/// Until what the far client wants is known at the near server.
+fn wait_for_interest(near: &Server, far: &mut RawConn, publisher: &mut RawConn) {
+    let start = Instant::now();
+    while messages(far, "work") == 0 {
+        assert!(start.elapsed() < TIMEOUT, "no interest came: {}", near.log());
+        publisher.send("PUB work 0\r\n\r\n");
+        publisher.ping();
+        thread::sleep(Duration::from_millis(50));
+        far.read_until_quiet(Duration::from_millis(50));
+    }
+}
+
+fn messages(client: &RawConn, subject: &str) -> usize {
+    let is_one = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == b' ');
+        words.next().is_some_and(|op| op.ends_with(b"MSG")) && words.next() == Some(subject.as_bytes())
+    };
+    client.frames().iter().filter(|frame| is_one(&frame.line)).count()
+}
+
+/// The server that says something, what it says of the message, and each event, without what differs from run to run.
+fn read(text: &[u8]) -> (String, Vec<String>) {
+    let value: Value = serde_json::from_slice(text).expect("JSON");
+    let events = value["events"].as_array().expect("a list").iter().map(|event| {
+        let mut event = event.clone();
+        let fields = event.as_object_mut().expect("an object");
+        assert!(fields.remove("ts").is_some() && fields.remove("cid").is_some(), "{value}");
+        event.to_string()
+    });
+    let said = [value["request"].to_string(), value["hops"].to_string()];
+    (value["server"]["name"].as_str().expect("a name").to_owned(), said.into_iter().chain(events).collect())
+}
+
+const HEADERS: [&str; 10] = [
+    "Nats-Trace-Dest: events\r\n",
+    "Nats-Trace-Dest: events\r\nNats-Trace-Only: true\r\n",
+    "Nats-Trace-Dest: events\r\nNats-Trace-Only: ON\r\nA: b\r\nA: c\r\n",
+    "Nats-Trace-Dest: events\r\nNats-Trace-Only: no\r\nNats-Trace-Hop: 7\r\n",
+    "Nats-Trace-Dest: events\r\nNats-Trace-Dest: other\r\nNats-Trace-Only: 1\r\n",
+    "Nats-Trace-Only: true\r\n",
+    "nats-trace-dest: events\r\nnats-trace-only: true\r\n",
+    "Nats-Trace-Dest: e.*\r\nNats-Trace-Only: true\r\n",
+    "Nats-Trace-Dest: a b\r\n",
+    "Nats-Trace-Dest: trace disabled\r\nNats-Trace-Only: true\r\n",
+];
