@@ -189,6 +189,13 @@ impl Engine {
         Ok(changes)
     }
 
+    /// Becomes a lame duck; see [`Node::handle_lame_duck`].
+    pub fn handle_lame_duck(&mut self, now: Instant) {
+        self.node.handle_lame_duck(now, &mut self.staging);
+        self.flush(now);
+        self.end_connections(now);
+    }
+
     /// Stops the node: peers are told that it leaves, and all connections are ended. What waits for them is still to be
     /// written, until [`Engine::poll_closed`] has named each. Nothing is to be accepted any more.
     pub fn handle_shutdown(&mut self, now: Instant) {

@@ -11,7 +11,7 @@ use onehop::config::{Port, without_user_info};
 use onehop::driver::{ACCEPT_BACKLOG, SocketKind, handle_accept_fault};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
-use smol::future::yield_now;
+use smol::future::{FutureExt, pending, yield_now};
 
 use crate::clock::Clock;
 use crate::worker::Job;
@@ -111,20 +111,22 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Gives `assign` what connects to `listeners`.
+    /// Gives `assign` what connects to `listeners`. The port for clients is closed once `clients_closed` is.
     ///
     /// # Errors
     ///
     /// The system has no thread left.
     pub(crate) fn open(
         listeners: Vec<(Async<TcpListener>, SocketKind)>,
+        clients_closed: Receiver<()>,
         node: Arc<Node>,
         clock: Clock,
         assign: impl Fn(Job) + Send + 'static,
     ) -> io::Result<Self> {
         let (open, closed) = bounded(1);
         let thread = thread::Builder::new().name("accept".to_owned());
-        let thread = thread.spawn(move || serve(listeners, &node, clock, assign, &closed))?;
+        let thread =
+            thread.spawn(move || serve(listeners, &clients_closed, &node, clock, assign, &closed))?;
         Ok(Self { open, thread })
     }
 
@@ -138,6 +140,7 @@ impl Ports {
 
 fn serve(
     listeners: Vec<(Async<TcpListener>, SocketKind)>,
+    clients_closed: &Receiver<()>,
     node: &Node,
     clock: Clock,
     assign: impl Fn(Job),
@@ -145,7 +148,13 @@ fn serve(
 ) {
     let executor = LocalExecutor::new();
     for (listener, kind) in listeners {
-        executor.spawn(accept_all(listener, kind, node, clock, &assign)).detach();
+        let is_closed = async move {
+            match kind {
+                SocketKind::Client => drop(clients_closed.recv().await),
+                _ => pending().await,
+            }
+        };
+        executor.spawn(accept_all(listener, kind, node, clock, &assign).or(is_closed)).detach();
     }
     // Nothing is ever sent.
     let _ = async_io::block_on(executor.run(closed.recv()));

@@ -20,6 +20,13 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stdout(), "{}", text.trim_end());
             ExitCode::SUCCESS
         }
+        Ok(Command::Signal(order)) => match signals::send(&order) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                complain(&format!("onehop: {why}"));
+                ExitCode::FAILURE
+            }
+        },
         Ok(Command::ConfigIsValid(text)) => {
             complain(&text);
             ExitCode::SUCCESS

@@ -16,6 +16,7 @@ use onehop::{
     Services,
 };
 use smol::Executor;
+use smol::channel::{Receiver, Sender, bounded};
 use smol::future::{FutureExt, yield_now};
 
 use crate::clock::{self, Clock};
@@ -34,6 +35,8 @@ pub struct Server {
     clients: Async<TcpListener>,
     routes: Option<Async<TcpListener>>,
     monitoring: Option<Async<TcpListener>>,
+    /// Closed when clients are accepted no more.
+    clients_closed: Receiver<()>,
 }
 
 /// What is behind the listeners.
@@ -42,6 +45,10 @@ pub(crate) struct Core {
     shared: Shared,
     workers: Vec<worker::Handle>,
     next_worker: AtomicUsize,
+    /// Open as long as the port for clients is.
+    clients_open: Sender<()>,
+    /// Notified when a lame duck has no clients any more.
+    sent_away: Event,
     /// Of what belongs to no connection.
     longest_turn: Arc<LongestTurn>,
 }
@@ -101,8 +108,16 @@ impl Server {
         let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
-        let core = Core { shared, workers, next_worker: AtomicUsize::new(0), longest_turn: Arc::default() };
-        Ok(Self { core, clients, routes, monitoring })
+        let (clients_open, clients_closed) = bounded(1);
+        let core = Core {
+            shared,
+            workers,
+            next_worker: AtomicUsize::new(0),
+            clients_open,
+            sent_away: Event::new(),
+            longest_turn: Arc::default(),
+        };
+        Ok(Self { core, clients, routes, monitoring, clients_closed })
     }
 
     /// The node that is served.
@@ -135,16 +150,17 @@ impl Server {
     ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
-        let Self { core, clients, routes, monitoring } = self;
+        let Self { core, clients, routes, monitoring, clients_closed } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
         let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
         let listeners = [(clients, SocketKind::Client)].into_iter();
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
         let assigning = core.clone();
-        let ports = Ports::open(listeners, core.shared.node.clone(), core.shared.clock, move |job| {
-            assigning.assign(job)
-        });
+        let ports =
+            Ports::open(listeners, clients_closed, core.shared.node.clone(), core.shared.clock, move |job| {
+                assigning.assign(job)
+            });
         let ports = ports.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
@@ -227,6 +243,9 @@ impl Core {
             driver::handle_timeout(node, &mut services, now, &mut staging);
             self.record_turn(now);
             self.write_rest(&mut staging).await;
+            if self.shared.node.has_sent_all_away() {
+                self.sent_away.notify(usize::MAX);
+            }
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
@@ -236,6 +255,36 @@ impl Core {
                 timer.await;
             };
             listener.or(due).await;
+        }
+    }
+
+    /// Closes the port for clients, and sends the clients away one after another.
+    pub(crate) async fn begin_lame_duck(&self) {
+        info!("Entering lame duck mode, stop accepting new clients");
+        self.clients_open.close();
+        let Shared { node, sockets, clock, .. } = &self.shared;
+        let now = clock.now();
+        let mut staging = worker::staging(node, sockets);
+        node.handle_lame_duck(now, &mut staging);
+        staging.flush(now, node.hub());
+        self.record_turn(now);
+        self.write_rest(&mut staging).await;
+        self.shared.attention.notify(1);
+    }
+
+    /// Whether [`Core::begin_lame_duck`] was called.
+    pub(crate) fn is_lame_duck(&self) -> bool {
+        self.shared.node.is_lame_duck()
+    }
+
+    /// Waits until a lame duck has no clients any more.
+    pub(crate) async fn wait_until_sent_away(&self) {
+        loop {
+            let sent_away = self.sent_away.listen();
+            if self.shared.node.has_sent_all_away() {
+                return;
+            }
+            sent_away.await;
         }
     }
 
@@ -370,6 +419,36 @@ mod tests {
             done.store(true, Ordering::Relaxed);
             assert!(!is_open, "the port still takes connections");
             assert!(took < PATIENCE / 2, "it took {took:?}");
+        });
+    }
+
+    #[test]
+    fn a_lame_duck_closes_its_port_tells_its_clients_and_ends_when_they_are_gone() {
+        let times = (Duration::from_millis(300), Duration::from_millis(900));
+        let config = Config { lame_duck_grace_period: times.0, lame_duck_duration: times.1, ..local() };
+        let server = Server::bind(config, 1).unwrap();
+        let address = server.clients.get_ref().local_addr().unwrap();
+        let (begin, begun) = channel::bounded::<()>(1);
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                server.serve(|core| async move {
+                    let _ = begun.recv().await;
+                    core.begin_lame_duck().await;
+                    core.wait_until_sent_away().await;
+                })
+            });
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n").unwrap();
+            assert!(read_pong(&mut client));
+            let started = Instant::now();
+            begin.try_send(()).unwrap();
+            let mut read = String::new();
+            client.read_to_string(&mut read).unwrap();
+            assert!(read.contains("\"ldm\":true"), "{read}");
+            assert!(started.elapsed() >= times.0, "it was closed after {:?}", started.elapsed());
+            serving.join().unwrap().unwrap();
+            assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
+            assert!(TcpStream::connect(address).is_err(), "the port still takes connections");
         });
     }
 

@@ -3,10 +3,11 @@
 use async_signal::{Signal, Signals};
 use log::{error, info, warn};
 use onehop::config::ProcessSettings;
+use smol::future::FutureExt;
 use smol::stream::StreamExt;
 
 use crate::logger::Logger;
-use crate::options::{self, Options, SystemSources};
+use crate::options::{self, Options, Order, SystemSources};
 use crate::server::{Core, Server};
 
 /// What signals change in the process around a server.
@@ -34,11 +35,56 @@ pub fn run(server: Server, process: Process) -> Result<(), String> {
     server.serve(|core| async move { wait_for_end(&core, process, signals).await })
 }
 
-/// Waits for the signal to end; handles others meanwhile.
+/// Sends a signal to another server.
+///
+/// # Errors
+///
+/// There is no such process, or no right to do that. The text is ready to be shown.
+#[cfg(unix)]
+pub fn send(order: &Order) -> Result<(), String> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let Order { word, process } = order;
+    let is_number = process.bytes().all(|byte| byte.is_ascii_digit());
+    let text = if is_number {
+        process.clone()
+    } else {
+        std::fs::read_to_string(process).map_err(|fault| format!("invalid pid file {process:?}: {fault}"))?
+    };
+    let pid =
+        text.trim().parse().ok().and_then(Pid::from_raw).ok_or(format!("invalid pid: {}", text.trim()))?;
+    let signal = match word.as_str() {
+        "ldm" => Signal::USR2,
+        "quit" => Signal::INT,
+        "reload" => Signal::HUP,
+        "reopen" => Signal::USR1,
+        "term" => Signal::TERM,
+        _ => Signal::KILL,
+    };
+    kill_process(pid, signal).map_err(|fault| format!("signal {word:?} {}: {fault}", pid.as_raw_nonzero()))
+}
+
+/// There are no signals here.
+///
+/// # Errors
+///
+/// Always.
+#[cfg(not(unix))]
+pub fn send(_order: &Order) -> Result<(), String> {
+    Err("there are no signals on this system".to_owned())
+}
+
+/// Waits for the signal to end, or until a lame duck has no clients any more; handles other signals meanwhile.
 async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
-    while let Some(signal) = signals.next().await {
+    let sent_away = async || {
+        core.wait_until_sent_away().await;
+        None
+    };
+    while let Some(signal) = signals.next().or(sent_away()).await {
         match signal {
-            Ok(Signal::Int | Signal::Term) => return,
+            Ok(Signal::Int) => return,
+            // A lame duck ends by itself.
+            Ok(Signal::Term) if core.is_lame_duck() => {}
+            Ok(Signal::Term) => return,
             Ok(Signal::Usr1) => match process.logger.reopen() {
                 Ok(()) => info!("File log re-opened"),
                 Err(fault) => error!("cannot reopen the log file: {fault}"),
@@ -50,7 +96,7 @@ async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
                 }
                 Err(why) => error!("Failed to reload server configuration: {why}"),
             },
-            Ok(Signal::Usr2) => warn!("Lame duck mode is not supported yet"),
+            Ok(Signal::Usr2) => core.begin_lame_duck().await,
             _ => {}
         }
     }

@@ -176,10 +176,15 @@ impl Cluster {
     /// Hears that the node stops: its peers are told, so that they do not wait for it (wire.md 14.2).
     pub(crate) fn handle_shutdown(&mut self) {
         if self.config.healing.remember {
-            let line: Bytes = Info { ldm: true, ..self.handshake.info_now() }.to_line().into();
-            let routes = self.routes.connections_beside(&self.handshake.own_info().server_id);
-            self.outputs.extend(routes.map(|route| Output::Send(route, line.clone())));
+            self.handle_lame_duck();
         }
+    }
+
+    /// Hears that the node is about to stop: its peers are told, so that their clients do not go there (wire.md 3.10).
+    pub(crate) fn handle_lame_duck(&mut self) {
+        let line: Bytes = Info { ldm: true, ..self.handshake.info_now() }.to_line().into();
+        let routes = self.routes.connections_beside(&self.handshake.own_info().server_id);
+        self.outputs.extend(routes.map(|route| Output::Send(route, line.clone())));
     }
 
     /// Notes a route that was accepted and returns the INFO that greets it. If too many have not presented themselves yet, the
@@ -353,13 +358,14 @@ impl Cluster {
         self.routes.solicitation(peer)
     }
 
-    /// What clients of this node may connect to: its own addresses, whether or not the peers are told, and then those of the
-    /// peers in the order of their ids. The hasher finds the duplicates.
-    pub(crate) fn connect_urls(&self, hasher: &KeyedState) -> Vec<String> {
-        let own_bytes: usize = self.own_urls.iter().map(|url| url.len()).sum();
+    /// What clients of this node may connect to: its own addresses unless left out, whether or not the peers are told, and
+    /// then those of the peers in the order of their ids. The hasher finds the duplicates.
+    pub(crate) fn connect_urls(&self, with_own: bool, hasher: &KeyedState) -> Vec<String> {
+        let own_urls = if with_own { &*self.own_urls } else { &[] };
+        let own_bytes: usize = own_urls.iter().map(|url| url.len()).sum();
         let of_peers = self.gossip.connect_urls(MAX_CONNECT_URLS_BYTES.saturating_sub(own_bytes));
         let mut seen = HashSet::with_hasher(hasher.clone());
-        self.own_urls.iter().chain(of_peers).filter(|url| seen.insert(*url)).cloned().collect()
+        own_urls.iter().chain(of_peers).filter(|url| seen.insert(*url)).cloned().collect()
     }
 
     /// How many attempts to reach servers were begun.

@@ -129,7 +129,7 @@ fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
     accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
     accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
     accept(&mut cluster, 2, Info { connect_urls: vec!["x".repeat(300), "c:4222".to_owned()], ..info("c") });
-    let told = cluster.connect_urls(&KeyedState::new(1));
+    let told = cluster.connect_urls(true, &KeyedState::new(1));
     assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
     assert_eq!(told.len(), 2 + 16 - 1 + 1);
     assert_eq!(told.last().map(String::as_str), Some("c:4222"), "what is too long is no address");
@@ -143,12 +143,12 @@ fn the_addresses_of_many_peers_leave_room_for_the_first_of_each() {
         let connect_urls = (0..16).map(|number| url(peer, number)).collect();
         accept(&mut cluster, peer, Info { connect_urls, ..info(&format!("{peer:03}")) });
     }
-    let told = cluster.connect_urls(&KeyedState::new(1));
+    let told = cluster.connect_urls(true, &KeyedState::new(1));
     assert_eq!(told, (0..100).map(|peer| url(peer, 0)).collect::<Vec<_>>());
     for peer in 100..200 {
         accept(&mut cluster, peer, Info { connect_urls: vec![url(peer, 0)], ..info(&format!("{peer:03}")) });
     }
-    let told = cluster.connect_urls(&KeyedState::new(1));
+    let told = cluster.connect_urls(true, &KeyedState::new(1));
     let bytes: usize = told.iter().map(|url| url.len()).sum();
     assert!((30_000..32 * 1024).contains(&bytes), "{bytes}");
 }

@@ -8,9 +8,11 @@
 //! Inside, top down:
 //! - here: the cluster's inputs and outputs.
 //! - `news`: what clients are told of the cluster, and when.
+//! - `lame_duck`: how clients are sent away before a stop.
 //! - `interest`: what clients and services want, accounts that come and go, and how routes hear of both.
 
 mod interest;
+mod lame_duck;
 mod news;
 
 use std::net::{IpAddr, SocketAddr};
@@ -99,13 +101,14 @@ impl Node {
         if self.is_stopping() { None } else { self.cluster()?.poll_dial(now) }
     }
 
-    /// Looks after the mesh and tells clients of it, if it is time: to be called when [`Node::take_attention`] says so, and
+    /// Looks after the mesh, tells clients of it and sends them away before a stop, if it is time: to be called when [`Node::take_attention`] says so, and
     /// when [`Node::poll_timeout`] is due. Harmless otherwise.
     pub fn handle_timeout<S: Sink>(&self, now: Instant, sink: &mut S) {
         if self.poll_cluster_timeout().is_some_and(|at| at <= now) {
             self.with_cluster(now, sink, |cluster, _| cluster.handle_timeout(now));
         }
         self.tell_clients(now, sink);
+        self.send_away(now, sink);
     }
 
     /// How many attempts to reach other servers were begun since the start.

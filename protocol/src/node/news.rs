@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::Node;
+use super::lame_duck::Leaving;
 use crate::accounts::Account;
 use crate::hub::{Entry, Flag, Kind};
 use crate::lock::{Place, RwLock};
@@ -36,6 +37,8 @@ struct Shown {
     /// [`ConnectionId::index`]: crate::ConnectionId::index
     telling: Option<(usize, Instant)>,
     pace: Meter,
+    /// The node is a lame duck.
+    leaving: Option<Leaving>,
 }
 
 impl News {
@@ -48,9 +51,27 @@ impl News {
         self.shown.write().is_outdated = true;
     }
 
-    /// When [`Node::tell_clients`] is to be called.
+    /// When [`Node::tell_clients`] or [`Node::send_away`] is to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.shown.read().poll_timeout()
+        let shown = self.shown.read();
+        shown.poll_timeout().into_iter().chain(shown.leaving.as_ref().map(Leaving::next_at)).min()
+    }
+
+    /// Begins to leave; false if the node does so already.
+    pub(super) fn begin_leaving(&self, leaving: impl FnOnce() -> Leaving) -> bool {
+        let mut shown = self.shown.write();
+        if shown.leaving.is_some() {
+            return false;
+        }
+        shown.leaving = Some(leaving());
+        (shown.is_outdated, shown.is_untold) = (true, true);
+        true
+    }
+
+    /// Calls this if the node leaves.
+    pub(super) fn with_leaving<R>(&self, f: impl FnOnce(&mut Leaving) -> R) -> Option<R> {
+        self.shown.read().leaving.as_ref()?;
+        self.shown.write().leaving.as_mut().map(f)
     }
 }
 
@@ -83,7 +104,7 @@ impl Shown {
 impl Node {
     /// Tells clients of the cluster, or some of them, if it is time.
     pub(super) fn tell_clients<S: Sink>(&self, now: Instant, sink: &mut S) {
-        if self.is_stopping() || self.news.poll_timeout().is_none_or(|at| now < at) {
+        if self.is_stopping() || self.news.shown.read().poll_timeout().is_none_or(|at| now < at) {
             return;
         }
         self.renew_shown();
@@ -98,12 +119,16 @@ impl Node {
         if !self.news.shown.read().is_outdated {
             return;
         }
-        let Some(cluster) = self.cluster() else { return };
+        let Some(cluster) = self.cluster() else {
+            self.news.shown.write().is_outdated = false;
+            return;
+        };
         let mut shown = self.news.shown.write();
         if !std::mem::take(&mut shown.is_outdated) || cluster.config().no_advertise {
             return;
         }
-        let urls = cluster.connect_urls(&self.hub.hasher());
+        // A server that leaves names only others.
+        let urls = cluster.connect_urls(shown.leaving.is_none(), &self.hub.hasher());
         if shown.connect_urls != urls {
             cluster.name().clone_into(&mut shown.cluster);
             shown.connect_urls = urls;
@@ -153,6 +178,7 @@ impl Node {
         Info {
             cluster: shown.cluster.clone(),
             connect_urls: shown.connect_urls.clone(),
+            ldm: shown.leaving.is_some(),
             ..self.hub.client_info()
         }
     }

@@ -13,6 +13,7 @@ mod gossip;
 mod handshake;
 mod interest;
 mod keepalive;
+mod lame_duck;
 mod limits;
 mod logs;
 mod mesh;

@@ -22,8 +22,19 @@ pub enum Command {
     Run(Box<Options>),
     /// Print this to standard output and exit.
     Print(String),
+    /// Send a signal to a running server, and exit.
+    Signal(Order),
     /// The configuration file was tested and is valid: print this to standard error and exit.
     ConfigIsValid(String),
+}
+
+/// What `--signal` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What the server is to do: one of nats-server's words.
+    pub word: String,
+    /// The number of its process, or the file that has it.
+    pub process: String,
 }
 
 /// What the server runs with: the configuration file's settings, overridden by the flags.
@@ -82,6 +93,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>, sources: &dyn Sources)
     }
     if flags.version {
         return Ok(Command::Print(concat!("onehop: v", env!("CARGO_PKG_VERSION")).to_owned()));
+    }
+    if let Some(signal) = flags.signal {
+        return Ok(Command::Signal(read_order(&signal)?));
     }
     match (&flags.config_file, flags.test_config) {
         (Some(path), true) => test_config(path, sources),
@@ -153,6 +167,20 @@ fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<Flags, Fail
     Ok(flags)
 }
 
+fn read_order(text: &str) -> Result<Order, Failure> {
+    let (word, process) = text.split_once('=').unwrap_or((text, ""));
+    if !ORDERS.contains(&word) {
+        return Err(Failure::new(format!("unknown signal {word:?}")));
+    }
+    if process.is_empty() {
+        return Err(Failure::new(format!("which server is to be sent {word:?}? Expected {word}=<pid>")));
+    }
+    Ok(Order { word: word.to_owned(), process: process.to_owned() })
+}
+
+/// The words of `--signal` (wire.md 9.6).
+const ORDERS: &[&str] = &["ldm", "quit", "reload", "reopen", "stop", "term"];
+
 fn test_config(path: &str, sources: &dyn Sources) -> Result<Command, Failure> {
     let file = sources.include("", path).map_err(Failure::new)?;
     let settings = parse_file(path, &file.text, sources).map_err(Failure::new)?;
@@ -213,6 +241,7 @@ struct Flags {
     no_advertise: Option<bool>,
     cluster_advertise: Option<String>,
     connect_retries: Option<i64>,
+    signal: Option<String>,
     version: bool,
     help: bool,
     warnings: Vec<String>,
@@ -261,6 +290,7 @@ impl Flags {
             Flag::Routes => self.routes = Some(value),
             Flag::ClusterName => self.cluster_name = Some(value),
             Flag::PortsFileDir => self.ports_file_dir = Some(value),
+            Flag::Signal => self.signal = non_empty(value),
             // Without JetStream nothing is stored.
             Flag::StoreDir => {}
             Flag::ClusterAdvertise => self.cluster_advertise = Some(value),
@@ -305,6 +335,7 @@ enum Flag {
     ConnectRetries,
     PortsFileDir,
     StoreDir,
+    Signal,
     Version,
     Help,
 }
@@ -322,6 +353,7 @@ impl Flag {
             "client_advertise" => Self::ClientAdvertise,
             "ports_file_dir" => Self::PortsFileDir,
             "sd" | "store_dir" => Self::StoreDir,
+            "sl" | "signal" => Self::Signal,
             "l" | "log" => Self::LogFile,
             "log_size_limit" => Self::LogSizeLimit,
             "T" | "logtime" => Self::Logtime,
@@ -376,8 +408,6 @@ const ABSENT_VALUES: &[&str] = &[
     "profile",
     "r",
     "remote_syslog",
-    "signal",
-    "sl",
     "tlscacert",
     "tlscert",
     "tlskey",

@@ -275,13 +275,23 @@ fn an_unknown_flag_prints_the_usage() {
 
 #[test]
 fn a_flag_that_only_nats_server_has_is_told_unless_it_asks_for_nothing() {
-    for name in ["tls", "js", "sl x", "signal=reload", "DVV", "ms 5", "tlscert x"] {
+    for name in ["tls", "js", "DVV", "ms 5", "tlscert x"] {
         let plain = name.split(['=', ' ']).next().unwrap();
         assert_eq!(refused(&format!("--{name}")), format!("flag -{plain} is not supported yet"));
     }
     assert_eq!(run("--tls=false -js=0 -s=f --https_port 0 -ms=0 --profile 0 -r '' --store_dir x"), run(""));
     assert_eq!(refused("--tls=x"), "invalid boolean value \"x\" for -tls: parse error");
     assert_eq!(refused("--ms"), "flag needs an argument: -ms");
+}
+
+#[test]
+fn a_signal_is_for_a_process_or_for_that_of_a_file() {
+    let order =
+        |word: &str, process: &str| Ok(Command::Signal(Order { word: word.into(), process: process.into() }));
+    assert_eq!(parse_line("--signal ldm=5", ""), order("ldm", "5"));
+    assert_eq!(parse_line("-sl=reload=/run/a=b.pid", ""), order("reload", "/run/a=b.pid"));
+    assert_eq!(refused("-sl foo=1"), "unknown signal \"foo\"");
+    assert_eq!(refused("-sl ldm"), "which server is to be sent \"ldm\"? Expected ldm=<pid>");
 }
 
 #[test]

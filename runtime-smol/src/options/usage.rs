@@ -12,6 +12,8 @@ Server Options:
     -m, --http_port <port>           Use port for http monitoring, -1 for any
     -c, --config <file>              Configuration file
     -t                               Test configuration and exit
+    -sl, --signal <signal>=<pid>     Send signal to onehop process (ldm, stop, quit, term, reopen, reload),
+                                     which a file may name: <signal>=<pid_file>
         --ports_file_dir <dir>       Creates a ports file in the specified directory (<executable_name>_<pid>.ports)
     -sd, --store_dir <dir>           Taken and not used: nothing is stored without JetStream
         --client_advertise <string>  Client address to advertise to other servers

@@ -250,6 +250,12 @@ impl Scene {
         format!("nats://{}:{ROUTE_PORT}", self.ip(name))
     }
 
+    /// Lets a node be a lame duck from now on.
+    pub(crate) fn leave_as_lame_duck(&mut self, node: &str) {
+        let now = self.now;
+        self.engine(node).handle_lame_duck(now);
+    }
+
     /// Connects a client to a node and takes the INFO that greets it.
     pub(crate) fn client(&mut self, node: &str) -> Peer {
         let (now, remote) = (self.now, self.remote());
