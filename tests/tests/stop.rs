@@ -201,6 +201,66 @@ impl Load {
     }
 }
 
+/// What a member that leaves makes its neighbours tell their clients, whatever it and they advertise.
+#[test]
+fn clients_of_a_nats_server_hear_the_same_whoever_leaves() {
+    for (advertised, of_leaver, of_neighbour) in ADVERTISED {
+        for ending in ["TERM", "KILL", "USR2"] {
+            let told = Kind::COMPARED[..2]
+                .iter()
+                .map(|leaver| told_at_end(*leaver, of_leaver, of_neighbour, ending));
+            let Some(told) = told.collect::<Option<Vec<_>>>() else { return };
+            assert!(!told[0].is_empty(), "{advertised}, {ending}");
+            assert_eq!(told[0], told[1], "{advertised}, {ending} (nats-server left, onehop right)");
+        }
+    }
+}
+
+/// Of what a client is told by a nats-server while another member ends: whether it is a lame duck, and where else to go.
+fn told_at_end(
+    leaver: Kind,
+    of_leaver: &[&str],
+    of_neighbour: &[&str],
+    ending: &str,
+) -> Option<Vec<(bool, Vec<String>)>> {
+    let neighbour = Server::start(Kind::REFERENCE, Options::member("C", "stays", &[]).with(of_neighbour))?;
+    let options = Options::member("C", "leaves", &[neighbour.ports().route]).with(of_leaver);
+    let mut leaver = Server::start(leaver, options)?;
+    wait_for_mesh(&[&neighbour, &leaver], PATIENCE);
+    let mut client = RawConn::connect(neighbour.ports().client);
+    client.send("CONNECT {\"verbose\":false,\"protocol\":1}\r\n");
+    client.ping();
+    leaver.signal(ending);
+    leaver.wait_exit(PATIENCE).expect("it ends");
+    wait_until("the neighbour to be alone", PATIENCE, || {
+        neighbour.monitor("/routez").is_ok_and(|page| page["num_routes"] == 0)
+    });
+    client.ping();
+    client.read_until_quiet(Duration::from_millis(200));
+    let name = |url: &str| {
+        let url = url.replace(&format!(":{}", neighbour.ports().client), ":STAYS");
+        url.replace(&format!(":{}", leaver.ports().client), ":LEAVES")
+    };
+    let infos = client.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json);
+    let mut told: Vec<_> = infos
+        .map(|info| {
+            let urls = info["connect_urls"].as_array().into_iter().flatten();
+            (info["ldm"] == true, urls.filter_map(|url| url.as_str().map(name)).collect())
+        })
+        .collect();
+    // How often it is said depends on which of the connections ends first.
+    told.dedup();
+    Some(told)
+}
+
+/// What is advertised, and the arguments for that of who leaves and of who stays.
+const ADVERTISED: [(&str, &[&str], &[&str]); 4] = [
+    ("all", &[], &[]),
+    ("nothing by who leaves", &["--no_advertise"], &[]),
+    ("nothing by who stays", &[], &["--no_advertise"]),
+    ("another address by who leaves", &["--client_advertise", "leaves.example:1"], &[]),
+];
+
 /// A client that is told of fewer servers than before does not know where to go when its own ends.
 fn expect_no_forgetting(client: &mut RawConn) {
     assert!(client.read_until_closed(PATIENCE));
