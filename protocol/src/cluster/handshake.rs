@@ -17,7 +17,8 @@ pub(super) struct Handshake {
     /// What INFO says on every route; the rest is the connection's.
     own_info: Info,
     pub(super) name: ClusterName,
-    nonces: Rng,
+    /// Nothing is signed on routes, so that one for all connections will do: which of them comes first changes nothing.
+    nonce: String,
 }
 
 /// Why a route is refused.
@@ -48,9 +49,14 @@ impl From<NoSeat> for ProtocolError {
 }
 
 impl Handshake {
-    /// `own_info` is what INFO says on every route.
-    pub(super) fn new(config: Arc<ClusterConfig>, own_info: Info, name: ClusterName, nonces: Rng) -> Self {
-        Self { config, own_info, name, nonces }
+    /// `own_info` is what INFO says on every route, and `nonces` where its nonce comes from.
+    pub(super) fn new(
+        config: Arc<ClusterConfig>,
+        own_info: Info,
+        name: ClusterName,
+        nonces: &mut Rng,
+    ) -> Self {
+        Self { config, own_info, name, nonce: identity::nonce(nonces) }
     }
 
     /// Hears of another configuration.
@@ -71,12 +77,12 @@ impl Handshake {
     }
 
     /// Own INFO for a new connection.
-    pub(super) fn initial_info(&mut self) -> Info {
-        Info { nonce: identity::nonce(&mut self.nonces), ..self.info_now() }
+    pub(super) fn initial_info(&self) -> Info {
+        Info { nonce: self.nonce.clone(), ..self.info_now() }
     }
 
     /// What is said first on a connection that was dialed: CONNECT, and INFO where it need not wait for the peer's.
-    pub(super) fn opening(&mut self, purpose: Option<&Purpose>) -> Vec<u8> {
+    pub(super) fn opening(&self, purpose: Option<&Purpose>) -> Vec<u8> {
         let mut lines = self.connect(purpose).to_line();
         if let Some(purpose) = purpose
             && !self.info_waits(purpose)
@@ -87,7 +93,7 @@ impl Handshake {
     }
 
     /// What is said on a connection that was dialed once the peer's INFO gave it a seat: the INFO that waited for it.
-    pub(super) fn reply(&mut self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
+    pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
         let Some(purpose) = purpose.filter(|purpose| self.info_waits(purpose)) else {
             return Vec::new();
         };
@@ -186,7 +192,7 @@ impl Handshake {
         self.config.pool_size.is_some() && purpose.account.is_none()
     }
 
-    fn info_to_dialed(&mut self, purpose: &Purpose, slot: usize) -> Info {
+    fn info_to_dialed(&self, purpose: &Purpose, slot: usize) -> Info {
         Info {
             route_account: purpose.account.clone().unwrap_or_default(),
             route_pool_idx: slot as i32,

@@ -125,7 +125,7 @@ impl Cluster {
                 config.clone(),
                 own_info,
                 name,
-                identity::stream(node.seed, Stream::Nonces),
+                &mut identity::stream(node.seed, Stream::Nonces),
             ),
             round_at: now,
             outputs: VecDeque::new(),

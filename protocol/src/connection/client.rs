@@ -15,7 +15,7 @@ use crate::config::Authorization;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
-use crate::quote::{REDACTED, quoted};
+use crate::quote::{QuotedInLog, REDACTED};
 use crate::sink::Sink;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 
@@ -99,6 +99,7 @@ impl Client {
     }
 
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
+        context.shared.is_active = true;
         let earlier = match self {
             Self::Session(session) if session.connected => Some(session.as_connect(context)),
             _ => None,
@@ -325,14 +326,16 @@ impl Session {
     fn trace<S: Sink>(&self, context: &mut Context<'_, S>, message: &Message<'_>) -> Option<Box<Trace>> {
         let trace = Trace::of(message, &self.account, &context.shared.entry, context.now)?;
         if let Some(destination) = trace.invalid_destination() {
-            let shown = quoted(destination);
-            let text = format_args!("Destination \"{shown}\" is not valid, won't be able to trace events");
+            let shown = QuotedInLog(destination);
+            let text = format_args!("Destination {shown} is not valid, won't be able to trace events");
             context.log(Level::Error, text);
         }
+        Some(Box::new(trace))
     }
 
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
         context.shared.keepalive.handle_activity(context.now);
+        context.shared.is_active = true;
         if let Err(error) = self.may_hold_another(context, subject) {
             return context.report(&error);
         }
@@ -378,6 +381,7 @@ impl Session {
 
     fn unsubscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, sid: &[u8], max: Option<u64>) {
         context.shared.keepalive.handle_activity(context.now);
+        context.shared.is_active = true;
         if let Some(ended) = self.end_subscription(context, sid, max) {
             let announced = context.shared.node.unsubscribe(&self.account, &ended, context.sink);
             context.shared.spend(turn::change(announced));

@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::close::CloseReason;
 use crate::hub::Kind;
 use crate::outbox::WritePolicy;
-use crate::quote::{REDACTED, brief, quoted, without_user_info};
+use crate::quote::{QuotedInLog, REDACTED, brief, quoted, without_user_info};
 use crate::sink::Sink;
 use crate::wire::{Connect, Op, ProtocolError, trace};
 
@@ -56,8 +56,8 @@ impl<S: Sink> Context<'_, S> {
             // Alone, as in `nats://token@host`, a user is a token.
             (_, "", _) => self.log(Level::Error, format_args!("authentication error - User \"{REDACTED}\"")),
             (user, _, _) => {
-                let user = quoted(user.as_bytes());
-                self.log(Level::Error, format_args!("authentication error - User \"{user}\""));
+                let user = QuotedInLog(user.as_bytes());
+                self.log(Level::Error, format_args!("authentication error - User {user}"));
             }
         }
     }
@@ -85,10 +85,10 @@ impl<S: Sink> Context<'_, S> {
         match self.entry().kind() {
             Kind::Client => debug!("{self} - Client connection closed: {reason}"),
             Kind::Route => {
-                let name = self.entry().about().name;
-                let remote =
-                    if name.is_empty() { String::new() } else { format!(" - Remote: {}", brief(&name)) };
-                self.say(Level::Info, format_args!("{self} - Router connection closed: {reason}{remote}"));
+                let name = self.entry().name();
+                let remote = if name.is_empty() { "" } else { " - Remote: " };
+                let text = format_args!("{self} - Router connection closed: {reason}{remote}{}", brief(name));
+                self.say(Level::Info, text);
             }
         }
     }

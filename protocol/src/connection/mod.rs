@@ -95,6 +95,8 @@ struct Shared {
     lines: Allowance,
     /// Messages and payload bytes of the batch that is being handled.
     received: (u64, u64),
+    /// Whether something else was read that shows that somebody works with it (wire.md 8.3).
+    is_active: bool,
 }
 
 #[derive(Debug)]
@@ -394,6 +396,7 @@ impl Shared {
             scratch: Scratch::default(),
             lines: Allowance::default(),
             received: (0, 0),
+            is_active: false,
         }
     }
 
@@ -403,7 +406,8 @@ impl Shared {
 
     fn record_received(&mut self, now: Instant) {
         let (messages, bytes) = std::mem::take(&mut self.received);
-        self.node.hub().record_received(&self.entry, now, messages, bytes);
+        let is_active = std::mem::take(&mut self.is_active);
+        self.node.hub().record_received(&self.entry, now, is_active, messages, bytes);
     }
 }
 

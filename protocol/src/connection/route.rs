@@ -16,7 +16,7 @@ use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
-use crate::quote::quoted;
+use crate::quote::QuotedInLog;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
 use crate::wire::encode::{OK, PONG};
@@ -111,10 +111,12 @@ impl Route {
                 peer.ok(context);
             }
             (Self::Peer(peer), Op::RoutedSub(sub)) => {
+                context.shared.is_active = true;
                 peer.handle_sub(context, sub);
                 peer.ok(context);
             }
             (Self::Peer(peer), Op::RoutedUnsub(unsub)) => {
+                context.shared.is_active = true;
                 peer.handle_unsub(context, unsub);
                 peer.ok(context);
             }
@@ -333,8 +335,8 @@ impl Peer {
     /// Hears of interest. A weight replaces the one before it (wire.md 2.7).
     fn handle_sub<S: Sink>(&mut self, context: &mut Context<'_, S>, sub: &RoutedSub<'_>) {
         if !is_valid_filter(sub.subject) {
-            let subject = quoted(sub.subject);
-            context.log(Level::Error, format_args!("Invalid Subscription \"{subject}\""));
+            let subject = QuotedInLog(sub.subject);
+            context.log(Level::Error, format_args!("Invalid Subscription {subject}"));
             return context.handle_error(&ProtocolError::InvalidSubscription);
         }
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);

@@ -103,7 +103,7 @@ impl<L: Links> Staging<L> {
             let outbox = &mut staged.outbox;
             let pressure = self.links.with(staged.id, |mut link| {
                 let (messages, bytes) = outbox.take_traffic();
-                hub.record_delivered(link.entry(), messages, bytes);
+                hub.record_delivered(link.entry(), now, messages, bytes);
                 if !waits {
                     return link.flush(now, outbox, close);
                 }

@@ -128,7 +128,7 @@ impl Entry {
         &self.traffic
     }
 
-    /// When something was last read from it.
+    /// When it last sent or got a message, or changed its interest, or presented itself: PINGs, PONGs and INFO do not count.
     pub fn last_activity(&self) -> Instant {
         Instant::from_nanos(self.last_activity.load(Ordering::Relaxed))
     }

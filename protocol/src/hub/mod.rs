@@ -274,16 +274,27 @@ impl Hub {
     }
 
     /// Counts messages and payload bytes that were queued for a connection.
-    pub fn record_delivered(&self, entry: &Entry, messages: u64, bytes: u64) {
+    pub fn record_delivered(&self, entry: &Entry, now: Instant, messages: u64, bytes: u64) {
         if messages > 0 {
+            entry.touch(now);
             entry.traffic().record_out(messages, bytes);
             self.traffic(entry.kind()).record_out(messages, bytes);
         }
     }
 
-    /// Counts messages and payload bytes that were read from a connection.
-    pub(crate) fn record_received(&self, entry: &Entry, now: Instant, messages: u64, bytes: u64) {
-        entry.touch(now);
+    /// Counts messages and payload bytes that were read from a connection. Nor is it idle that changes its interest; it is with
+    /// all that keeps it alive.
+    pub(crate) fn record_received(
+        &self,
+        entry: &Entry,
+        now: Instant,
+        is_active: bool,
+        messages: u64,
+        bytes: u64,
+    ) {
+        if is_active || messages > 0 {
+            entry.touch(now);
+        }
         if messages > 0 {
             entry.traffic().record_in(messages, bytes);
             self.traffic(entry.kind()).record_in(messages, bytes);

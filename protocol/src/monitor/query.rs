@@ -2,6 +2,8 @@
 
 use std::num::IntErrorKind;
 
+use crate::quote::InQuotes;
+
 /// The options that follow the `?`. Of an option that is given twice the first counts; one whose escapes are broken is
 /// ignored.
 #[derive(Debug, Default)]
@@ -110,25 +112,8 @@ fn complaint(kind: &IntErrorKind) -> &'static str {
 }
 
 fn undecodable(kind: &str, name: &str, function: &str, value: &str, complaint: &str) -> BadQuery {
-    let value = quoted(value);
+    let value = InQuotes(value);
     BadQuery(format!("Error decoding {kind} for '{name}': strconv.{function}: parsing {value}: {complaint}"))
-}
-
-/// A text in quotes, with escapes as the Go server writes them.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\0'..' ' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            _ => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 const SYNTAX: &str = "invalid syntax";

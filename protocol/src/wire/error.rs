@@ -5,6 +5,7 @@ use std::{error, fmt};
 
 use super::grammar::ParseError;
 use crate::close::CloseReason;
+use crate::quote::InQuotes;
 
 /// What a peer did wrong: what it is told of that, word by word as nats-server says it, and whether and under which name the
 /// connection ends.
@@ -205,25 +206,33 @@ impl ProtocolError {
     fn detailed_text(&self) -> String {
         match self {
             Self::PublishPermission { subject } => {
-                format!("Permissions Violation for Publish to \"{subject}\"")
+                format!("Permissions Violation for Publish to {}", InQuotes(subject))
             }
             Self::ReplyPermission { reply } => {
-                format!("Permissions Violation for Publish with Reply of \"{reply}\"")
+                format!("Permissions Violation for Publish with Reply of {}", InQuotes(reply))
             }
             Self::QueuePermission { subject, queue } => {
-                format!("Permissions Violation for Subscription to \"{subject}\" using queue \"{queue}\"")
+                format!(
+                    "Permissions Violation for Subscription to {} using queue {}",
+                    InQuotes(subject),
+                    InQuotes(queue)
+                )
             }
             Self::TooManyTokens { subject } => {
-                format!("Permissions Violation for Subscription to \"{subject}\", too many tokens")
+                format!("Permissions Violation for Subscription to {}, too many tokens", InQuotes(subject))
             }
             Self::GatewayOnRoutePort { gateway } => {
-                format!("Rejecting connection from gateway \"{gateway}\" on the Route port")
+                format!("Rejecting connection from gateway {} on the Route port", InQuotes(gateway))
             }
             Self::ClusterName { theirs, ours } | Self::ClusterNameInInfo { theirs, ours } => {
-                format!("Rejecting connection, cluster name \"{theirs}\" does not match \"{ours}\"")
+                format!(
+                    "Rejecting connection, cluster name {} does not match {}",
+                    InQuotes(theirs),
+                    InQuotes(ours)
+                )
             }
             Self::ReservedClusterName { theirs } => {
-                format!("Rejecting connection, cluster name \"{theirs}\" is reserved")
+                format!("Rejecting connection, cluster name {} is reserved", InQuotes(theirs))
             }
             Self::PoolIndex { index, size } => {
                 format!("Invalid route pool index: {index} - pool size is {size}")
@@ -233,15 +242,20 @@ impl ProtocolError {
             }
             Self::DedicatedWithoutPool { account } => {
                 format!(
-                    "Not possible to have a dedicated route for account \"{account}\" between those servers"
+                    "Not possible to have a dedicated route for account {} between those servers",
+                    InQuotes(account)
                 )
             }
-            Self::NotPinned { account } => format!("No route for account \"{account}\""),
+            Self::NotPinned { account } => format!("No route for account {}", InQuotes(account)),
             Self::UnknownAccount { account } => {
-                format!("Unable to lookup account \"{account}\": account missing")
+                format!("Unable to lookup account {}: account missing", InQuotes(account))
             }
-            Self::DuplicateServerName { name } => format!("Remote server has a duplicate name: \"{name}\""),
-            Self::CompressionMode { mode } => format!("unsupported route compression mode \"{mode}\""),
+            Self::DuplicateServerName { name } => {
+                format!("Remote server has a duplicate name: {}", InQuotes(name))
+            }
+            Self::CompressionMode { mode } => {
+                format!("unsupported route compression mode {}", InQuotes(mode))
+            }
             _ => String::new(),
         }
     }

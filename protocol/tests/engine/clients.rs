@@ -1,6 +1,9 @@
 //! Publishing and subscribing at one node (wire.md 1.1 to 1.6).
 
-use crate::scene::Scene;
+use onehop::Instant;
+use onehop::hub::Kind;
+
+use crate::scene::{SECOND, Scene};
 use crate::script::{play, play_alone};
 
 #[test]
@@ -364,4 +367,68 @@ fn operation_names_ignore_case_and_separators_may_repeat() {
          a> pingxyz
          a< PONG",
     );
+}
+
+/// Since when each connection of a node is idle, the client or route of this number.
+fn last_activity(scene: &Scene, kind: Kind, cid: u64) -> Instant {
+    let entries = scene.node("A").node().hub().directory().list(kind);
+    entries.iter().find(|entry| entry.cid() == cid).expect("it is connected").last_activity()
+}
+
+#[test]
+fn a_client_is_idle_until_it_works_with_messages_or_interest_whatever_keeps_it_alive() {
+    let mut scene = Scene::alone(|_| {});
+    let (client, other) = (scene.client("A"), scene.client("A"));
+    scene.send(client, b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\nSUB d 1\r\n");
+    scene.send(other, b"CONNECT {\"verbose\":false}\r\n");
+    for (lines, by, is_activity) in [
+        ("PING\r\n", client, false),
+        ("PONG\r\n", client, false),
+        ("INFO {}\r\n", client, false),
+        ("+OK\r\n", client, false),
+        ("PUB x", client, false),
+        (" 0\r\n\r\n", client, true),
+        ("PUB x 2\r\nh", client, false),
+        ("i\r\n", client, true),
+        ("HPUB x 12 12\r\nNATS/1.0\r\n\r\n\r\n", client, true),
+        ("PUB $GR.x 0\r\n\r\n", client, true),
+        ("SUB a 2\r\n", client, true),
+        ("SUB a 2\r\n", client, true),
+        ("SUB a..b 3\r\n", client, true),
+        ("UNSUB 2 5\r\n", client, true),
+        ("UNSUB 99\r\n", client, true),
+        ("CONNECT {\"verbose\":false}\r\nSUB d 1\r\n", client, true),
+        ("PUB d 2\r\nhi\r\n", other, true),
+        ("PUB nobody 2\r\nhi\r\n", other, false),
+    ] {
+        let before = last_activity(&scene, Kind::Client, 1);
+        scene.run_for(SECOND / 10);
+        scene.send(by, lines.as_bytes());
+        assert_eq!(last_activity(&scene, Kind::Client, 1) > before, is_activity, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_route_is_idle_until_interest_comes_or_a_message_either_way() {
+    let mut scene = Scene::cluster(&[("A", &[])]);
+    let peer = scene.raw_peer("A", "P", "");
+    let client = scene.client("A");
+    scene.send(client, b"CONNECT {\"verbose\":false}\r\n");
+    let cid = scene.node("A").node().hub().directory().list(Kind::Route)[0].cid();
+    for (lines, by, is_activity) in [
+        ("PING\r\n", peer, false),
+        ("PONG\r\n", peer, false),
+        ("RS+", peer, false),
+        (" $G out\r\n", peer, true),
+        ("RS+ $G out\r\n", peer, true),
+        ("RS- $G other\r\n", peer, true),
+        ("RMSG $G foo 2\r\nhi\r\n", peer, true),
+        ("SUB local 1\r\n", client, false),
+        ("PUB out 2\r\nhi\r\n", client, true),
+    ] {
+        let before = last_activity(&scene, Kind::Route, cid);
+        scene.run_for(SECOND / 10);
+        scene.send(by, lines.as_bytes());
+        assert_eq!(last_activity(&scene, Kind::Route, cid) > before, is_activity, "{lines:?}");
+    }
 }

@@ -15,7 +15,7 @@ fn connections_are_sorted_as_nats_server_sorts_them() {
         world.client(lines);
     }
     world.now = at(10);
-    world.open[0].handle_input(world.now, b"PING\r\n", &mut ());
+    world.open[0].handle_input(world.now, b"UNSUB 99\r\n", &mut ());
     for (place, rtt) in [20, 5, 10].into_iter().enumerate() {
         world.open[place].entry().set_rtt(Duration::from_millis(rtt));
     }
