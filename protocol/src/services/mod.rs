@@ -155,8 +155,9 @@ impl Services {
         }
         let Some(answer) = self.answering.take() else { return 0 };
         let (reply, body) = answer.into_message();
-        let account = self.node.hub().system_account().clone();
-        self.publish(&account, &reply, &body, sink);
+        if let Some(account) = self.node.hub().system_account().cloned() {
+            self.publish(&account, &reply, &body, sink);
+        }
         body.len()
     }
 
@@ -280,7 +281,6 @@ impl Services {
     fn publish<S: Sink>(&mut self, account: &Arc<Account>, subject: &[u8], body: &[u8], sink: &mut S) {
         let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
         let node = &self.node;
-        let Some(account) = node.hub().system_account() else { return };
         let mut courier = Courier {
             hub: node.hub(),
             publisher: None,

@@ -67,12 +67,15 @@ impl Telling {
     pub(super) fn new(node: &Node, traced: Box<Traced>, number: u64) -> Self {
         let facts = Facts::of_core(traced.at, node.start(), node.unix_nanos_at_zero());
         let time = facts.time_now();
+        let config = node.hub().config();
         let server = Server {
             name: node.hub().server_name(),
-            host: &node.hub().config().host,
+            host: &config.host,
             id: node.hub().server_id(),
             cluster: &node.cluster_name().unwrap_or_default(),
             ver: identity::NATS_VERSION,
+            tags: &config.server_tags,
+            metadata: &config.server_metadata,
             jetstream: false,
             flags: 0,
             seq: number,
