@@ -9,6 +9,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use fastrand::Rng;
+use onehop::DialCounts;
 use onehop::sim::{CLUSTER_NAME, Lines, NetworkConfig, NodeId, NodeSpec, Topology, World};
 
 const USAGE: &str = "\
@@ -232,6 +233,11 @@ fn report(world: &World, whole: Option<Duration>) {
     }
     let per_pair = |number: u64| number as f64 / pairs.max(1) as f64;
     println!("dials            {} ({:.1} per pair)", statistics.dials, per_pair(statistics.dials));
+    let nodes = (0..count).filter_map(|node| world.engine(NodeId(node)));
+    let causes: DialCounts = nodes.map(|engine| engine.node().dial_counts()).sum();
+    let causes = causes.iter().filter(|(_, number)| *number > 0);
+    let causes: Vec<_> = causes.map(|(cause, number)| format!("{cause} {number}")).collect();
+    println!("  by cause       {}", causes.join(", "));
     println!("duplicates       {} ({:.2} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
     println!("gossip           {} lines, {} bytes", statistics.gossip_lines, statistics.gossip_bytes);
     println!("bytes on routes  {}", statistics.route_bytes);

@@ -161,7 +161,7 @@ pub use engine::{ApiMisuse, Engine, EngineTimeout};
 pub use id::{AccountId, ConnectionId};
 pub use identity::{IMPLEMENTATION, NATS_VERSION};
 pub use node::{Listening, Node};
-pub use routes::DialId;
+pub use routes::{DialCounts, DialId};
 pub use services::Services;
 pub use sink::Sink;
 pub use time::Instant;

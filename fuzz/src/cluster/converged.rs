@@ -136,7 +136,7 @@ impl Trial {
     fn assert_stays(&mut self) {
         let state = |trial: &Self| {
             let nodes = trial.net.nodes.iter();
-            nodes.map(|node| (node.route_ids(), node.engine.node().dials_started())).collect::<Vec<_>>()
+            nodes.map(|node| (node.route_ids(), node.engine.node().dial_counts())).collect::<Vec<_>>()
         };
         let before = state(self);
         self.pass(EVER_AFTER);

@@ -25,7 +25,9 @@ use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
-use crate::routes::{Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Routes, Seat, Seated};
+use crate::routes::{
+    Cause, DialCounts, Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Routes, Seat, Seated,
+};
 use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
@@ -158,19 +160,24 @@ impl Cluster {
     /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.routes.poll_timeout().into_iter().chain(self.next_round()).min()
+        let of_gossip = self.gossip.poll_timeout();
+        self.routes.poll_timeout().into_iter().chain(of_gossip).chain(self.next_round()).min()
     }
 
     /// Looks after the mesh, if it is time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.next_round().is_none_or(|at| now < at) {
-            return;
+        self.gossip.handle_timeout(now);
+        if self.next_round().is_some_and(|at| at <= now) {
+            self.handle_round(now);
         }
+        self.pass_on(now);
+    }
+
+    fn handle_round(&mut self, now: Instant) {
         self.round_at = now + self.config.healing.interval + self.routes.jitter();
         let lifeless = self.routes.handle_round(now).into_iter();
         self.outputs.extend(lifeless.map(|id| Output::Close(id, CloseReason::StaleConnection)));
         self.gossip.handle_round(now);
-        self.pass_on(now);
     }
 
     /// Hears that the node stops: its peers are told, so that they do not wait for it (wire.md 14.2).
@@ -289,7 +296,7 @@ impl Cluster {
         if !info.cluster.is_empty() && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &peer) {
             return Err(CloseReason::ClusterNameConflict);
         }
-        self.gossip.handle_info(connection, &peer, info);
+        self.gossip.handle_info(now, connection, &peer, info);
         self.pass_on(now);
         Ok(())
     }
@@ -323,7 +330,7 @@ impl Cluster {
     pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
         if let Some(lost) = self.routes.handle_closed(now, connection, reason) {
             let account = lost.seat.account();
-            self.gossip.handle_left(&lost.peer, account, self.routes.carrier(&lost.peer, account));
+            self.gossip.handle_left(now, &lost.peer, account, self.routes.carrier(&lost.peer, account));
             self.pass_on(now);
         }
     }
@@ -369,8 +376,8 @@ impl Cluster {
     }
 
     /// How many attempts to reach servers were begun.
-    pub(crate) fn dials_started(&self) -> u64 {
-        self.routes.dials_started()
+    pub(crate) fn dial_counts(&self) -> DialCounts {
+        self.routes.dial_counts()
     }
 
     fn own_id(&self) -> &str {
@@ -454,13 +461,14 @@ impl Cluster {
 }
 
 fn hearsay(heard: Heard) -> Hearsay {
-    let Heard { teller, server, url, account, all_kinds, gossip_mode, either_may } = heard;
+    let Heard { is_named, teller, server, url, account, all_kinds, gossip_mode, either_may } = heard;
     let kinds = match account {
         Some(account) => Kinds::Dedicated(account),
         None if all_kinds => Kinds::All,
         None => Kinds::OfPool,
     };
-    Hearsay { teller, server, url, kinds, gossip_mode, either_may }
+    let cause = if is_named { Cause::Compare } else { Cause::Gossip };
+    Hearsay { cause, teller, server, url, kinds, gossip_mode, either_may }
 }
 
 /// Clients are told no more of addresses than this, and fewer of each peer where they are too many.

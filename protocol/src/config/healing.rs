@@ -28,7 +28,7 @@ pub struct Healing {
     pub ask: bool,
     /// How long after the one before it the next is asked.
     pub ask_interval: Duration,
-    /// Of two onehop nodes that hear of each other, the one with the greater id waits for the other to dial.
+    /// Of two onehop nodes that hear of each other, one waits for the other to dial: which, a hash of both ids says.
     pub arbitrate: bool,
     /// How long it waits.
     pub arbitration_delay: Duration,

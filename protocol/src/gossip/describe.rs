@@ -10,7 +10,13 @@ impl Gossip {
     pub(crate) fn describe(&self, name: impl Fn(ConnectionId) -> String) -> String {
         let members = self.members.iter().map(|(id, member)| format!("{id} {}\n", member.describe(&name)));
         let (pairs, questions) = (&self.pairs, &self.questions);
-        let asks = (pairs.next, pairs.tells_second, questions.last(), questions.awaits_answer);
+        let asks = (
+            pairs.next,
+            pairs.tells_second,
+            questions.last(),
+            questions.awaits_answer,
+            self.rhythm.poll_timeout().is_some(),
+        );
         format!("{asks:?}\n{}", members.collect::<String>())
     }
 }

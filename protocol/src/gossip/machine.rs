@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use log::debug;
 
-use super::comparison::digest;
+use super::comparison::{Rhythm, digest};
 use super::member::{MAX_CONNECT_URLS, Member, kept};
 use super::naming;
 use super::pairs::{Pairs, tell_again};
@@ -31,6 +31,7 @@ pub(crate) struct Gossip {
     pub(super) members: BTreeMap<String, Member>,
     pub(super) pairs: Pairs,
     pub(super) questions: Questions,
+    pub(super) rhythm: Rhythm,
     outputs: VecDeque<Output>,
 }
 
@@ -44,6 +45,7 @@ impl Gossip {
             members: BTreeMap::new(),
             pairs: Pairs::new(now),
             questions: Questions::default(),
+            rhythm: Rhythm::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -85,6 +87,9 @@ impl Gossip {
         if is_first {
             self.introduce(joined);
         }
+        if is_first && account.is_none() {
+            self.want_comparison(now);
+        }
     }
 
     /// Notes that this node is configured to have a route to a peer.
@@ -95,7 +100,13 @@ impl Gossip {
     }
 
     /// Notes that a connection ended, and which one carries now what is about its account (or about no single one), if any.
-    pub(crate) fn handle_left(&mut self, peer: &str, account: Option<&str>, carrier: Option<ConnectionId>) {
+    pub(crate) fn handle_left(
+        &mut self,
+        now: Instant,
+        peer: &str,
+        account: Option<&str>,
+        carrier: Option<ConnectionId>,
+    ) {
         let Some(member) = self.members.get_mut(peer) else {
             return;
         };
@@ -104,16 +115,20 @@ impl Gossip {
             Some(account) => drop(member.dedicated.remove(account)),
             None => member.carrier = carrier,
         }
+        let is_lost = account.is_none() && carrier.is_none();
         if had_urls && member.connect_urls().is_empty() {
             self.outputs.push_back(Output::ConnectUrlsChanged);
         }
         if member.is_gone() {
             self.members.remove(peer);
         }
+        if is_lost {
+            self.want_comparison(now);
+        }
     }
 
     /// Hears an INFO that a peer sent over a registered connection (wire.md 2.10, in its order).
-    pub(crate) fn handle_info(&mut self, connection: ConnectionId, peer: &str, info: Info) {
+    pub(crate) fn handle_info(&mut self, now: Instant, connection: ConnectionId, peer: &str, info: Info) {
         if !info.route_acc_add_reqid.is_empty() {
             // The peer moves an account to a connection of its own and waits for this echo. Without an account it is
             // such an echo, which this node never waits for, and echoing it would have no end (wire.md 4.5).
@@ -132,7 +147,7 @@ impl Gossip {
                 self.outputs.push_back(Output::ConnectUrlsChanged);
             }
         } else if self.config.healing.compare {
-            self.handle_comparison(peer, info);
+            self.handle_comparison(now, peer, info);
         }
     }
 
@@ -147,6 +162,18 @@ impl Gossip {
     /// Whether an answer of this peer is waited for, so that it is worth reading.
     pub(crate) fn awaits_answer(&self, peer: &str) -> bool {
         self.questions.awaits(peer)
+    }
+
+    /// When [`Gossip::handle_timeout`] is to be called next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.rhythm.poll_timeout()
+    }
+
+    /// Compares with other onehop nodes, if it is time since something changed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|at| at <= now) {
+            self.compare(now);
+        }
     }
 
     /// Does what is to be done again and again. To be called once in [`interval`](crate::config::Healing::interval).
@@ -191,23 +218,38 @@ impl Gossip {
             return;
         }
         // What stands in the newcomer's INFO is what it is gossiped by; which account, only this connection says.
-        let told = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
+        let newcomer = Info { route_account: account.unwrap_or_default().to_owned(), ..info.clone() };
         let newcomer_mode = GossipMode::from_wire(info.gossip_mode);
         // At most two modes differ among the peers, and the line of one is the same for all that are told so.
         let mut lines: Vec<(GossipMode, Option<Bytes>)> = Vec::new();
+        let mut told = Vec::new();
         for (id, other) in others() {
+            if account.is_some() && info.onehop > 0 && other.is_onehop() {
+                // Whoever of the two dials the other does so for all kinds of connections.
+                continue;
+            }
             let mode = mode_onward(arrival, newcomer_mode, other.is_explicit);
             let (Some(mode), Some(over)) = (mode, other.carrier_about(account)) else {
                 continue;
             };
             let known = lines.iter().position(|(of, _)| *of == mode).unwrap_or_else(|| {
-                lines.push((mode, line(&told, &info.ip, mode)));
+                lines.push((mode, line(&newcomer, &info.ip, mode)));
                 lines.len() - 1
             });
             if let Some(line) = &lines[known].1 {
                 debug!("Telling {id} of {} with gossip mode {mode:?}", info.server_id);
                 self.outputs.push_back(Output::Tell(over, line.clone()));
+                told.push(other);
             }
+        }
+        if account.is_none()
+            && self.config.healing.compare
+            && info.onehop > 0
+            && let Some(over) = joined.carrier
+        {
+            let named = told.into_iter().filter_map(Member::named).filter(|named| named.onehop);
+            let lines = naming::lines(&self.own, named);
+            self.outputs.extend(lines.into_iter().map(|line| Output::Tell(over, line)));
         }
         if account.is_none() && !info.connect_urls.is_empty() {
             self.outputs.push_back(Output::ConnectUrlsChanged);
@@ -224,24 +266,30 @@ impl Gossip {
             return;
         };
         let told_by = self.members.get(teller);
-        // The teller cannot tell of dedicated connections, so they are dialed along (wire.md 3.3, rule 5).
-        let all_kinds = account.is_none() && !told_by.is_some_and(|teller| teller.is_pooled);
+        // A onehop teller lets the newcomer hear of this node too.
+        let either_may = info.onehop > 0 && told_by.is_some_and(Member::is_onehop);
+        // The teller cannot tell of dedicated connections (wire.md 3.3, rule 5), or does not, so they are dialed along.
+        let all_kinds = account.is_none() && (either_may || !told_by.is_some_and(|teller| teller.is_pooled));
         self.outputs.push_back(Output::Heard(Heard {
+            is_named: false,
             teller: teller.to_owned(),
             server: info.server_id.clone(),
             url,
             account: account.map(str::to_owned),
             all_kinds,
             gossip_mode: GossipMode::from_wire(info.gossip_mode),
-            // A onehop teller lets the newcomer hear of this node too.
-            either_may: info.onehop > 0 && told_by.is_some_and(Member::is_onehop),
+            either_may,
         }));
     }
 
     /// Hears what another onehop node knows.
-    fn handle_comparison(&mut self, teller: &str, info: Info) {
+    fn handle_comparison(&mut self, now: Instant, teller: &str, info: Info) {
+        let digest = self.digest();
         if let Some(member) = self.members.get_mut(teller) {
             member.compared.handle_digest(info.onehop_digest);
+            if member.compared.lacks_servers(&digest, now) {
+                self.want_comparison(now);
+            }
         }
         for KnownServer { id, url, onehop } in info.onehop_peers.into_iter().take(naming::SERVERS_PER_LINE) {
             if self.knows(&id, None) {
@@ -249,6 +297,7 @@ impl Gossip {
             }
             if let Some(url) = self.dialable(&url) {
                 self.outputs.push_back(Output::Heard(Heard {
+                    is_named: true,
                     teller: teller.to_owned(),
                     server: id,
                     url,
@@ -265,7 +314,8 @@ impl Gossip {
     /// servers to those whose digest differs. Whoever lacks one of them dials it.
     fn compare(&mut self, now: Instant) {
         let digest = self.digest();
-        let (mut digest_to, mut servers_to) = (Vec::new(), Vec::new());
+        let others = self.members.values().filter(|member| member.carrier.is_some()).count();
+        let (mut digest_to, mut lacking) = (Vec::new(), Vec::new());
         for member in self.members.values_mut() {
             let Some(over) = member.carrier.filter(|_| member.is_onehop()) else {
                 continue;
@@ -275,11 +325,19 @@ impl Gossip {
                 compared.told_digest = Some((digest.clone(), now));
                 digest_to.push(over);
             }
-            if servers_to.len() < SERVERS_TO_AT_ONCE && compared.lacks_servers(&digest, now) {
-                compared.told_servers = Some((digest.clone(), now));
-                servers_to.push(over);
+            if others > 1 && !member.leaves && compared.lacks_servers(&digest, now) {
+                lacking.push((over, compared));
             }
         }
+        // Those that were not named any for longest come first.
+        lacking.sort_by_key(|(_, compared)| compared.told_servers.as_ref().map(|(_, at)| *at));
+        lacking.truncate(SERVERS_TO_AT_ONCE);
+        let servers_to = lacking.into_iter().map(|(over, compared)| {
+            compared.told_servers = Some((digest.clone(), now));
+            over
+        });
+        let servers_to: Vec<_> = servers_to.collect();
+        let mut sent = digest_to.len();
         if !digest_to.is_empty() {
             let line = Bytes::from(Info { onehop_digest: digest, ..self.own.clone() }.to_gossip_line());
             self.outputs.extend(digest_to.into_iter().map(|over| Output::Tell(over, line.clone())));
@@ -287,8 +345,16 @@ impl Gossip {
         if !servers_to.is_empty() {
             // The same for all: whoever finds himself among them thinks nothing of it.
             let lines = naming::lines(&self.own, self.servers());
+            sent += lines.len() * servers_to.len();
             let tell = |over| lines.iter().map(move |line| Output::Tell(over, line.clone()));
             self.outputs.extend(servers_to.into_iter().flat_map(tell));
+        }
+        self.rhythm.handle_compared(now, sent, self.config.healing.interval);
+    }
+
+    fn want_comparison(&mut self, now: Instant) {
+        if self.config.healing.compare {
+            self.rhythm.want(now);
         }
     }
 
@@ -348,12 +414,7 @@ impl Gossip {
 
     /// The servers that this node has routes to and whose address others may hear.
     fn servers(&self) -> impl Iterator<Item = KnownServer> {
-        let present = self.members.iter().filter(|(_, member)| member.carrier.is_some() && !member.leaves);
-        present.filter(|(_, member)| !member.info.ip.is_empty()).map(|(id, member)| KnownServer {
-            id: id.clone(),
-            url: member.info.ip.clone(),
-            onehop: member.is_onehop(),
-        })
+        self.members.values().filter_map(Member::named)
     }
 }
 

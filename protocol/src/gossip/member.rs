@@ -6,7 +6,7 @@ use super::comparison::Compared;
 use super::rule::{MAX_LINE_BYTES, line};
 use crate::id::ConnectionId;
 use crate::time::Instant;
-use crate::wire::{GossipMode, Info};
+use crate::wire::{GossipMode, Info, KnownServer};
 
 /// A server that there are connections to.
 #[derive(Debug)]
@@ -69,6 +69,16 @@ impl Member {
 
     pub(super) fn is_gone(&self) -> bool {
         self.carrier.is_none() && self.dedicated.is_empty()
+    }
+
+    /// It as others hear of it who may dial it; none if nobody should or could.
+    pub(super) fn named(&self) -> Option<KnownServer> {
+        let is_there = self.carrier.is_some() && !self.leaves;
+        (is_there && !self.info.ip.is_empty()).then(|| KnownServer {
+            id: self.info.server_id.clone(),
+            url: self.info.ip.clone(),
+            onehop: self.is_onehop(),
+        })
     }
 
     /// What this node's clients may connect to instead, while the peer is there to stay.

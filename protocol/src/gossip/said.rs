@@ -28,6 +28,8 @@ pub(crate) enum Output {
 /// A server that a peer told of.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
+    /// It was named by a onehop node that compared, not told of as nats-server does it.
+    pub(crate) is_named: bool,
     /// The id of the peer.
     pub(crate) teller: String,
     /// The id of the server.

@@ -105,7 +105,7 @@ fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
     join(&mut gossip, 1, &info("teller"), None);
     outputs(&mut gossip);
     let mut hear = |info: Info| {
-        gossip.handle_info(connection(1), "teller", info);
+        gossip.handle_info(START, connection(1), "teller", info);
         heard(&mut gossip)
     };
     assert_eq!(hear(info("new")), ["new"]);
@@ -114,14 +114,14 @@ fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
     assert_eq!(hear(Info { ip: "nonsense:".to_owned(), ..info("new") }), [""; 0]);
     join(&mut gossip, 2, &info("new"), Some(SYSTEM_ACCOUNT));
     outputs(&mut gossip);
-    gossip.handle_info(connection(1), "teller", info("new"));
+    gossip.handle_info(START, connection(1), "teller", info("new"));
     assert_eq!(heard(&mut gossip), ["new"], "its connection for one account stands for no pool");
     join(&mut gossip, 3, &info("new"), None);
     outputs(&mut gossip);
-    gossip.handle_info(connection(1), "teller", info("new"));
+    gossip.handle_info(START, connection(1), "teller", info("new"));
     assert_eq!(heard(&mut gossip), [""; 0]);
-    gossip.handle_left("new", None, None);
-    gossip.handle_info(connection(1), "teller", info("new"));
+    gossip.handle_left(START, "new", None, None);
+    gossip.handle_info(START, connection(1), "teller", info("new"));
     assert_eq!(heard(&mut gossip), ["new"], "it is gone");
 }
 
@@ -131,40 +131,133 @@ fn what_a_teller_without_pools_cannot_tell_of_is_dialed_along() {
     join(&mut gossip, 1, &Info { route_pool_size: 0, ..info("single") }, None);
     join(&mut gossip, 2, &onehop("pooled"), None);
     outputs(&mut gossip);
-    let mut hear = |number, teller| {
-        gossip.handle_info(connection(number), teller, onehop("new"));
+    let mut hear = |number, teller, new: Info| {
+        gossip.handle_info(START, connection(number), teller, new);
         let heard = outputs(&mut gossip).into_iter().find_map(|output| match output {
             Output::Heard(heard) => Some((heard.all_kinds, heard.either_may)),
             _ => None,
         });
         heard.expect("it is news")
     };
-    assert_eq!(hear(1, "single"), (true, false));
-    assert_eq!(hear(2, "pooled"), (false, true));
+    assert_eq!(hear(1, "single", onehop("new")), (true, false));
+    assert_eq!(hear(2, "pooled", info("go")), (false, false));
+    assert_eq!(hear(2, "pooled", onehop("new")), (true, true), "it does not tell of them");
 }
 
 #[test]
 fn onehop_nodes_compare_digests_and_name_servers_only_where_they_differ() {
     let mut gossip = gossip();
     join(&mut gossip, 1, &onehop("a"), None);
+    gossip.handle_round(START);
+    let lines = told(&mut gossip);
+    assert!(lines.iter().all(|(_, info)| info.onehop_peers.is_empty()), "there is nobody else: {lines:?}");
+
     join(&mut gossip, 2, &info("b"), None);
     outputs(&mut gossip);
     gossip.handle_round(START);
     let lines = told(&mut gossip);
-    assert_eq!(lines.len(), 1, "the other would not understand it");
+    assert!(lines.iter().all(|(over, _)| *over == connection(1)), "the other would not understand it");
     let own = &lines[0].1.onehop_digest;
-    assert!(lines[0].0 == connection(1) && !own.is_empty());
+    assert!(!own.is_empty());
+    assert_eq!((lines.len(), named(&lines[1].1)), (2, vec!["a", "b"]), "it did not say yet what it knows");
     gossip.handle_round(START + SECOND);
     assert_eq!(told(&mut gossip), [], "it was told");
 
-    gossip.handle_info(connection(1), "a", Info { onehop_digest: own.clone(), ..onehop("a") });
-    gossip.handle_round(START + 2 * SECOND);
+    gossip.handle_info(START, connection(1), "a", Info { onehop_digest: own.clone(), ..onehop("a") });
+    gossip.handle_round(START + 20 * SECOND);
     assert_eq!(told(&mut gossip), [], "both know the same");
-    gossip.handle_info(connection(1), "a", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("a") });
-    gossip.handle_round(START + 3 * SECOND);
+    let other = Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("a") };
+    gossip.handle_info(START + 20 * SECOND, connection(1), "a", other);
+    gossip.handle_round(START + 21 * SECOND);
     let lines = told(&mut gossip);
-    let named: Vec<_> = lines[0].1.onehop_peers.iter().map(|server| server.id.as_str()).collect();
-    assert_eq!((lines.len(), named), (1, vec!["a", "b"]), "it knows itself");
+    assert_eq!((lines.len(), named(&lines[0].1)), (1, vec!["a", "b"]), "it knows itself");
+    gossip.handle_round(START + 22 * SECOND);
+    assert_eq!(told(&mut gossip), [], "it was told a moment ago");
+}
+
+/// The servers that a line names.
+fn named(info: &Info) -> Vec<&str> {
+    info.onehop_peers.iter().map(|server| server.id.as_str()).collect()
+}
+
+/// The connections over which servers were named.
+fn named_over(gossip: &mut Gossip) -> Vec<usize> {
+    let lines = told(gossip);
+    lines.iter().filter(|(_, info)| !info.onehop_peers.is_empty()).map(|(over, _)| over.index()).collect()
+}
+
+#[test]
+fn a_change_is_told_soon_and_the_next_once_the_lines_are_paid_for() {
+    let mut gossip = gossip();
+    for number in 1..=20 {
+        join(&mut gossip, number, &onehop(&number.to_string()), None);
+    }
+    outputs(&mut gossip);
+    let soon = gossip.poll_timeout().expect("something changed");
+    assert_eq!(soon.since(START), Duration::from_millis(10), "what comes meanwhile is told along");
+    gossip.handle_timeout(soon);
+    assert_eq!(told(&mut gossip).len(), 20 + 8, "the digest to all, the servers to some");
+    assert_eq!(gossip.poll_timeout(), None, "nothing changed since");
+
+    gossip.handle_left(soon, "20", None, None);
+    let later = gossip.poll_timeout().expect("something changed");
+    assert_eq!(later.since(soon), Duration::from_millis(28 * 2));
+    gossip.handle_timeout(soon);
+    assert_eq!(told(&mut gossip), [], "it is not time");
+    gossip.handle_timeout(later);
+    assert_eq!(told(&mut gossip).len(), 19 + 8);
+}
+
+#[test]
+fn servers_are_named_to_those_first_that_were_not_named_any_for_longest() {
+    let mut gossip = gossip();
+    for number in 1..=20 {
+        join(&mut gossip, number, &onehop(&number.to_string()), None);
+    }
+    outputs(&mut gossip);
+    let mut over = Vec::new();
+    for (second, leaves) in (1..).zip(["none", "20", "19", "18"]) {
+        let now = START + second * SECOND;
+        gossip.handle_left(now, leaves, None, None);
+        gossip.handle_round(now);
+        over.push(named_over(&mut gossip));
+    }
+    assert!(over.iter().all(|over| over.len() == 8), "{over:?}");
+    let (first, second) = (&over[0], &over[1]);
+    assert!(second.iter().all(|it| !first.contains(it)), "{over:?}");
+    assert!(over[2].iter().all(|it| !second.contains(it)), "{over:?}");
+}
+
+#[test]
+fn a_newcomer_is_named_the_onehop_nodes_that_hear_of_it() {
+    let mut gossip = gossip();
+    join(&mut gossip, 1, &onehop("a"), None);
+    join(&mut gossip, 2, &info("go"), None);
+    join(&mut gossip, 3, &Info { ip: String::new(), ..onehop("nowhere") }, None);
+    outputs(&mut gossip);
+    join(&mut gossip, 4, &onehop("new"), None);
+    let lines = told(&mut gossip);
+    let of_newcomer = lines.iter().filter(|(_, info)| info.server_id == "new").map(|(over, _)| over.index());
+    assert_eq!(of_newcomer.collect::<Vec<_>>(), [1, 2, 3]);
+    let to_newcomer: Vec<_> = lines.iter().filter(|(over, _)| *over == connection(4)).collect();
+    assert_eq!((to_newcomer.len(), named(&to_newcomer[0].1)), (1, vec!["a"]), "the other dials anyway");
+
+    join(&mut gossip, 5, &Info { gossip_mode: 1, ..onehop("quiet") }, None);
+    assert_eq!(told(&mut gossip), [], "nobody hears of it");
+    join(&mut gossip, 6, &info("another"), None);
+    assert!(told(&mut gossip).iter().all(|(over, _)| *over != connection(6)), "it would not understand it");
+}
+
+#[test]
+fn onehop_nodes_are_not_told_of_each_others_connections_for_an_account() {
+    let mut gossip = gossip();
+    let all = [onehop("a"), info("go"), onehop("new")];
+    (1..).zip(&all).for_each(|(number, info)| join(&mut gossip, number, info, None));
+    (11..).zip(&all[..2]).for_each(|(number, info)| join(&mut gossip, number, info, Some(SYSTEM_ACCOUNT)));
+    outputs(&mut gossip);
+    join(&mut gossip, 13, &all[2], Some(SYSTEM_ACCOUNT));
+    let over: Vec<_> = told(&mut gossip).into_iter().map(|(over, _)| over).collect();
+    assert_eq!(over, [connection(12)], "who dials does so for all kinds");
 }
 
 #[test]
@@ -172,9 +265,20 @@ fn a_digest_that_is_none_is_not_heard() {
     for digest in ["", "0123", "0123456789abcdef0", &"0".repeat(60_000)] {
         let mut gossip = gossip();
         join(&mut gossip, 1, &onehop("a"), None);
-        gossip.handle_info(connection(1), "a", Info { onehop_digest: digest.to_owned(), ..onehop("a") });
+        join(&mut gossip, 2, &info("b"), None);
+        outputs(&mut gossip);
         gossip.handle_round(START);
-        assert!(told(&mut gossip).iter().all(|(_, info)| info.onehop_peers.is_empty()));
+        let own = told(&mut gossip)[0].1.onehop_digest.clone();
+        let now = START + 20 * SECOND;
+        let mut is_named_after = |digest: &str| {
+            let info = Info { onehop_digest: digest.to_owned(), ..onehop("a") };
+            gossip.handle_info(now, connection(1), "a", info);
+            gossip.handle_round(now);
+            !named_over(&mut gossip).is_empty()
+        };
+        assert!(!is_named_after(&own), "it is the same");
+        assert!(!is_named_after(digest), "{digest}");
+        assert!(is_named_after(OTHER_DIGEST));
     }
 }
 
@@ -185,7 +289,7 @@ fn no_more_servers_are_heard_of_on_one_line_than_a_node_names() {
     outputs(&mut gossip);
     let server = |n| KnownServer { id: format!("{n}"), url: info("x").ip, onehop: true };
     let onehop_peers = (0..1000).map(server).collect();
-    gossip.handle_info(connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    gossip.handle_info(START, connection(1), "a", Info { onehop_peers, ..onehop("a") });
     assert_eq!(heard(&mut gossip).len(), 128);
 }
 
@@ -196,7 +300,7 @@ fn servers_that_another_names_are_wanted_of_all_kinds() {
     outputs(&mut gossip);
     let server = |id: &str| KnownServer { id: id.to_owned(), url: info(id).ip, onehop: true };
     let onehop_peers = ["a", "own", "new"].map(server).to_vec();
-    gossip.handle_info(connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    gossip.handle_info(START, connection(1), "a", Info { onehop_peers, ..onehop("a") });
     assert_eq!(heard(&mut gossip), ["new"]);
 }
 
@@ -260,10 +364,15 @@ fn who_leaves_is_not_told_of_any_more() {
     join(&mut gossip, 2, &onehop("b"), None);
     outputs(&mut gossip);
     assert_eq!(gossip.connect_urls(1000).count(), 1);
-    gossip.handle_info(connection(1), "a", Info { ldm: true, ..onehop("a") });
+    gossip.handle_info(START, connection(1), "a", Info { ldm: true, ..onehop("a") });
     assert_eq!(outputs(&mut gossip), [Output::Leaves("a".to_owned()), Output::ConnectUrlsChanged]);
     assert_eq!(gossip.connect_urls(1000).count(), 0);
-    gossip.handle_info(connection(2), "b", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") });
+    gossip.handle_info(
+        START,
+        connection(2),
+        "b",
+        Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") },
+    );
     gossip.handle_round(START);
     let lines = told(&mut gossip);
     let named: Vec<_> =
@@ -276,8 +385,8 @@ fn a_request_to_move_an_account_is_echoed_and_its_echo_is_not() {
     let mut gossip = gossip();
     join(&mut gossip, 1, &info("a"), None);
     let request = Info { route_acc_add_reqid: "id".to_owned(), ..info("a") };
-    gossip.handle_info(connection(1), "a", Info { route_account: "A".to_owned(), ..request.clone() });
+    gossip.handle_info(START, connection(1), "a", Info { route_account: "A".to_owned(), ..request.clone() });
     assert_eq!(told(&mut gossip), [(connection(1), request.clone())]);
-    gossip.handle_info(connection(1), "a", request);
+    gossip.handle_info(START, connection(1), "a", request);
     assert_eq!(told(&mut gossip), []);
 }

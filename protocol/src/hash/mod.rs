@@ -1,5 +1,6 @@
 //! Hashing with a key that nobody outside the node knows, and tables that grow without a pause.
 
+mod fnv;
 mod shards;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
+pub(crate) use fnv::fnv1a;
 pub(crate) use shards::{Position, Shards};
 
 /// Builds the hashers of one index or cache: equal for equal seeds, and safe against chosen subjects.

@@ -218,6 +218,16 @@ fn pages_have_the_keys_of_nats_server_in_its_order() {
 }
 
 #[test]
+fn routez_counts_dials_by_their_causes_once_there_are_any() {
+    let world = World::in_cluster();
+    assert_eq!(world.json("/routez")["onehop_dials"], serde_json::Value::Null);
+    while world.node.poll_dial(at(0)).is_some() {}
+    let dials = &world.json("/routez")["onehop_dials"];
+    assert_eq!((&dials["configured"], &dials["account"], &dials["retry"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!(dials.as_object().expect("an object").len(), 10);
+}
+
+#[test]
 fn varz_counts_both_kinds_of_connections() {
     let mut world = World::in_cluster();
     world.now = at(93_784);

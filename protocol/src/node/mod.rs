@@ -26,7 +26,7 @@ use crate::hub::{Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
 use crate::lock::{Mutex, MutexGuard, Place};
-use crate::routes::DialId;
+use crate::routes::{DialCounts, DialId};
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::ProtocolError;
@@ -111,9 +111,9 @@ impl Node {
         self.send_away(now, sink);
     }
 
-    /// How many attempts to reach other servers were begun since the start.
-    pub fn dials_started(&self) -> u64 {
-        self.cluster().map_or(0, |cluster| cluster.dials_started())
+    /// How many attempts to reach other servers were begun since the start, by their causes.
+    pub fn dial_counts(&self) -> DialCounts {
+        self.cluster().map_or_else(DialCounts::default, |cluster| cluster.dial_counts())
     }
 
     /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.

@@ -117,7 +117,7 @@ impl Dials {
 
 impl Dial {
     fn describe(&self, now: Instant) -> String {
-        let Self { purpose, target, teller, reconnect, until, fills, failures, attempt } = self;
+        let Self { purpose, target, cause: _, teller, reconnect, until, fills, failures, attempt } = self;
         let Purpose { .. } = purpose;
         let attempt = match attempt {
             Attempt::Waiting(at) if *at > now => "waits",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use log::{debug, error};
 
+use super::cause::Cause;
 use crate::config::RouteUrl;
 use crate::time::Instant;
 use crate::wire::GossipMode;
@@ -39,6 +40,8 @@ pub enum DialError {
 pub(super) struct Dial {
     pub(super) purpose: Purpose,
     pub(super) target: Target,
+    /// Why it is dialed for the first time.
+    pub(super) cause: Cause,
     /// Who told of the server, which this node never had a route to: see [`super::dials`] for what that limits.
     pub(super) teller: Option<String>,
     /// Whether there was a connection before, for the choice of what to log.
@@ -98,14 +101,16 @@ pub(super) enum Class {
 
 impl Dial {
     /// A dial of a server that nobody configured, to be tried once.
-    pub(super) fn new(url: RouteUrl, account: Option<String>, at: Instant) -> Self {
-        Self::of(Purpose { url, explicit: false, account, gossip_mode: GossipMode::Default }, at)
+    pub(super) fn new(cause: Cause, url: RouteUrl, account: Option<String>, at: Instant) -> Self {
+        let purpose = Purpose { url, explicit: false, account, gossip_mode: GossipMode::Default };
+        Self::of(cause, purpose, at)
     }
 
     /// A dial for this purpose of whoever is there.
-    pub(super) fn of(purpose: Purpose, at: Instant) -> Self {
+    pub(super) fn of(cause: Cause, purpose: Purpose, at: Instant) -> Self {
         Self {
             purpose,
+            cause,
             target: Target::Anyone,
             teller: None,
             reconnect: false,
@@ -144,6 +149,16 @@ impl Dial {
             (under_way, _) => under_way,
         };
         *self = Dial { attempt, ..known };
+    }
+
+    /// What the next attempt counts as.
+    pub(super) fn cause(&self) -> Cause {
+        let is_first_contact = matches!(self.cause, Cause::Configured | Cause::Gossip | Cause::Compare);
+        match &self.purpose.account {
+            _ if self.failures > 0 => Cause::Retry,
+            Some(_) if is_first_contact => Cause::Account,
+            _ => self.cause,
+        }
     }
 
     pub(super) fn class(&self) -> Class {

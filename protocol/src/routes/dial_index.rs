@@ -85,6 +85,15 @@ impl DialIndex {
         self.by_place.get(&key_of(dial)).into_iter().flatten().copied()
     }
 
+    /// Dials of a kind of connection to an address, the oldest first.
+    pub(super) fn at_place(
+        &self,
+        url: &RouteUrl,
+        account: Account,
+    ) -> impl Iterator<Item = DialId> + use<'_> {
+        self.by_place.get(&(Place::new(url), account)).into_iter().flatten().copied()
+    }
+
     /// Dials of this kind of connection that may lead to a server, the oldest first.
     pub(super) fn to_server(
         &self,

@@ -10,9 +10,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use log::debug;
 
+use super::cause::DialCounts;
 use super::dial::{Attempt, Class, Dial, DialId, Target};
 use super::dial_index::DialIndex;
-use super::pace::{Pace, RETRY_PAUSE, doubled, jitter};
+use super::pace::{Pace, RETRY_PAUSE, doubled, first_pause, jitter};
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::quote::brief;
 use crate::time::Instant;
@@ -24,7 +25,16 @@ pub(super) struct Dials {
     index: DialIndex,
     pub(super) pace: Pace,
     last: u64,
-    started: u64,
+    counts: DialCounts,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There was no connection.
+    Unreachable,
+    /// There was one, and it ended before it was registered: both may have dialed at once, and would again.
+    Dropped,
 }
 
 impl Dials {
@@ -114,9 +124,9 @@ impl Dials {
         self.index.uncheck(server);
     }
 
-    /// How many attempts were begun since the start.
-    pub(super) fn started(&self) -> u64 {
-        self.started
+    /// How many attempts were begun since the start, by their causes.
+    pub(super) fn counts(&self) -> DialCounts {
+        self.counts
     }
 
     /// Whether a server is being dialed, or is going to be.
@@ -144,7 +154,7 @@ impl Dials {
                 continue;
             }
             self.pace.pay(dial.class(), now, config);
-            self.started += 1;
+            self.counts.note(dial.cause());
             self.change(id, |dial| dial.attempt = Attempt::UnderWay);
             return self.dials.get(&id).map(|dial| (id, dial));
         }
@@ -160,6 +170,7 @@ impl Dials {
     pub(super) fn fail(
         &mut self,
         id: DialId,
+        failure: Failure,
         now: Instant,
         config: &ClusterConfig,
         rng: &mut Rng,
@@ -170,17 +181,34 @@ impl Dials {
         if !explicit && !is_remembered && failures > config.connect_retries {
             return self.remove(id).map(|dial| Dial { failures, ..dial });
         }
-        let pause = match (explicit, is_remembered) {
-            (false, true) => doubled(failures, config.healing.max_retry_pause),
-            _ if config.connect_backoff => doubled(failures, MAX_RETRY_PAUSE),
-            _ => RETRY_PAUSE,
-        };
-        let at = now + pause + jitter(rng);
+        // By its pool it is found out whether a server is there.
+        let is_scout = explicit && !dial.reconnect && dial.purpose.account.is_none();
+        let may_be_starting = is_scout && failure == Failure::Unreachable;
+        let is_eager = may_be_starting && config.healing.remember && !config.connect_backoff;
+        let pause = is_eager.then(|| first_pause(failures, rng)).flatten().unwrap_or_else(|| {
+            let pause = match (explicit, is_remembered) {
+                (false, true) => doubled(failures, config.healing.max_retry_pause),
+                _ if config.connect_backoff => doubled(failures, MAX_RETRY_PAUSE),
+                _ => RETRY_PAUSE,
+            };
+            pause + jitter(rng)
+        });
+        let at = now + pause;
         self.change(id, |dial| {
             dial.failures = failures;
             dial.attempt = Attempt::Waiting(at);
         });
         None
+    }
+
+    /// A configured server is there now, so that what waits for another attempt to reach it by the same address is due.
+    pub(super) fn hasten(&mut self, now: Instant, url: &RouteUrl, accounts: Vec<Option<String>>) {
+        let is_meant = |dial: &Dial| dial.purpose.explicit && !dial.reconnect && !dial.is_under_way();
+        for account in accounts {
+            let ids = self.index.at_place(url, account);
+            let meant: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_meant)).collect();
+            meant.into_iter().for_each(|id| self.change(id, |dial| dial.attempt = Attempt::Waiting(now)));
+        }
     }
 
     fn change(&mut self, id: DialId, change: impl FnOnce(&mut Dial)) {
@@ -203,14 +231,16 @@ pub(crate) const MAX_DIALS: usize = 4096;
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::cause::Cause;
     use super::super::dial::{HEARSAY_ATTEMPTS, Purpose};
     use super::super::tellers::{MAX_HEARSAY, MAX_HEARSAY_PER_TELLER};
     use super::*;
+    use crate::config::Healing;
 
     const START: Instant = Instant::ZERO;
 
     fn dial(url: &str, server: &str, at: Instant) -> Dial {
-        let dial = Dial::new(url.parse().expect("an address"), None, at);
+        let dial = Dial::new(Cause::Gossip, url.parse().expect("an address"), None, at);
         Dial { target: Target::Server(server.to_owned()), ..dial }
     }
 
@@ -239,7 +269,7 @@ mod tests {
             dials.get(id).is_some_and(|dial| !dial.purpose.explicit),
             "what is under way stays what it is"
         );
-        dials.fail(id, START, &config, &mut rng);
+        dials.fail(id, Failure::Unreachable, START, &config, &mut rng);
         assert!(dials.get(id).is_none(), "it was only heard of");
         let later = START + Duration::from_secs(60);
         let (_, again) = dials.begin_next(later, &config).expect("it is due");
@@ -258,9 +288,43 @@ mod tests {
         dials.add(Dial { until, ..dial("nats-route://10.0.0.1:6222", "b", START) });
         assert!(dials.begin_next(START, &config).is_none(), "the server moved to where somebody is at it");
         assert!(dials.poll_timeout(&config).is_some_and(|at| at > START), "and is not due at once again");
-        dials.fail(under_way, START, &config, &mut rng);
+        dials.fail(under_way, Failure::Unreachable, START, &config, &mut rng);
         assert!(dials.begin_next(later, &config).is_some());
         assert!(dials.begin_next(later, &config).is_none(), "still one at a time");
+    }
+
+    /// The pauses in milliseconds before each attempt to reach a configured server that fails so.
+    fn pauses(config: &ClusterConfig, failure: Failure, change: impl Fn(&mut Dial)) -> Vec<u128> {
+        let (mut dials, mut rng, mut now) = (Dials::default(), Rng::with_seed(1), START);
+        let mut changed = configured(dial("nats-route://configured:6222", "peer", START));
+        change(&mut changed);
+        dials.add(changed);
+        let mut pause = || {
+            let (id, _) = dials.begin_next(now, config).expect("it is due");
+            dials.fail(id, failure, now, config, &mut rng);
+            let failed_at = std::mem::replace(&mut now, dials.poll_timeout(config).expect("it is wanted"));
+            now.since(failed_at).as_millis()
+        };
+        (0..8).map(|_| pause()).collect()
+    }
+
+    #[test]
+    fn a_configured_server_that_may_be_starting_is_tried_again_soon_and_after_a_second_in_the_end() {
+        let config = ClusterConfig::default();
+        let found = pauses(&config, Failure::Unreachable, |_| ());
+        let most = [50, 100, 200, 400, 800, 1100, 1100, 1100];
+        for (pause, most) in found.iter().zip(most) {
+            assert!((most / 2..=most).contains(pause), "{found:?}");
+        }
+        let is_slow = |pauses: Vec<u128>| pauses.iter().all(|pause| *pause >= 1000);
+        assert!(is_slow(pauses(&config, Failure::Dropped, |_| ())), "both may have dialed at once");
+        assert!(is_slow(pauses(&config, Failure::Unreachable, |dial| dial.reconnect = true)), "it was there");
+        let for_account = |dial: &mut Dial| dial.purpose.account = Some("$SYS".to_owned());
+        assert!(is_slow(pauses(&config, Failure::Unreachable, for_account)), "its pool is there before it");
+        let backoff = ClusterConfig { connect_backoff: true, ..config.clone() };
+        assert!(is_slow(pauses(&backoff, Failure::Unreachable, |_| ())), "the operator wants it otherwise");
+        let go_like = ClusterConfig { healing: Healing::none(), ..config };
+        assert!(is_slow(pauses(&go_like, Failure::Unreachable, |_| ())));
     }
 
     #[test]
@@ -366,7 +430,7 @@ mod tests {
         for _ in 0..3 {
             now = dials.poll_timeout(&config).expect("it is tried again");
             let (id, _) = dials.begin_next(now, &config).expect("it is due");
-            dials.fail(id, now, &config, &mut rng);
+            dials.fail(id, Failure::Unreachable, now, &config, &mut rng);
         }
         assert!(dials.poll_timeout(&config) > Some(now + Duration::from_secs(2)));
         dials.add(dial("nats-route://10.0.0.1:6222", "member", now));
@@ -388,7 +452,7 @@ mod tests {
             assert!(dials.is_for("heard"));
             now += config.healing.max_retry_pause * 2;
             while let Some((id, _)) = dials.begin_next(now, &config) {
-                dials.fail(id, now, &config, &mut rng);
+                dials.fail(id, Failure::Unreachable, now, &config, &mut rng);
             }
         }
         assert!(!dials.is_for("heard"));
@@ -458,7 +522,7 @@ mod tests {
                 4 => {
                     let under_way = dials.dials.iter().find(|(_, dial)| dial.is_under_way());
                     if let Some(id) = under_way.map(|(id, _)| *id) {
-                        dials.fail(id, now, &config, &mut rng);
+                        dials.fail(id, Failure::Unreachable, now, &config, &mut rng);
                     }
                 }
                 _ => {

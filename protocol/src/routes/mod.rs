@@ -9,6 +9,7 @@
 //! It knows nothing of gossip, and of the bytes on a route no more than the kinds of connections that there are. The cluster
 //! calls it, and nobody else.
 
+mod cause;
 #[cfg(feature = "sim")]
 mod describe;
 mod dial;
@@ -25,9 +26,12 @@ mod table;
 mod tellers;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod verdict;
 mod wishes;
 
+pub(crate) use cause::Cause;
+pub use cause::DialCounts;
 #[cfg(feature = "sim")]
 pub(crate) use describe::Kept;
 pub(crate) use dial::Purpose;
@@ -41,6 +45,8 @@ pub(crate) use seat::{Newcomer, NoSeat, Seat};
 pub(crate) use table::Routes;
 #[cfg(feature = "sim")]
 pub(crate) use tellers::MAX_HEARSAY;
+#[cfg(feature = "sim")]
+pub use turn::dials_first;
 pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

@@ -39,9 +39,9 @@ impl Pace {
     }
 }
 
-/// When the next may begin, at so many per second: a burst of a quarter of a second's worth is fine.
+/// When the next may begin, at so many per second: a burst of a second's worth is fine.
 fn allows_at(meter: &Meter, per_second: u32) -> Instant {
-    meter.allows_at(dial_cost(per_second), per_second / 4 + 1)
+    meter.allows_at(dial_cost(per_second), per_second.max(1))
 }
 
 /// How many servers that were only heard of are dialed per second.
@@ -60,6 +60,14 @@ pub(super) fn doubled(failures: u32, longest: Duration) -> Duration {
     RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
 }
 
+/// The pause after so many attempts in vain to reach a configured server that was never there: it may be starting. It doubles
+/// from 50 ms, less up to a half of it so that those that started together part; none once it would be a second, which is
+/// when nats-server dials again.
+pub(super) fn first_pause(failures: u32, rng: &mut Rng) -> Option<Duration> {
+    let pause = FIRST_RETRY_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    (pause < RETRY_PAUSE).then(|| pause.mul_f64(1.0 - rng.f64() / 2.0))
+}
+
 /// A random moment, so that two servers that dial each other do not collide for ever.
 pub(super) fn jitter(rng: &mut Rng) -> Duration {
     Duration::from_micros(rng.u64(..u64::try_from(MAX_JITTER.as_micros()).unwrap_or(u64::MAX)))
@@ -67,6 +75,9 @@ pub(super) fn jitter(rng: &mut Rng) -> Duration {
 
 /// Between two attempts to reach a server, and before a configured route that was lost is dialed again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between the first two attempts to reach a configured server.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// One in so many dials is never of a server that was only heard of.
 const KEPT_FROM_HEARSAY: u32 = 4;

@@ -148,12 +148,12 @@ impl PeerRoutes {
         }
     }
 
-    /// How long to wait before a connection is wanted back that lived so long. `is_greater` says that this node's id is
-    /// greater than the peer's.
+    /// How long to wait before a connection is wanted back that lived so long. `goes_first` says that this node
+    /// dials first where both arbitrate.
     pub(super) fn redial_pause(
         &self,
         lived: Duration,
-        is_greater: bool,
+        goes_first: bool,
         healing: &Healing,
         rng: &mut Rng,
     ) -> Duration {
@@ -168,8 +168,8 @@ impl PeerRoutes {
         // round trip, so that they would collide again and again. Where both arbitrate, one goes first.
         pause
             + match self.arbitrates && healing.arbitrate {
-                true if is_greater => healing.arbitration_delay,
-                true => Duration::ZERO,
+                true if goes_first => Duration::ZERO,
+                true => healing.arbitration_delay,
                 false => RETRY_PAUSE.mul_f64(rng.f64()),
             }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
+use super::dials::Failure;
 use super::life::{Life, RouteConnection, RouteConnections};
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::Own;
@@ -126,6 +128,7 @@ impl Routes {
         })?;
         let pool_size = self.wishes.plan.pool_size_with(newcomer).filter(|_| seat != Seat::Sole).unwrap_or(0);
         let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
+        let is_first = peer.gossip_carrier().is_none();
         let is_seated = peer.take_seat(&seat, connection, newcomer, pool_size);
         if let Some(Purpose { url, explicit, .. }) = &purpose {
             self.wishes.handle_found(url);
@@ -141,6 +144,11 @@ impl Routes {
         }
         let continues = purpose.is_some() && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
         self.wishes.end(dial);
+        if let Some(Purpose { url, explicit: true, account: None, .. }) =
+            purpose.as_ref().filter(|_| is_first)
+        {
+            self.wishes.handle_appeared(now, url);
+        }
         self.wishes.uncheck(newcomer.id);
         let (peer, taken) = (newcomer.id.to_owned(), seat.clone());
         let life = Life::Registered { peer, seat: taken, since: now, continues, probed_until: None };
@@ -198,7 +206,7 @@ impl Routes {
         match self.connections.remove(connection)?.life {
             Life::Shaking { dial } => {
                 match dial {
-                    Some(dial) if is_wanted => self.wishes.fail(now, dial),
+                    Some(dial) if is_wanted => self.wishes.fail(now, dial, Failure::Dropped),
                     dial => self.wishes.end(dial),
                 }
                 None
@@ -279,8 +287,8 @@ impl Routes {
     }
 
     /// How many attempts to reach servers were begun.
-    pub(crate) fn dials_started(&self) -> u64 {
-        self.wishes.started()
+    pub(crate) fn dial_counts(&self) -> DialCounts {
+        self.wishes.counts()
     }
 
     fn lose(&mut self, now: Instant, id: &str, seat: &Seat, is_wanted: bool, lived: Duration) {

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Own, Routes, Seat, Seated};
+use super::turn::dials_first;
+use super::{
+    Cause, DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Own, Routes, Seat, Seated,
+};
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -21,9 +24,12 @@ const SECOND: Duration = Duration::from_secs(1);
 fn routes(configured: &[&str]) -> Routes {
     let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
     let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
-    let own = Own { id: "own".to_owned(), port: 6222, error_reports: (1, 1), has_system_account: true };
+    let own = Own { id: OWN_ID.to_owned(), port: 6222, error_reports: (1, 1), has_system_account: true };
     Routes::new(config, own, Rng::with_seed(1), START)
 }
+
+const OWN_ID: &str = "own";
+const DIALS: bool = true;
 
 fn connection(number: u32) -> ConnectionId {
     ConnectionId::new(number, 0)
@@ -48,12 +54,19 @@ fn complete(routes: &mut Routes, now: Instant, number: u32, dial: &DialRequest, 
     routes.handle_presented(now, connection(number), &newcomer(id, 0)).expect("there is a seat")
 }
 
+/// The id of a peer that dials this node where either may, or of one that waits for this node's dial.
+fn peer_that(dials: bool) -> String {
+    let mut peers = (0..).map(|number| format!("peer {number}"));
+    peers.find(|peer| dials_first(peer, OWN_ID) == dials).expect("each dials half of the others")
+}
+
 fn dials(routes: &mut Routes, now: Instant) -> Vec<DialRequest> {
     std::iter::from_fn(|| routes.poll_dial(now)).collect()
 }
 
 fn hearsay(server: &str) -> Hearsay {
     Hearsay {
+        cause: Cause::Gossip,
         teller: "teller".to_owned(),
         server: server.to_owned(),
         url: "nats://10.0.0.9:6222".parse().expect("an address"),
@@ -168,9 +181,10 @@ fn who_sits_stays_and_is_closed_only_if_it_gives_no_sign_of_life() {
 #[test]
 fn a_wish_ends_when_the_server_connects_by_itself() {
     let mut routes = routes(&[]);
-    routes.handle_hearsay(START, Hearsay { either_may: true, ..hearsay("a peer") });
-    assert_eq!(dials(&mut routes, START), [], "the lesser id dials first");
-    assert!(accept(&mut routes, START, 1, &newcomer("a peer", 0)).is_ok());
+    let peer = peer_that(DIALS);
+    routes.handle_hearsay(START, Hearsay { either_may: true, ..hearsay(&peer) });
+    assert_eq!(dials(&mut routes, START), [], "the other dials first");
+    assert!(accept(&mut routes, START, 1, &newcomer(&peer, 0)).is_ok());
     let later = START + 2 * SECOND;
     assert_eq!(dials(&mut routes, later).len(), 1, "the dedicated one is lacking still");
     assert_eq!(dials(&mut routes, later + Duration::from_secs(100)), []);
@@ -305,16 +319,20 @@ fn a_connection_that_was_lost_before_its_peer_said_that_it_leaves_is_not_waited_
 }
 
 #[test]
-fn what_is_missing_of_a_pool_is_dialed_after_a_while() {
-    let mut routes = routes(&[]);
-    assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
-    let mut dialed_at = Vec::new();
-    for second in 0..8 {
-        let now = START + second * SECOND;
-        assert_eq!(routes.handle_round(now), []);
-        dialed_at.extend(dials(&mut routes, now).iter().map(|_| second));
-    }
-    assert_eq!(dialed_at, [4, 4], "a slot and the dedicated one");
+fn what_is_missing_of_a_pool_is_dialed_after_a_while_and_later_by_one_side_than_by_the_other() {
+    let dialed_at = |peer: &str| {
+        let mut routes = routes(&[]);
+        assert!(accept(&mut routes, START, 1, &newcomer(peer, 0)).is_ok());
+        let mut dialed_at = Vec::new();
+        for second in 0..12 {
+            let now = START + second * SECOND;
+            assert_eq!(routes.handle_round(now), []);
+            dialed_at.extend(dials(&mut routes, now).iter().map(|_| second));
+        }
+        dialed_at
+    };
+    assert_eq!(dialed_at(&peer_that(!DIALS))[..2], [4, 4], "a slot and the dedicated one");
+    assert_eq!(dialed_at(&peer_that(DIALS)), [8, 8]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the route table is told and what it answers.
 
+use super::cause::Cause;
 use super::seat::{NoSeat, Seat};
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
@@ -35,6 +36,7 @@ pub(crate) struct Lost {
 /// A server that somebody told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hearsay {
+    pub(crate) cause: Cause,
     /// The id of the server that told.
     pub(crate) teller: String,
     /// The id of the server that it told of.

@@ -8,15 +8,17 @@ use std::time::Duration;
 use fastrand::Rng;
 use log::{debug, info};
 
+use super::cause::{Cause, DialCounts};
 use super::dial::{Class, Dial, DialError, DialId, DialRequest, HEARSAY_ATTEMPTS, Purpose, Target};
 use super::dial_index::Place;
-use super::dials::Dials;
+use super::dials::{Dials, Failure};
 use super::doubts::Doubts;
 use super::guesses::Guesses;
 use super::pace::jitter;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::Seat;
+use super::turn::dials_first;
 use super::verdict::{Hearsay, Kinds};
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::quote::brief;
@@ -73,7 +75,7 @@ impl Wishes {
 
     fn want_configured(&mut self, now: Instant, url: &RouteUrl) {
         for account in self.plan.kinds() {
-            let mut dial = Dial::new(url.clone(), account, now);
+            let mut dial = Dial::new(Cause::Configured, url.clone(), account, now);
             dial.purpose.explicit = true;
             self.dials.add(dial);
         }
@@ -130,14 +132,14 @@ impl Wishes {
             }
             DialError::Failed(why) => {
                 dial.report_failure(why, self.error_reports);
-                self.fail(now, id);
+                self.fail(now, id, Failure::Unreachable);
             }
         }
     }
 
     /// Notes that a dial, or the handshake after it, failed.
-    pub(super) fn fail(&mut self, now: Instant, id: DialId) {
-        let given_up = self.dials.fail(id, now, &self.config, &mut self.rng);
+    pub(super) fn fail(&mut self, now: Instant, id: DialId, failure: Failure) {
+        let given_up = self.dials.fail(id, failure, now, &self.config, &mut self.rng);
         self.doubt(now, given_up);
     }
 
@@ -153,6 +155,11 @@ impl Wishes {
     /// Notes that somebody is where this node dialed.
     pub(super) fn handle_found(&mut self, url: &RouteUrl) {
         self.doubts.forget(&Place::new(url));
+    }
+
+    /// Notes that a configured server is there that was not before, so that what waits for it need not wait any longer.
+    pub(super) fn handle_appeared(&mut self, now: Instant, url: &RouteUrl) {
+        self.dials.hasten(now, url, self.plan.kinds());
     }
 
     /// Notes that a dial led to this node itself: it is pointless, unless its name may lead elsewhere too.
@@ -189,7 +196,7 @@ impl Wishes {
         if let Some(Solicited { url, explicit }) = peer.solicited.clone() {
             let purpose = Purpose { url, explicit, account: None, gossip_mode };
             let (target, until) = (Target::Server(id.to_owned()), self.remembered_until(now));
-            self.dials.add(Dial { target, until, fills: true, ..Dial::of(purpose, now) });
+            self.dials.add(Dial { target, until, fills: true, ..Dial::of(Cause::Pool, purpose, now) });
         }
     }
 
@@ -205,8 +212,8 @@ impl Wishes {
         let Some(url) = peer.url() else {
             return;
         };
-        let is_greater = self.own_id.as_str() > id;
-        let at = now + peer.redial_pause(lived, is_greater, &self.config.healing, &mut self.rng);
+        let goes_first = dials_first(&self.own_id, id);
+        let at = now + peer.redial_pause(lived, goes_first, &self.config.healing, &mut self.rng);
         let until = self.remembered_until(now).filter(|_| !peer.leaves);
         let fills = peer.gossip_carrier().is_some();
         let accounts = match seat {
@@ -216,7 +223,7 @@ impl Wishes {
             Seat::Sole => self.plan.kinds(),
         };
         for account in accounts {
-            let mut dial = Dial::new(url.clone(), account, at);
+            let mut dial = Dial::new(Cause::Lost, url.clone(), account, at);
             dial.purpose.explicit = peer.is_explicit();
             let target = Target::Server(id.to_owned());
             self.dials.add(Dial { target, reconnect: true, fills, until, ..dial });
@@ -231,7 +238,7 @@ impl Wishes {
             peer.gap_since = None;
             return;
         }
-        let patience = if self.own_id.as_str() < id { GAP_PATIENCE } else { GAP_PATIENCE * 2 };
+        let patience = if dials_first(&self.own_id, id) { GAP_PATIENCE } else { GAP_PATIENCE * 2 };
         if now.since(*peer.gap_since.get_or_insert(now)) < patience {
             return;
         }
@@ -242,7 +249,7 @@ impl Wishes {
         debug!("Connections to {id} are missing, dialing it again");
         let until = self.remembered_until(now);
         for account in missing {
-            let dial = Dial::new(url.clone(), account, now);
+            let dial = Dial::new(Cause::Gap, url.clone(), account, now);
             let target = Target::Server(id.to_owned());
             self.dials.add(Dial { target, reconnect: true, fills: true, until, ..dial });
         }
@@ -250,7 +257,7 @@ impl Wishes {
 
     /// Wants a server that somebody told of ([`Routes::handle_hearsay`](super::Routes::handle_hearsay)).
     pub(super) fn handle_hearsay(&mut self, now: Instant, heard: Hearsay) {
-        let Hearsay { teller, server, url, kinds, gossip_mode, either_may } = heard;
+        let Hearsay { cause, teller, server, url, kinds, gossip_mode, either_may } = heard;
         if server.len() + url.host.len() > MAX_HEARSAY_BYTES {
             return debug!("Too long a name to dial a server by");
         }
@@ -270,11 +277,12 @@ impl Wishes {
             Kinds::Dedicated(_) => return,
         };
         let healing = &self.config.healing;
-        let waits = either_may && healing.arbitrate && healing.compare && self.own_id > server;
+        let waits = either_may && healing.arbitrate && healing.compare && !dials_first(&self.own_id, &server);
         let (delay, until) = (healing.arbitration_delay, self.remembered_until(now));
         for account in accounts {
             let at = if waits { now + delay + jitter(&mut self.rng) } else { now };
-            let mut dial = Dial::new(url.clone(), account, at);
+            let cause = if waits { Cause::Arbitrate } else { cause };
+            let mut dial = Dial::new(cause, url.clone(), account, at);
             dial.purpose.gossip_mode = gossip_mode;
             let (target, teller) = (Target::Server(server.clone()), Some(teller.clone()));
             self.dials.add(Dial { target, teller, until, failures, ..dial });
@@ -317,7 +325,7 @@ impl Wishes {
             }
             debug!("A peer has a route to {}, dialing {url}", brief(server.id.escape_debug()));
             for account in self.plan.kinds() {
-                let mut dial = Dial::new(url.clone(), account, now);
+                let mut dial = Dial::new(Cause::Ask, url.clone(), account, now);
                 dial.purpose.gossip_mode = GossipMode::Disabled;
                 let (target, teller) = (Target::Guess(server.id.clone()), Some(teller.to_owned()));
                 self.dials.add(Dial { target, teller, ..dial });
@@ -331,8 +339,8 @@ impl Wishes {
     }
 
     /// How many attempts to reach servers were begun.
-    pub(super) fn started(&self) -> u64 {
-        self.dials.started()
+    pub(super) fn counts(&self) -> DialCounts {
+        self.dials.counts()
     }
 
     /// Until when a server that is wanted now is tried.

@@ -61,6 +61,7 @@ mod trace;
 mod variety;
 mod world;
 
+pub use crate::routes::dials_first;
 pub use change::{ACCOUNTS, Change, Setting};
 pub use client::{Received, SimClient, SimSubscription};
 pub use drawing::{Drawing, FaultLevel, Healing};
@@ -69,7 +70,7 @@ pub use ids::{ClientId, MessageId, NodeId, Sid};
 pub use net::NetworkConfig;
 pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
 pub use rule::{Rule, Violation};
-pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
+pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, FIRST_RETRIES, Outcome, SETTLING};
 pub use scenario::{FILTERS, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{Lines, MAX_TRACE_LINES, Trace};

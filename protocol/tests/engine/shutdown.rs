@@ -73,10 +73,10 @@ fn a_node_that_stops_takes_nothing_more_and_dials_nobody() {
     scene.node("A").node().handle_shutdown(now, &mut ());
     scene.send(publisher, b"PUB a 1\r\n1\r\nPING\r\n");
     assert_eq!((scene.take(publisher), scene.take(subscriber)), (String::new(), String::new()));
-    let dials = scene.node("A").node().dials_started();
+    let dials = scene.node("A").node().dial_counts().total();
     scene.lose_route(0);
     scene.run_for(SECOND * 10);
-    assert_eq!(scene.node("A").node().dials_started(), dials);
+    assert_eq!(scene.node("A").node().dial_counts().total(), dials);
 }
 
 #[test]

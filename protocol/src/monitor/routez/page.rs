@@ -1,5 +1,6 @@
 //! The list of `/routez`, rendered piece by piece.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -32,6 +33,12 @@ pub(in crate::monitor) struct RoutezPage {
 #[derive(Debug, Serialize)]
 struct Truncated {
     onehop_truncated: bool,
+}
+
+/// How many attempts to reach other servers were begun, by their causes.
+#[derive(Debug, Serialize)]
+struct Dials {
+    onehop_dials: BTreeMap<&'static str, u64>,
 }
 
 /// A route that is being shown.
@@ -114,6 +121,10 @@ impl RoutezPage {
 
     fn end(&self, context: &mut Context<'_>) {
         context.printer.close_list();
+        let dials = context.node.dial_counts();
+        if dials.total() > 0 {
+            context.printer.fields(&Dials { onehop_dials: dials.iter().collect() });
+        }
         if self.is_truncated {
             context.printer.fields(&Truncated { onehop_truncated: true });
         }

@@ -7,6 +7,7 @@ use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
 use crate::routes::{MAX_DIALS, MAX_HEARSAY, RETRY_PAUSE};
+use crate::sim::FIRST_RETRIES;
 use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::net::End;
 use crate::sim::node::SimNode;
@@ -138,7 +139,7 @@ impl World {
         let per_second = node.healing().map_or(1, |healing| healing.dials_per_second.max(1));
         let cost = Duration::from_secs(1) / per_second;
         node.pace.dials_until = node.pace.dials_until.max(self.now) + cost;
-        if node.pace.dials_until > self.now + cost + Duration::from_secs(1) / 4 {
+        if node.pace.dials_until > self.now + cost + Duration::from_secs(1) {
             let text = format!("{id} dials more than {per_second} servers per second");
             self.fail(Violation::new(Rule::Limit, text));
         }
@@ -149,7 +150,7 @@ impl World {
         let wishes = KINDS * WISHES_PER_SERVER * self.network.hosts_named(&host);
         let node = &mut self.nodes[id.0];
         let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
-        let most = wishes as u64 * (pauses + 2);
+        let most = wishes as u64 * (pauses + 2 + FIRST_RETRIES);
         let failed = node.failed_dials.entry(host.clone()).or_default();
         *failed += 1;
         if *failed > most {
@@ -173,7 +174,9 @@ impl World {
         let ticks = (elapsed / interval.max(0.001)) as u64 + 2;
         let most_gossip =
             pace.lies + pace.registrations * servers + (per_second as f64 * interval).ceil() as u64 * ticks;
-        let most_own = u64::from(node.opened) * 3 + (2 * servers + COMPARED_AT_ONCE) * ticks;
+        // A newcomer is named those who hear of it; and changes are told at a pace.
+        let compared = (2 * servers + COMPARED_AT_ONCE) * ticks + (elapsed * COMPARED_PER_SECOND) as u64;
+        let most_own = u64::from(node.opened) * 3 + pace.registrations * servers + compared;
         let text = if bytes > MAX_LINE_BYTES {
             format!("{id} writes a line of {bytes} bytes")
         } else if pace.gossip_lines > most_gossip {
@@ -236,6 +239,8 @@ const KINDS: usize = 2;
 const WISHES_PER_SERVER: usize = 2;
 /// Beside the digests for all, servers are named to so many peers each time (design.md 5).
 const COMPARED_AT_ONCE: u64 = 8;
+/// So many lines are paid for in a second (design.md 10).
+const COMPARED_PER_SECOND: f64 = 500.0;
 /// What a line about servers may have (design.md 10).
 const MAX_LINE_BYTES: usize = 4 * 1024;
 /// What a client is told may have: addresses of 32 KiB (design.md 10), and what stands around and beside them.
