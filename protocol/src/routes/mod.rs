@@ -46,7 +46,7 @@ pub(crate) use table::Routes;
 #[cfg(feature = "sim")]
 pub(crate) use tellers::MAX_HEARSAY;
 #[cfg(feature = "sim")]
-pub use turn::dials_first;
+pub(crate) use turn::dials_first;
 pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

@@ -6,7 +6,7 @@ use crate::hash::fnv1a;
 ///
 /// A hash of both ids decides, so that each dials about half of the others: if the lesser id did, the least would have to dial
 /// everybody, at the pace that is allowed.
-pub fn dials_first(own: &str, other: &str) -> bool {
+pub(crate) fn dials_first(own: &str, other: &str) -> bool {
     let (lesser, greater) = if own < other { (own, other) } else { (other, own) };
     // Of all bits, since what differs at the end of an id reaches few of them.
     let lesser_dials = fnv1a([lesser, greater]).count_ones().is_multiple_of(2);

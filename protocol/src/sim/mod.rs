@@ -61,7 +61,6 @@ mod trace;
 mod variety;
 mod world;
 
-pub use crate::routes::dials_first;
 pub use change::{ACCOUNTS, Change, Setting};
 pub use client::{Received, SimClient, SimSubscription};
 pub use drawing::{Drawing, FaultLevel, Healing};
@@ -70,9 +69,14 @@ pub use ids::{ClientId, MessageId, NodeId, Sid};
 pub use net::NetworkConfig;
 pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
 pub use rule::{Rule, Violation};
-pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, FIRST_RETRIES, Outcome, SETTLING};
+pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{FILTERS, Member, Operation, QUEUES, SUBJECTS, Scenario};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{Lines, MAX_TRACE_LINES, Trace};
 pub use variety::Variety;
 pub use world::{FORGETTING_SLACK, Fault, Impostor, Statistics, World};
+
+/// Whether it is the first of two nodes with these ids that dials the other where either may and both heal (design.md 5).
+pub fn dials_first(own: &str, other: &str) -> bool {
+    crate::routes::dials_first(own, other)
+}

@@ -258,9 +258,7 @@ pub(super) fn check_dials(world: &World, scenario: &Scenario) -> Result<(), Viol
         })
         .sum();
     // Names may resolve to oneself, and so may configured addresses.
-    let configured = world.nodes.iter().filter_map(|node| node.spec.config.cluster.as_ref());
-    let configured: usize = configured.map(|cluster| cluster.routes.len()).sum();
-    let limit = (routes + 4 * sizes.len()) as u64 * DIALS_PER_ROUTE + configured as u64 * FIRST_RETRIES;
+    let limit = (routes + 4 * sizes.len()) as u64 * DIALS_PER_ROUTE;
     let dials = world.statistics().dials;
     if dials <= limit {
         return Ok(());
@@ -291,5 +289,3 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// How many dials each route of a mesh may cost where all nodes heal and nothing fails. Others may dial each other at the same
 /// moment again and again, if they are far apart and configured with each other.
 pub const DIALS_PER_ROUTE: u64 = 3;
-/// Beside these, a configured server that was not there yet is dialed so often before the pause is a second (design.md 5).
-pub const FIRST_RETRIES: u64 = 5;

@@ -7,7 +7,6 @@ use crate::cluster::{Kept, MAX_OWN_ADDRESSES};
 use crate::connection::HANDSHAKE_TIMEOUT;
 use crate::id::ConnectionId;
 use crate::routes::{MAX_DIALS, MAX_HEARSAY, RETRY_PAUSE};
-use crate::sim::FIRST_RETRIES;
 use crate::sim::ids::{ClientId, NodeId};
 use crate::sim::net::End;
 use crate::sim::node::SimNode;
@@ -241,6 +240,8 @@ const WISHES_PER_SERVER: usize = 2;
 const COMPARED_AT_ONCE: u64 = 8;
 /// So many lines are paid for in a second (design.md 10).
 const COMPARED_PER_SECOND: f64 = 500.0;
+/// A configured server that was not there yet is dialed so often before the pause is a second (design.md 5).
+const FIRST_RETRIES: u64 = 5;
 /// What a line about servers may have (design.md 10).
 const MAX_LINE_BYTES: usize = 4 * 1024;
 /// What a client is told may have: addresses of 32 KiB (design.md 10), and what stands around and beside them.
