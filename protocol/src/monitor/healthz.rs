@@ -50,20 +50,22 @@ impl Options {
     }
 }
 
-/// Says whether the server is healthy: it is if it can answer.
-pub(crate) fn healthz(options: &Options) -> Healthz {
-    let missing = if options.account.is_empty() && !options.stream.is_empty() {
-        "\"account\" must not be empty when checking stream health"
+/// Says whether the server is healthy: it is if it can answer and takes clients in.
+pub(crate) fn healthz(options: &Options, is_lame_duck: bool) -> Healthz {
+    let (status_code, kind, why) = if options.account.is_empty() && !options.stream.is_empty() {
+        (400, "BAD_REQUEST", "\"account\" must not be empty when checking stream health")
     } else if options.stream.is_empty() && !options.consumer.is_empty() {
-        "\"stream\" must not be empty when checking consumer health"
+        (400, "BAD_REQUEST", "\"stream\" must not be empty when checking consumer health")
+    } else if is_lame_duck {
+        (500, "CONNECTION", "failed to be ready for connections after 1ms: server")
     } else {
         return Healthz { status_code: 200, status: "ok", error: String::new(), errors: Vec::new() };
     };
-    let refused = Healthz { status_code: 400, status: "error", error: String::new(), errors: Vec::new() };
+    let unwell = Healthz { status_code, status: "error", error: String::new(), errors: Vec::new() };
     if options.details {
-        return Healthz { errors: vec![Fault { kind: "BAD_REQUEST", error: missing.to_owned() }], ..refused };
+        return Healthz { errors: vec![Fault { kind, error: why.to_owned() }], ..unwell };
     }
-    Healthz { error: missing.to_owned(), ..refused }
+    Healthz { error: why.to_owned(), ..unwell }
 }
 
 impl Healthz {

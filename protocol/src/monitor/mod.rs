@@ -164,7 +164,10 @@ fn answer(
     Ok(match page {
         Page::Index => Reply::Whole(Response::html(index(&base_of(&node.hub().config().http_base_path)))),
         Page::Varz => Reply::Whole(Response::pretty(&varz::varz(node, facts))),
-        Page::Healthz => Reply::Whole(healthz::healthz(&healthz::Options::read(query)?).into_response()),
+        Page::Healthz => {
+            let options = healthz::Options::read(query)?;
+            Reply::Whole(healthz::healthz(&options, node.is_lame_duck()).into_response())
+        }
         Page::Accountz => Reply::Whole(accountz::accountz(node, facts, query)?),
         Page::Accstatz => Reply::Whole(accstatz::accstatz(node, facts, query)?),
         Page::DebugVars => Reply::Whole(absent::vars(facts)),

@@ -433,6 +433,25 @@ fn an_unknown_path_is_not_found_and_not_counted() {
 }
 
 #[test]
+fn a_lame_duck_is_not_well() {
+    let world = World::new(Config::default());
+    world.node.handle_lame_duck(at(0), &mut ());
+    let error = "failed to be ready for connections after 1ms: server";
+    for (target, status, body) in [
+        ("/healthz", 500, format!(r#"{{"status":"error","error":"{error}"}}"#)),
+        (
+            "/healthz?details=1",
+            500,
+            format!(r#"{{"status":"error","errors":[{{"type":"CONNECTION","error":"{error}"}}]}}"#),
+        ),
+    ] {
+        let expected = Response { status, content_type: "application/json", body };
+        assert_eq!(world.get(target), expected, "{target}");
+    }
+    assert_eq!(world.get("/healthz?stream=x").status, 400);
+}
+
+#[test]
 fn every_page_stands_behind_the_base_path() {
     for base in ["x", "/x", "/x/", "//x/.", "y/../x"] {
         let world = World::new(Config { http_base_path: base.to_owned(), ..Config::default() });
