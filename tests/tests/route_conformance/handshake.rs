@@ -88,6 +88,18 @@ fn the_first_operation_must_be_connect() {
     cases.push(
         case("interest before INFO").route(0, format!("{}RS+ $G a\r\n", Identity::new("P").connect_line())),
     );
+    cases.push(
+        case("interest and messages before INFO, and who hears of them")
+            .client(0, client("SUB foo 1\r\nSUB foo q 2\r\n"))
+            .route(
+                0,
+                format!(
+                    "{}RS+ $G a\r\nRMSG $G foo | q 2\r\nhi\r\nRS+ $G a..b\r\n",
+                    Identity::new("P").connect_line()
+                ),
+            )
+            .client(0, "PUB a 1\r\nx\r\n"),
+    );
     compare(&one_slot(), &comparable(cases));
 }
 
