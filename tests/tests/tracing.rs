@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use onehop_tests::frame::Frame;
 use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server};
 use serde_json::Value;
@@ -31,10 +32,14 @@ fn traced_messages_go_where_those_of_nats_server_go_and_the_same_is_said_of_them
 fn outcomes(here: Kind, there: Kind) -> Option<Vec<(&'static str, Outcome)>> {
     let first = Server::start(here, Options::member("C", "A", &[]))?;
     let second = Server::start(there, Options::member("C", "B", &[first.ports().route]))?;
-    let subscriptions = "SUB work 1\r\nSUB work q 2\r\n";
-    let mut workers = [client(&first, subscriptions), client(&second, "SUB work 1\r\nSUB other q 2\r\n")];
+    let subscriptions = "SUB work 1\r\nSUB work q 2\r\nSUB mark 3\r\n";
+    let mut workers = [
+        client(&first, subscriptions),
+        client(&second, "SUB work 1\r\nSUB other q 2\r\nSUB mark 3\r\nSUB ready 4\r\n"),
+    ];
     let mut publisher = client(&first, "SUB events 9\r\nSUB in 8\r\n");
     wait_for_interest(&first, &mut workers[1], &mut publisher);
+    wait_for_all(&mut publisher, &mut workers);
     let outcomes = HEADERS.iter().map(|headers| {
         let before = workers.each_ref().map(|worker| messages(worker, "work"));
         let seen = publisher.frames().len();
@@ -42,7 +47,7 @@ fn outcomes(here: Kind, there: Kind) -> Option<Vec<(&'static str, Outcome)>> {
         let (header_len, total) = (block.len(), block.len() + 1);
         publisher.send(format!("HPUB work {header_len} {total}\r\n{block}x\r\n"));
         let servers = if headers.starts_with("Nats-Trace-Dest: events") { 2 } else { 0 };
-        let told = |frames: &[onehop_tests::frame::Frame]| {
+        let told = |frames: &[Frame]| {
             frames.iter().skip(seen).filter(|frame| frame.payload.is_some()).count() >= servers
         };
         assert!(
@@ -50,9 +55,9 @@ fn outcomes(here: Kind, there: Kind) -> Option<Vec<(&'static str, Outcome)>> {
             "{here} and {there}: {headers}: {:?}",
             publisher.frames()
         );
-        // What does not come shows when this has come, which is behind it.
+        wait_for_all(&mut publisher, &mut workers);
+        // Nothing else is told.
         publisher.read_until_quiet(Duration::from_millis(100));
-        workers.iter_mut().for_each(|worker| worker.read_until_quiet(Duration::from_millis(100)));
         let after = workers.each_ref().map(|worker| messages(worker, "work"));
         let copies = [after[0] - before[0], after[1] - before[1]];
         let mut told: Vec<_> = publisher.frames()[seen..]
@@ -73,24 +78,38 @@ fn client(server: &Server, lines: &str) -> RawConn {
     client
 }
 
-/// Until what the far client wants is known at the near server.
+/// Until what the far client wants is known at the near server, the last of it too.
 fn wait_for_interest(near: &Server, far: &mut RawConn, publisher: &mut RawConn) {
     let start = Instant::now();
-    while messages(far, "work") == 0 {
+    while messages(far, "ready") == 0 {
         assert!(start.elapsed() < TIMEOUT, "no interest came: {}", near.log());
-        publisher.send("PUB work 0\r\n\r\n");
+        publisher.send("PUB ready 0\r\n\r\n");
         publisher.ping();
         thread::sleep(Duration::from_millis(50));
         far.read_until_quiet(Duration::from_millis(50));
     }
 }
 
+/// Until the workers have all that was published before.
+fn wait_for_all(publisher: &mut RawConn, workers: &mut [RawConn]) {
+    let marks: Vec<_> = workers.iter().map(|worker| messages(worker, "mark")).collect();
+    publisher.send("PUB mark 0\r\n\r\n");
+    for (worker, before) in workers.iter_mut().zip(marks) {
+        let is_marked = |frames: &[Frame]| count(frames, "mark") > before;
+        assert!(worker.read_until(TIMEOUT, is_marked), "{:?}", worker.frames());
+    }
+}
+
 fn messages(client: &RawConn, subject: &str) -> usize {
+    count(client.frames(), subject)
+}
+
+fn count(frames: &[Frame], subject: &str) -> usize {
     let is_one = |line: &[u8]| {
         let mut words = line.split(|byte| *byte == b' ');
         words.next().is_some_and(|op| op.ends_with(b"MSG")) && words.next() == Some(subject.as_bytes())
     };
-    client.frames().iter().filter(|frame| is_one(&frame.line)).count()
+    frames.iter().filter(|frame| is_one(&frame.line)).count()
 }
 
 /// The server that says something, what it says of the message, and each event, without what differs from run to run.
