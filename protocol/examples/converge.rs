@@ -12,6 +12,15 @@ use fastrand::Rng;
 use onehop::DialCounts;
 use onehop::sim::{CLUSTER_NAME, Lines, NetworkConfig, NodeId, NodeSpec, Topology, World};
 
+/// Says a line. When nobody reads any more, that is the end.
+macro_rules! say {
+    ($($what:tt)*) => {
+        if writeln!(std::io::stdout(), $($what)*).is_err() {
+            std::process::exit(0);
+        }
+    };
+}
+
 const USAGE: &str = "\
 usage: converge [options]
   --nodes <n>           how many nodes (default 50)
@@ -36,14 +45,11 @@ struct Options {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(options) = parse(std::env::args().skip(1))? else {
-        println!("{USAGE}");
+        say!("{USAGE}");
         return Ok(());
     };
     let mut world = build(&options);
-    println!(
-        "{} nodes, {}, pool of {}, seed {}\n",
-        options.nodes, options.topology, options.pool, options.seed
-    );
+    say!("{} nodes, {}, pool of {}, seed {}\n", options.nodes, options.topology, options.pool, options.seed);
     let whole = watch(&mut world, &options)?;
     report(&world, whole);
     Ok(())
@@ -162,7 +168,7 @@ impl Film {
         let percent = connected(world) * 100 / pairs;
         let millis = elapsed(world).as_secs_f64() * 1000.0;
         self.bar.clear();
-        println!("{millis:>10.1} ms {percent:>3} % [{nodes}]");
+        say!("{millis:>10.1} ms {percent:>3} % [{nodes}]");
         if self.frames.last().is_none_or(|last| percent > last.percent + 4) {
             let title = format!("{millis:.0} ms, {percent} %");
             self.frames.push(Frame { percent, lines: picture(world, &title) });
@@ -172,11 +178,11 @@ impl Film {
     /// Prints the pictures side by side.
     fn show(&self) {
         for frames in self.frames.chunks(FRAMES_PER_ROW) {
-            println!();
+            say!("");
             for line in 0..frames[0].lines.len() {
                 let row: Vec<_> =
                     frames.iter().map(|frame| format!("{:1$}", frame.lines[line], WIDTH + 2)).collect();
-                println!("{}", row.join("  ").trim_end());
+                say!("{}", row.join("  ").trim_end());
             }
         }
     }
@@ -226,22 +232,22 @@ fn report(world: &World, whole: Option<Duration>) {
     let count = world.node_count();
     let pairs = count * count.saturating_sub(1) / 2;
     match whole {
-        Some(took) => println!("\nfull mesh after  {:.1} ms", took.as_secs_f64() * 1000.0),
+        Some(took) => say!("\nfull mesh after  {:.1} ms", took.as_secs_f64() * 1000.0),
         None => {
-            println!("\nno full mesh; missing {} of {} ordered pairs", world.missing_pairs().len(), 2 * pairs)
+            say!("\nno full mesh; missing {} of {} ordered pairs", world.missing_pairs().len(), 2 * pairs)
         }
     }
     let per_pair = |number: u64| number as f64 / pairs.max(1) as f64;
-    println!("dials            {} ({:.1} per pair)", statistics.dials, per_pair(statistics.dials));
+    say!("dials            {} ({:.1} per pair)", statistics.dials, per_pair(statistics.dials));
     let nodes = (0..count).filter_map(|node| world.engine(NodeId(node)));
     let causes: DialCounts = nodes.map(|engine| engine.node().dial_counts()).sum();
     let causes = causes.iter().filter(|(_, number)| *number > 0);
     let causes: Vec<_> = causes.map(|(cause, number)| format!("{cause} {number}")).collect();
-    println!("  by cause       {}", causes.join(", "));
-    println!("duplicates       {} ({:.2} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
-    println!("gossip           {} lines, {} bytes", statistics.gossip_lines, statistics.gossip_bytes);
-    println!("bytes on routes  {}", statistics.route_bytes);
-    println!("events           {}", statistics.events);
+    say!("  by cause       {}", causes.join(", "));
+    say!("duplicates       {} ({:.2} per pair)", statistics.duplicates, per_pair(statistics.duplicates));
+    say!("gossip           {} lines, {} bytes", statistics.gossip_lines, statistics.gossip_bytes);
+    say!("bytes on routes  {}", statistics.route_bytes);
+    say!("events           {}", statistics.events);
 }
 
 /// How far it is, on a terminal.
