@@ -288,7 +288,10 @@ impl Session {
             // Before the message itself, should the client hear it back.
             context.send(wire::encode::OK);
         }
-        let mut trace = self.trace(context, message);
+        let mut trace = Trace::of(message, &self.account, &context.shared.entry, context.now);
+        if let Some(trace) = &trace {
+            check_destination(context, trace);
+        }
         let shared = &mut *context.shared;
         let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
         let node = &shared.node;
@@ -303,8 +306,9 @@ impl Session {
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.listed(), message.body.len(), context.sink.staged_for()));
-        let expired = shared.scratch.take_expired();
-        shared.spend(turn::expirations(expired));
+        if shared.scratch.has_expired() {
+            shared.spend_expirations();
+        }
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Client { wants_to_know: self.no_responders.then_some(&self.account) };
         let rest =
@@ -314,23 +318,11 @@ impl Session {
         }
         context.shared.spend(turn::look_up(self.cache.take_looked_at()));
         if let Some(trace) = trace {
-            context.tell_trace(*trace);
+            context.tell_trace(trace);
         }
         if !taken && self.no_responders {
             forwarding::no_responders(context.sink, &self.account, context.shared.entry.id(), message);
         }
-    }
-
-    /// The trace that a message asks for. Where it cannot be told, that is complained of.
-    #[inline]
-    fn trace<S: Sink>(&self, context: &mut Context<'_, S>, message: &Message<'_>) -> Option<Box<Trace>> {
-        let trace = Trace::of(message, &self.account, &context.shared.entry, context.now)?;
-        if let Some(destination) = trace.invalid_destination() {
-            let shown = QuotedInLog(destination);
-            let text = format_args!("Destination {shown} is not valid, won't be able to trace events");
-            context.log(Level::Error, text);
-        }
-        Some(Box::new(trace))
     }
 
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
@@ -405,6 +397,16 @@ impl Session {
     /// What it subscribed to, to be removed.
     fn removal<S: Sink>(&self, context: &Context<'_, S>) -> Removal {
         Removal::of_client(&context.shared.node, &self.account, &context.shared.entry)
+    }
+}
+
+/// Complains of a trace that cannot be told to whom it names.
+#[cold]
+fn check_destination<S: Sink>(context: &mut Context<'_, S>, trace: &Trace) {
+    if let Some(destination) = trace.invalid_destination() {
+        let shown = QuotedInLog(destination);
+        let text = format_args!("Destination {shown} is not valid, won't be able to trace events");
+        context.log(Level::Error, text);
     }
 }
 

@@ -79,7 +79,8 @@ impl<S: Sink> Context<'_, S> {
     }
 
     /// Leaves it to the services to tell the publisher where a traced message went.
-    pub(super) fn tell_trace(&mut self, trace: Trace) {
+    #[cold]
+    pub(super) fn tell_trace(&mut self, trace: Box<Trace>) {
         let Some(traced) = trace.into_traced() else { return };
         self.shared.spend(turn::deliveries(traced.reached.len(), 0, 0));
         if self.hub().traces().put(traced) {

@@ -4,7 +4,7 @@
 use log::Level;
 
 use super::chore::Chore;
-use super::turn::{MAX_STAGED_LINKS, OPERATION, TURN};
+use super::turn::{self, MAX_STAGED_LINKS, OPERATION, TURN};
 use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
 use crate::sink::Sink;
@@ -177,7 +177,8 @@ impl Connection {
         consumed
     }
 
-    #[inline]
+    // Else a call and its frame for each operation.
+    #[inline(always)]
     fn handle_operation<S: Sink>(&mut self, now: Instant, op: &Op<'_>, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
         context.trace_in(op);
@@ -216,6 +217,13 @@ impl Shared {
     #[inline]
     pub(super) fn spend(&mut self, work: u32) {
         self.work = self.work.saturating_add(work);
+    }
+
+    /// Counts the work of ending what got its last message.
+    #[cold]
+    pub(super) fn spend_expirations(&mut self) {
+        let expired = self.scratch.take_expired();
+        self.spend(turn::expirations(expired));
     }
 
     /// Whether input waits for what takes more than one turn.

@@ -301,7 +301,7 @@ impl Peer {
             return context.log(Level::Debug, "Unknown account for routed message");
         };
         let CarriedAccount { account, cache } = carried;
-        let mut trace = Trace::of(&routed.message, account, &shared.entry, context.now).map(Box::new);
+        let mut trace = Trace::of(&routed.message, account, &shared.entry, context.now);
         let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
         let node = &shared.node;
         let mut courier = Courier {
@@ -319,6 +319,9 @@ impl Peer {
             routed.message.body.len(),
             context.sink.staged_for(),
         ));
+        if shared.scratch.has_expired() {
+            shared.spend_expirations();
+        }
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Route { queues: routed.queues };
         let (publisher, message) = (Some(&shared.entry), &routed.message);
@@ -328,7 +331,7 @@ impl Peer {
         }
         context.shared.spend(turn::look_up(cache.take_looked_at()));
         if let Some(trace) = trace {
-            context.tell_trace(*trace);
+            context.tell_trace(trace);
         }
     }
 

@@ -87,7 +87,8 @@ pub(crate) fn from_client<S: Sink>(
     }
     // Of so many, one will; and who is looked for is asked later.
     taken |= !targets.crowds.is_empty() || !targets.cuts.is_empty();
-    taken |= note_crowds(courier, targets) || to_services(courier, targets, message);
+    taken |=
+        courier.trace.is_some() && note_crowds(courier, targets) || to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
         match choose(courier, targets, queue, &parcel, Preference::Equal) {
@@ -108,7 +109,9 @@ pub(crate) fn from_client<S: Sink>(
         };
     }
     courier.scratch.line = line;
-    courier.expire_some();
+    if !courier.scratch.ended.is_empty() {
+        courier.expire_some();
+    }
     taken
 }
 
@@ -128,7 +131,8 @@ pub(crate) fn from_route<S: Sink>(
     for target in &targets.clients {
         to_client(courier, targets, target, &parcel);
     }
-    let _ = note_crowds(courier, targets) || to_services(courier, targets, message);
+    let _ =
+        courier.trace.is_some() && note_crowds(courier, targets) || to_services(courier, targets, message);
     courier.scratch.chosen.clear();
     courier.scratch.served.clear();
     courier.scratch.served.resize(targets.queues.len(), false);
@@ -154,7 +158,9 @@ pub(crate) fn from_route<S: Sink>(
         }
     }
     courier.scratch.line = line;
-    courier.expire_some();
+    if !courier.scratch.ended.is_empty() {
+        courier.expire_some();
+    }
 }
 
 /// Tells a requester, if its own subscription matches the reply subject, that nobody is there to respond (wire.md 1.6).
@@ -355,11 +361,8 @@ fn to_client<S: Sink>(
 
 impl<S> Courier<'_, S> {
     /// Ends those that got their last message, but no more than are ended at once: a [`LongDelivery`] ends the others.
-    #[inline]
+    #[cold]
     fn expire_some(&mut self) {
-        if self.scratch.ended.is_empty() {
-            return;
-        }
         let left = self.scratch.ended.len().saturating_sub(EXPIRED_AT_ONCE);
         self.scratch.expired += self.scratch.ended.len() - left;
         for (account, subscription) in self.scratch.ended.drain(left..) {
@@ -369,6 +372,7 @@ impl<S> Courier<'_, S> {
 }
 
 /// Puts the message where the services that want it find it, and wakes who drives them. False if none took it.
+#[inline]
 fn to_services<S>(courier: &Courier<'_, S>, targets: &Targets, message: &Message<'_>) -> bool {
     let mut taken = false;
     for service in &targets.services {
@@ -385,6 +389,7 @@ fn to_services<S>(courier: &Courier<'_, S>, targets: &Targets, message: &Message
 }
 
 /// Notes those of a traced message that are too many to be named. True if nobody is to get it here.
+#[cold]
 fn note_crowds<S>(courier: &mut Courier<'_, S>, targets: &Targets) -> bool {
     let Some(trace) = &mut courier.trace else { return false };
     targets.crowds.iter().for_each(|target| trace.reach_crowd(target.crowd.count()));

@@ -28,6 +28,12 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// Whether some were ended since that was asked.
+    #[inline]
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expired > 0
+    }
+
     /// How many subscriptions were ended, because they got their last message, since this was asked last.
     pub(crate) fn take_expired(&mut self) -> usize {
         std::mem::take(&mut self.expired)

@@ -32,7 +32,7 @@ impl Trace {
         account: &Arc<Account>,
         publisher: &Arc<Entry>,
         now: Instant,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         // Most have no headers, and of those most that have some none that begins so.
         if message.header_len == 0 || !header::may_be_traced(headers(message)) {
             return None;
@@ -46,7 +46,7 @@ impl Trace {
         account: &Arc<Account>,
         publisher: &Arc<Entry>,
         now: Instant,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let header = headers(message);
         let destination = header::value(header, TRACE_DESTINATION)?;
         if destination.is_empty() || destination == DISABLED {
@@ -69,7 +69,7 @@ impl Trace {
             left_out: 0,
         });
         let is_only = matches!(&*only, b"1" | b"true" | b"on");
-        Some(Self { traced, is_only, is_untold, hop_prefix, copied_bytes: 0 })
+        Some(Box::new(Self { traced, is_only, is_untold, hop_prefix, copied_bytes: 0 }))
     }
 
     /// Whether nobody gets the message.
@@ -83,7 +83,8 @@ impl Trace {
     }
 
     /// What there is to be told.
-    pub(crate) fn into_traced(self) -> Option<Box<Traced>> {
+    #[expect(clippy::boxed_local, reason = "it is kept out of the way of the messages that are not traced")]
+    pub(crate) fn into_traced(self: Box<Self>) -> Option<Box<Traced>> {
         (!self.is_untold).then_some(self.traced)
     }
 
