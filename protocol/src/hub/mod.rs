@@ -223,10 +223,12 @@ impl Hub {
     /// The account that the traffic of a connection counts for: of a route that carries several the one of clients that name
     /// none.
     pub(crate) fn account_for(&self, entry: &Entry) -> Option<Arc<Account>> {
-        match (entry.kind(), entry.about().account) {
-            (Kind::Client, _) => self.account_of(entry),
-            (Kind::Route, Some(dedicated)) => self.accounts.find(dedicated.as_bytes()),
-            (Kind::Route, None) => Some(self.global.clone()),
+        if entry.kind() == Kind::Client {
+            return self.account_of(entry);
+        }
+        match entry.about().account {
+            Some(dedicated) => self.accounts.find(dedicated.as_bytes()),
+            None => Some(self.global.clone()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::crowd::Crowd;
+use super::matches::Matches;
 use super::part::{Part, Stats};
 use super::search::{Finding, Limits, Path, Search, Stage};
 use super::trie::{is_wildcard, split_token};
@@ -31,27 +32,6 @@ pub struct Index {
     wild: Part,
     hasher: KeyedState,
 }
-
-/// Everything that matches a subject. Reusable: clear it before collecting again.
-#[derive(Debug, Default)]
-pub struct Matches {
-    /// Plain subscriptions by id, apart from `crowds`.
-    pub plain: Vec<Arc<Subscription>>,
-    /// Queue groups by name, with their members by id, apart from `crowds`.
-    ///
-    /// A group is its name: members that subscribed with different filters, `foo.*` and `foo.bar`, share the
-    /// messages that match both, one delivery each, as in the Go server (seen with 2.15.1 and 2.9.10).
-    pub queues: Vec<QueueMatch>,
-    /// Subscriptions of clients that are too many to be listed, by queue group and filter.
-    pub crowds: Vec<Crowd>,
-    /// There may be more, which only a [`Search`] finds: more than [`MAX_COLLECTED`](super::MAX_COLLECTED) were looked at.
-    pub is_cut: bool,
-    /// How many subscriptions, and nodes on the way to them, were looked at since somebody took this count.
-    pub(crate) looked_at: usize,
-}
-
-/// The name of a queue group and its members; never without members.
-pub type QueueMatch = (Box<[u8]>, Vec<Arc<Subscription>>);
 
 /// The state of the index for one subject, to tell whether a cached result is still valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,31 +273,6 @@ impl Index {
 
     fn generations(&self, part: u8) -> u64 {
         self.parts[usize::from(part)].generation().wrapping_add(self.wild.generation())
-    }
-}
-
-impl Matches {
-    /// Forgets everything, to be used again.
-    pub fn clear(&mut self) {
-        self.plain.clear();
-        self.queues.clear();
-        self.crowds.clear();
-        self.is_cut = false;
-    }
-
-    /// Whether nothing matched, or was found yet.
-    pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.crowds.is_empty() && !self.is_cut
-    }
-
-    pub(super) fn add_queues(&mut self, mut members: Vec<Arc<Subscription>>) {
-        members.sort_by(|a, b| (a.queue(), a.id()).cmp(&(b.queue(), b.id())));
-        for member in members {
-            match (member.queue(), self.queues.last_mut()) {
-                (Some(queue), Some((name, group))) if **name == *queue => group.push(member),
-                (queue, _) => self.queues.push((queue.unwrap_or_default().into(), vec![member])),
-            }
-        }
     }
 }
 

@@ -20,12 +20,13 @@
 //! - `subscribers`: the subscriptions that share one filter.
 //! - `row`: the subscriptions of clients among these, in order.
 //! - `crowd`: a row that is too long to be listed.
-//! - `search`: what matches a subject, as far as it was found.
+//! - `search`: how far it is looked for what matches a subject; `matches`: what was found.
 //! - `walk`: how far a new listener has been shown what there is.
 
 mod change;
 mod crowd;
 mod index;
+mod matches;
 mod part;
 mod row;
 mod search;
@@ -41,7 +42,8 @@ mod tests;
 
 pub use change::Change;
 pub use crowd::{Crowd, MAX_LISTED};
-pub use index::{Index, Matches, QueueMatch, Stamp};
+pub use index::{Index, Stamp};
+pub use matches::{Matches, QueueMatch};
 pub use part::Stats;
 pub use search::{MAX_COLLECTED, Search};
 pub(crate) use subscription::Admission;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Subscription;
 use super::crowd::{Crowd, MAX_LISTED};
-use super::index::Matches;
+use super::matches::Matches;
 
 /// A search for everything that matches a subject, for where that is more than [`Index::collect`](super::Index::collect)
 /// gathers at once: clients may have hundreds of thousands of different filters that all match.

@@ -1,11 +1,11 @@
 //! One answer, from its first byte to its last, written piece by piece.
 
-use crate::identity;
 use crate::monitor::{Facts, Progress, Rendering, routez};
 use crate::node::Node;
 use crate::time::Instant;
-use crate::wire::system::{Answer as Envelope, Fault, Server};
+use crate::wire::system::{Answer as Envelope, Fault};
 
+use super::own::own_server;
 use super::request::Request;
 
 /// An answer that is being written.
@@ -23,19 +23,8 @@ impl Answer {
     pub(super) fn new(node: &Node, now: Instant, number: u64, request: Request, has_interest: bool) -> Self {
         let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
         let config = node.hub().config();
-        let server = Server {
-            name: node.hub().server_name(),
-            host: &config.host,
-            id: node.hub().server_id(),
-            cluster: &node.cluster_name().unwrap_or_default(),
-            ver: identity::NATS_VERSION,
-            tags: &config.server_tags,
-            metadata: &config.server_metadata,
-            jetstream: false,
-            flags: 0,
-            seq: number,
-            time: facts.time_now(),
-        };
+        let cluster = node.cluster_name().unwrap_or_default();
+        let server = own_server(node, &config, &cluster, number, facts.time_now());
         let listing = request.listing();
         let (error, page) = match request.question {
             Ok(_) => (None, Some(routez(&facts, listing, MAX_OWN_ANSWER_BYTES, has_interest))),

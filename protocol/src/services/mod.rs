@@ -17,6 +17,7 @@
 //! - `trace`: what a publisher is told of a message that was traced.
 
 mod answer;
+mod own;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::own::own_server;
 use crate::hub::{Entry, Hub, Kind, Reached, Traced};
-use crate::identity;
 use crate::monitor::Facts;
 use crate::node::Node;
 use crate::wire::header;
@@ -68,19 +68,8 @@ impl Telling {
         let facts = Facts::of_core(traced.at, node.start(), node.unix_nanos_at_zero());
         let time = facts.time_now();
         let config = node.hub().config();
-        let server = Server {
-            name: node.hub().server_name(),
-            host: &config.host,
-            id: node.hub().server_id(),
-            cluster: &node.cluster_name().unwrap_or_default(),
-            ver: identity::NATS_VERSION,
-            tags: &config.server_tags,
-            metadata: &config.server_metadata,
-            jetstream: false,
-            flags: 0,
-            seq: number,
-            time: time.clone(),
-        };
+        let cluster = node.cluster_name().unwrap_or_default();
+        let server = own_server(node, &config, &cluster, number, time.clone());
         let mut text = system::to_json(&Head { server, request: Request::new(&traced), hops: traced.hops });
         // Before the bracket that closes it.
         text.truncate(text.len() - 1);

@@ -32,13 +32,7 @@ pub fn multiplied(arena: &Arena) -> io::Result<Vec<Figure>> {
     let started = Instant::now();
     publisher.send("PUB many 1\r\nx\r\n".repeat(messages).as_bytes())?;
     let expected = subscriptions * messages;
-    let arrived = count_messages(reader.into_stream(), expected)?;
-    let all = (arrived == expected).then(|| started.elapsed());
-    watch.end(vec![
-        Figure::effort("deliveries due", expected),
-        Figure::done("delivered", arrived),
-        Figure::wait("until all are delivered", all),
-    ])
+    watch_deliveries(watch, reader, expected, started)
 }
 
 /// Subscribers that never read, of a publisher that never stops: it is theirs to be slow, and nobody else's.
@@ -110,6 +104,16 @@ pub fn many_filters(arena: &Arena) -> io::Result<Vec<Figure>> {
     let lines: String = (0..messages).map(|number| format!("PUB {subject}{number} 1\r\nx\r\n")).collect();
     publisher.send(lines.as_bytes())?;
     let expected = filters * messages;
+    watch_deliveries(watch, reader, expected, started)
+}
+
+/// Waits for all that a reader is due of what was published since `started`.
+fn watch_deliveries(
+    watch: Watch<'_>,
+    reader: Connection,
+    expected: usize,
+    started: Instant,
+) -> io::Result<Vec<Figure>> {
     let arrived = count_messages(reader.into_stream(), expected)?;
     let all = (arrived == expected).then(|| started.elapsed());
     watch.end(vec![
