@@ -227,12 +227,14 @@ pub fn open<L: Links>(
     staging: &mut Staging<L>,
 ) -> Connection {
     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-    match kind {
+    let mut connection = match kind {
         SocketKind::Client => Connection::accept_client(node, now, remote, staging),
         SocketKind::ClientIn(account) => Connection::accept_client_in(node, account, now, remote, staging),
         SocketKind::Route => Connection::accept_route(node, now, remote, staging),
         SocketKind::Dialed(id) => Connection::dialed(node, now, id, remote, staging),
-    }
+    };
+    connection.count_with(staging.lane());
+    connection
 }
 
 /// Lets a connection hear what happened, does what is due, and sends what follows from both. A panic of the machine ends

@@ -31,7 +31,13 @@ pub(crate) async fn drive(
     while driver.connection.poll_close().is_none() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
-            WakeUp::Summoned(Summon::Write) => write(&driver.worker, &driver.socket, &mut driver.outbound),
+            WakeUp::Summoned(Summon::Write) => {
+                write(&driver.worker, &driver.socket, &mut driver.outbound);
+                if driver.socket.is_left() {
+                    // Others push as fast as it writes.
+                    driver.worker.reactor.next_round().await;
+                }
+            }
             WakeUp::Summoned(Summon::Close) => {
                 let reason = driver.socket.close_request();
                 driver.handle(reason.map_or(Event::Nothing, Event::CloseRequest)).await;
@@ -252,6 +258,7 @@ mod tests {
     use onehop::config::{Authorization, Config};
     use onehop::connection::Verdict;
     use onehop::driver::{Authenticator, SocketKind};
+    use onehop::hub::Kind;
     use onehop::{CloseReason, Listening, Node};
     use smol::channel;
 
@@ -338,7 +345,7 @@ mod tests {
         let scene = Scene::start(Config::default());
         let mut subscriber = scene.subscribe();
         let _publisher = scene.publish(MESSAGES);
-        while scene.node.hub().totals().clients.in_messages() < MESSAGES as u64 {
+        while scene.node.hub().totals().traffic(Kind::Client).in_messages() < MESSAGES as u64 {
             std::thread::sleep(Duration::from_millis(1));
         }
         for socket in scene.sockets.all().iter().filter(|socket| socket.pending_bytes() > 0) {

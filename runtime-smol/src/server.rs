@@ -25,7 +25,7 @@ use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
 use crate::ports_file::PortsFile;
-use crate::sockets::Sockets;
+use crate::sockets::{LocalSockets, Sockets};
 use crate::worker::{self, Job, Shared};
 
 /// A server whose sockets are bound.
@@ -304,7 +304,7 @@ impl Core {
     }
 
     /// Writes what a turn left, some in each of the next ones.
-    async fn write_rest(&self, staging: &mut Staging<Arc<Sockets>>) {
+    async fn write_rest(&self, staging: &mut Staging<LocalSockets>) {
         while staging.wants_write() {
             yield_now().await;
             let now = self.shared.clock.now();

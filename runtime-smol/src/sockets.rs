@@ -4,10 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 
 use event_listener::Event;
 use mio::net::TcpStream;
-use onehop::delivery::{Backlog, Link, Table, Written, write_encoded};
+use onehop::delivery::{Backlog, Link, LocalLinks, Table, Written, write_chunks, write_encoded};
 use onehop::hub::Entry;
 use onehop::lock::{Mutex, MutexGuard, Place};
 use onehop::outbox::{Outbound, Outbox, Pressure, WritePolicy};
@@ -18,6 +19,9 @@ use crate::summons::{Summon, Summons};
 
 /// All sockets, by connection.
 pub type Sockets = Table<Socket>;
+
+/// Those that one thread writes to.
+pub type LocalSockets = LocalLinks<Socket>;
 
 /// How much of what a peer sent was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,22 +62,20 @@ impl Socket {
         }
     }
 
-    /// Writes what the socket takes now. For the driver, once the socket is writable.
+    /// Writes what the socket takes now. For the driver, when it is summoned to do so.
     pub fn write_pending(&self, now: Instant) {
-        let mut backlog = self.backlog();
+        let backlog = self.undisturbed_backlog();
         self.summons.begin_write();
-        if self.write(now, &mut backlog) == Written::Blocked {
-            self.summons.handle_blocked();
-        }
+        let mut backlog = self.write_out(now, backlog);
         backlog.release_into(&mut Outbox::new());
         self.conclude(backlog);
     }
 
     /// Encodes and writes what the socket takes now, without the lock of the backlog. For the driver, whose half this is.
     pub fn write_encoded(&self, now: Instant, outbound: &mut Outbound) {
-        self.summons.begin_encode();
+        self.summons.begin_write();
         let written = loop {
-            self.backlog().hand_over(outbound);
+            self.undisturbed_backlog().hand_over(outbound);
             // Even if nothing waits: a transform may have something to say of its own.
             let is_last = outbound.is_empty();
             let written = write_encoded(outbound, &mut |bytes| (&self.stream).write(bytes));
@@ -107,6 +109,11 @@ impl Socket {
     /// Whether the driver must wait until the socket is writable.
     pub fn is_blocked(&self) -> bool {
         self.summons.is_blocked()
+    }
+
+    /// Whether there is more to write already.
+    pub fn is_left(&self) -> bool {
+        self.summons.is_left()
     }
 
     /// What the driver has to do now apart from reading.
@@ -190,8 +197,51 @@ impl Socket {
         self.backlog.lock()
     }
 
-    fn write(&self, now: Instant, backlog: &mut Backlog) -> Written {
-        backlog.write(now, |slices| (&self.stream).write_vectored(slices))
+    /// The backlog while nobody writes what he took out of it: as it takes no more than a system call until then, which takes
+    /// no time to speak of, the driver waits for that without a pause.
+    fn undisturbed_backlog(&self) -> MutexGuard<'_, Backlog> {
+        loop {
+            let backlog = self.backlog();
+            if !backlog.is_out() {
+                return backlog;
+            }
+            drop(backlog);
+            thread::yield_now();
+        }
+    }
+
+    /// Writes what waits, unless somebody does already, and what others pushed meanwhile, for whom the backlog is free as long
+    /// as the socket is written to. What is then left is the driver's to write.
+    fn write_out<'a>(
+        &'a self,
+        now: Instant,
+        mut backlog: MutexGuard<'a, Backlog>,
+    ) -> MutexGuard<'a, Backlog> {
+        for _ in 0..WRITES_AT_ONCE {
+            let Some(mut chunks) = backlog.take_out() else {
+                return backlog;
+            };
+            drop(backlog);
+            let written = write_chunks(&mut chunks, &mut |slices| (&self.stream).write_vectored(slices));
+            backlog = self.backlog();
+            let was_high = backlog.pressure() == Pressure::High;
+            backlog.put_back(now, chunks, written);
+            if was_high && backlog.pressure() == Pressure::Low {
+                self.relief.notify(usize::MAX);
+            }
+            match written.1 {
+                Written::All => {}
+                Written::Blocked => {
+                    self.summons.handle_blocked();
+                    return backlog;
+                }
+                Written::Failed => return backlog,
+            }
+        }
+        if !backlog.outbox().is_empty() {
+            self.summons.handle_left();
+        }
+        backlog
     }
 
     /// After the driver wrote: whoever waited for that goes on.
@@ -234,22 +284,19 @@ impl Link for &Socket {
 
     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {
         let mut backlog = self.backlog();
-        let before = backlog.push(staged);
-        self.summons.handle_pushed(backlog.is_coded(), || {
-            let written = self.write(now, &mut backlog);
+        backlog.push(staged);
+        if self.summons.may_write(backlog.is_coded()) {
+            backlog = self.write_out(now, backlog);
             backlog.release_into(staged);
-            written
-        });
+        }
         close.into_iter().for_each(|reason| backlog.request_close(reason));
         self.heed(&backlog);
-        let after = backlog.pressure();
-        drop(backlog);
-        if (before, after) == (Pressure::High, Pressure::Low) {
-            self.relief.notify(usize::MAX);
-        }
-        after
+        backlog.pressure()
     }
 }
+
+/// So often somebody goes on to write what others pushed while he wrote, before he leaves it to the driver.
+const WRITES_AT_ONCE: usize = 4;
 
 #[cfg(test)]
 mod tests {

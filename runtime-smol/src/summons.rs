@@ -1,8 +1,10 @@
 //! What others leave for the driver of a socket to do, and how it is woken for that.
 //!
-//! Any worker pushes into the backlog of a socket and writes; only the driver can wait until the socket takes more, encode,
-//! and end the connection. Nothing of that may be missed, whatever happens at once, so two rules hold:
+//! Any worker pushes into the backlog of a socket and writes what it took out of it, for which it holds no lock; only the
+//! driver can wait until the socket takes more, encode, and end the connection. Nothing of that may be missed, whatever happens
+//! at once, so three rules hold:
 //!
+//! - who finds that somebody writes leaves what he pushed in the backlog; who wrote looks there again before he goes;
 //! - who leaves something puts it into the backlog, sets its flag, and wakes the driver, in this order; the driver leaves its
 //!   waker before it looks at the flags;
 //! - the driver takes a flag down before it takes what stands behind it.
@@ -13,15 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
-use onehop::delivery::Written;
 
 /// The flags and the waker of one driver.
 #[derive(Debug, Default)]
 pub(crate) struct Summons<F = AtomicBool, W = AtomicWaker> {
     /// The socket did not take everything: the driver must wait until it is writable.
     blocked: F,
-    /// Something waits for the driver to encode and write it, which nobody else does.
-    to_encode: F,
+    /// Something waits for the driver to write it, or to encode and write it, which nobody else does.
+    left: F,
     /// The backlog has a close request.
     to_close: F,
     driver: W,
@@ -53,25 +54,25 @@ pub(crate) trait Wake {
 }
 
 impl<F: Flag, W: Wake> Summons<F, W> {
-    /// A batch was pushed to the backlog, whose lock is held: writes what waits, or leaves it to the driver if nobody else can
-    /// or may.
-    pub(crate) fn handle_pushed(&self, is_coded: bool, write: impl FnOnce() -> Written) {
+    /// A batch was pushed to the backlog, whose lock is held. Whether to write what waits at once; if nobody else can or may,
+    /// it is left to the driver.
+    pub(crate) fn may_write(&self, is_coded: bool) -> bool {
         if is_coded {
-            self.to_encode.set(true);
-            self.driver.wake();
-        } else if !self.blocked.is_set() && write() == Written::Blocked {
-            self.handle_blocked();
+            self.handle_left();
         }
+        !is_coded && !self.blocked.is_set()
     }
 
-    /// The driver is about to write what waits, and holds the lock of the backlog.
+    /// Something waits that the driver is to write, or to encode and write.
+    pub(crate) fn handle_left(&self) {
+        self.left.set(true);
+        self.driver.wake();
+    }
+
+    /// The driver is about to write what waits, or to take it out of the backlog to encode and write it. It holds the lock of
+    /// the backlog, or takes it after this.
     pub(crate) fn begin_write(&self) {
-        self.blocked.set(false);
-    }
-
-    /// The driver is about to take what waits out of the backlog, to encode and write it without a lock.
-    pub(crate) fn begin_encode(&self) {
-        self.to_encode.set(false);
+        self.left.set(false);
         self.blocked.set(false);
     }
 
@@ -91,7 +92,7 @@ impl<F: Flag, W: Wake> Summons<F, W> {
 
     /// Lets the driver, which calls this, encode once more although nobody pushed.
     pub(crate) fn let_encode(&self) {
-        self.to_encode.set(true);
+        self.left.set(true);
     }
 
     /// What the driver has to do now. `poll_writable` says whether a socket that took not all takes more.
@@ -107,7 +108,12 @@ impl<F: Flag, W: Wake> Summons<F, W> {
         if self.blocked.is_set() {
             return poll_writable(cx).map(|()| Summon::Write);
         }
-        if self.to_encode.is_set() { Poll::Ready(Summon::Write) } else { Poll::Pending }
+        if self.left.is_set() { Poll::Ready(Summon::Write) } else { Poll::Pending }
+    }
+
+    /// Whether something is left to the driver to write, for which it need not wait.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.is_set()
     }
 
     /// Whether the driver must wait until the socket is writable.
@@ -145,6 +151,7 @@ mod tests {
     use loom::sync::atomic::AtomicBool as ModelBool;
     use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     use loom::thread;
+    use onehop::delivery::Written;
 
     use super::*;
 
@@ -172,22 +179,29 @@ mod tests {
     struct Model {
         summons: Summons<ModelBool, ModelWaker>,
         is_coded: bool,
-        backlog: Mutex<usize>,
+        backlog: Mutex<Pieces>,
         in_socket: Mutex<usize>,
         readable: Condvar,
         /// Who waits until the socket takes more.
         writable: ModelWaker,
     }
 
+    #[derive(Default)]
+    struct Pieces {
+        waiting: usize,
+        /// Somebody writes what he took out.
+        is_out: bool,
+    }
+
     impl Model {
         fn new(is_coded: bool) -> Arc<Self> {
             let flag = || ModelBool::new(false);
             let summons =
-                Summons { blocked: flag(), to_encode: flag(), to_close: flag(), driver: ModelWaker::new() };
+                Summons { blocked: flag(), left: flag(), to_close: flag(), driver: ModelWaker::new() };
             Arc::new(Self {
                 summons,
                 is_coded,
-                backlog: Mutex::new(0),
+                backlog: Mutex::default(),
                 in_socket: Mutex::new(0),
                 readable: Condvar::new(),
                 writable: ModelWaker::new(),
@@ -197,8 +211,10 @@ mod tests {
         /// What any worker does at the end of a batch.
         fn flush(&self) {
             let mut backlog = self.backlog();
-            *backlog += 1;
-            self.summons.handle_pushed(self.is_coded, || self.write(&mut backlog));
+            backlog.waiting += 1;
+            if self.summons.may_write(self.is_coded) {
+                self.write_out(backlog);
+            }
         }
 
         /// What the driver does, until it is asked to end.
@@ -211,17 +227,45 @@ mod tests {
         }
 
         fn write_pending(&self) {
-            let mut backlog = self.backlog();
+            let backlog = self.undisturbed_backlog();
             self.summons.begin_write();
-            if self.write(&mut backlog) == Written::Blocked {
+            self.write_out(backlog);
+        }
+
+        /// Once, where a socket does so a few times.
+        fn write_out(&self, mut backlog: MutexGuard<'_, Pieces>) {
+            if backlog.is_out || backlog.waiting == 0 {
+                return;
+            }
+            let mut taken = std::mem::take(&mut backlog.waiting);
+            backlog.is_out = true;
+            drop(backlog);
+            let written = self.write(&mut taken);
+            let mut backlog = self.backlog();
+            backlog.is_out = false;
+            backlog.waiting += taken;
+            if written == Written::Blocked {
                 self.summons.handle_blocked();
+            } else if backlog.waiting > 0 {
+                self.summons.handle_left();
+            }
+        }
+
+        fn undisturbed_backlog(&self) -> MutexGuard<'_, Pieces> {
+            loop {
+                let backlog = self.backlog();
+                if !backlog.is_out {
+                    return backlog;
+                }
+                drop(backlog);
+                thread::yield_now();
             }
         }
 
         fn write_encoded(&self, taken: &mut usize) {
-            self.summons.begin_encode();
+            self.summons.begin_write();
             loop {
-                *taken += std::mem::take(&mut *self.backlog());
+                *taken += std::mem::take(&mut self.undisturbed_backlog().waiting);
                 let is_last = *taken == 0;
                 if self.write(taken) == Written::Blocked {
                     return self.summons.handle_blocked();
@@ -267,7 +311,7 @@ mod tests {
             self.summons.handle_close_request();
         }
 
-        fn backlog(&self) -> MutexGuard<'_, usize> {
+        fn backlog(&self) -> MutexGuard<'_, Pieces> {
             self.backlog.lock().unwrap()
         }
     }

@@ -18,7 +18,7 @@ use smol::{LocalExecutor, Task};
 use crate::clock::Clock;
 use crate::driver::drive;
 use crate::reactor::{Reactor, Source};
-use crate::sockets::{Socket, Sockets};
+use crate::sockets::{LocalSockets, Socket, Sockets};
 
 /// What all workers share.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub(crate) struct Worker {
     pub(crate) attention: Arc<Event>,
     /// What every connection reads into.
     pub(crate) buffer: Cell<Vec<u8>>,
-    pub(crate) staging: RefCell<Staging<Arc<Sockets>>>,
+    pub(crate) staging: RefCell<Staging<LocalSockets>>,
     authenticator: Option<Authenticator>,
     /// Notified when a batch left something to be written.
     unwritten: Event,
@@ -161,9 +161,11 @@ async fn take_over_all(worker: Rc<Worker>, executor: Rc<LocalExecutor<'static>>,
 }
 
 /// A sink for one thread.
-pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<Arc<Sockets>> {
-    let max_pending = node.hub().config().max_pending;
-    Staging::new(sockets.clone(), max_pending, KEPT_BUFFERS).limit_writes(WRITES_AT_ONCE)
+pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<LocalSockets> {
+    let (max_pending, lane) = (node.hub().config().max_pending, node.hub().totals().take_lane());
+    Staging::new(LocalSockets::new(sockets.clone()), max_pending, KEPT_BUFFERS)
+        .limit_writes(WRITES_AT_ONCE)
+        .count_with(lane)
 }
 
 impl Worker {

@@ -54,13 +54,14 @@ fn report(node: &Node) {
     let mut printed = String::new();
     loop {
         let totals = node.hub().totals();
+        let [clients, routes] = [Kind::Client, Kind::Route].map(|kind| totals.traffic(kind));
         let numbers = format!(
             "cluster {}: {} peers, {} clients, {} messages in, {} out",
             node.cluster_name().unwrap_or_default(),
             node.peer_count(),
             node.hub().directory().count(Kind::Client),
-            totals.clients.in_messages() + totals.routes.in_messages(),
-            totals.clients.out_messages() + totals.routes.out_messages(),
+            clients.in_messages() + routes.in_messages(),
+            clients.out_messages() + routes.out_messages(),
         );
         if numbers != printed {
             println!("{numbers} ({} connections so far)", totals.connections.load(Ordering::Relaxed));

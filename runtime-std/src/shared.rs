@@ -51,7 +51,8 @@ impl Shared {
 
     /// A sink for one thread. It keeps no buffer from batch to batch, since the thread has one connection.
     pub(crate) fn staging(&self) -> Staging<Arc<Sockets>> {
-        Staging::new(self.sockets.clone(), self.node.hub().config().max_pending, 0)
+        let hub = self.node.hub();
+        Staging::new(self.sockets.clone(), hub.config().max_pending, 0).count_with(hub.totals().take_lane())
     }
 
     /// Wakes the control thread if the node wants to dial or to be asked at another time. After each call of a

@@ -28,8 +28,8 @@ fn a_busy_server_shuts_down_although_some_of_its_clients_never_read() {
     let readers = subscribers.into_iter().map(|mut subscriber| thread::spawn(move || subscriber.drain()));
     let readers: Vec<_> = readers.collect();
     wait_until("messages cross the route", || {
-        first.node().hub().totals().routes.in_messages() > 10_000
-            && second.node().hub().totals().routes.in_messages() > 10_000
+        first.node().hub().totals().traffic(Kind::Route).in_messages() > 10_000
+            && second.node().hub().totals().traffic(Kind::Route).in_messages() > 10_000
     });
     // Whoever does not read may have been sent nearly all.
     let longest = alone().write_deadline + Duration::from_secs(2);
@@ -70,7 +70,7 @@ fn what_was_answered_before_the_shutdown_arrives() {
     client.flush();
     let payload = "x".repeat(1000);
     client.send(format!("PUB a 1000\r\n{payload}\r\n").repeat(100));
-    wait_until("all is handled", || server.node().hub().totals().clients.in_messages() == 100);
+    wait_until("all is handled", || server.node().hub().totals().traffic(Kind::Client).in_messages() == 100);
     server.shutdown();
     for _ in 0..100 {
         client.expect(&["MSG a 1 1000", &payload]);
@@ -94,7 +94,7 @@ fn what_is_handled_during_the_shutdown_still_reaches_others() {
         publisher.join().unwrap();
         let message = SUBSCRIPTIONS * "MSG a 10 1\r\nx\r\n".len();
         let arrived = reading.join().unwrap() / message as u64;
-        assert_eq!(arrived, node.hub().totals().clients.in_messages());
+        assert_eq!(arrived, node.hub().totals().traffic(Kind::Client).in_messages());
     }
 }
 

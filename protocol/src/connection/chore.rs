@@ -1,6 +1,7 @@
 //! What takes a connection more than one turn (design.md 3).
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::accounts::Account;
@@ -126,6 +127,7 @@ impl Removal {
                 Left::ByRoute(account, _) => self.node.hub().unlearn_all(*account, slice),
             }
         }
+        tidy_memory();
         self.is_over()
     }
 
@@ -157,6 +159,15 @@ impl Left {
         }
     }
 }
+
+/// Lets the allocator put together what a slice freed. That of the GNU C library leaves small pieces apart until a large one
+/// is freed, and then joins all that there are: 30 ms for those of half a million subscriptions, in whichever turn that comes.
+fn tidy_memory() {
+    drop(black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
+}
+
+/// What that allocator calls large.
+const LARGE_PIECE: usize = 64 * 1024;
 
 /// So many subscriptions are removed in one slice: one to two milliseconds.
 const SLICE: usize = 500;

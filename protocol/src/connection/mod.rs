@@ -27,7 +27,7 @@ use log::debug;
 use crate::close::CloseReason;
 use crate::config::{Authorization, Config};
 use crate::forwarding::Scratch;
-use crate::hub::{Allowance, Entry, Kind};
+use crate::hub::{Allowance, Entry, Kind, Lane};
 use crate::id::{AccountId, ConnectionId};
 use crate::identity::{self, Stream};
 use crate::node::Node;
@@ -93,6 +93,8 @@ struct Shared {
     scratch: Scratch,
     /// Which lines are logged because of the peer.
     lines: Allowance,
+    /// With which counters they are counted.
+    lane: Lane,
     /// Messages and payload bytes of the batch that is being handled.
     received: (u64, u64),
     /// Whether something else was read that shows that somebody works with it (wire.md 8.3).
@@ -206,6 +208,11 @@ impl Connection {
             wanted_bytes: None,
             has_more_input: false,
         }
+    }
+
+    /// Counts what is read with these counters, those of the thread that drives it.
+    pub(crate) fn count_with(&mut self, lane: Lane) {
+        self.shared.lane = lane;
     }
 
     /// Which connection this is.
@@ -395,6 +402,7 @@ impl Shared {
             config_version,
             scratch: Scratch::default(),
             lines: Allowance::default(),
+            lane: Lane::default(),
             received: (0, 0),
             is_active: false,
         }
@@ -407,7 +415,7 @@ impl Shared {
     fn record_received(&mut self, now: Instant) {
         let (messages, bytes) = std::mem::take(&mut self.received);
         let is_active = std::mem::take(&mut self.is_active);
-        self.node.hub().record_received(&self.entry, now, is_active, messages, bytes);
+        self.node.hub().record_received(self.lane, &self.entry, now, is_active, messages, bytes);
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use crate::close::CloseReason;
-use crate::outbox::{Outbound, Outbox, Overdue, Pressure, WritePolicy};
+use crate::outbox::{Chunks, Outbound, Outbox, Overdue, Pressure, WritePolicy};
 use crate::time::Instant;
 
 /// The bytes that wait for one peer, whether more may come, and how long that may last.
@@ -23,6 +23,8 @@ pub struct Backlog {
     in_flight_bytes: usize,
     /// A mark was taken out with it.
     in_flight_is_coded: bool,
+    /// Somebody writes what he took out.
+    is_out: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ impl Backlog {
             close_request: None,
             in_flight_bytes: 0,
             in_flight_is_coded: false,
+            is_out: false,
         }
     }
 
@@ -122,6 +125,37 @@ impl Backlog {
             }
         }
         Written::All
+    }
+
+    /// For links whose lock is not held while the socket is written to, so that whoever pushes meanwhile need not wait: takes
+    /// out what waits. It counts as waiting until [`Backlog::put_back`], which must follow. `None` if nothing waits, if it is
+    /// encoded, or if somebody writes already: he asks again when he is done.
+    pub fn take_out(&mut self) -> Option<Chunks> {
+        if self.is_out || self.outbox.is_empty() || self.is_coded() {
+            return None;
+        }
+        self.is_out = true;
+        Some(self.outbox.take_out())
+    }
+
+    /// Takes back what [`write_chunks`] left, and notes what that came to: a failure as a close request; when the socket takes
+    /// no more, the write deadline runs.
+    pub fn put_back(&mut self, now: Instant, chunks: Chunks, (bytes, verdict): (usize, Written)) {
+        self.is_out = false;
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.outbox.put_back(chunks, bytes);
+        match verdict {
+            Written::All => {}
+            Written::Blocked => self.handle_blocked(now),
+            Written::Failed => self.request_close(CloseReason::WriteError),
+        }
+    }
+
+    /// Whether somebody writes what he took out.
+    pub fn is_out(&self) -> bool {
+        self.is_out
     }
 
     /// Once all is written: hands the buffer's memory to `staged`, so that an idle connection holds none and the next
@@ -271,7 +305,8 @@ impl Backlog {
         let pending_bytes = self.pending_bytes();
         match &mut self.phase {
             Phase::Open => {
-                if self.outbox.handle_deadline(now, &self.policy) == Overdue::Close {
+                // What somebody writes right now may be progress.
+                if !self.is_out && self.outbox.handle_deadline(now, &self.policy) == Overdue::Close {
                     self.request_close(CloseReason::SlowConsumerWriteDeadline);
                 }
             }
@@ -304,6 +339,29 @@ pub fn write_once(
     let (written, verdict) = judge(offered, || write(&slices[..filled]));
     outbox.advance(written);
     verdict
+}
+
+/// Writes what was [taken out](Backlog::take_out), until it is all written or the socket takes no more. No lock needs to be
+/// held. Returns how much was written, and what that means.
+pub fn write_chunks(
+    chunks: &mut Chunks,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> (usize, Written) {
+    let mut total = 0;
+    loop {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let filled = chunks.slices(&mut slices);
+        if filled == 0 {
+            return (total, Written::All);
+        }
+        let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+        let (written, verdict) = judge(offered, || write(&slices[..filled]));
+        chunks.drop_first(written);
+        total += written;
+        if verdict != Written::All {
+            return (total, verdict);
+        }
+    }
 }
 
 /// Encodes what waits in an encoded connection's half and writes it, until nothing waits or the socket takes no more. No

@@ -7,7 +7,7 @@
 //!   to, and hands it over once the whole batch was handled;
 //! - [`Backlog`], what waits for one connection, and whether more may come: full, slow, ending, over;
 //! - [`Link`], a backlog behind the lock, the socket and the wake-ups of a runtime, and [`Links`], where they are found;
-//!   [`Table`] is such a place for threads.
+//!   [`Table`] is such a place for threads, and [`LocalLinks`] what one thread remembers of it.
 //!
 //! The rules (design.md 3, rules 6 to 8), which are kept here and nowhere else:
 //!
@@ -40,8 +40,8 @@ mod table;
 pub(crate) mod tests;
 mod unwritten;
 
-pub use backlog::{Backlog, LAST_WORDS, Written, write_encoded, write_once};
+pub use backlog::{Backlog, LAST_WORDS, Written, write_chunks, write_encoded, write_once};
 pub use link::{Link, Links};
 pub use staging::{KEPT_BUFFERS, MAX_STAGED_BYTES, Staging, WRITES_AT_ONCE};
-pub use table::Table;
+pub use table::{LocalLinks, Table};
 pub use unwritten::MAX_UNWRITTEN_BYTES;

@@ -3,7 +3,7 @@
 use super::link::{Link, Links};
 use super::unwritten::Unwritten;
 use crate::close::CloseReason;
-use crate::hub::Hub;
+use crate::hub::{Hub, Lane};
 use crate::id::ConnectionId;
 use crate::outbox::{Delivery, Outbox, Pressure, WRITE_AT_ONCE_BYTES};
 use crate::sink::Sink;
@@ -28,6 +28,7 @@ pub struct Staging<L> {
     /// The configuration that this follows from.
     config_version: u64,
     kept_buffers: usize,
+    lane: Lane,
     writes_at_once: usize,
     /// Their links hold something of a batch that is over, and nobody wrote it yet.
     unwritten: Unwritten,
@@ -59,6 +60,7 @@ impl<L: Links> Staging<L> {
             max_staged_bytes: MAX_STAGED_BYTES.min(max_pending),
             config_version: 0,
             kept_buffers,
+            lane: Lane::default(),
             writes_at_once: usize::MAX,
             unwritten: Unwritten::default(),
             left_writes: false,
@@ -71,6 +73,18 @@ impl<L: Links> Staging<L> {
     #[must_use]
     pub fn limit_writes(self, writes_at_once: usize) -> Self {
         Self { writes_at_once, ..self }
+    }
+
+    /// Counts what is delivered with these counters, and what is read from the connections that it is the sink of: those of one
+    /// thread ([`Totals::take_lane`](crate::hub::Totals::take_lane)).
+    #[must_use]
+    pub fn count_with(self, lane: Lane) -> Self {
+        Self { lane, ..self }
+    }
+
+    /// The counters of this thread.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// The links.
@@ -103,7 +117,7 @@ impl<L: Links> Staging<L> {
             let outbox = &mut staged.outbox;
             let pressure = self.links.with(staged.id, |mut link| {
                 let (messages, bytes) = outbox.take_traffic();
-                hub.record_delivered(link.entry(), now, messages, bytes);
+                hub.record_delivered(self.lane, link.entry(), now, messages, bytes);
                 if !waits {
                     return link.flush(now, outbox, close);
                 }

@@ -10,7 +10,7 @@ use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Config};
 use crate::connection::Connection;
 use crate::driver::{self, SocketKind};
-use crate::hub::Entry;
+use crate::hub::{Entry, Kind};
 use crate::id::ConnectionId;
 use crate::node::{Listening, Node};
 use crate::outbox::{Body, Delivery, Outbound, Outbox, Pressure, WritePolicy};
@@ -265,7 +265,7 @@ fn a_message_is_counted_once_though_its_batch_is_handed_over_in_parts() {
     }
     let messages = 2 * (3 * MAX_STAGED_BYTES as u64 / 1000);
     assert_eq!(target.entry().traffic().out_messages(), messages);
-    assert_eq!(world.node.hub().totals().clients.out_bytes(), messages * 1000);
+    assert_eq!(world.node.hub().totals().traffic(Kind::Client).out_bytes(), messages * 1000);
 }
 
 #[test]

@@ -17,12 +17,13 @@ mod limit_log;
 mod mailbox;
 mod remote;
 mod requests;
+mod totals;
 mod traces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, Traffic};
+use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 use crate::close::CloseReason;
 use crate::config::{Authorization, Config};
 use crate::hash::KeyedState;
@@ -44,7 +45,7 @@ use limit_log::LimitLog;
 pub(crate) use mailbox::Letter;
 pub use mailbox::Mailbox;
 pub(crate) use remote::{RemoteInterest, Told, TooMuchInterest};
-use requests::Requests;
+pub use totals::{LANES, Lane, Totals};
 pub(crate) use traces::{Reached, Traced, Traces};
 
 /// The shared half of a node: what a publish must look up.
@@ -70,36 +71,6 @@ pub struct Hub {
     next_cid: AtomicU64,
     next_subscription: AtomicU64,
     totals: Totals,
-}
-
-/// Counters of the whole node since its start.
-#[derive(Debug, Default)]
-pub struct Totals {
-    /// Clients accepted.
-    pub connections: AtomicU64,
-    /// Messages and bytes of clients.
-    pub clients: Traffic,
-    /// Messages and bytes of routes.
-    pub routes: Traffic,
-    /// Clients closed because they read too slowly.
-    pub slow_clients: AtomicU64,
-    /// Routes closed because they read too slowly.
-    pub slow_routes: AtomicU64,
-    /// Clients closed because they did not answer.
-    pub stale_clients: AtomicU64,
-    /// Routes closed because they did not answer.
-    pub stale_routes: AtomicU64,
-    /// How often a producer was made to wait for a slow consumer.
-    pub stalls: AtomicU64,
-    /// How often each page of monitoring was asked for.
-    pub(crate) requests: Requests,
-}
-
-impl Totals {
-    /// What a counter says now.
-    pub(crate) fn get(counter: &AtomicU64) -> u64 {
-        counter.load(Ordering::Relaxed)
-    }
 }
 
 impl Hub {
@@ -276,11 +247,18 @@ impl Hub {
     }
 
     /// Counts messages and payload bytes that were queued for a connection.
-    pub fn record_delivered(&self, entry: &Entry, now: Instant, messages: u64, bytes: u64) {
+    pub(crate) fn record_delivered(
+        &self,
+        lane: Lane,
+        entry: &Entry,
+        now: Instant,
+        messages: u64,
+        bytes: u64,
+    ) {
         if messages > 0 {
             entry.touch(now);
             entry.traffic().record_out(messages, bytes);
-            self.traffic(entry.kind()).record_out(messages, bytes);
+            self.totals.on(lane, entry.kind()).record_out(messages, bytes);
         }
     }
 
@@ -288,6 +266,7 @@ impl Hub {
     /// all that keeps it alive.
     pub(crate) fn record_received(
         &self,
+        lane: Lane,
         entry: &Entry,
         now: Instant,
         is_active: bool,
@@ -299,7 +278,7 @@ impl Hub {
         }
         if messages > 0 {
             entry.traffic().record_in(messages, bytes);
-            self.traffic(entry.kind()).record_in(messages, bytes);
+            self.totals.on(lane, entry.kind()).record_in(messages, bytes);
         }
     }
 
@@ -327,13 +306,6 @@ impl Hub {
             _ => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn traffic(&self, kind: Kind) -> &Traffic {
-        match kind {
-            Kind::Client => &self.totals.clients,
-            Kind::Route => &self.totals.routes,
-        }
     }
 
     /// What INFO says of this node in both protocols; the rest differs between clients and routes.

@@ -139,7 +139,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
     let info = hub.client_info();
     let slow = ByKind::new(Totals::get(&totals.slow_clients), Totals::get(&totals.slow_routes));
     let stale = ByKind::new(Totals::get(&totals.stale_clients), Totals::get(&totals.stale_routes));
-    let (clients, routes) = (&totals.clients, &totals.routes);
+    let (clients, routes) = (totals.traffic(Kind::Client), totals.traffic(Kind::Route));
     Varz {
         server_id: info.server_id,
         server_name: info.server_name,

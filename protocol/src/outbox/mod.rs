@@ -8,6 +8,7 @@
 //! What waits is always plain. Where a mark stands in it ([`Outbox::switch`]), it is encoded from there on, by the
 //! connection's driver alone: nobody else writes from an outbox that [is encoded](Outbox::is_coded).
 
+mod chunks;
 mod message;
 mod outbound;
 mod policy;
@@ -15,11 +16,10 @@ mod policy;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes};
-
 use crate::time::Instant;
 use crate::transport::Encoder;
 
+pub use chunks::{Chunks, WRITE_AT_ONCE_BYTES};
 pub use message::{Body, Delivery, SHARE_AT_BYTES};
 pub use outbound::Outbound;
 pub use policy::{Overdue, Pressure, WritePolicy};
@@ -27,11 +27,8 @@ pub use policy::{Overdue, Pressure, WritePolicy};
 /// Bytes waiting for one socket, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    sealed: VecDeque<Bytes>,
-    tail: Vec<u8>,
-    /// How much of the tail is already written; only if nothing is sealed before it.
-    tail_written: usize,
-    /// With what an encoded connection's driver took out and has not written.
+    chunks: Chunks,
+    /// With what was taken out and is not known to be written.
     pending_bytes: usize,
     /// Total of plain bytes ever written.
     written_bytes: u64,
@@ -67,22 +64,21 @@ impl Outbox {
         let line_bytes = delivery.prefix.len() + delivery.line.len();
         self.pending_bytes += line_bytes + body.len();
         let share = body.len() >= SHARE_AT_BYTES;
-        self.make_room(if share { line_bytes } else { line_bytes + body.len() });
-        self.tail.extend_from_slice(delivery.prefix);
-        self.tail.extend_from_slice(delivery.line);
+        self.chunks.make_room(if share { line_bytes } else { line_bytes + body.len() });
+        self.chunks.extend(delivery.prefix);
+        self.chunks.extend(delivery.line);
         if share {
-            self.seal();
-            self.sealed.push_back(delivery.body.shared());
+            self.chunks.share(delivery.body.shared());
         } else {
-            self.tail.extend_from_slice(body);
+            self.chunks.extend(body);
         }
     }
 
     /// Appends protocol bytes that are no message.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.pending_bytes += bytes.len();
-        self.make_room(bytes.len());
-        self.tail.extend_from_slice(bytes);
+        self.chunks.make_room(bytes.len());
+        self.chunks.extend(bytes);
     }
 
     /// Appends an answer to the peer, or gossip: what no client of this node caused.
@@ -114,10 +110,8 @@ impl Outbox {
         if let Some(batch) = &mut self.batch {
             batch.has_progress |= done.has_progress;
         }
-        if self.tail_written > 0 {
-            // It was plain until now, and the socket took a part.
-            self.seal();
-        }
+        // It was plain until now, and the socket may have taken a part.
+        self.chunks.begin_anew();
         self.pending_bytes -= coding.taken_bytes;
         to.plain_mut().append_marks(&mut coding);
         to.plain_mut().append(self);
@@ -156,19 +150,7 @@ impl Outbox {
     /// Not for an outbox that is encoded.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         debug_assert!(!self.is_coded(), "its driver encodes what waits");
-        let chunks = self.sealed.iter().map(|chunk| &chunk[..]);
-        let chunks = chunks.chain(std::iter::once(&self.tail[self.tail_written..]));
-        let mut bytes = 0;
-        let mut filled = 0;
-        for (slice, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
-            if bytes >= WRITE_AT_ONCE_BYTES {
-                break;
-            }
-            *slice = IoSlice::new(chunk);
-            bytes += chunk.len();
-            filled += 1;
-        }
-        filled
+        self.chunks.slices(slices)
     }
 
     /// Drops the first `written` bytes, which the socket took.
@@ -177,32 +159,37 @@ impl Outbox {
         self.drop_first(written);
     }
 
+    /// Takes out all that waits, to be written without the lock that this stands behind. It still counts as waiting, until
+    /// [`Outbox::put_back`] is called; nothing else is taken out meanwhile. Not for an outbox that is encoded.
+    pub fn take_out(&mut self) -> Chunks {
+        debug_assert!(!self.is_coded(), "its driver encodes what waits");
+        std::mem::take(&mut self.chunks)
+    }
+
+    /// Takes back what the socket did not take of what was taken out, in front of what came meanwhile.
+    pub fn put_back(&mut self, mut chunks: Chunks, written: usize) {
+        self.note_written(written);
+        chunks.append(&mut self.chunks);
+        self.chunks = chunks;
+    }
+
     /// Drops the first bytes that wait.
     pub(crate) fn drop_first(&mut self, count: usize) {
+        let count = count.min(self.pending_bytes);
+        self.chunks.drop_first(count);
+        self.note_written(count);
+    }
+
+    fn note_written(&mut self, bytes: usize) {
         if let Some(coding) = &mut self.coding {
-            coding.marks.iter_mut().for_each(|(before, _)| *before -= count);
+            coding.marks.iter_mut().for_each(|(before, _)| *before -= bytes);
         }
-        let mut rest = count.min(self.pending_bytes);
-        self.pending_bytes -= rest;
-        self.written_bytes += rest as u64;
+        self.pending_bytes -= bytes;
+        self.written_bytes += bytes as u64;
         if let Some(batch) = &mut self.batch {
-            batch.has_progress |= rest > 0;
-        }
-        while rest > 0 {
-            let Some(front) = self.sealed.front_mut() else {
-                self.tail_written += rest;
-                break;
-            };
-            let step = rest.min(front.len());
-            front.advance(step);
-            rest -= step;
-            if front.is_empty() {
-                self.sealed.pop_front();
-            }
+            batch.has_progress |= bytes > 0;
         }
         if self.pending_bytes == 0 {
-            self.tail.clear();
-            self.tail_written = 0;
             self.batch = None;
         }
     }
@@ -213,11 +200,7 @@ impl Outbox {
         if !self.is_empty() {
             return;
         }
-        if staged.tail.capacity() < self.tail.capacity() && staged.tail.is_empty() {
-            std::mem::swap(&mut staged.tail, &mut self.tail);
-        }
-        self.tail = Vec::new();
-        self.sealed = VecDeque::new();
+        self.chunks.release_into(&mut staged.chunks);
     }
 
     /// Notes that the socket takes no more for now: a write deadline begins to run, unless one runs already.
@@ -259,7 +242,7 @@ impl Outbox {
 
     /// The first bytes that wait and that no mark divides.
     pub(crate) fn next_chunk(&self) -> &[u8] {
-        let chunk = self.sealed.front().map_or(&self.tail[self.tail_written..], |chunk| &chunk[..]);
+        let chunk = self.chunks.first();
         let first_mark = self.coding.as_ref().and_then(|coding| coding.marks.front());
         first_mark.map_or(chunk, |(before, _)| &chunk[..chunk.len().min(*before)])
     }
@@ -282,18 +265,7 @@ impl Outbox {
 
     fn append(&mut self, staged: &mut Outbox) {
         self.pending_bytes += std::mem::take(&mut staged.pending_bytes);
-        debug_assert_eq!(staged.tail_written, 0, "a staging area is not written from");
-        if self.sealed.is_empty() && self.tail.is_empty() {
-            std::mem::swap(&mut self.sealed, &mut staged.sealed);
-            std::mem::swap(&mut self.tail, &mut staged.tail);
-        } else if staged.sealed.is_empty() && self.tail.len() + staged.tail.len() <= TAIL_BYTES {
-            self.tail.extend_from_slice(&staged.tail);
-            staged.tail.clear();
-        } else {
-            self.seal();
-            self.sealed.append(&mut staged.sealed);
-            std::mem::swap(&mut self.tail, &mut staged.tail);
-        }
+        self.chunks.append(&mut staged.chunks);
     }
 
     /// Takes over marks of bytes that are about to be appended.
@@ -320,26 +292,6 @@ impl Outbox {
     /// How many bytes wait in this outbox itself.
     fn queued_bytes(&self) -> usize {
         self.pending_bytes - self.coding.as_ref().map_or(0, |coding| coding.taken_bytes)
-    }
-
-    /// Makes sure that the tail takes `bytes` more without growing far beyond [`TAIL_BYTES`].
-    fn make_room(&mut self, bytes: usize) {
-        let wanted = self.tail.len() + bytes;
-        if wanted > TAIL_BYTES && !self.tail.is_empty() {
-            self.seal();
-            self.tail.reserve(bytes.max(TAIL_BYTES));
-        }
-    }
-
-    /// Closes the tail, so that something else can stand behind it.
-    fn seal(&mut self) {
-        if self.tail.len() > self.tail_written {
-            let mut chunk = Bytes::from(std::mem::take(&mut self.tail));
-            chunk.advance(self.tail_written);
-            self.sealed.push_back(chunk);
-        }
-        self.tail.clear();
-        self.tail_written = 0;
     }
 }
 
@@ -372,16 +324,10 @@ struct Coding {
     taken_plain_bytes: usize,
 }
 
-/// How much a single vectored write is given.
-pub const WRITE_AT_ONCE_BYTES: usize = 256 * 1024;
-
-/// The tail is closed and a new one begun at this size, so that growing it never copies much.
-const TAIL_BYTES: usize = 64 * 1024;
-
 #[cfg(test)]
 impl Outbox {
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.tail.capacity() + self.sealed.capacity() + self.sealed.iter().map(Bytes::len).sum::<usize>()
+        self.chunks.memory_bytes()
     }
 }
 

@@ -98,6 +98,22 @@ fn an_emptied_outbox_holds_no_memory_and_no_deadline() {
     let mut staged = Outbox::new();
     outbox.release_into(&mut staged);
     assert_eq!(outbox.poll_deadline(), None);
-    assert_eq!(outbox.tail.capacity(), 0);
-    assert!(staged.tail.capacity() >= 100);
+    assert_eq!(outbox.memory_bytes(), 0);
+    assert!(staged.memory_bytes() >= 100);
+}
+
+#[test]
+fn what_was_taken_out_stands_in_front_of_what_came_meanwhile_and_counts_as_waiting() {
+    for count in [0, 3, 6] {
+        let mut outbox = Outbox::new();
+        outbox.push_bytes(b"first ");
+        let mut taken = outbox.take_out();
+        outbox.push_bytes(b"second");
+        assert_eq!(outbox.pending_bytes(), 12);
+        taken.drop_first(count);
+        outbox.put_back(taken, count);
+        assert_eq!(outbox.pending_bytes(), 12 - count);
+        assert_eq!(written(&mut outbox, usize::MAX), &b"first second"[count..]);
+        assert!(outbox.is_empty());
+    }
 }

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use onehop::config::Config;
-use onehop::hub::Hub;
+use onehop::hub::{Hub, Kind};
 use onehop::{CloseReason, ConnectionId, Engine, EngineTimeout, Instant, Listening};
 
 const MAX_PENDING: usize = 10_000;
@@ -70,7 +70,7 @@ fn one_batch_beyond_max_pending_keeps_no_more_than_one_message_too_much() {
     let publisher = slow.publisher;
     slow.input(publisher, &messages);
     assert_eq!(slow.engine.poll_closed(), Some((slow.subscriber, CloseReason::SlowConsumerPendingBytes)));
-    let delivered = slow.hub().totals().clients.out_bytes() as usize;
+    let delivered = slow.hub().totals().traffic(Kind::Client).out_bytes() as usize;
     assert!(delivered <= MAX_PENDING, "{delivered}");
 }
 

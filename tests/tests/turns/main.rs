@@ -11,6 +11,7 @@ mod world;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use onehop::hub::Kind;
 use onehop_tests::peer::Identity;
 use world::{Turn, World};
 
@@ -138,7 +139,7 @@ fn a_batch_that_multiplies_is_delivered_bit_by_bit() {
         world.input(&mut reader, &lines(20_000, |text, number| write!(text, "SUB many {number}\r\n")));
         let mut publisher = world.client("{}");
         world.input(&mut publisher, "PUB many 1\r\nx\r\n".repeat(100).as_bytes());
-        assert_eq!(world.node.hub().totals().clients.out_messages(), 2_000_000);
+        assert_eq!(world.node.hub().totals().traffic(Kind::Client).out_messages(), 2_000_000);
     });
 }
 
@@ -159,7 +160,7 @@ fn one_message_for_very_many_subscriptions_is_delivered_bit_by_bit() {
         world.input(&mut reader, &lines(10 * MANY, |text, number| write!(text, "SUB many {number}\r\n")));
         let mut publisher = world.client("{}");
         world.input(&mut publisher, b"PUB many 1\r\nx\r\n");
-        assert_eq!(world.node.hub().totals().clients.out_messages(), 10 * MANY as u64);
+        assert_eq!(world.node.hub().totals().traffic(Kind::Client).out_messages(), 10 * MANY as u64);
     });
 }
 
@@ -211,7 +212,7 @@ fn one_message_that_very_many_filters_match_is_delivered_bit_by_bit() {
         let subject = filter(0);
         world
             .input(&mut publisher, &lines(3, |text, number| write!(text, "PUB {subject}{number} 0\r\n\r\n")));
-        assert_eq!(world.node.hub().totals().clients.out_messages(), 2 << FILTER_TOKENS);
+        assert_eq!(world.node.hub().totals().traffic(Kind::Client).out_messages(), 2 << FILTER_TOKENS);
         assert!(world.node.hub().global_account().index().is_empty());
     });
 }
@@ -223,7 +224,7 @@ fn messages_to_a_queue_group_of_very_many_are_delivered_bit_by_bit() {
         world.input(&mut crew, &lines(MANY, |text, number| write!(text, "SUB work crew {number}\r\n")));
         let mut publisher = world.client("{}");
         world.input(&mut publisher, "PUB work 1\r\nx\r\n".repeat(1_000).as_bytes());
-        assert_eq!(world.node.hub().totals().clients.out_messages(), 1_000);
+        assert_eq!(world.node.hub().totals().traffic(Kind::Client).out_messages(), 1_000);
     });
 }
 
@@ -305,7 +306,7 @@ fn a_member_that_asks_for_all_of_its_interest_is_answered_bit_by_bit() {
             format!("RMSG $SYS $SYS.REQ.SERVER.PING.ROUTEZ in.1 {}\r\n{QUESTION}\r\n", QUESTION.len());
         world.input(&mut route, question.repeat(5).as_bytes());
         world.wait(Duration::from_secs(1));
-        assert!(world.node.hub().totals().routes.out_messages() > 0, "nothing was answered");
+        assert!(world.node.hub().totals().traffic(Kind::Route).out_messages() > 0, "nothing was answered");
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use onehop::config::{ClusterConfig, Config};
 use onehop::delivery::{Backlog, KEPT_BUFFERS, Link, Links, Staging, WRITES_AT_ONCE};
 use onehop::driver::{self, Event, SocketKind};
-use onehop::hub::Entry;
+use onehop::hub::{Entry, Kind};
 use onehop::outbox::{Outbox, Pressure, WritePolicy};
 use onehop::{CloseReason, Connection, ConnectionId, DialError, Instant, Listening, Node, Services};
 use onehop_tests::load::process::thread_cpu_time;
@@ -184,7 +184,8 @@ impl Effects {
     fn of(node: &Node, staging: &Staging<Memory>) -> Self {
         let hub = node.hub();
         let index = hub.global_account().index().stats();
-        let messages = hub.totals().clients.out_messages() + hub.totals().routes.out_messages();
+        let messages = hub.totals().traffic(Kind::Client).out_messages()
+            + hub.totals().traffic(Kind::Route).out_messages();
         Self { messages, changes: index.inserts + index.removes, ..staging.links().effects }
     }
 
