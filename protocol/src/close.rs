@@ -53,6 +53,8 @@ pub enum CloseReason {
     ClusterNameConflict,
     /// The peer bears this node's name.
     DuplicateServerName,
+    /// This node failed: its machine or its driver panicked, or the thread that drives it does not go on.
+    InternalError,
 }
 
 impl CloseReason {
@@ -88,6 +90,7 @@ impl CloseReason {
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::ClusterNameConflict => "Cluster Name Conflict",
             Self::DuplicateServerName => "Duplicate Server Name",
+            Self::InternalError => "Internal Error",
         }
     }
 

@@ -63,7 +63,8 @@
 //! | reading fails | [`ReadError`](CloseReason::ReadError) | is dropped |
 //! | writing fails | [`WriteError`](CloseReason::WriteError) | is dropped |
 //! | it takes too little in time, or too much waits for it | `SlowConsumer…` | is dropped |
-//! | the machine panics | [`ProtocolViolation`](CloseReason::ProtocolViolation) | is written |
+//! | the machine or the driver panics | [`InternalError`](CloseReason::InternalError) | is written |
+//! | the thread of the driver does not go on | [`InternalError`](CloseReason::InternalError) | is written, as much as the socket takes at once |
 //! | the machine, another connection or the runtime ends it | what they say | is written if [`CloseReason::flushes`] |
 //!
 //! # A runtime in small
@@ -248,7 +249,7 @@ pub fn handle<L: Links>(
 ) -> Option<Stall> {
     if let Err(fault) = contain(|| hear(connection, now, event, staging)) {
         error!("internal error on connection {}, which is closed: {fault}", connection.entry().cid());
-        connection.handle_close_request(CloseReason::ProtocolViolation);
+        connection.handle_close_request(CloseReason::InternalError);
     }
     let slow = staging.flush(now, node.hub());
     let longest = if slow.is_empty() { None } else { connection.stall(Pressure::High) }?;
@@ -351,9 +352,12 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Calls a machine; a panic becomes an error with its text. The machine is not called again but to be removed, and what it
-/// shares with others is whole between any two statements.
-fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+/// Calls a machine, or what drives one; a panic becomes an error with its text. The machine is not called again but to be
+/// removed, and what it shares with others is whole between any two statements.
+///
+/// # Errors
+/// It panicked.
+pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_text(&*panic).to_owned())
 }
 
@@ -385,8 +389,8 @@ mod tests {
         // Its first PONG is followed by an announcement.
         let operations = [CONNECT, b"SUB b 1\r\nPUB a 1\r\nx\r\nPING\r\nPUB a 1\r\ny\r\n"].concat();
         input(&mut world, &mut victim, &operations);
-        assert_eq!(victim.poll_close(), Some(CloseReason::ProtocolViolation));
-        assert_eq!(end(&world.node, victim, NOW, &mut world.staging).0, CloseReason::ProtocolViolation);
+        assert_eq!(victim.poll_close(), Some(CloseReason::InternalError));
+        assert_eq!(end(&world.node, victim, NOW, &mut world.staging).0, CloseReason::InternalError);
         let hub = world.node.hub();
         assert_eq!((hub.directory().count(Kind::Client), hub.global_account().index().len()), (1, 1));
         assert_eq!(world.link(bystander.id()).read, b"MSG a 1 1\r\nx\r\n");

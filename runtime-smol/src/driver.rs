@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use log::error;
 use onehop::connection::{EffectAnswer, Ticket};
 use onehop::driver::{self, Event, Stall};
 use onehop::outbox::Outbound;
@@ -16,19 +17,13 @@ use smol::future::FutureExt;
 use crate::reactor::Source;
 use crate::sockets::{Discarded, Socket};
 use crate::summons::Summon;
-use crate::worker::{Asked, Worker};
+use crate::worker::{Asked, Worker, abandon};
 
 /// Drives a connection from its first byte to its last.
-pub(crate) async fn drive(
-    worker: Rc<Worker>,
-    connection: Box<Connection>,
-    socket: Arc<Socket>,
-    source: Source,
-) {
-    let mut driver =
-        Driver { worker, connection, socket, source, outbound: None, asked: None, timer_at: None };
+pub(crate) async fn drive(worker: Rc<Worker>, socket: Arc<Socket>, source: Source) {
+    let mut driver = Driver { worker, socket, source, outbound: None, asked: None, timer_at: None };
     driver.handle(Event::Nothing).await;
-    while driver.connection.poll_close().is_none() {
+    while driver.is_open() {
         match poll_fn(|cx| driver.poll_wake_up(cx)).await {
             WakeUp::Readable => driver.read().await,
             WakeUp::Summoned(Summon::Write) => {
@@ -52,8 +47,7 @@ pub(crate) async fn drive(
 
 struct Driver {
     worker: Rc<Worker>,
-    /// Boxed, since a task has room for each place that it is moved to.
-    connection: Box<Connection>,
+    /// Has the connection, too, which ends even if this driver does not come to that.
     socket: Arc<Socket>,
     source: Source,
     /// Encodes what is written, once the connection is switched to that.
@@ -73,14 +67,28 @@ enum WakeUp {
 }
 
 impl Driver {
+    /// Whether the connection is there and does not want to be ended.
+    fn is_open(&self) -> bool {
+        self.socket.connection().as_ref().is_some_and(|connection| connection.poll_close().is_none())
+    }
+
+    fn wants_turn(&self) -> bool {
+        self.socket.connection().as_ref().is_some_and(|connection| connection.wants_turn())
+    }
+
     fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> Poll<WakeUp> {
         if let Poll::Ready(summon) = self.socket.poll_summons(cx, &self.source) {
             return Poll::Ready(WakeUp::Summoned(summon));
         }
+        let held = self.socket.connection();
+        let Some(connection) = &*held else {
+            return Poll::Ready(WakeUp::Timeout);
+        };
         // Each time, since the socket may have been blocked, and so got a write deadline, by another connection's driver.
-        let timeout = self.poll_timeout();
+        let timeout = poll_timeout(connection, &self.socket);
+        self.timer_at = Some(timeout);
         let timeout = self.source.poll_timer(cx, timeout);
-        if self.connection.wants_input() && self.source.poll_readable(cx).is_ready() {
+        if connection.wants_input() && self.source.poll_readable(cx).is_ready() {
             return Poll::Ready(WakeUp::Readable);
         }
         if let Some(asked) = &mut self.asked
@@ -89,7 +97,7 @@ impl Driver {
             self.asked = None;
             return Poll::Ready(WakeUp::Answered(ticket, answer));
         }
-        if self.connection.wants_turn() {
+        if connection.wants_turn() {
             return Poll::Ready(WakeUp::Turn);
         }
         timeout.map(|()| WakeUp::Timeout)
@@ -97,14 +105,16 @@ impl Driver {
 
     /// Reads once, into the worker's buffer, and handles it.
     async fn read(&mut self) {
-        let mut buffer = self.worker.buffer.take();
+        let mut buffer = self.worker.take_buffer();
         let result = (&self.socket.stream).read(&mut buffer);
         let now = self.worker.clock.now();
         if !matches!(&result, Ok(read) if *read == buffer.len()) {
             self.source.handle_emptied();
         }
+        #[cfg(test)]
+        tests::misbehave(&buffer[..*result.as_ref().unwrap_or(&0)]);
         let stall = self.hear(now, Event::of_read(result, &buffer));
-        self.worker.buffer.replace(buffer);
+        self.worker.give_buffer_back(buffer);
         self.let_others_go_on(stall).await;
     }
 
@@ -118,7 +128,7 @@ impl Driver {
         if let Some(stall) = stall {
             self.wait_for_relief(stall).await;
         }
-        if self.source.is_readable() || self.connection.wants_turn() {
+        if self.source.is_readable() || self.wants_turn() {
             // Others on this worker come first before more of a busy connection.
             self.worker.reactor.next_round().await;
         }
@@ -150,7 +160,9 @@ impl Driver {
     }
 
     fn hear(&mut self, now: Instant, event: Event<'_>) -> Option<Stall> {
-        let Self { worker, connection, socket, timer_at, .. } = self;
+        let Self { worker, socket, timer_at, asked, .. } = self;
+        let mut held = socket.connection();
+        let connection = held.as_mut()?;
         // After a read too: nobody looks at the timer while there is more to read.
         if timer_at.take_if(|at| *at <= now).is_some() {
             socket.handle_deadline(now);
@@ -158,28 +170,20 @@ impl Driver {
         let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         if let Some((ticket, effect)) = connection.poll_effect() {
-            self.asked = worker.ask(ticket, effect);
+            *asked = worker.ask(ticket, effect);
         }
+        drop(held);
         if self.outbound.is_some() {
             self.socket.let_encode();
         }
         stall
     }
 
-    /// When the connection or its socket wants to be handled although nothing happened.
-    fn poll_timeout(&mut self) -> Instant {
-        let (mut at, _) = self.connection.poll_timeout();
-        if self.socket.is_blocked()
-            && let Some(deadline) = self.socket.poll_deadline()
-        {
-            at = at.min(deadline);
-        }
-        self.timer_at = Some(at);
-        at
-    }
-
-    async fn end(self) {
-        let Self { worker, connection, socket, source, mut outbound, .. } = self;
+    async fn end(&mut self) {
+        let Self { worker, socket, source, outbound, .. } = self;
+        let Some(connection) = socket.connection().take() else {
+            return;
+        };
         let (id, now) = (connection.id(), worker.clock.now());
         let (reason, mut left) =
             driver::end(&worker.node, *connection, now, &mut worker.staging.borrow_mut());
@@ -188,9 +192,9 @@ impl Driver {
         socket.end(now, reason);
         if socket.begin_finish() {
             outbound.get_or_insert_default().finish();
-            write(&worker, &socket, &mut outbound);
+            write(worker, socket, outbound);
         }
-        write_last_words(&worker, &socket, &source, &mut outbound).await;
+        write_last_words(worker, socket, source, outbound).await;
         let linger_until = socket.linger_until(worker.clock.now());
         worker.sockets.remove(id);
         let discarded = socket.shutdown();
@@ -203,9 +207,30 @@ impl Driver {
         if discarded != Discarded::All
             && let Some(until) = linger_until
         {
-            wait_for_peer(&worker, &socket, &source, until).await;
+            wait_for_peer(worker, socket, source, until).await;
         }
     }
+}
+
+/// A driver that panicked, or that is dropped with its worker, has not come to the end.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let Self { worker, socket, .. } = self;
+        let connection = socket.connection().take();
+        if let Some(connection) = connection {
+            error!("internal error of the driver of connection {}, which is closed", socket.entry.cid());
+            abandon(&worker.node, socket, connection, worker.clock.now(), &mut worker.staging.borrow_mut());
+            worker.pass_on_attention();
+        }
+        worker.sockets.remove(socket.entry.id());
+    }
+}
+
+/// When a connection or its socket wants to be handled although nothing happened.
+fn poll_timeout(connection: &Connection, socket: &Socket) -> Instant {
+    let (at, _) = connection.poll_timeout();
+    let deadline = socket.is_blocked().then(|| socket.poll_deadline()).flatten();
+    deadline.map_or(at, |deadline| at.min(deadline))
 }
 
 /// Writes what the socket takes now, encoded if the connection was switched to that.
@@ -250,9 +275,10 @@ async fn wait_for_peer(worker: &Worker, socket: &Socket, source: &Source, until:
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use onehop::config::{Authorization, Config};
@@ -266,6 +292,19 @@ mod tests {
     use crate::clock::Clock;
     use crate::sockets::Sockets;
     use crate::worker::{self, Job, Shared};
+
+    /// A fault of this runtime's own, as a test wants it of the connection that sends this.
+    pub(super) fn misbehave(read: &[u8]) {
+        assert!(!read.starts_with(b"PANIC"), "as the test wants it");
+        for (number, lets_go) in LETS_GO.iter().enumerate() {
+            while read == format!("STICK {number}").as_bytes() && !lets_go.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Whether a worker goes on that was told to stick, by the number of the test.
+    pub(crate) static LETS_GO: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
     fn pair() -> (TcpStream, TcpStream, SocketAddr) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -302,7 +341,7 @@ mod tests {
         fn connect(&self) -> TcpStream {
             let (near, far, remote) = pair();
             let job = Job { stream: far, remote, kind: SocketKind::Client };
-            self.worker.jobs.try_send(job).expect("a worker");
+            self.worker.give(job).expect("a worker");
             near
         }
 
@@ -321,6 +360,31 @@ mod tests {
             let message = [b"PUB a 500000\r\n".as_slice(), &[b'x'; PAYLOAD_BYTES], b"\r\n"].concat();
             (0..messages).for_each(|_| publisher.write_all(&message).expect("written"));
             publisher
+        }
+    }
+
+    #[test]
+    fn a_driver_that_panics_ends_its_connection_and_takes_no_neighbour_with_it() {
+        let scene = Scene::start(Config::default());
+        let mut neighbour = scene.subscribe();
+        let mut victim = scene.connect();
+        victim.write_all(b"SUB b 1\r\n").expect("written");
+        let index = || scene.node.hub().global_account().index().len();
+        while index() < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        victim.write_all(b"PANIC").expect("written");
+        victim.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        victim.read_to_end(&mut Vec::new()).expect("an end");
+        let closed = scene.node.hub().closed().to_vec();
+        let reasons: Vec<_> = closed.iter().map(|closed| closed.reason).collect();
+        assert_eq!((reasons, index()), (vec![CloseReason::InternalError], 1));
+        neighbour.write_all(b"PUB a 1\r\nx\r\n").expect("written");
+        neighbour.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        let mut lines = BufReader::new(neighbour).lines().map(|line| line.expect("a line"));
+        assert!(lines.any(|line| line == "MSG a 1 1"));
+        while scene.sockets.count() > 1 {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

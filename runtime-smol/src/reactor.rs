@@ -25,6 +25,7 @@ use slab::Slab;
 use smol::{LocalExecutor, Task};
 
 use crate::clock::Clock;
+use crate::load::Load;
 
 /// The poller of one worker, and who waits for what. It never leaves the worker's thread.
 pub(crate) struct Reactor {
@@ -79,14 +80,15 @@ impl Reactor {
         })
     }
 
-    /// Runs the tasks of an executor until `main`, one of them, is over. Calls `spent` with how long each task went on
-    /// without a pause.
-    pub(crate) fn run(&self, executor: &LocalExecutor<'_>, main: &Task<()>, spent: impl Fn(Duration)) {
+    /// Runs the tasks of an executor until `main`, one of them, is over. Tells `load` of each turn, in which a task goes on
+    /// without a pause. If a task panics, so does this; it may be called again then, and the others go on.
+    pub(crate) fn run(&self, executor: &LocalExecutor<'_>, main: &Task<()>, load: &Load) {
         let mut cx = Context::from_waker(&self.bell);
         let mut begun = self.clock.now();
+        load.handle_begun(begun);
         let turn_over = |begun: Instant| {
             let ended = self.clock.now();
-            spent(ended.since(begun));
+            load.handle_turn(begun, ended);
             ended
         };
         loop {
@@ -96,7 +98,7 @@ impl Reactor {
                 turns += 1;
             }
             if main.is_finished() {
-                return;
+                return load.handle_idle();
             }
             if turns == TURNS_AT_ONCE {
                 // Other threads may wake tasks faster than they are done with.
@@ -105,11 +107,15 @@ impl Reactor {
                 // As long as this exists, other threads ring the bell when they wake a task.
                 let tick = pin::pin!(executor.tick());
                 begun = match tick.poll(&mut cx) {
-                    Poll::Pending => self.look(self.longest_wait(begun)),
+                    Poll::Pending => {
+                        load.handle_idle();
+                        self.look(self.longest_wait(begun))
+                    }
                     // Another thread woke one just now.
                     Poll::Ready(()) => turn_over(begun),
                 };
             }
+            load.handle_begun(begun);
             self.wake_all();
         }
     }
@@ -317,7 +323,7 @@ mod tests {
         executor.spawn(busy).detach();
         let until = reactor.clock.now() + Duration::from_secs(10);
         let main = executor.spawn(async move { source.readable(until).await });
-        reactor.run(&executor, &main, |_| {});
+        reactor.run(&executor, &main, &Load::new(reactor.clock.now()));
         assert!(turns.get() <= 2 * TURNS_AT_ONCE, "{}", turns.get());
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_io::{Async, Timer};
 use event_listener::Event;
@@ -22,10 +22,12 @@ use smol::future::{FutureExt, yield_now};
 use crate::clock::{self, Clock};
 use crate::dial::dial;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
+use crate::load::lightest;
 use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
 use crate::ports_file::PortsFile;
 use crate::sockets::{LocalSockets, Sockets};
+use crate::watch::{self, Watch};
 use crate::worker::{self, Job, Shared};
 
 /// A server whose sockets are bound.
@@ -37,6 +39,8 @@ pub struct Server {
     monitoring: Option<Async<TcpListener>>,
     /// Closed when clients are accepted no more.
     clients_closed: Receiver<()>,
+    /// How often is looked whether all workers go on.
+    watch_pause: Duration,
 }
 
 /// What is behind the listeners.
@@ -44,7 +48,6 @@ pub struct Server {
 pub(crate) struct Core {
     shared: Shared,
     workers: Vec<worker::Handle>,
-    next_worker: AtomicUsize,
     /// Open as long as the port for clients is.
     clients_open: Sender<()>,
     /// Notified when a lame duck has no clients any more.
@@ -109,15 +112,9 @@ impl Server {
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let (clients_open, clients_closed) = bounded(1);
-        let core = Core {
-            shared,
-            workers,
-            next_worker: AtomicUsize::new(0),
-            clients_open,
-            sent_away: Event::new(),
-            longest_turn: Arc::default(),
-        };
-        Ok(Self { core, clients, routes, monitoring, clients_closed })
+        let core =
+            Core { shared, workers, clients_open, sent_away: Event::new(), longest_turn: Arc::default() };
+        Ok(Self { core, clients, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
     }
 
     /// The node that is served.
@@ -150,10 +147,14 @@ impl Server {
     ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
-        let Self { core, clients, routes, monitoring, clients_closed } = self;
+        let Self { core, clients, routes, monitoring, clients_closed, watch_pause } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
         let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
+        let loads = core.workers.iter().map(|worker| worker.load().clone()).collect();
+        let watching = core.clone();
+        let watch = Watch::start(loads, watch_pause, move |number| watching.abandon(number));
+        let watch = watch.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let listeners = [(clients, SocketKind::Client)].into_iter();
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
         let assigning = core.clone();
@@ -175,6 +176,7 @@ impl Server {
         // With it end the dials, which might still lead to connections.
         drop(executor);
         core.shut_down();
+        drop(watch);
         info!("Server Exiting..");
         Ok(())
     }
@@ -211,9 +213,8 @@ impl Server {
     /// What monitoring shows.
     fn monitored(&self) -> monitor::Subject {
         let Core { shared, workers, longest_turn, .. } = &self.core;
-        let (clock, sockets) = (shared.clock, shared.sockets.clone());
-        let turns = workers.iter().map(worker::Handle::longest_turn).chain([longest_turn.clone()]);
-        let turns: Vec<_> = turns.collect();
+        let (clock, sockets, longest_turn) = (shared.clock, shared.sockets.clone(), longest_turn.clone());
+        let loads: Vec<_> = workers.iter().map(|worker| worker.load().clone()).collect();
         let address = self.node().hub().config().monitoring_address();
         monitor::Subject {
             node: self.node().clone(),
@@ -221,7 +222,9 @@ impl Server {
             pending_bytes: Box::new(move |id| {
                 sockets.get(id).map_or(0, |socket| socket.pending_bytes() as u64)
             }),
-            longest_turns: Box::new(move || turns.iter().map(|turn| turn.get()).collect()),
+            longest_turns: Box::new(move || {
+                loads.iter().map(|load| load.longest_turn()).chain([longest_turn.get()]).collect()
+            }),
             workers: workers.len(),
             http_host: address.map_or_else(String::new, |address| address.host),
             config_digest: String::new(),
@@ -324,18 +327,35 @@ impl Core {
         }
     }
 
-    /// Gives a socket to the next worker in turn.
+    /// Gives a socket to the worker that has the least to do.
     fn assign(&self, job: Job) {
-        let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let kind = job.kind;
-        // A worker ends before its sender is gone only if it panicked. The socket is closed then; the next one goes to
-        // another worker.
-        if self.workers[number].jobs.try_send(job).is_err() {
-            error!("worker {number} is gone");
-            if let SocketKind::Dialed(id) = kind {
-                self.note_failed_dial(id, &DialError::Failed(format!("worker {number} is gone")));
+        let loads = self.workers.iter().map(|worker| &**worker.load());
+        let number = lightest(loads, self.shared.clock.now());
+        // A worker takes no more once the server ends; the socket is closed then.
+        if let Err(Job { kind: SocketKind::Dialed(id), .. }) = self.workers[number].give(job) {
+            self.note_failed_dial(id, &DialError::Failed(format!("worker {number} takes no more")));
+        }
+    }
+
+    /// Ends the connections of a worker that does not go on, so that their peers look for another server or come back, and
+    /// gives others what it has not taken over. Whatever keeps it may still end: then so does the connection that it was for.
+    fn abandon(&self, number: usize) {
+        let Shared { node, sockets, clock, .. } = &self.shared;
+        let connections = sockets.all().into_iter().filter(|socket| socket.worker() == number);
+        let connections: Vec<_> = connections.collect();
+        error!("worker {number} does not go on: its {} connections are closed", connections.len());
+        self.workers[number].take_back().into_iter().for_each(|job| self.assign(job));
+        let mut staging = worker::staging(node, sockets);
+        for socket in connections {
+            match socket.take_idle_connection() {
+                Some(connection) => worker::abandon(node, &socket, connection, clock.now(), &mut staging),
+                None => {
+                    socket.request_close(CloseReason::InternalError);
+                    socket.shutdown();
+                }
             }
         }
+        self.shared.attention.notify(1);
     }
 
     fn note_failed_dial(&self, id: DialId, why: &DialError) {
@@ -370,15 +390,16 @@ mod tests {
     use std::io::{Read, Write};
     use std::iter;
     use std::net::TcpStream;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use onehop::config::{Authorization, ClusterConfig, Port};
     use onehop::connection::Verdict;
     use smol::channel;
 
     use super::*;
+    use crate::driver::tests::LETS_GO;
 
     fn local() -> Config {
         Config { host: "127.0.0.1".into(), port: Port::Any, ..Config::default() }
@@ -499,6 +520,85 @@ mod tests {
                 assert!(arrived >= acknowledged, "{arrived} of {acknowledged}");
             });
         }
+    }
+
+    /// A client whose worker has taken it over.
+    fn client(address: std::net::SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(5 * PATIENCE)).unwrap();
+        assert!(is_served(&mut stream));
+        stream
+    }
+
+    fn is_served(client: &mut TcpStream) -> bool {
+        client.write_all(b"PING\r\n").is_ok() && read_pong(client)
+    }
+
+    fn serve_meanwhile<R>(server: Server, act: impl FnOnce() -> R) -> R {
+        let (end, ended) = channel::bounded::<()>(1);
+        thread::scope(|scope| {
+            let serving =
+                scope.spawn(|| server.serve_until(async move { ended.recv().await.unwrap_or_default() }));
+            let result = act();
+            drop(end);
+            serving.join().unwrap().unwrap();
+            result
+        })
+    }
+
+    #[test]
+    fn who_connects_while_a_worker_is_busy_goes_to_the_other() {
+        let server = Server::bind(local(), 2).unwrap();
+        let address = server.clients.get_ref().local_addr().unwrap();
+        let sockets = server.core.shared.sockets.clone();
+        let workers = serve_meanwhile(server, || {
+            let mut busy = client(address);
+            busy.write_all(b"STICK 0").unwrap();
+            thread::sleep(Duration::from_millis(700));
+            let _others = [(); 4].map(|()| client(address));
+            let workers = sockets.all().into_iter().map(|socket| socket.worker()).collect::<Vec<_>>();
+            LETS_GO[0].store(true, Ordering::Relaxed);
+            assert!(is_served(&mut client(address)));
+            workers
+        });
+        assert_eq!(workers, [0, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn the_connections_of_a_worker_that_does_not_go_on_are_closed_and_the_others_are_served() {
+        let mut server = Server::bind(local(), 2).unwrap();
+        server.watch_pause = Duration::from_millis(200);
+        let address = server.clients.get_ref().local_addr().unwrap();
+        let (node, sockets) = (server.node().clone(), server.core.shared.sockets.clone());
+        let loads: Vec<_> = server.core.workers.iter().map(|worker| worker.load().clone()).collect();
+        let is_stuck = || loads.iter().any(|load| load.is_stuck());
+        serve_meanwhile(server, || {
+            // They go to and fro.
+            let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| client(address));
+            first.write_all(b"STICK 1").unwrap();
+            for mut closed in [first, fourth.try_clone().unwrap()] {
+                closed.read_to_end(&mut Vec::new()).unwrap();
+            }
+            assert!(!is_served(&mut fourth));
+            let closed = node.hub().closed().to_vec();
+            assert_eq!(
+                closed.iter().map(|it| it.reason).collect::<Vec<_>>(),
+                [CloseReason::InternalError; 2]
+            );
+            assert!(is_served(&mut second) && is_served(&mut third) && is_served(&mut client(address)));
+            LETS_GO[1].store(true, Ordering::Relaxed);
+            while is_stuck() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            LETS_GO[1].store(false, Ordering::Relaxed);
+            let mut last = client(address);
+            last.write_all(b"STICK 1").unwrap();
+            last.read_to_end(&mut Vec::new()).unwrap();
+            // A stop does not wait for it.
+        });
+        assert!(is_stuck());
+        assert!(sockets.all().iter().all(|socket| socket.close_request().is_some()));
+        LETS_GO[1].store(true, Ordering::Relaxed);
     }
 
     /// False if the stream ends before.

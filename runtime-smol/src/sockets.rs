@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -43,6 +43,10 @@ pub struct Socket {
     pub entry: Arc<Entry>,
     /// The socket itself, in non-blocking mode.
     pub stream: TcpStream,
+    /// The worker whose driver it has.
+    worker: usize,
+    /// Until it has ended. Its driver alone uses it, in its turns; who gives up a worker that does not go on ends the others.
+    connection: sync::Mutex<Option<Box<Connection>>>,
     backlog: Mutex<Backlog>,
     /// What the driver is to do.
     summons: Summons,
@@ -51,15 +55,33 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// The socket of a connection that was just made.
-    pub fn new(connection: &Connection, stream: TcpStream) -> Self {
+    /// The socket of a connection that was just made, to be driven by a worker.
+    pub fn new(connection: Box<Connection>, stream: TcpStream, worker: usize) -> Self {
         Self {
             entry: connection.entry().clone(),
             stream,
+            worker,
             backlog: Mutex::new(Place::Outbox, Backlog::new(connection.write_policy())),
+            connection: sync::Mutex::new(Some(connection)),
             summons: Summons::default(),
             relief: Event::new(),
         }
+    }
+
+    /// The worker whose driver it has.
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// The connection, for a turn of its driver. It is gone when it has ended.
+    pub(crate) fn connection(&self) -> sync::MutexGuard<'_, Option<Box<Connection>>> {
+        // A driver that panics in its turn ends the connection in whatever state that is.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, to be ended, unless its driver is in a turn of it just now.
+    pub(crate) fn take_idle_connection(&self) -> Option<Box<Connection>> {
+        self.connection.try_lock().ok()?.take()
     }
 
     /// Writes what the socket takes now. For the driver, when it is summoned to do so.
@@ -324,12 +346,12 @@ mod tests {
         stream.set_nonblocking(true).expect("a socket");
         let stream = TcpStream::from_std(stream);
         let connection = driver::open(&node, Instant::ZERO, address, SocketKind::Client, &mut staging);
-        let socket = Arc::new(Socket::new(&connection, stream));
+        let id = connection.id();
+        let socket = Arc::new(Socket::new(Box::new(connection), stream, 0));
         sockets.insert(socket.clone());
         let body = Body::new(&[b'x'; 1024]);
         for _ in 0..16 * MAX_STAGED_BYTES / 1024 {
-            staging
-                .deliver(connection.id(), &Delivery { prefix: b"MSG a 1 ", line: b"1022\r\n", body: &body });
+            staging.deliver(id, &Delivery { prefix: b"MSG a 1 ", line: b"1022\r\n", body: &body });
             assert!(socket.pending_bytes() <= max_pending, "{}", socket.pending_bytes());
         }
         assert_eq!(socket.close_request(), Some(CloseReason::SlowConsumerPendingBytes));

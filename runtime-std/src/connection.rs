@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, Scope};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use log::error;
 use onehop::delivery::Staging;
-use onehop::driver::{self, Event, SocketKind};
+use onehop::driver::{self, Event, SocketKind, contain};
 use onehop::{CloseReason, Connection};
 
 use crate::shared::Shared;
@@ -43,8 +42,8 @@ pub(crate) fn start<'scope>(
 ///
 /// A panic on one of them ends this connection and no other.
 pub(crate) fn run(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKind) {
-    if catch_unwind(AssertUnwindSafe(|| serve(shared, stream, remote, kind))).is_err() {
-        error!("{remote} - the connection could not be cleared away");
+    if let Err(fault) = contain(|| serve(shared, stream, remote, kind)) {
+        error!("{remote} - the connection could not be cleared away: {fault}");
     }
 }
 
@@ -70,7 +69,7 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKin
             error!("{remote} - cannot start a thread: {error}");
             socket.request_close(CloseReason::WriteError);
         }
-        drive(shared, connection, &socket, &mut staging);
+        drive_to_end(shared, connection, &socket, &mut staging);
         drop(reading);
     });
     // Where the node gave the connection's place to another meanwhile, that one stays.
@@ -78,22 +77,50 @@ fn serve(shared: &Shared, stream: TcpStream, remote: SocketAddr, kind: SocketKin
 }
 
 fn write(shared: &Shared, socket: &Socket, all_read: Receiver<()>) {
-    if catch_unwind(AssertUnwindSafe(|| writer::run(shared, socket, &all_read))).is_err() {
-        error!("{} - the writing thread panicked", socket.entry.remote());
-        socket.request_close(CloseReason::WriteError);
+    if let Err(fault) = contain(|| writer::run(shared, socket, &all_read)) {
+        error!("{} - the writing thread panicked: {fault}", socket.entry.remote());
+        socket.request_close(CloseReason::InternalError);
+        // Nobody would write what waits.
+        socket.cut();
     }
 }
 
-/// Reads until the connection is to be closed, however that comes, and ends it.
-fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: &mut Staging<Arc<Sockets>>) {
+/// Drives a connection until it is to be closed, and ends it, also if this thread panics meanwhile.
+fn drive_to_end(
+    shared: &Shared,
+    mut connection: Connection,
+    socket: &Socket,
+    staging: &mut Staging<Arc<Sockets>>,
+) {
     let mut buffer = vec![0; READ_BYTES];
+    if let Err(fault) = contain(|| drive(shared, &mut connection, socket, staging, &mut buffer)) {
+        error!("internal error of the driver of connection {}, which is closed: {fault}", socket.entry.cid());
+        connection.handle_close_request(CloseReason::InternalError);
+    }
+    if let Err(fault) = contain(|| end(shared, connection, socket, staging, &mut buffer)) {
+        error!("internal error while connection {} was closed: {fault}", socket.entry.cid());
+        // Else the writing thread would wait for more.
+        socket.cut();
+    }
+}
+
+/// Reads until the connection is to be closed, however that comes.
+fn drive(
+    shared: &Shared,
+    connection: &mut Connection,
+    socket: &Socket,
+    staging: &mut Staging<Arc<Sockets>>,
+    buffer: &mut [u8],
+) {
     let mut timer = SocketTimer::default();
     let mut event = Event::Nothing;
     let mut answer;
     loop {
         let turn = socket.turn();
         let began = shared.now();
-        let stall = driver::handle(&shared.node, &mut connection, began, event, staging);
+        #[cfg(test)]
+        tests::misbehave(&event);
+        let stall = driver::handle(&shared.node, connection, began, event, staging);
         drop(turn);
         shared.longest_turn.record(shared.now().since(began));
         shared.pass_on_attention();
@@ -118,11 +145,20 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
             continue;
         }
         let remaining = connection.poll_timeout().0.since(shared.now());
-        event = receive(socket, &mut buffer, timer.next(remaining));
+        event = receive(socket, buffer, timer.next(remaining));
         if event == Event::Nothing {
             timer.handle_elapsed();
         }
     }
+}
+
+fn end(
+    shared: &Shared,
+    connection: Connection,
+    socket: &Socket,
+    staging: &mut Staging<Arc<Sockets>>,
+    buffer: &mut [u8],
+) {
     let now = shared.now();
     let (reason, mut left) = driver::end(&shared.node, connection, now, staging);
     shared.pass_on_attention();
@@ -135,7 +171,7 @@ fn drive(shared: &Shared, mut connection: Connection, socket: &Socket, staging: 
     // waits to send more.
     let _ = socket.stream.set_read_timeout(None);
     while socket.linger_until(now).is_some()
-        && matches!(receive(socket, &mut buffer, None), Event::Input(_) | Event::Nothing)
+        && matches!(receive(socket, buffer, None), Event::Input(_) | Event::Nothing)
     {}
 }
 
@@ -156,3 +192,43 @@ fn receive<'a>(socket: &Socket, buffer: &'a mut [u8], timeout: Option<Duration>)
 }
 
 const READ_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+
+    use onehop::config::{Config, Port};
+
+    use super::*;
+    use crate::Server;
+
+    /// A fault of this runtime's own, as a test wants it of the connection that sends this.
+    pub(super) fn misbehave(event: &Event<'_>) {
+        assert!(!matches!(event, Event::Input(b"PANIC")), "as the test wants it");
+    }
+
+    #[test]
+    fn a_driver_that_panics_ends_its_connection_and_no_other() {
+        let config = Config { host: "127.0.0.1".to_owned(), port: Port::Any, ..Config::default() };
+        let server = Server::start(config).expect("a server");
+        let connect = |greeting: &[u8]| {
+            let stream = TcpStream::connect(server.client_addr()).expect("a connection");
+            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+            (&stream).write_all(&[b"CONNECT {\"verbose\":false}\r\n", greeting].concat()).expect("written");
+            let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
+            assert!(lines.any(|line| line.expect("a line") == "PONG"));
+            (stream, lines)
+        };
+        let (neighbour, mut read) = connect(b"SUB a 1\r\nPING\r\n");
+        let (mut victim, lines) = connect(b"SUB b 1\r\nPING\r\n");
+        victim.write_all(b"PANIC").expect("written");
+        assert!(lines.into_iter().all(|line| line.is_ok_and(|line| line == "PING")));
+        let hub = server.node().hub();
+        let reasons: Vec<_> = hub.closed().to_vec().iter().map(|closed| closed.reason).collect();
+        assert_eq!((reasons, hub.global_account().index().len()), (vec![CloseReason::InternalError], 1));
+        (&neighbour).write_all(b"PUB a 1\r\nx\r\n").expect("written");
+        assert!(read.any(|line| line.expect("a line") == "MSG a 1 1"));
+        // Which waits for all threads.
+        server.shutdown();
+    }
+}

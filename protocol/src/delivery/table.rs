@@ -91,6 +91,11 @@ where
         Self { table, known: Vec::new(), asked: 0 }
     }
 
+    /// Where it looks for those that it does not know.
+    pub fn table(&self) -> &Table<L> {
+        &self.table
+    }
+
     #[inline]
     fn get(&mut self, id: ConnectionId) -> Option<Arc<L>> {
         let known = self.known.get(id.index()).and_then(Weak::upgrade);

@@ -33,8 +33,9 @@ pub fn handle_accept_fault(node: &Node, now: Instant, fault: &io::Error) -> Dura
 /// again, after a second and more. Where the system's own maximum is lower, that counts.
 pub const ACCEPT_BACKLOG: i32 = 4096;
 
-/// So long nothing is accepted after a fault that is likely to come again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So long nothing is accepted after a fault that is likely to come again at once. When descriptors are free again, those come
+/// in first who waited, as many as there are descriptors, and whoever is behind them waits for several pauses.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -50,9 +51,9 @@ mod tests {
         let at = |millis| Instant::ZERO + Duration::from_millis(millis);
         assert_eq!(handle_accept_fault(&node, at(0), &fault), ACCEPT_PAUSE);
         let log = node.hub().limit_log();
-        let said: Vec<_> = (0..30).map(|pause| log.take_accept_fault(at(100 * pause))).collect();
-        let spoken = |second: usize| said[10 * second];
-        assert_eq!([spoken(0), spoken(1), spoken(2)], [None, Some(10), Some(9)]);
+        let said: Vec<_> = (0..300).map(|pause| log.take_accept_fault(at(10 * pause))).collect();
+        let spoken = |second: usize| said[100 * second];
+        assert_eq!([spoken(0), spoken(1), spoken(2)], [None, Some(100), Some(99)]);
         assert_eq!(said.iter().flatten().count(), 2);
     }
 
