@@ -1,6 +1,8 @@
-//! Prebuilt `PUB` lines: a publisher only stamps sequence numbers and writes.
+//! Prebuilt messages: a publisher only stamps sequence numbers and writes.
 
 use std::ops::Range;
+
+use super::dialect::Dialect;
 
 /// Bytes of one batch, about: what a publisher gives to one `write`.
 pub const BATCH_BYTES: usize = 64 * 1024;
@@ -8,8 +10,9 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 /// The smallest payload that carries both stamps.
 pub const MIN_PAYLOAD_BYTES: usize = 16;
 
-/// Many `PUB` lines in one buffer, with the places of their payloads.
+/// Many messages in one buffer, with the places of their payloads.
 pub struct Batch {
+    dialect: Dialect,
     bytes: Vec<u8>,
     payloads: Vec<Range<usize>>,
 }
@@ -17,14 +20,14 @@ pub struct Batch {
 impl Batch {
     /// Batches that together go through `subjects` in turn, each about [`BATCH_BYTES`] long.
     ///
-    /// Few subjects give a single batch that repeats them.
-    pub fn cycle(subjects: &[String], payload_bytes: usize) -> Vec<Self> {
+    /// Few subjects give a single batch that repeats them. A batch has as many messages in every dialect.
+    pub fn cycle(dialect: Dialect, subjects: &[String], payload_bytes: usize) -> Vec<Self> {
         assert!(payload_bytes >= MIN_PAYLOAD_BYTES, "a payload carries two stamps");
         let longest = subjects.iter().map(String::len).max().unwrap_or(0);
         let per_batch = BATCH_BYTES.div_ceil(longest + payload_bytes + "PUB  1024\r\n\r\n".len());
         let messages = subjects.len().max(per_batch);
         let order: Vec<&String> = subjects.iter().cycle().take(messages).collect();
-        order.chunks(per_batch).map(|part| Self::new(part, payload_bytes)).collect()
+        order.chunks(per_batch).map(|part| Self::new(dialect, part, payload_bytes)).collect()
     }
 
     /// Stamps the first messages with consecutive sequence numbers from `first`; at most `limit` of them.
@@ -35,7 +38,9 @@ impl Batch {
         for (sequence, payload) in (first..).zip(&self.payloads[..count]) {
             stamp(&mut self.bytes[payload.clone()], sequence);
         }
-        let end = self.payloads[..count].last().map_or(0, |payload| payload.end + 2);
+        let end = self.payloads[..count]
+            .last()
+            .map_or(0, |payload| payload.end + self.dialect.after_payload().len());
         (&self.bytes[..end], count as u64)
     }
 
@@ -49,8 +54,8 @@ impl Batch {
         self.payloads.is_empty()
     }
 
-    fn new(subjects: &[&String], payload_bytes: usize) -> Self {
-        let mut batch = Self { bytes: Vec::new(), payloads: Vec::new() };
+    fn new(dialect: Dialect, subjects: &[&String], payload_bytes: usize) -> Self {
+        let mut batch = Self { dialect, bytes: Vec::new(), payloads: Vec::new() };
         for subject in subjects {
             batch.add(subject, payload_bytes);
         }
@@ -58,11 +63,11 @@ impl Batch {
     }
 
     fn add(&mut self, subject: &str, payload_bytes: usize) {
-        self.bytes.extend_from_slice(format!("PUB {subject} {payload_bytes}\r\n").as_bytes());
+        self.dialect.before_payload(subject, payload_bytes, &mut self.bytes);
         let start = self.bytes.len();
         self.bytes.resize(start + payload_bytes, b'x');
         self.payloads.push(start..start + payload_bytes);
-        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(self.dialect.after_payload());
     }
 }
 
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn one_subject_fills_one_batch() {
-        let batches = Batch::cycle(&["bench.0".to_owned()], 128);
+        let batches = Batch::cycle(Dialect::Nats, &["bench.0".to_owned()], 128);
         assert_eq!(batches.len(), 1);
         assert!(batches[0].bytes.len().abs_diff(BATCH_BYTES) < 4096);
     }
@@ -110,7 +115,7 @@ mod tests {
     #[test]
     fn many_subjects_each_appear_once_per_cycle() {
         let subjects: Vec<_> = (0..1000).map(|number| format!("bench.0.{number}")).collect();
-        let batches = Batch::cycle(&subjects, 128);
+        let batches = Batch::cycle(Dialect::Nats, &subjects, 128);
         assert!(batches.len() > 1);
         assert_eq!(batches.iter().map(Batch::len).sum::<usize>(), subjects.len());
     }
@@ -118,11 +123,29 @@ mod tests {
     #[test]
     fn stamping_some_messages_gives_whole_messages_in_sequence() {
         let subjects = ["a", "b", "c"].map(str::to_owned);
-        let mut batch = Batch::new(&subjects.each_ref(), 16);
+        let mut batch = Batch::new(Dialect::Nats, &subjects.each_ref(), 16);
         let (bytes, count) = batch.stamp(7, 2);
         assert_eq!(count, 2);
         assert_eq!(read_back(bytes), [("a".to_owned(), 7), ("b".to_owned(), 8)]);
         assert_eq!(read_back(batch.stamp(9, 100).0).len(), 3);
+    }
+
+    #[test]
+    fn a_batch_has_as_many_messages_in_every_dialect() {
+        let count = |dialect| Batch::cycle(dialect, &["bench.0".to_owned()], 128)[0].len();
+        for dialect in [Dialect::Resp, Dialect::Mqtt, Dialect::Copied] {
+            assert_eq!(count(dialect), count(Dialect::Nats), "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn some_messages_of_a_batch_are_whole_messages_in_every_dialect() {
+        for dialect in [Dialect::Nats, Dialect::Resp, Dialect::Mqtt, Dialect::Copied] {
+            let mut batch = Batch::cycle(dialect, &["bench.0".to_owned()], 16).remove(0);
+            let (two, _) = batch.stamp(0, 2);
+            let end = [&(!1_u64).to_le_bytes(), dialect.after_payload()].concat();
+            assert!(two.ends_with(&end), "{dialect:?}");
+        }
     }
 
     #[test]

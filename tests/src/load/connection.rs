@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::scan::{Item, Malformed, scan};
+use super::dialect::Dialect;
+use super::scan::{Item, Malformed};
 
 /// The most that one read takes, until an item is longer.
 const READ_BYTES: usize = 128 * 1024;
@@ -15,26 +16,29 @@ const MAX_ITEM_BYTES: usize = 64 * 1024 * 1024;
 /// How long a handshake, a fence or a write may take before the server counts as hung.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"headers\":true,\
-    \"no_responders\":true,\"lang\":\"rust\",\"version\":\"0.1.0\",\"name\":\"versus\"}\r\n";
-
 /// A client connection that finished its handshake.
 pub struct Connection {
     stream: TcpStream,
+    dialect: Dialect,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl Connection {
-    /// Connects, says CONNECT and PING, and waits for the PONG.
+    /// Connects to a server of NATS, says CONNECT and PING, and waits for the PONG.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
+        Self::open_as(Dialect::Nats, address)
+    }
+
+    /// Connects, says what a client of this dialect says first, and waits until it is answered.
+    pub fn open_as(dialect: Dialect, address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut connection = Self { stream, buffer: vec![0; READ_BYTES], start: 0, end: 0 };
-        connection.send(CONNECT)?;
+        let mut connection = Self { stream, dialect, buffer: vec![0; READ_BYTES], start: 0, end: 0 };
+        connection.send(dialect.greeting())?;
         connection.fence()?;
         Ok(connection)
     }
@@ -46,7 +50,7 @@ impl Connection {
 
     /// PING, then waits for PONG: everything sent before is in force. A message in between is an error.
     pub fn fence(&mut self) -> io::Result<()> {
-        self.send(b"PING\r\n")?;
+        self.send(self.dialect.ping())?;
         let mut ponged = false;
         while !ponged {
             self.receive(|item| match item {
@@ -69,11 +73,13 @@ impl Connection {
     pub fn receive(&mut self, mut handle: impl FnMut(Item<'_>) -> io::Result<()>) -> io::Result<()> {
         self.fill()?;
         let mut pings = 0;
-        while let Some((item, used)) = scan(&self.buffer[self.start..self.end]).map_err(malformed)? {
+        while let Some((item, used)) =
+            self.dialect.scan(&self.buffer[self.start..self.end]).map_err(malformed)?
+        {
             match item {
                 Item::Ping => pings += 1,
                 Item::Refused(text) => {
-                    return Err(io::Error::other(format!("the server said -ERR {}", text.escape_ascii())));
+                    return Err(io::Error::other(format!("the server refused: {}", text.escape_ascii())));
                 }
                 item => handle(item)?,
             }
@@ -138,5 +144,5 @@ impl Connection {
 }
 
 fn malformed(_: Malformed) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "the server sent what is not the client protocol")
+    io::Error::new(ErrorKind::InvalidData, "the server sent what is not its protocol")
 }

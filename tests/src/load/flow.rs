@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::connection::Connection;
+use super::dialect::Dialect;
 use super::inbox::{Inbox, READY_SUBJECT};
 use super::reading::Faults;
+use super::stop;
 
 /// Payload bytes that may be on their way to one inbox. Below every server's limit for slow consumers, and the same for all.
 const WINDOW_BYTES: u64 = 8 << 20;
@@ -34,7 +36,7 @@ pub enum Delivery {
     OneMember,
 }
 
-/// When a publisher stops.
+/// When a publisher stops, unless the whole program is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// After so many messages.
@@ -58,14 +60,18 @@ pub struct Flow {
 impl Flow {
     /// Connects the publisher to `address` and waits until each inbox is reached from there.
     pub fn open(
+        dialect: Dialect,
         address: SocketAddr,
         batches: Vec<Batch>,
         payload_bytes: usize,
         inboxes: Vec<Inbox>,
         delivery: Delivery,
     ) -> io::Result<Self> {
-        let mut connection = Connection::open(address)?;
-        let probe = format!("PUB {READY_SUBJECT} 0\r\n\r\n");
+        let mut connection = Connection::open_as(dialect, address)?;
+        connection.send(dialect.before_messages())?;
+        let mut probe = Vec::new();
+        dialect.before_payload(READY_SUBJECT, 0, &mut probe);
+        probe.extend_from_slice(dialect.after_payload());
         let deadline = Instant::now() + READY_PATIENCE;
         while !inboxes.iter().all(|inbox| inbox.tally().ready()) {
             if Instant::now() > deadline {
@@ -74,10 +80,12 @@ impl Flow {
                     "a subscriber is not reached by its publisher",
                 ));
             }
-            connection.send(probe.as_bytes())?;
+            connection.send(&probe)?;
             thread::sleep(Duration::from_millis(20));
         }
-        connection.fence()?;
+        if dialect.answers_publishers() {
+            connection.fence()?;
+        }
         let bytes = WINDOW_BYTES.min(TOTAL_WINDOW_BYTES / inboxes.len().max(1) as u64);
         let window = (bytes / payload_bytes as u64).max(1);
         Ok(Self {
@@ -98,11 +106,12 @@ impl Flow {
         loop {
             let published = self.sent - first;
             let left = match until {
+                _ if stop::requested() => 0,
                 Until::Messages(count) => count - published,
                 Until::Elapsed(time) if start.elapsed() >= time => 0,
                 Until::Elapsed(_) => u64::MAX,
             };
-            if left == 0 || !self.wait_for(self.sent.saturating_sub(self.window)) {
+            if left == 0 || !self.wait_for(self.sent.saturating_sub(self.credit())) {
                 break;
             }
             self.publish(left)?;
@@ -139,6 +148,12 @@ impl Flow {
                 + u64::from(wrong_set),
             foreign: tallies().map(|tally| tally.foreign()).sum(),
         })
+    }
+
+    /// Messages that may be on their way now. At first as many again as have come so far, so that what is still on its way
+    /// at the end never takes a slow server much longer than all before; a fast one has the whole window after the warm-up.
+    fn credit(&self) -> u64 {
+        self.window.min(self.arrived() + self.batches[0].len() as u64)
     }
 
     fn publish(&mut self, limit: u64) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use super::batch::sequence_of;
 use super::connection::Connection;
+use super::dialect::Dialect;
 use super::scan::Item;
 
 /// The subject by which a publisher finds out that an inbox is reached.
@@ -19,9 +20,11 @@ const READY_SID: u32 = 1_000_000;
 /// What an inbox subscribes to and what it must get.
 #[derive(Debug, Clone)]
 pub struct Expectation {
+    /// What its server speaks.
+    pub dialect: Dialect,
     /// Filter and queue group of each subscription; the ids are 1, 2 and so on.
     pub subscriptions: Vec<(String, Option<String>)>,
-    /// What stands before the size in every `MSG`, or the beginning of it.
+    /// The head of every message ([`Item::Message`]), or the beginning of it.
     pub head: String,
     /// The size of every payload.
     pub payload_bytes: usize,
@@ -82,23 +85,22 @@ pub struct Inbox {
     tally: Arc<Tally>,
     closing: Arc<AtomicBool>,
     stream: TcpStream,
+    dialect: Dialect,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Inbox {
     /// Connects, subscribes, waits until the server at `address` has taken the subscriptions, and starts to read.
     pub fn open(address: SocketAddr, expectation: Expectation) -> io::Result<Self> {
-        let mut connection = Connection::open(address)?;
-        let mut lines = String::new();
+        let dialect = expectation.dialect;
+        let mut connection = Connection::open_as(dialect, address)?;
+        let mut lines = Vec::new();
         for (sid, (filter, queue)) in (1..).zip(&expectation.subscriptions) {
-            match queue {
-                Some(queue) => lines.push_str(&format!("SUB {filter} {queue} {sid}\r\n")),
-                None => lines.push_str(&format!("SUB {filter} {sid}\r\n")),
-            }
+            dialect.subscribe(filter, queue.as_deref(), sid, &mut lines);
         }
         // Last, so that on a route its interest follows the others' (one account, one connection, in order).
-        lines.push_str(&format!("SUB {READY_SUBJECT} {READY_SID}\r\n"));
-        connection.send(lines.as_bytes())?;
+        dialect.subscribe(READY_SUBJECT, None, READY_SID, &mut lines);
+        connection.send(&lines)?;
         connection.fence()?;
         connection.wait_for_ever()?;
 
@@ -109,7 +111,7 @@ impl Inbox {
             let (tally, closing) = (Arc::clone(&tally), Arc::clone(&closing));
             move || read(connection, &expectation, &tally, &closing)
         });
-        Ok(Self { tally, closing, stream, thread: Some(thread) })
+        Ok(Self { tally, closing, stream, dialect, thread: Some(thread) })
     }
 
     /// What came so far.
@@ -117,9 +119,9 @@ impl Inbox {
         &self.tally
     }
 
-    /// Sends PING; once [`Tally::pongs`] has grown, all that the server had queued for this inbox before has come.
+    /// Sends a ping; once [`Tally::pongs`] has grown, all that the server had queued for this inbox before has come.
     pub fn ping(&self) -> io::Result<()> {
-        (&self.stream).write_all(b"PING\r\n")
+        (&self.stream).write_all(self.dialect.ping())
     }
 }
 
@@ -208,9 +210,18 @@ mod tests {
     use super::*;
     use crate::load::batch::stamp;
 
+    fn expectation() -> Expectation {
+        let dialect = Dialect::Nats;
+        Expectation {
+            dialect,
+            subscriptions: Vec::new(),
+            head: dialect.head("bench.0", 1),
+            payload_bytes: 16,
+        }
+    }
+
     fn read_sequences(sequences: &[u64]) -> Reader {
-        let expectation =
-            Expectation { subscriptions: Vec::new(), head: "bench.0 1 ".to_owned(), payload_bytes: 16 };
+        let expectation = expectation();
         let mut reader = Reader::default();
         for &sequence in sequences {
             let mut payload = [0; 16];
@@ -235,8 +246,7 @@ mod tests {
 
     #[test]
     fn what_was_not_expected_is_foreign() {
-        let expectation =
-            Expectation { subscriptions: Vec::new(), head: "bench.0 1 ".to_owned(), payload_bytes: 16 };
+        let expectation = expectation();
         let mut reader = Reader::default();
         let mut payload = [0; 16];
         stamp(&mut payload, 0);

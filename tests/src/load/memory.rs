@@ -25,12 +25,13 @@ pub fn at_start(binary: &Binary) -> io::Result<Reading> {
     Ok(reading(settled_bytes(&node)?))
 }
 
-/// Resident memory per connection that said CONNECT and PING and then nothing.
+/// Resident memory per connection that finished its handshake and then said nothing.
 pub fn per_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
     let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
     let node = Node::alone(binary)?;
     let before = settled_bytes(&node)?;
-    let opened = (0..count).map(|_| Connection::open(node.address()).map(Connection::into_stream));
+    let opened =
+        (0..count).map(|_| Connection::open_as(binary.dialect, node.address()).map(Connection::into_stream));
     let streams = opened.collect::<Result<Vec<_>, _>>()?;
     let after = settled_bytes(&node)?;
     drop(streams);

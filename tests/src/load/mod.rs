@@ -1,4 +1,4 @@
-//! Loads that compare two NATS servers side by side: what the program `versus` is made of.
+//! Loads that compare two NATS servers side by side, and others with them: what the program `versus` is made of.
 //!
 //! Called by `src/bin/versus.rs` only. It starts server processes, talks to them over raw sockets and reads `/proc`; it
 //! shares no code with the servers that it measures, so that a mistake of theirs cannot hide in the measurement.
@@ -8,12 +8,16 @@
 //! 2. [`plan`]: the list of loads, by name.
 //! 3. [`run`]: one load, one server, one round, one [`reading::Reading`].
 //! 4. [`traffic`], [`requests`], [`memory`]: the three kinds of load; [`flow`] is one publisher and its subscribers.
-//! 5. [`batch`], [`inbox`], [`connection`], [`scan`]: bytes out, bytes in.
-//! 6. [`node`], [`process`]: the server under test, its CPU time and its memory.
-//! 7. [`statistics`], [`report`]: medians, tables and the verdict.
+//! 5. [`batch`], [`inbox`], [`connection`], [`dialect`], [`scan`]: bytes out, bytes in.
+//! 6. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies.
+//! 7. [`statistics`], [`report`], [`chart`]: medians, tables, the verdict and the drawing.
+//!
+//! [`stop`] ends all of it early, with what was measured until then.
 
 pub mod batch;
+pub mod chart;
 pub mod connection;
+pub mod dialect;
 pub mod flow;
 pub mod inbox;
 pub mod memory;
@@ -22,9 +26,11 @@ pub mod options;
 pub mod plan;
 pub mod process;
 pub mod reading;
+pub mod relay;
 pub mod report;
 pub mod requests;
 pub mod run;
 pub mod scan;
 pub mod statistics;
+pub mod stop;
 pub mod traffic;

@@ -1,8 +1,9 @@
 //! A server process under test.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::dialect::Dialect;
 
 /// How long a server may take to accept its first client.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -17,6 +19,8 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 /// A server binary and the arguments that every process of it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
+    /// What its clients speak.
+    pub dialect: Dialect,
     /// The executable.
     pub path: PathBuf,
     /// Arguments besides those that a load needs.
@@ -24,17 +28,51 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// What the binary says to `--version`, first line.
+    /// What the binary says of its version, first line.
     pub fn version(&self) -> io::Result<String> {
-        let output = Command::new(&self.path).arg("--version").stdin(Stdio::null()).output()?;
+        let flag = match self.dialect {
+            Dialect::Nats | Dialect::Resp => "--version",
+            Dialect::Mqtt => "-h",
+            Dialect::Copied => return Ok("a relay of this program that copies bytes".to_owned()),
+        };
+        let output = Command::new(&self.path).arg(flag).stdin(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text.lines().next().unwrap_or("says nothing to --version").trim().to_owned())
+        let line = text.lines().next().unwrap_or("says nothing of its version");
+        // Redis goes on with how it was built.
+        Ok(line.split(" sha=").next().unwrap_or(line).trim().to_owned())
+    }
+
+    /// A server for clients at `port` of 127.0.0.1, and what it reads from its standard input.
+    ///
+    /// Where a server could drop messages or cut off a subscriber that lags, it is told not to: the window of the load is
+    /// below the limit that servers of NATS have for that, and no load is to measure what drops cost.
+    fn command(&self, port: u16) -> (Command, String) {
+        let mut command = Command::new(&self.path);
+        let mut input = String::new();
+        match self.dialect {
+            Dialect::Nats => command.args(["-a", "127.0.0.1", "-p"]).arg(port.to_string()),
+            Dialect::Resp => {
+                command.args(["--bind", "127.0.0.1", "--port"]).arg(port.to_string());
+                command.args(["--save", "", "--client-output-buffer-limit", "pubsub 0 0 0"])
+            }
+            Dialect::Mqtt => {
+                input = format!(
+                    "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
+                     max_queued_messages 0\n"
+                );
+                command.args(["-c", "/dev/stdin"])
+            }
+            Dialect::Copied => command.arg("--relay").arg(port.to_string()),
+        };
+        command.args(&self.arguments);
+        (command, input)
     }
 }
 
 /// A running server on 127.0.0.1; dropping it ends the process.
 pub struct Node {
     child: Child,
+    dialect: Dialect,
     client_port: u16,
     log: PathBuf,
 }
@@ -68,15 +106,18 @@ impl Node {
         let client_port = free_port()?;
         let log = log_path();
         let file = File::create(&log)?;
-        let mut command = Command::new(&binary.path);
-        command.args(["-a", "127.0.0.1", "-p"]).arg(client_port.to_string());
+        let (mut command, input) = binary.command(client_port);
         if let Some(port) = cluster_port {
             command.args(["--cluster_name", "versus", "--cluster"]).arg(format!("nats://127.0.0.1:{port}"));
         }
-        command.args(more).args(&binary.arguments);
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command.args(more).stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file);
+        // Whoever interrupts this program from a terminal does not mean to end the server in the midst of a round.
+        command.process_group(0);
         let child = command.spawn().map_err(|error| start_error(&binary.path, &error.to_string()))?;
-        let mut node = Self { child, client_port, log };
+        let mut node = Self { child, dialect: binary.dialect, client_port, log };
+        if let Some(mut stdin) = node.child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
         node.wait_until_serving().map_err(|error| start_error(&binary.path, &error.to_string()))?;
         Ok(node)
     }
@@ -87,7 +128,7 @@ impl Node {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("it ended with {status}: {}", self.last_words())));
             }
-            match Connection::open(self.address()) {
+            match Connection::open_as(self.dialect, self.address()) {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
                     return Err(io::Error::other(format!(

@@ -4,12 +4,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::flow::Until;
 use super::node::Binary;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
 Compares two NATS servers on the same loads, in interleaved rounds: CPU time per message, throughput, latency, memory.
+Besides, other servers get the loads that they can do, too (one to one, fan-out, idle connections): redis-server (RESP)
+and mosquitto (MQTT 3.1.1 at QoS 0) where they are installed, and a relay of this program that copies bytes unread, as
+the floor. Interrupted (SIGINT, SIGTERM, nobody reads its progress), it prints what it has measured until then.
 
 Usage: versus [OPTIONS]
 
@@ -17,17 +21,25 @@ Usage: versus [OPTIONS]
   --b PATH           server b (default: nats-server 2.15.1 in target/real-servers, else $NATS_SERVER)
   --a-args \"ARGS\"    more arguments for server a, for example \"--workers 2\"
   --b-args \"ARGS\"    more arguments for server b
+  --also NAMES       other servers: of redis-server, mosquitto and relay these, separated by commas, or none
+                     (default: those that are found; relay always is)
   --loads NAMES      only these loads, by name or beginning of a name, separated by commas (an unknown name lists them)
   --big              also loads that take gigabytes of memory
   --rounds N         rounds for each load and server; the median is reported (default 3)
   --seconds S        how long each load publishes (default 2)
   --messages N       publish so many messages instead
+  --svg PATH         also draw the medians, to this file
   --markdown         print the tables as Markdown
   --check RATIO      fail if a needs more than RATIO of b's CPU time per message on the main loads
   --help             print this
 
-Exit status: 0; 1 if a lost, reordered or damaged a message, failed, or missed --check; 2 if the comparison cannot run.
+Exit status: 0; 1 if a lost, reordered or damaged a message, failed, or missed --check; 2 if the comparison cannot run;
+3 if it was interrupted.
 ";
+
+/// The other servers, by the names of their programs; the relay is this program.
+const OTHERS: [(&str, Dialect); 3] =
+    [("redis-server", Dialect::Resp), ("mosquitto", Dialect::Mqtt), ("relay", Dialect::Copied)];
 
 /// What to compare and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +52,12 @@ pub struct Options {
     pub a_args: Vec<String>,
     /// More arguments for server b.
     pub b_args: Vec<String>,
+    /// Names of other servers to compare; `None` means those that are found.
+    pub also: Option<Vec<String>>,
+    /// Where to draw the medians.
+    pub svg: Option<PathBuf>,
+    /// Be the relay, for clients at this port.
+    pub relay: Option<u16>,
     /// Names of loads; none means all.
     pub loads: Vec<String>,
     /// Whether to run the loads that take gigabytes.
@@ -63,6 +81,9 @@ impl Default for Options {
             b: None,
             a_args: Vec::new(),
             b_args: Vec::new(),
+            also: None,
+            svg: None,
+            relay: None,
             loads: Vec::new(),
             big: false,
             rounds: 3,
@@ -98,7 +119,7 @@ impl Options {
     pub fn binary_a(&self) -> Result<Binary, String> {
         let default = || Some(program_dir()?.join("onehop"));
         let candidates = self.a.clone().or_else(default);
-        find(candidates, &self.a_args)
+        find(candidates, Dialect::Nats, &self.a_args)
             .ok_or_else(|| "onehop is not found: build it, or give --a PATH".to_owned())
     }
 
@@ -113,8 +134,22 @@ impl Options {
             Some(path) => vec![path.clone()],
             None => defaults.into_iter().flatten().collect(),
         };
-        find(candidates, &self.b_args)
+        find(candidates, Dialect::Nats, &self.b_args)
             .ok_or_else(|| "nats-server is not found: give --b PATH or set NATS_SERVER".to_owned())
+    }
+
+    /// The other servers with their names: those that were asked for, all of which must be found, or those that are.
+    pub fn others(&self) -> Result<Vec<(&'static str, Binary)>, String> {
+        let wanted = |name: &str| self.also.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+        let mut found = Vec::new();
+        for (name, dialect) in OTHERS.into_iter().filter(|(name, _)| wanted(name)) {
+            match other(name, dialect) {
+                Some(binary) => found.push((name, binary)),
+                None if self.also.is_none() => {}
+                None => return Err(format!("{name} is not found: install it, or leave it out of --also")),
+            }
+        }
+        Ok(found)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -123,6 +158,9 @@ impl Options {
             "--b" => self.b = Some(value.into()),
             "--a-args" => self.a_args = words(value),
             "--b-args" => self.b_args = words(value),
+            "--also" => self.also = Some(others(value)?),
+            "--svg" => self.svg = Some(value.into()),
+            "--relay" => self.relay = Some(number(name, value, 1.0, 65535.0)? as u16),
             "--loads" => self.loads = value.split(',').map(|name| name.trim().to_owned()).collect(),
             "--rounds" => self.rounds = number(name, value, 1.0, 1000.0)? as usize,
             // A server pings a client that only listens after two minutes; publishers do not answer.
@@ -143,9 +181,38 @@ fn program_dir() -> Option<PathBuf> {
 }
 
 /// The first of `candidates` that is a file.
-fn find(candidates: impl IntoIterator<Item = PathBuf>, arguments: &[String]) -> Option<Binary> {
+fn find(
+    candidates: impl IntoIterator<Item = PathBuf>,
+    dialect: Dialect,
+    arguments: &[String],
+) -> Option<Binary> {
     let path = candidates.into_iter().find(|path| path.is_file())?;
-    Some(Binary { path, arguments: arguments.to_vec() })
+    Some(Binary { dialect, path, arguments: arguments.to_vec() })
+}
+
+/// The program called `name`, where programs are looked for; the relay is this one.
+fn other(name: &str, dialect: Dialect) -> Option<Binary> {
+    if dialect == Dialect::Copied {
+        return find(env::current_exe(), dialect, &[]);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Debian has servers where the PATH of people who are not root does not lead.
+    let dirs = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    find(dirs.map(|dir| dir.join(name)), dialect, &[])
+}
+
+/// The names of other servers; `none` stands for none.
+fn others(value: &str) -> Result<Vec<String>, String> {
+    if value == "none" {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().find(|name| !OTHERS.iter().any(|(known, _)| known == name)) {
+        Some(unknown) => {
+            Err(format!("--also knows no {unknown:?}; it takes redis-server, mosquitto, relay, or none"))
+        }
+        None => Ok(names),
+    }
 }
 
 fn words(value: &str) -> Vec<String> {
@@ -175,10 +242,12 @@ mod tests {
         let line =
             "--a x --b y --loads route,queue-3 --big --rounds 5 --messages 1000 --markdown --check 0.25";
         let mut words: Vec<_> = line.split(' ').collect();
-        words.extend(["--a-args", "--workers 2"]);
+        words.extend(["--a-args", "--workers 2", "--also", "relay,mosquitto", "--svg", "z"]);
         let options = parse(&words).unwrap();
         assert_eq!((options.a, options.b), (Some("x".into()), Some("y".into())));
         assert_eq!(options.a_args, ["--workers", "2"]);
+        assert_eq!(options.also, Some(vec!["relay".to_owned(), "mosquitto".to_owned()]));
+        assert_eq!((options.svg, options.relay), (Some("z".into()), None));
         assert_eq!(options.loads, ["route", "queue-3"]);
         assert_eq!((options.big, options.rounds, options.markdown), (true, 5, true));
         assert_eq!((options.until, options.check), (Until::Messages(1000), Some(0.25)));
@@ -192,6 +261,19 @@ mod tests {
         {
             assert!(parse(&line).is_err(), "{line:?}");
         }
+    }
+
+    #[test]
+    fn other_servers_are_those_that_were_asked_for() {
+        let names = |also| {
+            let others = parse(&["--also", also]).unwrap().others().unwrap();
+            others.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("none"), [""; 0]);
+        assert_eq!(names("relay"), ["relay"]);
+        assert!(parse(&["--also", "rabbit"]).unwrap_err().contains("mosquitto"));
+        let found = Options::default().others().unwrap();
+        assert!(found.iter().any(|(name, _)| *name == "relay"), "{found:?}");
     }
 
     #[test]

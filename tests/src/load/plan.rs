@@ -1,7 +1,9 @@
 //! The loads, by name.
 
 use std::io;
+use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::flow::Until;
 use super::memory;
 use super::node::Binary;
@@ -40,6 +42,31 @@ pub enum Kind {
 }
 
 impl Load {
+    /// Whether a server of this dialect can be put under the load.
+    pub fn suits(&self, dialect: Dialect) -> bool {
+        match self.kind {
+            Kind::Traffic(traffic) => traffic.suits(dialect),
+            Kind::MemoryAtStart | Kind::MemoryPerConnection(_) => dialect != Dialect::Copied,
+            Kind::Requests | Kind::MemoryPerSubscription(_) => dialect == Dialect::Nats,
+        }
+    }
+
+    /// About how long one run takes; `None` where that is for the server to say.
+    pub fn expected(&self, until: Until) -> Option<Duration> {
+        // Starting and joining servers, warming them up, and waiting for memory to settle: measured, not derived.
+        let seconds = match (self.kind, until) {
+            (Kind::MemoryAtStart, _) => 1.1,
+            (Kind::MemoryPerConnection(_) | Kind::MemoryPerSubscription(_), _) => 2.5,
+            (_, Until::Messages(_)) => return None,
+            (Kind::Requests, Until::Elapsed(time)) => 0.2 + time.as_secs_f64(),
+            (Kind::Traffic(traffic), Until::Elapsed(time)) => {
+                let joining = if traffic.routed { 1.0 } else { 0.0 };
+                0.5 + joining + time.as_secs_f64()
+            }
+        };
+        Some(Duration::from_secs_f64(seconds))
+    }
+
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
         match self.kind {
@@ -117,6 +144,20 @@ mod tests {
     fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
         let error = choose(all(false), &["nothing".to_owned()]).unwrap_err();
         assert!(error.contains("\"nothing\"") && error.contains("memory-start"), "{error}");
+    }
+
+    #[test]
+    fn other_servers_get_the_loads_that_they_can_do() {
+        let suiting = |dialect| {
+            let loads = all(false).into_iter().filter(|load| load.suits(dialect));
+            loads.map(|load| load.name).collect::<Vec<_>>()
+        };
+        let fan = ["one-to-one-16", "one-to-one-128", "one-to-one-1024", "fan-out-10", "fan-out-100"];
+        let more = ["pairs-4", "memory-start", "memory-connection"];
+        assert_eq!(suiting(Dialect::Resp), [fan.as_slice(), &more].concat());
+        assert_eq!(suiting(Dialect::Mqtt), suiting(Dialect::Resp));
+        assert_eq!(suiting(Dialect::Copied), fan);
+        assert_eq!(suiting(Dialect::Nats).len(), all(false).len());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tables of a comparison, and the verdict.
 
+use super::dialect::Dialect;
 use super::plan::{CHECKED, Kind};
 use super::reading::Metric;
 use super::run::{Comparison, Side};
@@ -16,22 +17,34 @@ pub fn render(sides: &[Side], comparisons: &[Comparison], markdown: bool) -> Str
         ("Memory", &[Metric::Memory]),
     ];
     let mut text = String::new();
+    let rivals = &sides[..rivals(sides)];
     for (index, (title, metrics)) in sections.into_iter().enumerate() {
         let members: Vec<_> =
             comparisons.iter().filter(|comparison| section(comparison.load.kind) == index).collect();
         if !members.is_empty() {
-            let table = table(sides, &members, metrics);
-            text.push_str(&format!(
-                "{}{title}\n\n{}\n",
-                if markdown { "### " } else { "" },
-                layout(&table, markdown)
-            ));
+            text.push_str(&titled(title, &table(rivals, &members, metrics), markdown));
+        }
+    }
+    for metric in [Metric::CpuPerMessage, Metric::MessagesPerSecond, Metric::Memory] {
+        let table = wide_table(sides, comparisons, metric);
+        if table.len() > 1 {
+            let title = format!("Beside other servers: {}", metric.title());
+            text.push_str(&titled(&title, &table, markdown));
         }
     }
     for failure in failures(sides, comparisons) {
         text.push_str(&format!("{failure}\n"));
     }
     text
+}
+
+/// How many of the servers, the first ones, are set against each other on all loads.
+fn rivals(sides: &[Side]) -> usize {
+    sides.iter().take_while(|side| side.binary.dialect == Dialect::Nats).count()
+}
+
+fn titled(title: &str, table: &[Vec<String>], markdown: bool) -> String {
+    format!("{}{title}\n\n{}\n", if markdown { "### " } else { "" }, layout(table, markdown))
 }
 
 /// Everything that makes the comparison a failure of the first server; empty if it passes.
@@ -107,6 +120,21 @@ fn table(sides: &[Side], comparisons: &[&Comparison], metrics: &[Metric]) -> Vec
     [vec![header], comparisons.iter().map(row).collect()].concat()
 }
 
+/// A header and one row per load that other servers than the rivals ran: the metric of every server.
+fn wide_table(sides: &[Side], comparisons: &[Comparison], metric: Metric) -> Vec<Vec<String>> {
+    let mut table = vec![vec!["load".to_owned()]];
+    table[0].extend(sides.iter().map(|side| side.name.clone()));
+    let others = rivals(sides)..sides.len();
+    for comparison in comparisons {
+        if others.clone().any(|side| comparison.spread(side, metric).is_some()) {
+            let cells = (0..sides.len())
+                .map(|side| cell(comparison.spread(side, metric), |value| metric.format(value)));
+            table.push([comparison.load.name.to_owned()].into_iter().chain(cells).collect());
+        }
+    }
+    table
+}
+
 /// `median (low–high)`, or the median alone when there is nothing around it to show.
 fn cell(spread: Option<Spread>, format: impl Fn(f64) -> String) -> String {
     let Some(spread) = spread else { return NOTHING.to_owned() };
@@ -149,6 +177,7 @@ fn line(cells: &[String], widths: &[usize], markdown: bool) -> String {
     }
 }
 
+/// Why rounds failed, and what went wrong where no table has a column for it.
 fn failures(sides: &[Side], comparisons: &[Comparison]) -> Vec<String> {
     let mut lines = Vec::new();
     for comparison in comparisons {
@@ -158,6 +187,14 @@ fn failures(sides: &[Side], comparisons: &[Comparison]) -> Vec<String> {
                 failures
                     .map(|failure| format!("{} on {} failed: {failure}", comparison.load.name, side.name)),
             );
+            if index >= rivals(sides) && comparison.faults(index).any() {
+                lines.push(format!(
+                    "{} on {}: {}",
+                    comparison.load.name,
+                    side.name,
+                    comparison.faults(index)
+                ));
+            }
         }
     }
     lines
@@ -172,7 +209,7 @@ mod tests {
     use crate::load::run::Round;
 
     fn sides() -> Vec<Side> {
-        let binary = Binary { path: "x".into(), arguments: Vec::new() };
+        let binary = Binary { dialect: Dialect::Nats, path: "x".into(), arguments: Vec::new() };
         ["onehop", "nats-server"].map(|name| Side { name: name.to_owned(), binary: binary.clone() }).into()
     }
 
@@ -193,6 +230,24 @@ mod tests {
         assert!(text.contains("| one-to-one-16 | 0.200 (0.100–0.300)"), "{text}");
         assert!(text.contains("| 0.20 (0.10–0.30) |"), "{text}");
         assert!(text.lines().filter(|line| line.starts_with('|')).all(|line| line.ends_with('|')));
+    }
+
+    #[test]
+    fn other_servers_have_tables_of_their_own_and_no_part_in_the_ratio() {
+        let mut sides = sides();
+        let binary = Binary { dialect: Dialect::Resp, ..sides[0].binary.clone() };
+        sides.push(Side { name: "redis-server".to_owned(), binary });
+        let comparisons = [
+            comparison("one-to-one-16", vec![vec![round(0.1, 0)], vec![round(0.5, 0)], vec![round(0.7, 3)]]),
+            comparison("queue-3", vec![vec![round(0.2, 0)], vec![round(0.8, 0)], Vec::new()]),
+        ];
+        let text = render(&sides, &comparisons, true);
+        let (first, other) = text.split_once("### Beside other servers: CPU µs/message").unwrap();
+        assert!(first.contains("0.20") && !first.contains("redis-server"), "{text}");
+        assert!(other.contains("| one-to-one-16 | 0.100  | 0.500       | 0.700        |"), "{text}");
+        assert!(!other.contains("queue-3"), "{text}");
+        assert!(text.ends_with("one-to-one-16 on redis-server: 3 lost\n"), "{text}");
+        assert!(problems(&comparisons, None).is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::process::CpuTime;
 use super::reading::{Faults, Metric, Reading};
 use super::scan::Item;
 use super::statistics::percentile;
+use super::stop;
 
 /// Requests before the measurement starts.
 const WARM_UP_REQUESTS: u64 = 500;
@@ -74,6 +75,7 @@ impl Requester {
         let start = Instant::now();
         let mut outcome = Outcome::default();
         let more = |done: u64| match until {
+            _ if stop::requested() => false,
             Until::Messages(count) => done < count,
             Until::Elapsed(time) => start.elapsed() < time,
         };

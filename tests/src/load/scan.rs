@@ -1,11 +1,12 @@
-//! Splits what a server sends to a client into items, in place and without allocating (wire.md 1).
+//! What a server says to a client, and how that of NATS is split into items, in place and without allocating (wire.md 1).
 
 /// One thing that a server said to a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
-    /// `MSG`: `head` is everything between `MSG ` and the size, its last blank included (`subject sid [reply] `).
+    /// `MSG`: `head` is everything between `MSG ` and the size, its last blank included (`subject sid [reply] `); in other
+    /// dialects the subject.
     Message {
-        /// Subject, subscription and reply, each followed by one blank.
+        /// Subject, subscription and reply, each followed by one blank; or the subject alone.
         head: &'a [u8],
         /// The payload, without the line end that follows it.
         payload: &'a [u8],
@@ -16,13 +17,13 @@ pub enum Item<'a> {
     Ping,
     /// `PONG`.
     Pong,
-    /// `INFO` or `+OK`: nothing to do.
+    /// `INFO`, `+OK` and the like: nothing to do.
     Idle,
-    /// `-ERR`, with the text after it.
+    /// `-ERR`, with the text after it, or another refusal.
     Refused(&'a [u8]),
 }
 
-/// The server sent something that is not the client protocol.
+/// The server sent something that is not its protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 

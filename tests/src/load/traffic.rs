@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::dialect::Dialect;
 use super::flow::{Delivery, Flow, Until};
 use super::inbox::{Expectation, Inbox};
 use super::node::{Binary, Node};
@@ -60,11 +61,23 @@ impl Traffic {
         }
     }
 
+    /// Whether a server of this dialect can be put under the load.
+    ///
+    /// All can copy to subscribers of one subject; the relay copies to everybody, whatever the subject.
+    pub fn suits(&self, dialect: Dialect) -> bool {
+        let plain = self.interest == Interest::Plain && !self.routed;
+        match dialect {
+            Dialect::Nats => true,
+            Dialect::Resp | Dialect::Mqtt => plain,
+            Dialect::Copied => plain && self.flows == 1,
+        }
+    }
+
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
         let nodes = if self.routed { Node::pair(binary)?.into() } else { vec![Node::alone(binary)?] };
         let mut flows: Vec<Flow> =
-            (0..self.flows).map(|flow| self.open(&nodes, flow)).collect::<Result<_, _>>()?;
+            (0..self.flows).map(|flow| self.open(binary.dialect, &nodes, flow)).collect::<Result<_, _>>()?;
         if self.routed {
             thread::sleep(SETTLE);
         }
@@ -77,16 +90,17 @@ impl Traffic {
     }
 
     /// Opens the flow number `number`: subscribers at the last server, the publisher at the first.
-    fn open(&self, nodes: &[Node], number: usize) -> io::Result<Flow> {
+    fn open(&self, dialect: Dialect, nodes: &[Node], number: usize) -> io::Result<Flow> {
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
             return Err(io::Error::other("there is no server"));
         };
-        let inboxes = (0..self.subscribers).map(|_| Inbox::open(last.address(), self.expectation(number)));
+        let inboxes =
+            (0..self.subscribers).map(|_| Inbox::open(last.address(), self.expectation(dialect, number)));
         let inboxes = inboxes.collect::<Result<Vec<_>, _>>()?;
         let delivery =
             if self.interest == Interest::Queue { Delivery::OneMember } else { Delivery::Everyone };
-        let batches = Batch::cycle(&self.subjects(number), self.payload_bytes);
-        Flow::open(first.address(), batches, self.payload_bytes, inboxes, delivery)
+        let batches = Batch::cycle(dialect, &self.subjects(number), self.payload_bytes);
+        Flow::open(dialect, first.address(), batches, self.payload_bytes, inboxes, delivery)
     }
 
     fn subjects(&self, flow: usize) -> Vec<String> {
@@ -96,20 +110,21 @@ impl Traffic {
         (0..self.subjects).map(|number| format!("bench.{flow}.{number}")).collect()
     }
 
-    fn expectation(&self, flow: usize) -> Expectation {
+    fn expectation(&self, dialect: Dialect, flow: usize) -> Expectation {
         let alone = |filter| vec![(filter, None)];
         let (subscriptions, head) = match self.interest {
-            Interest::Plain => (alone(format!("bench.{flow}")), format!("bench.{flow} 1 ")),
-            Interest::Queue => {
-                (vec![(format!("bench.{flow}"), Some("workers".to_owned()))], format!("bench.{flow} 1 "))
-            }
+            Interest::Plain => (alone(format!("bench.{flow}")), dialect.head(&format!("bench.{flow}"), 1)),
+            Interest::Queue => (
+                vec![(format!("bench.{flow}"), Some("workers".to_owned()))],
+                dialect.head(&format!("bench.{flow}"), 1),
+            ),
             Interest::Wildcard => (alone(format!("bench.{flow}.*")), format!("bench.{flow}.")),
             Interest::Each => {
                 let filters = self.subjects(flow).into_iter().map(|subject| (subject, None));
                 (filters.collect(), format!("bench.{flow}."))
             }
         };
-        Expectation { subscriptions, head, payload_bytes: self.payload_bytes }
+        Expectation { dialect, subscriptions, head, payload_bytes: self.payload_bytes }
     }
 }
 
@@ -168,15 +183,19 @@ mod tests {
     #[test]
     fn every_subject_that_is_published_is_expected() {
         let many = Traffic { subjects: 1000, interest: Interest::Each, ..Traffic::one_to_one(128) };
-        let filters = many.expectation(2).subscriptions.into_iter().map(|(filter, _)| filter);
+        let filters = many.expectation(Dialect::Nats, 2).subscriptions.into_iter().map(|(filter, _)| filter);
         assert_eq!(filters.collect::<Vec<_>>(), many.subjects(2));
-        assert!(many.subjects(2).iter().all(|subject| subject.starts_with(&many.expectation(2).head)));
+        assert!(
+            many.subjects(2)
+                .iter()
+                .all(|subject| subject.starts_with(&many.expectation(Dialect::Nats, 2).head))
+        );
     }
 
     #[test]
     fn a_flow_does_not_expect_the_subjects_of_another() {
         let pairs = Traffic { flows: 4, ..Traffic::one_to_one(128) };
-        assert_eq!(pairs.expectation(3).head, "bench.3 1 ");
+        assert_eq!(pairs.expectation(Dialect::Nats, 3).head, "bench.3 1 ");
         assert_ne!(pairs.subjects(1), pairs.subjects(2));
     }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use super::super::inbox::Expectation;
+use super::super::relay;
 use super::*;
 
 /// What the server does with the message whose number is [`VICTIM`].
@@ -50,8 +51,10 @@ fn a_damaged_message_is_foreign_and_its_original_lost() {
 
 #[test]
 fn a_subscriber_that_is_cut_off_is_an_error_with_the_number_of_lost_messages() {
-    let error = run(Mistake::CutOff, 1).unwrap_err().to_string();
-    let lost = MESSAGES - VICTIM as u64;
+    let mut flow = Broker::start(Mistake::CutOff).flow(1);
+    flow.run(Until::Messages(MESSAGES)).unwrap();
+    let error = flow.faults().unwrap_err().to_string();
+    let lost = flow.sent - VICTIM as u64;
     assert!(error.contains(&format!("{lost} messages lost")), "{error}");
 }
 
@@ -65,6 +68,28 @@ fn the_same_number_of_messages_but_not_the_same_messages_is_found() {
     assert!(flow.wait_for(11));
     flow.sent = 11;
     assert_eq!(flow.faults().unwrap(), Faults { misordered: 1, ..Faults::default() });
+}
+
+#[test]
+fn as_many_messages_may_be_on_their_way_as_have_come_and_no_more_than_the_window() {
+    let mut flow = Broker::start(Mistake::None).flow(1);
+    let batch = flow.batches[0].len() as u64;
+    assert_eq!(flow.credit(), batch);
+    flow.run(Until::Messages(MESSAGES)).unwrap();
+    assert_eq!(flow.credit(), MESSAGES + batch);
+    flow.window = MESSAGES;
+    assert_eq!(flow.credit(), MESSAGES);
+}
+
+#[test]
+fn a_flow_through_the_relay_has_no_faults() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    // The thread waits for connections until the test's process ends.
+    thread::spawn(move || relay::serve(&listener));
+    let mut flow = open_flow(Dialect::Copied, address, 3);
+    flow.run(Until::Messages(MESSAGES)).unwrap();
+    assert_eq!((flow.due(), flow.faults().unwrap()), (3 * MESSAGES, Faults::default()));
 }
 
 fn run(mistake: Mistake, subscribers: usize) -> io::Result<Faults> {
@@ -113,17 +138,21 @@ impl Broker {
     }
 
     fn flow(&self, subscribers: usize) -> Flow {
-        let expectation = Expectation {
-            subscriptions: vec![("bench.0".to_owned(), None)],
-            head: "bench.0 1 ".to_owned(),
-            payload_bytes: PAYLOAD_BYTES,
-        };
-        let inboxes =
-            (0..subscribers).map(|_| Inbox::open(self.address, expectation.clone()).unwrap()).collect();
-        let batches = Batch::cycle(&["bench.0".to_owned()], PAYLOAD_BYTES);
-        let flow = Flow::open(self.address, batches, PAYLOAD_BYTES, inboxes, Delivery::Everyone).unwrap();
-        Flow { stall: Duration::from_millis(300), ..flow }
+        open_flow(Dialect::Nats, self.address, subscribers)
     }
+}
+
+fn open_flow(dialect: Dialect, address: SocketAddr, subscribers: usize) -> Flow {
+    let expectation = Expectation {
+        dialect,
+        subscriptions: vec![("bench.0".to_owned(), None)],
+        head: dialect.head("bench.0", 1),
+        payload_bytes: PAYLOAD_BYTES,
+    };
+    let inboxes = (0..subscribers).map(|_| Inbox::open(address, expectation.clone()).unwrap()).collect();
+    let batches = Batch::cycle(dialect, &["bench.0".to_owned()], PAYLOAD_BYTES);
+    let flow = Flow::open(dialect, address, batches, PAYLOAD_BYTES, inboxes, Delivery::Everyone).unwrap();
+    Flow { stall: Duration::from_millis(300), ..flow }
 }
 
 /// Serves one client until it goes.

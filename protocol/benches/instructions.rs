@@ -1,0 +1,171 @@
+//! Instructions that one message costs on the hottest paths, counted by valgrind and compared with what was counted before.
+//!
+//! Run with `cargo bench -p onehop --bench instructions`; `-- --keep` writes the counts to `benches/instructions.txt`, to
+//! commit them together with the change that they come from. Where times differ from run to run, counts do not: the same
+//! sources and compiler give the same ones, whatever else the machine does.
+//!
+//! Another compiler, or a processor for which other functions of the libraries are chosen, gives somewhat other counts; they
+//! are then compared within a wider margin, and said to be.
+
+mod paths;
+
+use std::env;
+use std::fs;
+use std::process::{Command, ExitCode, Stdio};
+
+use paths::{Batch, OneNode, OneRoute};
+
+/// The paths by the names that the file of kept counts has for them.
+const PATHS: [&str; 3] = ["one to one, 16 B", "fan-out to 10, 128 B", "across one route, 128 B"];
+
+/// Where counts are kept.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+
+/// How far a count may be from the one that was kept, where compiler and processor are the same.
+const MARGIN_PERCENT: f64 = 2.0;
+
+/// The same where they are not: enough to see a path that became a sixth longer.
+const WIDE_MARGIN_PERCENT: f64 = 15.0;
+
+/// What two runs carry of a path; their difference is free of what happens once.
+const BATCHES: [usize; 2] = [20, 120];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["carry", path, batches] => {
+            carry(path, batches.parse().expect("a number"));
+            return ExitCode::SUCCESS;
+        }
+        // Cargo itself gives this flag to benches, and to nothing else that could be built without optimization.
+        _ if !arguments.contains(&"--bench") => {
+            println!("instructions: run by `cargo bench` only, since counts of other builds mean nothing");
+            return ExitCode::SUCCESS;
+        }
+        _ if arguments.contains(&"--keep") => keep(),
+        _ => compare(),
+    };
+    match outcome {
+        Ok(fine) => ExitCode::from(u8::from(!fine)),
+        Err(why) => {
+            println!("NOT RUN: instructions are not counted: {why}");
+            ExitCode::from(u8::from(env::var_os("CI").is_some()))
+        }
+    }
+}
+
+/// Carries so many batches along a path: what valgrind watches. Gives the number of deliveries for each.
+fn carry(path: &str, batches: usize) -> usize {
+    if path == PATHS[2] {
+        let mut route = OneRoute::new(Batch::of(128));
+        (0..batches).for_each(|_| route.carry());
+        return route.deliveries();
+    }
+    let mut node = match path {
+        _ if path == PATHS[0] => OneNode::new(1, "foo.bar", Batch::of(16)),
+        _ if path == PATHS[1] => OneNode::new(10, "foo.bar", Batch::of(128)),
+        _ => panic!("there is no path {path:?}"),
+    };
+    (0..batches).for_each(|_| node.carry());
+    node.deliveries()
+}
+
+fn keep() -> Result<bool, String> {
+    let counts = count_all()?;
+    let lines: String = counts.iter().map(|(path, count)| format!("{path}: {count:.1}\n")).collect();
+    let text = format!(
+        "# Instructions per delivered message, through the engine without sockets.\n\
+         # Written by: cargo bench -p onehop --bench instructions -- --keep\n\
+         {BUILT}{}\n{lines}",
+        built_by()?
+    );
+    fs::write(KEPT, &text).map_err(|fault| format!("{KEPT}: {fault}"))?;
+    print!("{text}");
+    Ok(true)
+}
+
+/// Shows each path's count beside the one that was kept; whether all are within the margin.
+fn compare() -> Result<bool, String> {
+    let kept = fs::read_to_string(KEPT).map_err(|fault| format!("{KEPT}: {fault}"))?;
+    let (before, now) = (value(&kept, BUILT)?, built_by()?);
+    let margin = if before == now { MARGIN_PERCENT } else { WIDE_MARGIN_PERCENT };
+    if before != now {
+        println!("The kept counts are of\n  {before}\nand these of\n  {now}\nso that the margin is wider.");
+    }
+    println!("{:<28} {:>8} {:>8}   within {margin} %", "instructions per message", "kept", "now");
+    let mut fine = true;
+    for (path, count) in count_all()? {
+        let kept = value(&kept, &format!("{path}: "))?;
+        let kept: f64 = kept.parse().map_err(|_| format!("{KEPT}: {kept:?} is no number"))?;
+        let percent = (count / kept - 1.0) * 100.0;
+        let within = percent.abs() <= margin;
+        let verdict = if within { "" } else { "  NOT WITHIN" };
+        println!("{path:<28} {kept:>8.1} {count:>8.1}   {percent:+.1} %{verdict}");
+        fine &= within;
+    }
+    if !fine {
+        println!("If it is meant, keep what is so now: cargo bench -p onehop --bench instructions -- --keep");
+    }
+    Ok(fine)
+}
+
+/// What stands before the compiler and the processor in the file of kept counts.
+const BUILT: &str = "built by: ";
+
+/// What follows `name` at the beginning of a line of `kept`.
+fn value<'a>(kept: &'a str, name: &str) -> Result<&'a str, String> {
+    let found = kept.lines().find_map(|line| line.strip_prefix(name));
+    found.ok_or_else(|| format!("{KEPT} has no line that begins with {name:?}"))
+}
+
+fn count_all() -> Result<Vec<(&'static str, f64)>, String> {
+    PATHS.into_iter().map(|path| Ok((path, count(path)?))).collect()
+}
+
+/// Instructions per delivered message.
+fn count(path: &str) -> Result<f64, String> {
+    let [few, many] = BATCHES;
+    let difference = executed(path, many)? - executed(path, few)?;
+    Ok(difference as f64 / ((many - few) * carry(path, 0)) as f64)
+}
+
+/// Instructions that this program executes to carry so many batches along the path, as valgrind counts them.
+fn executed(path: &str, batches: usize) -> Result<u64, String> {
+    let program = env::current_exe().map_err(|fault| fault.to_string())?;
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
+    command.arg(program).args(["carry", path, &batches.to_string()]);
+    // What the environment holds would be part of the count.
+    command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path))).stdin(Stdio::null());
+    let output = command
+        .output()
+        .map_err(|fault| format!("valgrind: {fault} (Debian has it as `apt-get install valgrind`)"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let total = said.lines().find_map(total_of).filter(|_| output.status.success());
+    total.ok_or_else(|| format!("valgrind ended with {} and said:\n{said}", output.status))
+}
+
+/// The number in `==7== I   refs:      1,234,567`.
+fn total_of(line: &str) -> Option<u64> {
+    let (name, number) = line.split_once("refs:")?;
+    let digits = number.trim().replace(',', "");
+    name.trim_end().ends_with(" I").then(|| digits.parse().ok())?
+}
+
+/// The compiler with its target, and whether the processor has the wide registers that searching and copying use.
+fn built_by() -> Result<String, String> {
+    let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(compiler).arg("-vV").output().map_err(|fault| format!("rustc: {fault}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = said.lines().next().unwrap_or("an unknown compiler").to_owned();
+    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("an unknown target");
+    Ok(format!("{version} for {host}, processor {} AVX2", if has_avx2() { "with" } else { "without" }))
+}
+
+fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
