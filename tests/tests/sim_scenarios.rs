@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Healing};
 use onehop::sim::{
-    ClientId, Fault, Impostor, Lines, NetworkConfig, NodeId, NodeSpec, Seed, Statistics, Topology, World,
+    Change, ClientId, Fault, Impostor, Lines, NetworkConfig, NodeId, NodeSpec, Seed, Setting, Statistics,
+    Topology, World,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -332,6 +333,39 @@ fn a_node_that_leaves_is_not_dialed_and_a_dead_one_is_dialed_until_it_is_forgott
     assert!(first > 10, "{first}");
     let [.., last] = dials_after(&Healing::default(), &Healing::default(), dies);
     assert!(last > 0, "it is remembered for an hour");
+}
+
+/// A mesh of four, of which none is configured to find any other any more. Then all are apart for so long.
+fn apart(healing: &Healing, duration: Duration) -> World {
+    let mut world = whole_world(1, nodes(4, healing), Topology::Seed);
+    let all = || (0..4).map(NodeId);
+    for id in all() {
+        world.change(Change::Configure(id, vec![Setting::Routes(Vec::new())]));
+        run(&mut world, 5 * SECOND);
+    }
+    assert!(world.is_mesh_whole());
+    let pairs = all().flat_map(|a| all().map(move |b| (a, b))).filter(|(a, b)| a < b);
+    pairs.for_each(|(a, b)| world.fault(Fault::Cut(a, b, duration)));
+    run(&mut world, duration - SECOND);
+    assert!(all().all(|a| all().all(|b| !world.is_connected(a, b))));
+    world
+}
+
+/// Serf forgets who is unreachable, so that a long outage splits it for good (its issue 333): somebody has to be kept in mind.
+#[test]
+fn a_cluster_that_was_apart_for_longer_than_its_nodes_remember_comes_back_together_though_none_is_configured()
+{
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut world = apart(&Healing::default(), 5 * HOUR);
+    let dials = world.statistics().dials;
+    assert!(heals_within(&mut world, 11 * 60 * SECOND), "all are tried once in ten minutes");
+    let mut longer = apart(&Healing::default(), 6 * HOUR);
+    let in_an_hour = longer.statistics().dials - dials;
+    // Each tries three others by the pool and for the system account, six times.
+    assert!((100..=150).contains(&in_an_hour), "{in_an_hour}");
+    assert!(heals_within(&mut longer, 11 * 60 * SECOND));
+    let mut forgotten = apart(&all_but(|it| it.forget_after = Duration::ZERO), 3 * HOUR);
+    assert!(!heals_within(&mut forgotten, HOUR), "who remembers nobody finds nobody");
 }
 
 /// How long a chain of four takes, after one of them lied, until it is whole again after another restarted; the longest of

@@ -10,10 +10,16 @@ use crate::time::Instant;
 impl Cluster {
     /// How much is kept now.
     pub(crate) fn kept(&self) -> Kept {
-        Kept { outputs: self.outputs.len(), configured: self.config.routes.len(), ..self.routes.kept() }
+        Kept {
+            outputs: self.outputs.len(),
+            configured: self.config.routes.len(),
+            max_cold: self.config.healing.max_cold_peers,
+            ..self.routes.kept()
+        }
     }
 
-    /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
+    /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be, and from what
+    /// is kept in mind of those that are cold.
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
         let is_member = self.gossip.info_of(server_id).is_some();
         self.routes.memory_of(server_id).or(is_member.then_some("tells of it"))

@@ -10,8 +10,11 @@ pub struct Healing {
     /// fills gaps in their pools; and asks a connection for a sign of life when another wants its seat. Without it a server
     /// that was only heard of is tried as nats-server does it, once.
     pub remember: bool,
-    /// A remembered server that could not be reached for so long is forgotten.
+    /// A remembered server that could not be reached for so long is cold: it is tried about once in ten minutes. Zero remembers
+    /// none.
     pub forget_after: Duration,
+    /// So many cold servers are kept in mind, those that there was a route to for longest. The others are forgotten.
+    pub max_cold_peers: usize,
     /// The longest pause between two attempts to reach a remembered server. Pauses begin at one second and double.
     pub max_retry_pause: Duration,
     /// Tells nats-server peers of each other again and again, so that pairs that miss each other connect.
@@ -62,6 +65,7 @@ impl Default for Healing {
         Self {
             remember: true,
             forget_after: Duration::from_secs(3600),
+            max_cold_peers: 64,
             max_retry_pause: Duration::from_secs(30),
             regossip: true,
             regossip_interval: Duration::from_secs(5),

@@ -17,6 +17,8 @@ pub(crate) enum Cause {
     Lost,
     /// A connection has been missing for a while (`remember`).
     Gap,
+    /// It was lost long ago (`remember`).
+    Cold,
     /// A onehop node named it (`compare`).
     Compare,
     /// A nats-server that was asked has a route to it (`ask`).
@@ -55,7 +57,7 @@ impl std::iter::Sum for DialCounts {
     }
 }
 
-const CAUSES: [(Cause, &str); 10] = [
+const CAUSES: [(Cause, &str); 11] = [
     (Cause::Configured, "configured"),
     (Cause::Gossip, "gossip"),
     (Cause::Pool, "pool"),
@@ -63,6 +65,7 @@ const CAUSES: [(Cause, &str); 10] = [
     (Cause::Retry, "retry"),
     (Cause::Lost, "lost"),
     (Cause::Gap, "gap"),
+    (Cause::Cold, "cold"),
     (Cause::Compare, "compare"),
     (Cause::Ask, "ask"),
     (Cause::Arbitrate, "arbitrate"),
@@ -79,7 +82,7 @@ mod tests {
             (0..times).for_each(|_| counts.note(cause));
         }
         let numbers: Vec<_> = counts.iter().map(|(_, number)| number).collect();
-        assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
         assert_eq!(counts.iter().next(), Some(("configured", 1)));
         assert_eq!([counts, counts].into_iter().sum::<DialCounts>().total(), 2 * counts.total());
     }

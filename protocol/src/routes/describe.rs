@@ -1,6 +1,7 @@
 //! What the route table keeps and will do, for those who check it ([`crate::sim`], [`crate::sim::explore`]).
 
-use super::dial::{Attempt, Dial, DialId, Purpose};
+use super::cause::Cause;
+use super::dial::{Attempt, Dial, DialId, Purpose, Target};
 use super::dials::Dials;
 use super::life::{Life, RouteConnection};
 use super::peer::PeerRoutes;
@@ -16,10 +17,16 @@ pub(crate) struct Kept {
     pub(crate) peers: usize,
     /// Connections.
     pub(crate) links: usize,
-    /// Wishes to be connected.
+    /// Wishes to be connected, apart from guesses.
     pub(crate) dials: usize,
+    /// Wishes to be connected to where a server may be.
+    pub(crate) guesses: usize,
     /// Configured routes, each of which may be wanted for ever.
     pub(crate) configured: usize,
+    /// Servers that were lost long ago.
+    pub(crate) cold: usize,
+    /// So many of them may be kept.
+    pub(crate) max_cold: usize,
     /// Addresses that turned out to be the node's own.
     pub(crate) own_addresses: usize,
     /// What is to be done to connections and was not polled yet.
@@ -29,21 +36,28 @@ pub(crate) struct Kept {
 impl Routes {
     /// How much is kept now.
     pub(crate) fn kept(&self) -> Kept {
+        let dials = &self.wishes.dials.dials;
+        let guesses = dials.values().filter(|dial| matches!(dial.target, Target::Guess(_))).count();
         Kept {
             peers: self.peers.len(),
             links: self.connections.iter().len(),
-            dials: self.wishes.dials.dials.len(),
+            dials: dials.len() - guesses,
+            guesses,
+            cold: self.wishes.cold.len(),
             own_addresses: self.wishes.own_addresses.len(),
             ..Kept::default()
         }
     }
 
-    /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be.
+    /// What is still known of a server, in words; none if nothing is, apart from where it is configured to be, and from what
+    /// is kept in mind of those that are cold.
     pub(crate) fn memory_of(&self, server_id: &str) -> Option<&'static str> {
         if self.peers.contains_key(server_id) {
             return Some("has it as a peer");
         }
-        let is_wanted = |dial: &Dial| !dial.purpose.explicit && dial.server() == Some(server_id);
+        let is_forgotten =
+            |dial: &Dial| dial.purpose.explicit || dial.cause == Cause::Cold && dial.until.is_none();
+        let is_wanted = |dial: &Dial| !is_forgotten(dial) && dial.server() == Some(server_id);
         self.wishes.dials.dials.values().any(is_wanted).then_some("wants to dial it")
     }
 
@@ -60,7 +74,8 @@ impl Routes {
     pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
         let guesses: Vec<_> =
             self.wishes.guesses.tried.iter().map(|(id, tried)| (id, tried.attempts)).collect();
-        let mut text = format!("{:?} {guesses:?}\n", self.wishes.own_addresses);
+        let cold: Vec<_> = self.wishes.cold.places().collect();
+        let mut text = format!("{:?} {guesses:?} {cold:?}\n", self.wishes.own_addresses);
         text.extend(self.peers.iter().map(|(id, peer)| format!("{id} {}\n", peer.describe(&name))));
         let connections = self.connections.iter();
         let connections = connections.map(|(id, it)| format!("{} {}\n", name(*id), it.describe(self)));
@@ -117,7 +132,18 @@ impl Dials {
 
 impl Dial {
     fn describe(&self, now: Instant) -> String {
-        let Self { purpose, target, cause: _, teller, reconnect, until, fills, failures, attempt } = self;
+        let Self {
+            purpose,
+            target,
+            cause: _,
+            teller,
+            reconnect,
+            until,
+            known_for: _,
+            fills,
+            failures,
+            attempt,
+        } = self;
         let Purpose { .. } = purpose;
         let attempt = match attempt {
             Attempt::Waiting(at) if *at > now => "waits",

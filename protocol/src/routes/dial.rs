@@ -1,6 +1,7 @@
 //! One wish to be connected to a server, and how far it has come.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::{debug, error};
 
@@ -48,6 +49,8 @@ pub(super) struct Dial {
     pub(super) reconnect: bool,
     /// Until then it is tried again, though it is not configured.
     pub(super) until: Option<Instant>,
+    /// How long there was a connection that was lost.
+    pub(super) known_for: Duration,
     /// For another connection to a server that there is a route to already.
     pub(super) fills: bool,
     /// Attempts that failed.
@@ -115,6 +118,7 @@ impl Dial {
             teller: None,
             reconnect: false,
             until: None,
+            known_for: Duration::ZERO,
             fills: false,
             failures: 0,
             attempt: Attempt::Waiting(at),
@@ -135,6 +139,7 @@ impl Dial {
             self.failures = if is_said { self.failures.max(newer.failures) } else { 0 };
             self.attempt = newer.attempt;
         }
+        self.known_for = self.known_for.max(newer.known_for);
         // What is configured is never given up, even if there was a route to it before.
         self.purpose.explicit |= explicit;
         if newer.teller == self.teller {

@@ -203,6 +203,10 @@ impl Place {
     pub(super) fn new(url: &RouteUrl) -> Self {
         Self { host: url.host.to_ascii_lowercase(), port: url.port }
     }
+
+    pub(super) fn url(&self) -> RouteUrl {
+        RouteUrl { user: None, password: None, host: self.host.clone(), port: self.port }
+    }
 }
 
 fn key_of(dial: &Dial) -> (Place, Account) {

@@ -112,7 +112,10 @@ impl Dials {
         let meant: Vec<_> = meant.map(|(id, dial)| (*id, dial.is_under_way())).collect();
         for (id, is_under_way) in meant {
             if is_under_way {
-                self.change(id, |dial| dial.purpose.explicit = false);
+                self.change(id, |dial| {
+                    dial.purpose.explicit = false;
+                    dial.until = None;
+                });
             } else {
                 self.remove(id);
             }

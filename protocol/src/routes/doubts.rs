@@ -16,8 +16,10 @@ pub(super) struct Doubts {
     by_end: BTreeSet<(Instant, Place)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Doubt {
+    /// Who was said to be there last.
+    server: String,
     /// How often it was dialed in vain.
     failures: u32,
     until: Instant,
@@ -30,8 +32,15 @@ impl Doubts {
         doubt.map_or(Some(0), |doubt| (doubt.until <= now).then_some(doubt.failures))
     }
 
-    /// Notes that a place was dialed in vain so often, and is not to be dialed any more.
-    pub(super) fn note(&mut self, now: Instant, place: Place, failures: u32) {
+    /// The last place where a server is said to be and was dialed in vain: it may be there after all, if it is known to be
+    /// somewhere.
+    pub(super) fn place_of(&self, server: &str) -> Option<&Place> {
+        let said = self.places.iter().filter(|(_, doubt)| doubt.server == server);
+        said.max_by_key(|(_, doubt)| doubt.until).map(|(place, _)| place)
+    }
+
+    /// Notes that a place where a server is said to be was dialed in vain so often, and is not to be dialed any more.
+    pub(super) fn note(&mut self, now: Instant, place: Place, server: String, failures: u32) {
         // Each kind of connection was tried on its own.
         let failures = self.places.get(&place).map_or(failures, |known| known.failures.max(failures));
         let until = now + doubled(failures, LONGEST_DOUBT);
@@ -42,7 +51,7 @@ impl Doubts {
             self.places.remove(&first);
         }
         self.by_end.insert((until, place.clone()));
-        self.places.insert(place, Doubt { failures, until });
+        self.places.insert(place, Doubt { server, failures, until });
     }
 
     /// Forgets a place, since there is somebody.
@@ -70,19 +79,35 @@ mod tests {
         Place::new(&format!("nats-route://h{number}:6222").parse().expect("an address"))
     }
 
+    fn server(number: usize) -> String {
+        number.to_string()
+    }
+
+    #[test]
+    fn where_a_server_is_said_to_be_is_known_until_another_is_found_there() {
+        let mut doubts = Doubts::default();
+        doubts.note(START, place(1), server(1), 5);
+        doubts.note(START, place(3), server(3), 5);
+        doubts.note(START + Duration::from_secs(1), place(2), server(1), 5);
+        assert_eq!(doubts.place_of(&server(1)), Some(&place(2)), "the last counts");
+        doubts.forget(&place(2));
+        assert_eq!(doubts.place_of(&server(1)), Some(&place(1)));
+        assert_eq!(doubts.place_of(&server(2)), None);
+    }
+
     #[test]
     fn a_place_that_was_dialed_in_vain_is_doubted_for_longer_and_longer_until_somebody_is_there() {
         let mut doubts = Doubts::default();
         assert_eq!(doubts.failures(START, &place(1)), Some(0));
         let mut now = START;
         for (failures, seconds) in [(5, 16), (6, 32), (7, 64), (20, 600), (u32::MAX, 600)] {
-            doubts.note(now, place(1), failures);
+            doubts.note(now, place(1), server(1), failures);
             let end = now + Duration::from_secs(seconds);
             assert_eq!(doubts.failures(now, &place(1)), None);
             assert_eq!(doubts.failures(end, &place(1)), Some(failures), "{seconds}");
             now = end;
         }
-        doubts.note(now, place(1), 7);
+        doubts.note(now, place(1), server(1), 7);
         doubts.forget(&place(1));
         assert_eq!(doubts.failures(now, &place(1)), Some(0));
     }
@@ -91,7 +116,7 @@ mod tests {
     fn no_more_places_are_kept_in_mind_than_the_limit_allows() {
         let mut doubts = Doubts::default();
         for number in 0..=MAX_DOUBTS {
-            doubts.note(START + Duration::from_millis(number as u64), place(number), 5);
+            doubts.note(START + Duration::from_millis(number as u64), place(number), server(number), 5);
         }
         assert_eq!((doubts.places.len(), doubts.by_end.len()), (MAX_DOUBTS, MAX_DOUBTS));
         assert_eq!(doubts.failures(START, &place(0)), Some(0), "it was the first to be believed again");

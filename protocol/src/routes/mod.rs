@@ -10,6 +10,7 @@
 //! calls it, and nobody else.
 
 mod cause;
+mod cold;
 #[cfg(feature = "sim")]
 mod describe;
 mod dial;
@@ -32,6 +33,8 @@ mod wishes;
 
 pub(crate) use cause::Cause;
 pub use cause::DialCounts;
+#[cfg(feature = "sim")]
+pub(crate) use cold::COLD_PAUSE;
 #[cfg(feature = "sim")]
 pub(crate) use describe::Kept;
 pub(crate) use dial::Purpose;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, RouteUrl};
+use crate::config::{ClusterConfig, Healing, RouteUrl};
 use crate::id::ConnectionId;
 use crate::time::Instant;
 use crate::wire::GossipMode;
@@ -20,10 +20,15 @@ use crate::wire::system::Neighbour;
 
 const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn routes(configured: &[&str]) -> Routes {
+    routes_with(configured, Healing::default())
+}
+
+fn routes_with(configured: &[&str], healing: Healing) -> Routes {
     let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
-    let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
+    let config = Arc::new(ClusterConfig { routes, healing, ..ClusterConfig::default() });
     let own = Own { id: OWN_ID.to_owned(), port: 6222, error_reports: (1, 1), has_system_account: true };
     Routes::new(config, own, Rng::with_seed(1), START)
 }
@@ -200,29 +205,95 @@ fn an_account_without_a_connection_of_its_own_is_not_dialed_for() {
 }
 
 /// Lets all dials fail for so long, and says when there was none any more.
-fn fail_for(routes: &mut Routes, mut now: Instant, longest: Duration) -> Duration {
-    let begun = now;
+fn fail_for(routes: &mut Routes, now: Instant, longest: Duration) -> Duration {
+    fail_all(routes, now, longest).1
+}
+
+/// Lets all dials fail for so long, and says how many there were, and when there was none any more.
+fn fail_all(routes: &mut Routes, mut now: Instant, longest: Duration) -> (usize, Duration) {
+    let (begun, mut count) = (now, 0);
     while let Some(at) = routes.poll_timeout().filter(|at| at.since(begun) < longest) {
         now = at.max(now);
         for dial in dials(routes, now) {
             routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+            count += 1;
         }
     }
-    now.since(begun)
+    (count, now.since(begun))
+}
+
+/// A node that was connected to a peer for a moment, and dials of which fail in each hour of a day.
+fn dials_in_each_hour(healing: Healing) -> Vec<usize> {
+    let mut routes = routes_with(&[], healing);
+    assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+    routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
+    (0..24).map(|hour| fail_all(&mut routes, START + hour * HOUR, HOUR).0).collect()
 }
 
 #[test]
-fn who_was_connected_is_remembered_for_long_and_who_was_heard_of_is_not() {
-    let forget_after = ClusterConfig::default().healing.forget_after;
+fn who_was_connected_is_tried_often_for_an_hour_and_then_six_times_in_each_for_ever_and_who_was_heard_of_is_given_up()
+ {
     let mut routes = routes(&[]);
     routes.handle_hearsay(START, hearsay("heard"));
-    let tried_for = fail_for(&mut routes, START, 2 * forget_after);
+    let tried_for = fail_for(&mut routes, START, 24 * HOUR);
     assert!((10..30).contains(&tried_for.as_secs()), "{tried_for:?}");
 
+    let [first, _, later @ ..] = &*dials_in_each_hour(Healing::default()) else { panic!("there are hours") };
+    assert!(*first > 100, "{first}");
+    // By its pool and for the system account.
+    assert!(later.iter().all(|dials| (10..=12).contains(dials)), "{later:?}");
+}
+
+#[test]
+fn nobody_is_remembered_where_servers_are_to_be_forgotten_at_once() {
+    let healing = Healing { forget_after: Duration::ZERO, ..Healing::default() };
+    let [first, later @ ..] = &*dials_in_each_hour(healing) else { panic!("there are hours") };
+    assert_eq!(*first, 1, "it is dialed once when it is lost");
+    assert!(later.iter().all(|dials| *dials == 0), "{later:?}");
+}
+
+#[test]
+fn who_is_back_elsewhere_or_whose_place_is_taken_is_not_dialed_where_he_was_long_ago() {
+    for (id, url) in [("peer", "nats://10.0.0.8:6222"), ("other", "nats://10.0.0.9:6222")] {
+        let mut routes = routes(&[]);
+        assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+        routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
+        fail_all(&mut routes, START, 2 * HOUR);
+        let back = Newcomer { url: url.parse().ok(), pool_size: 0, ..newcomer(id, 0) };
+        assert!(accept(&mut routes, START + 2 * HOUR, 2, &back).is_ok());
+        assert_eq!(fail_all(&mut routes, START + 2 * HOUR, 2 * HOUR).0, 0, "{id}");
+        routes.handle_closed(START + 4 * HOUR, connection(2), CloseReason::ClientClosed);
+        assert!(fail_all(&mut routes, START + 4 * HOUR, HOUR).0 > 100, "{id}");
+    }
+}
+
+#[test]
+fn a_dial_that_is_under_way_to_who_is_configured_no_more_is_the_last() {
+    let mut routes = routes(&["nats://10.0.0.9:6222"]);
+    let first = dials(&mut routes, START).remove(0);
+    complete(&mut routes, START, 1, &first, "peer");
+    routes.handle_closed(START + HOUR, connection(1), CloseReason::ClientClosed);
+    let now = START + HOUR + 5 * SECOND;
+    let under_way = dials(&mut routes, now);
+    assert!(!under_way.is_empty());
+    assert_eq!(routes.handle_config(now, Arc::new(ClusterConfig::default())), []);
+    for dial in under_way {
+        routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+    }
+    assert_eq!(fail_all(&mut routes, now, 24 * HOUR).0, 0);
+}
+
+#[test]
+fn who_is_configured_no_more_is_not_dialed_as_one_that_was_lost_long_ago() {
+    let mut routes = routes(&[]);
     assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
     routes.handle_closed(START, connection(1), CloseReason::ClientClosed);
-    let tried_for = fail_for(&mut routes, START, 2 * forget_after);
-    assert!(tried_for > forget_after && tried_for < forget_after + 60 * SECOND, "{tried_for:?}");
+    fail_all(&mut routes, START, 2 * HOUR);
+    for configured in [vec!["nats://10.0.0.9:6222".parse().expect("an address")], Vec::new()] {
+        let config = ClusterConfig { routes: configured, ..ClusterConfig::default() };
+        assert_eq!(routes.handle_config(START + 2 * HOUR, Arc::new(config)), []);
+    }
+    assert_eq!(fail_all(&mut routes, START + 2 * HOUR, HOUR).0, 0);
 }
 
 /// The dials of an hour in which somebody tells of something each second. They fail, and are counted.
@@ -351,6 +422,21 @@ fn servers_without_an_address_are_tried_few_at_a_time_and_not_where_others_are()
     places.dedup();
     assert_eq!(places[..3], [("10.0.0.1", 7222), ("10.0.0.2", 7222), ("10.0.0.2", 6222)]);
     assert_eq!(dialed.len(), 2 * (2 * 16 - 1), "16 servers at two ports each, apart from where the peer is");
+}
+
+#[test]
+fn a_server_that_an_answer_names_is_tried_again_where_it_was_said_to_be() {
+    let mut routes = routes(&[]);
+    assert!(accept(&mut routes, START, 1, &newcomer("peer", 0)).is_ok());
+    let said = Hearsay { url: "nats://10.0.0.7:7222".parse().expect("an address"), ..hearsay("late") };
+    routes.handle_hearsay(START, said);
+    fail_for(&mut routes, START, 60 * SECOND);
+    let neighbour = Neighbour { id: "late".to_owned(), ip: [10, 255, 0, 7].into(), ports: Vec::new() };
+    let now = START + 60 * SECOND;
+    routes.handle_neighbours(now, "peer", &[neighbour]);
+    let mut places: Vec<_> = dials(&mut routes, now).into_iter().map(|dial| (dial.host, dial.port)).collect();
+    places.dedup();
+    assert_eq!(places, [("10.0.0.7".to_owned(), 7222), ("10.255.0.7".to_owned(), 6222)]);
 }
 
 #[test]

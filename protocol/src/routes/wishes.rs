@@ -9,6 +9,7 @@ use fastrand::Rng;
 use log::{debug, info};
 
 use super::cause::{Cause, DialCounts};
+use super::cold::{ColdPeer, ColdPeers};
 use super::dial::{Class, Dial, DialError, DialId, DialRequest, HEARSAY_ATTEMPTS, Purpose, Target};
 use super::dial_index::Place;
 use super::dials::{Dials, Failure};
@@ -39,6 +40,7 @@ pub(super) struct Wishes {
     pub(super) dials: Dials,
     pub(super) guesses: Guesses,
     pub(super) doubts: Doubts,
+    pub(super) cold: ColdPeers,
     /// Addresses that turned out to be this node's own.
     pub(super) own_addresses: Vec<SocketAddr>,
     rng: Rng,
@@ -57,6 +59,7 @@ impl Wishes {
             dials: Dials::default(),
             guesses: Guesses::default(),
             doubts: Doubts::default(),
+            cold: ColdPeers::default(),
             own_addresses: Vec::new(),
             rng,
         };
@@ -68,6 +71,7 @@ impl Wishes {
     pub(super) fn handle_config(&mut self, now: Instant, config: Arc<ClusterConfig>) {
         let old = std::mem::replace(&mut self.config, config.clone());
         self.dials.drop_configured(|url| !config.routes.contains(url));
+        self.cold.forget(|url| old.routes.contains(url) && !config.routes.contains(url));
         for url in config.routes.iter().filter(|url| !old.routes.contains(url)) {
             self.want_configured(now, url);
         }
@@ -87,6 +91,7 @@ impl Wishes {
         now: Instant,
         peers: &BTreeMap<String, PeerRoutes>,
     ) -> Option<DialRequest> {
+        self.want_cold(now, peers);
         self.dials.drop_satisfied(|dial| {
             let peer = dial.server().and_then(|server| peers.get(server));
             peer.is_some_and(|peer| peer.satisfies(dial))
@@ -104,7 +109,7 @@ impl Wishes {
 
     /// When the next dial is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        self.dials.poll_timeout(&self.config)
+        self.dials.poll_timeout(&self.config).into_iter().chain(self.cold.next_at()).min()
     }
 
     /// What a dial is for, as long as it is wanted.
@@ -127,8 +132,9 @@ impl Wishes {
         match why {
             DialError::OnlySelf => {
                 info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
-                let given_up = self.dials.remove(id);
-                self.doubt(now, given_up.map(|dial| Dial { failures: HEARSAY_ATTEMPTS, ..dial }));
+                if let Some(dial) = self.dials.remove(id) {
+                    self.doubt(now, &Dial { failures: HEARSAY_ATTEMPTS, ..dial });
+                }
             }
             DialError::Failed(why) => {
                 dial.report_failure(why, self.error_reports);
@@ -139,16 +145,47 @@ impl Wishes {
 
     /// Notes that a dial, or the handshake after it, failed.
     pub(super) fn fail(&mut self, now: Instant, id: DialId, failure: Failure) {
-        let given_up = self.dials.fail(id, failure, now, &self.config, &mut self.rng);
-        self.doubt(now, given_up);
+        if let Some(given_up) = self.dials.fail(id, failure, now, &self.config, &mut self.rng) {
+            self.doubt(now, &given_up);
+            self.keep_cold(now, given_up);
+        }
     }
 
-    /// Keeps in mind that what somebody said is not true, if a dial was given up.
-    fn doubt(&mut self, now: Instant, given_up: Option<Dial>) {
-        let is_said =
-            |dial: &Dial| dial.class() == Class::Hearsay && matches!(dial.target, Target::Server(_));
-        if let Some(dial) = given_up.filter(is_said) {
-            self.doubts.note(now, Place::new(&dial.purpose.url), dial.failures);
+    /// A dial was given up: keeps in mind that what somebody said is not true, if that was its reason.
+    fn doubt(&mut self, now: Instant, given_up: &Dial) {
+        if let (Class::Hearsay, Target::Server(server)) = (given_up.class(), &given_up.target) {
+            let place = Place::new(&given_up.purpose.url);
+            self.doubts.note(now, place, server.clone(), given_up.failures);
+        }
+    }
+
+    /// A dial was given up: keeps in mind where the server was, if it was remembered until now. That it was dialed by its pool
+    /// says enough.
+    fn keep_cold(&mut self, now: Instant, given_up: Dial) {
+        let healing = &self.config.healing;
+        let is_kept = given_up.class() == Class::Remembered && given_up.until.is_some();
+        if !is_kept || healing.forget_after.is_zero() || given_up.purpose.account.is_some() {
+            return;
+        }
+        if let Dial { purpose, target: Target::Server(server), known_for, .. } = given_up {
+            self.cold.keep(now, ColdPeer { server, url: purpose.url, known_for }, healing.max_cold_peers);
+        }
+    }
+
+    /// Wants the servers that were lost long ago, if it is time to try them once more.
+    fn want_cold(&mut self, now: Instant, peers: &BTreeMap<String, PeerRoutes>) {
+        if self.cold.next_at().is_none_or(|at| now < at) {
+            return;
+        }
+        let jitter = self.jitter();
+        for ColdPeer { server, url, known_for } in
+            self.cold.take_due(now, jitter, |id| is_connected(peers, id), &taken_places(peers))
+        {
+            for account in self.plan.kinds() {
+                let dial = Dial::new(Cause::Cold, url.clone(), account, now);
+                let target = Target::Server(server.clone());
+                self.dials.add(Dial { target, known_for, reconnect: true, ..dial });
+            }
         }
     }
 
@@ -226,7 +263,7 @@ impl Wishes {
             let mut dial = Dial::new(Cause::Lost, url.clone(), account, at);
             dial.purpose.explicit = peer.is_explicit();
             let target = Target::Server(id.to_owned());
-            self.dials.add(Dial { target, reconnect: true, fills, until, ..dial });
+            self.dials.add(Dial { target, reconnect: true, fills, until, known_for: lived, ..dial });
         }
     }
 
@@ -261,8 +298,7 @@ impl Wishes {
         if server.len() + url.host.len() > MAX_HEARSAY_BYTES {
             return debug!("Too long a name to dial a server by");
         }
-        let ip = url.host.parse::<IpAddr>();
-        if ip.is_ok_and(|ip| self.own_addresses.contains(&SocketAddr::new(ip, url.port))) {
+        if self.is_own(&url) {
             return debug!("{url} is this node itself");
         }
         let Some(failures) = self.doubts.failures(now, &Place::new(&url)) else {
@@ -289,8 +325,9 @@ impl Wishes {
         }
     }
 
-    /// Tries servers that a peer has routes to: at the ports that the peer may have dialed them at, and at this node's own,
-    /// since the members of a cluster are often configured alike.
+    /// Tries servers that a peer has routes to: where they were said to be, if they were dialed there in vain, since that may
+    /// have been true and the way cut; and where the peer sees them, at the ports that it may have dialed them at and at this
+    /// node's own, since the members of a cluster are often configured alike.
     pub(super) fn handle_neighbours(
         &mut self,
         now: Instant,
@@ -298,9 +335,8 @@ impl Wishes {
         neighbours: &[Neighbour],
         peers: &BTreeMap<String, PeerRoutes>,
     ) {
-        let is_connected = |id: &str| peers.get(id).is_some_and(|peer| peer.gossip_carrier().is_some());
-        self.guesses.forget(is_connected);
-        let taken: BTreeSet<_> = peers.values().filter_map(PeerRoutes::url).map(Place::new).collect();
+        self.guesses.forget(|id| is_connected(peers, id));
+        let taken = taken_places(peers);
         let mut tried = 0;
         for server in neighbours {
             if tried < TRIED_AT_ONCE
@@ -316,13 +352,12 @@ impl Wishes {
     /// Dials a server once wherever it may be, apart from where others are.
     fn guess(&mut self, now: Instant, teller: &str, server: &Neighbour, taken: &BTreeSet<Place>) {
         let own_port = self.own_port;
-        for port in server.ports.iter().copied().filter(|port| *port != own_port).chain([own_port]) {
-            let url = RouteUrl { user: None, password: None, host: server.ip.to_string(), port };
-            if self.own_addresses.contains(&SocketAddr::new(server.ip, port))
-                || taken.contains(&Place::new(&url))
-            {
-                continue;
-            }
+        let ports = server.ports.iter().copied().filter(|port| *port != own_port).chain([own_port]);
+        let seen =
+            ports.map(|port| RouteUrl { user: None, password: None, host: server.ip.to_string(), port });
+        let said = self.doubts.place_of(&server.id).map(Place::url);
+        let others: Vec<_> = said.into_iter().chain(seen).filter(|url| !self.is_own(url)).collect();
+        for url in others.into_iter().filter(|url| !taken.contains(&Place::new(url))) {
             debug!("A peer has a route to {}, dialing {url}", brief(server.id.escape_debug()));
             for account in self.plan.kinds() {
                 let mut dial = Dial::new(Cause::Ask, url.clone(), account, now);
@@ -331,6 +366,12 @@ impl Wishes {
                 self.dials.add(Dial { target, teller, ..dial });
             }
         }
+    }
+
+    /// Whether this is known to lead to this node itself.
+    fn is_own(&self, url: &RouteUrl) -> bool {
+        let ip = url.host.parse::<IpAddr>();
+        ip.is_ok_and(|ip| self.own_addresses.contains(&SocketAddr::new(ip, url.port)))
     }
 
     /// A random moment, for what is done from time to time.
@@ -348,6 +389,16 @@ impl Wishes {
         let healing = &self.config.healing;
         healing.remember.then(|| now + healing.forget_after)
     }
+}
+
+/// Whether a server is a peer by more than what is dedicated to an account.
+fn is_connected(peers: &BTreeMap<String, PeerRoutes>, id: &str) -> bool {
+    peers.get(id).is_some_and(|peer| peer.gossip_carrier().is_some())
+}
+
+/// Where there are peers.
+fn taken_places(peers: &BTreeMap<String, PeerRoutes>) -> BTreeSet<Place> {
+    peers.values().filter_map(PeerRoutes::url).map(Place::new).collect()
 }
 
 /// Id and host of a server that was heard of; both together take about 300 bytes at most where they are true.

@@ -114,6 +114,8 @@ pub(super) struct SimNode {
     pub(super) dialing: BTreeMap<DialId, (String, u16)>,
     /// How often it could not connect to each host.
     pub(super) failed_dials: BTreeMap<String, u64>,
+    /// How often it dialed addresses that nobody had had for longer than it remembers.
+    pub(super) late_dials: BTreeMap<IpAddr, u64>,
     /// Connections that it opened since it was started.
     pub(super) opened: u32,
     pub(super) pace: Pace,
@@ -217,6 +219,7 @@ impl SimNode {
             labels: Labels::default(),
             dialing: BTreeMap::new(),
             failed_dials: BTreeMap::new(),
+            late_dials: BTreeMap::new(),
             opened: 0,
             pace: Pace::default(),
             former: FormerLimits::default(),
@@ -263,6 +266,7 @@ impl SimNode {
         self.sockets.clear();
         self.dialing.clear();
         self.failed_dials.clear();
+        self.late_dials.clear();
         self.opened = 0;
         self.pace = Pace::new(now);
         self.former = FormerLimits::default();

@@ -612,6 +612,20 @@ fn a_node_that_dials_where_nobody_is_any_more_remembers_too_long() {
     world.check_dialed_address(A, &address);
     assert_eq!(world.verdict(), Ok(()));
     world.now += 2 * 3600 * SECOND;
+    // In the hour that it is cold for: by its pool and for the system account, once in ten minutes.
+    (0..12).for_each(|_| world.check_dialed_address(A, &address));
+    assert_eq!(world.verdict(), Ok(()));
+    world.check_dialed_address(A, &address);
+    assert_eq!(world.verdict().map_err(|violation| violation.rule), Err(Rule::Forgotten));
+}
+
+#[test]
+fn a_node_that_is_to_remember_nobody_dials_nobody_who_is_gone() {
+    let mut world = mesh(2);
+    let address = world.nodes[B.0].ip().to_string();
+    cluster_of(&mut world, A).healing.forget_after = Duration::ZERO;
+    world.fault(Fault::Move(B));
+    world.now += 2 * 3600 * SECOND;
     world.check_dialed_address(A, &address);
     assert_eq!(world.verdict().map_err(|violation| violation.rule), Err(Rule::Forgotten));
 }

@@ -215,7 +215,7 @@ const MAX_ROUTES: usize = 4096;
 const MAX_ID_BYTES: usize = 256;
 
 /// Not more ports of one server are tried: as many as two servers usually have connections.
-const MAX_PORTS: usize = 4;
+pub(crate) const MAX_PORTS: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,14 @@ fn read_field(field: &Field<'_>, healing: &mut Healing, report: &mut Report<'_>)
     let defaults = Healing::default();
     match field.key.as_str() {
         "remember" => healing.remember = field.bool()?,
+        // Of all durations here this is the one that may be none: then nobody is remembered.
+        "forget_after" if field.duration_or(Duration::ZERO, report)?.is_zero() => {
+            healing.forget_after = Duration::ZERO;
+        }
         "forget_after" => healing.forget_after = duration(field, defaults.forget_after, LONGEST, report)?,
+        "max_cold_peers" => {
+            healing.max_cold_peers = field.at_most_or(MOST_COLD_PEERS, defaults.max_cold_peers)?;
+        }
         "max_retry_pause" => {
             healing.max_retry_pause = duration(field, defaults.max_retry_pause, LONGEST, report)?;
         }
@@ -85,6 +92,9 @@ const LONGEST_ARBITRATION_DELAY: Duration = Duration::from_secs(60);
 
 /// With more between two looks, a lost connection would stay unnoticed longer than without healing.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// More servers that are out of reach are not tried again and again.
+const MOST_COLD_PEERS: i64 = 1000;
 
 /// Neither dials nor lines of gossip may come faster.
 const MAX_PER_SECOND: i64 = 10_000;

@@ -1,10 +1,12 @@
-//! Servers that are gone are forgotten on time: nobody has them as peers, dials them, tells of them or sends clients to them.
+//! Servers that are gone are forgotten on time: nobody has them as peers, tells of them or sends clients to them, and nobody dials
+//! them but as one that is cold, once in ten minutes (design.md 5).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::World;
-use super::limits::Watch;
+use super::limits::{KINDS, Watch};
+use crate::routes::COLD_PAUSE;
 use crate::sim::ids::NodeId;
 use crate::sim::node::{DEATH_IS_NOTICED, SimNode};
 use crate::sim::rule::{Rule, Violation};
@@ -56,13 +58,22 @@ impl World {
         self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
     }
 
-    /// A node dials an address, and not because it is configured: somebody must have been there lately.
+    /// A node dials an address, and not because it is configured: somebody must have been there lately, or it is one of the few
+    /// attempts to reach who is cold.
     pub(in crate::sim) fn check_dialed_address(&mut self, id: NodeId, host: &str) {
-        let Some(left_at) = host.parse::<IpAddr>().ok().and_then(|ip| self.vacated.get(&ip).copied()) else {
+        let Ok(ip) = host.parse::<IpAddr>() else {
             return;
         };
-        if self.now > left_at + self.nodes[id.0].remembers_for() {
-            let text = format!("{id} dials {host}, where nobody is since {left_at:?}");
+        let node = &mut self.nodes[id.0];
+        let left_at = self.vacated.get(&ip).copied();
+        let Some(left_at) = left_at.filter(|left_at| self.now > *left_at + node.remembers_for()) else {
+            return;
+        };
+        let most = node.cold_rounds(self.now) * KINDS as u64;
+        let late = node.late_dials.entry(ip).or_default();
+        *late += 1;
+        if *late > most {
+            let text = format!("{id} dials {host}, where nobody is since {left_at:?}, {late} times too late");
             self.fail(Violation::new(Rule::Forgotten, text));
         }
     }
@@ -91,6 +102,15 @@ impl SimNode {
         let healing = self.healing().filter(|healing| healing.remember);
         let remembered = healing.map(|healing| healing.forget_after + healing.max_retry_pause);
         remembered.unwrap_or_default() + FORGETTING_SLACK
+    }
+
+    /// How often it may have tried those that are cold. The first of them can be cold when it has run for as long as it
+    /// remembers servers.
+    fn cold_rounds(&self, now: Instant) -> u64 {
+        let healing = self.healing().filter(|healing| healing.remember && !healing.forget_after.is_zero());
+        let runs_for = now.since(self.pace.started_at);
+        let cold_for = healing.and_then(|healing| runs_for.checked_sub(healing.forget_after));
+        cold_for.unwrap_or_default().as_secs() / COLD_PAUSE.as_secs()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::sim::net::End;
 use crate::sim::node::SimNode;
 use crate::sim::rule::{Rule, Violation};
 use crate::time::Instant;
+use crate::wire::system::MAX_PORTS;
 
 /// Something that must not be so any more at a certain time.
 #[derive(Clone, Debug)]
@@ -221,10 +222,13 @@ impl SimNode {
 /// What a node keeps too much of, if anything.
 fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
     let wishes = (MAX_DIALS + MAX_HEARSAY).min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
+    let guesses = KINDS * servers * PLACES_PER_GUESS;
     let bounds = [
         ("connections of the cluster", kept.links, sockets),
         ("peers", kept.peers, kept.links),
         ("servers to dial", kept.dials, wishes),
+        ("guesses where servers are", kept.guesses, guesses),
+        ("servers that were lost long ago", kept.cold, kept.max_cold),
         ("addresses of its own", kept.own_addresses, MAX_OWN_ADDRESSES),
         ("outputs that nobody polled", kept.outputs, 0),
     ];
@@ -233,9 +237,11 @@ fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
 }
 
 /// The kinds of connection that a peer has: of its pool, and for the system account.
-const KINDS: usize = 2;
+pub(in crate::sim) const KINDS: usize = 2;
 /// A server may be wanted by the address that it had and by the one that it has.
 const WISHES_PER_SERVER: usize = 2;
+/// A server that an answer names is looked for at so many ports, and where it was said to be last.
+const PLACES_PER_GUESS: usize = MAX_PORTS + 2;
 /// Beside the digests for all, servers are named to so many peers each time (design.md 5).
 const COMPARED_AT_ONCE: u64 = 8;
 /// So many lines are paid for in a second (design.md 10).
@@ -261,12 +267,24 @@ mod tests {
 
     #[test]
     fn each_kind_of_excess_is_named() {
-        let fine = Kept { peers: 2, links: 8, dials: 14, configured: 1, own_addresses: 64, outputs: 0 };
+        let fine = Kept {
+            peers: 2,
+            links: 8,
+            dials: 14,
+            guesses: 36,
+            configured: 1,
+            cold: 9,
+            max_cold: 9,
+            own_addresses: 64,
+            outputs: 0,
+        };
         assert_eq!(excess(&fine, 8, 3), None);
         let named = |kept: Kept| excess(&kept, 8, 3).expect("it is too much");
         assert!(named(Kept { links: 9, ..fine }).contains("connections of the cluster"));
         assert!(named(Kept { peers: 9, ..fine }).contains("peers"));
         assert!(named(Kept { dials: 15, ..fine }).contains("servers to dial"));
+        assert!(named(Kept { cold: 10, ..fine }).contains("lost long ago"));
+        assert!(named(Kept { guesses: 37, ..fine }).contains("guesses"));
         assert!(named(Kept { own_addresses: 65, ..fine }).contains("addresses of its own"));
         assert!(named(Kept { outputs: 1, ..fine }).contains("outputs"));
         let many = Kept { dials: MAX_DIALS + MAX_HEARSAY + 3, ..fine };
