@@ -66,6 +66,45 @@ fn two_nodes_that_both_moved_find_each_other_through_a_third() {
     must_hold(&scenario);
 }
 
+fn chain_of(members: [Member; 3]) -> Scenario {
+    let mut scenario = healing(1, 3, Topology::Chain);
+    scenario.nodes = members.to_vec();
+    scenario
+}
+
+/// Whether a chain becomes a mesh of which the ends cannot reach each other in its first minute.
+fn is_whole_after_cut(scenario: &Scenario) -> bool {
+    let mut world = scenario.build(Lines::Dropped);
+    world.fault(Fault::Cut(NodeId(0), NodeId(2), 60 * SECOND));
+    world.run_for(60 * SECOND).expect("no rule is broken");
+    assert!(!world.is_connected(NodeId(0), NodeId(2)));
+    world.run_until_whole(180 * SECOND).expect("no rule is broken").is_some()
+}
+
+const HIDDEN: Member = Member { is_behind_nat: true, ..Member::HEALING };
+
+/// It told one of them of the other, once, while they could not reach each other, and shows where it sees them, which is not
+/// where they can be dialed. Found by the rule of [`Scenario::is_promised_whole`] for those that do not heal.
+#[test]
+fn two_nodes_behind_nat_that_only_a_nats_server_knows_find_each_other_where_it_said_once_that_they_are() {
+    let scenario = chain_of([HIDDEN, Member::GO_LIKE, HIDDEN]);
+    assert!(scenario.is_promised_whole());
+    assert!(is_whole_after_cut(&scenario));
+}
+
+/// Seeds 60002377 and 60007107 of heavy faults: a nats-server that is there first dials once whom its neighbour tells it of, in
+/// vain, and nobody else ever hears where it can be dialed.
+#[test]
+fn a_nats_server_behind_nat_is_found_if_it_is_configured_with_one_that_heals() {
+    let go_like = Member { is_behind_nat: true, ..Member::GO_LIKE };
+    for (middle, is_found) in [(Member::HEALING, true), (Member::GO_LIKE, false)] {
+        let mut scenario = chain_of([Member::HEALING, middle, go_like]);
+        (scenario.starts_backwards, scenario.start_gap) = (true, 3 * SECOND);
+        assert_eq!(scenario.is_promised_whole(), is_found);
+        assert_eq!(is_whole_after_cut(&scenario), is_found);
+    }
+}
+
 fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
     for seed in seeds {
         must_hold(&Scenario::draw(seed, drawing));

@@ -31,6 +31,24 @@ fn what_was_broken_once_is_not_again() {
     }
 }
 
+/// What is kept to be dialed counted servers, and a server that an answer names is looked for at several ports.
+#[test]
+fn who_knows_servers_only_by_an_answer_may_look_for_each_at_several_ports() {
+    must_hold(&Scenario::draw(60_002_596, &mixed()));
+}
+
+/// As [`what_was_broken_once_is_not_again`], of larger clusters with all that there may be in a world.
+#[test]
+fn what_was_broken_once_of_larger_clusters_is_not_again() {
+    for seed in [7_001_776, 8_011_628, 9_002_697, 54_635, 60_002_377, 60_007_107] {
+        must_hold(&Scenario::draw(seed, &mixed()));
+    }
+}
+
+fn mixed() -> Drawing {
+    Drawing { nodes: 2..=8, faults: FaultLevel::Heavy, healing: Healing::Mixed, variety: Variety::Some }
+}
+
 #[test]
 fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_configured_one() {
     let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..Drawing::default() };

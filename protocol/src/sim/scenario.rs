@@ -161,7 +161,20 @@ impl Scenario {
     /// [`Scenario::must_converge`].
     pub fn is_promised_whole(&self) -> bool {
         let Self { nodes, topology, faults, .. } = self;
-        is_promised_whole(nodes, *topology, faults) && self.is_configured_whole()
+        is_promised_whole(nodes, *topology, faults) && self.is_configured_whole() && self.is_each_found()
+    }
+
+    /// Whether each node behind NAT that does not heal is configured to have a route to one that heals. Otherwise it may be
+    /// that nobody who heals hears where it can be dialed, and then it has to dial, which it does once: nats-server tells a
+    /// newcomer to its members when it comes, never a member to a newcomer, and shows of its routes only where they come from.
+    fn is_each_found(&self) -> bool {
+        let routes = self.last_routes();
+        let stays = |node: &usize| stays(&self.faults, *node);
+        let healers: Vec<_> = (0..self.nodes.len()).filter(|it| self.nodes[*it].heals && stays(it)).collect();
+        let is_hidden =
+            |node: &usize| !self.nodes[*node].heals && self.nodes[*node].is_behind_nat && stays(node);
+        let is_found = |node: usize| healers.iter().any(|healer| are_joined(&routes, node, *healer));
+        (0..self.nodes.len()).filter(is_hidden).all(is_found)
     }
 
     /// Whether the last configurations lead from each node to each other; and then all must heal, so that they are dialed as
@@ -170,25 +183,22 @@ impl Scenario {
         if self.changes.iter().all(|(_, change)| change.routes().is_none()) {
             return true;
         }
-        let count = self.nodes.len();
-        let mut routes = self.topology.routes(count, &mut Rng::with_seed(self.seed));
+        let routes = self.last_routes();
+        let mut apart: Vec<usize> = (0..routes.len()).filter(|node| stays(&self.faults, *node)).collect();
+        let mut reached: Vec<usize> = apart.pop().into_iter().collect();
+        while let Some(node) = reached.pop() {
+            reached.extend(apart.extract_if(.., |other| are_joined(&routes, node, *other)));
+        }
+        apart.is_empty() && self.nodes.iter().all(|member| member.heals)
+    }
+
+    /// What each node is configured to dial in the end.
+    fn last_routes(&self) -> Vec<Vec<Seed>> {
+        let mut routes = self.topology.routes(self.nodes.len(), &mut Rng::with_seed(self.seed));
         for (node, last) in self.changes.iter().filter_map(|(_, change)| change.routes()) {
             routes[node.0] = last.to_vec();
         }
-        let stays = |node: usize| stays(&self.faults, node);
-        let leads_to = |seed: &Seed, node: usize| match seed {
-            Seed::Node(other) => other.0 == node,
-            Seed::Name(_) => node < 2,
-        };
-        let are_joined = |a: usize, b: usize| {
-            routes[a].iter().any(|seed| leads_to(seed, b)) || routes[b].iter().any(|seed| leads_to(seed, a))
-        };
-        let mut apart: Vec<usize> = (0..count).filter(|node| stays(*node)).collect();
-        let mut reached: Vec<usize> = apart.pop().into_iter().collect();
-        while let Some(node) = reached.pop() {
-            reached.extend(apart.extract_if(.., |other| are_joined(node, *other)));
-        }
-        apart.is_empty() && self.nodes.iter().all(|member| member.heals)
+        routes
     }
 
     /// Without what is about nodes which are not there.
@@ -245,6 +255,15 @@ fn is_promised_whole(nodes: &[Member], topology: Topology, faults: &[(Duration, 
     let one_heals = nodes.iter().enumerate().any(|(at, member)| member.heals && stays(at));
     let moves = faults.iter().any(|(_, fault)| matches!(fault, Fault::Move(_)));
     all_heal || one_heals && topology != Topology::Name && !moves
+}
+
+/// Whether one of two nodes is configured to dial the other.
+fn are_joined(routes: &[Vec<Seed>], a: usize, b: usize) -> bool {
+    let leads_to = |seed: &Seed, node: usize| match seed {
+        Seed::Node(other) => other.0 == node,
+        Seed::Name(_) => node < 2,
+    };
+    routes[a].iter().any(|seed| leads_to(seed, b)) || routes[b].iter().any(|seed| leads_to(seed, a))
 }
 
 /// Whether a node is there in the end.
