@@ -6,7 +6,7 @@
 //! the functions here and in [`delivery`](crate::delivery), and a runtime calls them in this order.
 //!
 //! **To begin with** it listens, so that [`ACCEPT_BACKLOG`] connections may wait, and accepts where no work of the node
-//! holds it up; [`handle_accept_fault`] says what to do when that fails. It makes a [`Node`], and a place where all links are
+//! holds it up; [`AcceptFaults`] says what to do when that fails. It makes a [`Node`], and a place where all links are
 //! found: [`delivery::Table`](crate::delivery::Table) for threads. A link of its own holds a socket and, behind a lock, a
 //! [`Backlog`](crate::delivery::Backlog); it implements [`Link`]. Each thread that drives connections has a [`Staging`] of
 //! its own.
@@ -173,7 +173,7 @@ use crate::routes::DialId;
 use crate::services::Services;
 use crate::time::Instant;
 
-pub use accept::{ACCEPT_BACKLOG, handle_accept_fault};
+pub use accept::{ACCEPT_BACKLOG, AcceptFaults};
 pub use authenticator::{Authenticator, NobodyJudges, check_authenticator};
 pub use longest_turn::LongestTurn;
 

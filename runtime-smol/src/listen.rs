@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use async_io::{Async, Timer};
 use onehop::Node;
 use onehop::config::{Port, without_user_info};
-use onehop::driver::{ACCEPT_BACKLOG, SocketKind, handle_accept_fault};
+use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
 use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::{FutureExt, pending, yield_now};
@@ -168,12 +168,16 @@ async fn accept_all(
     clock: Clock,
     assign: impl Fn(Job),
 ) {
+    let mut faults = AcceptFaults::default();
     loop {
         for _ in 0..ACCEPTS_AT_ONCE {
             match listener.read_with(TcpListener::accept).await {
-                Ok((stream, remote)) => assign(Job { stream, remote, kind }),
+                Ok((stream, remote)) => {
+                    faults.handle_accepted();
+                    assign(Job { stream, remote, kind });
+                }
                 Err(fault) => {
-                    Timer::after(handle_accept_fault(node, clock.now(), &fault)).await;
+                    Timer::after(faults.handle_fault(node, clock.now(), &fault)).await;
                 }
             }
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use log::{debug, error};
-use onehop::driver::handle_accept_fault;
+use onehop::driver::AcceptFaults;
 use onehop::monitor::http::{MAX_RENDERINGS, Responder, Seat, Seats, Step};
 use onehop::monitor::{Monitor, Process, Serving};
 use onehop::{ConnectionId, Instant, Node};
@@ -84,11 +84,15 @@ impl Drop for Monitoring {
 }
 
 async fn accept_all(executor: Rc<LocalExecutor<'static>>, listener: Async<TcpListener>, site: Rc<Site>) {
+    let mut faults = AcceptFaults::default();
     loop {
         match listener.accept().await {
-            Ok((socket, remote)) => take_in(&executor, &site, socket, remote),
+            Ok((socket, remote)) => {
+                faults.handle_accepted();
+                take_in(&executor, &site, socket, remote);
+            }
             Err(fault) => {
-                Timer::after(handle_accept_fault(&site.node, site.now(), &fault)).await;
+                Timer::after(faults.handle_fault(&site.node, site.now(), &fault)).await;
             }
         }
     }

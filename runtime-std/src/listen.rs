@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use log::{error, info};
 use onehop::Listening;
 use onehop::config::{Config, without_user_info};
-use onehop::driver::{ACCEPT_BACKLOG, SocketKind, handle_accept_fault};
+use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
 
 use crate::connection;
 use crate::shared::Shared;
@@ -60,14 +60,16 @@ pub(crate) fn start<'scope>(
 ) -> io::Result<()> {
     let name = format!("onehop-accept-{}", listener.local_addr()?.port());
     thread::Builder::new().name(name).spawn_scoped(scope, move || {
+        let mut faults = AcceptFaults::default();
         while !shared.is_shutting_down() {
             let started = match listener.accept() {
                 Ok(_) if shared.is_shutting_down() => return,
                 Ok((stream, remote)) => connection::start(scope, shared, stream, remote, kind),
                 Err(fault) => Err(fault),
             };
-            if let Err(fault) = started {
-                thread::sleep(handle_accept_fault(&shared.node, shared.now(), &fault));
+            match started {
+                Ok(()) => faults.handle_accepted(),
+                Err(fault) => thread::sleep(faults.handle_fault(&shared.node, shared.now(), &fault)),
             }
         }
     })?;

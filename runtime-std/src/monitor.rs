@@ -9,7 +9,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use log::{debug, error};
-use onehop::driver::handle_accept_fault;
+use onehop::driver::AcceptFaults;
 use onehop::monitor::http::{MAX_CONNECTIONS, MAX_RENDERINGS, Responder, Seat, Seats, Step};
 use onehop::monitor::{Monitor, Process, Serving};
 use onehop::{ConnectionId, Instant};
@@ -38,12 +38,16 @@ fn serve(shared: &Shared, listener: &TcpListener) {
     };
     let monitor = Monitor::new(shared.node.clone(), serving, System(shared));
     thread::scope(|scope| {
+        let mut faults = AcceptFaults::default();
         while !shared.is_shutting_down() {
             shared.monitoring.wait_for_room();
             match listener.accept() {
                 Ok(_) if shared.is_shutting_down() => {}
-                Ok((stream, remote)) => start_conversation(scope, &monitor, stream, remote),
-                Err(fault) => thread::sleep(handle_accept_fault(&shared.node, shared.now(), &fault)),
+                Ok((stream, remote)) => {
+                    faults.handle_accepted();
+                    start_conversation(scope, &monitor, stream, remote);
+                }
+                Err(fault) => thread::sleep(faults.handle_fault(&shared.node, shared.now(), &fault)),
             }
         }
     });

@@ -197,6 +197,22 @@ fn nodes_that_share_one_name_that_is_their_own_too_become_a_mesh() {
     assert!(!all_heal(&all_but(|it| it.remember = false)));
 }
 
+/// Each connection by the name leads to any of them, so that a pool or an account lacks one that went elsewhere. What is
+/// missing for no such reason is waited for four seconds and more.
+#[test]
+fn nodes_that_share_one_name_fill_their_pools_at_once_wherever_the_name_leads() {
+    for seed in 0..20 {
+        let name = "members.example";
+        let mut world = World::new(seed, NetworkConfig::default(), Lines::Dropped);
+        let spec = node(&Healing::default(), |_| {}).joining([Seed::Name(name.to_owned())]);
+        let ids = [(); 5].map(|()| world.add_node(spec.clone()));
+        world.add_name(name, &ids);
+        ids.into_iter().for_each(|id| world.start(id));
+        let whole = world.run_until_whole(60 * SECOND).expect("no rule is broken");
+        assert!(whole.is_some_and(|after| after < 3 * SECOND), "seed {seed}: {whole:?}");
+    }
+}
+
 /// Two nodes that are configured with each other and lose their connection, which both dial again at the same time.
 /// Returns whether one connection stays within half a minute, and whether both were dropped on the way.
 fn dial_each_other(seed: u64, healing: &Healing, latency: Duration) -> (bool, bool) {

@@ -15,7 +15,7 @@ pub(crate) enum Cause {
     Retry,
     /// A connection was lost (`remember`).
     Lost,
-    /// A connection has been missing for a while (`remember`).
+    /// A connection has been missing for a while, or the name that it was dialed by led elsewhere (`remember`).
     Gap,
     /// It was lost long ago (`remember`).
     Cold,

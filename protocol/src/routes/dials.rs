@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Unreachable,
     /// There was one, and it ended before it was registered: both may have dialed at once, and would again.
     Dropped,
+    /// It led to this node itself, by a name that may lead elsewhere too.
+    LedToSelf,
 }
 
 impl Dials {
@@ -137,6 +139,12 @@ impl Dials {
         self.index.is_for(server)
     }
 
+    /// Whether a dial, by a name or not, may lead to a connection of this kind to a server.
+    pub(super) fn may_lead_to(&self, server: &str, name: &RouteUrl, account: &Option<String>) -> bool {
+        let by_name = self.index.at_place(name, account.clone());
+        by_name.chain(self.index.to_server(server, account)).next().is_some()
+    }
+
     pub(super) fn get(&self, id: DialId) -> Option<&Dial> {
         self.dials.get(&id)
     }
@@ -178,6 +186,11 @@ impl Dials {
         config: &ClusterConfig,
         rng: &mut Rng,
     ) -> Option<Dial> {
+        if failure == Failure::LedToSelf {
+            // That address is left out from now on, so another attempt is another one.
+            self.change(id, |dial| dial.attempt = Attempt::Waiting(now));
+            return None;
+        }
         let dial = self.dials.get(&id)?;
         let failures = dial.failures.saturating_add(1);
         let (explicit, is_remembered) = (dial.purpose.explicit, dial.is_remembered(now, failures));

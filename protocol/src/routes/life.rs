@@ -125,6 +125,15 @@ impl RouteConnections {
         self.all.iter().filter(move |(_, it)| it.peer() == Some(peer)).map(|(id, _)| *id)
     }
 
+    /// Whether the next slot of a server's pool is dialed as soon as it answers.
+    pub(super) fn fills_pool_of(&self, server: &str) -> bool {
+        let continues = |it: &RouteConnection| match &it.life {
+            Life::Registered { peer, continues, .. } => *continues && peer == server,
+            Life::Shaking { .. } => false,
+        };
+        self.all.values().any(continues)
+    }
+
     /// Those that were dialed because they were configured, and are no more, count as such no longer. Returns those of them
     /// that are not registered yet, in the order of their ids.
     pub(super) fn drop_configured(&mut self, is_gone: impl Fn(&RouteUrl) -> bool) -> Vec<ConnectionId> {

@@ -1,7 +1,7 @@
 //! The route table itself.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::seat::{Newcomer, Seat};
 use super::verdict::{Hearsay, Lost, NotSeated, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, RouteUrl};
 use crate::id::ConnectionId;
 use crate::time::Instant;
 use crate::wire::GossipMode;
@@ -112,6 +112,35 @@ impl Routes {
         connection: ConnectionId,
         newcomer: &Newcomer<'_>,
     ) -> Result<Seated, NotSeated> {
+        let by_name = self.dialed_by_name(connection).filter(|_| self.remembers);
+        let verdict = self.find_place(now, connection, newcomer);
+        if let Some((name, meant)) = by_name {
+            self.want_strayed(now, &name, meant.as_deref());
+        }
+        verdict
+    }
+
+    /// The name that a connection was dialed by, and the server that this was for, if that was known; none if it was dialed by
+    /// an address.
+    fn dialed_by_name(&self, connection: ConnectionId) -> Option<(RouteUrl, Option<String>)> {
+        let RouteConnection {
+            purpose: Some(Purpose { url, .. }),
+            life: Life::Shaking { dial: Some(dial) },
+            ..
+        } = self.connections.get(connection)?
+        else {
+            return None;
+        };
+        let meant = self.wishes.dials.get(*dial).and_then(|dial| dial.server().map(str::to_owned));
+        url.host.parse::<IpAddr>().is_err().then(|| (url.clone(), meant))
+    }
+
+    fn find_place(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        newcomer: &Newcomer<'_>,
+    ) -> Result<Seated, NotSeated> {
         let Some(RouteConnection { purpose, life: Life::Shaking { dial }, .. }) =
             self.connections.get(connection)
         else {
@@ -154,6 +183,17 @@ impl Routes {
         let life = Life::Registered { peer, seat: taken, since: now, continues, probed_until: None };
         self.connections.register(connection, life);
         Ok(Seated { seat, continues })
+    }
+
+    /// A dial by a name led to one of several servers, perhaps not to the one that it was for.
+    fn want_strayed(&mut self, now: Instant, name: &RouteUrl, meant: Option<&str>) {
+        for (id, peer) in &self.peers {
+            let is_there = peer.solicited.as_ref().is_some_and(|it| it.url.leads_to(&name.host, name.port));
+            if is_there || meant == Some(id) {
+                let fills = self.connections.fills_pool_of(id);
+                self.wishes.want_strayed(now, id, peer, name, fills);
+            }
+        }
     }
 
     /// Hears that a connection leads to this node itself: its dial is pointless, unless its name may lead elsewhere too.
@@ -203,10 +243,13 @@ impl Routes {
         reason: CloseReason,
     ) -> Option<Lost> {
         let is_wanted = reason != CloseReason::ServerShutdown;
-        match self.connections.remove(connection)?.life {
+        let RouteConnection { remote, life, .. } = self.connections.remove(connection)?;
+        match life {
             Life::Shaking { dial } => {
+                let led_to_self = self.wishes.own_addresses.contains(&remote);
+                let failure = if led_to_self { Failure::LedToSelf } else { Failure::Dropped };
                 match dial {
-                    Some(dial) if is_wanted => self.wishes.fail(now, dial, Failure::Dropped),
+                    Some(dial) if is_wanted => self.wishes.fail(now, dial, failure),
                     dial => self.wishes.end(dial),
                 }
                 None

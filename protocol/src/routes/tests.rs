@@ -407,6 +407,26 @@ fn what_is_missing_of_a_pool_is_dialed_after_a_while_and_later_by_one_side_than_
 }
 
 #[test]
+fn what_a_name_that_leads_elsewhere_did_not_lead_to_is_dialed_at_once_where_that_is() {
+    let mut routes = routes(&["nats://members.example:6222"]);
+    let first = dials(&mut routes, START);
+    assert!(complete(&mut routes, START, 1, &first[0], "one").continues);
+    assert_eq!(dials(&mut routes, START), [], "the dial for the account may lead there yet");
+    routes.handle_dialed(first[1].id, connection(2), remote());
+    let other = Newcomer { url: "nats://10.0.0.8:6222".parse().ok(), ..newcomer("other", 0) };
+    assert!(routes.handle_presented(START, connection(2), &other).is_ok());
+    let hosts = |dials: Vec<DialRequest>| dials.into_iter().map(|dial| dial.host).collect::<Vec<_>>();
+    assert_eq!(hosts(dials(&mut routes, START)), ["10.0.0.9", "10.0.0.8"], "the account's, and of a pool");
+    // The next slot is dialed by the name, which leads to the other, too.
+    routes.handle_pong(START, connection(1));
+    let second = dials(&mut routes, START);
+    assert_eq!(second[0].host, "members.example");
+    routes.handle_dialed(second[0].id, connection(3), remote());
+    assert!(routes.handle_presented(START, connection(3), &other).is_ok());
+    assert_eq!(hosts(dials(&mut routes, START)), ["10.0.0.9"]);
+}
+
+#[test]
 fn servers_without_an_address_are_tried_few_at_a_time_and_not_where_others_are() {
     let mut routes = routes(&[]);
     let url = "nats://10.0.0.1:6222".parse().ok();
@@ -448,7 +468,7 @@ fn a_dial_that_ends_at_the_node_itself_is_given_up() {
         routes.handle_self(connection(number));
         routes.handle_closed(START, connection(number), CloseReason::DuplicateRoute);
     }
-    let again = dials(&mut routes, START + 2 * SECOND);
+    let again = dials(&mut routes, START);
     assert!(again.iter().all(|dial| dial.host == "name.example"), "a name may lead elsewhere: {again:?}");
     assert!(again.iter().all(|dial| dial.own_addresses == [remote()]) && !again.is_empty());
 }

@@ -292,6 +292,31 @@ impl Wishes {
         }
     }
 
+    /// Wants at once what is missing of the connections to a peer that was dialed by a name, if no dial may still lead there: such
+    /// a name may lead to another server each time. So it is dialed where it says it is, once; if that is in vain, it is
+    /// wanted after a while as what else is missing.
+    pub(super) fn want_strayed(
+        &mut self,
+        now: Instant,
+        id: &str,
+        peer: &PeerRoutes,
+        name: &RouteUrl,
+        fills: bool,
+    ) {
+        let Some(url) = peer.says_url.as_ref().filter(|_| !peer.leaves) else {
+            return;
+        };
+        for account in peer.missing(self.plan.pinned_accounts()) {
+            let comes_yet = fills && account.is_none() || self.dials.may_lead_to(id, name, &account);
+            if !comes_yet {
+                debug!("A connection to {id} is missing, dialing it where it says it is");
+                let dial = Dial::new(Cause::Gap, url.clone(), account, now);
+                let target = Target::Server(id.to_owned());
+                self.dials.add(Dial { target, reconnect: true, fills: true, ..dial });
+            }
+        }
+    }
+
     /// Wants a server that somebody told of ([`Routes::handle_hearsay`](super::Routes::handle_hearsay)).
     pub(super) fn handle_hearsay(&mut self, now: Instant, heard: Hearsay) {
         let Hearsay { cause, teller, server, url, kinds, gossip_mode, either_may } = heard;
