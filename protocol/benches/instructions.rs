@@ -15,8 +15,17 @@ use std::process::{Command, ExitCode, Stdio};
 
 use paths::{Batch, OneNode, OneRoute};
 
-/// The paths by the names that the file of kept counts has for them.
-const PATHS: [&str; 3] = ["one to one, 16 B", "fan-out to 10, 128 B", "across one route, 128 B"];
+/// Carries so many batches; gives the number of deliveries for each.
+type Carry = fn(usize) -> usize;
+
+/// The paths, by the names that the file of kept counts has for them.
+const PATHS: [(&str, Carry); 3] = [
+    ("one to one, 16 B", |batches| through_one_node(OneNode::new(1, "foo.bar", Batch::of(16)), batches)),
+    ("fan-out to 10, 128 B", |batches| {
+        through_one_node(OneNode::new(10, "foo.bar", Batch::of(128)), batches)
+    }),
+    ("across one route, 128 B", |batches| across_one_route(OneRoute::new(Batch::of(128)), batches)),
+];
 
 /// Where counts are kept.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
@@ -33,18 +42,19 @@ const BATCHES: [usize; 2] = [20, 120];
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Cargo itself adds `--bench` for benches, and for nothing else that could be built without optimization.
     let outcome = match arguments[..] {
         ["carry", path, batches] => {
             carry(path, batches.parse().expect("a number"));
             return ExitCode::SUCCESS;
         }
-        // Cargo itself gives this flag to benches, and to nothing else that could be built without optimization.
-        _ if !arguments.contains(&"--bench") => {
-            println!("instructions: run by `cargo bench` only, since counts of other builds mean nothing");
+        ["--bench"] => compare(),
+        ["--keep", "--bench"] => keep(),
+        // What chooses among the other benches, such as a name, is given to this one, too.
+        _ => {
+            println!("instructions: not counted; `cargo bench` does that, and its only argument is --keep");
             return ExitCode::SUCCESS;
         }
-        _ if arguments.contains(&"--keep") => keep(),
-        _ => compare(),
     };
     match outcome {
         Ok(fine) => ExitCode::from(u8::from(!fine)),
@@ -55,20 +65,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Carries so many batches along a path: what valgrind watches. Gives the number of deliveries for each.
-fn carry(path: &str, batches: usize) -> usize {
-    if path == PATHS[2] {
-        let mut route = OneRoute::new(Batch::of(128));
-        (0..batches).for_each(|_| route.carry());
-        return route.deliveries();
-    }
-    let mut node = match path {
-        _ if path == PATHS[0] => OneNode::new(1, "foo.bar", Batch::of(16)),
-        _ if path == PATHS[1] => OneNode::new(10, "foo.bar", Batch::of(128)),
-        _ => panic!("there is no path {path:?}"),
-    };
+/// Carries so many batches along the path of that name: what valgrind watches.
+fn carry(name: &str, batches: usize) -> usize {
+    let path = PATHS.into_iter().find(|(known, _)| *known == name);
+    let (_, carry) = path.expect("a path that this program named itself");
+    carry(batches)
+}
+
+fn through_one_node(mut node: OneNode, batches: usize) -> usize {
     (0..batches).for_each(|_| node.carry());
     node.deliveries()
+}
+
+fn across_one_route(mut route: OneRoute, batches: usize) -> usize {
+    (0..batches).for_each(|_| route.carry());
+    route.deliveries()
 }
 
 fn keep() -> Result<bool, String> {
@@ -93,9 +104,10 @@ fn compare() -> Result<bool, String> {
     if before != now {
         println!("The kept counts are of\n  {before}\nand these of\n  {now}\nso that the margin is wider.");
     }
+    let counts = count_all()?;
     println!("{:<28} {:>8} {:>8}   within {margin} %", "instructions per message", "kept", "now");
     let mut fine = true;
-    for (path, count) in count_all()? {
+    for (path, count) in counts {
         let kept = value(&kept, &format!("{path}: "))?;
         let kept: f64 = kept.parse().map_err(|_| format!("{KEPT}: {kept:?} is no number"))?;
         let percent = (count / kept - 1.0) * 100.0;
@@ -120,7 +132,7 @@ fn value<'a>(kept: &'a str, name: &str) -> Result<&'a str, String> {
 }
 
 fn count_all() -> Result<Vec<(&'static str, f64)>, String> {
-    PATHS.into_iter().map(|path| Ok((path, count(path)?))).collect()
+    PATHS.into_iter().map(|(path, _)| Ok((path, count(path)?))).collect()
 }
 
 /// Instructions per delivered message.
