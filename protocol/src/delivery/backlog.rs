@@ -111,20 +111,12 @@ impl Backlog {
         now: Instant,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Written {
-        while !self.outbox.is_empty() {
-            match write_once(&mut self.outbox, &mut write) {
-                Written::All => {}
-                Written::Blocked => {
-                    self.outbox.handle_blocked(now, &self.policy);
-                    return Written::Blocked;
-                }
-                Written::Failed => {
-                    self.request_close(CloseReason::WriteError);
-                    return Written::Failed;
-                }
-            }
-        }
-        Written::All
+        let Some(mut chunks) = self.take_out() else {
+            return Written::All;
+        };
+        let written = write_chunks(&mut chunks, &mut write);
+        self.put_back(now, chunks, written);
+        written.1
     }
 
     /// For links whose lock is not held while the socket is written to, so that whoever pushes meanwhile need not wait: takes
