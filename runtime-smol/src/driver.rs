@@ -291,7 +291,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::sockets::Sockets;
-    use crate::worker::{self, Job, Shared};
+    use crate::worker::{Job, Shared};
+    use crate::worker_thread;
 
     /// A fault of this runtime's own, as a test wants it of the connection that sends this.
     pub(super) fn misbehave(read: &[u8]) {
@@ -317,7 +318,7 @@ pub(crate) mod tests {
     struct Scene {
         node: Arc<Node>,
         sockets: Arc<Sockets>,
-        worker: worker::Handle,
+        worker: worker_thread::Handle,
     }
 
     impl Scene {
@@ -335,7 +336,7 @@ pub(crate) mod tests {
                 authenticator,
             };
             let (node, sockets) = (shared.node.clone(), shared.sockets.clone());
-            Self { node, sockets, worker: worker::start(shared, 0).expect("a thread") }
+            Self { node, sockets, worker: worker_thread::start(shared, 0).expect("a thread") }
         }
 
         fn connect(&self) -> TcpStream {

@@ -27,3 +27,4 @@ pub mod sockets;
 mod summons;
 mod watch;
 mod worker;
+mod worker_thread;

@@ -29,6 +29,7 @@ use crate::ports_file::PortsFile;
 use crate::sockets::{LocalSockets, Sockets};
 use crate::watch::{self, Watch};
 use crate::worker::{self, Job, Shared};
+use crate::worker_thread;
 
 /// A server whose sockets are bound.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub struct Server {
 #[derive(Debug)]
 pub(crate) struct Core {
     shared: Shared,
-    workers: Vec<worker::Handle>,
+    workers: Vec<worker_thread::Handle>,
     /// Open as long as the port for clients is.
     clients_open: Sender<()>,
     /// Notified when a lame duck has no clients any more.
@@ -108,7 +109,7 @@ impl Server {
             attention: Arc::new(Event::new()),
             authenticator,
         };
-        let workers = (0..workers.max(1)).map(|number| worker::start(shared.clone(), number));
+        let workers = (0..workers.max(1)).map(|number| worker_thread::start(shared.clone(), number));
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let (clients_open, clients_closed) = bounded(1);
@@ -372,11 +373,11 @@ impl Core {
         while staging.wants_write() {
             staging.write_more(clock.now());
         }
-        self.workers.iter().for_each(worker::Handle::close);
+        self.workers.iter().for_each(worker_thread::Handle::close);
         // What was read before is handled to its end, so that nobody is answered whose messages find a link ended.
-        self.workers.iter().for_each(worker::Handle::wait_until_idle);
+        self.workers.iter().for_each(worker_thread::Handle::wait_until_idle);
         sockets.all().iter().for_each(|socket| socket.request_close(CloseReason::ServerShutdown));
-        self.workers.iter().for_each(worker::Handle::wait_until_closed);
+        self.workers.iter().for_each(worker_thread::Handle::wait_until_closed);
     }
 }
 

@@ -1,26 +1,20 @@
-//! A thread that owns connections.
+//! What the connections of one thread share.
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_io::Timer;
 use event_listener::Event;
-use log::{debug, error};
+use log::debug;
 use mio::net::TcpStream as Stream;
 use onehop::connection::{Effect, EffectAnswer, Ticket};
 use onehop::delivery::{KEPT_BUFFERS, Staging, WRITES_AT_ONCE};
-use onehop::driver::{self, Authenticator, SocketKind, contain};
+use onehop::driver::{self, Authenticator, SocketKind};
 use onehop::{CloseReason, Connection, DialError, Instant, Node};
-use smol::channel::{Receiver, Sender, bounded, unbounded};
-use smol::future::FutureExt;
-use smol::{LocalExecutor, Task};
+use smol::Task;
 
 use crate::clock::Clock;
-use crate::driver::drive;
-use crate::load::{Load, Seat};
 use crate::reactor::{Reactor, Source};
 use crate::sockets::{LocalSockets, Socket, Sockets};
 
@@ -44,29 +38,6 @@ pub(crate) struct Job {
     pub(crate) kind: SocketKind,
 }
 
-/// A worker, as others see it.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    jobs: Sender<(Job, Seat)>,
-    /// The other end, for the case that the worker does not take them over.
-    untaken: Receiver<(Job, Seat)>,
-    load: Arc<Load>,
-    /// Closed once the worker takes no more jobs.
-    idle: Receiver<()>,
-    /// Closed once the worker has no connection any more.
-    closed: Receiver<()>,
-}
-
-/// The other end of a [`Handle`].
-struct Inbox {
-    jobs: Receiver<(Job, Seat)>,
-    /// Held as long as there are jobs.
-    busy: Sender<()>,
-    /// Held by each driver, too: `all_closed` ends with the last of them.
-    open: Sender<()>,
-    all_closed: Receiver<()>,
-}
-
 /// The state that the connections of one thread share.
 pub(crate) struct Worker {
     number: usize,
@@ -86,122 +57,6 @@ pub(crate) struct Worker {
 /// A question that a connection waits for; dropped with it.
 pub(crate) type Asked = Task<(Ticket, EffectAnswer)>;
 
-/// Starts a worker thread; it ends when it is given no more jobs and its connections are closed.
-///
-/// # Errors
-///
-/// The system has no thread or poller left.
-pub(crate) fn start(shared: Shared, number: usize) -> std::io::Result<Handle> {
-    let (jobs, taken) = unbounded();
-    let ((busy, idle), (open, closed)) = (bounded(1), bounded(1));
-    let inbox = Inbox { jobs: taken.clone(), busy, open, all_closed: closed.clone() };
-    let reactor = Reactor::new(shared.clock)?;
-    let load = Arc::new(Load::new(shared.clock.now()));
-    let told = load.clone();
-    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-    thread.spawn(move || run(number, shared, reactor, inbox, &told))?;
-    Ok(Handle { jobs, untaken: taken, load, idle, closed })
-}
-
-impl Handle {
-    /// What it tells of itself.
-    pub(crate) fn load(&self) -> &Arc<Load> {
-        &self.load
-    }
-
-    /// Gives the worker a socket; returns it if it takes no more.
-    ///
-    /// # Errors
-    ///
-    /// It was closed.
-    pub(crate) fn give(&self, job: Job) -> Result<(), Job> {
-        self.jobs.try_send((job, self.load.take_seat())).map_err(|refused| refused.into_inner().0)
-    }
-
-    /// What it was given and has not taken over.
-    pub(crate) fn take_back(&self) -> Vec<Job> {
-        std::iter::from_fn(|| self.untaken.try_recv().ok()).map(|(job, _)| job).collect()
-    }
-
-    /// Gives the worker no more jobs.
-    pub(crate) fn close(&self) {
-        self.jobs.close();
-    }
-
-    /// Waits until the worker has taken over what it was given before [`Handle::close`]. Input that it handles from then on
-    /// was read later.
-    pub(crate) fn wait_until_idle(&self) {
-        self.wait_for_end_of(&self.idle);
-    }
-
-    /// Waits until all its connections are closed.
-    pub(crate) fn wait_until_closed(&self) {
-        self.wait_for_end_of(&self.closed);
-    }
-
-    /// A worker that does not go on is not waited for.
-    fn wait_for_end_of(&self, channel: &Receiver<()>) {
-        let is_given_up = async {
-            while !self.load.is_stuck() {
-                Timer::after(LOOK_PAUSE).await;
-            }
-        };
-        let is_over = async {
-            // Nothing is ever sent.
-            let _ = channel.recv().await;
-        };
-        async_io::block_on(is_over.or(is_given_up));
-    }
-}
-
-fn run(number: usize, shared: Shared, reactor: Reactor, inbox: Inbox, load: &Load) {
-    let Shared { node, sockets, clock, attention, authenticator } = shared;
-    let worker = Rc::new(Worker {
-        number,
-        staging: RefCell::new(staging(&node, &sockets)),
-        node,
-        sockets,
-        clock,
-        reactor: Rc::new(reactor),
-        attention,
-        buffer: Cell::default(),
-        authenticator,
-        unwritten: Event::new(),
-    });
-    let executor = Rc::new(LocalExecutor::new());
-    executor.spawn(worker.clone().write_all()).detach();
-    let main = executor.spawn(take_over_all(worker.clone(), executor.clone(), inbox));
-    // A task that panics ends, and what it leaves is cleared away; the others go on.
-    while let Err(fault) = contain(|| worker.reactor.run(&executor, &main, load)) {
-        error!("internal error on worker {number}, which goes on: {fault}");
-    }
-}
-
-async fn take_over_all(worker: Rc<Worker>, executor: Rc<LocalExecutor<'static>>, inbox: Inbox) {
-    let Inbox { jobs, busy, open, all_closed } = inbox;
-    let mut taken = 0;
-    while let Ok((job, seat)) = jobs.recv().await {
-        match contain(|| worker.take_over(job)) {
-            Ok(Some((socket, source))) => {
-                let (worker, open) = (worker.clone(), open.clone());
-                let driver = async move {
-                    drive(worker, socket, source).await;
-                    drop((open, seat));
-                };
-                executor.spawn(driver).detach();
-            }
-            Ok(None) => {}
-            Err(fault) => error!("internal error while a socket was taken over, which is closed: {fault}"),
-        }
-        taken += 1;
-        if taken % TAKEN_AT_ONCE == 0 {
-            worker.reactor.next_round().await;
-        }
-    }
-    drop((busy, open));
-    let _ = all_closed.recv().await;
-}
-
 /// A sink for one thread.
 pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<LocalSockets> {
     let (max_pending, lane) = (node.hub().config().max_pending, node.hub().totals().take_lane());
@@ -211,8 +66,25 @@ pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<LocalSocke
 }
 
 impl Worker {
+    /// One with no connections, for the thread that it is made on.
+    pub(crate) fn new(number: usize, shared: Shared, reactor: Reactor) -> Self {
+        let Shared { node, sockets, clock, attention, authenticator } = shared;
+        Self {
+            number,
+            staging: RefCell::new(staging(&node, &sockets)),
+            node,
+            sockets,
+            clock,
+            reactor: Rc::new(reactor),
+            attention,
+            buffer: Cell::default(),
+            authenticator,
+            unwritten: Event::new(),
+        }
+    }
+
     /// Makes a connection of a socket.
-    fn take_over(&self, job: Job) -> Option<(Arc<Socket>, Source)> {
+    pub(crate) fn take_over(&self, job: Job) -> Option<(Arc<Socket>, Source)> {
         let now = self.clock.now();
         let Job { stream, remote, kind } = job;
         let (stream, source) = match self.prepare(stream) {
@@ -263,7 +135,7 @@ impl Worker {
     }
 
     /// Writes what batches left, some in each round.
-    async fn write_all(self: Rc<Self>) {
+    pub(crate) async fn write_all(self: Rc<Self>) {
         loop {
             while self.staging.borrow().wants_write() {
                 self.reactor.next_round().await;
@@ -314,9 +186,3 @@ pub(crate) fn abandon(
 
 /// How much one read takes. More was no better, and worse for larger messages.
 const READ_BYTES: usize = 64 * 1024;
-
-/// How often is looked whether a worker goes on that is waited for.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
-
-/// So many newcomers are greeted before those that are here have their turn: a herd keeps nobody waiting.
-const TAKEN_AT_ONCE: usize = 32;
