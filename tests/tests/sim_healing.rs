@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use onehop::sim::{
-    Drawing, Fault, FaultLevel, Healing, Lines, Member, NodeId, Scenario, Topology, Variety, World,
+    Change, Drawing, Fault, FaultLevel, Healing, Lines, Member, NodeId, Scenario, Seed, Setting, Topology,
+    Variety, World,
 };
 use onehop_tests::simulation::must_hold;
 
@@ -102,6 +103,17 @@ fn a_nats_server_behind_nat_is_found_if_it_is_configured_with_one_that_heals() {
         (scenario.starts_backwards, scenario.start_gap) = (true, 3 * SECOND);
         assert_eq!(scenario.is_promised_whole(), is_found);
         assert_eq!(is_whole_after_cut(&scenario), is_found);
+    }
+}
+
+/// Everybody else may be led to the same one of the two.
+#[test]
+fn a_name_of_two_servers_promises_a_whole_mesh_only_if_these_two_are_joined() {
+    for (routes, is_promised) in [(vec![Seed::Node(NodeId(0))], true), (Vec::new(), false)] {
+        let mut scenario = healing(1, 4, Topology::Name);
+        let change = Change::Configure(NodeId(1), vec![Setting::Routes(routes)]);
+        scenario.changes = vec![(SECOND, change)];
+        assert_eq!(scenario.is_promised_whole(), is_promised);
     }
 }
 

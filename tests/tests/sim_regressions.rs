@@ -37,6 +37,12 @@ fn who_knows_servers_only_by_an_answer_may_look_for_each_at_several_ports() {
     must_hold(&Scenario::draw(60_002_596, &mixed()));
 }
 
+/// A server that moved while a connection from its former place was not known to be dead was looked for there.
+#[test]
+fn nobody_is_looked_for_where_it_was_before_it_moved() {
+    must_hold(&Scenario::draw(70_047_061, &mixed()));
+}
+
 /// As [`what_was_broken_once_is_not_again`], of larger clusters with all that there may be in a world.
 #[test]
 fn what_was_broken_once_of_larger_clusters_is_not_again() {

@@ -85,6 +85,9 @@ impl PeerRoutes {
             Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
         }
         // It may have moved while connections from its former address are not known to be dead yet.
+        if self.says_url != newcomer.url && !self.is_explicit() {
+            self.solicited = None;
+        }
         self.says_url.clone_from(&newcomer.url);
         true
     }

@@ -268,6 +268,28 @@ fn who_is_back_elsewhere_or_whose_place_is_taken_is_not_dialed_where_he_was_long
 }
 
 #[test]
+fn who_moved_is_dialed_where_it_is_now_even_if_a_connection_from_before_was_still_there() {
+    let mut routes = routes(&[]);
+    routes.handle_hearsay(START, Hearsay { kinds: Kinds::OfPool, ..hearsay("peer") });
+    let dial = dials(&mut routes, START).remove(0);
+    complete(&mut routes, START, 1, &dial, "peer");
+    let moved = Newcomer { url: "nats://10.0.0.8:6222".parse().ok(), ..newcomer("peer", 1) };
+    assert!(accept(&mut routes, START, 2, &moved).is_ok());
+    for number in [1, 2] {
+        routes.handle_closed(START, connection(number), CloseReason::ClientClosed);
+    }
+    let mut dialed = Vec::new();
+    while let Some(now) = routes.poll_timeout().filter(|now| now.since(START) < HOUR) {
+        for dial in dials(&mut routes, now) {
+            routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+            dialed.push(dial.host);
+        }
+    }
+    assert!(!dialed.is_empty());
+    assert!(dialed.iter().all(|host| host == "10.0.0.8"), "{dialed:?}");
+}
+
+#[test]
 fn a_dial_that_is_under_way_to_who_is_configured_no_more_is_the_last() {
     let mut routes = routes(&["nats://10.0.0.9:6222"]);
     let first = dials(&mut routes, START).remove(0);
