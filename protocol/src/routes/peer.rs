@@ -45,10 +45,8 @@ impl PeerRoutes {
     /// Starts afresh with what a first connection says; those that are dedicated to an account may be there already.
     pub(super) fn begin(&mut self, newcomer: &Newcomer<'_>, pool_size: usize) {
         self.leaves = false;
-        if !self.is_explicit() {
-            // It may be elsewhere now than where this node once dialed it.
-            self.solicited = None;
-        }
+        // It may be elsewhere now than where this node once dialed it.
+        self.solicited.take_if(|it| !it.explicit);
         self.says_url.clone_from(&newcomer.url);
         self.arbitrates = newcomer.arbitrates;
         self.pooled = vec![None; pool_size];
@@ -85,8 +83,8 @@ impl PeerRoutes {
             Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
         }
         // It may have moved while connections from its former address are not known to be dead yet.
-        if self.says_url != newcomer.url && !self.is_explicit() {
-            self.solicited = None;
+        if self.says_url != newcomer.url {
+            self.solicited.take_if(|it| !it.explicit);
         }
         self.says_url.clone_from(&newcomer.url);
         true

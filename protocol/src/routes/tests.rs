@@ -210,16 +210,22 @@ fn fail_for(routes: &mut Routes, now: Instant, longest: Duration) -> Duration {
 }
 
 /// Lets all dials fail for so long, and says how many there were, and when there was none any more.
-fn fail_all(routes: &mut Routes, mut now: Instant, longest: Duration) -> (usize, Duration) {
-    let (begun, mut count) = (now, 0);
+fn fail_all(routes: &mut Routes, now: Instant, longest: Duration) -> (usize, Duration) {
+    let (hosts, lasted) = fail_all_to(routes, now, longest);
+    (hosts.len(), lasted)
+}
+
+/// The same, with the host of each.
+fn fail_all_to(routes: &mut Routes, mut now: Instant, longest: Duration) -> (Vec<String>, Duration) {
+    let (begun, mut hosts) = (now, Vec::new());
     while let Some(at) = routes.poll_timeout().filter(|at| at.since(begun) < longest) {
         now = at.max(now);
         for dial in dials(routes, now) {
             routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
-            count += 1;
+            hosts.push(dial.host);
         }
     }
-    (count, now.since(begun))
+    (hosts, now.since(begun))
 }
 
 /// A node that was connected to a peer for a moment, and dials of which fail in each hour of a day.
@@ -278,13 +284,7 @@ fn who_moved_is_dialed_where_it_is_now_even_if_a_connection_from_before_was_stil
     for number in [1, 2] {
         routes.handle_closed(START, connection(number), CloseReason::ClientClosed);
     }
-    let mut dialed = Vec::new();
-    while let Some(now) = routes.poll_timeout().filter(|now| now.since(START) < HOUR) {
-        for dial in dials(&mut routes, now) {
-            routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
-            dialed.push(dial.host);
-        }
-    }
+    let (dialed, _) = fail_all_to(&mut routes, START, HOUR);
     assert!(!dialed.is_empty());
     assert!(dialed.iter().all(|host| host == "10.0.0.8"), "{dialed:?}");
 }
