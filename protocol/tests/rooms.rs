@@ -22,7 +22,8 @@ const ORDER: &[&[&str]] = &[
     &["outbox"],
     &["transport"],
     &["interest"],
-    &["config", "wire"],
+    &["config"],
+    &["wire"],
     &["meter"],
     &["time", "id", "hash", "identity", "close", "lock", "quote"],
 ];

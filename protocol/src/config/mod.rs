@@ -9,6 +9,7 @@ mod cluster;
 mod file;
 mod healing;
 mod limits;
+mod permissions;
 mod secret;
 mod seed;
 mod validate;
@@ -22,6 +23,7 @@ pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PIN
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
 pub use limits::RouteLimits;
+pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
 pub use secret::Secret;
 pub use seed::SecretSeed;
 pub use validate::{ConfigError, MAX_PAYLOAD};

@@ -62,8 +62,9 @@ pub(super) fn read_fields(
         match read(&field, report) {
             Ok(()) => {}
             Err(Fault::Text(message)) => report.error(entry.position, message),
-            Err(Fault::UnknownField) if entry.is_variable => {}
+            Err(Fault::UnknownField | Fault::UnknownFieldIn(_)) if entry.is_variable => {}
             Err(Fault::UnknownField) => report.error(entry.position, format!("unknown field {key:?}")),
+            Err(Fault::UnknownFieldIn(text)) => report.error(entry.position, text(key)),
             Err(Fault::UnsupportedField) => {
                 report.error(entry.position, format!("field {key:?} is not supported yet"));
             }
@@ -75,6 +76,8 @@ pub(super) fn read_fields(
 pub(super) enum Fault {
     /// Nobody knows the key.
     UnknownField,
+    /// The same, in a block that has words of its own for it.
+    UnknownFieldIn(fn(&str) -> String),
     /// nats-server knows the key.
     UnsupportedField,
     Text(String),

@@ -8,6 +8,7 @@ mod credentials;
 mod fields;
 mod healing;
 mod limits;
+mod permissions;
 mod scalar;
 mod syntax;
 #[cfg(test)]

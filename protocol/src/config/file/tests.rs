@@ -1,5 +1,6 @@
 mod healing;
 mod limits;
+mod permissions;
 
 use std::time::Duration;
 
