@@ -28,6 +28,7 @@
 //! | [`accounts`] | separate worlds of subjects, by id and by name |
 //! | `sink`, [`outbox`], [`transport`] | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
 //! | **[`interest`]** | who wants which subject, here and at other servers |
+//! | [`permissions`] | what a client may publish and subscribe to |
 //! | [`config`] | what an operator chooses |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
 //! | `meter` | what is kept to a pace |
@@ -144,6 +145,7 @@ mod meter;
 pub mod monitor;
 mod node;
 pub mod outbox;
+pub mod permissions;
 mod quote;
 mod routes;
 mod services;

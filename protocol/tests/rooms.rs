@@ -22,6 +22,7 @@ const ORDER: &[&[&str]] = &[
     &["outbox"],
     &["transport"],
     &["interest"],
+    &["permissions"],
     &["config"],
     &["wire"],
     &["meter"],
