@@ -16,6 +16,7 @@ pub mod json;
 mod logging;
 pub mod monitor;
 pub mod parser;
+pub mod permissions;
 mod stream;
 mod subject;
 pub mod transport;
@@ -26,7 +27,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -37,4 +38,5 @@ pub const TARGETS: [Target; 10] = [
     ("monitor", monitor::run),
     ("http", http::run),
     ("transport", transport::run),
+    ("permissions", permissions::run),
 ];
