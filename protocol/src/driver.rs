@@ -17,8 +17,8 @@
 //!    flushed: the greeting is staged. Then it calls [`handle`] with [`Event::Nothing`], which sends it.
 //! 2. waits until the first of these happens, and calls [`handle`] with it:
 //!    - something was read: [`Event::of_read`]; the socket is not read while [`Connection::wants_input`] says no;
-//!    - what [`Connection::poll_effect`] asked for is done, by an [`Authenticator`] of the program around it, where nobody else
-//!      waits for that: [`Event::Answer`];
+//!    - what [`Connection::poll_effect`] asked for is done, where nobody else waits for that: by an [`Authenticator`] of the
+//!      program around it, or by a thread of the [`PasswordChecks`]: [`Event::Answer`];
 //!    - [`Connection::wants_turn`] says so: [`Event::Turn`], after others had theirs;
 //!    - [`Connection::poll_timeout`] is due: [`Event::Nothing`];
 //!    - the link has a [close request](crate::delivery::Backlog::close_request): [`Event::CloseRequest`];
@@ -153,6 +153,7 @@
 mod accept;
 mod authenticator;
 mod longest_turn;
+mod password_checks;
 
 use std::any::Any;
 use std::io;
@@ -176,6 +177,7 @@ use crate::time::Instant;
 pub use accept::{ACCEPT_BACKLOG, AcceptFaults};
 pub use authenticator::{Authenticator, NobodyJudges, check_authenticator};
 pub use longest_turn::LongestTurn;
+pub use password_checks::{MAX_WAITING_CHECKS, PasswordChecks};
 
 /// How a socket came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,7 +287,7 @@ pub fn remove<L: Links>(
     now: Instant,
     staging: &mut Staging<L>,
 ) -> Option<Removal> {
-    let is_over = contain(|| removal.handle_slice(staging));
+    let is_over = contain(|| removal.handle_slice(now, staging));
     if let Err(fault) = &is_over {
         error!("internal error while what a connection had brought was removed: {fault}");
     }

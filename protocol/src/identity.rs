@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use crate::nkey::{self, Purpose};
+
 /// The nats-server release whose client protocol and routes this crate speaks; clients decide by it what they may use.
 pub const NATS_VERSION: &str = "2.15.1";
 
@@ -42,11 +44,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
 ///
 /// The bytes are random and no key: nothing in the cluster protocol asks for a signature by it.
 pub(crate) fn server_id(rng: &mut Rng) -> String {
-    const SERVER_PREFIX: u8 = 13 << 3;
-    let mut raw = vec![SERVER_PREFIX];
-    raw.extend(std::iter::repeat_with(|| rng.u8(..)).take(32));
-    raw.extend(crc16(&raw).to_le_bytes());
-    base32(&raw)
+    nkey::encode(Purpose::Server, &std::array::from_fn(|_| rng.u8(..)))
 }
 
 /// A generated cluster name: 22 letters and digits (wire.md 3.6).
@@ -64,34 +62,6 @@ pub(crate) fn nonce(rng: &mut Rng) -> String {
 
 const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// CRC-16/XMODEM, as nkeys use it.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-        })
-    })
-}
-
-/// RFC 4648 base 32 without padding.
-fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
-    let (mut buffer, mut bits) = (0u32, 0);
-    for byte in bytes {
-        buffer = (buffer << 8) | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(char::from(ALPHABET[(buffer >> bits) as usize & 31]));
-        }
-    }
-    if bits > 0 {
-        text.push(char::from(ALPHABET[(buffer << (5 - bits)) as usize & 31]));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,13 +74,6 @@ mod tests {
         assert!(id.bytes().all(|byte| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte)));
         assert_eq!(id, server_id(&mut stream(7, Stream::Identity)), "the seed decides");
         assert_ne!(id, server_id(&mut stream(8, Stream::Identity)));
-    }
-
-    #[test]
-    fn base32_and_crc16_give_the_published_test_vectors() {
-        assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
-        assert_eq!(base32(b"foob"), "MZXW6YQ");
-        assert_eq!(crc16(b"123456789"), 0x31C3);
     }
 
     #[test]

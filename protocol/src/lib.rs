@@ -25,6 +25,7 @@
 //! | **`forwarding`** | who gets a message, given where it came from: the one hop; what a connection remembers of that |
 //! | `delivery` | what a batch leads to, staged until its end |
 //! | [`hub`] | what a publish must look up: accounts, open connections, counters |
+//! | `auth` | who a client is: users, passwords, keys |
 //! | [`accounts`] | separate worlds of subjects, by id and by name |
 //! | `sink`, [`outbox`], [`transport`] | where output goes ([`Sink`]), what waits for one socket, and what the bytes become on their way |
 //! | **[`interest`]** | who wants which subject, here and at other servers |
@@ -33,6 +34,7 @@
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
 //! | `meter` | what is kept to a pace |
 //! | `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
+//! | `nkey` | Ed25519 keys as text |
 //!
 //! [`docs::design`] says why it is built so, what its limits are, and in which order locks are taken; [`docs::wire`] what
 //! the bytes mean.
@@ -125,6 +127,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod auth;
 mod close;
 mod cluster;
 pub mod config;
@@ -143,6 +146,7 @@ pub mod interest;
 pub mod lock;
 mod meter;
 pub mod monitor;
+mod nkey;
 mod node;
 pub mod outbox;
 pub mod permissions;

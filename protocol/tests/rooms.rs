@@ -17,6 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["forwarding"],
     &["delivery"],
     &["hub"],
+    &["auth"],
     &["accounts"],
     &["sink"],
     &["outbox"],
@@ -27,6 +28,7 @@ const ORDER: &[&[&str]] = &[
     &["wire"],
     &["meter"],
     &["time", "id", "hash", "identity", "close", "lock", "quote"],
+    &["nkey"],
 ];
 
 /// Not rooms of the product: the simulator, which looks into all of them, the map and the documents.

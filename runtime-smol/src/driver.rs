@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io::Read;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -92,7 +91,7 @@ impl Driver {
             return Poll::Ready(WakeUp::Readable);
         }
         if let Some(asked) = &mut self.asked
-            && let Poll::Ready((ticket, answer)) = pin!(asked).poll(cx)
+            && let Poll::Ready((ticket, answer)) = asked.as_mut().poll(cx)
         {
             self.asked = None;
             return Poll::Ready(WakeUp::Answered(ticket, answer));
@@ -170,7 +169,7 @@ impl Driver {
         let stall = driver::handle(&worker.node, connection, now, event, &mut worker.staging.borrow_mut());
         worker.pass_on_attention();
         if let Some((ticket, effect)) = connection.poll_effect() {
-            *asked = worker.ask(ticket, effect);
+            *asked = worker.ask(socket.entry.remote().ip(), ticket, effect);
         }
         drop(held);
         if self.outbound.is_some() {
@@ -283,7 +282,7 @@ pub(crate) mod tests {
 
     use onehop::config::{Authorization, Config};
     use onehop::connection::Verdict;
-    use onehop::driver::{Authenticator, SocketKind};
+    use onehop::driver::{Authenticator, PasswordChecks, SocketKind};
     use onehop::hub::Kind;
     use onehop::{CloseReason, Listening, Node};
     use smol::channel;
@@ -334,6 +333,7 @@ pub(crate) mod tests {
                 clock,
                 attention: Arc::new(event_listener::Event::new()),
                 authenticator,
+                password_checks: Arc::new(PasswordChecks::new(1)),
             };
             let (node, sockets) = (shared.node.clone(), shared.sockets.clone());
             Self { node, sockets, worker: worker_thread::start(shared, 0).expect("a thread") }

@@ -19,6 +19,7 @@ mod log_file;
 pub mod logger;
 pub mod monitor;
 pub mod options;
+mod password_checks;
 mod ports_file;
 mod reactor;
 pub mod server;

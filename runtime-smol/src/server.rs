@@ -10,7 +10,7 @@ use event_listener::Event;
 use log::{error, info, warn};
 use onehop::config::{Config, ConfigRefused, SecretSeed};
 use onehop::delivery::Staging;
-use onehop::driver::{self, Authenticator, LongestTurn, SocketKind};
+use onehop::driver::{self, Authenticator, LongestTurn, PasswordChecks, SocketKind};
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
     Services,
@@ -25,6 +25,7 @@ use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::load::lightest;
 use crate::logger::FATAL;
 use crate::monitor::{self, Monitoring};
+use crate::password_checks;
 use crate::ports_file::PortsFile;
 use crate::sockets::{LocalSockets, Sockets};
 use crate::watch::{self, Watch};
@@ -108,6 +109,7 @@ impl Server {
             clock,
             attention: Arc::new(Event::new()),
             authenticator,
+            password_checks: Arc::new(PasswordChecks::new(password_checks::threads_at_once())),
         };
         let workers = (0..workers.max(1)).map(|number| worker_thread::start(shared.clone(), number));
         let workers =

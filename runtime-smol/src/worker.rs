@@ -1,7 +1,8 @@
 //! What the connections of one thread share.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,11 +11,11 @@ use log::debug;
 use mio::net::TcpStream as Stream;
 use onehop::connection::{Effect, EffectAnswer, Ticket};
 use onehop::delivery::{KEPT_BUFFERS, Staging, WRITES_AT_ONCE};
-use onehop::driver::{self, Authenticator, SocketKind};
+use onehop::driver::{self, Authenticator, PasswordChecks, SocketKind};
 use onehop::{CloseReason, Connection, DialError, Instant, Node};
-use smol::Task;
 
 use crate::clock::Clock;
+use crate::password_checks;
 use crate::reactor::{Reactor, Source};
 use crate::sockets::{LocalSockets, Socket, Sockets};
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) attention: Arc<Event>,
     /// Asked for what the program around the server decides.
     pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) password_checks: Arc<PasswordChecks>,
 }
 
 /// A socket for a worker to take over.
@@ -50,12 +52,13 @@ pub(crate) struct Worker {
     buffer: Cell<Vec<u8>>,
     pub(crate) staging: RefCell<Staging<LocalSockets>>,
     authenticator: Option<Authenticator>,
+    password_checks: Arc<PasswordChecks>,
     /// Notified when a batch left something to be written.
     unwritten: Event,
 }
 
 /// A question that a connection waits for; dropped with it.
-pub(crate) type Asked = Task<(Ticket, EffectAnswer)>;
+pub(crate) type Asked = Pin<Box<dyn Future<Output = (Ticket, EffectAnswer)>>>;
 
 /// A sink for one thread.
 pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<LocalSockets> {
@@ -68,7 +71,7 @@ pub(crate) fn staging(node: &Node, sockets: &Arc<Sockets>) -> Staging<LocalSocke
 impl Worker {
     /// One with no connections, for the thread that it is made on.
     pub(crate) fn new(number: usize, shared: Shared, reactor: Reactor) -> Self {
-        let Shared { node, sockets, clock, attention, authenticator } = shared;
+        let Shared { node, sockets, clock, attention, authenticator, password_checks } = shared;
         Self {
             number,
             staging: RefCell::new(staging(&node, &sockets)),
@@ -79,6 +82,7 @@ impl Worker {
             attention,
             buffer: Cell::default(),
             authenticator,
+            password_checks,
             unwritten: Event::new(),
         }
     }
@@ -145,10 +149,18 @@ impl Worker {
         }
     }
 
-    /// Lets the program around the server answer, on a thread that nobody needs.
-    pub(crate) fn ask(&self, ticket: Ticket, effect: Effect) -> Option<Asked> {
-        let authenticator = self.authenticator.clone()?;
-        Some(smol::unblock(move || (ticket, authenticator.answer(&effect))))
+    /// Lets the program around the server answer, or somebody who has time to compute it, on a thread that nobody needs.
+    pub(crate) fn ask(&self, from: IpAddr, ticket: Ticket, effect: Effect) -> Option<Asked> {
+        match effect {
+            Effect::Authenticate(credentials) => {
+                let authenticator = self.authenticator.clone()?;
+                Some(Box::pin(smol::unblock(move || (ticket, authenticator.answer(&credentials)))))
+            }
+            Effect::CheckPassword(check) => {
+                let is_right = password_checks::ask(&self.password_checks, from, check);
+                Some(Box::pin(async move { (ticket, EffectAnswer::Password(is_right.await)) }))
+            }
+        }
     }
 
     /// Lets the control task know if the cluster wants something.

@@ -8,10 +8,12 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use log::error;
+use onehop::connection::{Effect, EffectAnswer};
 use onehop::delivery::Staging;
 use onehop::driver::{self, Event, SocketKind, contain};
 use onehop::{CloseReason, Connection};
 
+use crate::password_checks;
 use crate::shared::Shared;
 use crate::socket::{Socket, Sockets};
 use crate::timer::{SocketTimer, elapsed_as_would_block};
@@ -138,9 +140,9 @@ fn drive(
             continue;
         }
         if let Some((ticket, effect)) = connection.poll_effect()
-            && let Some(authenticator) = &shared.authenticator
+            && let Some(found) = carry_out(shared, connection, effect)
         {
-            answer = authenticator.answer(&effect);
+            answer = found;
             event = Event::Answer(ticket, &answer);
             continue;
         }
@@ -148,6 +150,18 @@ fn drive(
         event = receive(socket, buffer, timer.next(remaining));
         if event == Event::Nothing {
             timer.handle_elapsed();
+        }
+    }
+}
+
+/// Waits for what comes of an effect, as long as its connection does.
+fn carry_out(shared: &Shared, connection: &Connection, effect: Effect) -> Option<EffectAnswer> {
+    match effect {
+        Effect::Authenticate(credentials) => Some(shared.authenticator.as_ref()?.answer(&credentials)),
+        Effect::CheckPassword(check) => {
+            let remaining = connection.poll_timeout().0.since(shared.now());
+            let from = connection.entry().remote().ip();
+            password_checks::wait(&shared.password_checks, from, check, remaining).map(EffectAnswer::Password)
         }
     }
 }

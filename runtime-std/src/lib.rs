@@ -39,6 +39,7 @@ mod connection;
 mod dial;
 mod listen;
 mod monitor;
+mod password_checks;
 mod shared;
 mod socket;
 mod timer;

@@ -7,11 +7,12 @@ use std::time;
 
 use onehop::config::Config;
 use onehop::delivery::Staging;
-use onehop::driver::{Authenticator, LongestTurn};
+use onehop::driver::{Authenticator, LongestTurn, PasswordChecks};
 use onehop::{Instant, Listening, Node};
 
 use crate::alarm::Alarm;
 use crate::monitor::Conversations;
+use crate::password_checks;
 use crate::socket::Sockets;
 
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) longest_turn: LongestTurn,
     /// Asked for what the program around the server decides.
     pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) password_checks: Arc<PasswordChecks>,
     shutting_down: AtomicBool,
     started: time::Instant,
 }
@@ -39,6 +41,7 @@ impl Shared {
             accepted: AtomicUsize::new(0),
             longest_turn: LongestTurn::default(),
             authenticator,
+            password_checks: Arc::new(PasswordChecks::new(password_checks::threads_at_once())),
             shutting_down: AtomicBool::new(false),
             started: time::Instant::now(),
         }

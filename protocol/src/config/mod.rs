@@ -12,6 +12,7 @@ mod limits;
 mod permissions;
 mod secret;
 mod seed;
+mod user;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -26,8 +27,10 @@ pub use limits::RouteLimits;
 pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
 pub use secret::Secret;
 pub use seed::SecretSeed;
+pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};
 
+pub use crate::nkey::{NoUserKey, UserKey};
 pub use crate::quote::without_user_info;
 
 /// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
@@ -64,6 +67,8 @@ pub struct Config {
     pub write_deadline: Duration,
     /// What a client must present.
     pub authorization: Authorization,
+    /// The user, or its nkey, that a client is that presents nothing; `None` refuses it.
+    pub no_auth_user: Option<String>,
     /// How long a client may take to present it.
     pub auth_timeout: Duration,
     /// Behaves like a server from before message headers existed.
@@ -122,6 +127,7 @@ impl Default for Config {
             ping_max: 2,
             write_deadline: Duration::from_secs(10),
             authorization: Authorization::None,
+            no_auth_user: None,
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
             no_header_support: false,
             max_closed_clients: 10_000,
@@ -153,17 +159,16 @@ impl Config {
 
     /// What must stand in no log.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let own = match &self.authorization {
-            Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
-                Some(secret.expose())
-            }
-            Authorization::None | Authorization::External => None,
+        let own: Vec<_> = match &self.authorization {
+            Authorization::User { password: secret, .. } | Authorization::Token(secret) => vec![secret],
+            Authorization::Users(users) => users.iter().filter_map(|user| user.identity.password()).collect(),
+            Authorization::None | Authorization::External => Vec::new(),
         };
         let of_cluster = self.cluster.iter().flat_map(|cluster| {
             let own = cluster.authorization.as_ref().map(|own| own.password.expose());
             own.into_iter().chain(cluster.routes.iter().filter_map(RouteUrl::secret))
         });
-        own.into_iter().chain(of_cluster).filter(|secret| !secret.is_empty())
+        own.into_iter().map(Secret::expose).chain(of_cluster).filter(|secret| !secret.is_empty())
     }
 }
 
@@ -177,11 +182,13 @@ pub enum Authorization {
     User {
         /// The user's name.
         user: String,
-        /// The password in plain text.
+        /// The password in plain text, or its bcrypt hash.
         password: Secret,
     },
-    /// One token for everybody.
+    /// One token for everybody, in plain text or as a bcrypt hash.
     Token(Secret),
+    /// One of several users.
+    Users(Vec<User>),
     /// What the program that this node is a part of accepts: it is asked for each CONNECT, by an
     /// [`Effect`](crate::connection::Effect). There is no configuration file syntax for it.
     External,

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::Zeroizing;
+
 use crate::quote::REDACTED;
 
-/// A password or token. Printing it never shows it; [`Secret::expose`] does.
+/// A password or token. Printing it never shows it; [`Secret::expose`] does. Its memory is wiped when it is dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// The secret itself, for the one place that must send it.
@@ -18,24 +21,43 @@ impl Secret {
     /// secret's content.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         let secret = self.0.as_bytes();
-        let mut difference = secret.len() ^ candidate.len();
-        for (index, byte) in candidate.iter().enumerate() {
-            let expected = secret.get(index).copied().unwrap_or_default();
-            difference |= usize::from(byte ^ expected);
-        }
-        std::hint::black_box(difference) == 0
+        let is_as_long = Choice::from(u8::from(secret.len() == candidate.len()));
+        let same = candidate.iter().enumerate().fold(is_as_long, |same, (index, byte)| {
+            same & byte.ct_eq(&secret.get(index).copied().unwrap_or_default())
+        });
+        same.into()
+    }
+
+    /// Whether it is a bcrypt hash of what is to be presented: it begins with version and cost. What has less of one is a plain
+    /// secret (wire.md 1.12).
+    pub fn is_bcrypt(&self) -> bool {
+        self.bcrypt_digest().is_some()
+    }
+
+    /// Whether it is a bcrypt hash that nothing can match, since it lacks characters or has strange ones.
+    pub(crate) fn is_damaged_bcrypt(&self) -> bool {
+        let is_of_hash = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
+        self.bcrypt_digest().is_some_and(|digest| digest.len() != 53 || !digest.bytes().all(is_of_hash))
+    }
+
+    /// What stands behind version and cost: 22 characters of salt and 31 of the hash.
+    fn bcrypt_digest(&self) -> Option<&str> {
+        let rest =
+            ["$2a$", "$2b$", "$2x$", "$2y$"].iter().find_map(|version| self.0.strip_prefix(version))?;
+        let (cost, digest) = rest.split_once('$')?;
+        (cost.len() == 2 && cost.bytes().all(|byte| byte.is_ascii_digit())).then_some(digest)
     }
 }
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(secret)
+        Self(secret.into())
     }
 }
 
 impl From<&str> for Secret {
     fn from(secret: &str) -> Self {
-        Self(secret.to_owned())
+        Self(secret.to_owned().into())
     }
 }
 
@@ -63,5 +85,21 @@ mod tests {
         }
         assert!(Secret::default().matches(b""));
         assert!(!Secret::default().matches(b"\0"));
+    }
+
+    #[test]
+    fn a_bcrypt_hash_is_told_from_a_secret_that_begins_like_one() {
+        let hash = "$2b$04$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.iIULC";
+        for version in ["$2a$", "$2b$", "$2x$", "$2y$"] {
+            let secret = Secret::from(hash.replace("$2b$", version));
+            assert!(secret.is_bcrypt() && !secret.is_damaged_bcrypt(), "{version}");
+        }
+        for damaged in ["$2b$10$abc", &hash[..59], &hash.replace('/', "!")] {
+            let secret = Secret::from(damaged);
+            assert!(secret.is_bcrypt() && secret.is_damaged_bcrypt(), "{damaged}");
+        }
+        for plain in ["", "$2a$zz", "$2a$1$x", &hash[1..], &hash.replace("$2b$", "$2c$")] {
+            assert!(!Secret::from(plain).is_bcrypt(), "{plain}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! What a configuration must obey as a whole.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Authorization, ClusterConfig, Config, RouteUrl, Secret};
+use super::{Authorization, ClusterConfig, Config, Identity, RouteUrl, Secret, User};
 
 /// The largest payload that can be configured, in bytes: what the size on the wire can say.
 pub const MAX_PAYLOAD: usize = i32::MAX as usize;
@@ -25,14 +26,36 @@ impl Config {
         if self.lame_duck_grace_period >= self.lame_duck_duration {
             return Err(ConfigError::LameDuckGracePeriod);
         }
-        match &self.authorization {
-            Authorization::None | Authorization::External => {}
-            Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
-                check_secret(secret)?
-            }
-        }
+        self.check_authorization()?;
         check_cluster_name(self.lone_cluster_name.as_deref())?;
         self.cluster.as_ref().map_or(Ok(()), ClusterConfig::validate)
+    }
+
+    fn check_authorization(&self) -> Result<(), ConfigError> {
+        let users = match &self.authorization {
+            Authorization::None | Authorization::External => [].as_slice(),
+            Authorization::User { password: secret, .. } | Authorization::Token(secret) => {
+                check_secret(secret)?;
+                &[]
+            }
+            Authorization::Users(users) => users,
+        };
+        let mut names = BTreeSet::new();
+        for User { identity, .. } in users {
+            match identity {
+                Identity::Password { password, .. } => check_secret(password)?,
+                Identity::Nkey(_) if !cfg!(feature = "auth") => return Err(ConfigError::NotBuilt("nkeys")),
+                Identity::Nkey(_) => {}
+            }
+            if !names.insert(identity.to_string()) {
+                return Err(ConfigError::DuplicateUser(identity.to_string()));
+            }
+        }
+        match &self.no_auth_user {
+            Some(name) if users.is_empty() => Err(ConfigError::NoAuthUserWithoutUsers(name.clone())),
+            Some(name) if !names.contains(name) => Err(ConfigError::UnknownNoAuthUser(name.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn check_above_zero(&self) -> Result<(), ConfigError> {
@@ -62,8 +85,8 @@ impl ClusterConfig {
                 return Err(ConfigError::Zero(name));
             }
         }
-        if let Some(authorization) = &self.authorization {
-            check_secret(&authorization.password)?;
+        if self.authorization.as_ref().is_some_and(|own| own.password.is_bcrypt()) {
+            return Err(ConfigError::BcryptClusterPassword);
         }
         for (index, route) in self.routes.iter().enumerate() {
             if self.routes[..index].contains(route) {
@@ -92,10 +115,11 @@ pub(super) fn check_cluster_name(name: Option<&str>) -> Result<(), ConfigError> 
     }
 }
 
-/// A bcrypt hash taken for a plain password would shut everybody out.
 fn check_secret(secret: &Secret) -> Result<(), ConfigError> {
-    let is_bcrypt = ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.expose().starts_with(prefix));
-    if is_bcrypt { Err(ConfigError::BcryptPassword) } else { Ok(()) }
+    if secret.is_bcrypt() && !cfg!(feature = "auth") {
+        return Err(ConfigError::NotBuilt("bcrypt passwords and tokens"));
+    }
+    Ok(())
 }
 
 /// Why a [`Config`] cannot be used.
@@ -124,8 +148,16 @@ pub enum ConfigError {
     Zero(&'static str),
     /// A `lame_duck_grace_period` that leaves nothing of the `lame_duck_duration`.
     LameDuckGracePeriod,
-    /// A password or token that is a bcrypt hash.
-    BcryptPassword,
+    /// It needs a feature of this crate that it was built without.
+    NotBuilt(&'static str),
+    /// A password of servers that is a bcrypt hash: they present the same.
+    BcryptClusterPassword,
+    /// Two users of the same name, or of the same key.
+    DuplicateUser(String),
+    /// A `no_auth_user` without any user.
+    NoAuthUserWithoutUsers(String),
+    /// A `no_auth_user` who is none of the users.
+    UnknownNoAuthUser(String),
 }
 
 impl fmt::Display for ConfigError {
@@ -146,7 +178,16 @@ impl fmt::Display for ConfigError {
                 f.write_str("lame duck grace period should be strictly lower than lame duck duration")
             }
             Self::Zero(name) => write!(f, "{name} must be more than zero"),
-            Self::BcryptPassword => f.write_str("bcrypt passwords and tokens are not supported yet"),
+            Self::NotBuilt(what) => write!(f, "{what} are not supported by this build"),
+            Self::BcryptClusterPassword => f.write_str("cluster password cannot be a bcrypt hash"),
+            Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
+            Self::NoAuthUserWithoutUsers(user) => {
+                write!(f, "no_auth_user: {user:?} present, but users/nkeys are not defined")
+            }
+            Self::UnknownNoAuthUser(user) => {
+                let text = "not present as user or nkey in authorization block or account configuration";
+                write!(f, "no_auth_user: {user:?} {text}")
+            }
         }
     }
 }
@@ -181,15 +222,29 @@ mod tests {
         );
         assert_eq!(refused(|c| c.ping_interval = Duration::ZERO), "ping_interval must be more than zero");
         assert_eq!(refused(|c| c.max_control_line = 0), "max_control_line must be more than zero");
-        let bcrypt = "bcrypt passwords and tokens are not supported yet";
-        assert_eq!(refused(|c| c.authorization = Authorization::Token("$2b$10$abc".into())), bcrypt);
         let grace = "lame duck grace period should be strictly lower than lame duck duration";
         assert_eq!(refused(|c| c.lame_duck_grace_period = c.lame_duck_duration), grace);
         assert_eq!(refused(|c| c.lone_cluster_name = Some("_".into())), "cluster name is reserved");
-        let user = |c: &mut Config| {
-            c.authorization = Authorization::User { user: "a".into(), password: "$2a$10$abc".into() };
+    }
+
+    #[test]
+    fn users_differ_and_who_needs_no_credentials_is_one_of_them() {
+        let refused = |names: &[&str], anonymous: &str| {
+            let users = names.iter().map(|name| User::with_password(name, "x")).collect();
+            let config = Config {
+                authorization: Authorization::Users(users),
+                no_auth_user: Some(anonymous.to_owned()).filter(|name| !name.is_empty()),
+                ..Config::default()
+            };
+            config.validate().map_err(|error| error.to_string())
         };
-        assert_eq!(refused(user), bcrypt);
+        assert_eq!(refused(&["a", "b"], ""), Ok(()));
+        assert_eq!(refused(&["a", "b"], "b"), Ok(()));
+        assert_eq!(refused(&["a", "a"], ""), Err("Duplicate user \"a\" detected".to_owned()));
+        let unknown = "not present as user or nkey in authorization block or account configuration";
+        assert_eq!(refused(&["a"], "c"), Err(format!("no_auth_user: \"c\" {unknown}")));
+        let alone = "no_auth_user: \"c\" present, but users/nkeys are not defined";
+        assert_eq!(refused(&[], "c"), Err(alone.to_owned()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::id::AccountId;
 use crate::interest::Subscription;
 use crate::node::{Node, Untold};
 use crate::sink::Sink;
+use crate::time::Instant;
 
 /// Work that is done a slice at a time, so that nobody waits longer for it than for anything else that is read.
 #[derive(Debug)]
@@ -25,11 +26,17 @@ pub(super) enum Chore {
 
 impl Chore {
     /// Does a slice; true once it is all done.
-    pub(super) fn handle_slice<S: Sink>(&mut self, node: &Node, entry: &Entry, sink: &mut S) -> bool {
+    pub(super) fn handle_slice<S: Sink>(
+        &mut self,
+        node: &Node,
+        entry: &Entry,
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
         match self {
             Self::Tell(untold) => node.tell_interest(entry, untold, sink),
-            Self::Remove(removal) => removal.handle_slice(sink),
-            Self::Deliver(delivery) => deliver(node, delivery, sink),
+            Self::Remove(removal) => removal.handle_slice(now, sink),
+            Self::Deliver(delivery) => deliver(node, delivery, now, sink),
         }
     }
 
@@ -39,8 +46,8 @@ impl Chore {
     }
 }
 
-fn deliver<S: Sink>(node: &Node, delivery: &mut LongDelivery, sink: &mut S) -> bool {
-    delivery.handle_slice(node.hub(), sink, &mut |account, subscription, sink| {
+fn deliver<S: Sink>(node: &Node, delivery: &mut LongDelivery, now: Instant, sink: &mut S) -> bool {
+    delivery.handle_slice(node.hub(), now, sink, &mut |account, subscription, sink| {
         node.expire(account, subscription, sink);
     })
 }
@@ -98,12 +105,12 @@ impl Removal {
     }
 
     /// Does some; true once nothing is left. When the node stops, nobody looks for subscriptions any more.
-    pub fn handle_slice<S: Sink>(&mut self, sink: &mut S) -> bool {
+    pub fn handle_slice<S: Sink>(&mut self, now: Instant, sink: &mut S) -> bool {
         if self.node.is_stopping() {
             self.left.clear();
         }
         if let Some(delivery) = &mut self.message {
-            if deliver(&self.node, delivery, sink) {
+            if deliver(&self.node, delivery, now, sink) {
                 self.message = None;
             }
             return self.is_over();

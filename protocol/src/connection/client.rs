@@ -7,14 +7,15 @@ use log::Level;
 
 use super::chore::{Chore, Removal};
 use super::context::Context;
-use super::effect::Verdict;
+use super::effect::{Question, Verdict};
 use super::turn;
 use crate::accounts::Account;
+use crate::auth::{Finding, Known};
 use crate::close::CloseReason;
-use crate::config::Authorization;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
+use crate::permissions::Permissions;
 use crate::quote::{QuotedInLog, REDACTED};
 use crate::sink::Sink;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
@@ -32,6 +33,8 @@ pub(super) enum Client {
 #[derive(Debug)]
 pub(super) struct Session {
     account: Arc<Account>,
+    /// What it may do; none is everything.
+    permissions: Option<Arc<Permissions>>,
     cache: Cache,
     verbose: bool,
     pedantic: bool,
@@ -40,12 +43,14 @@ pub(super) struct Session {
     async_info: bool,
     connected: bool,
     first_ping_answered: bool,
+    /// It began without a CONNECT as the user who presents nothing, as if it had sent one.
+    is_anonymous: bool,
 }
 
 impl Client {
     /// Greets a client that just connected, or turns it away if there are too many.
     pub(super) fn new<S: Sink>(context: &mut Context<'_, S>) -> Self {
-        let info = context.node().client_info(context.entry());
+        let info = context.node().greeting(context.entry());
         context.send(&info.to_line());
         let hub = context.hub();
         hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -53,17 +58,33 @@ impl Client {
             context.report(&ProtocolError::MaximumConnections);
             return Self::Greeted;
         }
-        if context.config().authorization != Authorization::None {
+        if context.hub().guard().requires_authorization() {
             context.shared.auth_deadline = Some(context.now + context.config().auth_timeout);
             return Self::Greeted;
         }
         Self::begin(context)
     }
 
+    /// Lets in a client that does without a CONNECT, if there is a user for that.
+    fn begin_anonymous<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        let user = context.hub().guard().anonymous();
+        if user.is_none_or(|user| !admit(context, &user)) {
+            return authorization_violation(context);
+        }
+        context.shared.auth_deadline = None;
+        *self = Self::begin(context);
+        if let Self::Session(session) = self {
+            session.is_anonymous = true;
+        }
+    }
+
     /// Lets a client into its account. If that was removed meanwhile, the client goes as those go that were in it.
     fn begin<S: Sink>(context: &mut Context<'_, S>) -> Self {
         match context.hub().account_of(context.entry()) {
-            Some(account) => Self::Session(Box::new(Session::new(context.hub(), account))),
+            Some(account) => {
+                let permissions = context.entry().permissions();
+                Self::Session(Box::new(Session::new(context.hub(), account, permissions)))
+            }
             None => {
                 context.close(CloseReason::ClientClosed);
                 Self::Greeted
@@ -75,8 +96,13 @@ impl Client {
         match (&mut *self, op) {
             (_, Op::Connect(json)) => self.handle_connect(context, json),
             (Self::Session(session), _) => session.handle(context, op),
-            // The parser lets nothing else through before CONNECT where one is needed.
-            (Self::Greeted, _) => authorization_violation(context),
+            // Where a CONNECT is needed the parser lets nothing else through before.
+            (Self::Greeted, _) => {
+                self.begin_anonymous(context);
+                if let Self::Session(session) = self {
+                    session.handle(context, op);
+                }
+            }
         }
     }
 
@@ -116,7 +142,9 @@ impl Client {
             }
         };
         introduce(context, &connect);
-        if let (Some(_), Self::Session(session)) = (&earlier, &mut *self) {
+        if let Self::Session(session) = &mut *self
+            && (session.connected || session.is_anonymous)
+        {
             // Since 2.14 a second CONNECT drops what was subscribed to.
             let removal = session.removal(context);
             context.begin_chore(Chore::Remove(removal));
@@ -126,12 +154,26 @@ impl Client {
         }
         // Credentials that a further CONNECT does not name are those that were good before.
         let stays_authorized = earlier.is_some() && !names_credentials(&connect);
-        match is_authorized(&context.config().authorization, &connect) {
-            _ if stays_authorized => self.accept(context, &connect),
-            Some(true) => self.accept(context, &connect),
-            Some(false) => refuse(context, &connect),
-            None => context.ask_who_it_is(connect),
+        if stays_authorized {
+            return self.accept(context, &connect);
         }
+        match context.hub().guard().judge(&connect, context.entry().cid()) {
+            Finding::Accepted(user) => self.accept_as(context, &connect, user),
+            Finding::Refused => refuse(context, &connect),
+            Finding::AskProgram => context.ask_who_it_is(connect),
+            Finding::CheckPassword(check, user) => context.check_password(connect, check, user),
+        }
+    }
+
+    /// Hears whether the password of a client is right.
+    pub(super) fn handle_password<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        question: Question,
+        is_right: bool,
+    ) {
+        let Question { connect, user, .. } = question;
+        if is_right { self.accept_as(context, &connect, user) } else { refuse(context, &connect) }
     }
 
     /// Hears whether a client may come in that somebody else was asked about.
@@ -149,10 +191,16 @@ impl Client {
             return refuse(context, connect);
         };
         context.entry().set_account(account.id());
-        if let Self::Session(session) = self {
-            session.account = account;
-        }
         self.accept(context, connect);
+    }
+
+    /// Lets in a client that is this user, or that there are no users to be one of.
+    fn accept_as<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, user: Option<Known>) {
+        if user.is_none_or(|user| admit(context, &user)) {
+            self.accept(context, connect);
+        } else {
+            refuse(context, connect);
+        }
     }
 
     /// Opens the session of a client whose credentials are good, or changes it.
@@ -174,9 +222,10 @@ impl Client {
 }
 
 impl Session {
-    fn new(hub: &Hub, account: Arc<Account>) -> Self {
+    fn new(hub: &Hub, account: Arc<Account>, permissions: Option<Arc<Permissions>>) -> Self {
         Self {
             account,
+            permissions,
             cache: Cache::new(hub.hasher()),
             // What holds for a client that sends no CONNECT.
             verbose: true,
@@ -185,6 +234,7 @@ impl Session {
             async_info: false,
             connected: false,
             first_ping_answered: false,
+            is_anonymous: false,
         }
     }
 
@@ -208,6 +258,11 @@ impl Session {
 
     /// Applies a valid CONNECT.
     fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, headers: bool) {
+        if let Some(account) = context.hub().account_of(context.entry()) {
+            self.account = account;
+        }
+        self.permissions = context.entry().permissions();
+        context.name_client(self.account.name(), connect);
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;
@@ -278,11 +333,20 @@ impl Session {
         shared.received.0 += 1;
         shared.received.1 += message.body.len() as u64 - 2;
         shared.keepalive.handle_activity(context.now);
-        if let Some(error) = reserved(message) {
-            return context.report(&error);
-        }
         if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
             context.handle_error(&ProtocolError::InvalidPublishSubject);
+        }
+        let shared = &mut *context.shared;
+        if let Some(error) = reserved_subject(message.subject) {
+            return context.report(&error);
+        }
+        let (targets, is_allowed) =
+            self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
+        if !is_allowed && !shared.entry.takes_for_answer(message.subject, context.now) {
+            return context.report(&ProtocolError::PublishPermission { subject: text(message.subject) });
+        }
+        if let Some(error) = message.reply.and_then(reserved_reply) {
+            return context.report(&error);
         }
         if self.verbose {
             // Before the message itself, should the client hear it back.
@@ -293,10 +357,10 @@ impl Session {
             check_destination(context, trace);
         }
         let shared = &mut *context.shared;
-        let targets = self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
         let node = &shared.node;
         let mut courier = Courier {
             hub: node.hub(),
+            now: context.now,
             publisher: Some(&shared.entry),
             sink: context.sink,
             rng: &mut shared.rng,
@@ -328,8 +392,10 @@ impl Session {
     fn subscribe<S: Sink>(&mut self, context: &mut Context<'_, S>, subject: &[u8], queue: &[u8], sid: &[u8]) {
         context.shared.keepalive.handle_activity(context.now);
         context.shared.is_active = true;
-        if let Err(error) = self.may_hold_another(context, subject) {
-            return context.report(&error);
+        if let Err(error) =
+            self.may_subscribe(subject, queue).and_then(|()| self.may_hold_another(context, subject))
+        {
+            return context.refuse_subscription(&error, sid);
         }
         // A name that is taken keeps its old subscription, whatever the new one would be (wire.md 1.4).
         let known = context.entry().subscriptions().get(sid).cloned();
@@ -340,8 +406,8 @@ impl Session {
             Some(_) => return self.ok(context),
             None => {}
         }
-        if let Err(error) = may_subscribe(subject, queue) {
-            return context.report(&error);
+        if !wire::subject::is_valid_filter(subject) {
+            return context.report(&ProtocolError::InvalidSubject);
         }
         let shared = &*context.shared;
         let id = shared.node.hub().next_subscription();
@@ -351,6 +417,19 @@ impl Session {
         let announced = shared.node.subscribe(&self.account, subscription, context.sink);
         context.shared.spend(turn::change(announced));
         self.ok(context);
+    }
+
+    /// Whether the client may have this subscription at all. What is asked for need not be a subject to be forbidden.
+    fn may_subscribe(&self, subject: &[u8], queue: &[u8]) -> Result<(), ProtocolError> {
+        let queue = Some(queue).filter(|queue| !queue.is_empty());
+        let is_allowed = self.permissions.as_ref().is_none_or(|own| own.may_subscribe(subject, queue));
+        match queue {
+            Some(queue) if !is_allowed || queue == RESERVED_QUEUE => {
+                Err(ProtocolError::QueuePermission { subject: text(subject), queue: text(queue) })
+            }
+            None if !is_allowed => Err(ProtocolError::SubscribePermission { subject: text(subject) }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether one more subscription keeps within the limits.
@@ -431,31 +510,19 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
     });
 }
 
-fn may_subscribe(subject: &[u8], queue: &[u8]) -> Result<(), ProtocolError> {
-    if !wire::subject::is_valid_filter(subject) {
-        return Err(ProtocolError::InvalidSubject);
-    }
-    if queue == RESERVED_QUEUE {
-        return Err(ProtocolError::QueuePermission { subject: text(subject), queue: text(queue) });
-    }
-    Ok(())
-}
-
-/// Whether what a client presents is good; `None` if somebody else is to say that.
-fn is_authorized(authorization: &Authorization, connect: &Connect) -> Option<bool> {
-    match authorization {
-        Authorization::None => Some(true),
-        Authorization::Token(token) => Some(token.matches(connect.auth_token.as_bytes())),
-        Authorization::User { user, password } => {
-            let password = password.matches(connect.pass.as_bytes());
-            Some(*user == connect.user && password)
-        }
-        Authorization::External => None,
-    }
-}
-
 fn names_credentials(connect: &Connect) -> bool {
-    [&connect.user, &connect.pass, &connect.auth_token].iter().any(|credential| !credential.is_empty())
+    let Connect { user, pass, auth_token, nkey, .. } = connect;
+    [user, pass, auth_token, nkey].iter().any(|credential| !credential.is_empty())
+}
+
+/// Makes a client the user that it is; false if the user's account is gone.
+fn admit<S: Sink>(context: &Context<'_, S>, user: &Known) -> bool {
+    let Some(account) = context.hub().accounts().find(user.account.as_bytes()) else {
+        return false;
+    };
+    context.entry().set_account(account.id());
+    context.entry().set_permissions(user.permissions.clone());
+    true
 }
 
 /// Sends away a client that may not come in.
@@ -468,20 +535,24 @@ fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
     context.handle_error(&ProtocolError::Authorization);
 }
 
-/// The error for a subject or a reply that clients may not use (wire.md 1.5).
+/// The error for a subject that clients may not use (wire.md 1.5).
 #[inline]
-fn reserved(message: &Message<'_>) -> Option<ProtocolError> {
-    // Nearly every message is told apart by its first bytes.
-    let suspicious = |subject: &[u8]| matches!(subject.first(), Some(b'_' | b'$'));
-    if !suspicious(message.subject) && !message.reply.is_some_and(suspicious) {
-        return None;
-    }
-    if begins(message.subject, &["_GR_.", "$GR.", "$NRG."]) {
-        return Some(ProtocolError::PublishPermission { subject: text(message.subject) });
-    }
-    let reply =
-        message.reply.filter(|reply| reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]))?;
-    Some(ProtocolError::ReplyPermission { reply: text(reply) })
+fn reserved_subject(subject: &[u8]) -> Option<ProtocolError> {
+    // Nearly every subject is told apart by its first byte.
+    let is_reserved = is_suspicious(subject) && begins(subject, &["_GR_.", "$GR.", "$NRG."]);
+    is_reserved.then(|| ProtocolError::PublishPermission { subject: text(subject) })
+}
+
+/// The same for a reply.
+#[inline]
+fn reserved_reply(reply: &[u8]) -> Option<ProtocolError> {
+    let is_reserved =
+        is_suspicious(reply) && (reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]));
+    is_reserved.then(|| ProtocolError::ReplyPermission { reply: text(reply) })
+}
+
+fn is_suspicious(subject: &[u8]) -> bool {
+    matches!(subject.first(), Some(b'_' | b'$'))
 }
 
 /// A name as an error quotes it.

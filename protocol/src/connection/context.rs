@@ -4,6 +4,7 @@ use super::chore::Chore;
 use super::effect::Question;
 use super::turn;
 use super::{Interruption, Shared};
+use crate::auth::{Known, PasswordCheck};
 use crate::close::CloseReason;
 use crate::config::{Config, RouteLimits};
 use crate::forwarding::Trace;
@@ -105,12 +106,26 @@ impl<S: Sink> Context<'_, S> {
         self.sink.switch(self.shared.entry.id(), encoder);
     }
 
-    /// Lets somebody else judge what a client presented in its CONNECT. What the client sends behind it waits for that, for
-    /// as long as a client may take to authenticate.
+    /// Lets the program around the node judge what a client presented in its CONNECT. What the client sends behind it waits
+    /// for that, for as long as a client may take to authenticate.
     pub(super) fn ask_who_it_is(&mut self, connect: Connect) {
+        let number = self.next_question();
+        self.wait_for(Question::authenticate(number, connect));
+    }
+
+    /// The same where it takes long to find out whether the client's password is right.
+    pub(super) fn check_password(&mut self, connect: Connect, check: PasswordCheck, user: Option<Known>) {
+        let number = self.next_question();
+        self.wait_for(Question::check_password(number, connect, check, user));
+    }
+
+    fn next_question(&mut self) -> u32 {
+        self.shared.questions += 1;
+        self.shared.questions
+    }
+
+    fn wait_for(&mut self, question: Question) {
         let shared = &mut *self.shared;
-        shared.questions += 1;
-        let question = Question::authenticate(shared.questions, connect);
         shared.interruption = Some(Interruption::Wait(Box::new(question)));
         let auth_timeout = shared.config.auth_timeout;
         shared.auth_deadline.get_or_insert(self.now + auth_timeout);

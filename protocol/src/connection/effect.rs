@@ -1,6 +1,7 @@
 //! What a connection asks of the world, and waits for (design.md 2).
 
 use super::{Connection, Interruption, Shared, Side};
+use crate::auth::{Known, PasswordCheck};
 use crate::config::Secret;
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -15,6 +16,8 @@ pub struct Ticket(u32);
 pub enum Effect {
     /// Who is it, and may it come in? Answered by an [`EffectAnswer::Authentication`].
     Authenticate(Credentials),
+    /// Is its password right? Answered by an [`EffectAnswer::Password`] with what [`PasswordCheck::run`] says.
+    CheckPassword(PasswordCheck),
 }
 
 /// What a client presented in its CONNECT. What it did not name is empty.
@@ -33,6 +36,8 @@ pub struct Credentials {
 pub enum EffectAnswer {
     /// Of an [`Effect::Authenticate`].
     Authentication(Verdict),
+    /// Of an [`Effect::CheckPassword`].
+    Password(bool),
 }
 
 /// Whether a client may come in.
@@ -55,6 +60,8 @@ pub(super) struct Question {
     effect: Option<Effect>,
     /// What the connection goes on with.
     pub(super) connect: Connect,
+    /// Who the client is, if its password is right.
+    pub(super) user: Option<Known>,
 }
 
 impl Connection {
@@ -87,7 +94,10 @@ impl Connection {
             (Side::Client(client), EffectAnswer::Authentication(verdict)) => {
                 client.handle_verdict(&mut context, &question.connect, verdict);
             }
-            (Side::Route(_), EffectAnswer::Authentication(_)) => {}
+            (Side::Client(client), EffectAnswer::Password(is_right)) => {
+                client.handle_password(&mut context, *question, *is_right);
+            }
+            (Side::Route(_), _) => {}
         }
         if self.inbound.is_some() && self.shared.close.is_none() {
             self.handle_rest(now, &[], sink);
@@ -108,14 +118,28 @@ impl Shared {
 }
 
 impl Question {
-    /// Asks about the credentials of a client. No other question of the connection has the same `number`.
+    /// Asks the program about the credentials of a client. No other question of the connection has the same `number`.
     pub(super) fn authenticate(number: u32, connect: Connect) -> Self {
         let credentials = Credentials {
             user: connect.user.clone(),
             password: connect.pass.clone().into(),
             token: connect.auth_token.clone().into(),
         };
-        Self { ticket: Ticket(number), effect: Some(Effect::Authenticate(credentials)), connect }
+        Self::new(number, Effect::Authenticate(credentials), connect, None)
+    }
+
+    /// Asks whether the password of a client is right.
+    pub(super) fn check_password(
+        number: u32,
+        connect: Connect,
+        check: PasswordCheck,
+        user: Option<Known>,
+    ) -> Self {
+        Self::new(number, Effect::CheckPassword(check), connect, user)
+    }
+
+    fn new(number: u32, effect: Effect, connect: Connect, user: Option<Known>) -> Self {
+        Self { ticket: Ticket(number), effect: Some(effect), connect, user }
     }
 
     pub(super) fn take_on(&mut self) -> Option<(Ticket, Effect)> {

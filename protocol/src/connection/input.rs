@@ -28,7 +28,7 @@ impl Connection {
         if !rest.is_empty() && self.shared.close.is_none() {
             self.handle_rest(now, rest, sink);
         }
-        self.handle_chores(sink);
+        self.handle_chores(now, sink);
         self.shared.record_received(now);
     }
 
@@ -38,7 +38,7 @@ impl Connection {
             return;
         }
         self.begin_turn();
-        self.handle_chores(sink);
+        self.handle_chores(now, sink);
         if self.shared.goes_on() && self.has_more_input {
             self.handle_rest(now, &[], sink);
         }
@@ -71,11 +71,11 @@ impl Connection {
 
     /// Does a slice of the chore that input waits for, and of the one that goes on beside it: else that would never be done
     /// where all that is read begins another of the first kind.
-    fn handle_chores<S: Sink>(&mut self, sink: &mut S) {
+    fn handle_chores<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         let Shared { node, entry, chores, close: None, .. } = &mut self.shared else {
             return;
         };
-        chores.retain_mut(|chore| !chore.handle_slice(node, entry, sink));
+        chores.retain_mut(|chore| !chore.handle_slice(node, entry, now, sink));
     }
 
     /// Handles plain bytes, and returns what stands behind the operation that interrupted that, if one did.

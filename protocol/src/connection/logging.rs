@@ -35,7 +35,37 @@ impl<S: Sink> Context<'_, S> {
             | ProtocolError::DuplicateRoute => Level::Debug,
             _ => Level::Error,
         };
-        self.log(level, brief(error));
+        match error {
+            ProtocolError::PublishPermission { subject } => {
+                self.log(
+                    level,
+                    format_args!("Publish Violation - Subject {}", QuotedInLog(subject.as_bytes())),
+                );
+            }
+            ProtocolError::ReplyPermission { reply } => {
+                self.log(level, format_args!("Publish Violation - Reply {}", QuotedInLog(reply.as_bytes())));
+            }
+            _ => self.log(level, brief(error)),
+        }
+    }
+
+    /// Logs what a client may not subscribe to, and tells it.
+    pub(super) fn refuse_subscription(&mut self, error: &ProtocolError, sid: &[u8]) {
+        let sid = brief(String::from_utf8_lossy(sid));
+        match error {
+            ProtocolError::SubscribePermission { subject } => {
+                let subject = QuotedInLog(subject.as_bytes());
+                self.log(Level::Error, format_args!("Subscription Violation - Subject {subject}, SID {sid}"));
+            }
+            ProtocolError::QueuePermission { subject, queue } => {
+                let [subject, queue] = [subject, queue].map(|text| QuotedInLog(text.as_bytes()));
+                let text =
+                    format_args!("Subscription Violation - Subject {subject}, Queue: {queue}, SID {sid}");
+                self.log(Level::Error, text);
+            }
+            other => self.log_fault(other),
+        }
+        self.handle_error(error);
     }
 
     /// Says what the peer says that this side did wrong: in its own words, unless a secret of this node stands in them.
@@ -48,8 +78,27 @@ impl<S: Sink> Context<'_, S> {
         self.log(Level::Error, format_args!("{what} {}", quoted(shown.as_bytes())));
     }
 
+    /// Lets the lines that follow name a client by its account and by what it came in with.
+    pub(super) fn name_client(&mut self, account: &str, connect: &Connect) {
+        let Connect { user, pass, auth_token, nkey, .. } = connect;
+        let who = match (nkey.as_str(), user.as_str(), auth_token.as_str()) {
+            ("", "", "") => None,
+            ("", "", _) => Some("token".to_owned()),
+            // Alone, as in `nats://token@host`, a user may be a token.
+            ("", _, "") if pass.is_empty() => Some(format!("user:{REDACTED}")),
+            ("", user, _) => Some(format!("user:{user}")),
+            (key, ..) => Some(format!("nkey:{key}")),
+        };
+        let label = who.map(|who| QuotedInLog(format!("{account}/{who}").as_bytes()).to_string());
+        self.shared.label = label.map(String::into_boxed_str);
+    }
+
     /// Says that somebody may not come in.
     pub(super) fn log_refused(&mut self, connect: &Connect) {
+        if !connect.nkey.is_empty() {
+            let key = QuotedInLog(connect.nkey.as_bytes());
+            return self.log(Level::Error, format_args!("authentication error - Nkey {key}"));
+        }
         match (&*connect.user, &*connect.pass, &*connect.auth_token) {
             ("", _, "") => self.log(Level::Error, "authentication error"),
             ("", _, _) => self.log(Level::Error, format_args!("authentication error - Token \"{REDACTED}\"")),
@@ -116,7 +165,7 @@ impl<S: Sink> Context<'_, S> {
     }
 }
 
-/// How log lines name a connection: `<ip>:<port> - cid:<n>`.
+/// How log lines name a connection: `<ip>:<port> - cid:<n>`, and who a client is, once that is known.
 impl<S> fmt::Display for Context<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = &self.shared.entry;
@@ -124,7 +173,8 @@ impl<S> fmt::Display for Context<'_, S> {
             Kind::Client => "cid",
             Kind::Route => "rid",
         };
-        write!(f, "{} - {prefix}:{}", entry.remote(), entry.cid())
+        write!(f, "{} - {prefix}:{}", entry.remote(), entry.cid())?;
+        self.shared.label.as_ref().map_or(Ok(()), |label| write!(f, " - {label}"))
     }
 }
 

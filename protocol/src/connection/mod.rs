@@ -25,7 +25,7 @@ use std::time::Duration;
 use log::debug;
 
 use crate::close::CloseReason;
-use crate::config::{Authorization, Config};
+use crate::config::Config;
 use crate::forwarding::Scratch;
 use crate::hub::{Allowance, Entry, Kind, Lane};
 use crate::id::{AccountId, ConnectionId};
@@ -38,6 +38,7 @@ use crate::time::Instant;
 use crate::transport::{Decoder, Inbound};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
+pub use crate::auth::PasswordCheck;
 use chore::Chore;
 pub use chore::Removal;
 use client::Client;
@@ -91,6 +92,8 @@ struct Shared {
     config_version: u64,
     rng: fastrand::Rng,
     scratch: Scratch,
+    /// The account and the user of a client that said who it is, for logs.
+    label: Option<Box<str>>,
     /// Which lines are logged because of the peer.
     lines: Allowance,
     /// With which counters they are counted.
@@ -145,7 +148,7 @@ impl Connection {
             role: Role::Client,
             max_control_line: config.max_control_line,
             max_payload: Some(config.max_payload),
-            connect_only: config.authorization != Authorization::None,
+            connect_only: !node.hub().guard().is_open(),
             headers: false,
             dedicated: false,
             leaf_unsub_origin: false,
@@ -360,7 +363,7 @@ impl Connection {
         }
         node.hub().directory().remove(entry.id());
         node.hub().record_closed(&entry, reason);
-        if !removal.handle_slice(sink) {
+        if !removal.handle_slice(now, sink) {
             removal.outdate();
         }
         removal
@@ -391,6 +394,7 @@ impl Shared {
             dialect,
             keepalive,
             auth_deadline: None,
+            label: None,
             close: None,
             interruption: None,
             chores: VecDeque::new(),

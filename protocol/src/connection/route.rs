@@ -302,10 +302,11 @@ impl Peer {
         };
         let CarriedAccount { account, cache } = carried;
         let mut trace = Trace::of(&routed.message, account, &shared.entry, context.now);
-        let targets = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
+        let (targets, _) = cache.targets(shared.node.hub(), account, &shared.entry, routed.message.subject);
         let node = &shared.node;
         let mut courier = Courier {
             hub: node.hub(),
+            now: context.now,
             publisher: Some(&shared.entry),
             sink: context.sink,
             rng: &mut shared.rng,

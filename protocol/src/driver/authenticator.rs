@@ -7,7 +7,7 @@ use log::error;
 
 use super::contain;
 use crate::config::{Authorization, Config};
-use crate::connection::{Credentials, Effect, EffectAnswer, Verdict};
+use crate::connection::{Credentials, EffectAnswer, Verdict};
 
 /// Says which clients may come in, where [`Authorization::External`] leaves that to the program around the node. All
 /// connections of a runtime share it.
@@ -21,10 +21,9 @@ impl Authenticator {
         Self(Arc::new(judge))
     }
 
-    /// Carries out what a connection asked for: for runtimes, on a thread that no other connection needs. If the judge
-    /// panics, the client is refused, and nobody else is concerned.
-    pub fn answer(&self, effect: &Effect) -> EffectAnswer {
-        let Effect::Authenticate(credentials) = effect;
+    /// Answers an [`Effect::Authenticate`](crate::connection::Effect::Authenticate): for runtimes, on a thread that no other
+    /// connection needs. If the judge panics, the client is refused, and nobody else is concerned.
+    pub fn answer(&self, credentials: &Credentials) -> EffectAnswer {
         let verdict = contain(|| (self.0)(credentials)).unwrap_or_else(|fault| {
             error!("internal error while a client was judged, which is refused: {fault}");
             Verdict::Refused
@@ -72,7 +71,7 @@ mod tests {
             _ => Verdict::Refused,
         });
         let (password, token) = Default::default();
-        authenticator.answer(&Effect::Authenticate(Credentials { user: user.to_owned(), password, token }))
+        authenticator.answer(&Credentials { user: user.to_owned(), password, token })
     }
 
     #[test]

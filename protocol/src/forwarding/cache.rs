@@ -34,6 +34,8 @@ struct Cached {
     subject: Arc<[u8]>,
     stamps: Stamps,
     targets: Targets,
+    /// Whether the publisher may publish to it, which is asked once.
+    is_allowed: bool,
 }
 
 /// How the indexes were that targets came from. Nearly always that is one, the publisher's own, which costs two loads to
@@ -78,14 +80,14 @@ impl Cache {
         std::mem::take(&mut self.matches.looked_at)
     }
 
-    /// Who gets what `publisher` publishes to `subject`.
+    /// Who gets what `publisher` publishes to `subject`, and whether it may do that.
     pub(crate) fn targets(
         &mut self,
         hub: &Hub,
         account: &Arc<Account>,
         publisher: &Entry,
         subject: &[u8],
-    ) -> &Targets {
+    ) -> (&Targets, bool) {
         let place = self.place(hub, account, publisher, subject);
         self.last = place;
         let cached = &mut self.entries[place];
@@ -95,7 +97,8 @@ impl Cache {
             (cached.stamps, cached.targets) = compile(&mut self.matches, hub, publisher, &own, &[]);
             self.cost_bytes = self.cost_bytes + cached.targets.cost_bytes() - before;
         }
-        &self.entries[place].targets
+        let cached = &self.entries[place];
+        (&cached.targets, cached.is_allowed)
     }
 
     /// Forgets everything and frees the memory, when a connection publishes no more for now.
@@ -119,10 +122,11 @@ impl Cache {
             self.clear();
         }
         let (stamps, targets) = compile(&mut self.matches, hub, publisher, &Lookup { account, subject }, &[]);
+        let is_allowed = publisher.may_publish(subject);
         let subject: Arc<[u8]> = subject.into();
         self.cost_bytes += targets.cost_bytes() + 2 * subject.len();
         self.places.insert(subject.clone(), self.entries.len() as u32);
-        self.entries.push(Cached { subject, stamps, targets });
+        self.entries.push(Cached { subject, stamps, targets, is_allowed });
         self.entries.len() - 1
     }
 }
@@ -192,7 +196,7 @@ mod tests {
             let (mut most, mut most_bytes) = (0, 0);
             for number in 0..2 * MAX_SUBJECTS {
                 let subject = format!("{number:0subject_bytes$}");
-                assert!(cache.targets(&hub, &account, &publisher, subject.as_bytes()).is_empty());
+                assert!(cache.targets(&hub, &account, &publisher, subject.as_bytes()).0.is_empty());
                 most = most.max(cache.entries.len());
                 most_bytes = most_bytes.max(cache.cost_bytes);
             }

@@ -16,6 +16,7 @@ use crate::hub::{Entry, Hub};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Crowd, Matches, Search, Source, Subscription};
 use crate::sink::Sink;
+use crate::time::Instant;
 use crate::wire::Message;
 
 /// A message, and who is still to get it.
@@ -131,6 +132,7 @@ impl LongDelivery {
     pub(crate) fn handle_slice<S: Sink>(
         &mut self,
         hub: &Hub,
+        now: Instant,
         sink: &mut S,
         expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
     ) -> bool {
@@ -138,9 +140,9 @@ impl LongDelivery {
             let slice = self.ended.len().saturating_sub(EXPIRED_AT_ONCE);
             self.ended.drain(slice..).for_each(|(account, ended)| expire(account, &ended, sink));
         } else if !self.searches.is_empty() {
-            self.search_on(hub, sink, expire);
+            self.search_on(hub, now, sink, expire);
         } else if !self.crowds.is_empty() {
-            self.go_through_crowd(hub, sink, expire);
+            self.go_through_crowd(hub, now, sink, expire);
         }
         self.ended.is_empty() && self.searches.is_empty() && self.crowds.is_empty()
     }
@@ -149,6 +151,7 @@ impl LongDelivery {
     fn search_on<S: Sink>(
         &mut self,
         hub: &Hub,
+        now: Instant,
         sink: &mut S,
         expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
     ) {
@@ -161,7 +164,7 @@ impl LongDelivery {
         let targets = Targets::of_found(&mut found, hub.directory(), publisher, &lookup);
         let message = self.message.published_to(subject);
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, publisher, sink, rng, scratch, trace: None, expire };
+        let mut courier = Courier { hub, now, publisher, sink, rng, scratch, trace: None, expire };
         let taken = match &self.named_queues {
             None => from_client(&mut courier, &targets, &message),
             Some(named) => {
@@ -187,6 +190,7 @@ impl LongDelivery {
     fn go_through_crowd<S: Sink>(
         &mut self,
         hub: &Hub,
+        now: Instant,
         sink: &mut S,
         expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
     ) {
@@ -199,7 +203,7 @@ impl LongDelivery {
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
         let start = self.rng.usize(..targets.clients.len().max(1));
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, publisher, sink, rng, scratch, trace: None, expire };
+        let mut courier = Courier { hub, now, publisher, sink, rng, scratch, trace: None, expire };
         let mut give = |target| to_client(&mut courier, &targets, target, &parcel);
         let is_decided = if crowd.queue().is_some() {
             let (before, from) = targets.clients.split_at(start);

@@ -31,6 +31,7 @@ use crate::hub::{Entry, Hub};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Admission, Matches, Subscription};
 use crate::sink::Sink;
+use crate::time::Instant;
 use crate::wire::{self, Message};
 
 pub(crate) use cache::Cache;
@@ -45,6 +46,7 @@ pub(crate) use trace::Trace;
 /// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
 pub(crate) struct Courier<'a, S> {
     pub(crate) hub: &'a Hub,
+    pub(crate) now: Instant,
     /// The connection that the message came from; none if a service publishes it.
     pub(crate) publisher: Option<&'a Entry>,
     pub(crate) sink: &'a mut S,
@@ -347,6 +349,9 @@ fn to_client<S: Sink>(
     if let Some(trace) = &mut courier.trace {
         trace.reach_client(target);
     }
+    if target.may_respond {
+        note_request(courier, target, parcel);
+    }
     let with_headers = parcel.has_headers() && target.headers;
     let prefix = match parcel.renamed().or_else(|| targets.unprepared_subject(target)) {
         None => targets.client_prefix(target, with_headers),
@@ -357,6 +362,13 @@ fn to_client<S: Sink>(
         courier.scratch.ended.push((targets.account(target), target.subscription.clone()));
     }
     true
+}
+
+/// Lets a client that may answer requests answer this one, before it gets it.
+#[cold]
+fn note_request<S>(courier: &Courier<'_, S>, target: &ClientTarget, parcel: &Parcel<'_>) {
+    let client = parcel.reply().zip(courier.hub.directory().get(target.connection));
+    client.into_iter().for_each(|(reply, client)| client.note_request(reply, courier.now));
 }
 
 impl<S> Courier<'_, S> {

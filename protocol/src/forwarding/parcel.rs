@@ -97,6 +97,11 @@ impl<'a> Parcel<'a> {
         self.header_len > 0
     }
 
+    /// Where clients are asked to answer to.
+    pub(super) fn reply(&self) -> Option<&'a [u8]> {
+        self.reply
+    }
+
     /// The subject that clients are shown, if it is not the one that the message was routed by.
     pub(super) fn renamed(&self) -> Option<&'a [u8]> {
         self.renamed

@@ -47,6 +47,8 @@ pub(crate) struct ClientTarget {
     pub(crate) connection: ConnectionId,
     /// Whether it may be sent headers.
     pub(crate) headers: bool,
+    /// Whether it may answer what it gets.
+    pub(super) may_respond: bool,
     /// Zero for the publisher's account, else one more than its place among the others.
     account: u16,
     prefix: Prefix,
@@ -384,17 +386,23 @@ impl<'a> Builder<'a> {
         Some(Member::Route { route, subscription: subscription.clone(), leaf })
     }
 
-    /// A client's subscription as a target; none if it is the publisher's own and it wants no echo.
+    /// A client's subscription as a target; none if it is the publisher's own and it wants no echo, or if it may not have this
+    /// subject.
     fn client(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<ClientTarget> {
         let connection = subscription.connection();
         let wants_no_echo = |publisher: &Entry| connection == publisher.id() && publisher.has(Flag::NoEcho);
         if self.publisher.is_some_and(wants_no_echo) {
             return None;
         }
-        let headers = (place.entry)(connection)?.has(Flag::Headers);
+        let entry = (place.entry)(connection)?;
+        if entry.is_hidden(place.subject, subscription.queue()) {
+            return None;
+        }
+        let (headers, may_respond) = (entry.has(Flag::Headers), entry.has(Flag::MayRespond));
         let prefix = self.client_prefix(place.subject, subscription.sid());
         let account = place.number;
-        Some(ClientTarget { subscription: subscription.clone(), connection, headers, account, prefix })
+        let subscription = subscription.clone();
+        Some(ClientTarget { subscription, connection, headers, may_respond, account, prefix })
     }
 
     /// The start of a client's line. A long subject that thousands want is not written down for each of them.

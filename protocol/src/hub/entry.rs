@@ -1,6 +1,7 @@
 //! What others may know of a connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::accounts::{Account, Traffic};
 use crate::hash::KeyedState;
 use crate::id::{AccountId, ConnectionId};
 use crate::lock::{Mutex, MutexGuard, Place};
+use crate::permissions::{Permissions, Replies};
 use crate::time::Instant;
 
 /// What is at the other end of a connection.
@@ -34,6 +36,12 @@ pub enum Flag {
     NoEcho = 8,
     /// A server that understands message tracing.
     Traces = 16,
+    /// A client that may not publish everything.
+    RestrictsPublish = 32,
+    /// A client that gets not all of what it subscribed to.
+    HidesSubjects = 64,
+    /// A client that may answer whoever asks it.
+    MayRespond = 128,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -53,6 +61,15 @@ pub struct Entry {
     /// [`NO_ACCOUNT`] for a route.
     account: AtomicU64,
     about: Mutex<Option<Box<About>>>,
+    /// None for a client that may do everything.
+    rights: Mutex<Option<Box<Rights>>>,
+}
+
+/// What a client may do.
+#[derive(Debug)]
+struct Rights {
+    permissions: Arc<Permissions>,
+    replies: Replies,
 }
 
 /// What a connection said of itself.
@@ -95,6 +112,7 @@ impl Entry {
             interest: Mutex::new(Place::RouteInterest, RemoteInterest::default()),
             account: AtomicU64::new(NO_ACCOUNT),
             about: Mutex::new(Place::Facts, None),
+            rights: Mutex::new(Place::Facts, None),
         }
     }
 
@@ -178,6 +196,52 @@ impl Entry {
     /// An account as it stands on the lines of this route.
     pub(crate) fn line_account<'a>(&self, account: &'a Account) -> Option<&'a [u8]> {
         (!self.has(Flag::Dedicated)).then(|| account.name().as_bytes())
+    }
+
+    /// What a client may do, unless that is everything.
+    pub(crate) fn permissions(&self) -> Option<Arc<Permissions>> {
+        self.rights.lock().as_ref().map(|rights| rights.permissions.clone())
+    }
+
+    /// Lets a client do this and nothing else; `None` is everything. What it was asked before is forgotten.
+    pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
+        let is = |test: fn(&Permissions) -> bool| permissions.as_deref().is_some_and(test);
+        self.set(Flag::RestrictsPublish, is(Permissions::restricts_publish));
+        self.set(Flag::HidesSubjects, is(Permissions::can_hide));
+        self.set(Flag::MayRespond, is(|permissions| permissions.responses().is_some()));
+        let new = |permissions| Box::new(Rights { permissions, replies: Replies::default() });
+        *self.rights.lock() = permissions.map(new);
+    }
+
+    /// Whether a client may publish to a subject, apart from answers.
+    pub(crate) fn may_publish(&self, subject: &[u8]) -> bool {
+        !self.has(Flag::RestrictsPublish) || self.permissions().is_none_or(|own| own.may_publish(subject))
+    }
+
+    /// Whether a client is not to get what is published to a subject, although it subscribed to it, in this queue group if
+    /// any.
+    pub(crate) fn is_hidden(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.has(Flag::HidesSubjects) && self.permissions().is_some_and(|own| own.hides(subject, queue))
+    }
+
+    /// Hears that a client is asked for an answer, which it may give then.
+    pub(crate) fn note_request(&self, reply: &[u8], now: Instant) {
+        if let Some(rights) = &mut *self.rights.lock()
+            && let Some(rule) = rights.permissions.responses()
+            && !rights.permissions.may_publish(reply)
+        {
+            rights.replies.track(reply, now, &rule);
+        }
+    }
+
+    /// Whether a client answers with this somebody who asked it, as often and as soon as it may.
+    pub(crate) fn takes_for_answer(&self, subject: &[u8], now: Instant) -> bool {
+        if let Some(rights) = &mut *self.rights.lock()
+            && let Some(rule) = rights.permissions.responses()
+        {
+            return rights.replies.take(subject, now, &rule);
+        }
+        false
     }
 
     pub(crate) fn set_account(&self, account: AccountId) {

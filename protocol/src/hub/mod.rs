@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::auth::Guard;
 use crate::close::CloseReason;
-use crate::config::{Authorization, Config};
+use crate::config::Config;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
@@ -71,6 +72,7 @@ pub struct Hub {
     next_cid: AtomicU64,
     next_subscription: AtomicU64,
     totals: Totals,
+    guard: Guard,
 }
 
 impl Hub {
@@ -99,6 +101,7 @@ impl Hub {
             next_cid: AtomicU64::new(1),
             next_subscription: AtomicU64::new(1),
             totals: Totals::default(),
+            guard: Guard::new(&config),
             config: RwLock::new(Place::Facts, Arc::new(config)),
             config_version: AtomicU64::new(0),
         }
@@ -153,6 +156,11 @@ impl Hub {
     /// All accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// Who says which clients may come in.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// What waits for the services.
@@ -330,7 +338,7 @@ impl Hub {
             proto: CLIENT_PROTOCOL,
             host: advertised.map_or(&config.host, |advertised| &advertised.host).clone(),
             port: advertised.and_then(|advertised| advertised.port).unwrap_or(self.client_port),
-            auth_required: config.authorization != Authorization::None,
+            auth_required: self.guard.requires_authorization(),
             api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::Facts;
 use super::format::{Float, age, is_default, nanos};
 use crate::cluster::Cluster;
-use crate::config::Authorization;
 use crate::hub::{Kind, Totals};
 use crate::identity;
 use crate::node::Node;
@@ -149,7 +148,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         go: identity::IMPLEMENTATION,
         host: info.host,
         port: info.port,
-        auth_required: config.authorization != Authorization::None,
+        auth_required: hub.guard().requires_authorization(),
         connect_urls: node.shown_urls(),
         // As a limit 0 is nats-server's default; that nobody may come in is a number below.
         max_connections: if config.max_connections == 0 { -1 } else { count(config.max_connections) },

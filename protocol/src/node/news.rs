@@ -148,10 +148,13 @@ impl Node {
         clients.get(most).map(|next| next.id().index()).or(after)
     }
 
-    /// The INFO that a client is greeted with.
-    pub(crate) fn client_info(&self, entry: &Entry) -> Info {
+    /// The INFO that a client is greeted with: it alone says that nothing is asked for where there is a user for those who
+    /// present nothing (wire.md 1.12).
+    pub(crate) fn greeting(&self, entry: &Entry) -> Info {
         self.renew_shown();
-        let mut info = self.info(&self.news.shown.read());
+        let guard = self.hub.guard();
+        let (auth_required, nonce) = (!guard.is_open(), guard.nonce(entry.cid()));
+        let mut info = Info { auth_required, nonce, ..self.info(&self.news.shown.read()) };
         address(&mut info, entry);
         info
     }

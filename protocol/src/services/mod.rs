@@ -126,13 +126,13 @@ impl Services {
     /// Does a part of what waits. Returns how much that was, as bytes that are written; none if nothing waits.
     fn step<S: Sink>(&mut self, now: Instant, sink: &mut S) -> Option<usize> {
         if self.delivering.is_some() {
-            return Some(self.deliver_on(sink));
+            return Some(self.deliver_on(now, sink));
         }
         if self.answering.is_some() {
-            return Some(self.answer_on(sink));
+            return Some(self.answer_on(now, sink));
         }
         if self.telling.is_some() {
-            return Some(self.tell_on(sink));
+            return Some(self.tell_on(now, sink));
         }
         if self.deferred.front().is_some_and(|(at, _)| *at <= now) {
             let (_, request) = self.deferred.pop_front()?;
@@ -150,14 +150,14 @@ impl Services {
     }
 
     /// Goes on with the answer that is being given, and gives it if it is whole. Returns how much was done.
-    fn answer_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+    fn answer_on<S: Sink>(&mut self, now: Instant, sink: &mut S) -> usize {
         if let Some(work) = self.answering.as_mut().and_then(|answer| answer.write(&self.node)) {
             return work;
         }
         let Some(answer) = self.answering.take() else { return 0 };
         let (reply, body) = answer.into_message();
         if let Some(account) = self.node.hub().system_account().cloned() {
-            self.publish(&account, &reply, &body, sink);
+            self.publish(now, &account, &reply, &body, sink);
         }
         body.len()
     }
@@ -171,24 +171,24 @@ impl Services {
     }
 
     /// Goes on with what a publisher is told, and tells it if it is whole. Returns how much was done.
-    fn tell_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+    fn tell_on<S: Sink>(&mut self, now: Instant, sink: &mut S) -> usize {
         let Some(telling) = &mut self.telling else { return 0 };
         if let Some(work) = telling.write(self.node.hub()) {
             return work;
         }
         let Some((traced, body)) = self.telling.take().map(Telling::into_message) else { return 0 };
-        self.publish(&traced.account, &traced.destination, &body, sink);
+        self.publish(now, &traced.account, &traced.destination, &body, sink);
         body.len()
     }
 
     /// Goes on with what very many are to get. Returns how much was done.
-    fn deliver_on<S: Sink>(&mut self, sink: &mut S) -> usize {
+    fn deliver_on<S: Sink>(&mut self, now: Instant, sink: &mut S) -> usize {
         let node = &self.node;
         let mut expire = |account, subscription: &Subscription, sink: &mut S| {
             node.expire(account, subscription, sink);
         };
         let delivery = self.delivering.as_mut();
-        if delivery.is_none_or(|delivery| delivery.handle_slice(node.hub(), sink, &mut expire)) {
+        if delivery.is_none_or(|delivery| delivery.handle_slice(node.hub(), now, sink, &mut expire)) {
             self.delivering = None;
         }
         WORK_AT_ONCE_BYTES
@@ -279,11 +279,19 @@ impl Services {
     }
 
     /// Says something; its body with the end of a line.
-    fn publish<S: Sink>(&mut self, account: &Arc<Account>, subject: &[u8], body: &[u8], sink: &mut S) {
+    fn publish<S: Sink>(
+        &mut self,
+        now: Instant,
+        account: &Arc<Account>,
+        subject: &[u8],
+        body: &[u8],
+        sink: &mut S,
+    ) {
         let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
         let node = &self.node;
         let mut courier = Courier {
             hub: node.hub(),
+            now,
             publisher: None,
             sink,
             rng: &mut self.rng,

@@ -43,6 +43,11 @@ pub enum ProtocolError {
         /// The reply.
         reply: String,
     },
+    /// A SUB of what the client may not subscribe to.
+    SubscribePermission {
+        /// The filter.
+        subject: String,
+    },
     /// A SUB in a queue group that the client may not be in.
     QueuePermission {
         /// The filter.
@@ -169,6 +174,7 @@ impl ProtocolError {
             | Self::InvalidPublishSubject
             | Self::PublishPermission { .. }
             | Self::ReplyPermission { .. }
+            | Self::SubscribePermission { .. }
             | Self::QueuePermission { .. }
             | Self::TooManyTokens { .. }
             | Self::MaximumSubscriptions => return None,
@@ -210,6 +216,9 @@ impl ProtocolError {
             }
             Self::ReplyPermission { reply } => {
                 format!("Permissions Violation for Publish with Reply of {}", InQuotes(reply))
+            }
+            Self::SubscribePermission { subject } => {
+                format!("Permissions Violation for Subscription to {}", InQuotes(subject))
             }
             Self::QueuePermission { subject, queue } => {
                 format!(
@@ -331,6 +340,7 @@ mod tests {
             ProtocolError::InvalidPublishSubject,
             ProtocolError::PublishPermission { subject: subject() },
             ProtocolError::ReplyPermission { reply: named("<reply>") },
+            ProtocolError::SubscribePermission { subject: subject() },
             ProtocolError::QueuePermission { subject: subject(), queue: named("<q>") },
             ProtocolError::TooManyTokens { subject: subject() },
             ProtocolError::MaximumSubscriptions,

@@ -45,7 +45,7 @@ impl Gate {
     /// Takes on the only effect.
     fn asked(&mut self, client: ConnectionId) -> Ticket {
         let (id, ticket, effect) = self.engine.poll_effect().expect("a question");
-        let Effect::Authenticate(credentials) = effect;
+        let Effect::Authenticate(credentials) = effect else { panic!("another effect: {effect:?}") };
         assert_eq!((id, credentials.user.as_str()), (client, "joe"));
         assert_eq!(self.engine.poll_effect(), None);
         ticket

@@ -60,7 +60,10 @@ impl Flags {
         if has_user {
             let (mut user, mut password) = match std::mem::take(&mut config.authorization) {
                 Authorization::User { user, password } => (user, password),
-                Authorization::None | Authorization::Token(_) | Authorization::External => Default::default(),
+                Authorization::None
+                | Authorization::Token(_)
+                | Authorization::Users(_)
+                | Authorization::External => Default::default(),
             };
             override_with(&mut user, self.user.clone());
             override_with(&mut password, self.password.clone().map(Into::into));

@@ -89,7 +89,6 @@ fn users_of_a_configuration_are_required_and_kept_apart_by_account() {
 }
 
 #[test]
-#[ignore = "accounts, lists of users and permissions are not there yet"]
 fn no_auth_user_speaks_for_those_without_credentials() {
     let options = Options::configured(
         "no_auth_user: v\nauthorization { users [ { user: u, password: secret }, { user: v, password: other } ] }\n",
@@ -98,7 +97,6 @@ fn no_auth_user_speaks_for_those_without_credentials() {
 }
 
 #[test]
-#[ignore = "accounts, lists of users and permissions are not there yet"]
 fn permissions_are_enforced_with_the_same_words() {
     let options = Options::configured(PERMISSIONS);
     let lines = [
@@ -130,7 +128,6 @@ fn permissions_are_enforced_with_the_same_words() {
 }
 
 #[test]
-#[ignore = "accounts, lists of users and permissions are not there yet"]
 fn a_responder_may_answer_what_it_was_asked() {
     let options = Options::configured(PERMISSIONS);
     let free =

@@ -11,6 +11,7 @@ mod operations;
 mod random;
 mod subjects;
 mod timing;
+mod users;
 
 /// `CONNECT` of a client that wants neither `+OK` nor subject checks, followed by `lines`.
 fn terse(lines: &str) -> String {

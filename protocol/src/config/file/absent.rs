@@ -41,6 +41,12 @@ pub(super) fn asks_for_nothing_in_authorization(key: &str, value: &Value) -> Opt
     Some(nothing.holds(value))
 }
 
+/// The same for the blocks of users.
+pub(super) fn asks_for_nothing_of_user(key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = USER.iter().find(|(name, _)| *name == key)?;
+    Some(nothing.holds(value))
+}
+
 impl Nothing {
     fn holds(self, value: &Value) -> bool {
         match (self, value) {
@@ -88,7 +94,6 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
     ("maps", Nothing::Empty),
     ("max_traced_msg_len", Nothing::Never),
     ("mqtt", Nothing::Empty),
-    ("no_auth_user", Nothing::Empty),
     ("no_fast_producer_stall", Nothing::False),
     ("ocsp", Nothing::False),
     ("ocsp_cache", Nothing::Any),
@@ -126,10 +131,7 @@ const CLUSTER: &[(&str, Nothing)] = &[
     ("write_timeout", Nothing::Words(&["default", "retry"])),
 ];
 
-const AUTHORIZATION: &[(&str, Nothing)] = &[
-    ("users", Nothing::Empty),
-    ("auth_callout", Nothing::Never),
-    ("default_permissions", Nothing::Empty),
-    ("permissions", Nothing::Empty),
-    ("proxy_required", Nothing::False),
-];
+const AUTHORIZATION: &[(&str, Nothing)] =
+    &[("auth_callout", Nothing::Never), ("proxy_required", Nothing::False)];
+
+const USER: &[(&str, Nothing)] = &[("proxy_required", Nothing::False)];

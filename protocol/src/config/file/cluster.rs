@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::absent::asks_for_nothing_in_cluster;
 use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
+use super::users::Known;
 use super::value::{Item, Value};
 use super::{healing, limits};
 use crate::config::validate::{ConfigError, check_cluster_name};
@@ -117,7 +118,10 @@ fn authorization(
     cluster: &mut ClusterConfig,
     report: &mut Report<'_>,
 ) -> Result<(), Fault> {
-    let credentials = Credentials::read(field, report)?;
+    let credentials = Credentials::read(field, &mut Known::default(), report)?;
+    if credentials.users.is_some() {
+        return Err("Cluster authorization does not allow multiple users".into());
+    }
     if credentials.token.is_some() {
         return Err("Cluster authorization does not support tokens".into());
     }

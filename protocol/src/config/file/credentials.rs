@@ -1,10 +1,13 @@
 //! What clients and peers must present.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::absent::asks_for_nothing_in_authorization;
 use super::fields::{Fault, Field, Report, read_fields};
-use crate::config::{DEFAULT_AUTH_TIMEOUT, Secret};
+use super::users::Known;
+use super::{permissions, users};
+use crate::config::{Authorization, DEFAULT_AUTH_TIMEOUT, Permissions, Secret, User};
 
 /// What an `authorization` block says.
 pub(super) struct Credentials {
@@ -12,31 +15,83 @@ pub(super) struct Credentials {
     pub(super) password: Option<Secret>,
     pub(super) token: Option<Secret>,
     pub(super) timeout: Duration,
+    pub(super) users: Option<Vec<User>>,
+    /// What users may do of whom nothing else is said.
+    default_permissions: Option<Arc<Permissions>>,
 }
 
 impl Credentials {
-    pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Self, Fault> {
-        let mut credentials = Self { user: None, password: None, token: None, timeout: DEFAULT_AUTH_TIMEOUT };
+    pub(super) fn read(field: &Field<'_>, known: &mut Known, report: &mut Report<'_>) -> Result<Self, Fault> {
+        let mut credentials = Self {
+            user: None,
+            password: None,
+            token: None,
+            timeout: DEFAULT_AUTH_TIMEOUT,
+            users: None,
+            default_permissions: None,
+        };
         read_fields(field.map()?, report, |field, report| {
             if field.is_left_out(report) {
                 return Ok(());
             }
             match field.key.as_str() {
                 "user" | "username" => credentials.user = Some(credential(field)?),
-                "password" | "pass" => credentials.password = Some(credential(field)?.into()),
-                "token" => credentials.token = Some(credential(field)?.into()),
+                "password" | "pass" => credentials.password = Some(secret(field)?),
+                "token" => credentials.token = Some(secret(field)?),
                 "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
+                "users" => credentials.users = Some(users::read(field, known, report)?),
+                "default_permissions" | "default_permission" | "permissions" => {
+                    credentials.default_permissions = Some(Arc::new(permissions::read(field, report)?));
+                }
                 key => field.accept_if(asks_for_nothing_in_authorization(key, field.value))?,
             }
             Ok(())
         });
         Ok(credentials)
     }
+
+    /// What a client must present.
+    pub(super) fn into_authorization(self) -> Result<Authorization, Fault> {
+        let default = self.default_permissions;
+        match (self.user, self.password, self.token, self.users) {
+            (Some(_), _, Some(_), _) | (_, Some(_), Some(_), _) => {
+                Err("Cannot have a user/pass and token".into())
+            }
+            (Some(_), _, _, Some(_)) => Err("Can not have a single user/pass and a users array".into()),
+            (_, _, Some(_), Some(_)) => Err("Can not have a token and a users array".into()),
+            (None, Some(_), _, _) => Err("Cannot have a password without a user".into()),
+            (None, None, Some(token), None) => Ok(Authorization::Token(token)),
+            (Some(user), password, None, None) => {
+                Ok(Authorization::User { user, password: password.unwrap_or_default() })
+            }
+            (None, None, None, Some(users)) if !users.is_empty() => {
+                Ok(Authorization::Users(users.into_iter().map(|user| with_default(user, &default)).collect()))
+            }
+            (None, None, None, _) => Ok(Authorization::None),
+        }
+    }
+}
+
+fn with_default(user: User, default: &Option<Arc<Permissions>>) -> User {
+    User { permissions: user.permissions.or_else(|| default.clone()), ..user }
+}
+
+/// A password or a token, in plain text or as a bcrypt hash.
+pub(super) fn secret(field: &Field<'_>) -> Result<Secret, Fault> {
+    let secret = Secret::from(credential(field)?);
+    if secret.is_damaged_bcrypt() {
+        return Err(format!(
+            "{} begins like a bcrypt hash and is none, so nothing would match it",
+            field.key
+        )
+        .into());
+    }
+    Ok(secret)
 }
 
 /// A user, a password or a token. That it is empty is never meant: it comes from a variable that nobody set, and would leave the
 /// server open, as it leaves nats-server.
-fn credential(field: &Field<'_>) -> Result<String, Fault> {
+pub(super) fn credential(field: &Field<'_>) -> Result<String, Fault> {
     let value = field.optional_string()?;
     let value = value.ok_or_else(|| format!("{} is empty, which protects nothing", field.key))?;
     // What a file or the environment holds that is no UTF-8 comes as this: no client can present it.

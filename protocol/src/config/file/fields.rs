@@ -108,6 +108,14 @@ impl<'a> Field<'a> {
         Ok(Some(self.string()?).filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
+    /// A part of the field's value that must be a text.
+    pub(super) fn text_of(&self, value: &'a Value) -> Result<&'a str, Fault> {
+        match value {
+            Value::String(text) => Ok(text),
+            other => Err(format!("error parsing {}: unsupported type {}", self.key, type_name(other)).into()),
+        }
+    }
+
     pub(super) fn bool(&self) -> Result<bool, Fault> {
         match self.value {
             Value::Bool(value) => Ok(*value),

@@ -14,6 +14,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod top_level;
+mod users;
 mod value;
 
 use std::fmt;

@@ -9,7 +9,6 @@ use crate::config::{Permissions, ResponsePermission, Rules, SubjectRule};
 use crate::wire::subject::is_valid_filter;
 
 /// A block of what may be published, subscribed to and answered.
-#[cfg_attr(not(test), expect(dead_code, reason = "no block with users reads it yet"))]
 pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Permissions, Fault> {
     let Value::Map(map) = field.value else {
         let got = type_name(field.value);

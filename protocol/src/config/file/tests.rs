@@ -105,6 +105,7 @@ fn every_field_of_the_node_is_read() {
         ping_max: 4,
         write_deadline: Duration::from_secs(2),
         authorization: Authorization::User { user: "u".into(), password: "p".into() },
+        no_auth_user: None,
         auth_timeout: Duration::from_millis(500),
         no_header_support: true,
         max_closed_clients: 13,

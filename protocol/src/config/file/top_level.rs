@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::absent::asks_for_nothing;
 use super::credentials::Credentials;
-use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
+use super::fields::{Fault, Field, Report, faulty_address, read_fields};
+use super::users::Known;
 use super::value::{Map, Value};
 use super::{FileSettings, cluster};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
-use crate::config::{Authorization, Config, Listen, Port};
+use crate::config::{Config, Listen, Port};
 
 pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<'_>) {
+    let mut known = Known::default();
     read_fields(root, report, |field, report| {
         let config = &mut settings.config;
         let process = &mut settings.process;
@@ -24,7 +26,8 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "log_size_limit" | "logfile_size_limit" => process.log_size_limit = field.count(0)? as u64,
             "log_max_num" | "logfile_max_num" => process.log_max_num = field.count(0)?,
             "pid_file" | "pidfile" => process.pid_file = field.optional_string()?,
-            "authorization" => authorization(field, config, report)?,
+            "authorization" => authorization(field, config, &mut known, report)?,
+            "no_auth_user" => config.no_auth_user = field.optional_string()?,
             "cluster" => cluster::read(field, config, report)?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
             _ if address(field, config)? || limit(field, config, report)? || lame_duck(field, config)? => {}
@@ -79,7 +82,7 @@ fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
 fn tags(field: &Field<'_>) -> Result<Vec<String>, Fault> {
     let texts = match field.value {
         Value::String(text) => vec![text.as_str()],
-        _ => field.array()?.iter().map(|item| text_of(field, &item.value)).collect::<Result<_, _>>()?,
+        _ => field.array()?.iter().map(|item| field.text_of(&item.value)).collect::<Result<_, _>>()?,
     };
     let mut tags: Vec<String> = Vec::new();
     for tag in texts.into_iter().map(|text| text.trim().to_lowercase()) {
@@ -92,14 +95,7 @@ fn tags(field: &Field<'_>) -> Result<Vec<String>, Fault> {
 
 fn metadata(field: &Field<'_>) -> Result<BTreeMap<String, String>, Fault> {
     let entries = field.map()?.iter();
-    entries.map(|(key, entry)| Ok((key.clone(), text_of(field, &entry.value)?.to_owned()))).collect()
-}
-
-fn text_of<'a>(field: &Field<'_>, value: &'a Value) -> Result<&'a str, Fault> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("error parsing {}: unsupported type {}", field.key, type_name(other)).into()),
-    }
+    entries.map(|(key, entry)| Ok((key.clone(), field.text_of(&entry.value)?.to_owned()))).collect()
 }
 
 /// Takes a field about how clients are sent away before a stop; false if it is another one.
@@ -159,16 +155,15 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
     Ok(true)
 }
 
-fn authorization(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Result<(), Fault> {
-    let credentials = Credentials::read(field, report)?;
+fn authorization(
+    field: &Field<'_>,
+    config: &mut Config,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Result<(), Fault> {
+    let credentials = Credentials::read(field, known, report)?;
     config.auth_timeout = credentials.timeout;
-    config.authorization = match (credentials.user, credentials.password, credentials.token) {
-        (None, None, None) => Authorization::None,
-        (None, None, Some(token)) => Authorization::Token(token),
-        (Some(user), password, None) => Authorization::User { user, password: password.unwrap_or_default() },
-        (None, Some(_), None) => return Err("Cannot have a password without a user".into()),
-        (_, _, Some(_)) => return Err("Cannot have a user/pass and token".into()),
-    };
+    config.authorization = credentials.into_authorization()?;
     Ok(())
 }
 

@@ -1,0 +1,117 @@
+//! Who a client is: what it presents beside what the operator chose (wire.md 1.12).
+//!
+//! [`Guard`] is made once of a configuration. It says at once who may come in, or what has to be found out first: by the
+//! program around the node, or by a computation that takes too long to be done between messages.
+//!
+//! What it may touch: configuration, CONNECT, permissions. It knows no connection. Who calls it: client connections, with
+//! each CONNECT, and whoever carries out what they ask for ([`PasswordCheck::run`]).
+
+#[cfg(feature = "auth")]
+mod bcrypt;
+#[cfg(feature = "auth")]
+mod nkey;
+#[cfg(feature = "auth")]
+mod nonce;
+mod password;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use crate::config::{Authorization, Config, Secret, SecretSeed};
+use crate::wire::Connect;
+
+pub use password::PasswordCheck;
+pub(crate) use users::Known;
+use users::Users;
+
+/// Says who may come in.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    rule: Rule,
+    nonces: SecretSeed,
+}
+
+#[derive(Debug)]
+enum Rule {
+    /// Everybody.
+    None,
+    /// Who knows this.
+    User {
+        user: String,
+        password: Secret,
+    },
+    Token(Secret),
+    /// One of these.
+    Users(Box<Users>),
+    /// Whom the program around the node accepts.
+    External,
+}
+
+/// What is to be done with a client that presented something.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// It may come in.
+    Accepted(Option<Known>),
+    Refused,
+    /// The program around the node is to be asked.
+    AskProgram,
+    /// It may come in as this one if its password is right, which takes long to find out.
+    CheckPassword(PasswordCheck, Option<Known>),
+}
+
+impl Guard {
+    pub(crate) fn new(config: &Config) -> Self {
+        let rule = match &config.authorization {
+            Authorization::None => Rule::None,
+            Authorization::User { user, password } => {
+                Rule::User { user: user.clone(), password: password.clone() }
+            }
+            Authorization::Token(token) => Rule::Token(token.clone()),
+            Authorization::Users(users) => {
+                Rule::Users(Box::new(Users::new(users, config.no_auth_user.as_deref())))
+            }
+            Authorization::External => Rule::External,
+        };
+        Self { rule, nonces: config.secret_seed }
+    }
+
+    /// Whether it matters what clients present.
+    pub(crate) fn requires_authorization(&self) -> bool {
+        !matches!(self.rule, Rule::None)
+    }
+
+    /// Whether clients need not present anything.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.requires_authorization() || self.anonymous().is_some()
+    }
+
+    /// Who a client is that presents nothing, not even a CONNECT.
+    pub(crate) fn anonymous(&self) -> Option<Known> {
+        match &self.rule {
+            Rule::Users(users) => users.anonymous(),
+            _ => None,
+        }
+    }
+
+    /// What the client with this number is given to sign; empty if there is nobody who could.
+    pub(crate) fn nonce(&self, cid: u64) -> String {
+        match &self.rule {
+            #[cfg(feature = "auth")]
+            Rule::Users(users) if users.sign() => nonce::of(self.nonces, cid),
+            _ => String::new(),
+        }
+    }
+
+    /// Who presents this, as the client with this number.
+    pub(crate) fn judge(&self, connect: &Connect, cid: u64) -> Finding {
+        match &self.rule {
+            Rule::None => Finding::Accepted(None),
+            Rule::External => Finding::AskProgram,
+            Rule::Token(token) => password::judge(token, &connect.auth_token, true, None),
+            Rule::User { user, password } => {
+                password::judge(password, &connect.pass, *user == connect.user, None)
+            }
+            Rule::Users(users) => users.judge(connect, &self.nonce(cid)),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The users that there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Finding;
+use super::password::{self, PasswordCheck};
+use crate::accounts::GLOBAL_ACCOUNT;
+use crate::config::{self, ConnectionType, Identity, Secret, User};
+use crate::nkey::UserKey;
+use crate::permissions::Permissions;
+use crate::wire::Connect;
+
+/// Users by what they present.
+#[derive(Debug)]
+pub(super) struct Users {
+    by_name: BTreeMap<String, (Secret, Known)>,
+    by_key: BTreeMap<UserKey, Known>,
+    anonymous: Option<Known>,
+    /// The dearest hash of all: what does not take long for one is let take as long for the others, so that the time that a
+    /// refusal takes does not tell who there is.
+    dearest: Option<Secret>,
+}
+
+/// A user that a client is.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) account: Arc<str>,
+    /// What it may do; none is everything.
+    pub(crate) permissions: Option<Arc<Permissions>>,
+    may_connect: bool,
+}
+
+impl Users {
+    pub(super) fn new(users: &[User], no_auth_user: Option<&str>) -> Self {
+        let mut all =
+            Self { by_name: BTreeMap::new(), by_key: BTreeMap::new(), anonymous: None, dearest: None };
+        let mut compiled = Compiled::new();
+        for user in users {
+            let known = Known::new(user, &mut compiled);
+            if no_auth_user.is_some_and(|name| user.identity.to_string() == name) {
+                all.anonymous = Some(known.clone());
+            }
+            match &user.identity {
+                Identity::Password { name, password } => {
+                    all.by_name.insert(name.clone(), (password.clone(), known));
+                }
+                Identity::Nkey(key) => {
+                    all.by_key.insert(*key, known);
+                }
+            }
+        }
+        let hashes = all.by_name.values().map(|(secret, _)| secret).filter(|secret| secret.is_bcrypt());
+        // The cost stands behind the version: `$2b$12$…`.
+        all.dearest = hashes.max_by_key(|hash| hash.expose().get(4..6)).cloned();
+        all
+    }
+
+    /// Whether some of them sign.
+    #[cfg(feature = "auth")]
+    pub(super) fn sign(&self) -> bool {
+        !self.by_key.is_empty()
+    }
+
+    /// Who a client is that presents nothing.
+    pub(super) fn anonymous(&self) -> Option<Known> {
+        self.anonymous.clone()
+    }
+
+    /// Who signed the nonce, or knows the password.
+    pub(super) fn judge(&self, connect: &Connect, nonce: &str) -> Finding {
+        if !connect.nkey.is_empty() && !self.by_key.is_empty() {
+            return self.judge_signature(connect, nonce);
+        }
+        if [&connect.user, &connect.pass, &connect.auth_token].iter().all(|said| said.is_empty()) {
+            return self.anonymous().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
+        }
+        self.judge_password(connect)
+    }
+
+    fn judge_password(&self, connect: &Connect) -> Finding {
+        let nobody = (Secret::default(), None);
+        let user = self.by_name.get(&connect.user).filter(|(_, user)| user.may_connect);
+        let is_known = user.is_some();
+        let (expected, user) = user.map_or(nobody, |(secret, user)| (secret.clone(), Some(user.clone())));
+        match (password::judge(&expected, &connect.pass, is_known, user), &self.dearest) {
+            (Finding::Refused, Some(hash)) => {
+                Finding::CheckPassword(PasswordCheck::new(hash, &connect.pass, true), None)
+            }
+            (finding, _) => finding,
+        }
+    }
+
+    #[cfg(feature = "auth")]
+    fn judge_signature(&self, connect: &Connect, nonce: &str) -> Finding {
+        let user = || {
+            let key = connect.nkey.parse().ok()?;
+            let user = self.by_key.get(&key).filter(|user| user.may_connect)?;
+            super::nkey::is_signed(&key, nonce, &connect.sig).then(|| user.clone())
+        };
+        user().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)))
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn judge_signature(&self, _connect: &Connect, _nonce: &str) -> Finding {
+        Finding::Refused
+    }
+}
+
+/// What was made ready of permissions, by where these stand: many users share the default ones.
+type Compiled = BTreeMap<*const config::Permissions, Arc<Permissions>>;
+
+impl Known {
+    fn new(user: &User, compiled: &mut Compiled) -> Self {
+        Self {
+            account: user.account.as_deref().unwrap_or(GLOBAL_ACCOUNT).into(),
+            permissions: user.permissions.as_ref().map(|permissions| {
+                let ready = compiled.entry(Arc::as_ptr(permissions));
+                ready.or_insert_with(|| Arc::new(Permissions::new(permissions))).clone()
+            }),
+            may_connect: user
+                .connection_types
+                .as_ref()
+                .is_none_or(|types| types.is_empty() || types.contains(&ConnectionType::Standard)),
+        }
+    }
+}
