@@ -31,6 +31,7 @@
 //! | **[`interest`]** | who wants which subject, here and at other servers |
 //! | [`permissions`] | what a client may publish and subscribe to |
 //! | [`config`] | what an operator chooses |
+//! | [`mapping`] | subjects that become other subjects: an account's mappings, and the transforms of imports |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
 //! | `meter` | what is kept to a pace |
 //! | `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
@@ -144,6 +145,7 @@ mod id;
 mod identity;
 pub mod interest;
 pub mod lock;
+pub mod mapping;
 mod meter;
 pub mod monitor;
 mod nkey;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-pub(crate) use fnv::fnv1a;
+pub(crate) use fnv::{fnv1a, fnv1a_32};
 pub(crate) use shards::{Position, Shards};
 
 /// Builds the hashers of one index or cache: equal for equal seeds, and safe against chosen subjects.
