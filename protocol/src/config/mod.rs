@@ -30,6 +30,7 @@ pub use seed::SecretSeed;
 pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};
 
+pub use crate::mapping::{Mapping, MappingDestination};
 pub use crate::nkey::{NoUserKey, UserKey};
 pub use crate::quote::without_user_info;
 

@@ -1,5 +1,6 @@
 mod healing;
 mod limits;
+mod mappings;
 mod permissions;
 
 use std::time::Duration;
