@@ -14,6 +14,7 @@ pub mod http;
 pub mod interest;
 pub mod json;
 mod logging;
+pub mod mapping;
 pub mod monitor;
 pub mod parser;
 pub mod permissions;
@@ -27,7 +28,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -38,5 +39,6 @@ pub const TARGETS: [Target; 11] = [
     ("monitor", monitor::run),
     ("http", http::run),
     ("transport", transport::run),
+    ("mapping", mapping::run),
     ("permissions", permissions::run),
 ];
