@@ -4,9 +4,10 @@ mod model;
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 
-use onehop::config::{Authorization, Config};
+use onehop::config::{Authorization, Config, Permissions, ResponsePermission, Rules, SubjectRule, User};
 use onehop::hub::Kind;
 use onehop::interest::Source;
 use onehop::{ApiMisuse, CloseReason, ConnectionId, Engine, Instant, Listening};
@@ -21,7 +22,7 @@ pub fn run(data: &[u8]) {
     logging::enable();
     let mut choices = Choices::new(data);
     let mut world = World::new(&mut choices);
-    while !choices.is_empty() {
+    while !choices.is_empty() && !world.is_unsure {
         world.step(&mut choices);
         world.assert_safe();
     }
@@ -35,6 +36,8 @@ struct World {
     clients: BTreeMap<ConnectionId, Client>,
     accepted: u16,
     model: Model,
+    /// Who was asked to answer is not known any more.
+    is_unsure: bool,
 }
 
 /// The other end of a socket.
@@ -60,9 +63,14 @@ impl World {
         let authorization = match bits & 3 {
             0 | 1 => Authorization::None,
             2 => Authorization::Token("t".to_owned().into()),
+            _ if bits & 32 != 0 => {
+                Authorization::Users(vec![restricted(choices), User::with_password("v", "q")])
+            }
             _ => Authorization::User { user: "u".to_owned(), password: "p".to_owned().into() },
         };
+        let has_users = matches!(authorization, Authorization::Users(_));
         let config = Config {
+            no_auth_user: (has_users && bits & 64 != 0).then(|| "u".to_owned()),
             authorization,
             no_header_support: bits & 4 != 0,
             ping_max: u32::from(bits >> 3 & 1),
@@ -81,7 +89,7 @@ impl World {
             Listening { client_port: 4222, route_port: 0, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
         let model = Model::new(config.clone());
         let engine = Engine::new(config, &listening, Instant::ZERO);
-        Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0, model }
+        Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0, model, is_unsure: false }
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
@@ -144,6 +152,7 @@ impl World {
             assert!(rest.is_empty(), "nobody expects {rest:?}");
         } else {
             self.model.resync(index);
+            self.is_unsure = matches!(hub.config().authorization, Authorization::Users(_));
         }
         self.model.assert_agrees(index);
     }
@@ -255,6 +264,22 @@ impl World {
     }
 }
 
+/// A user who may not do everything.
+fn restricted(choices: &mut Choices<'_>) -> User {
+    let max = choices.pick(&[None, Some(0), Some(1), Some(2), Some(u32::MAX)]);
+    let responses =
+        max.map(|max| ResponsePermission { max: Some(max).filter(|max| *max < 3), expires: None });
+    let permissions = Permissions { publish: rules(choices), subscribe: rules(choices), responses };
+    User { permissions: Some(Arc::new(permissions)), ..User::with_password("u", "p") }
+}
+
+fn rules(choices: &mut Choices<'_>) -> Rules {
+    let list = |choices: &mut Choices<'_>| {
+        (0..choices.below(4)).map(|_| SubjectRule::new(choices.pick(&SUBJECTS[..10]))).collect()
+    };
+    Rules { allow: choices.flag().then(|| list(choices)), deny: list(choices) }
+}
+
 /// A line that is mostly right, so that what follows it is reached.
 fn line(choices: &mut Choices<'_>) -> Vec<u8> {
     let subject = choices.pick(SUBJECTS);
@@ -295,6 +320,8 @@ const CONNECTS: &[&str] = &[
     "CONNECT {\"protocol\":2}\r\n",
     "CONNECT {\"account\":\"A\"}\r\n",
     "CONNECT []\r\n",
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"user\":\"v\",\"pass\":\"q\"}\r\n",
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"user\":\"u\",\"pass\":\"p\"}\r\n",
 ];
 
 const WRONG: &[&str] = &[

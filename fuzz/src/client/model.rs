@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use onehop::ConnectionId;
-use onehop::config::{Authorization, Config};
+use onehop::config::{Authorization, Config, Identity, Permissions, Rules, SubjectRule, User};
 use onehop::interest::Index;
 use onehop::wire::subject::{is_valid_filter, is_valid_publish, tokens};
 use onehop::wire::{self, Connect, Dialect, Info, Op, Parsed, Parser, Role};
@@ -31,6 +31,12 @@ struct Session {
     /// What holds for the client: from its last CONNECT, or what holds without one.
     connect: Connect,
     is_connected: bool,
+    /// It went without a CONNECT, as the user for that.
+    is_anonymous: bool,
+    /// What its user may do; none is everything.
+    permissions: Option<Permissions>,
+    /// What it was asked to answer to and may not publish to otherwise, and how often it did or was asked again.
+    replies: Vec<(Vec<u8>, u32)>,
     subs: Vec<Sub>,
 }
 
@@ -60,7 +66,8 @@ impl Model {
             role: Role::Client,
             max_control_line: self.config.max_control_line,
             max_payload: Some(self.config.max_payload),
-            connect_only: self.config.authorization != Authorization::None,
+            connect_only: self.config.authorization != Authorization::None
+                && self.config.no_auth_user.is_none(),
             headers: false,
             dedicated: false,
             leaf_unsub_origin: false,
@@ -71,6 +78,9 @@ impl Model {
             unread: Vec::new(),
             connect: Connect { verbose: true, pedantic: true, echo: true, ..Connect::default() },
             is_connected: false,
+            is_anonymous: false,
+            permissions: None,
+            replies: Vec::new(),
             subs: Vec::new(),
         };
         self.sessions.insert(id, session);
@@ -149,6 +159,9 @@ impl Model {
 
     fn handle(&mut self, id: ConnectionId, op: &Op<'_>, heard: &mut Option<&mut Heard>) -> Result<(), Fatal> {
         let session = self.sessions.get_mut(&id).ok_or(Fatal)?;
+        if !matches!(op, Op::Connect(_)) && !session.is_connected && !session.is_anonymous {
+            session.begin_anonymous(&self.config);
+        }
         let answer = match op {
             Op::Connect(json) => {
                 session.handle_connect(json, &self.config)?;
@@ -181,20 +194,24 @@ impl Model {
         let wire::Message { subject, reply, .. } = message;
         let connect = &self.sessions[&id].connect;
         assert!(message.body.len() - 2 <= self.config.max_payload, "a message that is too large");
-        if is_reserved(subject, *reply) {
-            return expect(heard, id, &Said::Err);
-        }
+        let (is_noticed, wants_no_echo, is_verbose) = (connect.no_responders, !connect.echo, connect.verbose);
         if connect.pedantic && !is_valid_publish(subject) {
             expect(heard, id, &Said::Err);
         }
-        if connect.verbose {
+        let session = self.sessions.get_mut(&id).expect("a publisher");
+        let is_forbidden = is_reserved(subject)
+            || !session.may_publish(subject) && !session.uses_reply(subject)
+            || reply.is_some_and(is_reserved_reply);
+        if is_forbidden {
+            return expect(heard, id, &Said::Err);
+        }
+        if is_verbose {
             expect(heard, id, &Said::Ok);
         }
-        let is_noticed = connect.no_responders;
-        let wants_no_echo = !connect.echo;
         let mut targets: Vec<_> = self
             .all_subs()
             .filter(|(to, sub)| matches(&sub.subject, subject) && !(wants_no_echo && *to == id))
+            .filter(|(to, _)| !self.sessions[to].is_hidden(subject))
             .map(|(to, sub)| (to, sub.clone()))
             .collect();
         targets.sort_by_key(|(_, sub)| (sub.queue.clone(), sub.number));
@@ -206,7 +223,7 @@ impl Model {
                 for target in group {
                     expect(heard, target.0, &expected(target));
                 }
-                group.iter().for_each(|(to, sub)| self.count(*to, &sub.sid));
+                group.iter().for_each(|(to, sub)| self.count(*to, &sub.sid, *reply));
             } else if let Some(heard) = heard {
                 // Whoever it was, it was one.
                 let is_next = |target: &&(ConnectionId, Sub)| {
@@ -214,7 +231,7 @@ impl Model {
                 };
                 let chosen = group.iter().find(is_next).expect("a member gets the message");
                 heard.entry(chosen.0).or_default().pop_front();
-                self.count(chosen.0, &chosen.1.sid);
+                self.count(chosen.0, &chosen.1.sid, *reply);
             }
         }
         if let Some(reply) = reply.filter(|_| is_noticed && !is_taken) {
@@ -251,9 +268,12 @@ impl Model {
         }
     }
 
-    /// Counts a delivery, which may have been the last.
-    fn count(&mut self, to: ConnectionId, sid: &[u8]) {
+    /// Counts a delivery, which may have been the last, and may be a request.
+    fn count(&mut self, to: ConnectionId, sid: &[u8], reply: Option<&[u8]>) {
         let Some(session) = self.sessions.get_mut(&to) else { return };
+        if let Some(reply) = reply {
+            session.is_asked(reply);
+        }
         session.subs.retain_mut(|sub| {
             sub.delivered += u64::from(sub.sid == sid);
             sub.max.is_none_or(|max| sub.delivered < max)
@@ -272,6 +292,7 @@ impl Session {
         let connect = connect.map_err(|_| Fatal)?;
         let credentials = [&connect.user, &connect.pass, &connect.auth_token];
         let names_none = credentials.iter().all(|credential| credential.is_empty());
+        let user = user_of(config, &connect);
         let is_authorized = match &config.authorization {
             Authorization::None => true,
             _ if self.is_connected && names_none => true,
@@ -281,6 +302,7 @@ impl Session {
             Authorization::User { user, password } => {
                 *user == connect.user && password.expose() == connect.pass
             }
+            Authorization::Users(_) => user.is_some(),
         };
         let headers = connect.headers && !config.no_header_support;
         let is_refused = !connect.account.is_empty()
@@ -290,9 +312,12 @@ impl Session {
         if !is_authorized || is_refused {
             return Err(Fatal);
         }
-        if self.is_connected {
+        if self.is_connected || self.is_anonymous {
             // Since 2.14 a second CONNECT drops what was subscribed to.
             self.subs.clear();
+        }
+        if !(self.is_connected && names_none) {
+            self.become_user(user);
         }
         self.is_connected = true;
         self.dialect.connect_only = false;
@@ -311,6 +336,9 @@ impl Session {
         sid: &[u8],
         config: &Config,
     ) -> Option<Said> {
+        if queue == b"_sys_" || !self.may_subscribe(subject) {
+            return Some(Said::Err);
+        }
         let max_tokens = usize::from(config.max_subject_tokens);
         let is_beyond_limits = max_tokens > 0 && tokens(subject).count() > max_tokens
             || config.max_subscriptions > 0 && self.subs.len() >= config.max_subscriptions;
@@ -319,13 +347,59 @@ impl Session {
         }
         // A name that is taken keeps its subscription (wire.md 1.4).
         if self.subs.iter().all(|sub| sub.sid != sid) {
-            if !is_valid_filter(subject) || queue == b"_sys_" {
+            if !is_valid_filter(subject) {
                 return Some(Said::Err);
             }
             let [subject, queue, sid] = [subject, queue, sid].map(<[u8]>::to_vec);
             self.subs.push(Sub { number, sid, subject, queue, max: None, delivered: 0 });
         }
         self.ok()
+    }
+
+    /// It does without a CONNECT where there is a user for that.
+    fn begin_anonymous(&mut self, config: &Config) {
+        if config.no_auth_user.is_some() {
+            self.is_anonymous = true;
+            self.become_user(user_of(config, &Connect::default()));
+        }
+    }
+
+    fn become_user(&mut self, user: Option<&User>) {
+        self.permissions = user.and_then(|user| user.permissions.as_deref().cloned());
+        self.replies.clear();
+    }
+
+    fn may_publish(&self, subject: &[u8]) -> bool {
+        self.permissions.as_ref().is_none_or(|own| is_allowed(&own.publish, subject))
+    }
+
+    fn may_subscribe(&self, subject: &[u8]) -> bool {
+        self.permissions.as_ref().is_none_or(|own| is_allowed(&own.subscribe, subject))
+    }
+
+    fn is_hidden(&self, subject: &[u8]) -> bool {
+        self.permissions.as_ref().is_some_and(|own| is_denied(&own.subscribe, subject))
+    }
+
+    /// It is sent a request.
+    fn is_asked(&mut self, reply: &[u8]) {
+        let responds = self.permissions.as_ref().is_some_and(|own| own.responses.is_some());
+        if responds && !self.may_publish(reply) && !self.uses_reply(reply) {
+            self.replies.push((reply.to_vec(), 0));
+        }
+    }
+
+    /// Uses a reply that it was asked to answer to; one that is used up is forgotten.
+    fn uses_reply(&mut self, reply: &[u8]) -> bool {
+        let Some(own) = &self.permissions else { return false };
+        let max = own.responses.and_then(|rule| rule.max);
+        let Some(at) = self.replies.iter().position(|(known, _)| known == reply) else { return false };
+        self.replies[at].1 += 1;
+        let is_left = max.is_none_or(|max| self.replies[at].1 <= max);
+        if !is_left {
+            self.replies.remove(at);
+        }
+        is_left
     }
 
     fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>) {
@@ -348,11 +422,44 @@ fn expect(heard: &mut Option<&mut Heard>, to: ConnectionId, expected: &Said) {
     }
 }
 
-/// Whether a client may not publish so (wire.md 1.5).
-fn is_reserved(subject: &[u8], reply: Option<&[u8]>) -> bool {
-    let begins = |text: &[u8], start: &[u8]| text.len() > start.len() && text.starts_with(start);
-    let reply = reply.unwrap_or_default();
+/// The user that presents this, or nothing where there is one for that.
+fn user_of<'a>(config: &'a Config, connect: &Connect) -> Option<&'a User> {
+    let Authorization::Users(users) = &config.authorization else { return None };
+    let is_called = |user: &&User, called: &str| user.identity.to_string() == called;
+    let presented = [&connect.user, &connect.pass, &connect.auth_token];
+    if presented.iter().all(|credential| credential.is_empty()) {
+        let name = config.no_auth_user.as_ref()?;
+        return users.iter().find(|user| is_called(user, name));
+    }
+    users.iter().find(|user| {
+        let Identity::Password { password, .. } = &user.identity else { return false };
+        is_called(user, &connect.user) && password.expose() == connect.pass
+    })
+}
+
+fn is_allowed(rules: &Rules, subject: &[u8]) -> bool {
+    let is_listed = |list: &[_]| list.iter().any(|rule| is_about(rule, subject));
+    rules.allow.as_deref().is_none_or(is_listed) && !is_denied(rules, subject)
+}
+
+fn is_denied(rules: &Rules, subject: &[u8]) -> bool {
+    rules.deny.iter().any(|rule| is_about(rule, subject))
+}
+
+fn is_about(rule: &SubjectRule, subject: &[u8]) -> bool {
+    matches(rule.subject.as_bytes(), subject)
+}
+
+/// Whether clients may not publish to a subject (wire.md 1.5).
+fn is_reserved(subject: &[u8]) -> bool {
     [&b"_GR_."[..], b"$GR.", b"$NRG."].iter().any(|start| begins(subject, start))
-        || reply.starts_with(b"_R_.")
-        || [&b"_GR_."[..], b"$JS.ACK."].iter().any(|start| begins(reply, start))
+}
+
+/// Whether clients may not be answered to a subject.
+fn is_reserved_reply(reply: &[u8]) -> bool {
+    reply.starts_with(b"_R_.") || [&b"_GR_."[..], b"$JS.ACK."].iter().any(|start| begins(reply, start))
+}
+
+fn begins(text: &[u8], start: &[u8]) -> bool {
+    text.len() > start.len() && text.starts_with(start)
 }
