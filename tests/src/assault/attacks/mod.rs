@@ -8,6 +8,7 @@ pub mod interest;
 pub mod liars;
 pub mod logs;
 pub mod pages;
+pub mod passwords;
 pub mod secrets;
 pub mod stopping;
 
@@ -76,6 +77,11 @@ pub const ALL: &[Attack] = &[
     attack("new-subjects", "2,000,000 messages, each to a subject of its own", burst::new_subjects),
     attack("log-bad-subject", "SUB a..b repeated for 4 s", logs::bad_subjects),
     attack("log-wrong-password", "5,000 clients with a wrong password", logs::wrong_passwords),
+    attack(
+        "guessed-passwords",
+        "32 clients of one host guess passwords for 5 s, of bcrypt hashes",
+        passwords::guessed,
+    ),
     attack(
         "log-unknown-operation",
         "5,000 clients with a long line that is no operation",
