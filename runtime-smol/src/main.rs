@@ -50,6 +50,9 @@ fn run(options: Options, arguments: Vec<String>) -> ExitCode {
         }
     };
     options.warnings.iter().for_each(|warning| warn!("{warning}"));
+    if options.config.has_plaintext_passwords() {
+        warn!("Plaintext passwords detected, use nkeys or bcrypt");
+    }
     if let Some(path) = &options.process.pid_file
         && let Err(fault) = write_pid_file(Path::new(path))
     {

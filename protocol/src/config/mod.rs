@@ -158,6 +158,17 @@ impl Config {
         Some(Listen { host: host.clone(), port: listen.port })
     }
 
+    /// Whether a user's password stands here as it is, for everybody to read who may read the configuration.
+    pub fn has_plaintext_passwords(&self) -> bool {
+        match &self.authorization {
+            Authorization::User { password, .. } => !password.is_bcrypt(),
+            Authorization::Users(users) => {
+                users.iter().filter_map(|user| user.identity.password()).any(|password| !password.is_bcrypt())
+            }
+            Authorization::None | Authorization::Token(_) | Authorization::External => false,
+        }
+    }
+
     /// What must stand in no log.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         let own: Vec<_> = match &self.authorization {
