@@ -25,6 +25,8 @@ pub(super) struct Users {
 /// A user that a client is.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    /// Who it is, as logs say it: `user:joe`, `nkey:UC…`.
+    pub(crate) label: Arc<str>,
     pub(crate) account: Arc<str>,
     /// What it may do; none is everything.
     pub(crate) permissions: Option<Arc<Permissions>>,
@@ -112,7 +114,12 @@ type Compiled = BTreeMap<*const config::Permissions, Arc<Permissions>>;
 
 impl Known {
     fn new(user: &User, compiled: &mut Compiled) -> Self {
+        let what = match user.identity {
+            Identity::Password { .. } => "user",
+            Identity::Nkey(_) => "nkey",
+        };
         Self {
+            label: format!("{what}:{}", user.identity).into(),
             account: user.account.as_deref().unwrap_or(GLOBAL_ACCOUNT).into(),
             permissions: user.permissions.as_ref().map(|permissions| {
                 let ready = compiled.entry(Arc::as_ptr(permissions));

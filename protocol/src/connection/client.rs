@@ -191,16 +191,18 @@ impl Client {
             return refuse(context, connect);
         };
         context.entry().set_account(account.id());
+        context.name_client_as_it_does(connect);
         self.accept(context, connect);
     }
 
     /// Lets in a client that is this user, or that there are no users to be one of.
     fn accept_as<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, user: Option<Known>) {
-        if user.is_none_or(|user| admit(context, &user)) {
-            self.accept(context, connect);
-        } else {
-            refuse(context, connect);
+        match user {
+            Some(user) if !admit(context, &user) => return refuse(context, connect),
+            Some(user) => context.name_client(&user.label),
+            None => context.name_client_as_it_does(connect),
         }
+        self.accept(context, connect);
     }
 
     /// Opens the session of a client whose credentials are good, or changes it.
@@ -262,7 +264,6 @@ impl Session {
             self.account = account;
         }
         self.permissions = context.entry().permissions();
-        context.name_client(self.account.name(), connect);
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;

@@ -8,6 +8,7 @@ use log::{Level, debug, log_enabled, trace};
 use super::context::Context;
 use crate::close::CloseReason;
 use crate::hub::Kind;
+use crate::nkey::UserKey;
 use crate::outbox::WritePolicy;
 use crate::quote::{QuotedInLog, REDACTED, brief, quoted, without_user_info};
 use crate::sink::Sink;
@@ -78,26 +79,31 @@ impl<S: Sink> Context<'_, S> {
         self.log(Level::Error, format_args!("{what} {}", quoted(shown.as_bytes())));
     }
 
-    /// Lets the lines that follow name a client by its account and by what it came in with.
-    pub(super) fn name_client(&mut self, account: &str, connect: &Connect) {
-        let Connect { user, pass, auth_token, nkey, .. } = connect;
-        let who = match (nkey.as_str(), user.as_str(), auth_token.as_str()) {
-            ("", "", "") => None,
-            ("", "", _) => Some("token".to_owned()),
+    /// Lets the lines that follow name a client by its account and by who it is.
+    pub(super) fn name_client(&mut self, who: &str) {
+        let account = self.hub().account_of(self.entry());
+        let account = account.as_ref().map_or("", |account| account.name());
+        let label = QuotedInLog(format!("{account}/{who}").as_bytes()).to_string();
+        self.shared.label = Some(label.into_boxed_str());
+    }
+
+    /// The same where nobody needs to be known: by what the client says of itself, if it does.
+    pub(super) fn name_client_as_it_does(&mut self, connect: &Connect) {
+        let Connect { user, pass, auth_token, .. } = connect;
+        match (user.as_str(), auth_token.as_str()) {
+            ("", "") => self.shared.label = None,
+            ("", _) => self.name_client("token"),
             // Alone, as in `nats://token@host`, a user may be a token.
-            ("", _, "") if pass.is_empty() => Some(format!("user:{REDACTED}")),
-            ("", user, _) => Some(format!("user:{user}")),
-            (key, ..) => Some(format!("nkey:{key}")),
-        };
-        let label = who.map(|who| QuotedInLog(format!("{account}/{who}").as_bytes()).to_string());
-        self.shared.label = label.map(String::into_boxed_str);
+            (_, "") if pass.is_empty() => self.name_client(&format!("user:{REDACTED}")),
+            (user, _) => self.name_client(&format!("user:{user}")),
+        }
     }
 
     /// Says that somebody may not come in.
     pub(super) fn log_refused(&mut self, connect: &Connect) {
-        if !connect.nkey.is_empty() {
-            let key = QuotedInLog(connect.nkey.as_bytes());
-            return self.log(Level::Error, format_args!("authentication error - Nkey {key}"));
+        // What is none may be the secret half of one.
+        if let Ok(key) = connect.nkey.parse::<UserKey>() {
+            return self.log(Level::Error, format_args!("authentication error - Nkey \"{key}\""));
         }
         match (&*connect.user, &*connect.pass, &*connect.auth_token) {
             ("", _, "") => self.log(Level::Error, "authentication error"),
