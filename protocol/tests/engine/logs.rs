@@ -228,10 +228,10 @@ fn left_out(lines: &[String]) -> u64 {
 }
 
 /// What is logged on this thread from its making on.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Lines {
-    fn of(level: Level) -> Self {
+    pub(crate) fn of(level: Level) -> Self {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
             log::set_logger(&PerThread).expect("the only logger");
@@ -241,7 +241,7 @@ impl Lines {
         Self
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         WRITTEN.with_borrow_mut(|written| {
             written.as_mut().map(|(_, lines)| std::mem::take(lines)).unwrap_or_default()
         })

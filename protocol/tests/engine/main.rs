@@ -29,3 +29,4 @@ mod shutdown;
 mod slow_consumers;
 mod tracing;
 mod transport;
+mod users;
