@@ -11,6 +11,8 @@ use data_encoding::BASE32_NOPAD;
 pub(crate) enum Purpose {
     /// `N…`
     Server = 13 << 3,
+    /// `A…`
+    Account = 0,
     /// `U…`
     User = 20 << 3,
 }
@@ -30,6 +32,11 @@ fn decode(purpose: Purpose, text: &str) -> Option<[u8; KEY_BYTES]> {
     let (first, key) = rest.split_first()?;
     let is_whole = *first == purpose as u8 && u16::from_le_bytes(*sum) == crc16(rest);
     if is_whole { key.try_into().ok() } else { None }
+}
+
+/// Whether this is a public key of an account, `A…` as text.
+pub(crate) fn is_account_key(text: &str) -> bool {
+    decode(Purpose::Account, text).is_some()
 }
 
 /// Who a user is that proves it by a signature: the public half of an Ed25519 key, `U…` as text.
@@ -107,6 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_damaged_or_for_another_purpose_is_no_users_key() {
+        let account = encode(Purpose::Account, &[7; 32]);
+        assert!(account.starts_with('A') && is_account_key(&account) && !is_account_key(KEY));
         let other = encode(Purpose::Server, &[7; 32]);
         assert!(other.starts_with('N'));
         let [damaged, short, lower] = [KEY.replace('5', "6"), KEY[..54].to_owned(), KEY.to_lowercase()];

@@ -25,6 +25,7 @@ const ORDER: &[&[&str]] = &[
     &["interest"],
     &["permissions"],
     &["config"],
+    &["mapping"],
     &["wire"],
     &["meter"],
     &["time", "id", "hash", "identity", "close", "lock", "quote"],

@@ -20,15 +20,10 @@ use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::interest::Index;
 
+pub use crate::config::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 pub use table::{AccountError, Accounts};
 pub(crate) use traffic::Departed;
 pub use traffic::Traffic;
-
-/// The account of clients that name none.
-pub const GLOBAL_ACCOUNT: &str = "$G";
-
-/// The account that servers talk to each other in. All members of a cluster must call it the same.
-pub const SYSTEM_ACCOUNT: &str = "$SYS";
 
 /// One world of subjects: a subject never crosses accounts.
 pub struct Account {

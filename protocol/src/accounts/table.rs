@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Account;
+use crate::config::is_account_name;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::lock::{Place, ReadGuard, RwLock, WriteGuard};
@@ -87,7 +88,7 @@ impl Accounts {
     ///
     /// The name is taken or invalid.
     pub(crate) fn add(&self, name: &str) -> Result<Arc<Account>, AccountError> {
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        if !is_account_name(name) {
             return Err(AccountError::InvalidName);
         }
         let mut table = self.write();

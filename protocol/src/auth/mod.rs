@@ -17,7 +17,7 @@ mod password;
 mod tests;
 mod users;
 
-use crate::config::{Authorization, Config, Secret, SecretSeed};
+use crate::config::{Authorization, Config, Secret, SecretSeed, User};
 use crate::wire::Connect;
 
 pub use password::PasswordCheck;
@@ -28,6 +28,8 @@ use users::Users;
 #[derive(Debug)]
 pub(crate) struct Guard {
     rule: Rule,
+    /// INFO says that nothing is asked for where there is a user for those who present nothing.
+    is_quiet: bool,
     nonces: SecretSeed,
 }
 
@@ -47,6 +49,13 @@ enum Rule {
     External,
 }
 
+impl Rule {
+    fn users(users: &[User], config: &Config) -> Self {
+        let users = Users::new(users, config.no_auth_user.as_deref());
+        Self::Users(Box::new(if config.is_global_account_open { users.with_open_account() } else { users }))
+    }
+}
+
 /// What is to be done with a client that presented something.
 #[derive(Debug)]
 pub(crate) enum Finding {
@@ -62,17 +71,16 @@ pub(crate) enum Finding {
 impl Guard {
     pub(crate) fn new(config: &Config) -> Self {
         let rule = match &config.authorization {
+            Authorization::None if config.is_global_account_open => Rule::users(&[], config),
             Authorization::None => Rule::None,
             Authorization::User { user, password } => {
                 Rule::User { user: user.clone(), password: password.clone() }
             }
             Authorization::Token(token) => Rule::Token(token.clone()),
-            Authorization::Users(users) => {
-                Rule::Users(Box::new(Users::new(users, config.no_auth_user.as_deref())))
-            }
+            Authorization::Users(users) => Rule::users(users, config),
             Authorization::External => Rule::External,
         };
-        Self { rule, nonces: config.secret_seed }
+        Self { rule, nonces: config.secret_seed, is_quiet: !config.is_global_account_open }
     }
 
     /// Whether it matters what clients present.
@@ -83,6 +91,11 @@ impl Guard {
     /// Whether clients need not present anything.
     pub(crate) fn is_open(&self) -> bool {
         !self.requires_authorization() || self.anonymous().is_some()
+    }
+
+    /// Whether a client is told, as it is greeted, that it must present something.
+    pub(crate) fn asks_for_credentials(&self) -> bool {
+        self.requires_authorization() && !(self.is_open() && self.is_quiet)
     }
 
     /// Who a client is that presents nothing, not even a CONNECT.

@@ -58,6 +58,12 @@ impl Users {
         all
     }
 
+    /// Lets in who presents nothing, as somebody who may do everything in the global account.
+    pub(super) fn with_open_account(self) -> Self {
+        let anybody = Known { account: GLOBAL_ACCOUNT.into(), permissions: None, may_connect: true };
+        Self { anonymous: Some(anybody), ..self }
+    }
+
     /// Whether some of them sign.
     #[cfg(feature = "auth")]
     pub(super) fn sign(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Nothing here does IO. A runtime builds a [`Config`] in code or from a text, checks it once with
 //! [`Config::validate`], and gives it to the machines.
 
+mod account;
 mod address;
 mod change;
 mod cluster;
@@ -18,6 +19,8 @@ mod validate;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub(crate) use account::is_account_name;
+pub use account::{AccountConfig, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use change::ConfigRefused;
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};
@@ -70,6 +73,12 @@ pub struct Config {
     pub authorization: Authorization,
     /// The user, or its nkey, that a client is that presents nothing; `None` refuses it.
     pub no_auth_user: Option<String>,
+    /// Lets a client that presents nothing into the global account, although there are users, and says in INFO all the same that
+    /// credentials are required. nats-server does so where a file names the system account, and neither another one nor anything
+    /// of authorization, so that users of that account alone can be added to an open server.
+    pub is_global_account_open: bool,
+    /// The accounts beside the global one and that of the system, which need not be named.
+    pub accounts: Vec<AccountConfig>,
     /// How long a client may take to present it.
     pub auth_timeout: Duration,
     /// Behaves like a server from before message headers existed.
@@ -88,7 +97,8 @@ pub struct Config {
     pub lame_duck_duration: Duration,
     /// How long the node waits until it sends the first away, so that those who heard of it can go by themselves.
     pub lame_duck_grace_period: Duration,
-    /// Has no system account: its services listen for nothing, and no interest of others in it is kept.
+    /// Has no system account, unless it is one of `accounts`: its services listen for nothing, and no interest of others in it is
+    /// kept.
     pub no_system_account: bool,
     /// What others may choose this node by in the system account, in lower case; monitoring shows it.
     pub server_tags: Vec<String>,
@@ -129,6 +139,8 @@ impl Default for Config {
             write_deadline: Duration::from_secs(10),
             authorization: Authorization::None,
             no_auth_user: None,
+            is_global_account_open: false,
+            accounts: Vec::new(),
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
             no_header_support: false,
             max_closed_clients: 10_000,
@@ -151,6 +163,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The account that servers talk to each other in; `None` if there is none.
+    pub fn system_account_name(&self) -> Option<&str> {
+        let is_named = || self.accounts.iter().any(|account| account.name == SYSTEM_ACCOUNT);
+        (!self.no_system_account || is_named()).then_some(SYSTEM_ACCOUNT)
+    }
+
     /// Where monitoring is served, with its host filled in.
     pub fn monitoring_address(&self) -> Option<Listen> {
         let listen = self.monitoring.as_ref()?;

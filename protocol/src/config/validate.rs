@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Authorization, ClusterConfig, Config, Identity, RouteUrl, Secret, User};
+use super::{
+    AccountConfig, Authorization, ClusterConfig, Config, GLOBAL_ACCOUNT, Identity, RouteUrl, Secret, User,
+    is_account_name,
+};
 
 /// The largest payload that can be configured, in bytes: what the size on the wire can say.
 pub const MAX_PAYLOAD: usize = i32::MAX as usize;
@@ -26,9 +29,26 @@ impl Config {
         if self.lame_duck_grace_period >= self.lame_duck_duration {
             return Err(ConfigError::LameDuckGracePeriod);
         }
+        self.check_accounts()?;
         self.check_authorization()?;
         check_cluster_name(self.lone_cluster_name.as_deref())?;
         self.cluster.as_ref().map_or(Ok(()), ClusterConfig::validate)
+    }
+
+    fn check_accounts(&self) -> Result<(), ConfigError> {
+        let mut names = BTreeSet::new();
+        for AccountConfig { name } in &self.accounts {
+            check_account_name(name)?;
+            if !names.insert(&**name) {
+                return Err(ConfigError::DuplicateAccount(name.clone()));
+            }
+        }
+        names.extend([GLOBAL_ACCOUNT].into_iter().chain(self.system_account_name()));
+        let Authorization::Users(users) = &self.authorization else { return Ok(()) };
+        let mut of_users = users.iter().filter_map(|user| user.account.as_ref());
+        of_users
+            .find(|account| !names.contains(account.as_str()))
+            .map_or(Ok(()), |account| Err(ConfigError::UnknownAccount(account.clone())))
     }
 
     fn check_authorization(&self) -> Result<(), ConfigError> {
@@ -107,6 +127,14 @@ pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
     Ok(())
 }
 
+pub(super) fn check_account_name(name: &str) -> Result<(), ConfigError> {
+    match name {
+        GLOBAL_ACCOUNT => Err(ConfigError::ReservedAccount(name.to_owned())),
+        name if !is_account_name(name) => Err(ConfigError::InvalidAccountName(name.to_owned())),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn check_cluster_name(name: Option<&str>) -> Result<(), ConfigError> {
     match name {
         Some("_") => Err(ConfigError::ClusterNameReserved),
@@ -152,6 +180,14 @@ pub enum ConfigError {
     NotBuilt(&'static str),
     /// A password of servers that is a bcrypt hash: they present the same.
     BcryptClusterPassword,
+    /// Two accounts of the same name.
+    DuplicateAccount(String),
+    /// An account with a name that servers have for themselves.
+    ReservedAccount(String),
+    /// An account whose name is not one word.
+    InvalidAccountName(String),
+    /// A user of an account that there is not.
+    UnknownAccount(String),
     /// Two users of the same name, or of the same key.
     DuplicateUser(String),
     /// A `no_auth_user` without any user.
@@ -180,6 +216,10 @@ impl fmt::Display for ConfigError {
             Self::Zero(name) => write!(f, "{name} must be more than zero"),
             Self::NotBuilt(what) => write!(f, "{what} are not supported by this build"),
             Self::BcryptClusterPassword => f.write_str("cluster password cannot be a bcrypt hash"),
+            Self::DuplicateAccount(name) => write!(f, "Duplicate Account Entry: {name}"),
+            Self::ReservedAccount(name) => write!(f, "{name:?} is a Reserved Account"),
+            Self::InvalidAccountName(name) => write!(f, "account name {name:?} is not one word"),
+            Self::UnknownAccount(name) => write!(f, "{name:?} account not defined for its users"),
             Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
             Self::NoAuthUserWithoutUsers(user) => {
                 write!(f, "no_auth_user: {user:?} present, but users/nkeys are not defined")

@@ -23,10 +23,10 @@ mod traces;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT};
 use crate::auth::Guard;
 use crate::close::CloseReason;
-use crate::config::Config;
+use crate::config::{AccountConfig, Config};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
@@ -83,7 +83,12 @@ impl Hub {
         let accounts = Accounts::new(hasher.clone());
         let built_in = |name| accounts.add(name).expect("a valid name in an empty table");
         let global = built_in(GLOBAL_ACCOUNT);
-        let system = (!config.no_system_account).then(|| built_in(SYSTEM_ACCOUNT));
+        let system = config.system_account_name().map(built_in);
+        for AccountConfig { name } in &config.accounts {
+            // Of the system account it is said only what holds for it.
+            let is_new = config.system_account_name() != Some(name);
+            is_new.then(|| accounts.add(name).expect("a valid configuration"));
+        }
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,

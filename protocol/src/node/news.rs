@@ -153,7 +153,7 @@ impl Node {
     pub(crate) fn greeting(&self, entry: &Entry) -> Info {
         self.renew_shown();
         let guard = self.hub.guard();
-        let (auth_required, nonce) = (!guard.is_open(), guard.nonce(entry.cid()));
+        let (auth_required, nonce) = (guard.asks_for_credentials(), guard.nonce(entry.cid()));
         let mut info = Info { auth_required, nonce, ..self.info(&self.news.shown.read()) };
         address(&mut info, entry);
         info
@@ -164,8 +164,12 @@ impl Node {
         self.renew_shown();
         let shown = self.news.shown.read();
         entry.set(Flag::AsyncInfo, true);
-        let mut info =
-            Info { connect_info: true, remote_account: account.name().to_owned(), ..self.info(&shown) };
+        let mut info = Info {
+            connect_info: true,
+            remote_account: account.name().to_owned(),
+            acc_is_sys: self.hub.system_account().is_some_and(|system| system.id() == account.id()),
+            ..self.info(&shown)
+        };
         address(&mut info, entry);
         sink.announce(entry.id(), &info.to_line());
     }

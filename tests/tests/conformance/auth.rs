@@ -63,7 +63,6 @@ fn a_token_given_as_a_flag_is_required() {
 }
 
 #[test]
-#[ignore = "accounts, lists of users and permissions are not there yet"]
 fn users_of_a_configuration_are_required_and_kept_apart_by_account() {
     let options = Options::configured(
         "accounts {\n  A { users [ { user: u, password: secret } ] }\n  B { users [ { user: v, password: other } ] }\n}\n",

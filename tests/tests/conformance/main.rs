@@ -1,6 +1,7 @@
 //! Raw client-port scripts, run against nats-server 2.15.1 and both runtimes in the same test: all must answer the same bytes
 //! and close the same connections. Each script runs twice, sent whole and sent byte by byte.
 
+mod accounts;
 mod auth;
 mod connect;
 mod delivery;

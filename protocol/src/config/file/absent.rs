@@ -41,6 +41,12 @@ pub(super) fn asks_for_nothing_in_authorization(key: &str, value: &Value) -> Opt
     Some(nothing.holds(value))
 }
 
+/// The same for the blocks of accounts.
+pub(super) fn asks_for_nothing_of_account(key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = ACCOUNT.iter().find(|(name, _)| *name == key)?;
+    Some(nothing.holds(value))
+}
+
 /// The same for the blocks of users.
 pub(super) fn asks_for_nothing_of_user(key: &str, value: &Value) -> Option<bool> {
     let (_, nothing) = USER.iter().find(|(name, _)| *name == key)?;
@@ -78,7 +84,6 @@ fn is_switch(key: &str) -> bool {
 }
 
 const TOP_LEVEL: &[(&str, Nothing)] = &[
-    ("accounts", Nothing::Empty),
     ("allow_non_tls", Nothing::Any),
     ("default_js_domain", Nothing::Empty),
     ("default_sentinel", Nothing::Empty),
@@ -133,5 +138,14 @@ const CLUSTER: &[(&str, Nothing)] = &[
 
 const AUTHORIZATION: &[(&str, Nothing)] =
     &[("auth_callout", Nothing::Never), ("proxy_required", Nothing::False)];
+
+const ACCOUNT: &[(&str, Nothing)] = &[
+    ("jetstream", Nothing::Disabled),
+    ("limits", Nothing::Empty),
+    ("mappings", Nothing::Empty),
+    ("maps", Nothing::Empty),
+    ("msg_trace", Nothing::Empty),
+    ("trace_dest", Nothing::Empty),
+];
 
 const USER: &[(&str, Nothing)] = &[("proxy_required", Nothing::False)];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::absent::asks_for_nothing_in_authorization;
 use super::fields::{Fault, Field, Report, read_fields};
-use super::users::Known;
+use super::users::{Known, Place};
 use super::{permissions, users};
 use crate::config::{Authorization, DEFAULT_AUTH_TIMEOUT, Permissions, Secret, User};
 
@@ -39,7 +39,7 @@ impl Credentials {
                 "password" | "pass" => credentials.password = Some(secret(field)?),
                 "token" => credentials.token = Some(secret(field)?),
                 "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
-                "users" => credentials.users = Some(users::read(field, known, report)?),
+                "users" => credentials.users = Some(users::read(field, Place::Authorization, known, report)?),
                 "default_permissions" | "default_permission" | "permissions" => {
                     credentials.default_permissions = Some(Arc::new(permissions::read(field, report)?));
                 }
@@ -72,7 +72,7 @@ impl Credentials {
     }
 }
 
-fn with_default(user: User, default: &Option<Arc<Permissions>>) -> User {
+pub(super) fn with_default(user: User, default: &Option<Arc<Permissions>>) -> User {
     User { permissions: user.permissions.or_else(|| default.clone()), ..user }
 }
 

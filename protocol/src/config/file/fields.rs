@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scalar::parse_duration;
-use super::value::{Item, Map, Position, Value};
+use super::value::{Item, Map, Position, Value, in_order};
 use crate::config::address::parse_listen;
 use crate::config::{AddressError, Port};
 use crate::quote::without_user_info;
@@ -55,9 +55,7 @@ pub(super) fn read_fields(
     report: &mut Report<'_>,
     mut read: impl FnMut(&Field<'_>, &mut Report<'_>) -> Result<(), Fault>,
 ) {
-    let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_by_key(|(_, entry)| entry.position);
-    for (key, entry) in entries {
+    for (key, entry) in in_order(map) {
         let field = Field { key: key.to_lowercase(), position: entry.position, value: &entry.value };
         match read(&field, report) {
             Ok(()) => {}

@@ -1,15 +1,14 @@
 //! The `mappings` of an account: which subjects become which others (wire.md 1.13).
 
 use super::fields::{Fault, Field, Report, type_name};
-use super::value::{Entry, Map, Position, Value};
+use super::value::{Entry, Position, Value, in_order};
 use crate::config::{Mapping, MappingDestination};
 use crate::wire::subject::is_valid_filter;
 
 /// A block of filters, each with a destination or with several and their weights. Those that are faulty are reported and left
 /// out.
 pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Vec<Mapping>, Fault> {
-    let mut entries: Vec<_> = field.map()?.iter().collect();
-    entries.sort_by_key(|(_, entry)| entry.position);
+    let entries = in_order(field.map()?);
     let mut mappings = Vec::with_capacity(entries.len());
     for (source, entry) in entries {
         if !is_valid_filter(source.as_bytes()) {
@@ -79,12 +78,6 @@ fn destination(value: &Value, position: Position) -> Result<MappingDestination, 
     let missing = || (position, format!("Missing weight for mapping destination {subject:?}"));
     let weight = weight.ok_or_else(missing)?;
     Ok(MappingDestination { subject, weight, cluster })
-}
-
-fn in_order(map: &Map) -> Vec<(&String, &Entry)> {
-    let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_by_key(|(_, entry)| entry.position);
-    entries
 }
 
 fn text(key: &str, value: &Value) -> Result<String, String> {

@@ -3,6 +3,7 @@
 //! Nothing here reads files or the environment: what a text refers to comes through [`Sources`].
 
 mod absent;
+mod accounts;
 mod cluster;
 mod credentials;
 mod fields;

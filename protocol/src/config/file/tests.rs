@@ -1,3 +1,4 @@
+mod accounts;
 mod healing;
 mod limits;
 mod mappings;
@@ -107,6 +108,8 @@ fn every_field_of_the_node_is_read() {
         write_deadline: Duration::from_secs(2),
         authorization: Authorization::User { user: "u".into(), password: "p".into() },
         no_auth_user: None,
+        is_global_account_open: false,
+        accounts: Vec::new(),
         auth_timeout: Duration::from_millis(500),
         no_header_support: true,
         max_closed_clients: 13,
@@ -641,7 +644,6 @@ fn what_asks_for_nothing_that_is_missing_is_taken() {
         ("prof_port: 5", "prof_port"),
         ("no_fast_producer_stall: true", "no_fast_producer_stall"),
         ("syslog: true", "syslog"),
-        ("accounts { A {} }", "accounts"),
         ("write_timeout: retry", "write_timeout"),
         ("leafnodes { port: 5 }", "leafnodes"),
         ("system_account: '$SYS'", "system_account"),

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::absent::asks_for_nothing;
+use super::accounts::{Accounts, Single};
 use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::users::Known;
 use super::value::{Map, Value};
 use super::{FileSettings, cluster};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
-use crate::config::{Config, Listen, Port};
+use crate::config::{Authorization, Config, Listen, Port};
 
 pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<'_>) {
     let mut known = Known::default();
+    let mut has_authorization = false;
     read_fields(root, report, |field, report| {
         let config = &mut settings.config;
         let process = &mut settings.process;
@@ -26,7 +28,12 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "log_size_limit" | "logfile_size_limit" => process.log_size_limit = field.count(0)? as u64,
             "log_max_num" | "logfile_max_num" => process.log_max_num = field.count(0)?,
             "pid_file" | "pidfile" => process.pid_file = field.optional_string()?,
-            "authorization" => authorization(field, config, &mut known, report)?,
+            "authorization" => {
+                has_authorization = true;
+                authorization(field, config, &mut known, report)?;
+            }
+            // They depend on authorization, wherever that stands.
+            "accounts" => {}
             "no_auth_user" => config.no_auth_user = field.optional_string()?,
             "cluster" => cluster::read(field, config, report)?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
@@ -35,6 +42,12 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
         }
         Ok(())
     });
+    read_fields(root, report, |field, report| match field.key.as_str() {
+        "accounts" => accounts(field, &mut settings.config, &mut known, report),
+        _ => Ok(()),
+    });
+    settings.config.is_global_account_open =
+        !has_authorization && leaves_global_account_open(&settings.config);
     let Config { max_payload, max_pending, .. } = &mut settings.config;
     if *max_payload == ANY_PAYLOAD {
         *max_payload = MAX_PAYLOAD.min(*max_pending);
@@ -165,6 +178,33 @@ fn authorization(
     config.auth_timeout = credentials.timeout;
     config.authorization = credentials.into_authorization()?;
     Ok(())
+}
+
+fn accounts(
+    field: &Field<'_>,
+    config: &mut Config,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Result<(), Fault> {
+    let single = match config.authorization {
+        Authorization::User { .. } => Some(Single::User),
+        Authorization::Token(_) => Some(Single::Token),
+        Authorization::None | Authorization::Users(_) | Authorization::External => None,
+    };
+    let Accounts { accounts, users } = Accounts::read(field, single, known, report)?;
+    config.accounts = accounts;
+    match &mut config.authorization {
+        Authorization::Users(all) => all.extend(users),
+        Authorization::None if !users.is_empty() => config.authorization = Authorization::Users(users),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether nothing is said of clients but what concerns the system account.
+fn leaves_global_account_open(config: &Config) -> bool {
+    let [only] = &config.accounts[..] else { return false };
+    config.system_account_name() == Some(&only.name) && config.no_auth_user.is_none()
 }
 
 /// A file cannot ask for less, as in nats-server.

@@ -17,24 +17,38 @@ pub(super) struct Known {
     identities: BTreeSet<String>,
 }
 
+/// Where a list of users stands. Of one that was there before nats-server names the place of himself in `authorization`, and
+/// that of the list in an account.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Authorization,
+    Account,
+}
+
 /// The users of one block. Those with a mistake are reported and left out.
 pub(super) fn read(
     field: &Field<'_>,
+    place: Place,
     known: &mut Known,
     report: &mut Report<'_>,
 ) -> Result<Vec<User>, Fault> {
     let Value::Array(items) = field.value else {
         return Err(format!("Expected users field to be an array, got {}", type_name(field.value)).into());
     };
-    Ok(items.iter().filter_map(|item| entry(item, known, report)).collect())
+    let mut users = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(user) = entry(item, report) else { continue };
+        let at = if place == Place::Account { field.position } else { item.position };
+        users.extend(known.admit(user).map_err(|fault| report.error(at, fault)));
+    }
+    Ok(users)
 }
 
-fn entry(item: &Item, known: &mut Known, report: &mut Report<'_>) -> Option<User> {
+fn entry(item: &Item, report: &mut Report<'_>) -> Option<User> {
     let user = match &item.value {
         Value::Map(map) => Entry::read(map, report)?.into_user(),
         other => Err(format!("Expected user entry to be a map/struct, got {}", type_name(other))),
     };
-    let user = user.and_then(|user| known.admit(user));
     user.map_err(|fault| report.error(item.position, fault)).ok()
 }
 

@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 /// A block of keys, ordered by name. Of a repeated key the last wins.
 pub(super) type Map = BTreeMap<String, Entry>;
 
+/// The keys of a block in the order of the text.
+pub(super) fn in_order(map: &Map) -> Vec<(&String, &Entry)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by_key(|(_, entry)| entry.position);
+    entries
+}
+
 /// A key's value and where the key stands.
 #[derive(Clone)]
 pub(super) struct Entry {

@@ -1,0 +1,28 @@
+//! The accounts of a node.
+
+/// The account of clients that name none.
+pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// The account that servers talk to each other in, unless it is given another name. All members of a cluster must call it the
+/// same.
+pub const SYSTEM_ACCOUNT: &str = "$SYS";
+
+/// One account that the operator names, beside the global one, which is always there (wire.md 1.12). Its users stand in
+/// [`Authorization::Users`](super::Authorization::Users).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountConfig {
+    /// Its name: one word, and not `$G`. That of the system account says what holds for that one.
+    pub name: String,
+}
+
+impl AccountConfig {
+    /// The account of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+/// Whether an account may have this name: a word on the lines of routes.
+pub(crate) fn is_account_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}

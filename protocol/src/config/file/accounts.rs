@@ -1,0 +1,148 @@
+//! The `accounts` of a node, and their users (wire.md 1.12).
+
+use std::sync::Arc;
+
+use super::absent::asks_for_nothing_of_account;
+use super::credentials::with_default;
+use super::fields::{Fault, Field, Report, read_fields, type_name};
+use super::permissions;
+use super::users::{self, Known, Place};
+use super::value::{Entry, Item, Value, in_order};
+use crate::config::validate::check_account_name;
+use crate::config::{AccountConfig, User};
+use crate::nkey::is_account_key;
+
+/// What the field `accounts` says.
+#[derive(Default)]
+pub(super) struct Accounts {
+    pub(super) accounts: Vec<AccountConfig>,
+    /// Those of all of them.
+    pub(super) users: Vec<User>,
+}
+
+/// How clients present themselves that are none of several users: no account has users beside that.
+#[derive(Clone, Copy)]
+pub(super) enum Single {
+    User,
+    Token,
+}
+
+impl Accounts {
+    /// Names, or a block for each account. Those with a mistake are reported and left out.
+    pub(super) fn read(
+        field: &Field<'_>,
+        single: Option<Single>,
+        known: &mut Known,
+        report: &mut Report<'_>,
+    ) -> Result<Self, Fault> {
+        let mut all = Self::default();
+        match field.value {
+            Value::Array(items) => items.iter().for_each(|item| all.add_name(item, report)),
+            _ => {
+                for (name, entry) in in_order(field.map()?) {
+                    if let Err(fault) = all.add_block(name, entry, single, known, report) {
+                        report.error(entry.position, fault);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn add_name(&mut self, item: &Item, report: &mut Report<'_>) {
+        let added = match &item.value {
+            Value::String(name) => self.add(AccountConfig::new(name)),
+            other => Err(format!("interface conversion: interface {{}} is {}, not string", type_name(other))),
+        };
+        added.unwrap_or_else(|fault| report.error(item.position, fault));
+    }
+
+    fn add_block(
+        &mut self,
+        name: &str,
+        entry: &Entry,
+        single: Option<Single>,
+        known: &mut Known,
+        report: &mut Report<'_>,
+    ) -> Result<(), String> {
+        let Value::Map(map) = &entry.value else {
+            return Err("Expected map entries for accounts".to_owned());
+        };
+        self.add(AccountConfig::new(name))?;
+        let mut block = Block::default();
+        read_fields(map, report, |field, report| block.take(field, single, known, report));
+        let Block { users, default_permissions } = block;
+        let of_account =
+            |user| User { account: Some(name.to_owned()), ..with_default(user, &default_permissions) };
+        self.users.extend(users.into_iter().map(of_account));
+        Ok(())
+    }
+
+    fn add(&mut self, account: AccountConfig) -> Result<(), String> {
+        check_account_name(&account.name).map_err(|error| error.to_string())?;
+        if self.accounts.iter().any(|other| other.name == account.name) {
+            return Err(format!("Duplicate Account Entry: {}", account.name));
+        }
+        self.accounts.push(account);
+        Ok(())
+    }
+}
+
+/// What stands in the block of an account.
+#[derive(Default)]
+struct Block {
+    users: Vec<User>,
+    /// What those of them may do of whom nothing else is said.
+    default_permissions: Option<Arc<crate::config::Permissions>>,
+}
+
+impl Block {
+    fn take(
+        &mut self,
+        field: &Field<'_>,
+        single: Option<Single>,
+        known: &mut Known,
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault> {
+        match field.key.as_str() {
+            "users" => {
+                self.users = users::read(field, Place::Account, known, report)?;
+                match single.filter(|_| !self.users.is_empty()) {
+                    Some(Single::User) => return Err("Can not have a single user/pass and accounts".into()),
+                    Some(Single::Token) => return Err("Can not have a token and accounts".into()),
+                    None => {}
+                }
+            }
+            "default_permissions" => {
+                self.default_permissions = Some(Arc::new(permissions::read(field, report)?));
+            }
+            // It says who the account is where servers know it by its key. Here they know it by its name.
+            "nkey" => match field.value {
+                Value::String(key) if is_account_key(key) => {}
+                Value::String(other) => {
+                    return Err(format!("Not a valid public nkey for an account: {other:?}").into());
+                }
+                _ => return field.string().map(|_| ()),
+            },
+            "exports" | "imports" => list_of_nothing(field)?,
+            key => field.accept_if(asks_for_nothing_of_account(key, field.value))?,
+        }
+        Ok(())
+    }
+}
+
+/// The place of exports or imports, of which there are none.
+fn list_of_nothing(field: &Field<'_>) -> Result<(), Fault> {
+    match field.value {
+        Value::Array(items) if items.is_empty() => Ok(()),
+        Value::Array(_) => Err(Fault::UnsupportedField),
+        other => {
+            let what = if field.key == "exports" { "Exports" } else { "Imports" };
+            let got = match other {
+                Value::Map(_) => "map[string]interface {}",
+                other => type_name(other),
+            };
+            Err(format!("{what} should be an array, got {got}").into())
+        }
+    }
+}
