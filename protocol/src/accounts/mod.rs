@@ -86,12 +86,6 @@ pub(crate) fn pool_slot(account: &str, pool_size: usize) -> usize {
     hash as usize % pool_size
 }
 
-/// The accounts that have a connection to each peer of their own: where connections are pooled and there is one, that of the
-/// system (wire.md 4.1).
-pub(crate) fn pinned(has_it: bool) -> &'static [&'static str] {
-    if has_it { &[SYSTEM_ACCOUNT] } else { &[] }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Config};
+use crate::config::{ClusterConfig, Config, SYSTEM_ACCOUNT};
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
@@ -111,18 +111,20 @@ impl Cluster {
         let generate = || identity::cluster_name(&mut identity::stream(node.seed, Stream::ClusterName));
         let name = ClusterName::new(config.name.clone(), generate);
         let own_info = route_info(&config, own_info, route_port, client_urls.clone());
+        // Whoever has none may still tell others of it.
+        let system_account = node.system_account_name().unwrap_or(SYSTEM_ACCOUNT);
         let own = Own {
             id: own_info.server_id.clone(),
             port: route_port,
             error_reports: (node.connect_error_reports, node.reconnect_error_reports),
-            has_system_account: !node.no_system_account,
+            system_account: node.system_account_name().map(Arc::from),
         };
         let rng = identity::stream(node.seed, Stream::Dials);
         Self {
             port: route_port,
             own_urls: client_urls,
             routes: Routes::new(config.clone(), own, rng, now),
-            gossip: Gossip::new(config.clone(), &own_info, now),
+            gossip: Gossip::new(config.clone(), &own_info, system_account, now),
             handshake: Handshake::new(
                 config.clone(),
                 own_info,

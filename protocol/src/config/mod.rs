@@ -97,7 +97,9 @@ pub struct Config {
     pub lame_duck_duration: Duration,
     /// How long the node waits until it sends the first away, so that those who heard of it can go by themselves.
     pub lame_duck_grace_period: Duration,
-    /// Has no system account, unless it is one of `accounts`: its services listen for nothing, and no interest of others in it is
+    /// The account that servers talk to each other in: one of `accounts`. `None` is `$SYS`.
+    pub system_account: Option<String>,
+    /// Has no system account, unless it is named by `system_account`, or is one of `accounts`: its services listen for nothing, and no interest of others in it is
     /// kept.
     pub no_system_account: bool,
     /// What others may choose this node by in the system account, in lower case; monitoring shows it.
@@ -150,6 +152,7 @@ impl Default for Config {
             lone_cluster_name: None,
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),
+            system_account: None,
             no_system_account: false,
             server_tags: Vec::new(),
             server_metadata: BTreeMap::new(),
@@ -166,7 +169,8 @@ impl Config {
     /// The account that servers talk to each other in; `None` if there is none.
     pub fn system_account_name(&self) -> Option<&str> {
         let is_named = || self.accounts.iter().any(|account| account.name == SYSTEM_ACCOUNT);
-        (!self.no_system_account || is_named()).then_some(SYSTEM_ACCOUNT)
+        let default = || (!self.no_system_account || is_named()).then_some(SYSTEM_ACCOUNT);
+        self.system_account.as_deref().or_else(default)
     }
 
     /// Where monitoring is served, with its host filled in.

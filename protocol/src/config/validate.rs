@@ -43,6 +43,11 @@ impl Config {
                 return Err(ConfigError::DuplicateAccount(name.clone()));
             }
         }
+        match self.system_account.as_deref() {
+            Some(GLOBAL_ACCOUNT) => return Err(ConfigError::GlobalSystemAccount),
+            Some(name) if !names.contains(name) => return Err(ConfigError::SystemAccountMissing),
+            _ => {}
+        }
         names.extend([GLOBAL_ACCOUNT].into_iter().chain(self.system_account_name()));
         let Authorization::Users(users) = &self.authorization else { return Ok(()) };
         let mut of_users = users.iter().filter_map(|user| user.account.as_ref());
@@ -186,6 +191,10 @@ pub enum ConfigError {
     ReservedAccount(String),
     /// An account whose name is not one word.
     InvalidAccountName(String),
+    /// A `system_account` that is none of the accounts.
+    SystemAccountMissing,
+    /// `$G` as the `system_account`, which nats-server takes: its clients would see what servers tell each other.
+    GlobalSystemAccount,
     /// A user of an account that there is not.
     UnknownAccount(String),
     /// Two users of the same name, or of the same key.
@@ -219,6 +228,8 @@ impl fmt::Display for ConfigError {
             Self::DuplicateAccount(name) => write!(f, "Duplicate Account Entry: {name}"),
             Self::ReservedAccount(name) => write!(f, "{name:?} is a Reserved Account"),
             Self::InvalidAccountName(name) => write!(f, "account name {name:?} is not one word"),
+            Self::SystemAccountMissing => f.write_str("error resolving system account: account missing"),
+            Self::GlobalSystemAccount => f.write_str("the system account cannot be \"$G\""),
             Self::UnknownAccount(name) => write!(f, "{name:?} account not defined for its users"),
             Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
             Self::NoAuthUserWithoutUsers(user) => {

@@ -14,7 +14,6 @@ use super::pairs::{Pairs, tell_again};
 use super::questions::{ASK_AFTER, Questions};
 use super::rule::{line, mode_onward};
 use super::said::{Heard, Joined, Output};
-use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::id::ConnectionId;
 use crate::quote::{brief, without_user_info};
@@ -28,6 +27,8 @@ pub(crate) struct Gossip {
     config: Arc<ClusterConfig>,
     /// An INFO that says nothing but from whom it is.
     own: Info,
+    /// What the cluster calls the system account.
+    system_account: Arc<str>,
     pub(super) members: BTreeMap<String, Member>,
     pub(super) pairs: Pairs,
     pub(super) questions: Questions,
@@ -37,11 +38,17 @@ pub(crate) struct Gossip {
 
 impl Gossip {
     /// The gossip of a node of which its own INFO says who it is.
-    pub(crate) fn new(config: Arc<ClusterConfig>, own_info: &Info, now: Instant) -> Self {
+    pub(crate) fn new(
+        config: Arc<ClusterConfig>,
+        own_info: &Info,
+        system_account: &str,
+        now: Instant,
+    ) -> Self {
         let Info { server_id, server_name, onehop, .. } = own_info.clone();
         Self {
             config,
             own: Info { server_id, server_name, onehop, ..Info::default() },
+            system_account: system_account.into(),
             members: BTreeMap::new(),
             pairs: Pairs::new(now),
             questions: Questions::default(),
@@ -183,7 +190,9 @@ impl Gossip {
         }
         if self.config.healing.regossip {
             let due = self.pairs.take_due(now, &self.config.healing, self.members.values());
-            self.outputs.extend(due.into_iter().flat_map(|(told, newcomer)| tell_again(told, newcomer)));
+            self.outputs.extend(
+                due.into_iter().flat_map(|(told, newcomer)| tell_again(told, newcomer, &self.system_account)),
+            );
         }
         if self.config.healing.ask {
             self.ask(now);
@@ -366,7 +375,7 @@ impl Gossip {
         let carrier = |(id, member): (&String, &Member)| {
             // It says what it listens to once it is registered.
             let is_ready = !member.is_onehop() && !member.leaves && now.since(member.since) >= ASK_AFTER;
-            let (over, account) = member.carrier_of(SYSTEM_ACCOUNT).filter(|_| is_ready)?;
+            let (over, account) = member.carrier_of(&self.system_account).filter(|_| is_ready)?;
             Some((id.clone(), over, account))
         };
         let last = self.questions.last().map_or(Bound::Unbounded, Bound::Excluded);

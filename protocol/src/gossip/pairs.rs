@@ -3,7 +3,6 @@
 use super::member::Member;
 use super::rule::line;
 use super::said::Output;
-use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::Healing;
 use crate::time::Instant;
 use crate::wire::{GossipMode, Info};
@@ -65,13 +64,17 @@ fn pairs_at_once(healing: &Healing) -> usize {
 
 /// The lines that tell a nats-server peer of another once more: those that have a route ignore it, and the others dial
 /// (checked with 2.15.1 and 2.10.26). Whether these two pool is between them: this node may not.
-pub(super) fn tell_again(told: &Member, newcomer: &Member) -> impl Iterator<Item = Output> {
+pub(super) fn tell_again(
+    told: &Member,
+    newcomer: &Member,
+    system_account: &str,
+) -> impl Iterator<Item = Output> {
     let line_of = |info: &Info| line(info, &newcomer.info.ip, GossipMode::Disabled);
     let of_pool = || Some(Output::Tell(told.carrier?, line_of(&newcomer.info)?));
     let both_pool = told.info.route_pool_size > 0 && newcomer.info.route_pool_size > 0;
     let of_account = || {
-        let over = told.dedicated(SYSTEM_ACCOUNT).or(told.carrier)?;
-        let info = Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..newcomer.info.clone() };
+        let over = told.dedicated(system_account).or(told.carrier)?;
+        let info = Info { route_account: system_account.to_owned(), ..newcomer.info.clone() };
         Some(Output::Tell(over, line_of(&info)?))
     };
     of_pool().into_iter().chain(both_pool.then(of_account).flatten())

@@ -18,7 +18,7 @@ const OTHER_DIGEST: &str = "0123456789abcdef";
 fn gossip() -> Gossip {
     let routes = vec!["nats://configured.example:6222".parse().expect("an address")];
     let config = Arc::new(ClusterConfig { routes, ..ClusterConfig::default() });
-    Gossip::new(config, &Info { onehop: 1, ..info("own") }, START)
+    Gossip::new(config, &Info { onehop: 1, ..info("own") }, SYSTEM_ACCOUNT, START)
 }
 
 fn info(id: &str) -> Info {

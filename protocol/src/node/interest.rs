@@ -6,7 +6,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::Node;
-use crate::accounts::{Account, AccountError, pinned, pool_slot};
+use crate::accounts::{Account, AccountError, pool_slot};
 use crate::close::CloseReason;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
@@ -51,7 +51,9 @@ impl Node {
         let routes = self.announcements.routes();
         let account = self.hub.add_account(name)?;
         let pool_size = pool_size(&self.hub);
-        for route in routes.values().filter(|route| route.carries(pool_size, &account)) {
+        for route in
+            routes.values().filter(|route| route.carries(pool_size, self.hub.system_account(), &account))
+        {
             account.index().listen(route.entry.id());
             let mut untold = Untold::of([account.clone()]);
             while !self.tell_interest(&route.entry, &mut untold, sink) {}
@@ -141,7 +143,7 @@ impl Node {
         let mut routes = self.announcements.routes();
         let route = Listener { entry: entry.clone(), seat };
         let pool_size = pool_size(&self.hub);
-        let carried = |account: &Arc<Account>| route.carries(pool_size, account);
+        let carried = |account: &Arc<Account>| route.carries(pool_size, self.hub.system_account(), account);
         let accounts: Vec<_> = self.hub.accounts().list().into_iter().filter(carried).collect();
         accounts.iter().for_each(|account| account.index().listen(entry.id()));
         routes.insert(entry.id(), route);
@@ -173,7 +175,9 @@ impl Node {
         if let Some(route) = self.announcements.routes().remove(&route) {
             let accounts = self.hub.accounts().list();
             let pool_size = pool_size(&self.hub);
-            let carried = accounts.iter().filter(|account| route.carries(pool_size, account));
+            let carried = accounts
+                .iter()
+                .filter(|account| route.carries(pool_size, self.hub.system_account(), account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
         }
     }
@@ -198,8 +202,9 @@ impl Announcements {
 }
 
 impl Listener {
-    fn carries(&self, pool_size: usize, account: &Account) -> bool {
-        carries(&self.seat, account.name(), pool_size, pinned(pool_size > 0))
+    fn carries(&self, pool_size: usize, system: Option<&Arc<Account>>, account: &Account) -> bool {
+        let pinned = system.filter(|_| pool_size > 0).map(|system| system.name());
+        carries(&self.seat, account.name(), pool_size, pinned)
     }
 }
 
@@ -211,11 +216,11 @@ fn pool_size(hub: &Hub) -> usize {
 
 /// Whether the interest of an account is announced over the route with this seat: a pinned account has a connection of its
 /// own to peers that pool, and the others are spread over the pool, whose size is this node's own (wire.md 4.2).
-fn carries(seat: &Seat, account: &str, pool_size: usize, pinned: &[&str]) -> bool {
+fn carries(seat: &Seat, account: &str, pool_size: usize, pinned: Option<&str>) -> bool {
     match seat {
         Seat::Sole => true,
         Seat::Dedicated(own) => own == account,
-        Seat::Slot(slot) => !pinned.contains(&account) && pool_slot(account, pool_size) == *slot,
+        Seat::Slot(slot) => pinned != Some(account) && pool_slot(account, pool_size) == *slot,
     }
 }
 
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn each_account_is_announced_on_one_connection_of_a_pool() {
-        let seats = |pool: usize, account: &str, pinned: &[&str]| -> Vec<String> {
+        let seats = |pool: usize, account: &str, pinned: Option<&str>| -> Vec<String> {
             let dedicated = pinned.iter().map(|name| Seat::Dedicated((*name).to_owned()));
             let seats = (0..pool).map(Seat::Slot).chain(dedicated);
             seats
@@ -261,10 +266,10 @@ mod tests {
                 .collect()
         };
         // wire.md appendix A.
-        assert_eq!(seats(3, "$G", &["$SYS"]), ["Slot(2)"]);
-        assert_eq!(seats(4, "CC", &["$SYS"]), ["Slot(3)"]);
-        assert_eq!(seats(3, "$SYS", &["$SYS"]), ["Dedicated(\"$SYS\")"]);
-        assert_eq!(seats(3, "P", &["$SYS", "P"]), ["Dedicated(\"P\")"]);
-        assert!(carries(&Seat::Sole, "$SYS", 0, &[]), "without a pool one connection carries all");
+        assert_eq!(seats(3, "$G", Some("$SYS")), ["Slot(2)"]);
+        assert_eq!(seats(4, "CC", Some("$SYS")), ["Slot(3)"]);
+        assert_eq!(seats(3, "$SYS", Some("$SYS")), ["Dedicated(\"$SYS\")"]);
+        assert_eq!(seats(3, "P", Some("P")), ["Dedicated(\"P\")"]);
+        assert!(carries(&Seat::Sole, "$SYS", 0, None), "without a pool one connection carries all");
     }
 }

@@ -1,9 +1,11 @@
 //! Which connections two servers have with each other, and which of them a new one is (wire.md 4.3, 4.4).
 
+use std::sync::Arc;
+
 use super::dial::Purpose;
 use super::peer::PeerRoutes;
 use super::seat::{Newcomer, NoSeat, Seat};
-use crate::accounts::{GLOBAL_ACCOUNT, pinned};
+use crate::accounts::GLOBAL_ACCOUNT;
 use crate::config::ClusterConfig;
 
 /// What the route table knows of its own node.
@@ -14,44 +16,45 @@ pub(crate) struct Own {
     pub(crate) port: u16,
     /// `connect_error_reports` and `reconnect_error_reports`.
     pub(crate) error_reports: (u32, u32),
-    pub(crate) has_system_account: bool,
+    /// What it calls the system account, if it has it.
+    pub(crate) system_account: Option<Arc<str>>,
 }
 
 /// The connections that this node has with each peer, as configured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// Zero for no pool.
     pool_size: usize,
-    has_system_account: bool,
+    system_account: Option<Arc<str>>,
 }
 
 impl Plan {
-    pub(super) fn new(config: &ClusterConfig, has_system_account: bool) -> Self {
+    pub(super) fn new(config: &ClusterConfig, system_account: Option<Arc<str>>) -> Self {
         let pool_size = config.pool_size.map_or(0, |size| usize::from(size.get()));
-        Self { pool_size, has_system_account }
+        Self { pool_size, system_account }
     }
 
-    /// Accounts with connections of their own: a server that pools has one for the system account, if it has that
-    /// (wire.md 4.1).
-    pub(super) fn pinned_accounts(self) -> &'static [&'static str] {
-        pinned(self.pool_size > 0 && self.has_system_account)
+    /// The account with connections of its own: a server that pools has one for the system account, if it has that (wire.md
+    /// 4.1).
+    pub(super) fn pinned_account(&self) -> Option<&str> {
+        self.system_account.as_deref().filter(|_| self.pool_size > 0)
     }
 
     /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
-    pub(super) fn kinds(self) -> Vec<Option<String>> {
-        let pinned = self.pinned_accounts().iter().map(|account| Some((*account).to_owned()));
+    pub(super) fn kinds(&self) -> Vec<Option<String>> {
+        let pinned = self.pinned_account().map(|account| Some(account.to_owned()));
         std::iter::once(None).chain(pinned).collect()
     }
 
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
-    pub(super) fn pool_size_with(self, newcomer: &Newcomer<'_>) -> Option<usize> {
+    pub(super) fn pool_size_with(&self, newcomer: &Newcomer<'_>) -> Option<usize> {
         let theirs = usize::try_from(newcomer.pool_size).unwrap_or(0).min(MAX_POOL_SIZE);
         (self.pool_size > 0 && theirs > 0).then(|| self.pool_size.max(theirs))
     }
 
     /// Which seat the peer's words (and this node's dial) ask for, whoever may sit there.
     pub(super) fn find_seat(
-        self,
+        &self,
         purpose: Option<&Purpose>,
         newcomer: &Newcomer<'_>,
         peer: Option<&PeerRoutes>,
@@ -79,12 +82,12 @@ impl Plan {
         Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).unwrap_or(0)))
     }
 
-    fn find_dedicated(self, account: &str, pools: bool) -> Result<Seat, NoSeat> {
+    fn find_dedicated(&self, account: &str, pools: bool) -> Result<Seat, NoSeat> {
         let name = account.to_owned();
         if !pools {
             return Err(NoSeat::NotPooling(name));
         }
-        if self.pinned_accounts().contains(&account) {
+        if self.pinned_account() == Some(account) {
             return Ok(Seat::Dedicated(name));
         }
         Err(if account == GLOBAL_ACCOUNT { NoSeat::NotPinned(name) } else { NoSeat::NoAccount(name) })
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn no_peer_has_more_slots_than_the_limit_however_many_it_claims() {
-        let plan = Plan::new(&ClusterConfig::default(), true);
+        let plan = Plan::new(&ClusterConfig::default(), Some("$SYS".into()));
         let claims = |pool_size| plan.pool_size_with(&Newcomer { pool_size, ..Newcomer::default() });
         assert_eq!([1, 5, i32::MAX, 0, -1].map(claims), [Some(3), Some(5), Some(MAX_POOL_SIZE), None, None]);
         let beyond =

@@ -29,7 +29,12 @@ fn routes(configured: &[&str]) -> Routes {
 fn routes_with(configured: &[&str], healing: Healing) -> Routes {
     let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
     let config = Arc::new(ClusterConfig { routes, healing, ..ClusterConfig::default() });
-    let own = Own { id: OWN_ID.to_owned(), port: 6222, error_reports: (1, 1), has_system_account: true };
+    let own = Own {
+        id: OWN_ID.to_owned(),
+        port: 6222,
+        error_reports: (1, 1),
+        system_account: Some(SYSTEM_ACCOUNT.into()),
+    };
     Routes::new(config, own, Rng::with_seed(1), START)
 }
 

@@ -117,8 +117,6 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
     ("store_dir", Nothing::Any),
     ("storedir", Nothing::Any),
     ("syslog", Nothing::False),
-    ("system", Nothing::Empty),
-    ("system_account", Nothing::Empty),
     ("tls", Nothing::Never),
     ("trace_headers", Nothing::False),
     ("trace_verbose", Nothing::False),

@@ -119,6 +119,7 @@ fn every_field_of_the_node_is_read() {
         lone_cluster_name: None,
         lame_duck_duration: Duration::from_secs(60),
         lame_duck_grace_period: Duration::from_secs(5),
+        system_account: None,
         no_system_account: true,
         server_tags: vec!["b".into(), "a".into()],
         server_metadata: [("k".to_owned(), "v".to_owned())].into(),
@@ -646,7 +647,6 @@ fn what_asks_for_nothing_that_is_missing_is_taken() {
         ("syslog: true", "syslog"),
         ("write_timeout: retry", "write_timeout"),
         ("leafnodes { port: 5 }", "leafnodes"),
-        ("system_account: '$SYS'", "system_account"),
     ] {
         assert_eq!(error(text), format!("x.conf:1:0: field {key:?} is not supported yet"), "{text}");
     }

@@ -155,6 +155,7 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
         "ping_interval" => config.ping_interval = field.duration_or(defaults.ping_interval, report)?,
         "ping_max" => config.ping_max = field.at_most_or(most, defaults.ping_max)?,
         "write_deadline" => config.write_deadline = field.duration_or(defaults.write_deadline, report)?,
+        "system_account" | "system" => config.system_account = system_account(field)?,
         "no_system_account" | "no_sys_acc" => config.no_system_account = field.bool()?,
         "no_header_support" => config.no_header_support = field.bool()?,
         "connect_error_reports" => {
@@ -199,6 +200,10 @@ fn accounts(
         _ => {}
     }
     Ok(())
+}
+
+fn system_account(field: &Field<'_>) -> Result<Option<String>, Fault> {
+    field.optional_string().map_err(|_| "system account name must be a string".into())
 }
 
 /// Whether nothing is said of clients but what concerns the system account.

@@ -49,6 +49,8 @@ fn where_only_the_system_account_is_named_the_global_one_stays_open() {
         ("accounts { '$SYS' {} }\nauthorization {}", false),
         ("accounts { '$SYS' { users: [{user: s}] } }\nno_auth_user: s", false),
         ("accounts: [A]", false),
+        ("accounts: [A]\nsystem: A", true),
+        ("accounts: [A, '$SYS']\nsystem: A", false),
     ] {
         assert_eq!(config(text).is_global_account_open, is_open, "{text}");
     }
@@ -56,6 +58,9 @@ fn where_only_the_system_account_is_named_the_global_one_stays_open() {
         ("no_sys_acc: true", None),
         ("no_sys_acc: true\naccounts: ['$SYS']", Some("$SYS")),
         ("accounts: [A]", Some("$SYS")),
+        ("system_account: A\naccounts: [A]", Some("A")),
+        ("no_sys_acc: true\nsystem: A\naccounts: [A]", Some("A")),
+        ("system: ''", Some("$SYS")),
     ] {
         assert_eq!(config(text).system_account_name(), name, "{text}");
     }
@@ -70,6 +75,7 @@ fn what_nats_server_says_of_accounts_is_said_with_its_place() {
         ),
         ("accounts: ['$G']", "x.conf:1:12: \"$G\" is a Reserved Account"),
         ("accounts: [ [A] ]", "x.conf:1:12: interface conversion: interface {} is array, not string"),
+        ("system_account: 5", "x.conf:1:0: system account name must be a string"),
         ("accounts: 5", "x.conf:1:0: Expected map to define accounts, got int64"),
         ("accounts: A", "x.conf:1:0: Expected map to define accounts, got string"),
         (
@@ -138,6 +144,13 @@ fn accounts_are_checked_as_a_whole_too() {
     assert_eq!(twice, Err(ConfigError::DuplicateAccount("A".to_owned())));
     let reserved = refused(|config| config.accounts.push(AccountConfig::new("$G")));
     assert_eq!(reserved, Err(ConfigError::ReservedAccount("$G".to_owned())));
+    assert_eq!(refused(|config| config.system_account = Some("A".to_owned())), Ok(()));
+    for name in ["B", "$SYS"] {
+        let config = Config { system_account: Some(name.to_owned()), ..Config::default() };
+        assert_eq!(config.validate(), Err(ConfigError::SystemAccountMissing), "{name}");
+    }
+    let global = refused(|config| config.system_account = Some("$G".to_owned()));
+    assert_eq!(global, Err(ConfigError::GlobalSystemAccount));
     let nobodys = refused(|config| {
         let identity = Identity::Password { name: "b".to_owned(), password: "p".into() };
         let user = User { account: Some("B".to_owned()), identity, ..User::with_password("", "") };
