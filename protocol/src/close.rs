@@ -33,6 +33,8 @@ pub enum CloseReason {
     WrongGateway,
     /// The node has as many clients as it may.
     MaximumConnectionsExceeded,
+    /// The account of the client has as many as it may.
+    MaximumAccountConnectionsExceeded,
     /// A payload beyond `max_payload`.
     MaximumPayloadExceeded,
     /// A protocol line beyond `max_control_line`.
@@ -80,6 +82,7 @@ impl CloseReason {
             Self::IncorrectPort => "Incorrect Port",
             Self::WrongGateway => "Wrong Gateway",
             Self::MaximumConnectionsExceeded => "Maximum Connections Exceeded",
+            Self::MaximumAccountConnectionsExceeded => "Maximum Account Connections Exceeded",
             Self::MaximumPayloadExceeded => "Maximum Message Payload Exceeded",
             Self::MaximumControlLineExceeded => "Maximum Control Line Exceeded",
             Self::MaximumSubscriptionsExceeded => "Maximum Subscriptions Exceeded",

@@ -10,17 +10,21 @@
 
 #[cfg(test)]
 mod model_tests;
+mod seat;
 mod table;
 mod traffic;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use crate::config::AccountLimits;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::interest::Index;
 
 pub use crate::config::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+pub(crate) use seat::Seat;
 pub use table::{AccountError, Accounts};
 pub(crate) use traffic::Departed;
 pub use traffic::Traffic;
@@ -31,15 +35,26 @@ pub struct Account {
     name: Arc<str>,
     index: Index,
     departed: Departed,
+    terms: Terms,
+    /// How many clients are in it.
+    seats: AtomicUsize,
+}
+
+/// What the operator chose for an account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) limits: AccountLimits,
 }
 
 impl Account {
-    fn new(id: AccountId, name: &str, hasher: &KeyedState) -> Self {
+    fn new(id: AccountId, name: &str, terms: Terms, hasher: &KeyedState) -> Self {
         Self {
             id,
             name: name.into(),
             index: Index::with_hasher(hasher.clone()),
             departed: Departed::default(),
+            terms,
+            seats: AtomicUsize::new(0),
         }
     }
 
@@ -61,6 +76,16 @@ impl Account {
     /// What its connections did that are gone.
     pub(crate) fn departed(&self) -> &Departed {
         &self.departed
+    }
+
+    /// What its clients may have.
+    pub(crate) fn limits(&self) -> &AccountLimits {
+        &self.terms.limits
+    }
+
+    /// The largest payload that its clients may publish where those of the node may publish `most`.
+    pub(crate) fn max_payload(&self, most: usize) -> usize {
+        self.limits().max_payload.map_or(most, |own| own.min(most))
     }
 
     /// Its interest, local and remote.

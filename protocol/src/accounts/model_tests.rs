@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{AccountError, Accounts};
+use super::{AccountError, Accounts, Terms};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 
@@ -34,7 +34,7 @@ impl Model {
         let version = accounts.version();
         match action {
             Action::Add(name) => {
-                let added = accounts.add(name).map(|account| account.id());
+                let added = accounts.add(name, Terms::default()).map(|account| account.id());
                 if name.is_empty() || name.contains(' ') {
                     assert_eq!(added, Err(AccountError::InvalidName));
                 } else if self.present.contains_key(name) {

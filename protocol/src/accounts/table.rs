@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Account;
+use super::{Account, Terms};
 use crate::config::is_account_name;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
@@ -87,7 +87,7 @@ impl Accounts {
     /// # Errors
     ///
     /// The name is taken or invalid.
-    pub(crate) fn add(&self, name: &str) -> Result<Arc<Account>, AccountError> {
+    pub(crate) fn add(&self, name: &str, terms: Terms) -> Result<Arc<Account>, AccountError> {
         if !is_account_name(name) {
             return Err(AccountError::InvalidName);
         }
@@ -95,7 +95,7 @@ impl Accounts {
         if table.by_name.contains_key(name.as_bytes()) {
             return Err(AccountError::NameTaken);
         }
-        let account = table.insert(name);
+        let account = table.insert(name, terms);
         self.version.fetch_add(1, Ordering::Release);
         Ok(account)
     }
@@ -123,13 +123,14 @@ impl Table {
         slot.account.as_ref().filter(|account| account.id() == id)
     }
 
-    fn insert(&mut self, name: &str) -> Arc<Account> {
+    fn insert(&mut self, name: &str, terms: Terms) -> Arc<Account> {
         let index = self.free.pop().unwrap_or(self.slots.len() as u32);
         if index as usize == self.slots.len() {
             self.slots.push(Slot::default());
         }
         let slot = &mut self.slots[index as usize];
-        let account = Arc::new(Account::new(AccountId::new(index, slot.generation), name, &self.hasher));
+        let account =
+            Arc::new(Account::new(AccountId::new(index, slot.generation), name, terms, &self.hasher));
         slot.account = Some(account.clone());
         self.by_name.insert(name.as_bytes().into(), account.id());
         account

@@ -13,12 +13,25 @@ pub const SYSTEM_ACCOUNT: &str = "$SYS";
 pub struct AccountConfig {
     /// Its name: one word, and not `$G`. That of the system account says what holds for that one.
     pub name: String,
+    /// What its clients may have.
+    pub limits: AccountLimits,
+}
+
+/// What the clients of an account may have, beside what holds for all clients of a node (wire.md 1.12). `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// How many clients may be in it at once, on this node. (nats-server counts those on all nodes of the cluster.)
+    pub max_connections: Option<usize>,
+    /// How many subscriptions each of them may hold.
+    pub max_subscriptions: Option<usize>,
+    /// The largest payload that they may publish, headers included, in bytes.
+    pub max_payload: Option<usize>,
 }
 
 impl AccountConfig {
     /// The account of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        Self { name: name.into(), limits: AccountLimits::default() }
     }
 }
 

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use account::is_account_name;
-pub use account::{AccountConfig, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+pub use account::{AccountConfig, AccountLimits, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use change::ConfigRefused;
 pub use cluster::{ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL};

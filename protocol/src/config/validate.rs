@@ -37,7 +37,7 @@ impl Config {
 
     fn check_accounts(&self) -> Result<(), ConfigError> {
         let mut names = BTreeSet::new();
-        for AccountConfig { name } in &self.accounts {
+        for AccountConfig { name, .. } in &self.accounts {
             check_account_name(name)?;
             if !names.insert(&**name) {
                 return Err(ConfigError::DuplicateAccount(name.clone()));

@@ -9,7 +9,7 @@ use super::chore::{Chore, Removal};
 use super::context::Context;
 use super::effect::{Question, Verdict};
 use super::turn;
-use crate::accounts::Account;
+use crate::accounts::{Account, Seat};
 use crate::auth::{Finding, Known};
 use crate::close::CloseReason;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender, Trace};
@@ -67,11 +67,14 @@ impl Client {
 
     /// Lets in a client that does without a CONNECT, if there is a user for that.
     fn begin_anonymous<S: Sink>(&mut self, context: &mut Context<'_, S>) {
-        let user = context.hub().guard().anonymous();
-        if user.is_none_or(|user| !admit(context, &user)) {
+        let Some(user) = context.hub().guard().anonymous() else {
             return authorization_violation(context);
+        };
+        if let Err(error) = admit(context, &user) {
+            return context.report(&error);
         }
         context.shared.auth_deadline = None;
+        context.shared.limit_payload();
         *self = Self::begin(context);
         if let Self::Session(session) = self {
             session.is_anonymous = true;
@@ -115,6 +118,7 @@ impl Client {
 
     /// Returns what is to be removed.
     pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) -> Removal {
+        context.shared.seat = None;
         if let Some(reason) = context.shared.close {
             context.log_closed(reason);
         }
@@ -187,22 +191,29 @@ impl Client {
             Verdict::Accepted { account } => context.hub().accounts().find(account.as_bytes()),
             Verdict::Refused => None,
         };
-        let Some(account) = account else {
-            return refuse(context, connect);
-        };
-        context.entry().set_account(account.id());
-        context.name_client_as_it_does(connect);
-        self.accept(context, connect);
+        match account.map(|account| enter(context, &account)) {
+            Some(Ok(())) => {
+                context.name_client_as_it_does(connect);
+                self.accept(context, connect);
+            }
+            Some(Err(error)) => context.report(&error),
+            None => refuse(context, connect),
+        }
     }
 
     /// Lets in a client that is this user, or that there are no users to be one of.
     fn accept_as<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, user: Option<Known>) {
-        match user {
-            Some(user) if !admit(context, &user) => return refuse(context, connect),
-            Some(user) => context.name_client(&user.label),
-            None => context.name_client_as_it_does(connect),
+        match user.as_ref().map_or(Ok(()), |user| admit(context, user)) {
+            Ok(()) => {
+                match user {
+                    Some(user) => context.name_client(&user.label),
+                    None => context.name_client_as_it_does(connect),
+                }
+                self.accept(context, connect);
+            }
+            Err(ProtocolError::Authorization) => refuse(context, connect),
+            Err(error) => context.report(&error),
         }
-        self.accept(context, connect);
     }
 
     /// Opens the session of a client whose credentials are good, or changes it.
@@ -268,6 +279,7 @@ impl Session {
         shared.auth_deadline = None;
         shared.dialect.connect_only = false;
         shared.dialect.headers = headers;
+        shared.limit_payload();
         if shared.entry.has(Flag::Headers) != headers {
             shared.entry.set(Flag::Headers, headers);
             // It may have subscribed before its CONNECT, and others remember it as it was then.
@@ -440,12 +452,14 @@ impl Session {
         subject: &[u8],
     ) -> Result<(), ProtocolError> {
         let config = context.config();
+        let of_node = Some(config.max_subscriptions).filter(|most| *most > 0);
+        let most = of_node.into_iter().chain(self.account.limits().max_subscriptions).min();
         if config.max_subject_tokens > 0
             && wire::subject::tokens(subject).count() > usize::from(config.max_subject_tokens)
         {
             return Err(ProtocolError::TooManyTokens { subject: text(subject) });
         }
-        if config.max_subscriptions > 0 && context.entry().subscriptions().len() >= config.max_subscriptions {
+        if most.is_some_and(|most| context.entry().subscriptions().len() >= most) {
             return Err(ProtocolError::MaximumSubscriptions);
         }
         Ok(())
@@ -516,14 +530,22 @@ fn names_credentials(connect: &Connect) -> bool {
     [user, pass, auth_token, nkey].iter().any(|credential| !credential.is_empty())
 }
 
-/// Makes a client the user that it is; false if the user's account is gone.
-fn admit<S: Sink>(context: &Context<'_, S>, user: &Known) -> bool {
-    let Some(account) = context.hub().accounts().find(user.account.as_bytes()) else {
-        return false;
-    };
-    context.entry().set_account(account.id());
+/// Makes a client the user that it is, unless the user's account is gone or full.
+fn admit<S: Sink>(context: &mut Context<'_, S>, user: &Known) -> Result<(), ProtocolError> {
+    let account = context.hub().accounts().find(user.account.as_bytes());
+    let account = account.ok_or(ProtocolError::Authorization)?;
     context.entry().set_permissions(user.permissions.clone());
-    true
+    enter(context, &account)
+}
+
+/// Gives a client a place in this account instead of the one that it has, unless that is full.
+fn enter<S: Sink>(context: &mut Context<'_, S>, account: &Arc<Account>) -> Result<(), ProtocolError> {
+    context.entry().set_account(account.id());
+    if context.shared.seat.as_ref().is_none_or(|seat| seat.account() != account.id()) {
+        context.shared.seat = Seat::take(account);
+    }
+    let is_in = context.shared.seat.is_some();
+    is_in.then_some(()).ok_or(ProtocolError::MaximumAccountConnections)
 }
 
 /// Sends away a client that may not come in.

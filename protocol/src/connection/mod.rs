@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use log::debug;
 
+use crate::accounts::Seat;
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::forwarding::Scratch;
@@ -92,6 +93,8 @@ struct Shared {
     config_version: u64,
     rng: fastrand::Rng,
     scratch: Scratch,
+    /// The place of a client in an account that it presented itself for.
+    seat: Option<Seat>,
     /// The account and the user of a client that said who it is, for logs.
     label: Option<Box<str>>,
     /// Which lines are logged because of the peer.
@@ -275,7 +278,7 @@ impl Connection {
         match &self.side {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
-                shared.dialect.max_payload = Some(config.max_payload);
+                shared.limit_payload();
                 shared.keepalive.adapt(config.ping_interval, config.ping_max);
             }
             Side::Route(route) => {
@@ -371,6 +374,13 @@ impl Connection {
 }
 
 impl Shared {
+    /// Lets a client publish messages as large as its node and its account allow.
+    fn limit_payload(&mut self) {
+        let most = self.config.max_payload;
+        let account = self.node.hub().account_of(&self.entry);
+        self.dialect.max_payload = Some(account.map_or(most, |account| account.max_payload(most)));
+    }
+
     fn new(
         node: &Arc<Node>,
         kind: Kind,
@@ -394,6 +404,7 @@ impl Shared {
             dialect,
             keepalive,
             auth_deadline: None,
+            seat: None,
             label: None,
             close: None,
             interruption: None,

@@ -23,7 +23,7 @@ mod traces;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT};
+use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Terms};
 use crate::auth::Guard;
 use crate::close::CloseReason;
 use crate::config::{AccountConfig, Config};
@@ -81,13 +81,14 @@ impl Hub {
         let server_id = identity::server_id(&mut identity::stream(config.seed, Stream::Identity));
         let hasher = KeyedState::keyed(config.secret_seed.halves());
         let accounts = Accounts::new(hasher.clone());
-        let built_in = |name| accounts.add(name).expect("a valid name in an empty table");
-        let global = built_in(GLOBAL_ACCOUNT);
-        let system = config.system_account_name().map(built_in);
-        for AccountConfig { name } in &config.accounts {
-            // Of the system account it is said only what holds for it.
-            let is_new = config.system_account_name() != Some(name);
-            is_new.then(|| accounts.add(name).expect("a valid configuration"));
+        let add =
+            |name: &str| accounts.add(name, terms(&config, name)).expect("a name that is valid and free");
+        let global = add(GLOBAL_ACCOUNT);
+        let system = config.system_account_name().map(add);
+        for AccountConfig { name, .. } in &config.accounts {
+            if config.system_account_name() != Some(name) {
+                add(name);
+            }
         }
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
@@ -180,7 +181,7 @@ impl Hub {
 
     /// Adds an account, and gives it what peers said that they want in it.
     pub(crate) fn add_account(&self, name: &str) -> Result<Arc<Account>, AccountError> {
-        let account = self.accounts.add(name)?;
+        let account = self.accounts.add(name, Terms::default())?;
         for route in self.directory.list(Kind::Route) {
             self.claim(&route, &account);
         }
@@ -348,6 +349,12 @@ impl Hub {
             ..self.base_info()
         }
     }
+}
+
+/// What the operator chose for an account.
+fn terms(config: &Config, name: &str) -> Terms {
+    let own = config.accounts.iter().find(|account| account.name == name);
+    Terms { limits: own.map(|own| own.limits.clone()).unwrap_or_default() }
 }
 
 /// The level of the JetStream API that a server says it has, whether or not it has JetStream.

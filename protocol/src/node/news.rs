@@ -142,7 +142,7 @@ impl Node {
         let most = TOLD_AT_ONCE_BYTES / info.to_line().len() + 1;
         let (clients, after) = self.hub.directory().slice(Kind::Client, first);
         for client in clients.iter().take(most).filter(|client| client.has(Flag::AsyncInfo)) {
-            address(&mut info, client);
+            self.address(&mut info, client);
             sink.announce(client.id(), &info.to_line());
         }
         clients.get(most).map(|next| next.id().index()).or(after)
@@ -155,7 +155,7 @@ impl Node {
         let guard = self.hub.guard();
         let (auth_required, nonce) = (guard.asks_for_credentials(), guard.nonce(entry.cid()));
         let mut info = Info { auth_required, nonce, ..self.info(&self.news.shown.read()) };
-        address(&mut info, entry);
+        self.address(&mut info, entry);
         info
     }
 
@@ -170,8 +170,17 @@ impl Node {
             acc_is_sys: self.hub.system_account().is_some_and(|system| system.id() == account.id()),
             ..self.info(&shown)
         };
-        address(&mut info, entry);
+        self.address(&mut info, entry);
         sink.announce(entry.id(), &info.to_line());
+    }
+
+    /// What one client alone is told.
+    fn address(&self, info: &mut Info, client: &Entry) {
+        info.client_id = client.cid();
+        info.client_ip = client.remote().ip().to_string();
+        let most = self.hub.config().max_payload;
+        info.max_payload =
+            self.hub.account_of(client).map_or(most, |account| account.max_payload(most)) as i64;
     }
 
     /// Where clients are told that they may connect to.
@@ -189,12 +198,6 @@ impl Node {
             ..self.hub.client_info()
         }
     }
-}
-
-/// What one client alone is told.
-fn address(info: &mut Info, client: &Entry) {
-    info.client_id = client.cid();
-    info.client_ip = client.remote().ip().to_string();
 }
 
 /// Clients hear of another list so often at once, where they heard of none for a while.

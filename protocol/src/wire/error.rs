@@ -17,6 +17,8 @@ pub enum ProtocolError {
     InvalidJson,
     /// One connection too many.
     MaximumConnections,
+    /// One connection too many in an account.
+    MaximumAccountConnections,
     /// Wrong credentials, or none where some are needed.
     Authorization,
     /// The credentials did not come in time.
@@ -151,6 +153,7 @@ impl ProtocolError {
             | Self::MaximumInterest
             | Self::Told => return None,
             Self::MaximumConnections => "maximum connections exceeded",
+            Self::MaximumAccountConnections => "maximum account active connections exceeded",
             Self::Authorization => "Authorization Violation",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::StaleConnection => "Stale Connection",
@@ -184,6 +187,7 @@ impl ProtocolError {
             // Under this name in nats-server, whatever it was.
             Self::Parse(_) | Self::InvalidJson => CloseReason::ProtocolViolation,
             Self::MaximumConnections => CloseReason::MaximumConnectionsExceeded,
+            Self::MaximumAccountConnections => CloseReason::MaximumAccountConnectionsExceeded,
             Self::AuthenticationTimeout => CloseReason::AuthenticationTimeout,
             Self::StaleConnection => CloseReason::StaleConnection,
             Self::ClientProtocol => CloseReason::BadClientProtocolVersion,
@@ -325,6 +329,7 @@ mod tests {
             ParseError::MaxControlLine.into(),
             ParseError::MaxPayload.into(),
             ProtocolError::MaximumConnections,
+            ProtocolError::MaximumAccountConnections,
             ProtocolError::Authorization,
             ProtocolError::AuthenticationTimeout,
             ProtocolError::StaleConnection,

@@ -1,6 +1,6 @@
 //! Accounts and who is in them (wire.md 1.12).
 
-use onehop_tests::script::{case, compare};
+use onehop_tests::script::{To, case, compare};
 use onehop_tests::server::Options;
 
 const TERSE: &str =
@@ -88,4 +88,73 @@ fn where_only_the_system_account_is_named_others_need_no_credentials() {
         }
         compare(&Options::configured(&format!("{text}\n")), &cases);
     }
+}
+
+#[test]
+fn the_system_account_may_have_another_name() {
+    let options = Options::configured(
+        "system_account: S\naccounts {\n S { users: [{user: s, password: p}] }\n \"$SYS\" { users: [{user: y, password: p}] }\n}\n",
+    );
+    let cases = [
+        case("who is told of it").client(0, connect("s", "")),
+        case("the usual name is one like others").client(0, connect("y", "")),
+        case("who hears whom")
+            .client(0, connect("s", "SUB x 1\r\n"))
+            .client(1, connect("y", "SUB x 1\r\nPUB x 1\r\ny\r\n"))
+            .client(0, "PUB x 1\r\ns\r\n"),
+    ];
+    compare(&options, &cases);
+}
+
+#[test]
+fn an_account_has_limits_of_its_own() {
+    let options = Options::configured(
+        "max_payload: 2000\nmax_subscriptions: 3\naccounts {\n\
+         ONE { users: [{user: one, password: p}], limits {max_conn: 1} }\n\
+         NOBODY { users: [{user: nobody, password: p}], limits {max_connections: 0} }\n\
+         TWO { users: [{user: two, password: p}], limits {max_subs: 2, max_payload: 100} }\n\
+         MORE { users: [{user: more, password: p}], limits {max_subscriptions: 10, max_payload: 5000} }\n\
+         ANY { users: [{user: any, password: p}], limits {max_conn: -1, max_subs: -1, max_payload: -1} }\n}\n",
+    );
+    let subs = "SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB d 4\r\n";
+    let publish = |bytes: usize| format!("PUB x {bytes}\r\n{}\r\n", "x".repeat(bytes));
+    let mut cases = vec![
+        case("one too many")
+            .client(0, connect("one", ""))
+            .client(1, connect("one", "PUB x 1\r\nx\r\n"))
+            .client(0, "PUB x 1\r\nx\r\n"),
+        case("again, when the first is gone")
+            .client(0, connect("one", ""))
+            .leave(To::Client(0))
+            .client(1, connect("one", "")),
+        case("one that presents itself again keeps its place")
+            .client(0, connect("one", ""))
+            .client(0, connect("one", "")),
+        case("one that goes to another account leaves its place")
+            .client(0, connect("one", ""))
+            .client(0, connect("any", ""))
+            .client(1, connect("one", "")),
+        case("one that comes from another account")
+            .client(0, connect("one", ""))
+            .client(1, connect("any", "SUB x 1\r\n"))
+            .client(1, connect("one", "")),
+        case("no place for anybody").client(0, connect("nobody", "")),
+        case("a full account comes before faults of CONNECT")
+            .client(0, connect("one", ""))
+            .client(1, "CONNECT {\"user\":\"one\",\"pass\":\"p\",\"protocol\":5}\r\n")
+            .client(2, "CONNECT {\"user\":\"one\",\"pass\":\"p\",\"no_responders\":true}\r\n"),
+        case("a payload in a smaller account after a larger one")
+            .client(0, connect("any", &publish(1000)))
+            .client(0, connect("two", &publish(1000))),
+        case("a payload in a larger account after a smaller one")
+            .client(0, connect("two", &publish(100)))
+            .client(0, connect("more", &publish(1000))),
+    ];
+    for user in ["two", "more", "any"] {
+        cases.push(case(format!("subscriptions of {user}")).client(0, connect(user, subs)));
+        for bytes in [100, 101, 2000, 2001] {
+            cases.push(case(format!("{bytes} bytes of {user}")).client(0, connect(user, &publish(bytes))));
+        }
+    }
+    compare(&options, &cases);
 }

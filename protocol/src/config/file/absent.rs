@@ -139,7 +139,6 @@ const AUTHORIZATION: &[(&str, Nothing)] =
 
 const ACCOUNT: &[(&str, Nothing)] = &[
     ("jetstream", Nothing::Disabled),
-    ("limits", Nothing::Empty),
     ("mappings", Nothing::Empty),
     ("maps", Nothing::Empty),
     ("msg_trace", Nothing::Empty),

@@ -9,7 +9,7 @@ use super::permissions;
 use super::users::{self, Known, Place};
 use super::value::{Entry, Item, Value, in_order};
 use crate::config::validate::check_account_name;
-use crate::config::{AccountConfig, User};
+use crate::config::{AccountConfig, AccountLimits, User};
 use crate::nkey::is_account_key;
 
 /// What the field `accounts` says.
@@ -68,10 +68,12 @@ impl Accounts {
         let Value::Map(map) = &entry.value else {
             return Err("Expected map entries for accounts".to_owned());
         };
-        self.add(AccountConfig::new(name))?;
         let mut block = Block::default();
+        let at = self.accounts.len();
+        self.add(AccountConfig::new(name))?;
         read_fields(map, report, |field, report| block.take(field, single, known, report));
-        let Block { users, default_permissions } = block;
+        let Block { users, default_permissions, limits } = block;
+        self.accounts[at].limits = limits;
         let of_account =
             |user| User { account: Some(name.to_owned()), ..with_default(user, &default_permissions) };
         self.users.extend(users.into_iter().map(of_account));
@@ -94,6 +96,7 @@ struct Block {
     users: Vec<User>,
     /// What those of them may do of whom nothing else is said.
     default_permissions: Option<Arc<crate::config::Permissions>>,
+    limits: AccountLimits,
 }
 
 impl Block {
@@ -124,11 +127,45 @@ impl Block {
                 }
                 _ => return field.string().map(|_| ()),
             },
+            "limits" => self.limits = limits(field, report)?,
             "exports" | "imports" => list_of_nothing(field)?,
             key => field.accept_if(asks_for_nothing_of_account(key, field.value))?,
         }
         Ok(())
     }
+}
+
+/// A block of numbers, of which -1 is no limit and what is below lets nothing through.
+fn limits(field: &Field<'_>, report: &mut Report<'_>) -> Result<AccountLimits, Fault> {
+    let Value::Map(map) = field.value else {
+        let got = type_name(field.value);
+        return Err(format!("Expected account limits to be a map/struct, got {got}").into());
+    };
+    let mut limits = AccountLimits::default();
+    read_fields(map, report, |field, _| {
+        let most = || match field.value {
+            Value::Integer(-1) => Ok(None),
+            Value::Integer(_) => field.count(0).map(Some),
+            other => Err(Fault::from(format!(
+                "interface conversion: interface {{}} is {}, not int64",
+                type_name(other)
+            ))),
+        };
+        match field.key.as_str() {
+            "max_connections" | "max_conn" => limits.max_connections = most()?,
+            "max_subscriptions" | "max_subs" => limits.max_subscriptions = most()?,
+            "max_payload" | "max_pay" => limits.max_payload = most()?,
+            // There are no leaf nodes.
+            "max_leafnodes" | "max_leafs" => drop(most()?),
+            _ => return Err(Fault::UnknownFieldIn(unknown_limit)),
+        }
+        Ok(())
+    });
+    Ok(limits)
+}
+
+fn unknown_limit(key: &str) -> String {
+    format!("Unknown field {key:?} parsing account limits")
 }
 
 /// The place of exports or imports, of which there are none.

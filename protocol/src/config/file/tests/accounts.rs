@@ -1,7 +1,7 @@
 //! Accounts, with nats-server's errors.
 
 use super::*;
-use crate::config::{AccountConfig, ConfigError, Identity, User};
+use crate::config::{AccountConfig, AccountLimits, ConfigError, Identity, User};
 
 const USER_KEY: &str = "UCFIRY65OQE7DFP5KLNS2PF2LVZMUZYJX4OZIEQ36N2IQANUB5XVZ45L";
 const ACCOUNT_KEY: &str = "ADFB2JXYTXOJEL6LNAXDREUGRX35BOLZI3B4PFFAC7IRPR3OA4QNKBN2";
@@ -111,6 +111,22 @@ fn what_nats_server_says_of_accounts_is_said_with_its_place() {
             "accounts { A { default_permissions: 5 } }",
             "x.conf:1:15: Expected permissions to be a map/struct, got int64",
         ),
+        (
+            "accounts { A { limits: 5 } }",
+            "x.conf:1:15: Expected account limits to be a map/struct, got int64",
+        ),
+        (
+            "accounts { A { limits { max_subs: x } } }",
+            "x.conf:1:24: interface conversion: interface {} is string, not int64",
+        ),
+        (
+            "accounts { A { limits { max_leafs: 1.5 } } }",
+            "x.conf:1:24: interface conversion: interface {} is float64, not int64",
+        ),
+        (
+            "accounts { A { limits { bogus: 5 } } }",
+            "x.conf:1:24: Unknown field \"bogus\" parsing account limits",
+        ),
         ("accounts { A { exports: 5 } }", "x.conf:1:15: Exports should be an array, got int64"),
         (
             "accounts { A { imports {} } }",
@@ -130,6 +146,22 @@ fn what_nats_server_says_of_accounts_is_said_with_its_place() {
     ] {
         assert_eq!(config(text).accounts, [AccountConfig::new("A")], "{text}");
     }
+}
+
+#[test]
+fn an_account_has_limits_of_which_minus_one_is_none() {
+    let limits = |text: &str| {
+        let account = config(&format!("accounts {{ A {{ limits {{ {text} }} }} }}")).accounts.remove(0);
+        let AccountLimits { max_connections, max_subscriptions, max_payload } = account.limits;
+        [max_connections, max_subscriptions, max_payload]
+    };
+    assert_eq!(
+        limits("max_connections: 3, max_subscriptions: 1k, max_payload: 0"),
+        [Some(3), Some(1000), Some(0)]
+    );
+    assert_eq!(limits("max_conn: 3, max_subs: 4, max_pay: 5, max_leafnodes: 6"), [3, 4, 5].map(Some));
+    assert_eq!(limits("max_conn: -1, max_subs: -2, max_payload: -1"), [None, Some(0), None]);
+    assert_eq!(limits(""), [None; 3]);
 }
 
 #[test]
