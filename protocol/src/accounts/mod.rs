@@ -22,6 +22,7 @@ use crate::config::AccountLimits;
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::interest::Index;
+use crate::mapping::Mappings;
 
 pub use crate::config::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 pub(crate) use seat::Seat;
@@ -44,6 +45,7 @@ pub struct Account {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
     pub(crate) limits: AccountLimits,
+    pub(crate) mappings: Mappings,
 }
 
 impl Account {
@@ -81,6 +83,11 @@ impl Account {
     /// What its clients may have.
     pub(crate) fn limits(&self) -> &AccountLimits {
         &self.terms.limits
+    }
+
+    /// Where what its clients publish goes.
+    pub(crate) fn mappings(&self) -> &Mappings {
+        &self.terms.mappings
     }
 
     /// The largest payload that its clients may publish where those of the node may publish `most`.

@@ -1,5 +1,7 @@
 //! The accounts of a node.
 
+use super::Mapping;
+
 /// The account of clients that name none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
 
@@ -15,6 +17,8 @@ pub struct AccountConfig {
     pub name: String,
     /// What its clients may have.
     pub limits: AccountLimits,
+    /// Where what they publish goes instead.
+    pub mappings: Vec<Mapping>,
 }
 
 /// What the clients of an account may have, beside what holds for all clients of a node (wire.md 1.12). `None` is no limit.
@@ -31,7 +35,7 @@ pub struct AccountLimits {
 impl AccountConfig {
     /// The account of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), limits: AccountLimits::default() }
+        Self { name: name.into(), ..Self::default() }
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Config {
     /// credentials are required. nats-server does so where a file names the system account, and neither another one nor anything
     /// of authorization, so that users of that account alone can be added to an open server.
     pub is_global_account_open: bool,
+    /// Where what clients of the global account publish goes instead (wire.md 1.13).
+    pub mappings: Vec<Mapping>,
     /// The accounts beside the global one and that of the system, which need not be named.
     pub accounts: Vec<AccountConfig>,
     /// How long a client may take to present it.
@@ -142,6 +144,7 @@ impl Default for Config {
             authorization: Authorization::None,
             no_auth_user: None,
             is_global_account_open: false,
+            mappings: Vec::new(),
             accounts: Vec::new(),
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
             no_header_support: false,
@@ -171,6 +174,21 @@ impl Config {
         let is_named = || self.accounts.iter().any(|account| account.name == SYSTEM_ACCOUNT);
         let default = || (!self.no_system_account || is_named()).then_some(SYSTEM_ACCOUNT);
         self.system_account.as_deref().or_else(default)
+    }
+
+    /// The mappings of an account.
+    pub(crate) fn mappings_of(&self, account: &str) -> &[Mapping] {
+        if account == GLOBAL_ACCOUNT {
+            return &self.mappings;
+        }
+        let named = self.accounts.iter().find(|named| named.name == account);
+        named.map_or(&[], |named| &named.mappings)
+    }
+
+    /// The name of the cluster that the node is configured to be in, or to say that it is in.
+    pub(crate) fn configured_cluster_name(&self) -> Option<&str> {
+        let of_cluster = self.cluster.as_ref().map(|cluster| cluster.name.as_deref());
+        of_cluster.unwrap_or(self.lone_cluster_name.as_deref())
     }
 
     /// Where monitoring is served, with its host filled in.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{
-    AccountConfig, Authorization, ClusterConfig, Config, GLOBAL_ACCOUNT, Identity, RouteUrl, Secret, User,
-    is_account_name,
+    AccountConfig, Authorization, ClusterConfig, Config, GLOBAL_ACCOUNT, Identity, Mapping, RouteUrl, Secret,
+    User, is_account_name,
 };
+use crate::mapping::MappingError;
 
 /// The largest payload that can be configured, in bytes: what the size on the wire can say.
 pub const MAX_PAYLOAD: usize = i32::MAX as usize;
@@ -37,8 +38,10 @@ impl Config {
 
     fn check_accounts(&self) -> Result<(), ConfigError> {
         let mut names = BTreeSet::new();
-        for AccountConfig { name, .. } in &self.accounts {
+        check_mappings(&self.mappings)?;
+        for AccountConfig { name, mappings, .. } in &self.accounts {
             check_account_name(name)?;
+            check_mappings(mappings)?;
             if !names.insert(&**name) {
                 return Err(ConfigError::DuplicateAccount(name.clone()));
             }
@@ -132,6 +135,14 @@ pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_mappings(mappings: &[Mapping]) -> Result<(), ConfigError> {
+    let fault = |mapping: &Mapping| {
+        let fault = |error| ConfigError::Mapping { source: mapping.source.clone(), error };
+        mapping.validate().map_err(fault)
+    };
+    mappings.iter().try_for_each(fault)
+}
+
 pub(super) fn check_account_name(name: &str) -> Result<(), ConfigError> {
     match name {
         GLOBAL_ACCOUNT => Err(ConfigError::ReservedAccount(name.to_owned())),
@@ -195,6 +206,13 @@ pub enum ConfigError {
     SystemAccountMissing,
     /// `$G` as the `system_account`, which nats-server takes: its clients would see what servers tell each other.
     GlobalSystemAccount,
+    /// What is to become of subjects cannot be.
+    Mapping {
+        /// Of these subjects.
+        source: String,
+        /// Why.
+        error: MappingError,
+    },
     /// A user of an account that there is not.
     UnknownAccount(String),
     /// Two users of the same name, or of the same key.
@@ -230,6 +248,7 @@ impl fmt::Display for ConfigError {
             Self::InvalidAccountName(name) => write!(f, "account name {name:?} is not one word"),
             Self::SystemAccountMissing => f.write_str("error resolving system account: account missing"),
             Self::GlobalSystemAccount => f.write_str("the system account cannot be \"$G\""),
+            Self::Mapping { source, error } => write!(f, "Error adding mapping for {source:?} : {error}"),
             Self::UnknownAccount(name) => write!(f, "{name:?} account not defined for its users"),
             Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
             Self::NoAuthUserWithoutUsers(user) => {

@@ -12,7 +12,7 @@ use super::turn;
 use crate::accounts::{Account, Seat};
 use crate::auth::{Finding, Known};
 use crate::close::CloseReason;
-use crate::forwarding::{self, Cache, Courier, LongDelivery, Sender, Trace};
+use crate::forwarding::{self, Cache, Courier, LongDelivery, Mapped, Sender, Trace};
 use crate::hub::{About, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
 use crate::permissions::Permissions;
@@ -36,6 +36,8 @@ pub(super) struct Session {
     /// What it may do; none is everything.
     permissions: Option<Arc<Permissions>>,
     cache: Cache,
+    /// Where what it publishes goes instead; none if its account maps nothing.
+    mapped: Option<Box<Mapped>>,
     verbose: bool,
     pedantic: bool,
     no_responders: bool,
@@ -113,6 +115,9 @@ impl Client {
     pub(super) fn handle_idle(&mut self) {
         if let Self::Session(session) = self {
             session.cache.clear();
+            if let Some(mapped) = &mut session.mapped {
+                mapped.clear();
+            }
         }
     }
 
@@ -237,6 +242,7 @@ impl Client {
 impl Session {
     fn new(hub: &Hub, account: Arc<Account>, permissions: Option<Arc<Permissions>>) -> Self {
         Self {
+            mapped: Mapped::new(&account, hub.hasher()),
             account,
             permissions,
             cache: Cache::new(hub.hasher()),
@@ -296,6 +302,7 @@ impl Session {
         let is_first = !std::mem::replace(&mut self.connected, true);
         // What is remembered was made for other settings of echo.
         self.cache.clear();
+        self.mapped = Mapped::new(&self.account, context.hub().hasher());
         self.ok(context);
         if is_first {
             context.rehearse_input();
@@ -349,6 +356,18 @@ impl Session {
         if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
             context.handle_error(&ProtocolError::InvalidPublishSubject);
         }
+        let sent = message;
+        let destination =
+            self.mapped.as_deref_mut().and_then(|own| own.destination(sent.subject, &mut context.shared.rng));
+        let mapped;
+        let message = match destination {
+            None => sent,
+            Some(subject) => {
+                context.trace_mapped(sent.subject, subject);
+                mapped = Message { subject, ..*sent };
+                &mapped
+            }
+        };
         let shared = &mut *context.shared;
         if let Some(error) = reserved_subject(message.subject) {
             return context.report(&error);
@@ -365,8 +384,9 @@ impl Session {
             // Before the message itself, should the client hear it back.
             context.send(wire::encode::OK);
         }
-        let mut trace = Trace::of(message, &self.account, &context.shared.entry, context.now);
-        if let Some(trace) = &trace {
+        let mut trace = Trace::of(sent, &self.account, &context.shared.entry, context.now);
+        if let Some(trace) = &mut trace {
+            destination.into_iter().for_each(|destination| trace.note_mapped(destination));
             check_destination(context, trace);
         }
         let shared = &mut *context.shared;

@@ -154,6 +154,13 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
+    pub(super) fn trace_mapped(&self, subject: &[u8], destination: &[u8]) {
+        if log_enabled!(Level::Trace) {
+            let [subject, destination] = [subject, destination].map(String::from_utf8_lossy);
+            trace!("{self} - <<- [MAPPING {} -> {}]", brief(subject), brief(destination));
+        }
+    }
+
     pub(super) fn trace_out(&self, lines: &[u8]) {
         if log_enabled!(Level::Trace) {
             trace::sent(lines).for_each(|line| trace!("{self} - ->> [{line}]"));

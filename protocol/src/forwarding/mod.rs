@@ -11,6 +11,7 @@
 //! Inside, top down:
 //! - here: who gets it, of those that may.
 //! - `cache`: what one connection remembers of where its subjects go.
+//! - `mapped`: what one connection remembers of what becomes of its subjects.
 //! - `targets`: those that may get a subject, each with the start of its line.
 //! - `long_delivery`: a message for so many that they get it in slices.
 //! - `parcel`: a message in its two forms, with and without headers.
@@ -18,6 +19,7 @@
 
 mod cache;
 mod long_delivery;
+mod mapped;
 mod parcel;
 mod targets;
 mod trace;
@@ -36,6 +38,7 @@ use crate::wire::{self, Message};
 
 pub(crate) use cache::Cache;
 pub(crate) use long_delivery::{LongDelivery, Sender};
+pub(crate) use mapped::Mapped;
 use parcel::Parcel;
 pub(crate) use parcel::Scratch;
 pub(crate) use targets::Targets;

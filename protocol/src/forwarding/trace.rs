@@ -61,6 +61,7 @@ impl Trace {
             publisher: publisher.clone(),
             at: now,
             subject: message.subject.into(),
+            mapped: None,
             header: header.into(),
             bytes: message.body.len() - 2,
             destination: destination.into(),
@@ -70,6 +71,11 @@ impl Trace {
         });
         let is_only = matches!(&*only, b"1" | b"true" | b"on");
         Some(Box::new(Self { traced, is_only, is_untold, hop_prefix, copied_bytes: 0 }))
+    }
+
+    /// Notes that the message goes to another subject than it was sent to.
+    pub(crate) fn note_mapped(&mut self, destination: &[u8]) {
+        self.traced.mapped = Some(destination.into());
     }
 
     /// Whether nobody gets the message.

@@ -32,6 +32,7 @@ use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
 use crate::lock::{Place, RwLock};
+use crate::mapping::Mappings;
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -354,7 +355,11 @@ impl Hub {
 /// What the operator chose for an account.
 fn terms(config: &Config, name: &str) -> Terms {
     let own = config.accounts.iter().find(|account| account.name == name);
-    Terms { limits: own.map(|own| own.limits.clone()).unwrap_or_default() }
+    let mappings = Mappings::new(config.mappings_of(name), config.configured_cluster_name());
+    Terms {
+        limits: own.map(|own| own.limits.clone()).unwrap_or_default(),
+        mappings: mappings.expect("a valid configuration"),
+    }
 }
 
 /// The level of the JetStream API that a server says it has, whether or not it has JetStream.

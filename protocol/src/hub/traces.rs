@@ -25,6 +25,8 @@ pub(crate) struct Traced {
     /// When.
     pub(crate) at: Instant,
     pub(crate) subject: Box<[u8]>,
+    /// Where it went instead.
+    pub(crate) mapped: Option<Box<[u8]>>,
     /// Its headers, as they came.
     pub(crate) header: Box<[u8]>,
     /// How long it was, headers included.

@@ -1,5 +1,6 @@
 //! The mappings of an account: which subjects become which others, and how often.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -179,6 +180,41 @@ impl Rule {
 }
 
 impl Mapping {
+    /// What monitoring shows: the destinations of no cluster and then those of each, from the lightest on, with weights added up.
+    /// What stays with the source is one of them.
+    pub fn added_up(&self) -> Vec<MappingDestination> {
+        let own = self.destinations.iter().map(|destination| destination.cluster.as_deref());
+        let clusters: BTreeSet<Option<&str>> = own.chain([None]).collect();
+        clusters.into_iter().flat_map(|cluster| self.added_up_in(cluster)).collect()
+    }
+
+    fn added_up_in(&self, cluster: Option<&str>) -> Vec<MappingDestination> {
+        let is_of = |destination: &&MappingDestination| destination.cluster.as_deref() == cluster;
+        let mut all: Vec<_> = self.destinations.iter().filter(is_of).cloned().collect();
+        let weight: u8 = all.iter().map(|destination| destination.weight).sum();
+        if weight < FULL_WEIGHT && !self.has_source_as_destination() {
+            let (subject, cluster) = (self.source_as_destination(), cluster.map(str::to_owned));
+            all.push(MappingDestination { subject, weight: FULL_WEIGHT - weight, cluster });
+        }
+        all.sort_by_key(|destination| destination.weight);
+        let mut sum = 0;
+        for destination in &mut all {
+            sum += destination.weight;
+            destination.weight = sum;
+        }
+        all
+    }
+
+    /// With its wildcards by number.
+    fn source_as_destination(&self) -> String {
+        let mut wildcard = 0;
+        let named = self.source.split('.').map(|token| {
+            wildcard += usize::from(token == "*");
+            if token == "*" { format!("${wildcard}") } else { token.to_owned() }
+        });
+        named.collect::<Vec<_>>().join(".")
+    }
+
     /// Faults in the order in which nats-server finds them.
     fn check_destinations(&self) -> Result<(), MappingError> {
         for (at, destination) in self.destinations.iter().enumerate() {

@@ -62,6 +62,21 @@ struct Event<'a> {
     error: &'static str,
 }
 
+/// That the message was mapped.
+#[derive(Debug, Serialize)]
+struct MappedEvent<'a> {
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    ts: &'a str,
+    to: String,
+}
+
+impl<'a> MappedEvent<'a> {
+    fn new(ts: &'a str, destination: &[u8]) -> Self {
+        Self { event_type: "sm", ts, to: text(destination) }
+    }
+}
+
 impl Telling {
     /// Begins to tell of a message, as the `number`th time.
     pub(super) fn new(node: &Node, traced: Box<Traced>, number: u64) -> Self {
@@ -75,6 +90,10 @@ impl Telling {
         text.truncate(text.len() - 1);
         text.extend_from_slice(br#","events":["#);
         text.extend_from_slice(&system::to_json(&Event::way_in(&traced, &time)));
+        if let Some(destination) = &traced.mapped {
+            text.push(b',');
+            text.extend_from_slice(&system::to_json(&MappedEvent::new(&time, destination)));
+        }
         Self { traced, text, time, written: 0 }
     }
 

@@ -158,3 +158,56 @@ fn an_account_has_limits_of_its_own() {
     }
     compare(&options, &cases);
 }
+
+#[test]
+fn what_is_published_goes_where_the_account_maps_it() {
+    let options = Options::configured(
+        "mappings { src: dst, \"w.*.*\": \"v.$2.$1\", \"tail.>\": \"t.>\", lost: [{dest: lost, weight: 0}], a: b, b: a\n\
+         all: [{dest: x, weight: 100}], \"_GR_.x\": gr, gs: \"_GR_.y\", \"p{{x}}\": q, \"f.*\": \"g.{{partition(3,1)}}.{{left(1,2)}}\" }\n\
+         accounts {\n A { users: [{user: a, password: p}], maps {src: other} }\n }\n\
+         authorization { users: [{user: g, password: p}\n\
+         {user: d, password: p, permissions: {publish: {allow: [dst, \"v.>\"], deny: src}}}\n\
+         {user: s, password: p, permissions: {publish: [src, lost]}}] }\n",
+    );
+    let publish = |subjects: &[&str]| -> String {
+        subjects.iter().map(|subject| format!("PUB {subject} 1\r\nx\r\n")).collect()
+    };
+    let everything = "SUB > 1\r\n";
+    let subjects = [
+        "src", "dst", "w.1.2", "w.1", "w.*.>", "w.>.x", "tail.a.b", "tail", "a", "b", "all", "_GR_.x", "gs",
+        "lost", "p{{x}}", "f.abcde", "f.a", "src.x",
+    ];
+    let mut cases: Vec<_> = subjects
+        .iter()
+        .map(|subject| {
+            case(*subject).client(0, connect("g", &format!("{everything}{}", publish(&[subject]))))
+        })
+        .collect();
+    let ask = |subject: &str| format!("SUB box 1\r\nPUB {subject} box 1\r\n?\r\n");
+    cases.extend([
+        case("with headers and a reply").client(
+            0,
+            connect("g", "SUB dst 1\r\nHPUB src src 12 13\r\nNATS/1.0\r\n\r\nx\r\nPUB src src 1\r\ny\r\n"),
+        ),
+        case("subscribers of the source hear nothing").client(0, connect("g", &format!("SUB src 1\r\n{}", publish(&["src"])))),
+        case("a group at the destination").client(0, connect("g", &format!("SUB dst q 1\r\n{}", publish(&["src"])))),
+        case("nobody is at the destination").client(0, connect("g", &format!("SUB src 2\r\n{}", ask("src")))),
+        case("nobody hears what is lost").client(0, connect("g", &ask("lost"))),
+        case("an account has its own").client(0, connect("a", &format!("{everything}{}", publish(&["src", "a"])))),
+        case("who may publish to the destination").client(0, connect("d", &publish(&["src", "dst", "w.1.2", "a"]))),
+        case("who may publish to the source").client(0, connect("s", &publish(&["src", "dst", "lost"]))),
+        case("pedantic clients are checked for what they send").client(
+            0,
+            "CONNECT {\"user\":\"g\",\"pass\":\"p\",\"verbose\":false,\"pedantic\":true}\r\nSUB > 1\r\nPUB w.1.* 1\r\nx\r\nPUB src 1\r\nx\r\n",
+        ),
+        case("verbose clients").client(
+            0,
+            "CONNECT {\"user\":\"s\",\"pass\":\"p\",\"verbose\":true}\r\nSUB > 1\r\nPUB src 1\r\nx\r\n",
+        ),
+        case("after a second CONNECT the mappings of the other account hold")
+            .client(0, connect("a", &format!("{everything}{}", publish(&["src"]))))
+            .client(0, connect("g", &format!("{everything}{}", publish(&["src"]))))
+            .client(0, connect("a", &format!("{everything}{}", publish(&["src"])))),
+    ]);
+    compare(&options, &cases);
+}

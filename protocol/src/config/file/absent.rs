@@ -95,8 +95,6 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
     ("jetstream", Nothing::Disabled),
     ("leaf", Nothing::Empty),
     ("leafnodes", Nothing::Empty),
-    ("mappings", Nothing::Empty),
-    ("maps", Nothing::Empty),
     ("max_traced_msg_len", Nothing::Never),
     ("mqtt", Nothing::Empty),
     ("no_fast_producer_stall", Nothing::False),
@@ -137,12 +135,7 @@ const CLUSTER: &[(&str, Nothing)] = &[
 const AUTHORIZATION: &[(&str, Nothing)] =
     &[("auth_callout", Nothing::Never), ("proxy_required", Nothing::False)];
 
-const ACCOUNT: &[(&str, Nothing)] = &[
-    ("jetstream", Nothing::Disabled),
-    ("mappings", Nothing::Empty),
-    ("maps", Nothing::Empty),
-    ("msg_trace", Nothing::Empty),
-    ("trace_dest", Nothing::Empty),
-];
+const ACCOUNT: &[(&str, Nothing)] =
+    &[("jetstream", Nothing::Disabled), ("msg_trace", Nothing::Empty), ("trace_dest", Nothing::Empty)];
 
 const USER: &[(&str, Nothing)] = &[("proxy_required", Nothing::False)];

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::absent::asks_for_nothing_of_account;
 use super::credentials::with_default;
 use super::fields::{Fault, Field, Report, read_fields, type_name};
-use super::permissions;
 use super::users::{self, Known, Place};
 use super::value::{Entry, Item, Value, in_order};
+use super::{mappings, permissions};
 use crate::config::validate::check_account_name;
-use crate::config::{AccountConfig, AccountLimits, User};
+use crate::config::{AccountConfig, AccountLimits, Mapping, User};
 use crate::nkey::is_account_key;
 
 /// What the field `accounts` says.
@@ -72,8 +72,8 @@ impl Accounts {
         let at = self.accounts.len();
         self.add(AccountConfig::new(name))?;
         read_fields(map, report, |field, report| block.take(field, single, known, report));
-        let Block { users, default_permissions, limits } = block;
-        self.accounts[at].limits = limits;
+        let Block { users, default_permissions, limits, mappings } = block;
+        self.accounts[at] = AccountConfig { name: name.to_owned(), limits, mappings };
         let of_account =
             |user| User { account: Some(name.to_owned()), ..with_default(user, &default_permissions) };
         self.users.extend(users.into_iter().map(of_account));
@@ -97,6 +97,7 @@ struct Block {
     /// What those of them may do of whom nothing else is said.
     default_permissions: Option<Arc<crate::config::Permissions>>,
     limits: AccountLimits,
+    mappings: Vec<Mapping>,
 }
 
 impl Block {
@@ -127,6 +128,7 @@ impl Block {
                 }
                 _ => return field.string().map(|_| ()),
             },
+            "mappings" | "maps" => self.mappings.extend(mappings::read(field, report)?),
             "limits" => self.limits = limits(field, report)?,
             "exports" | "imports" => list_of_nothing(field)?,
             key => field.accept_if(asks_for_nothing_of_account(key, field.value))?,

@@ -9,7 +9,6 @@ mod credentials;
 mod fields;
 mod healing;
 mod limits;
-#[cfg_attr(not(test), expect(dead_code, reason = "accounts, which have mappings, are not read yet"))]
 mod mappings;
 mod permissions;
 mod scalar;

@@ -109,6 +109,7 @@ fn every_field_of_the_node_is_read() {
         authorization: Authorization::User { user: "u".into(), password: "p".into() },
         no_auth_user: None,
         is_global_account_open: false,
+        mappings: Vec::new(),
         accounts: Vec::new(),
         auth_timeout: Duration::from_millis(500),
         no_header_support: true,

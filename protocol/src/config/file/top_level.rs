@@ -9,7 +9,7 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::users::Known;
 use super::value::{Map, Value};
-use super::{FileSettings, cluster};
+use super::{FileSettings, cluster, mappings};
 use crate::config::validate::{MAX_PAYLOAD, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
 
@@ -32,6 +32,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
                 has_authorization = true;
                 authorization(field, config, &mut known, report)?;
             }
+            "mappings" | "maps" => config.mappings.extend(mappings::read(field, report)?),
             // They depend on authorization, wherever that stands.
             "accounts" => {}
             "no_auth_user" => config.no_auth_user = field.optional_string()?,

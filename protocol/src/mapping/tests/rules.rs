@@ -165,3 +165,33 @@ fn faulty_mappings_are_refused() {
     let clusters = [to("b", 80), in_cluster("X", to("c", 80)), in_cluster("Y", to("d", 80))];
     mapping("a", clusters).validate().expect("each cluster has a hundred");
 }
+
+#[test]
+fn weights_are_shown_added_up_from_the_lightest_on() {
+    let shown = |source: &str, destinations: &[(&str, u8, &str)]| {
+        let destination = |&(subject, weight, cluster): &(&str, u8, &str)| MappingDestination {
+            subject: subject.to_owned(),
+            weight,
+            cluster: Some(cluster.to_owned()).filter(|name| !name.is_empty()),
+        };
+        let destinations = destinations.iter().map(destination).collect();
+        let all = Mapping { source: source.to_owned(), destinations }.added_up();
+        let text = all.iter().map(|destination| {
+            let MappingDestination { subject, weight, cluster } = destination;
+            format!("{subject} {weight} {}", cluster.as_deref().unwrap_or_default()).trim_end().to_owned()
+        });
+        text.collect::<Vec<_>>().join(", ")
+    };
+    // As nats-server 2.15.1 shows them.
+    assert_eq!(shown("zz", &[("b", 100, "")]), "b 100");
+    assert_eq!(shown("w.*", &[("x.$1", 30, ""), ("y.$1", 20, "")]), "y.$1 20, x.$1 50, w.$1 100");
+    assert_eq!(shown("w.*.>", &[("x.$1.>", 30, "")]), "x.$1.> 30, w.$1.> 100");
+    assert_eq!(shown("l", &[("l", 20, ""), ("f", 40, "")]), "l 20, f 60");
+    assert_eq!(shown("o", &[("a", 20, ""), ("b", 40, ""), ("c", 5, "")]), "c 5, a 25, o 60, b 100");
+    assert_eq!(shown("n", &[]), "n 100");
+    assert_eq!(shown("z", &[("q", 0, "")]), "q 0, z 100");
+    let clusters = [("c1", 30, "X"), ("c2", 20, ""), ("c3", 30, "W"), ("c4", 10, "X"), ("c5", 1, "")];
+    let expected = "c5 1, c2 21, c 100, c3 30 W, c 100 W, c4 10 X, c1 40 X, c 100 X";
+    assert_eq!(shown("c", &clusters), expected);
+    assert_eq!(shown("d", &[("e", 30, "X")]), "d 100, e 30 X, d 100 X");
+}

@@ -1,7 +1,7 @@
 //! Accounts, with nats-server's errors.
 
 use super::*;
-use crate::config::{AccountConfig, AccountLimits, ConfigError, Identity, User};
+use crate::config::{AccountConfig, AccountLimits, ConfigError, Identity, Mapping, User};
 
 const USER_KEY: &str = "UCFIRY65OQE7DFP5KLNS2PF2LVZMUZYJX4OZIEQ36N2IQANUB5XVZ45L";
 const ACCOUNT_KEY: &str = "ADFB2JXYTXOJEL6LNAXDREUGRX35BOLZI3B4PFFAC7IRPR3OA4QNKBN2";
@@ -162,6 +162,23 @@ fn an_account_has_limits_of_which_minus_one_is_none() {
     assert_eq!(limits("max_conn: 3, max_subs: 4, max_pay: 5, max_leafnodes: 6"), [3, 4, 5].map(Some));
     assert_eq!(limits("max_conn: -1, max_subs: -2, max_payload: -1"), [None, Some(0), None]);
     assert_eq!(limits(""), [None; 3]);
+}
+
+#[test]
+fn the_global_account_and_others_have_mappings() {
+    let config =
+        config("mappings {a: b}\nmaps {c: d}\naccounts { A { maps {e: f}, mappings {g: h} }, B {} }");
+    let simple = |pairs: &[(&str, &str)]| -> Vec<Mapping> {
+        pairs.iter().map(|(from, to)| Mapping::simple(*from, *to)).collect()
+    };
+    assert_eq!(config.mappings_of("$G"), simple(&[("a", "b"), ("c", "d")]));
+    assert_eq!(config.mappings_of("A"), simple(&[("e", "f"), ("g", "h")]));
+    assert_eq!([config.mappings_of("B"), config.mappings_of("C")], [[].as_slice(); 2]);
+    let fault = "x.conf:1:10: Error adding mapping for \"a\" to \"b..c\" : invalid mapping destination: invalid transform";
+    assert_eq!(error("mappings {a: 'b..c'}"), fault);
+    let broken = Config { mappings: simple(&[("a", "b..c")]), ..Config::default() };
+    let fault = "Error adding mapping for \"a\" : invalid mapping destination: invalid transform";
+    assert_eq!(broken.validate().map_err(|error| error.to_string()), Err(fault.to_owned()));
 }
 
 #[test]
