@@ -25,8 +25,8 @@ pub(super) struct Users {
 /// A user that a client is.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// Who it is, as logs say it: `user:joe`, `nkey:UC…`.
-    pub(crate) label: Arc<str>,
+    /// Who it is, as logs say it: `user:joe`, `nkey:UC…`; none of who has no name.
+    pub(crate) label: Option<Arc<str>>,
     pub(crate) account: Arc<str>,
     /// What it may do; none is everything.
     pub(crate) permissions: Option<Arc<Permissions>>,
@@ -60,7 +60,8 @@ impl Users {
 
     /// Lets in who presents nothing, as somebody who may do everything in the global account.
     pub(super) fn with_open_account(self) -> Self {
-        let anybody = Known { account: GLOBAL_ACCOUNT.into(), permissions: None, may_connect: true };
+        let account = GLOBAL_ACCOUNT.into();
+        let anybody = Known { label: None, account, permissions: None, may_connect: true };
         Self { anonymous: Some(anybody), ..self }
     }
 
@@ -125,7 +126,7 @@ impl Known {
             Identity::Nkey(_) => "nkey",
         };
         Self {
-            label: format!("{what}:{}", user.identity).into(),
+            label: Some(format!("{what}:{}", user.identity).into()),
             account: user.account.as_deref().unwrap_or(GLOBAL_ACCOUNT).into(),
             permissions: user.permissions.as_ref().map(|permissions| {
                 let ready = compiled.entry(Arc::as_ptr(permissions));

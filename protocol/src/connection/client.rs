@@ -210,8 +210,8 @@ impl Client {
     fn accept_as<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, user: Option<Known>) {
         match user.as_ref().map_or(Ok(()), |user| admit(context, user)) {
             Ok(()) => {
-                match user {
-                    Some(user) => context.name_client(&user.label),
+                match user.and_then(|user| user.label) {
+                    Some(label) => context.name_client(&label),
                     None => context.name_client_as_it_does(connect),
                 }
                 self.accept(context, connect);
