@@ -13,11 +13,12 @@ use crate::accounts::{Account, Seat};
 use crate::auth::{Finding, Known};
 use crate::close::CloseReason;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Mapped, Sender, Trace};
-use crate::hub::{About, Flag, Hub, Kind};
+use crate::hub::{About, Entry, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
 use crate::permissions::Permissions;
 use crate::quote::{QuotedInLog, REDACTED};
 use crate::sink::Sink;
+use crate::time::Instant;
 use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 
 /// A client.
@@ -356,37 +357,53 @@ impl Session {
         if self.pedantic && !wire::subject::is_valid_publish(message.subject) {
             context.handle_error(&ProtocolError::InvalidPublishSubject);
         }
-        let sent = message;
-        let destination =
-            self.mapped.as_deref_mut().and_then(|own| own.destination(sent.subject, &mut context.shared.rng));
-        let mapped;
-        let message = match destination {
-            None => sent,
-            Some(subject) => {
-                context.trace_mapped(sent.subject, subject);
-                mapped = Message { subject, ..*sent };
-                &mapped
-            }
-        };
-        let shared = &mut *context.shared;
-        if let Some(error) = reserved_subject(message.subject) {
-            return context.report(&error);
+        if self.mapped.is_none() {
+            self.publish_to(context, message, None)
+        } else {
+            self.publish_mapped(context, message)
         }
+    }
+
+    /// Publishes a message where the account maps its subject to.
+    #[inline(never)]
+    fn publish_mapped<S: Sink>(&mut self, context: &mut Context<'_, S>, message: &Message<'_>) {
+        let Some(mut mapped) = self.mapped.take() else { return };
+        match mapped.destination(message.subject, &mut context.shared.rng) {
+            None => self.publish_to(context, message, None),
+            Some(subject) => {
+                context.trace_mapped(message.subject, subject);
+                self.publish_to(context, &Message { subject, ..*message }, Some(message));
+            }
+        }
+        self.mapped = Some(mapped);
+    }
+
+    /// Publishes a message, which was `sent` so if it was mapped.
+    #[inline(always)]
+    fn publish_to<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        message: &Message<'_>,
+        sent: Option<&Message<'_>>,
+    ) {
+        let shared = &mut *context.shared;
         let (targets, is_allowed) =
             self.cache.targets(shared.node.hub(), &self.account, &shared.entry, message.subject);
-        if !is_allowed && !shared.entry.takes_for_answer(message.subject, context.now) {
-            return context.report(&ProtocolError::PublishPermission { subject: text(message.subject) });
-        }
-        if let Some(error) = message.reply.and_then(reserved_reply) {
+        // Nearly every message is told apart by its first bytes.
+        let is_suspicious = is_suspicious(message.subject) || message.reply.is_some_and(is_suspicious);
+        if (is_suspicious || !is_allowed)
+            && let Err(error) = may_publish(&shared.entry, context.now, message, is_allowed)
+        {
             return context.report(&error);
         }
         if self.verbose {
             // Before the message itself, should the client hear it back.
             context.send(wire::encode::OK);
         }
-        let mut trace = Trace::of(sent, &self.account, &context.shared.entry, context.now);
+        let traced = sent.unwrap_or(message);
+        let mut trace = Trace::of(traced, &self.account, &context.shared.entry, context.now);
         if let Some(trace) = &mut trace {
-            destination.into_iter().for_each(|destination| trace.note_mapped(destination));
+            sent.into_iter().for_each(|_| trace.note_mapped(message.subject));
             check_destination(context, trace);
         }
         let shared = &mut *context.shared;
@@ -578,22 +595,29 @@ fn authorization_violation<S: Sink>(context: &mut Context<'_, S>) {
     context.handle_error(&ProtocolError::Authorization);
 }
 
-/// The error for a subject that clients may not use (wire.md 1.5).
-#[inline]
-fn reserved_subject(subject: &[u8]) -> Option<ProtocolError> {
-    // Nearly every subject is told apart by its first byte.
-    let is_reserved = is_suspicious(subject) && begins(subject, &["_GR_.", "$GR.", "$NRG."]);
-    is_reserved.then(|| ProtocolError::PublishPermission { subject: text(subject) })
+/// Whether a client may publish this: if its user may not, it may still be an answer. Some subjects and replies are for servers
+/// only (wire.md 1.5).
+#[inline(never)]
+fn may_publish(
+    client: &Entry,
+    now: Instant,
+    message: &Message<'_>,
+    is_allowed: bool,
+) -> Result<(), ProtocolError> {
+    let Message { subject, reply, .. } = *message;
+    let is_reserved = begins(subject, &["_GR_.", "$GR.", "$NRG."]);
+    if is_reserved || !is_allowed && !client.takes_for_answer(subject, now) {
+        return Err(ProtocolError::PublishPermission { subject: text(subject) });
+    }
+    let is_reserved = |reply: &&[u8]| reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]);
+    match reply.filter(is_reserved) {
+        Some(reply) => Err(ProtocolError::ReplyPermission { reply: text(reply) }),
+        None => Ok(()),
+    }
 }
 
-/// The same for a reply.
+/// Whether it may be one that is for servers only.
 #[inline]
-fn reserved_reply(reply: &[u8]) -> Option<ProtocolError> {
-    let is_reserved =
-        is_suspicious(reply) && (reply.starts_with(b"_R_.") || begins(reply, &["_GR_.", "$JS.ACK."]));
-    is_reserved.then(|| ProtocolError::ReplyPermission { reply: text(reply) })
-}
-
 fn is_suspicious(subject: &[u8]) -> bool {
     matches!(subject.first(), Some(b'_' | b'$'))
 }
