@@ -69,6 +69,7 @@ impl Client {
     }
 
     /// Lets in a client that does without a CONNECT, if there is a user for that.
+    #[cold]
     fn begin_anonymous<S: Sink>(&mut self, context: &mut Context<'_, S>) {
         let Some(user) = context.hub().guard().anonymous() else {
             return authorization_violation(context);
@@ -99,16 +100,15 @@ impl Client {
     }
 
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
+        if matches!(self, Self::Greeted) && !matches!(op, Op::Connect(_)) {
+            // Where a CONNECT is needed the parser lets nothing else through before.
+            self.begin_anonymous(context);
+        }
         match (&mut *self, op) {
             (_, Op::Connect(json)) => self.handle_connect(context, json),
             (Self::Session(session), _) => session.handle(context, op),
-            // Where a CONNECT is needed the parser lets nothing else through before.
-            (Self::Greeted, _) => {
-                self.begin_anonymous(context);
-                if let Self::Session(session) = self {
-                    session.handle(context, op);
-                }
-            }
+            // It was refused.
+            (Self::Greeted, _) => {}
         }
     }
 
