@@ -120,6 +120,11 @@ impl Users {
 type Compiled = BTreeMap<*const config::Permissions, Arc<Permissions>>;
 
 impl Known {
+    /// Its name or its key; none if it is anybody.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.label.as_deref()?.split_once(':').map(|(_, name)| name)
+    }
+
     fn new(user: &User, compiled: &mut Compiled) -> Self {
         let what = match user.identity {
             Identity::Password { .. } => "user",

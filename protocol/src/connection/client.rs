@@ -548,10 +548,11 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
         // What CONNECT took to come is the first that is known of the round trip.
         entry.set_rtt(context.now.since(entry.start()));
     }
-    let user = match (connect.user.as_str(), connect.auth_token.as_str()) {
-        ("", "") => None,
-        ("", _) => Some(REDACTED.to_owned()),
-        (user, _) => Some(user.to_owned()),
+    let user = match (connect.nkey.as_str(), connect.user.as_str(), connect.auth_token.as_str()) {
+        ("", "", "") => None,
+        ("", "", _) => Some(REDACTED.to_owned()),
+        ("", user, _) => Some(user.to_owned()),
+        (key, ..) => Some(key.to_owned()),
     };
     entry.set_about(About {
         name: connect.name.clone(),
@@ -572,6 +573,11 @@ fn admit<S: Sink>(context: &mut Context<'_, S>, user: &Known) -> Result<(), Prot
     let account = context.hub().accounts().find(user.account.as_bytes());
     let account = account.ok_or(ProtocolError::Authorization)?;
     context.entry().set_permissions(user.permissions.clone());
+    let about = context.entry().about();
+    if about.user.is_none() {
+        // It need not name itself.
+        context.entry().set_about(About { user: user.name().map(str::to_owned), ..about });
+    }
     enter(context, &account)
 }
 

@@ -1,5 +1,7 @@
 //! `/accountz`: which accounts there are, or one of them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::format::is_default;
@@ -7,6 +9,7 @@ use super::query::{BadQuery, Query};
 use super::subsz::SublistStats;
 use super::{Facts, Response};
 use crate::accounts::Account;
+use crate::config::{Mapping, MappingDestination};
 use crate::node::Node;
 
 /// What `/accountz` shows, in nats-server's order.
@@ -22,19 +25,32 @@ struct Accountz {
     account_detail: Option<Detail>,
 }
 
-/// One account. What it imports, exports and maps is not there, since nothing is.
+/// One account. What it imports and exports is not there, since nothing is.
 #[derive(Debug, Serialize)]
 struct Detail {
     account_name: String,
     update_time: String,
+    #[serde(skip_serializing_if = "is_default")]
+    is_system: bool,
     expired: bool,
     complete: bool,
     jetstream_enabled: bool,
     leafnode_connections: usize,
     client_connections: usize,
     subscriptions: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    mappings: BTreeMap<String, Vec<Destination>>,
     name_tag: String,
     sublist_stats: SublistStats,
+}
+
+/// Where messages to a subject go, up to which of 100.
+#[derive(Debug, PartialEq, Serialize)]
+struct Destination {
+    subject: String,
+    weight: u8,
+    #[serde(skip_serializing_if = "is_default")]
+    cluster: String,
 }
 
 /// Lists the accounts, or shows the one that is asked for.
@@ -62,17 +78,31 @@ pub(super) fn accountz(node: &Node, facts: &Facts<'_>, query: &Query) -> Result<
 impl Detail {
     fn new(node: &Node, facts: &Facts<'_>, account: &Account) -> Self {
         let stats = account.index().stats();
+        let system = node.hub().system_account();
+        let mappings = node.hub().config();
+        let mappings = mappings.mappings_of(account.name()).iter();
         Self {
             account_name: account.name().to_owned(),
             update_time: facts.time(facts.start),
+            is_system: system.is_some_and(|system| system.id() == account.id()),
             expired: false,
             complete: true,
             jetstream_enabled: false,
             leafnode_connections: 0,
             client_connections: super::accstatz::Gathered::of(node, account).connections,
             subscriptions: stats.subscriptions,
+            mappings: mappings.map(|mapping| (mapping.source.clone(), destinations(mapping))).collect(),
             name_tag: account.name().to_owned(),
             sublist_stats: SublistStats::new(&[stats]),
         }
     }
+}
+
+fn destinations(mapping: &Mapping) -> Vec<Destination> {
+    let shown = |MappingDestination { subject, weight, cluster }| Destination {
+        subject,
+        weight,
+        cluster: cluster.unwrap_or_default(),
+    };
+    mapping.added_up().into_iter().map(shown).collect()
 }

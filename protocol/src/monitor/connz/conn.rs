@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Options;
+use crate::accounts::GLOBAL_ACCOUNT;
 use crate::hub::{Closed, Entry};
 use crate::monitor::Facts;
 use crate::monitor::format::{age, is_default, round_trip};
@@ -36,6 +37,11 @@ impl Candidate {
 
     pub(super) fn closed(closed: Arc<Closed>) -> Self {
         Self { entry: closed.entry.clone(), account: closed.account.clone(), closed: Some(closed) }
+    }
+
+    /// The account that it is in by its user, or was; the global one is nobody's.
+    pub(super) fn named_account(&self) -> Option<&str> {
+        Some(&*self.account).filter(|name| !name.is_empty() && *name != GLOBAL_ACCOUNT)
     }
 
     /// Until when its times are counted.
@@ -81,7 +87,7 @@ impl Candidate {
 
     /// The fields after it.
     pub(super) fn show_rest(&self, options: &Options, printer: &mut Printer) {
-        let is_named = options.auth && self.closed.is_none();
+        let is_named = options.auth && (self.closed.is_none() || self.named_account().is_some());
         printer
             .fields(&ConnRest { name_tag: if is_named { self.account.to_string() } else { String::new() } });
     }
@@ -119,6 +125,8 @@ struct Conn {
     version: String,
     #[serde(skip_serializing_if = "is_default")]
     authorized_user: String,
+    #[serde(skip_serializing_if = "is_default")]
+    account: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,6 +162,7 @@ impl Conn {
             lang: about.lang,
             version: about.version,
             authorized_user: about.user.filter(|_| options.auth).unwrap_or_default(),
+            account: candidate.named_account().filter(|_| options.auth).unwrap_or_default().to_owned(),
         }
     }
 }

@@ -87,9 +87,10 @@ impl Options {
         })
     }
 
-    /// Whether it is one of those that are counted. What is closed is in no account.
+    /// Whether it is one of those that are counted. What is closed is not in the global account.
     fn is_about(&self, candidate: &Candidate) -> bool {
-        self.account.is_empty() || (candidate.closed.is_none() && self.account == *candidate.account)
+        let is_found = candidate.closed.is_none() || candidate.named_account().is_some();
+        self.account.is_empty() || (is_found && self.account == *candidate.account)
     }
 
     /// Whether it is one of those that are shown.

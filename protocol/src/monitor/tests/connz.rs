@@ -1,6 +1,7 @@
 //! `/connz`: which connections are shown, in which order, and what remains of those that ended.
 
 use super::*;
+use crate::config::{AccountConfig, Authorization, Mapping, User};
 
 #[test]
 fn connections_are_sorted_as_nats_server_sorts_them() {
@@ -175,4 +176,58 @@ fn a_page_of_connections_is_cut_from_all_that_are_wanted() {
     }
     let unknown = world.json("/connz?acc=NOPE");
     assert_eq!((&unknown["server_id"], &unknown["connections"]), (&"".into(), &Value::Null));
+}
+
+#[test]
+fn connections_are_shown_with_their_accounts_and_users() {
+    let user = |name: &str, account: Option<&str>| User {
+        account: account.map(str::to_owned),
+        ..User::with_password(name, "p")
+    };
+    let users = vec![user("a", Some("A")), user("g", None), user("anon", Some("B"))];
+    let mut world = World::new(Config {
+        accounts: ["A", "B"].map(AccountConfig::new).into(),
+        authorization: Authorization::Users(users),
+        no_auth_user: Some("anon".to_owned()),
+        ..Config::default()
+    });
+    for user in ["a", "g"] {
+        world.client(&format!("CONNECT {{\"user\":\"{user}\",\"pass\":\"p\",\"verbose\":false}}\r\n"));
+    }
+    world.client("PING\r\n");
+    let shown = |world: &World, query: &str| -> Vec<String> {
+        let page = world.json(&format!("/connz?{query}"));
+        let list = page["connections"].as_array().cloned().unwrap_or_default();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        let line = |one: &serde_json::Value| {
+            ["authorized_user", "account", "name_tag"].map(|key| text(&one[key])).join(" ")
+        };
+        list.iter().map(line).collect()
+    };
+    assert_eq!(shown(&world, "auth=1"), ["a A A", "g - $G", "anon B B"]);
+    assert_eq!(shown(&world, ""), ["- - -"; 3]);
+    assert_eq!(shown(&world, "auth=1&acc=A"), ["a A A"]);
+    assert_eq!(shown(&world, "auth=1&acc=$G"), ["g - $G"]);
+    assert_eq!(shown(&world, "auth=1&user=anon"), ["anon B B"]);
+    world.close(0, CloseReason::ClientClosed);
+    world.close(0, CloseReason::ClientClosed);
+    assert_eq!(shown(&world, "auth=1&state=closed"), ["a A A", "g - -"]);
+    assert_eq!(shown(&world, "auth=1&state=closed&acc=A"), ["a A A"]);
+    assert_eq!(shown(&world, "auth=1&state=closed&acc=$G"), [""; 0]);
+}
+
+#[test]
+fn an_account_is_shown_with_its_mappings() {
+    let mappings =
+        vec![Mapping::simple("a.*", "b.$1"), Mapping { source: "s".to_owned(), destinations: Vec::new() }];
+    let account = AccountConfig { mappings, ..AccountConfig::new("S") };
+    let system_account = Some("S".to_owned());
+    let world = World::new(Config { accounts: vec![account], system_account, ..Config::default() });
+    let detail = &world.json("/accountz?acc=S")["account_detail"];
+    let expected = serde_json::json!({
+        "a.*": [{"subject": "b.$1", "weight": 100}],
+        "s": [{"subject": "s", "weight": 100}],
+    });
+    assert_eq!((&detail["mappings"], &detail["is_system"]), (&expected, &true.into()));
+    assert_eq!(world.json("/accountz?acc=$G")["account_detail"].get("mappings"), None);
 }
