@@ -89,9 +89,27 @@ pub fn wait_for_mesh(servers: &[&Server], timeout: Duration) -> Duration {
 ///
 /// What is missing after `timeout`.
 pub fn wait_for_mesh_or_fault(servers: &[&Server], timeout: Duration) -> Result<Duration, String> {
+    wait_for_connections_or_fault(servers, expected_connections, timeout)
+}
+
+/// The same where every pair is to have so many connections.
+///
+/// # Panics
+///
+/// If that is not so within `timeout`, with what is missing.
+pub fn wait_for_connections(servers: &[&Server], connections: usize, timeout: Duration) {
+    let waited = wait_for_connections_or_fault(servers, |_, _| connections, timeout);
+    waited.unwrap_or_else(|fault| panic!("{fault}"));
+}
+
+fn wait_for_connections_or_fault(
+    servers: &[&Server],
+    expected: impl Fn(Kind, Kind) -> usize,
+    timeout: Duration,
+) -> Result<Duration, String> {
     let started = Instant::now();
     loop {
-        let faults = faults(servers);
+        let faults = faults(servers, &expected);
         if faults.is_empty() {
             return Ok(started.elapsed());
         }
@@ -115,7 +133,7 @@ pub fn wait_until(what: &str, timeout: Duration, mut done: impl FnMut() -> bool)
     }
 }
 
-fn faults(servers: &[&Server]) -> Vec<String> {
+fn faults(servers: &[&Server], expected: impl Fn(Kind, Kind) -> usize) -> Vec<String> {
     let pages: Vec<_> = servers.iter().map(|server| server.monitor("/routez")).collect();
     let ids: Vec<String> = pages.iter().map(|page| page.as_ref().map_or(String::new(), own_id)).collect();
     let mut faults = Vec::new();
@@ -126,7 +144,7 @@ fn faults(servers: &[&Server]) -> Vec<String> {
         };
         let mut connections = connections_by_peer(page);
         for (peer, id) in servers.iter().zip(&ids).filter(|(peer, _)| peer.name() != server.name()) {
-            let wanted = expected_connections(server.kind(), peer.kind());
+            let wanted = expected(server.kind(), peer.kind());
             let found = connections.remove(id).unwrap_or(0);
             if found != wanted {
                 faults.push(format!(

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_mesh, wait_until};
+use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_connections, wait_for_mesh, wait_until};
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server};
 use onehop_tests::traffic::{
@@ -30,6 +30,58 @@ fn a_chain_of_three_is_a_full_mesh() {
     check_every_pair(&servers, MIB);
     check_queue_group(&servers, 4000);
     check_no_responders(&servers);
+}
+
+/// A chain of members with these settings of their clusters, which become so many connections of each pair.
+fn form_with(settings: [(Kind, &str); 3], connections: usize) -> Option<Vec<Server>> {
+    let mut servers = Vec::<Server>::new();
+    for (number, (kind, settings)) in (1..).zip(settings) {
+        let known: Vec<_> = servers.last().map(|server| server.ports().route).into_iter().collect();
+        let known = known.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect::<String>();
+        let config =
+            format!("cluster {{ name: C, listen: \"127.0.0.1:-1\", routes: [ {known} ]\n{settings} }}\n");
+        let mut options = Options::configured(&config);
+        options.name = format!("S{number}");
+        servers.push(Server::start(kind, options)?);
+    }
+    wait_for_connections(&servers.iter().collect::<Vec<_>>(), connections, MESH_TIMEOUT);
+    Some(servers)
+}
+
+#[test]
+fn a_pinned_account_has_a_connection_between_each_pair_in_a_mesh_with_a_go_server_in_every_place() {
+    for place in 0..3 {
+        let mut settings = [(Kind::Onehop, "accounts: [ \"$G\" ]"); 3];
+        settings[place].0 = Kind::REFERENCE;
+        let Some(servers) = form_with(settings, 5) else { return };
+        check_every_pair(&servers, MIB);
+        check_queue_group(&servers, 1200);
+        check_no_responders(&servers);
+    }
+}
+
+#[test]
+fn members_whose_pools_differ_are_a_full_mesh() {
+    // The larger of two pools counts, and the system account's.
+    for kinds in
+        [[Kind::Onehop, Kind::REFERENCE, Kind::Onehop], [Kind::REFERENCE, Kind::Onehop, Kind::Onehop]]
+    {
+        let [a, b, c] = kinds;
+        let settings = [(a, "pool_size: 5"), (b, "pool_size: 1"), (c, "pool_size: 5")];
+        let Some(servers) = form_with(settings, 6) else { return };
+        check_every_pair(&servers, 1000);
+    }
+}
+
+#[test]
+fn a_member_that_does_not_pool_has_one_connection_with_others_whatever_they_pin() {
+    for kinds in [[Kind::REFERENCE, Kind::Onehop], [Kind::Onehop, Kind::REFERENCE]] {
+        let pinned = "pool_size: 1, accounts: [ \"$G\" ]";
+        let settings = [(kinds[0], "pool_size: -1"), (kinds[1], pinned), (kinds[0], "pool_size: -1")];
+        let Some(servers) = form_with(settings, 1) else { return };
+        check_every_pair(&servers, 1000);
+        check_no_responders(&servers);
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn there_are_so_many_seats_and_those_that_are_left_are_free_again() {
-        let accounts = Accounts::new(KeyedState::keyed((1, 2)));
+        let accounts = Accounts::new(KeyedState::keyed([1, 2]));
         let limits = AccountLimits { max_connections: Some(2), ..AccountLimits::default() };
         let account = accounts.add("A", Terms { limits, ..Terms::default() }).expect("a free name");
         let [first, _second] = [(); 2].map(|()| Seat::take(&account).expect("a free seat"));

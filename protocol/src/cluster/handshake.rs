@@ -85,7 +85,7 @@ impl Handshake {
     pub(super) fn opening(&self, purpose: Option<&Purpose>) -> Vec<u8> {
         let mut lines = self.connect(purpose).to_line();
         if let Some(purpose) = purpose
-            && !self.info_waits(purpose)
+            && !self.info_waits()
         {
             lines.extend(self.info_to_dialed(purpose, 0).to_line());
         }
@@ -94,7 +94,7 @@ impl Handshake {
 
     /// What is said on a connection that was dialed once the peer's INFO gave it a seat: the INFO that waited for it.
     pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
-        let Some(purpose) = purpose.filter(|purpose| self.info_waits(purpose)) else {
+        let Some(purpose) = purpose.filter(|_| self.info_waits()) else {
             return Vec::new();
         };
         let slot = if let Seat::Slot(slot) = seat { *slot } else { 0 };
@@ -186,10 +186,10 @@ impl Handshake {
         })
     }
 
-    /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name
-    /// (wire.md 2.3; compression, the other reason, is not there yet).
-    fn info_waits(&self, purpose: &Purpose) -> bool {
-        self.config.pool_size.is_some() && purpose.account.is_none()
+    /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name, or an account that may
+    /// have no seat here (wire.md 2.3, 4.4; compression, the other reason, is not there yet).
+    fn info_waits(&self) -> bool {
+        self.config.pool_size.is_some()
     }
 
     fn info_to_dialed(&self, purpose: &Purpose, slot: usize) -> Info {

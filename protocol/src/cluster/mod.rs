@@ -235,12 +235,14 @@ impl Cluster {
         }
     }
 
-    /// Judges the first INFO on a route, and makes the route part of the cluster.
+    /// Judges the first INFO on a route, and makes the route part of the cluster. `is_account` says whether there is an account
+    /// of this name.
     pub(crate) fn handle_first_info(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         mut info: Info,
+        is_account: impl Fn(&str) -> bool,
     ) -> Result<Registered, Refusal> {
         let Some((remote, purpose)) = self.routes.connection(connection) else {
             return Err(Refusal::Gone);
@@ -264,7 +266,9 @@ impl Cluster {
         if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
         }
-        let Seated { seat, continues } = self.find_seat(now, connection, &info)?;
+        let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
+        let has_account = account.is_some_and(|account| is_account(account));
+        let Seated { seat, continues } = self.find_seat(now, connection, &info, has_account)?;
         let mut lines = self.handshake.reply(purpose.as_ref(), &seat);
         if continues {
             lines.extend_from_slice(PING);
@@ -401,13 +405,20 @@ impl Cluster {
         agreement != Agreement::None
     }
 
-    fn find_seat(&mut self, now: Instant, connection: ConnectionId, info: &Info) -> Result<Seated, Refusal> {
+    fn find_seat(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        info: &Info,
+        has_account: bool,
+    ) -> Result<Seated, Refusal> {
         let newcomer = Newcomer {
             id: &info.server_id,
             url: info.ip.trim_end_matches('/').parse().ok(),
             pool_size: info.route_pool_size,
             pool_index: info.route_pool_idx,
             account: &info.route_account,
+            has_account,
             arbitrates: info.onehop > 0,
         };
         self.routes.handle_presented(now, connection, &newcomer).map_err(|why| match why {

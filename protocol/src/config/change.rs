@@ -141,6 +141,7 @@ impl ClusterConfig {
             connect_retries,
             connect_backoff,
             pool_size,
+            accounts,
             ping_interval,
             ping_max,
             write_deadline,
@@ -168,6 +169,7 @@ impl ClusterConfig {
                 *authorization != new.authorization || *auth_timeout != new.auth_timeout,
             ),
             ("cluster.pool_size", *pool_size != new.pool_size),
+            ("cluster.accounts", *accounts != new.accounts),
             ("cluster.compression", *compression != new.compression),
             ("cluster.healing", *healing != new.healing),
         ]);

@@ -36,6 +36,9 @@ pub struct ClusterConfig {
     /// How many connections share the traffic with one peer; `None` does not pool, like servers before 2.10
     /// (`pool_size: -1`).
     pub pool_size: Option<NonZeroU16>,
+    /// The accounts that have a connection of their own to each peer, which must say the same of them. That of the system has
+    /// one anyway ([`ClusterConfig::pinned`]).
+    pub accounts: Vec<String>,
     /// How long after one PING to a peer the next is sent; `None` is the node's `ping_interval`. Read it with
     /// [`ClusterConfig::effective_ping_interval`].
     pub ping_interval: Option<Duration>,
@@ -52,6 +55,15 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// The accounts that have a connection of their own to each peer that pools: none if this node does not, else those that
+    /// are chosen and that of the system, if there is one (wire.md 4.1).
+    pub fn pinned<'a>(&'a self, system_account: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+        let is_named = |name: &&str| self.accounts.iter().any(|account| account == name);
+        let system = system_account.filter(|name| !is_named(name));
+        let all = self.accounts.iter().map(String::as_str).chain(system);
+        all.filter(|_| self.pool_size.is_some())
+    }
+
     /// The interval between PINGs to a peer, which never exceeds [`MAX_CLUSTER_PING_INTERVAL`].
     pub fn effective_ping_interval(&self, node_ping_interval: Duration) -> Duration {
         self.ping_interval.unwrap_or(node_ping_interval).min(MAX_CLUSTER_PING_INTERVAL)
@@ -72,6 +84,7 @@ impl Default for ClusterConfig {
             connect_retries: 0,
             connect_backoff: false,
             pool_size: Some(DEFAULT_POOL_SIZE),
+            accounts: Vec::new(),
             ping_interval: None,
             ping_max: None,
             write_deadline: None,
@@ -102,6 +115,21 @@ pub const MAX_CLUSTER_PING_INTERVAL: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_account_is_pinned_once_where_connections_are_pooled() {
+        let pinned = |accounts: &[&str], pool_size, system_account| {
+            let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
+            let cluster = ClusterConfig { accounts, pool_size, ..ClusterConfig::default() };
+            cluster.pinned(system_account).collect::<Vec<_>>().join(" ")
+        };
+        let pool = Some(DEFAULT_POOL_SIZE);
+        assert_eq!(pinned(&[], pool, Some("S")), "S");
+        assert_eq!(pinned(&["B", "A"], pool, Some("$SYS")), "B A $SYS");
+        assert_eq!(pinned(&["S", "A"], pool, Some("S")), "S A");
+        assert_eq!(pinned(&["A"], pool, None), "A");
+        assert_eq!(pinned(&["A"], None, Some("$SYS")), "");
+    }
 
     #[test]
     fn a_peer_is_pinged_at_least_every_thirty_seconds() {

@@ -33,7 +33,7 @@ impl Config {
         self.check_accounts()?;
         self.check_authorization()?;
         check_cluster_name(self.lone_cluster_name.as_deref())?;
-        self.cluster.as_ref().map_or(Ok(()), ClusterConfig::validate)
+        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.validate(self.system_account_name()))
     }
 
     fn check_accounts(&self) -> Result<(), ConfigError> {
@@ -101,7 +101,7 @@ impl Config {
 }
 
 impl ClusterConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
+    fn validate(&self, system_account: Option<&str>) -> Result<(), ConfigError> {
         check_cluster_name(self.name.as_deref())?;
         if self.auth_timeout.is_zero() {
             return Err(ConfigError::Zero("cluster authorization timeout"));
@@ -115,6 +115,16 @@ impl ClusterConfig {
         }
         if self.authorization.as_ref().is_some_and(|own| own.password.is_bcrypt()) {
             return Err(ConfigError::BcryptClusterPassword);
+        }
+        if self.pool_size.is_none() && !self.accounts.is_empty() {
+            return Err(ConfigError::PinnedWithoutPool);
+        }
+        for (index, account) in self.accounts.iter().enumerate() {
+            if self.accounts[..index].contains(account) {
+                let listed = self.pinned(system_account).map(str::to_owned);
+                let (account, accounts) = (account.clone(), listed.collect());
+                return Err(ConfigError::DuplicatePinnedAccount { account, accounts });
+            }
         }
         for (index, route) in self.routes.iter().enumerate() {
             if self.routes[..index].contains(route) {
@@ -179,6 +189,15 @@ pub enum ConfigError {
     RoutesWithoutCluster,
     /// The same route twice.
     DuplicateRoute(RouteUrl),
+    /// Accounts with connections of their own, where connections are not pooled.
+    PinnedWithoutPool,
+    /// The same account twice among those with connections of their own.
+    DuplicatePinnedAccount {
+        /// The account.
+        account: String,
+        /// All that are named.
+        accounts: Vec<String>,
+    },
     /// `max_payload` exceeds [`MAX_PAYLOAD`].
     PayloadTooBig,
     /// A message of the largest size could never be delivered.
@@ -233,6 +252,14 @@ impl fmt::Display for ConfigError {
                 f.write_str("solicited routes require cluster capabilities, e.g. --cluster")
             }
             Self::DuplicateRoute(route) => write!(f, "duplicate route entry: {route}"),
+            Self::PinnedWithoutPool => {
+                f.write_str("pool_size cannot be negative if pinned accounts are specified")
+            }
+            Self::DuplicatePinnedAccount { account, accounts } => {
+                let listed: Vec<_> = accounts.iter().map(|account| format!("{account:?}")).collect();
+                let listed = listed.join(" ");
+                write!(f, "found duplicate account name {account:?} in pinned accounts list [{listed}]")
+            }
             Self::PayloadTooBig => f.write_str("max_payload value is too big"),
             Self::PayloadAbovePending { max_payload, max_pending } => {
                 write!(f, "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")
@@ -333,6 +360,13 @@ mod tests {
             let route: RouteUrl = "nats://u:s3cret@a:5".parse().unwrap();
             c.routes = vec![route.clone(), route];
         };
+        let without_pool =
+            |c: &mut ClusterConfig| (c.pool_size, c.accounts) = (None, vec!["A".to_owned(); 2]);
+        let text = "pool_size cannot be negative if pinned accounts are specified";
+        assert_eq!(refused(without_pool), text);
+        let pinned_twice = |c: &mut ClusterConfig| c.accounts = ["A", "B", "A"].map(str::to_owned).to_vec();
+        let text = r#"found duplicate account name "A" in pinned accounts list ["A" "B" "A" "$SYS"]"#;
+        assert_eq!(refused(pinned_twice), text);
         assert_eq!(refused(twice), "duplicate route entry: nats://u:[REDACTED]@a:5");
     }
 }

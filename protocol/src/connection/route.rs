@@ -245,8 +245,10 @@ impl Route {
     /// Makes the peer a member of the cluster, if the cluster agrees.
     fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
         let (id, now) = (context.entry().id(), context.now);
-        let verdict = context.shared.node.with_cluster(now, context.sink, |cluster, sink| {
-            let registered = cluster.handle_first_info(now, id, info)?;
+        let node = context.shared.node.clone();
+        let is_account = |name: &str| node.hub().accounts().find(name.as_bytes()).is_some();
+        let verdict = node.with_cluster(now, context.sink, |cluster, sink| {
+            let registered = cluster.handle_first_info(now, id, info, is_account)?;
             // While the cluster is held: what it wants said over this route from now on must come after.
             sink.announce(id, &registered.lines);
             Ok(registered)

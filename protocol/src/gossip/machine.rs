@@ -189,10 +189,11 @@ impl Gossip {
             self.compare(now);
         }
         if self.config.healing.regossip {
-            let due = self.pairs.take_due(now, &self.config.healing, self.members.values());
-            self.outputs.extend(
-                due.into_iter().flat_map(|(told, newcomer)| tell_again(told, newcomer, &self.system_account)),
-            );
+            let (healing, pinned) = (&self.config.healing, self.config.accounts.len());
+            let due = self.pairs.take_due(now, healing, pinned, self.members.values());
+            let system_account = &*self.system_account;
+            let tell = |(told, newcomer)| tell_again(told, newcomer, system_account);
+            self.outputs.extend(due.into_iter().flat_map(tell));
         }
         if self.config.healing.ask {
             self.ask(now);
@@ -238,7 +239,7 @@ impl Gossip {
                 continue;
             }
             let mode = mode_onward(arrival, newcomer_mode, other.is_explicit);
-            let (Some(mode), Some(over)) = (mode, other.carrier_about(account)) else {
+            let (Some(mode), Some(over)) = (mode, other.carrier_about(account, &self.system_account)) else {
                 continue;
             };
             let known = lines.iter().position(|(of, _)| *of == mode).unwrap_or_else(|| {

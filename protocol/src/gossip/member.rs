@@ -47,12 +47,17 @@ impl Member {
         self.dedicated.get(account).copied()
     }
 
-    /// Which connection carries gossip about connections of this kind: dedicated to an account, or to none.
-    pub(super) fn carrier_about(&self, account: Option<&str>) -> Option<ConnectionId> {
+    /// Which connection carries gossip about connections of this kind: dedicated to an account, or to none. Over a pool it
+    /// may be about the system account alone: who hears of another that it does not have dials without a pause and without
+    /// end (wire.md 13).
+    pub(super) fn carrier_about(&self, account: Option<&str>, system_account: &str) -> Option<ConnectionId> {
         match account {
             None => self.carrier,
             Some(_) if !self.is_pooled => None,
-            Some(account) => self.dedicated(account).or(self.carrier),
+            Some(account) => {
+                let over_pool = self.carrier.filter(|_| account == system_account);
+                self.dedicated(account).or(over_pool)
+            }
         }
     }
 

@@ -23,11 +23,12 @@ impl Pairs {
         Self { next: 0, tells_second: true, round_began: now }
     }
 
-    /// The pairs that are due, as who is told and of whom.
+    /// The pairs that are due, as who is told and of whom, where so many accounts are pinned beside that of the system.
     pub(super) fn take_due<'a>(
         &mut self,
         now: Instant,
         healing: &Healing,
+        pinned: usize,
         members: impl Iterator<Item = &'a Member>,
     ) -> Vec<(&'a Member, &'a Member)> {
         // A pair that is new has been told of each other just now.
@@ -44,7 +45,7 @@ impl Pairs {
             }
             *self = Self { next: 0, tells_second: !self.tells_second, round_began: now };
         }
-        let at_once = pairs_at_once(healing);
+        let at_once = pairs_at_once(healing, pinned);
         let all = members
             .iter()
             .enumerate()
@@ -57,28 +58,34 @@ impl Pairs {
     }
 }
 
-fn pairs_at_once(healing: &Healing) -> usize {
+fn pairs_at_once(healing: &Healing, pinned: usize) -> usize {
     let lines = f64::from(healing.regossip_lines_per_second) * healing.interval.as_secs_f64();
-    (lines.ceil() as usize / LINES_PER_PAIR).max(1)
+    (lines.ceil() as usize / (LINES_PER_PAIR + pinned)).max(1)
 }
 
 /// The lines that tell a nats-server peer of another once more: those that have a route ignore it, and the others dial
 /// (checked with 2.15.1 and 2.10.26). Whether these two pool is between them: this node may not.
-pub(super) fn tell_again(
-    told: &Member,
-    newcomer: &Member,
-    system_account: &str,
-) -> impl Iterator<Item = Output> {
-    let line_of = |info: &Info| line(info, &newcomer.info.ip, GossipMode::Disabled);
+pub(super) fn tell_again<'a>(
+    told: &'a Member,
+    newcomer: &'a Member,
+    system_account: &'a str,
+) -> impl Iterator<Item = Output> + 'a {
+    let line_of = move |info: &Info| line(info, &newcomer.info.ip, GossipMode::Disabled);
     let of_pool = || Some(Output::Tell(told.carrier?, line_of(&newcomer.info)?));
     let both_pool = told.info.route_pool_size > 0 && newcomer.info.route_pool_size > 0;
-    let of_account = || {
-        let over = told.dedicated(system_account).or(told.carrier)?;
-        let info = Info { route_account: system_account.to_owned(), ..newcomer.info.clone() };
+    // Of an account that only this node is known to have nobody is told (wire.md 13).
+    let both_have =
+        move |account: &&String| newcomer.dedicated.contains_key(*account) && *account != system_account;
+    let shared = told.dedicated.keys().filter(both_have).map(String::as_str);
+    let of_account = move |account: &str| {
+        let over = told.dedicated(account).or(told.carrier)?;
+        let info = Info { route_account: account.to_owned(), ..newcomer.info.clone() };
         Some(Output::Tell(over, line_of(&info)?))
     };
-    of_pool().into_iter().chain(both_pool.then(of_account).flatten())
+    let accounts = both_pool.then(|| [system_account].into_iter().chain(shared));
+    of_pool().into_iter().chain(accounts.into_iter().flatten().filter_map(of_account))
 }
 
-/// A pair of peers takes so many lines: one for the pool and one for the system account.
+/// A pair of peers takes so many lines: one for the pool and one for the system account. For each other pinned account it
+/// may be one more.
 const LINES_PER_PAIR: usize = 2;

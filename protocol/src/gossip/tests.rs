@@ -100,6 +100,27 @@ fn an_account_is_told_of_to_those_that_have_a_connection_for_it_or_a_pool() {
 }
 
 #[test]
+fn another_account_is_told_of_only_to_those_that_have_a_connection_for_it() {
+    let mut gossip = gossip();
+    (1..).zip(["a", "b", "c"]).for_each(|(number, id)| join(&mut gossip, number, &info(id), None));
+    join(&mut gossip, 4, &info("b"), Some("A"));
+    told(&mut gossip);
+    join(&mut gossip, 5, &info("c"), Some("A"));
+    let lines = told(&mut gossip);
+    assert_eq!(lines.iter().map(|(over, _)| *over).collect::<Vec<_>>(), [connection(4)]);
+    assert_eq!((lines[0].1.server_id.as_str(), lines[0].1.route_account.as_str()), ("c", "A"));
+
+    let mut again: Vec<_> = Vec::new();
+    for round in 0..100 {
+        gossip.handle_round(START + round * 60 * SECOND);
+        again.extend(told(&mut gossip).into_iter().filter(|(_, info)| info.route_account == "A"));
+    }
+    let between: std::collections::BTreeSet<_> =
+        again.iter().map(|(over, info)| (*over, info.server_id.as_str())).collect();
+    assert_eq!(Vec::from_iter(between), [(connection(4), "c"), (connection(5), "b")]);
+}
+
+#[test]
 fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
     let mut gossip = gossip();
     join(&mut gossip, 1, &info("teller"), None);

@@ -8,6 +8,7 @@ use log::debug;
 use super::Node;
 use crate::accounts::{Account, AccountError, pool_slot};
 use crate::close::CloseReason;
+use crate::config::ClusterConfig;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Change, Subscription, Walk};
@@ -50,10 +51,8 @@ impl Node {
     pub fn add_account<S: Sink>(&self, name: &str, sink: &mut S) -> Result<AccountId, AccountError> {
         let routes = self.announcements.routes();
         let account = self.hub.add_account(name)?;
-        let pool_size = pool_size(&self.hub);
-        for route in
-            routes.values().filter(|route| route.carries(pool_size, self.hub.system_account(), &account))
-        {
+        let spread = Spread::new(&self.hub);
+        for route in routes.values().filter(|route| spread.carries(&route.seat, &account)) {
             account.index().listen(route.entry.id());
             let mut untold = Untold::of([account.clone()]);
             while !self.tell_interest(&route.entry, &mut untold, sink) {}
@@ -142,8 +141,8 @@ impl Node {
     pub(crate) fn begin_interest(&self, entry: &Arc<Entry>, seat: Seat) -> Untold {
         let mut routes = self.announcements.routes();
         let route = Listener { entry: entry.clone(), seat };
-        let pool_size = pool_size(&self.hub);
-        let carried = |account: &Arc<Account>| route.carries(pool_size, self.hub.system_account(), account);
+        let spread = Spread::new(&self.hub);
+        let carried = |account: &Arc<Account>| spread.carries(&route.seat, account);
         let accounts: Vec<_> = self.hub.accounts().list().into_iter().filter(carried).collect();
         accounts.iter().for_each(|account| account.index().listen(entry.id()));
         routes.insert(entry.id(), route);
@@ -174,10 +173,8 @@ impl Node {
     pub(crate) fn end_interest(&self, route: ConnectionId) {
         if let Some(route) = self.announcements.routes().remove(&route) {
             let accounts = self.hub.accounts().list();
-            let pool_size = pool_size(&self.hub);
-            let carried = accounts
-                .iter()
-                .filter(|account| route.carries(pool_size, self.hub.system_account(), account));
+            let spread = Spread::new(&self.hub);
+            let carried = accounts.iter().filter(|account| spread.carries(&route.seat, account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
         }
     }
@@ -201,26 +198,39 @@ impl Announcements {
     }
 }
 
-impl Listener {
-    fn carries(&self, pool_size: usize, system: Option<&Arc<Account>>, account: &Account) -> bool {
-        let pinned = system.filter(|_| pool_size > 0).map(|system| system.name());
-        carries(&self.seat, account.name(), pool_size, pinned)
+/// Which connection to a peer is told of the interest of which account: a pinned account has a connection of its own to peers
+/// that pool, and the others are spread over the pool, whose size is this node's own (wire.md 4.2).
+#[derive(Debug, Default)]
+struct Spread {
+    /// How many connections this node's pools have; zero without pools.
+    pool_size: usize,
+    pinned: Vec<String>,
+}
+
+impl Spread {
+    fn new(hub: &Hub) -> Self {
+        let system_account = hub.system_account().map(|account| account.name());
+        hub.config().cluster.as_ref().map_or_else(Self::default, |config| Self::of(config, system_account))
     }
-}
 
-/// How many connections this node's pools have; zero without pools.
-fn pool_size(hub: &Hub) -> usize {
-    let pool_size = hub.config().cluster.as_ref().and_then(|cluster| cluster.pool_size);
-    pool_size.map_or(0, |size| usize::from(size.get()))
-}
+    fn of(config: &ClusterConfig, system_account: Option<&str>) -> Self {
+        let pool_size = config.pool_size.map_or(0, |size| usize::from(size.get()));
+        Self { pool_size, pinned: config.pinned(system_account).map(str::to_owned).collect() }
+    }
 
-/// Whether the interest of an account is announced over the route with this seat: a pinned account has a connection of its
-/// own to peers that pool, and the others are spread over the pool, whose size is this node's own (wire.md 4.2).
-fn carries(seat: &Seat, account: &str, pool_size: usize, pinned: Option<&str>) -> bool {
-    match seat {
-        Seat::Sole => true,
-        Seat::Dedicated(own) => own == account,
-        Seat::Slot(slot) => pinned != Some(account) && pool_slot(account, pool_size) == *slot,
+    fn carries(&self, seat: &Seat, account: &Account) -> bool {
+        self.carries_named(seat, account.name())
+    }
+
+    fn carries_named(&self, seat: &Seat, account: &str) -> bool {
+        match seat {
+            Seat::Sole => true,
+            Seat::Dedicated(own) => own == account,
+            Seat::Slot(slot) => {
+                let is_pinned = self.pinned.iter().any(|pinned| pinned == account);
+                !is_pinned && pool_slot(account, self.pool_size) == *slot
+            }
+        }
     }
 }
 
@@ -253,23 +263,28 @@ fn push_change(lines: &mut Vec<u8>, account: Option<&[u8]>, change: Change<'_>) 
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use super::*;
 
     #[test]
     fn each_account_is_announced_on_one_connection_of_a_pool() {
-        let seats = |pool: usize, account: &str, pinned: Option<&str>| -> Vec<String> {
-            let dedicated = pinned.iter().map(|name| Seat::Dedicated((*name).to_owned()));
-            let seats = (0..pool).map(Seat::Slot).chain(dedicated);
-            seats
-                .filter(|seat| carries(seat, account, pool, pinned))
-                .map(|seat| format!("{seat:?}"))
-                .collect()
+        let seats = |pool_size: u16, account: &str, accounts: &[&str]| -> Vec<String> {
+            let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
+            let config =
+                ClusterConfig { pool_size: NonZeroU16::new(pool_size), accounts, ..ClusterConfig::default() };
+            let spread = Spread::of(&config, Some("$SYS"));
+            let dedicated = spread.pinned.iter().cloned().map(Seat::Dedicated);
+            let seats = (0..usize::from(pool_size)).map(Seat::Slot).chain(dedicated);
+            seats.filter(|seat| spread.carries_named(seat, account)).map(|seat| format!("{seat:?}")).collect()
         };
         // wire.md appendix A.
-        assert_eq!(seats(3, "$G", Some("$SYS")), ["Slot(2)"]);
-        assert_eq!(seats(4, "CC", Some("$SYS")), ["Slot(3)"]);
-        assert_eq!(seats(3, "$SYS", Some("$SYS")), ["Dedicated(\"$SYS\")"]);
-        assert_eq!(seats(3, "P", Some("P")), ["Dedicated(\"P\")"]);
-        assert!(carries(&Seat::Sole, "$SYS", 0, None), "without a pool one connection carries all");
+        assert_eq!(seats(3, "$G", &[]), ["Slot(2)"]);
+        assert_eq!(seats(4, "CC", &["P"]), ["Slot(3)"]);
+        assert_eq!(seats(3, "$SYS", &[]), ["Dedicated(\"$SYS\")"]);
+        assert_eq!(seats(3, "P", &["P"]), ["Dedicated(\"P\")"]);
+        assert_eq!(seats(3, "$G", &["$G", "P"]), ["Dedicated(\"$G\")"]);
+        let sole = Spread::default();
+        assert!(sole.carries_named(&Seat::Sole, "$SYS"), "without a pool one connection carries all");
     }
 }

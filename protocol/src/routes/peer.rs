@@ -130,13 +130,13 @@ impl PeerRoutes {
     }
 
     /// The kinds of connections that are missing: of the pool (none), and dedicated to an account.
-    pub(super) fn missing(&self, pinned: Option<&str>) -> Vec<Option<String>> {
+    pub(super) fn missing(&self, pinned: &[String]) -> Vec<Option<String>> {
         let is_absent = self.gossip_carrier().is_none();
         let of_pool = is_absent || self.empty_slot().is_some();
         let pools = is_absent || self.is_pooled();
-        let account = pinned.filter(|account| pools && self.dedicated(account).is_none());
-        let account = account.map(|account| Some(account.to_owned()));
-        of_pool.then_some(None).into_iter().chain(account).collect()
+        let accounts = pinned.iter().filter(|account| pools && self.dedicated(account).is_none());
+        let accounts = accounts.map(|account| Some(account.clone()));
+        of_pool.then_some(None).into_iter().chain(accounts).collect()
     }
 
     /// Whether what a dial of this peer is for is there already.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::dial::Purpose;
 use super::peer::PeerRoutes;
 use super::seat::{Newcomer, NoSeat, Seat};
-use crate::accounts::GLOBAL_ACCOUNT;
 use crate::config::ClusterConfig;
 
 /// What the route table knows of its own node.
@@ -25,25 +24,19 @@ pub(crate) struct Own {
 pub(super) struct Plan {
     /// Zero for no pool.
     pool_size: usize,
-    system_account: Option<Arc<str>>,
+    /// Accounts with connections of their own.
+    pub(super) pinned: Vec<String>,
 }
 
 impl Plan {
-    pub(super) fn new(config: &ClusterConfig, system_account: Option<Arc<str>>) -> Self {
+    pub(super) fn new(config: &ClusterConfig, system_account: Option<&str>) -> Self {
         let pool_size = config.pool_size.map_or(0, |size| usize::from(size.get()));
-        Self { pool_size, system_account }
-    }
-
-    /// The account with connections of its own: a server that pools has one for the system account, if it has that (wire.md
-    /// 4.1).
-    pub(super) fn pinned_account(&self) -> Option<&str> {
-        self.system_account.as_deref().filter(|_| self.pool_size > 0)
+        Self { pool_size, pinned: config.pinned(system_account).map(str::to_owned).collect() }
     }
 
     /// The kinds of connections that a peer may have: of the pool (none), and dedicated to an account.
     pub(super) fn kinds(&self) -> Vec<Option<String>> {
-        let pinned = self.pinned_account().map(|account| Some(account.to_owned()));
-        std::iter::once(None).chain(pinned).collect()
+        std::iter::once(None).chain(self.pinned.iter().cloned().map(Some)).collect()
     }
 
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
@@ -65,7 +58,7 @@ impl Plan {
             None => Some(newcomer.account).filter(|account| !account.is_empty()),
         };
         if let Some(account) = account {
-            return self.find_dedicated(account, size.is_some());
+            return self.find_dedicated(account, size.is_some(), newcomer.has_account);
         }
         let Some(size) = size else {
             return Ok(Seat::Sole);
@@ -82,15 +75,15 @@ impl Plan {
         Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).unwrap_or(0)))
     }
 
-    fn find_dedicated(&self, account: &str, pools: bool) -> Result<Seat, NoSeat> {
+    fn find_dedicated(&self, account: &str, pools: bool, is_known: bool) -> Result<Seat, NoSeat> {
         let name = account.to_owned();
+        if !is_known {
+            return Err(NoSeat::NoAccount(name));
+        }
         if !pools {
             return Err(NoSeat::NotPooling(name));
         }
-        if self.pinned_account() == Some(account) {
-            return Ok(Seat::Dedicated(name));
-        }
-        Err(if account == GLOBAL_ACCOUNT { NoSeat::NotPinned(name) } else { NoSeat::NoAccount(name) })
+        if self.pinned.contains(&name) { Ok(Seat::Dedicated(name)) } else { Err(NoSeat::NotPinned(name)) }
     }
 }
 
@@ -103,7 +96,7 @@ mod tests {
 
     #[test]
     fn no_peer_has_more_slots_than_the_limit_however_many_it_claims() {
-        let plan = Plan::new(&ClusterConfig::default(), Some("$SYS".into()));
+        let plan = Plan::new(&ClusterConfig::default(), Some("$SYS"));
         let claims = |pool_size| plan.pool_size_with(&Newcomer { pool_size, ..Newcomer::default() });
         assert_eq!([1, 5, i32::MAX, 0, -1].map(claims), [Some(3), Some(5), Some(MAX_POOL_SIZE), None, None]);
         let beyond =

@@ -35,6 +35,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) pool_index: i32,
     /// The account that it dedicates this connection to; empty if to none.
     pub(crate) account: &'a str,
+    /// There is an account here of the name that this connection is for.
+    pub(crate) has_account: bool,
     /// It lets one of the two dial first where either could, as this node does.
     pub(crate) arbitrates: bool,
 }

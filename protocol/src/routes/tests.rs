@@ -27,8 +27,17 @@ fn routes(configured: &[&str]) -> Routes {
 }
 
 fn routes_with(configured: &[&str], healing: Healing) -> Routes {
+    routes_of(configured, ClusterConfig { healing, ..ClusterConfig::default() })
+}
+
+/// Those of a node with the account `A` pinned.
+fn routes_with_pinned(configured: &[&str]) -> Routes {
+    routes_of(configured, ClusterConfig { accounts: vec!["A".to_owned()], ..ClusterConfig::default() })
+}
+
+fn routes_of(configured: &[&str], config: ClusterConfig) -> Routes {
     let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
-    let config = Arc::new(ClusterConfig { routes, healing, ..ClusterConfig::default() });
+    let config = Arc::new(ClusterConfig { routes, ..config });
     let own = Own {
         id: OWN_ID.to_owned(),
         port: 6222,
@@ -50,7 +59,8 @@ fn remote() -> SocketAddr {
 }
 
 fn newcomer(id: &str, pool_index: i32) -> Newcomer<'_> {
-    Newcomer { id, url: "nats://10.0.0.9:6222".parse().ok(), pool_size: 3, pool_index, ..Newcomer::default() }
+    let url = "nats://10.0.0.9:6222".parse().ok();
+    Newcomer { id, url, pool_size: 3, pool_index, has_account: true, ..Newcomer::default() }
 }
 
 fn accept(routes: &mut Routes, now: Instant, number: u32, it: &Newcomer<'_>) -> Result<Seated, NotSeated> {
@@ -115,6 +125,71 @@ fn a_configured_server_is_dialed_for_its_pool_slot_by_slot_and_for_the_system_ac
 }
 
 #[test]
+fn a_pinned_account_is_dialed_for_and_has_its_own_seat() {
+    let mut routes = routes_with_pinned(&["nats://10.0.0.9:6222"]);
+    let first = dials(&mut routes, START);
+    let seats: Vec<_> = (1..)
+        .zip(&first)
+        .map(|(number, dial)| complete(&mut routes, START, number, dial, "peer").seat)
+        .collect();
+    let dedicated = |account: &str| Seat::Dedicated(account.to_owned());
+    assert_eq!(seats, [Seat::Slot(0), dedicated("A"), dedicated(SYSTEM_ACCOUNT)]);
+
+    let mut routes = routes_with_pinned(&[]);
+    let of = |account| Newcomer { account, ..newcomer("peer", 0) };
+    assert_eq!(accept(&mut routes, START, 1, &of("A")).map(|it| it.seat), Ok(dedicated("A")));
+    let again = accept(&mut routes, START, 2, &of("A")).map(|it| it.seat);
+    assert!(matches!(again, Err(NotSeated::Duplicate { .. })), "{again:?}");
+    let other = accept(&mut routes, START, 3, &of("B")).map(|it| it.seat);
+    assert_eq!(other, Err(NotSeated::NoSeat(NoSeat::NotPinned("B".to_owned()))));
+}
+
+/// A node with all connections to a peer: the slots of the pool, and those of `A` and of the system account.
+fn complete_pair(dials_it: bool) -> Routes {
+    let mut routes = routes_with_pinned(if dials_it { &["nats://10.0.0.9:6222"] } else { &[] });
+    if !dials_it {
+        for (number, (slot, account)) in (1..).zip([(0, ""), (0, "A"), (0, SYSTEM_ACCOUNT), (1, ""), (2, "")])
+        {
+            let seated = accept(&mut routes, START, number, &Newcomer { account, ..newcomer("peer", slot) });
+            assert!(seated.is_ok());
+        }
+        return routes;
+    }
+    let mut number = 0;
+    loop {
+        let next = dials(&mut routes, START);
+        if next.is_empty() {
+            return routes;
+        }
+        for dial in next {
+            number += 1;
+            complete(&mut routes, START, number, &dial, "peer");
+            routes.handle_pong(START, connection(number));
+        }
+    }
+}
+
+/// nats-server's issues 7971 and 8454.
+#[test]
+fn a_pinned_connection_or_a_slot_that_is_lost_alone_is_dialed_again_by_whichever_side() {
+    for dials_it in [false, true] {
+        for number in 1..=5 {
+            let mut routes = complete_pair(dials_it);
+            let later = START + HOUR;
+            let lost = routes.handle_closed(later, connection(number), CloseReason::ReadError);
+            let seat = lost.expect("it had a seat").seat;
+            let at = routes.poll_timeout().expect("it is wanted back");
+            assert!(at.since(later) < 2 * SECOND, "{seat:?}");
+            let again = dials(&mut routes, at);
+            assert_eq!(again.len(), 1, "{seat:?}");
+            assert_eq!(complete(&mut routes, at, 9, &again[0], "peer").seat, seat);
+            let missing = routes.peers["peer"].missing(&routes.wishes.plan.pinned);
+            assert_eq!((missing, dials(&mut routes, at + HOUR)), (vec![], vec![]));
+        }
+    }
+}
+
+#[test]
 fn a_connection_is_presented_once_and_known_until_it_ends() {
     let mut routes = routes(&[]);
     let stranger = routes.handle_presented(START, connection(1), &newcomer("peer", 0));
@@ -164,7 +239,10 @@ fn a_seat_that_there_is_not_is_refused_with_the_reason() {
     let for_account = |account, pool_size| Newcomer { account, pool_size, ..newcomer("peer", 0) };
     assert_eq!(refused(for_account(SYSTEM_ACCOUNT, 0)), NoSeat::NotPooling(SYSTEM_ACCOUNT.to_owned()));
     assert_eq!(refused(for_account("$G", 3)), NoSeat::NotPinned("$G".to_owned()));
-    assert_eq!(refused(for_account("A", 3)), NoSeat::NoAccount("A".to_owned()));
+    for pool_size in [0, 3] {
+        let unknown = Newcomer { has_account: false, ..for_account("A", pool_size) };
+        assert_eq!(refused(unknown), NoSeat::NoAccount("A".to_owned()));
+    }
     assert_eq!(routes.peer_count(), 0);
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Wishes {
 impl Wishes {
     /// Wants the configured servers from now on.
     pub(super) fn new(config: Arc<ClusterConfig>, own: Own, rng: Rng, now: Instant) -> Self {
-        let plan = Plan::new(&config, own.system_account.clone());
+        let plan = Plan::new(&config, own.system_account.as_deref());
         let mut wishes = Self {
             config: config.clone(),
             own_id: own.id,
@@ -270,7 +270,7 @@ impl Wishes {
     /// Wants what is missing of the connections to a peer. Usually one side does so at once when a connection is lost;
     /// this is for when that failed, so it waits a while, on one side longer than on the other.
     pub(super) fn want_missing(&mut self, now: Instant, id: &str, peer: &mut PeerRoutes) {
-        let missing = peer.missing(self.plan.pinned_account());
+        let missing = peer.missing(&self.plan.pinned);
         if missing.is_empty() || peer.leaves {
             peer.gap_since = None;
             return;
@@ -306,7 +306,7 @@ impl Wishes {
         let Some(url) = peer.says_url.as_ref().filter(|_| !peer.leaves) else {
             return;
         };
-        for account in peer.missing(self.plan.pinned_account()) {
+        for account in peer.missing(&self.plan.pinned) {
             let comes_yet = fills && account.is_none() || self.dials.may_lead_to(id, name, &account);
             if !comes_yet {
                 debug!("A connection to {id} is missing, dialing it where it says it is");
@@ -332,7 +332,7 @@ impl Wishes {
         let accounts = match kinds {
             Kinds::All => self.plan.kinds(),
             Kinds::OfPool => vec![None],
-            Kinds::Dedicated(account) if self.plan.pinned_account() == Some(&*account) => {
+            Kinds::Dedicated(account) if self.plan.pinned.contains(&account) => {
                 vec![Some(account)]
             }
             Kinds::Dedicated(_) => return,

@@ -42,6 +42,19 @@ fn the_whole_pool_and_the_dedicated_connection_are_dialed() {
 }
 
 #[test]
+fn a_pinned_account_is_dialed_for_unless_it_is_not_there() {
+    for accounts in ["\"$G\"", "\"$SYS\", \"$G\"", "ZZ"] {
+        let options = |port| {
+            Options::configured(&format!(
+                "server_name: alpha\ncluster {{ name: C, listen: \"127.0.0.1:-1\", accounts: [ {accounts} ], \
+                 routes: [ \"nats://127.0.0.1:{port}\" ] }}\n"
+            ))
+        };
+        compare_dialers(options, || Acceptor::bind(Identity::new("P").info("route_pool_size", 3)));
+    }
+}
+
+#[test]
 fn a_larger_pool_of_the_acceptor_is_filled() {
     compare_dialers(member, || Acceptor::bind(Identity::new("P").info("route_pool_size", 5)));
 }

@@ -210,6 +210,54 @@ fn dedicated_connections_are_for_pinned_accounts() {
     compare(&one_slot(), &comparable(cases));
 }
 
+/// One slot, and connections of their own for `$G` and for an account that is not there.
+fn pinned() -> Options {
+    Options::configured(
+        "server_name: alpha\ncluster { name: C, listen: \"127.0.0.1:-1\", pool_size: 1, accounts: [ \"$G\", ZZ ] }\n",
+    )
+}
+
+#[test]
+fn the_connection_of_a_pinned_account_carries_it_alone_and_without_its_name() {
+    let dedicated = Identity::new("P").info("route_account", "$G");
+    let cases = [
+        case("interest and messages")
+            .client(0, client("SUB mine 1\r\nSUB mine.q q 2\r\n"))
+            .route(0, dedicated.join("RS+ theirs\r\nRS+ theirs q 1\r\n"))
+            .client(0, "PUB theirs 1\r\nx\r\nPUB theirs rep 1\r\ny\r\nHPUB theirs 12 12\r\nNATS/1.0\r\n\r\n\r\n")
+            .route(0, "RMSG mine 2\r\nhi\r\nRMSG mine rep 2\r\nho\r\nRMSG mine.q | q 1\r\nz\r\nHMSG mine 12 12\r\nNATS/1.0\r\n\r\n\r\n")
+            .in_any_order(),
+        case("pooled connections do not carry it")
+            .client(0, client("SUB mine 1\r\n"))
+            .route(0, p(""))
+            .client(0, "SUB more 2\r\n"),
+        case("but what comes over them counts")
+            .client(0, client("SUB mine 1\r\n"))
+            .route(0, p("RS+ $G stray\r\nRMSG $G mine 1\r\nx\r\n"))
+            .client(0, "PUB stray 1\r\ny\r\n"),
+        case("both, and a server that does not pool")
+            .client(0, client("SUB mine 1\r\n"))
+            .route(0, p(""))
+            .route(1, dedicated.join(""))
+            .route(2, Identity::without_pool("Q").join("RS+ $G theirs\r\n"))
+            .client(0, "SUB more 2\r\nPUB theirs 1\r\nx\r\n"),
+        case("twice").route(0, dedicated.join("")).route(1, dedicated.join("")),
+        case("lost alone and back")
+            .client(0, client("SUB mine 1\r\n"))
+            .route(0, p(""))
+            .route(1, dedicated.join("RS+ theirs\r\n"))
+            .leave(To::Route(1))
+            .client(0, "PUB theirs 1\r\nx\r\n")
+            .route(2, dedicated.join("RS+ theirs\r\n"))
+            .client(0, "PUB theirs 1\r\ny\r\n"),
+        case("an account that is pinned and not there")
+            .route(0, Identity::new("P").info("route_account", "ZZ").join("")),
+        case("one that is neither, without pooling")
+            .route(0, Identity::without_pool("P").info("route_account", "YY").join("")),
+    ];
+    compare(&pinned(), &comparable(cases));
+}
+
 #[test]
 #[ignore = "accounts are not there yet"]
 fn a_pinned_account_has_a_connection_of_its_own() {

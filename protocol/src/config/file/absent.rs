@@ -17,8 +17,6 @@ enum Nothing {
     Empty,
     /// One of these words.
     Words(&'static [&'static str]),
-    /// A list of nothing but what is so without being named.
-    Only(&'static str),
     /// A block with `enabled: false`, `false` or a word for it.
     Disabled,
 }
@@ -59,7 +57,7 @@ impl Nothing {
             (Self::Any, _) => true,
             (Self::False | Self::Disabled, Value::Bool(value)) => !value,
             (Self::Zero, Value::Integer(value)) => *value == 0,
-            (Self::Empty | Self::Only(_), Value::Array(items)) if items.is_empty() => true,
+            (Self::Empty, Value::Array(items)) if items.is_empty() => true,
             (Self::Empty, Value::String(text)) => text.is_empty(),
             (Self::Empty, Value::Map(map)) => map.is_empty(),
             (Self::Words(words), Value::String(text)) => words.contains(&text.to_lowercase().as_str()),
@@ -69,9 +67,6 @@ impl Nothing {
             (Self::Disabled, Value::Map(map)) => {
                 let mut switches = map.iter().filter(|(key, _)| is_switch(key));
                 switches.any(|(_, entry)| matches!(entry.value, Value::Bool(false)))
-            }
-            (Self::Only(name), Value::Array(items)) => {
-                items.iter().all(|item| matches!(&item.value, Value::String(text) if text == name))
             }
             _ => false,
         }
@@ -126,7 +121,6 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
 ];
 
 const CLUSTER: &[(&str, Nothing)] = &[
-    ("accounts", Nothing::Only("$SYS")),
     ("permissions", Nothing::Empty),
     ("tls", Nothing::Never),
     ("write_timeout", Nothing::Words(&["default", "retry"])),

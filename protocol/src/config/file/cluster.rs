@@ -64,6 +64,7 @@ fn read_field(
         "connect_retries" => cluster.connect_retries = field.at_most(i64::from(u32::MAX))?,
         "connect_backoff" => cluster.connect_backoff = field.bool()?,
         "pool_size" => cluster.pool_size = pool_size(field)?,
+        "accounts" => cluster.accounts = accounts(field, report)?,
         "ping_interval" => cluster.ping_interval = ping_interval(field, report)?,
         "ping_max" => cluster.ping_max = Some(field.at_most(i64::from(i32::MAX))?).filter(|max| *max != 0),
         "write_deadline" => {
@@ -143,6 +144,34 @@ fn pool_size(field: &Field<'_>) -> Result<Option<NonZeroU16>, Fault> {
             Ok(size) => Ok(NonZeroU16::new(size)),
             Err(_) => Err("pool_size value is too big".into()),
         },
+    }
+}
+
+/// One name, or a list of them.
+fn accounts(field: &Field<'_>, report: &mut Report<'_>) -> Result<Vec<String>, Fault> {
+    let items = match field.value {
+        Value::String(name) => return Ok(vec![name.clone()]),
+        Value::Array(items) => items,
+        other => return Err(format!("error parsing accounts: unsupported type {}", go_type(other)).into()),
+    };
+    let mut accounts = Vec::new();
+    for item in items {
+        let Value::String(name) = &item.value else {
+            let got = go_type(&item.value);
+            report.error(item.position, format!("error parsing accounts: unsupported type in array {got}"));
+            break;
+        };
+        accounts.push(name.clone());
+    }
+    Ok(accounts)
+}
+
+/// A type's name as Go writes it.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Map(_) => "map[string]interface {}",
+        Value::Array(_) => "[]interface {}",
+        value => type_name(value),
     }
 }
 

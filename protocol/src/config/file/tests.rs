@@ -4,6 +4,7 @@ mod limits;
 mod mappings;
 mod permissions;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -151,7 +152,7 @@ fn every_field_of_the_cluster_is_read() {
     let read = config(
         "cluster {\n name: c1\n listen: 127.0.0.1:-1\n cluster_advertise: a\n no_advertise: true\n\
          routes = [ nats://u:p@a:1\n nats-route://b:2 ]\n authorization { username: x, pass: y, timeout: '3s' }\n\
-         connect_retries: 7, connect_backoff: true, pool_size: -1\n\
+         connect_retries: 7, connect_backoff: true, pool_size: 5, accounts: [B, A]\n\
          ping_interval: '5s', ping_max: 8, write_deadline: '9s', compression: off\n}",
     );
     let expected = ClusterConfig {
@@ -165,7 +166,8 @@ fn every_field_of_the_cluster_is_read() {
         auth_timeout: Duration::from_secs(3),
         connect_retries: 7,
         connect_backoff: true,
-        pool_size: None,
+        pool_size: NonZeroU16::new(5),
+        accounts: vec!["B".into(), "A".into()],
         ping_interval: Some(Duration::from_secs(5)),
         ping_max: Some(8),
         write_deadline: Some(Duration::from_secs(9)),
@@ -456,6 +458,17 @@ fn every_faulty_field_is_told_with_its_place_in_the_order_of_the_text() {
 }
 
 #[test]
+fn pinned_accounts_are_one_or_a_list() {
+    assert_eq!(cluster("accounts: A").accounts, ["A"]);
+    assert_eq!(cluster("accounts: [A, '$SYS']").accounts, ["A", "$SYS"]);
+    assert_eq!(cluster("pool_size: -1").pool_size, None);
+    let faulty = "cluster {\n accounts: [ A, true ] }";
+    assert_eq!(error(faulty), "x.conf:2:17: error parsing accounts: unsupported type in array bool");
+    let type_of = |value| error(&format!("cluster {{\n accounts: {value} }}"));
+    assert_eq!(type_of("{}"), "x.conf:2:2: error parsing accounts: unsupported type map[string]interface {}");
+}
+
+#[test]
 fn a_faulty_field_of_the_cluster_is_told() {
     for (text, message) in [
         ("name: 'a b'", "cluster name cannot contain spaces"),
@@ -468,7 +481,7 @@ fn a_faulty_field_of_the_cluster_is_told() {
         ("compression { mode: s2_fast }", "compression mode \"s2_fast\" is not supported yet"),
         ("compression: true", "compression mode \"s2_fast\" is not supported yet"),
         ("permissions { import: a }", "field \"permissions\" is not supported yet"),
-        ("accounts: [A]", "field \"accounts\" is not supported yet"),
+        ("accounts: 5", "error parsing accounts: unsupported type int64"),
         ("write_timeout: close", "field \"write_timeout\" is not supported yet"),
         ("pool_size: 65536", "pool_size value is too big"),
     ] {
@@ -635,9 +648,8 @@ fn what_asks_for_nothing_that_is_missing_is_taken() {
     ] {
         assert_eq!(config(text), Config::default(), "{text}");
     }
-    for text in ["accounts: []", "accounts: [$SYS]", "permissions {}", "write_timeout: retry"] {
-        let text = text.replace("$SYS", "'$SYS'");
-        assert_eq!(cluster(&text), cluster(""), "{text}");
+    for text in ["accounts: []", "permissions {}", "write_timeout: retry"] {
+        assert_eq!(cluster(text), cluster(""), "{text}");
     }
     for (text, key) in [
         ("jetstream: enabled", "jetstream"),
