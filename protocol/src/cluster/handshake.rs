@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::name::ClusterName;
-use crate::config::{ClusterConfig, Compression};
+use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
-use crate::wire::{Connect, Info, ProtocolError};
+use crate::wire::{Connect, Info, Permissions, ProtocolError};
 
 /// How this node presents itself on routes, and whom it lets in.
 #[derive(Debug)]
@@ -224,6 +224,8 @@ pub(super) fn route_info(
         lnocu: true,
         ln: true,
         onehop: i32::from(config.healing.compare),
+        import: shown(&config.permissions.import),
+        export: shown(&config.permissions.export),
         route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),
         ..base
     };
@@ -233,6 +235,14 @@ pub(super) fn route_info(
         info.ip = route_url_text(&info.host, info.port);
     }
     info
+}
+
+/// Rules as INFO and `/routez` show them; none where everything is allowed.
+pub(crate) fn shown(rules: &Rules) -> Option<Permissions> {
+    let subjects = |rules: &[SubjectRule]| rules.iter().map(|rule| rule.subject.clone()).collect();
+    let Rules { allow, deny } = rules;
+    let shown = Permissions { allow: subjects(allow.as_deref().unwrap_or_default()), deny: subjects(deny) };
+    (*rules != Rules::default()).then_some(shown)
 }
 
 /// The form of an address that gossip carries: `nats-route://<host>:<port>/`.

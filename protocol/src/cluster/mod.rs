@@ -39,7 +39,7 @@ use crate::routes::DialId;
 pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
-pub(crate) use handshake::Refusal;
+pub(crate) use handshake::{Refusal, shown};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]

@@ -142,6 +142,7 @@ impl ClusterConfig {
             connect_backoff,
             pool_size,
             accounts,
+            permissions,
             ping_interval,
             ping_max,
             write_deadline,
@@ -170,6 +171,7 @@ impl ClusterConfig {
             ),
             ("cluster.pool_size", *pool_size != new.pool_size),
             ("cluster.accounts", *accounts != new.accounts),
+            ("cluster.permissions", *permissions != new.permissions),
             ("cluster.compression", *compression != new.compression),
             ("cluster.healing", *healing != new.healing),
         ]);

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::{
-    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, UserPassword,
+    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, Rules, UserPassword,
 };
 
 /// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
@@ -39,6 +39,8 @@ pub struct ClusterConfig {
     /// The accounts that have a connection of their own to each peer, which must say the same of them. That of the system has
     /// one anyway ([`ClusterConfig::pinned`]).
     pub accounts: Vec<String>,
+    /// Which interest passes between this node and its peers.
+    pub permissions: RoutePermissions,
     /// How long after one PING to a peer the next is sent; `None` is the node's `ping_interval`. Read it with
     /// [`ClusterConfig::effective_ping_interval`].
     pub ping_interval: Option<Duration>,
@@ -85,6 +87,7 @@ impl Default for ClusterConfig {
             connect_backoff: false,
             pool_size: Some(DEFAULT_POOL_SIZE),
             accounts: Vec::new(),
+            permissions: RoutePermissions::default(),
             ping_interval: None,
             ping_max: None,
             write_deadline: None,
@@ -93,6 +96,16 @@ impl Default for ClusterConfig {
             limits: RouteLimits::default(),
         }
     }
+}
+
+/// Which interest passes between a node and its peers (wire.md 3.11). The default lets all of it pass. Entries have no queue
+/// groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutePermissions {
+    /// What peers hear of that is wanted here.
+    pub import: Rules,
+    /// What peers may want of this node.
+    pub export: Rules,
 }
 
 /// A node's stance on compressing its routes (wire.md 5.1).

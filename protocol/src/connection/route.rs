@@ -2,6 +2,8 @@
 //!
 //! Whether a route is accepted, which seat it gets and what is gossiped about it is for the cluster to say.
 
+use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::Level;
@@ -16,6 +18,7 @@ use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
+use crate::permissions::Permissions;
 use crate::quote::QuotedInLog;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
@@ -49,6 +52,10 @@ pub(super) enum Route {
 pub(super) struct Peer {
     /// The account of lines that name none.
     dedicated: Option<Box<[u8]>>,
+    /// What it may want of this node; none if that is everything.
+    exports: Option<Arc<Permissions>>,
+    /// A hash of what it says that it lets others want of it.
+    its_export: u64,
     verbose: bool,
     carried: Carried,
     /// How many messages had come when the last PING was due.
@@ -76,6 +83,7 @@ impl Route {
             context.hit_limit("limits.max_unregistered");
         }
         greet(context, &greeting.lines);
+        context.entry().set_permissions(context.shared.node.exports());
         if dial.is_some() {
             context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
             return Self::awaits_info(context, None);
@@ -90,6 +98,8 @@ impl Route {
         let carried = Carried::new(context.hub().hasher());
         let peer = Peer {
             dedicated: None,
+            exports: context.shared.node.exports(),
+            its_export: 0,
             verbose: verbose.unwrap_or(false),
             carried,
             messages_at_ping: 0,
@@ -231,12 +241,19 @@ impl Route {
                 let verbose = verbose.unwrap_or(false);
                 self.register(context, info, verbose);
             }
-            Self::Peer(_) => {
+            Self::Peer(peer) => {
+                let is_widened = peer.hear_export(context, &info);
                 let node = context.shared.node.clone();
                 let verdict =
                     node.with_cluster(now, context.sink, |cluster, _| cluster.handle_info(now, id, info));
-                if let Some(Err(reason)) = verdict {
-                    context.close(reason);
+                match verdict {
+                    Some(Err(reason)) => context.close(reason),
+                    _ if is_widened => {
+                        context.shared.chores.retain(|chore| !matches!(chore, Chore::Tell(_)));
+                        let untold = context.shared.node.repeat_interest(id);
+                        context.begin_chore(Chore::Tell(untold));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -245,6 +262,7 @@ impl Route {
     /// Makes the peer a member of the cluster, if the cluster agrees.
     fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
         let (id, now) = (context.entry().id(), context.now);
+        let its_export = context.hub().hasher().hash_one(&info.export);
         let node = context.shared.node.clone();
         let is_account = |name: &str| node.hub().accounts().find(name.as_bytes()).is_some();
         let verdict = node.with_cluster(now, context.sink, |cluster, sink| {
@@ -273,7 +291,16 @@ impl Route {
         }
         let carried = Carried::new(shared.node.hub().hasher());
         let dedicated = account.as_deref().map(|name| name.as_bytes().into());
-        *self = Self::Peer(Peer { dedicated, verbose, carried, messages_at_ping: 0, key: Vec::new() });
+        let exports = shared.node.exports();
+        *self = Self::Peer(Peer {
+            dedicated,
+            exports,
+            its_export,
+            verbose,
+            carried,
+            messages_at_ping: 0,
+            key: Vec::new(),
+        });
         shared.dialect.max_payload = Some(self.payload_limit(&limits).1);
         shared.entry.set_about(About {
             name: registered.peer_name,
@@ -287,6 +314,18 @@ impl Route {
 }
 
 impl Peer {
+    /// Hears what the peer says of itself once more: whether others may want something else of it now, so that it may take what
+    /// it did not take before (wire.md 2.10). onehop nodes say it only once.
+    fn hear_export<S: Sink>(&mut self, context: &Context<'_, S>, info: &Info) -> bool {
+        let Info { server_id, onehop, gateway, route_acc_add_reqid, ldm, export, .. } = info;
+        let is_update = !ldm && *onehop == 0 && gateway.is_empty() && route_acc_add_reqid.is_empty();
+        if !is_update || context.entry().about().remote_id != *server_id {
+            return false;
+        }
+        let its_export = context.hub().hasher().hash_one(export);
+        std::mem::replace(&mut self.its_export, its_export) != its_export
+    }
+
     fn ok<S: Sink>(&self, context: &mut Context<'_, S>) {
         if self.verbose {
             context.send(OK);
@@ -344,6 +383,10 @@ impl Peer {
             let subject = QuotedInLog(sub.subject);
             context.log(Level::Error, format_args!("Invalid Subscription {subject}"));
             return context.handle_error(&ProtocolError::InvalidSubscription);
+        }
+        let queue = sub.queue.map(|(queue, _)| queue);
+        if self.exports.as_ref().is_some_and(|own| !own.may_subscribe(sub.subject, queue)) {
+            return;
         }
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);

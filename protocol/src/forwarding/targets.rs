@@ -414,13 +414,17 @@ impl<'a> Builder<'a> {
         self.prefix(&[b"HMSG ", subject, b" ", sid, b" "])
     }
 
-    /// The place of a route among the routes, where it is entered if it is new.
+    /// The place of a route among the routes, where it is entered if it is new; none if the peer may not have this subject.
     fn route(&mut self, place: Place<'_>, connection: ConnectionId) -> Option<usize> {
         let mut known = self.routes.iter().skip(self.first_route);
         if let Some(known) = known.position(|route| route.connection == connection) {
             return Some(self.first_route + known);
         }
         let entry = (place.entry)(connection)?;
+        // The configuration names no groups between servers.
+        if entry.is_hidden(place.subject, None) {
+            return None;
+        }
         let (account, blank): (&[u8], &[u8]) =
             entry.line_account(place.account).map_or((b"", b""), |account| (account, b" "));
         let tail = [account, blank, place.subject, b" "].concat();

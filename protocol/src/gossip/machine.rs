@@ -153,6 +153,8 @@ impl Gossip {
                 self.outputs.push_back(Output::Leaves(peer.to_owned()));
                 self.outputs.push_back(Output::ConnectUrlsChanged);
             }
+        } else if info.onehop == 0 {
+            self.handle_permissions(peer, &info);
         } else if self.config.healing.compare {
             self.handle_comparison(now, peer, info);
         }
@@ -290,6 +292,14 @@ impl Gossip {
             gossip_mode: GossipMode::from_wire(info.gossip_mode),
             either_may,
         }));
+    }
+
+    /// Hears what a peer imports and exports from now on.
+    fn handle_permissions(&mut self, peer: &str, info: &Info) {
+        if let Some(member) = self.members.get_mut(peer) {
+            let Info { import, export, .. } = kept(&Info { ip: member.info.ip.clone(), ..info.clone() });
+            (member.info.import, member.info.export) = (import, export);
+        }
     }
 
     /// Hears what another onehop node knows.

@@ -9,7 +9,7 @@ use crate::config::ClusterConfig;
 use crate::id::ConnectionId;
 use crate::time::Instant;
 use crate::wire::system::Neighbour;
-use crate::wire::{Info, KnownServer};
+use crate::wire::{Info, KnownServer, Permissions};
 
 const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
@@ -118,6 +118,20 @@ fn another_account_is_told_of_only_to_those_that_have_a_connection_for_it() {
     let between: std::collections::BTreeSet<_> =
         again.iter().map(|(over, info)| (*over, info.server_id.as_str())).collect();
     assert_eq!(Vec::from_iter(between), [(connection(4), "c"), (connection(5), "b")]);
+}
+
+#[test]
+fn what_a_peer_imports_and_exports_is_known_as_it_said_last() {
+    let mut gossip = gossip();
+    let exports = |subject: &str| {
+        let export = Permissions { allow: vec![subject.to_owned()], deny: vec![] };
+        Info { export: Some(export), ..info("a") }
+    };
+    join(&mut gossip, 1, &exports("first"), None);
+    gossip.handle_info(START, connection(1), "a", Info { ip: String::new(), ..exports("second") });
+    assert_eq!(gossip.info_of("a").and_then(|info| info.export.clone()), exports("second").export);
+    gossip.handle_info(START, connection(1), "a", exports(&"long".repeat(2_000)));
+    assert_eq!(gossip.info_of("a").and_then(|info| info.export.clone()), None, "too long to be kept");
 }
 
 #[test]

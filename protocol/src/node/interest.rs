@@ -8,11 +8,12 @@ use log::debug;
 use super::Node;
 use crate::accounts::{Account, AccountError, pool_slot};
 use crate::close::CloseReason;
-use crate::config::ClusterConfig;
+use crate::config::{self, ClusterConfig, RoutePermissions, Rules};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Change, Subscription, Walk};
 use crate::lock::{Mutex, MutexGuard, Place};
+use crate::permissions::Permissions;
 use crate::routes::Seat;
 use crate::sink::Sink;
 use crate::wire::encode::{routed_sub, routed_unsub};
@@ -24,6 +25,10 @@ use crate::wire::encode::{routed_sub, routed_unsub};
 #[derive(Debug)]
 pub(super) struct Announcements {
     routes: Mutex<BTreeMap<ConnectionId, Listener>>,
+    /// What routes hear of: what may be "published" to them.
+    imports: Permissions,
+    /// What may be wanted over routes; none if all may.
+    exports: Option<Arc<Permissions>>,
 }
 
 /// A registered route.
@@ -69,9 +74,7 @@ impl Node {
     pub fn remove_account<S: Sink>(&self, id: AccountId, sink: &mut S) -> Result<(), AccountError> {
         let _routes = self.announcements.routes();
         let account = self.hub.remove_account(id)?;
-        account
-            .index()
-            .withdraw(&mut |listeners, change| announce(&self.hub, &account, listeners, change, sink));
+        account.index().withdraw(&mut |listeners, change| announce(self, &account, listeners, change, sink));
         for client in self.hub.directory().list(Kind::Client) {
             if client.account() == Some(id) {
                 sink.close(client.id(), CloseReason::ClientClosed);
@@ -89,7 +92,7 @@ impl Node {
     ) -> usize {
         let mut announced = 0;
         account.index().insert(subscription, &mut |listeners, change| {
-            announce(&self.hub, account, listeners, change, sink);
+            announce(self, account, listeners, change, sink);
             announced = listeners.len();
         });
         announced
@@ -105,7 +108,7 @@ impl Node {
         let mut announced = 0;
         if subscription.close() {
             account.index().remove(subscription, &mut |listeners, change| {
-                announce(&self.hub, account, listeners, change, sink);
+                announce(self, account, listeners, change, sink);
                 announced = listeners.len();
             });
         }
@@ -121,7 +124,7 @@ impl Node {
     ) {
         subscriptions.retain(|subscription| subscription.close());
         account.index().remove_all(subscriptions, &mut |listeners, change| {
-            announce(&self.hub, account, listeners, change, sink);
+            announce(self, account, listeners, change, sink);
         });
     }
 
@@ -149,6 +152,21 @@ impl Node {
         Untold::of(accounts)
     }
 
+    /// What peers may want of this node; none if that is everything.
+    pub(crate) fn exports(&self) -> Option<Arc<Permissions>> {
+        self.announcements.exports.clone()
+    }
+
+    /// What a route is to be told once more of the local interest: its peer did not take all of it before.
+    pub(crate) fn repeat_interest(&self, route: ConnectionId) -> Untold {
+        let routes = self.announcements.routes();
+        let spread = Spread::new(&self.hub);
+        let route = routes.get(&route);
+        let carried =
+            |account: &Arc<Account>| route.is_some_and(|route| spread.carries(&route.seat, account));
+        Untold::of(self.hub.accounts().list().into_iter().filter(carried))
+    }
+
     /// Tells a route some of what it has not been told yet; true once that is all.
     pub(crate) fn tell_interest<S: Sink>(&self, route: &Entry, untold: &mut Untold, sink: &mut S) -> bool {
         let Some(account) = untold.accounts.front() else {
@@ -157,6 +175,9 @@ impl Node {
         let name = route.line_account(account);
         let mut lines = Vec::new();
         let is_over = account.index().show(&mut untold.walk, &mut |change| {
+            if !self.announcements.tell_of(change) {
+                return;
+            }
             push_change(&mut lines, name, change);
             // Inside the critical section: nothing about the same key may come before it.
             sink.announce(route.id(), &lines);
@@ -186,13 +207,25 @@ impl Untold {
     }
 }
 
-impl Default for Announcements {
-    fn default() -> Self {
-        Self { routes: Mutex::new(Place::Announcements, BTreeMap::new()) }
-    }
-}
-
 impl Announcements {
+    pub(super) fn new(config: Option<&ClusterConfig>) -> Self {
+        let RoutePermissions { import, export } = config.map(|it| it.permissions.clone()).unwrap_or_default();
+        let restricts_export = export != Rules::default();
+        let imports = config::Permissions { publish: import, ..config::Permissions::default() };
+        let exports = config::Permissions { subscribe: export, ..config::Permissions::default() };
+        Self {
+            routes: Mutex::new(Place::Announcements, BTreeMap::new()),
+            imports: Permissions::new(&imports),
+            exports: restricts_export.then(|| Arc::new(Permissions::new(&exports))),
+        }
+    }
+
+    /// Whether peers hear of a change.
+    fn tell_of(&self, change: Change<'_>) -> bool {
+        let (Change::Added { subject, .. } | Change::Removed { subject, .. }) = change;
+        !self.imports.restricts_publish() || self.imports.may_publish(subject)
+    }
+
     fn routes(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Listener>> {
         self.routes.lock()
     }
@@ -234,17 +267,20 @@ impl Spread {
     }
 }
 
-/// Tells those who listen of a change.
+/// Tells those who listen of a change, if peers hear of such.
 fn announce<S: Sink>(
-    hub: &Hub,
+    node: &Node,
     account: &Account,
     listeners: &[ConnectionId],
     change: Change<'_>,
     sink: &mut S,
 ) {
+    if !node.announcements.tell_of(change) {
+        return;
+    }
     let mut lines = Vec::new();
     for listener in listeners {
-        let Some(route) = hub.directory().get(*listener) else {
+        let Some(route) = node.hub.directory().get(*listener) else {
             debug!("no route {listener:?} to announce interest to");
             continue;
         };

@@ -75,13 +75,14 @@ impl Node {
         let cluster = cluster_config.map(|cluster| {
             Cluster::new(cluster, &config, hub.base_info(), listening.route_port, own_urls, now)
         });
+        let announcements = Announcements::new(config.cluster.as_ref());
         let lone_name = config.lone_cluster_name.clone().unwrap_or_default();
         let cluster_name = cluster.as_ref().map_or(lone_name, |cluster| cluster.name().to_owned());
         Arc::new(Self {
             hub,
             cluster: cluster.map(|cluster| Mutex::new(Place::Cluster, cluster)),
             news: News::new(cluster_name),
-            announcements: Announcements::default(),
+            announcements,
             is_stopping: AtomicBool::new(false),
             start: now,
             unix_nanos_at_zero: listening.unix_nanos_at_zero,

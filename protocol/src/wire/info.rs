@@ -158,7 +158,7 @@ pub struct KnownServer {
 }
 
 /// Subjects that are allowed (all, if none is named) and denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Permissions {
     /// Filters of which one has to match, if there are any.

@@ -7,6 +7,7 @@ mod handshake;
 mod interest;
 mod invalid;
 mod messages;
+mod permissions;
 mod random;
 mod transcripts;
 

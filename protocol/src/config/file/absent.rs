@@ -120,11 +120,8 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
     ("ws", Nothing::Empty),
 ];
 
-const CLUSTER: &[(&str, Nothing)] = &[
-    ("permissions", Nothing::Empty),
-    ("tls", Nothing::Never),
-    ("write_timeout", Nothing::Words(&["default", "retry"])),
-];
+const CLUSTER: &[(&str, Nothing)] =
+    &[("tls", Nothing::Never), ("write_timeout", Nothing::Words(&["default", "retry"]))];
 
 const AUTHORIZATION: &[(&str, Nothing)] =
     &[("auth_callout", Nothing::Never), ("proxy_required", Nothing::False)];

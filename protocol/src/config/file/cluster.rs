@@ -8,10 +8,11 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::users::Known;
 use super::value::{Item, Value};
-use super::{healing, limits};
+use super::{healing, limits, permissions};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{
-    ClusterConfig, Compression, Config, MAX_CLUSTER_PING_INTERVAL, Port, RouteUrl, UserPassword,
+    ClusterConfig, Compression, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions,
+    RouteUrl, SubjectRule, UserPassword,
 };
 use crate::quote::without_user_info;
 
@@ -65,6 +66,7 @@ fn read_field(
         "connect_backoff" => cluster.connect_backoff = field.bool()?,
         "pool_size" => cluster.pool_size = pool_size(field)?,
         "accounts" => cluster.accounts = accounts(field, report)?,
+        "permissions" => cluster.permissions = route_permissions(field, report)?,
         "ping_interval" => cluster.ping_interval = ping_interval(field, report)?,
         "ping_max" => cluster.ping_max = Some(field.at_most(i64::from(i32::MAX))?).filter(|max| *max != 0),
         "write_deadline" => {
@@ -164,6 +166,24 @@ fn accounts(field: &Field<'_>, report: &mut Report<'_>) -> Result<Vec<String>, F
         accounts.push(name.clone());
     }
     Ok(accounts)
+}
+
+/// What users have, without what means nothing between servers.
+fn route_permissions(field: &Field<'_>, report: &mut Report<'_>) -> Result<RoutePermissions, Fault> {
+    let Permissions { publish: import, subscribe: export, responses } = permissions::read(field, report)?;
+    if responses.is_some() {
+        return Err("Cluster permissions do not support dynamic responses".into());
+    }
+    for (list, rules) in [("allow", export.allow.as_ref()), ("deny", Some(&export.deny))] {
+        let of_group = |rule: &&SubjectRule| rule.queue.is_some();
+        if let Some(SubjectRule { subject, queue: Some(queue) }) =
+            rules.and_then(|it| it.iter().find(of_group))
+        {
+            let text = format!("{subject} {queue}");
+            return Err(format!("cluster export {list}: subject {text:?} is not a valid subject").into());
+        }
+    }
+    Ok(RoutePermissions { import, export })
 }
 
 /// A type's name as Go writes it.

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{
     Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, MAX_PAYLOAD, Port, RouteLimits,
-    SecretSeed,
+    RoutePermissions, Rules, SecretSeed, SubjectRule,
 };
 
 /// Variables and files that the tests below name.
@@ -153,6 +153,7 @@ fn every_field_of_the_cluster_is_read() {
         "cluster {\n name: c1\n listen: 127.0.0.1:-1\n cluster_advertise: a\n no_advertise: true\n\
          routes = [ nats://u:p@a:1\n nats-route://b:2 ]\n authorization { username: x, pass: y, timeout: '3s' }\n\
          connect_retries: 7, connect_backoff: true, pool_size: 5, accounts: [B, A]\n\
+         permissions { import: a.>, export { allow: [b, c], deny: c } }\n\
          ping_interval: '5s', ping_max: 8, write_deadline: '9s', compression: off\n}",
     );
     let expected = ClusterConfig {
@@ -168,6 +169,13 @@ fn every_field_of_the_cluster_is_read() {
         connect_backoff: true,
         pool_size: NonZeroU16::new(5),
         accounts: vec!["B".into(), "A".into()],
+        permissions: RoutePermissions {
+            import: Rules { allow: Some(vec![SubjectRule::new("a.>")]), deny: vec![] },
+            export: Rules {
+                allow: Some(vec![SubjectRule::new("b"), SubjectRule::new("c")]),
+                deny: vec![SubjectRule::new("c")],
+            },
+        },
         ping_interval: Some(Duration::from_secs(5)),
         ping_max: Some(8),
         write_deadline: Some(Duration::from_secs(9)),
@@ -480,7 +488,15 @@ fn a_faulty_field_of_the_cluster_is_told() {
         ("compression: s2_uncompressed", "unsupported compression mode \"s2_uncompressed\""),
         ("compression { mode: s2_fast }", "compression mode \"s2_fast\" is not supported yet"),
         ("compression: true", "compression mode \"s2_fast\" is not supported yet"),
-        ("permissions { import: a }", "field \"permissions\" is not supported yet"),
+        (
+            "permissions { import: a, allow_responses: true }",
+            "Cluster permissions do not support dynamic responses",
+        ),
+        ("permissions { export: 'a q' }", "cluster export allow: subject \"a q\" is not a valid subject"),
+        (
+            "permissions { export { deny: [b, 'a q'] } }",
+            "cluster export deny: subject \"a q\" is not a valid subject",
+        ),
         ("accounts: 5", "error parsing accounts: unsupported type int64"),
         ("write_timeout: close", "field \"write_timeout\" is not supported yet"),
         ("pool_size: 65536", "pool_size value is too big"),

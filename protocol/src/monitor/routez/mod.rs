@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Facts;
 use super::format::{age, is_default, round_trip};
 use crate::accounts::Account;
+use crate::cluster::shown;
 use crate::hash::Position;
 use crate::hub::{About, Entry, Kind};
 use crate::interest::Subscription;
@@ -26,6 +27,10 @@ struct Head {
     server_id: String,
     server_name: String,
     now: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import: Option<Permissions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<Permissions>,
     num_routes: usize,
 }
 
@@ -81,10 +86,14 @@ pub(super) fn registered(node: &Node) -> Vec<(Arc<Entry>, About)> {
 
 impl Head {
     fn new(node: &Node, facts: &Facts<'_>, num_routes: usize) -> Self {
+        let config = node.hub().config();
+        let permissions = config.cluster.as_ref().map(|cluster| &cluster.permissions);
         Self {
             server_id: node.hub().server_id().to_owned(),
             server_name: node.hub().server_name().to_owned(),
             now: facts.time_now(),
+            import: permissions.and_then(|own| shown(&own.import)),
+            export: permissions.and_then(|own| shown(&own.export)),
             num_routes,
         }
     }
