@@ -85,7 +85,7 @@ fn what_nats_server_says_of_accounts_is_said_with_its_place() {
         ("accounts { $G {} }", "x.conf:1:11: \"$G\" is a Reserved Account"),
         ("accounts { 'a b' {} }", "x.conf:1:12: account name \"a b\" is not one word"),
         ("accounts { A { users: 5 } }", "x.conf:1:15: Expected users field to be an array, got int64"),
-        ("accounts { A { users: [{password: p}] } }", "x.conf:1:24: User entry requires a user"),
+        ("accounts { A { users: [{password: p}] } }", "x.conf:1:23: User entry requires a user"),
         ("accounts { A { users: [{user: a, foo: 1}] } }", "x.conf:1:33: unknown field \"foo\""),
         ("accounts { A { users: [{user: a}, {user: a}] } }", "x.conf:1:15: Duplicate user \"a\" detected"),
         (
