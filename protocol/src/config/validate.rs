@@ -170,6 +170,9 @@ pub(super) fn check_cluster_name(name: Option<&str>) -> Result<(), ConfigError> 
 }
 
 fn check_secret(secret: &Secret) -> Result<(), ConfigError> {
+    if secret.is_damaged_bcrypt() {
+        return Err(ConfigError::DamagedBcrypt);
+    }
     if secret.is_bcrypt() && !cfg!(feature = "auth") {
         return Err(ConfigError::NotBuilt("bcrypt passwords and tokens"));
     }
@@ -213,6 +216,8 @@ pub enum ConfigError {
     LameDuckGracePeriod,
     /// It needs a feature of this crate that it was built without.
     NotBuilt(&'static str),
+    /// A password or token that begins like a bcrypt hash and is none.
+    DamagedBcrypt,
     /// A password of servers that is a bcrypt hash: they present the same.
     BcryptClusterPassword,
     /// Two accounts of the same name.
@@ -269,6 +274,9 @@ impl fmt::Display for ConfigError {
             }
             Self::Zero(name) => write!(f, "{name} must be more than zero"),
             Self::NotBuilt(what) => write!(f, "{what} are not supported by this build"),
+            Self::DamagedBcrypt => f.write_str(
+                "a password or token begins like a bcrypt hash and is none, so nothing would match it",
+            ),
             Self::BcryptClusterPassword => f.write_str("cluster password cannot be a bcrypt hash"),
             Self::DuplicateAccount(name) => write!(f, "Duplicate Account Entry: {name}"),
             Self::ReservedAccount(name) => write!(f, "{name:?} is a Reserved Account"),
