@@ -14,7 +14,7 @@ fn connect(user: &str, lines: &str) -> String {
 fn accounts_are_worlds_of_their_own() {
     let options = Options::configured(
         "accounts {\n  A { users: [{user: a, password: p}, {user: a2, password: p}] }\n\
-         B { users: [{user: b, password: p}], default_permissions: {publish: {deny: no}} }\n}\n\
+         B { users: [{user: b, password: p}], default_permissions: {publish: {deny: nay}} }\n}\n\
          authorization { default_permissions: {publish: {deny: x}}\n users: [{user: g, password: p}] }\n",
     );
     let cases = [
@@ -34,9 +34,9 @@ fn accounts_are_worlds_of_their_own() {
             .client(0, connect("a", "SUB svc 1\r\n"))
             .client(1, connect("b", "SUB box 1\r\nPUB svc box 0\r\n\r\n")),
         case("default permissions are those of the own account")
-            .client(0, connect("a", "PUB x 1\r\nx\r\nPUB no 1\r\nx\r\n"))
-            .client(1, connect("b", "PUB x 1\r\nx\r\nPUB no 1\r\nx\r\n"))
-            .client(2, connect("g", "PUB x 1\r\nx\r\nPUB no 1\r\nx\r\n")),
+            .client(0, connect("a", "PUB x 1\r\nx\r\nPUB nay 1\r\nx\r\n"))
+            .client(1, connect("b", "PUB x 1\r\nx\r\nPUB nay 1\r\nx\r\n"))
+            .client(2, connect("g", "PUB x 1\r\nx\r\nPUB nay 1\r\nx\r\n")),
         case("a second CONNECT leads to another account")
             .client(0, connect("a", "SUB x 1\r\n"))
             .client(1, connect("a2", "SUB x 1\r\n"))

@@ -99,11 +99,9 @@ fn a_client_that_wants_to_hear_of_everything_hears_of_what_it_may_not() {
         "PUB bar.* 1\r\nx\r\n",
         "PUB foo.a 1\r\nx\r\n",
     ];
-    let cases: Vec<_> = lines
-        .iter()
-        .map(|line| case(line.escape_default().to_string()).client(0, format!("{connect}{line}")))
-        .collect();
-    compare(&options, &cases);
+    // nats-server says what is wrong with a subject again where the line comes in pieces.
+    let asked = |line: &&str| case(line.escape_default().to_string()).client(0, format!("{connect}{line}"));
+    compare(&options, &lines.iter().map(|line| asked(line).whole_only()).collect::<Vec<_>>());
 }
 
 #[test]
