@@ -15,6 +15,7 @@ use crate::close::CloseReason;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Mapped, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Hub, Kind};
 use crate::interest::{Source, Subscription};
+use crate::nkey::UserKey;
 use crate::permissions::Permissions;
 use crate::quote::{QuotedInLog, REDACTED};
 use crate::sink::Sink;
@@ -548,12 +549,13 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
         // What CONNECT took to come is the first that is known of the round trip.
         entry.set_rtt(context.now.since(entry.start()));
     }
-    let user = match (connect.nkey.as_str(), connect.user.as_str(), connect.auth_token.as_str()) {
-        ("", "", "") => None,
-        ("", "", _) => Some(REDACTED.to_owned()),
-        ("", user, _) => Some(user.to_owned()),
-        (key, ..) => Some(key.to_owned()),
-    };
+    // What is no key of a user may be the secret half of one.
+    let key = connect.nkey.parse::<UserKey>().ok().map(|key| key.to_string());
+    let user = key.or_else(|| match (connect.user.as_str(), connect.auth_token.as_str()) {
+        ("", "") => None,
+        ("", _) => Some(REDACTED.to_owned()),
+        (user, _) => Some(user.to_owned()),
+    });
     entry.set_about(About {
         name: connect.name.clone(),
         lang: connect.lang.clone(),
