@@ -3,7 +3,7 @@
 //! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
 //! each `handle_*` call it polls [`Connection::poll_close`], [`Connection::poll_timeout`], [`Connection::wants_turn`],
-//! [`Connection::wants_input`] and [`Connection::poll_write_policy`], and where the node's [`Authorization`] is somebody
+//! [`Connection::wants_input`] and [`Connection::poll_write_policy`], and where the node's [`Authorization`](crate::config::Authorization) is somebody
 //! else's business, [`Connection::poll_effect`].
 
 mod carried;
