@@ -46,7 +46,7 @@ fn nobody_is_looked_for_where_it_was_before_it_moved() {
 /// As [`what_was_broken_once_is_not_again`], of larger clusters with all that there may be in a world.
 #[test]
 fn what_was_broken_once_of_larger_clusters_is_not_again() {
-    for seed in [7_001_776, 8_011_628, 9_002_697, 54_635, 60_002_377, 60_007_107, 100_005_308] {
+    for seed in [7_001_776, 8_011_628, 9_002_697, 54_635, 60_002_377, 60_007_107] {
         must_hold(&Scenario::draw(seed, &mixed()));
     }
 }

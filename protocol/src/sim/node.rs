@@ -151,8 +151,6 @@ pub(super) struct FormerLimits {
     pub(super) max_pending: usize,
     pub(super) write_deadline: Duration,
     pub(super) route_write_deadline: Duration,
-    /// Configured routes: a dial of one that is configured no more comes to its end.
-    pub(super) routes: usize,
 }
 
 /// What belongs to one connection of an engine.
@@ -280,13 +278,11 @@ impl SimNode {
     pub(super) fn note_former_limits(&mut self) {
         let config = &self.spec.config;
         let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.write_deadline);
-        let configured = config.cluster.as_ref().map_or(0, |cluster| cluster.routes.len());
-        let FormerLimits { max_pending, write_deadline, route_write_deadline, routes } = self.former;
+        let FormerLimits { max_pending, write_deadline, route_write_deadline } = self.former;
         self.former = FormerLimits {
             max_pending: max_pending.max(config.max_pending),
             write_deadline: write_deadline.max(config.write_deadline),
             route_write_deadline: route_write_deadline.max(of_routes.unwrap_or_default()),
-            routes: routes.max(configured),
         };
     }
 

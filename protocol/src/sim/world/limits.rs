@@ -95,7 +95,6 @@ impl World {
         let Some(kept) = engine.node().cluster().map(|cluster| cluster.kept()) else {
             return;
         };
-        let kept = Kept { configured: kept.configured.max(node.former.routes), ..kept };
         if let Some(text) = excess(&kept, node.sockets.len(), self.servers) {
             self.fail(Violation::new(Rule::Limit, format!("{id} keeps {text}")));
         }
