@@ -126,12 +126,8 @@ impl Known {
     }
 
     fn new(user: &User, compiled: &mut Compiled) -> Self {
-        let what = match user.identity {
-            Identity::Password { .. } => "user",
-            Identity::Nkey(_) => "nkey",
-        };
         Self {
-            label: Some(format!("{what}:{}", user.identity).into()),
+            label: Some(format!("{}:{}", user.identity.kind(), user.identity).into()),
             account: user.account.as_deref().unwrap_or(GLOBAL_ACCOUNT).into(),
             permissions: user.permissions.as_ref().map(|permissions| {
                 let ready = compiled.entry(Arc::as_ptr(permissions));

@@ -103,8 +103,8 @@ pub struct Config {
     pub lame_duck_grace_period: Duration,
     /// The account that servers talk to each other in: one of `accounts`. `None` is `$SYS`.
     pub system_account: Option<String>,
-    /// Has no system account, unless it is named by `system_account`, or is one of `accounts`: its services listen for nothing, and no interest of others in it is
-    /// kept.
+    /// Has no system account, unless it is named by `system_account`, or is one of `accounts`: its services listen for nothing,
+    /// and no interest of others in it is kept.
     pub no_system_account: bool,
     /// What others may choose this node by in the system account, in lower case; monitoring shows it.
     pub server_tags: Vec<String>,

@@ -70,6 +70,14 @@ impl User {
 }
 
 impl Identity {
+    /// What its text is of: the name of a user, or an nkey.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "user",
+            Self::Nkey(_) => "nkey",
+        }
+    }
+
     /// What it proves itself with, if that is a password.
     pub(super) fn password(&self) -> Option<&Secret> {
         match self {

@@ -3,8 +3,8 @@
 //! A [`Connection`] belongs to exactly one driver. The driver hands in what it read and when, and everything that
 //! follows (answers, deliveries to others, announcements) goes into the [`Sink`] that it passes along. After
 //! each `handle_*` call it polls [`Connection::poll_close`], [`Connection::poll_timeout`], [`Connection::wants_turn`],
-//! [`Connection::wants_input`] and [`Connection::poll_write_policy`], and where the node's [`Authorization`](crate::config::Authorization) is somebody
-//! else's business, [`Connection::poll_effect`].
+//! [`Connection::wants_input`] and [`Connection::poll_write_policy`], and where it takes long to find out who a client is, or is
+//! somebody else's business, [`Connection::poll_effect`].
 
 mod carried;
 mod chore;
@@ -376,9 +376,7 @@ impl Connection {
 impl Shared {
     /// Lets a client publish messages as large as its node and its account allow.
     fn limit_payload(&mut self) {
-        let most = self.config.max_payload;
-        let account = self.node.hub().account_of(&self.entry);
-        self.dialect.max_payload = Some(account.map_or(most, |account| account.max_payload(most)));
+        self.dialect.max_payload = Some(self.node.hub().max_payload_of(&self.entry, self.config.max_payload));
     }
 
     fn new(

@@ -38,7 +38,7 @@ pub enum Flag {
     Traces = 16,
     /// A client that may not publish everything.
     RestrictsPublish = 32,
-    /// A client that gets not all of what it subscribed to.
+    /// A client or a peer that gets not all of what it subscribed to.
     HidesSubjects = 64,
     /// A client that may answer whoever asks it.
     MayRespond = 128,
@@ -61,11 +61,11 @@ pub struct Entry {
     /// [`NO_ACCOUNT`] for a route.
     account: AtomicU64,
     about: Mutex<Option<Box<About>>>,
-    /// None for a client that may do everything.
+    /// None for a client that may do everything, and for a peer that may want everything.
     rights: Mutex<Option<Box<Rights>>>,
 }
 
-/// What a client may do.
+/// What a client may do, or a peer may want.
 #[derive(Debug)]
 struct Rights {
     permissions: Arc<Permissions>,
@@ -203,7 +203,7 @@ impl Entry {
         self.rights.lock().as_ref().map(|rights| rights.permissions.clone())
     }
 
-    /// Lets a client do this and nothing else; `None` is everything. What it was asked before is forgotten.
+    /// Lets a client do this, or a peer want it, and nothing else; `None` is everything. What it was asked before is forgotten.
     pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
         let is = |test: fn(&Permissions) -> bool| permissions.as_deref().is_some_and(test);
         self.set(Flag::RestrictsPublish, is(Permissions::restricts_publish));
@@ -218,8 +218,8 @@ impl Entry {
         !self.has(Flag::RestrictsPublish) || self.permissions().is_none_or(|own| own.may_publish(subject))
     }
 
-    /// Whether a client is not to get what is published to a subject, although it subscribed to it, in this queue group if
-    /// any.
+    /// Whether a client or a peer is not to get what is published to a subject, although it subscribed to it, in this queue
+    /// group if any.
     pub(crate) fn is_hidden(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
         self.has(Flag::HidesSubjects) && self.permissions().is_some_and(|own| own.hides(subject, queue))
     }

@@ -82,15 +82,21 @@ impl Hub {
         let server_id = identity::server_id(&mut identity::stream(config.seed, Stream::Identity));
         let hasher = KeyedState::keyed(config.secret_seed.halves());
         let accounts = Accounts::new(hasher.clone());
-        let add =
-            |name: &str| accounts.add(name, terms(&config, name)).expect("a name that is valid and free");
-        let global = add(GLOBAL_ACCOUNT);
-        let system = config.system_account_name().map(add);
-        for AccountConfig { name, .. } in &config.accounts {
-            if config.system_account_name() != Some(name) {
-                add(name);
-            }
-        }
+        let cluster = config.configured_cluster_name();
+        let add = |AccountConfig { name, limits, mappings }: &AccountConfig| {
+            let mappings = Mappings::new(mappings, cluster).expect("a valid configuration");
+            let terms = Terms { limits: limits.clone(), mappings };
+            accounts.add(name, terms).expect("a name that is valid and free")
+        };
+        let global =
+            AccountConfig { mappings: config.mappings.clone(), ..AccountConfig::new(GLOBAL_ACCOUNT) };
+        let global = add(&global);
+        let is_system = |account: &&AccountConfig| config.system_account_name() == Some(&account.name);
+        let system = config.system_account_name().map(|name| {
+            let named = config.accounts.iter().find(is_system);
+            named.map_or_else(|| add(&AccountConfig::new(name)), &add)
+        });
+        config.accounts.iter().filter(|account| !is_system(account)).for_each(|account| drop(add(account)));
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
@@ -204,6 +210,11 @@ impl Hub {
     /// The account that a client belongs to, if it is still there.
     pub(crate) fn account_of(&self, client: &Entry) -> Option<Arc<Account>> {
         self.accounts.get(client.account()?)
+    }
+
+    /// The largest payload that a client may publish where others may publish `most`.
+    pub(crate) fn max_payload_of(&self, client: &Entry, most: usize) -> usize {
+        self.account_of(client).map_or(most, |account| account.max_payload(most))
     }
 
     /// The account that the traffic of a connection counts for: of a route that carries several the one of clients that name
@@ -349,16 +360,6 @@ impl Hub {
             api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }
-    }
-}
-
-/// What the operator chose for an account.
-fn terms(config: &Config, name: &str) -> Terms {
-    let own = config.accounts.iter().find(|account| account.name == name);
-    let mappings = Mappings::new(config.mappings_of(name), config.configured_cluster_name());
-    Terms {
-        limits: own.map(|own| own.limits.clone()).unwrap_or_default(),
-        mappings: mappings.expect("a valid configuration"),
     }
 }
 

@@ -178,9 +178,7 @@ impl Node {
     fn address(&self, info: &mut Info, client: &Entry) {
         info.client_id = client.cid();
         info.client_ip = client.remote().ip().to_string();
-        let most = self.hub.config().max_payload;
-        info.max_payload =
-            self.hub.account_of(client).map_or(most, |account| account.max_payload(most)) as i64;
+        info.max_payload = self.hub.max_payload_of(client, self.hub.config().max_payload) as i64;
     }
 
     /// Where clients are told that they may connect to.

@@ -4,7 +4,7 @@ use super::value::Value;
 
 /// What a value of a key is when it asks for nothing.
 #[derive(Clone, Copy)]
-enum Nothing {
+pub(super) enum Nothing {
     /// None is: the key always asks for something.
     Never,
     /// Any: the key only tunes what is not here.
@@ -21,33 +21,12 @@ enum Nothing {
     Disabled,
 }
 
-/// Whether a value of a key of the top level asks for nothing; `None` if nats-server has no such key either.
-pub(super) fn asks_for_nothing(key: &str, value: &Value) -> Option<bool> {
-    let (_, nothing) = TOP_LEVEL.iter().find(|(name, _)| *name == key)?;
-    Some(nothing.holds(value))
-}
+/// Keys of one block, and what each is when it asks for nothing.
+pub(super) type Keys = &'static [(&'static str, Nothing)];
 
-/// The same for the `cluster` block.
-pub(super) fn asks_for_nothing_in_cluster(key: &str, value: &Value) -> Option<bool> {
-    let (_, nothing) = CLUSTER.iter().find(|(name, _)| *name == key)?;
-    Some(nothing.holds(value))
-}
-
-/// The same for `authorization` blocks.
-pub(super) fn asks_for_nothing_in_authorization(key: &str, value: &Value) -> Option<bool> {
-    let (_, nothing) = AUTHORIZATION.iter().find(|(name, _)| *name == key)?;
-    Some(nothing.holds(value))
-}
-
-/// The same for the blocks of accounts.
-pub(super) fn asks_for_nothing_of_account(key: &str, value: &Value) -> Option<bool> {
-    let (_, nothing) = ACCOUNT.iter().find(|(name, _)| *name == key)?;
-    Some(nothing.holds(value))
-}
-
-/// The same for the blocks of users.
-pub(super) fn asks_for_nothing_of_user(key: &str, value: &Value) -> Option<bool> {
-    let (_, nothing) = USER.iter().find(|(name, _)| *name == key)?;
+/// Whether a value of a key of this block asks for nothing; `None` if nats-server has no such key either.
+pub(super) fn asks_for_nothing(keys: Keys, key: &str, value: &Value) -> Option<bool> {
+    let (_, nothing) = keys.iter().find(|(name, _)| *name == key)?;
     Some(nothing.holds(value))
 }
 
@@ -78,7 +57,8 @@ fn is_switch(key: &str) -> bool {
     ["enable", "enabled"].contains(&key.to_lowercase().as_str())
 }
 
-const TOP_LEVEL: &[(&str, Nothing)] = &[
+/// Of the top level.
+pub(super) const TOP_LEVEL: Keys = &[
     ("allow_non_tls", Nothing::Any),
     ("default_js_domain", Nothing::Empty),
     ("default_sentinel", Nothing::Empty),
@@ -120,13 +100,17 @@ const TOP_LEVEL: &[(&str, Nothing)] = &[
     ("ws", Nothing::Empty),
 ];
 
-const CLUSTER: &[(&str, Nothing)] =
+/// Of the `cluster` block.
+pub(super) const CLUSTER: Keys =
     &[("tls", Nothing::Never), ("write_timeout", Nothing::Words(&["default", "retry"]))];
 
-const AUTHORIZATION: &[(&str, Nothing)] =
+/// Of `authorization` blocks.
+pub(super) const AUTHORIZATION: Keys =
     &[("auth_callout", Nothing::Never), ("proxy_required", Nothing::False)];
 
-const ACCOUNT: &[(&str, Nothing)] =
+/// Of the blocks of accounts.
+pub(super) const ACCOUNT: Keys =
     &[("jetstream", Nothing::Disabled), ("msg_trace", Nothing::Empty), ("trace_dest", Nothing::Empty)];
 
-const USER: &[(&str, Nothing)] = &[("proxy_required", Nothing::False)];
+/// Of the blocks of users.
+pub(super) const USER: Keys = &[("proxy_required", Nothing::False)];

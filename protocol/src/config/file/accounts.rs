@@ -1,11 +1,11 @@
 //! The `accounts` of a node, and their users (wire.md 1.12).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::absent::asks_for_nothing_of_account;
-use super::credentials::with_default;
+use super::absent::{ACCOUNT, asks_for_nothing};
 use super::fields::{Fault, Field, Report, read_fields, type_name};
-use super::users::{self, Known, Place};
+use super::users::{self, Known, Place, with_default};
 use super::value::{Entry, Item, Value, in_order};
 use super::{mappings, permissions};
 use crate::config::validate::check_account_name;
@@ -18,6 +18,7 @@ pub(super) struct Accounts {
     pub(super) accounts: Vec<AccountConfig>,
     /// Those of all of them.
     pub(super) users: Vec<User>,
+    names: BTreeSet<String>,
 }
 
 /// How clients present themselves that are none of several users: no account has users beside that.
@@ -82,7 +83,7 @@ impl Accounts {
 
     fn add(&mut self, account: AccountConfig) -> Result<(), String> {
         check_account_name(&account.name).map_err(|error| error.to_string())?;
-        if self.accounts.iter().any(|other| other.name == account.name) {
+        if !self.names.insert(account.name.clone()) {
             return Err(format!("Duplicate Account Entry: {}", account.name));
         }
         self.accounts.push(account);
@@ -131,7 +132,7 @@ impl Block {
             "mappings" | "maps" => self.mappings.extend(mappings::read(field, report)?),
             "limits" => self.limits = limits(field, report)?,
             "exports" | "imports" => list_of_nothing(field)?,
-            key => field.accept_if(asks_for_nothing_of_account(key, field.value))?,
+            key => field.accept_if(asks_for_nothing(ACCOUNT, key, field.value))?,
         }
         Ok(())
     }

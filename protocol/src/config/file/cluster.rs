@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::absent::asks_for_nothing_in_cluster;
+use super::absent::{CLUSTER, asks_for_nothing};
 use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::users::Known;
@@ -76,7 +76,7 @@ fn read_field(
         "compression" => cluster.compression = compression(field)?,
         "healing" => cluster.healing = healing::read(field, report)?,
         "limits" => cluster.limits = limits::read(field, report)?,
-        key => field.accept_if(asks_for_nothing_in_cluster(key, field.value))?,
+        key => field.accept_if(asks_for_nothing(CLUSTER, key, field.value))?,
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::absent::asks_for_nothing_in_authorization;
+use super::absent::{AUTHORIZATION, asks_for_nothing};
 use super::fields::{Fault, Field, Report, read_fields};
-use super::users::{Known, Place};
+use super::secrets::{credential, secret};
+use super::users::{Known, Place, with_default};
 use super::{permissions, users};
 use crate::config::{Authorization, DEFAULT_AUTH_TIMEOUT, Permissions, Secret, User};
 
@@ -43,7 +44,7 @@ impl Credentials {
                 "default_permissions" | "default_permission" | "permissions" => {
                     credentials.default_permissions = Some(Arc::new(permissions::read(field, report)?));
                 }
-                key => field.accept_if(asks_for_nothing_in_authorization(key, field.value))?,
+                key => field.accept_if(asks_for_nothing(AUTHORIZATION, key, field.value))?,
             }
             Ok(())
         });
@@ -70,33 +71,4 @@ impl Credentials {
             (None, None, None, _) => Ok(Authorization::None),
         }
     }
-}
-
-pub(super) fn with_default(user: User, default: &Option<Arc<Permissions>>) -> User {
-    User { permissions: user.permissions.or_else(|| default.clone()), ..user }
-}
-
-/// A password or a token, in plain text or as a bcrypt hash.
-pub(super) fn secret(field: &Field<'_>) -> Result<Secret, Fault> {
-    let secret = Secret::from(credential(field)?);
-    if secret.is_damaged_bcrypt() {
-        return Err(format!(
-            "{} begins like a bcrypt hash and is none, so nothing would match it",
-            field.key
-        )
-        .into());
-    }
-    Ok(secret)
-}
-
-/// A user, a password or a token. That it is empty is never meant: it comes from a variable that nobody set, and would leave the
-/// server open, as it leaves nats-server.
-pub(super) fn credential(field: &Field<'_>) -> Result<String, Fault> {
-    let value = field.optional_string()?;
-    let value = value.ok_or_else(|| format!("{} is empty, which protects nothing", field.key))?;
-    // What a file or the environment holds that is no UTF-8 comes as this: no client can present it.
-    if value.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(format!("{} is not UTF-8", field.key).into());
-    }
-    Ok(value)
 }

@@ -12,6 +12,7 @@ mod limits;
 mod mappings;
 mod permissions;
 mod scalar;
+mod secrets;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::absent::asks_for_nothing;
+use super::absent::{TOP_LEVEL, asks_for_nothing};
 use super::accounts::{Accounts, Single};
 use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
@@ -39,7 +39,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "cluster" => cluster::read(field, config, report)?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
             _ if address(field, config)? || limit(field, config, report)? || lame_duck(field, config)? => {}
-            key => field.accept_if(asks_for_nothing(key, field.value))?,
+            key => field.accept_if(asks_for_nothing(TOP_LEVEL, key, field.value))?,
         }
         Ok(())
     });
@@ -193,7 +193,7 @@ fn accounts(
         Authorization::Token(_) => Some(Single::Token),
         Authorization::None | Authorization::Users(_) | Authorization::External => None,
     };
-    let Accounts { accounts, users } = Accounts::read(field, single, known, report)?;
+    let Accounts { accounts, users, .. } = Accounts::read(field, single, known, report)?;
     config.accounts = accounts;
     match &mut config.authorization {
         Authorization::Users(all) => all.extend(users),

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::absent::asks_for_nothing_of_user;
-use super::credentials::{credential, secret};
+use super::absent::{USER, asks_for_nothing};
 use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::permissions;
+use super::secrets::{credential, secret};
 use super::value::{Item, Map, Value};
 use crate::config::{ConnectionType, Identity, Permissions, Secret, User};
 use crate::nkey::{NoUserKey, UserKey};
@@ -54,17 +54,18 @@ fn entry(item: &Item, report: &mut Report<'_>) -> Option<User> {
 
 impl Known {
     fn admit(&mut self, user: User) -> Result<User, String> {
-        let what = match user.identity {
-            Identity::Password { .. } => "user",
-            Identity::Nkey(_) => "nkey",
-        };
-        let text = user.identity.to_string();
+        let (what, text) = (user.identity.kind(), user.identity.to_string());
         if self.identities.insert(format!("{what} {text}")) {
             Ok(user)
         } else {
             Err(format!("Duplicate {what} {text:?} detected"))
         }
     }
+}
+
+/// A user who may do what is said of those of whom nothing else is.
+pub(super) fn with_default(user: User, default: &Option<Arc<Permissions>>) -> User {
+    User { permissions: user.permissions.or_else(|| default.clone()), ..user }
 }
 
 /// What stands in the block of a user.
@@ -106,7 +107,7 @@ impl Entry {
             "allowed_connection_types" | "connection_types" | "clients" => {
                 self.connection_types = Some(connection_types(field)?);
             }
-            key => field.accept_if(asks_for_nothing_of_user(key, field.value))?,
+            key => field.accept_if(asks_for_nothing(USER, key, field.value))?,
         }
         Ok(())
     }
