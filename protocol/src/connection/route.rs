@@ -308,8 +308,12 @@ impl Route {
             account,
             ..About::default()
         });
-        let untold = shared.node.begin_interest(&shared.entry, registered.seat);
-        context.begin_chore(Chore::Tell(untold));
+        let mut untold = shared.node.begin_interest(&shared.entry, registered.seat);
+        // A first slice at once: else what the peer sent behind its INFO would be answered before it hears of any interest, and
+        // it would hear twice what begins meanwhile.
+        if !shared.node.tell_interest(&shared.entry, &mut untold, context.sink) {
+            context.begin_chore(Chore::Tell(untold));
+        }
     }
 }
 

@@ -10,6 +10,15 @@ const QUIET: Duration = Duration::from_millis(400);
 
 /// Starts every kind of server, each with a made-up member to dial, and compares all conversations.
 fn compare_dialers(configure: impl Fn(u16) -> Options, acceptor: impl Fn() -> Acceptor) {
+    compare_as(configure, acceptor, show);
+}
+
+/// The same, of what `show` makes of the conversations.
+fn compare_as(
+    configure: impl Fn(u16) -> Options,
+    acceptor: impl Fn() -> Acceptor,
+    show: impl Fn(&[Conversation]) -> Vec<String>,
+) {
     let listen = |kind| {
         let acceptor = acceptor();
         let server = Server::start(kind, configure(acceptor.port()))?;
@@ -32,6 +41,18 @@ fn show(conversations: &[Conversation]) -> Vec<String> {
         .collect()
 }
 
+/// Those that led to nothing once, however often the server tried again within the time.
+fn show_failed_once(conversations: &[Conversation]) -> Vec<String> {
+    let mut shown: Vec<Vec<String>> = Vec::new();
+    for talk in conversations {
+        let lines = show(std::slice::from_ref(talk));
+        if talk.label != "?" || !shown.contains(&lines) {
+            shown.push(lines);
+        }
+    }
+    shown.concat()
+}
+
 fn member(port: u16) -> Options {
     Options::member("C", "alpha", &[port])
 }
@@ -50,7 +71,9 @@ fn a_pinned_account_is_dialed_for_unless_it_is_not_there() {
                  routes: [ \"nats://127.0.0.1:{port}\" ] }}\n"
             ))
         };
-        compare_dialers(options, || Acceptor::bind(Identity::new("P").info("route_pool_size", 3)));
+        let acceptor = || Acceptor::bind(Identity::new("P").info("route_pool_size", 3));
+        // nats-server tries again after a second, and onehop sooner at first.
+        compare_as(options, acceptor, show_failed_once);
     }
 }
 
