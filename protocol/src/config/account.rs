@@ -1,6 +1,6 @@
 //! The accounts of a node.
 
-use super::Mapping;
+use super::{Export, Import, Mapping};
 
 /// The account of clients that name none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -19,6 +19,10 @@ pub struct AccountConfig {
     pub limits: AccountLimits,
     /// Where what they publish goes instead.
     pub mappings: Vec<Mapping>,
+    /// What others may take from it.
+    pub exports: Vec<Export>,
+    /// What it takes from others.
+    pub imports: Vec<Import>,
 }
 
 /// What the clients of an account may have, beside what holds for all clients of a node (wire.md 1.12). `None` is no limit.

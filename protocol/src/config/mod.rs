@@ -13,6 +13,7 @@ mod limits;
 mod permissions;
 mod secret;
 mod seed;
+mod sharing;
 mod user;
 mod validate;
 
@@ -32,6 +33,7 @@ pub use limits::RouteLimits;
 pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
 pub use secret::Secret;
 pub use seed::SecretSeed;
+pub use sharing::{DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response};
 pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};
 

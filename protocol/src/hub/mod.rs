@@ -83,7 +83,7 @@ impl Hub {
         let hasher = KeyedState::keyed(config.secret_seed.halves());
         let accounts = Accounts::new(hasher.clone());
         let cluster = config.configured_cluster_name();
-        let add = |AccountConfig { name, limits, mappings }: &AccountConfig| {
+        let add = |AccountConfig { name, limits, mappings, .. }: &AccountConfig| {
             let mappings = Mappings::new(mappings, cluster).expect("a valid configuration");
             let terms = Terms { limits: limits.clone(), mappings };
             accounts.add(name, terms).expect("a name that is valid and free")

@@ -74,7 +74,8 @@ impl Accounts {
         self.add(AccountConfig::new(name))?;
         read_fields(map, report, |field, report| block.take(field, single, known, report));
         let Block { users, default_permissions, limits, mappings } = block;
-        self.accounts[at] = AccountConfig { name: name.to_owned(), limits, mappings };
+        self.accounts[at] =
+            AccountConfig { name: name.to_owned(), limits, mappings, ..AccountConfig::default() };
         let of_account =
             |user| User { account: Some(name.to_owned()), ..with_default(user, &default_permissions) };
         self.users.extend(users.into_iter().map(of_account));
