@@ -129,6 +129,7 @@
 
 pub mod accounts;
 mod auth;
+mod calendar;
 mod close;
 mod cluster;
 pub mod config;

@@ -4,10 +4,12 @@
 //! a route names an account; whoever carries messages of one keeps its [`Account`], and asks only
 //! [`Accounts::version`] whether that still holds.
 //!
-//! What it may touch: the index, ids and hashes. It closes nobody and announces nothing: what follows from an account
+//! What it may touch: the index, ids, hashes, and the transforms of imports. It closes nobody and announces nothing: what follows from an account
 //! that comes or goes is done by the node. Who calls it: the hub, which owns the table, and through it connections,
 //! forwarding and monitoring.
 
+mod answers;
+mod imports;
 #[cfg(test)]
 mod model_tests;
 mod seat;
@@ -15,8 +17,8 @@ mod table;
 mod traffic;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::AccountLimits;
 use crate::hash::KeyedState;
@@ -25,6 +27,8 @@ use crate::interest::Index;
 use crate::mapping::Mappings;
 
 pub use crate::config::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
+pub(crate) use answers::{Answers, Awaited, MAX_AWAITED, random_prefix};
+pub(crate) use imports::{Imports, ServiceImport, ServiceTerms};
 pub(crate) use seat::Seat;
 pub use table::{AccountError, Accounts};
 pub(crate) use traffic::Departed;
@@ -37,6 +41,10 @@ pub struct Account {
     index: Index,
     departed: Departed,
     terms: Terms,
+    /// What it takes from others; empty if that is nothing.
+    imports: OnceLock<Imports>,
+    /// What others asked it.
+    answers: Answers,
     /// How many clients are in it.
     seats: AtomicUsize,
 }
@@ -56,6 +64,8 @@ impl Account {
             index: Index::with_hasher(hasher.clone()),
             departed: Departed::default(),
             terms,
+            imports: OnceLock::new(),
+            answers: Answers::new(hasher.clone()),
             seats: AtomicUsize::new(0),
         }
     }
@@ -88,6 +98,22 @@ impl Account {
     /// Where what its clients publish goes.
     pub(crate) fn mappings(&self) -> &Mappings {
         &self.terms.mappings
+    }
+
+    /// What it takes from others, if anything.
+    pub(crate) fn imports(&self) -> Option<&Imports> {
+        self.imports.get()
+    }
+
+    /// Lets it take this from others, once all accounts are there.
+    pub(crate) fn set_imports(&self, imports: Imports) {
+        let is_first = self.imports.set(imports).is_ok();
+        debug_assert!(is_first, "they are set once");
+    }
+
+    /// What others asked it.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The largest payload that its clients may publish where those of the node may publish `most`.

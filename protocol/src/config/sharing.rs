@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::Config;
+use crate::wire::subject::filter_matches;
+
 /// What an account offers to others: the messages to a filter (a stream), or answers to requests (a service).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
@@ -27,6 +30,20 @@ pub enum ExportKind {
         /// How long answers may take, where there is to be one; then they go nowhere.
         threshold: Duration,
     },
+}
+
+impl ExportKind {
+    /// How many answers there are to a request, and how long they may take.
+    pub(crate) fn terms(self) -> (Response, Duration) {
+        match self {
+            Self::Stream => (Response::Single, Duration::ZERO),
+            Self::Service { response, threshold } => (response, threshold),
+        }
+    }
+
+    fn is_stream(self) -> bool {
+        self == Self::Stream
+    }
 }
 
 /// How many answers there are to a request.
@@ -65,6 +82,16 @@ pub enum ImportKind {
         /// Whether the exporter is told who asks, beside the account.
         share: bool,
     },
+}
+
+impl Config {
+    /// The export that an import is of.
+    pub(crate) fn export_of(&self, import: &Import) -> Option<&Export> {
+        let exporter = self.accounts.iter().find(|account| account.name == import.account)?;
+        let is_stream = import.kind == ImportKind::Stream;
+        let mut exports = exporter.exports.iter().filter(|export| export.kind.is_stream() == is_stream);
+        exports.find(|export| filter_matches(export.subject.as_bytes(), import.subject.as_bytes()))
+    }
 }
 
 /// How long the one answer to a request may take unless the export says otherwise, as in nats-server.

@@ -47,9 +47,7 @@ impl Chore {
 }
 
 fn deliver<S: Sink>(node: &Node, delivery: &mut LongDelivery, now: Instant, sink: &mut S) -> bool {
-    delivery.handle_slice(node.hub(), now, sink, &mut |account, subscription, sink| {
-        node.expire(account, subscription, sink);
-    })
+    delivery.handle_slice(node.hub(), now, sink, node)
 }
 
 /// What a connection leaves to be done: very many may still have to get its last message; then the subscriptions of a client,
@@ -148,7 +146,7 @@ impl Removal {
     pub(super) fn outdate(&self) {
         for left in &self.left {
             match left {
-                Left::ByClient(account, _) => account.index().outdate_all(),
+                Left::ByClient(account, _) => self.node.outdate(account),
                 Left::ByRoute(account, _) => {
                     let account = self.node.hub().accounts().get(*account);
                     account.iter().for_each(|account| account.index().outdate_all());

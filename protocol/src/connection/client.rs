@@ -292,7 +292,7 @@ impl Session {
             shared.entry.set(Flag::Headers, headers);
             // It may have subscribed before its CONNECT, and others remember it as it was then.
             if shared.entry.subscriptions().len() > 0 {
-                self.account.index().outdate_all();
+                shared.node.outdate(&self.account);
             }
         }
         shared.entry.set(Flag::NoEcho, !connect.echo);
@@ -413,11 +413,12 @@ impl Session {
             hub: node.hub(),
             now: context.now,
             publisher: Some(&shared.entry),
+            asker: None,
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
             trace: trace.as_deref_mut(),
-            expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
+            keeper: &**node,
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.listed(), message.body.len(), context.sink.staged_for()));
@@ -461,7 +462,7 @@ impl Session {
             return context.report(&ProtocolError::InvalidSubject);
         }
         let shared = &*context.shared;
-        let id = shared.node.hub().next_subscription();
+        let id = shared.node.hub().next_subscription_in(&self.account);
         let subscription =
             Arc::new(Subscription::new(id, shared.entry.id(), Source::Client, subject, queue, sid));
         shared.entry.subscriptions().insert(subscription.clone());

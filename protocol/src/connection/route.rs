@@ -353,11 +353,12 @@ impl Peer {
             hub: node.hub(),
             now: context.now,
             publisher: Some(&shared.entry),
+            asker: None,
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
             trace: trace.as_deref_mut(),
-            expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
+            keeper: &**node,
         };
         forwarding::from_route(&mut courier, targets, &routed.message, routed.queues);
         shared.spend(turn::deliveries(

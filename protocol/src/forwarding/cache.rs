@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::requests::Finding;
 use super::targets::{Lookup, Targets};
 use crate::accounts::Account;
 use crate::hash::KeyedState;
-use crate::hub::{Entry, Hub};
+use crate::hub::{Entry, Hub, Kind};
 use crate::interest::{Matches, Stamp};
 
 /// More subjects than this are not remembered by one connection.
@@ -43,19 +44,11 @@ struct Cached {
 #[derive(Debug)]
 struct Stamps {
     own: Stamp,
-    /// They are held here, so that checking them takes no lock.
+    /// Those of exporters. They are held here, so that checking them takes no lock.
     others: Box<[(Arc<Account>, Stamp)]>,
 }
 
 impl Stamps {
-    /// To be taken before the indexes are asked: what changes between the two makes the result outdated at once, never
-    /// wrong for long.
-    fn of(own: &Lookup<'_>, others: &[Lookup<'_>]) -> Self {
-        let stamp = |lookup: &Lookup<'_>| lookup.account.index().stamp(lookup.subject);
-        let others = others.iter().map(|lookup| (lookup.account.clone(), stamp(lookup))).collect();
-        Self { own: stamp(own), others }
-    }
-
     #[inline]
     fn are_current(&self, own: &Account) -> bool {
         own.index().is_current(self.own)
@@ -93,8 +86,8 @@ impl Cache {
         let cached = &mut self.entries[place];
         if !cached.stamps.are_current(account) {
             let before = cached.targets.cost_bytes();
-            let own = Lookup { account, subject };
-            (cached.stamps, cached.targets) = compile(&mut self.matches, hub, publisher, &own, &[]);
+            let lookup = Lookup { account, subject };
+            (cached.stamps, cached.targets) = compile(&mut self.matches, hub, publisher, &lookup);
             self.cost_bytes = self.cost_bytes + cached.targets.cost_bytes() - before;
         }
         let cached = &self.entries[place];
@@ -121,7 +114,7 @@ impl Cache {
         if self.entries.len() >= MAX_SUBJECTS || self.cost_bytes >= MAX_COST_BYTES {
             self.clear();
         }
-        let (stamps, targets) = compile(&mut self.matches, hub, publisher, &Lookup { account, subject }, &[]);
+        let (stamps, targets) = compile(&mut self.matches, hub, publisher, &Lookup { account, subject });
         let is_allowed = publisher.may_publish(subject);
         let subject: Arc<[u8]> = subject.into();
         self.cost_bytes += targets.cost_bytes() + 2 * subject.len();
@@ -131,17 +124,17 @@ impl Cache {
     }
 }
 
-/// Asks the indexes: the publisher's own, and the others that its subject leads to.
-fn compile(
-    matches: &mut Matches,
-    hub: &Hub,
-    publisher: &Entry,
-    own: &Lookup<'_>,
-    others: &[Lookup<'_>],
-) -> (Stamps, Targets) {
-    let stamps = Stamps::of(own, others);
-    let targets = Targets::collect(matches, hub.directory(), Some(publisher), own, others);
-    (stamps, targets)
+/// Asks the indexes: the publisher's own, and those of the accounts that a client's message is a request for.
+fn compile(matches: &mut Matches, hub: &Hub, publisher: &Entry, lookup: &Lookup<'_>) -> (Stamps, Targets) {
+    // Stamps are taken before the indexes are asked: what changes between the two makes the result outdated at once, never wrong
+    // for long.
+    let own = lookup.account.index().stamp(lookup.subject);
+    let mut targets = Targets::collect(matches, hub.directory(), Some(publisher), lookup);
+    let mut others = Vec::new();
+    if publisher.kind() == Kind::Client && lookup.account.imports().is_some() {
+        targets.requests = Finding { matches, hub, publisher, stamps: &mut others }.requests(lookup, 0);
+    }
+    (Stamps { own, others: others.into() }, targets)
 }
 
 #[cfg(test)]
@@ -152,38 +145,6 @@ mod tests {
     use crate::id::ConnectionId;
     use crate::interest::{Source, Subscription, SubscriptionId};
     use crate::time::Instant;
-
-    #[test]
-    fn what_depends_on_several_accounts_is_outdated_by_each_of_them() {
-        let hub = Hub::new(Config::default(), 4222);
-        let [own, other] = ["A", "B"].map(|name| hub.add_account(name).expect("a free name"));
-        let remote = "127.0.0.1:1".parse().expect("an address");
-        let publisher = hub.directory().insert(1, Kind::Client, remote, Instant::ZERO, hub.hasher());
-        let lookups =
-            [Lookup { account: &own, subject: b"foo" }, Lookup { account: &other, subject: b"bar" }];
-        let compile = || compile(&mut Matches::default(), &hub, &publisher, &lookups[0], &lookups[1..]);
-        let (mut stamps, targets) = compile();
-        assert!(targets.is_empty());
-        let subscribe = |account: &Account, id, subject: &[u8]| {
-            let source = Source::Client;
-            let new = Subscription::new(SubscriptionId(id), publisher.id(), source, subject, b"", b"1");
-            account.index().insert(Arc::new(new), &mut |_: &[ConnectionId], _| {});
-        };
-        for (id, account, subject, outdates) in
-            [(1, &own, "foo", true), (2, &other, "bar", true), (3, &other, "foo", false)]
-        {
-            subscribe(account, id, subject.as_bytes());
-            assert_eq!(!stamps.are_current(&own), outdates, "{subject} in {}", account.name());
-            let (again, targets) = compile();
-            assert_eq!(targets.clients.len() as u64, id.min(2));
-            stamps = again;
-        }
-        let (_, targets) = compile();
-        let of = |place: usize| targets.account(&targets.clients[place]);
-        assert_eq!([of(0), of(1)], [own.id(), other.id()]);
-        assert_eq!(targets.client_prefix(&targets.clients[0], false), b"MSG foo 1 ");
-        assert_eq!(targets.client_prefix(&targets.clients[1], false), b"MSG bar 1 ");
-    }
 
     #[test]
     fn a_cache_is_emptied_when_it_has_too_many_subjects_or_takes_too_much() {
@@ -220,7 +181,7 @@ mod tests {
         }
         let subject = [b'x'; 4000];
         let lookup = Lookup { account: &own, subject: &subject };
-        let (_, targets) = compile(&mut Matches::default(), &hub, &publisher, &lookup, &[]);
+        let (_, targets) = compile(&mut Matches::default(), &hub, &publisher, &lookup);
         let (first, last) = (&targets.clients[0], &targets.clients[1999]);
         assert_eq!(targets.unprepared_subject(first), None);
         assert!(targets.client_prefix(first, false).ends_with(b"xxx 0 "));

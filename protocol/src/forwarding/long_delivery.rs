@@ -9,7 +9,8 @@ use fastrand::Rng;
 use super::parcel::{Parcel, Scratch};
 use super::targets::{CrowdTarget, Cut, Lookup, Targets};
 use super::{
-    Courier, EXPIRED_AT_ONCE, Trace, blank_separated, from_client, from_route, no_responders, to_client,
+    Courier, EXPIRED_AT_ONCE, Keeper, Trace, blank_separated, from_client, from_route, no_responders,
+    to_client,
 };
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
@@ -26,8 +27,10 @@ pub(crate) struct LongDelivery {
     ended: Vec<(AccountId, Arc<Subscription>)>,
     /// Then, where those are still looked for who get it: too many filters match.
     searches: VecDeque<Searching>,
-    /// At last, which crowds are still to get it, one after the other: each of a plain one, or one of those of a queue group.
+    /// Then, which crowds are still to get it, one after the other: each of a plain one, or one of those of a queue group.
     crowds: VecDeque<CrowdTarget>,
+    /// At last, what comes of the message in other accounts.
+    rests: VecDeque<Box<LongDelivery>>,
     /// None if a service publishes it.
     publisher: Option<Arc<Entry>>,
     /// The queue groups that another server named; none if it is published here.
@@ -87,7 +90,7 @@ impl LongDelivery {
         message: &Message<'_>,
         trace: Option<&Trace>,
     ) -> Option<Box<Self>> {
-        let is_all = targets.crowds.is_empty() && targets.cuts.is_empty();
+        let is_all = targets.crowds.is_empty() && targets.cuts.is_empty() && scratch.rests.is_empty();
         if is_all && scratch.undecided.is_empty() && scratch.ended.is_empty() {
             return None;
         }
@@ -119,6 +122,7 @@ impl LongDelivery {
             ended: std::mem::take(&mut scratch.ended),
             searches: targets.cuts.iter().cloned().map(Searching::new).collect(),
             crowds: crowds_of(targets, scratch).collect(),
+            rests: scratch.rests.drain(..).collect(),
             publisher: publisher.cloned(),
             named_queues,
             untaken,
@@ -134,37 +138,38 @@ impl LongDelivery {
         hub: &Hub,
         now: Instant,
         sink: &mut S,
-        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
+        keeper: &dyn Keeper<S>,
     ) -> bool {
         if !self.ended.is_empty() {
             let slice = self.ended.len().saturating_sub(EXPIRED_AT_ONCE);
-            self.ended.drain(slice..).for_each(|(account, ended)| expire(account, &ended, sink));
+            self.ended.drain(slice..).for_each(|(account, ended)| keeper.expire(account, &ended, sink));
         } else if !self.searches.is_empty() {
-            self.search_on(hub, now, sink, expire);
+            self.search_on(hub, now, sink, keeper);
         } else if !self.crowds.is_empty() {
-            self.go_through_crowd(hub, now, sink, expire);
+            self.go_through_crowd(hub, now, sink, keeper);
+        } else if let Some(rest) = self.rests.front_mut()
+            && rest.handle_slice(hub, now, sink, keeper)
+        {
+            self.rests.pop_front();
         }
-        self.ended.is_empty() && self.searches.is_empty() && self.crowds.is_empty()
+        let is_given = self.ended.is_empty() && self.searches.is_empty() && self.crowds.is_empty();
+        is_given && self.rests.is_empty()
     }
 
     /// Delivers to those clients that are found next, and when all is known to the rest.
-    fn search_on<S: Sink>(
-        &mut self,
-        hub: &Hub,
-        now: Instant,
-        sink: &mut S,
-        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
-    ) {
+    fn search_on<S: Sink>(&mut self, hub: &Hub, now: Instant, sink: &mut S, keeper: &dyn Keeper<S>) {
         let is_last = self.searches.len() == 1;
         let Some(searching) = self.searches.front_mut() else { return };
         let mut found = searching.find(self.named_queues.as_deref());
         let (account, subject) = (&searching.account, searching.search.subject());
         let lookup = Lookup { account, subject };
-        let publisher = self.publisher.as_deref();
-        let targets = Targets::of_found(&mut found, hub.directory(), publisher, &lookup);
+        let publisher = self.publisher.as_ref();
+        let entry = self.publisher.as_deref();
+        let targets = Targets::of_found(&mut found, hub.directory(), entry, &lookup);
         let message = self.message.published_to(subject);
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, now, publisher, sink, rng, scratch, trace: None, expire };
+        let mut courier =
+            Courier { hub, now, publisher, asker: None, sink, rng, scratch, trace: None, keeper };
         let taken = match &self.named_queues {
             None => from_client(&mut courier, &targets, &message),
             Some(named) => {
@@ -173,6 +178,7 @@ impl LongDelivery {
             }
         };
         self.crowds.extend(crowds_of(&targets, &mut self.scratch));
+        self.rests.extend(self.scratch.rests.drain(..));
         self.ended.append(&mut self.scratch.ended);
         if taken {
             self.untaken = None;
@@ -187,23 +193,19 @@ impl LongDelivery {
     }
 
     /// Delivers to some of the first crowd.
-    fn go_through_crowd<S: Sink>(
-        &mut self,
-        hub: &Hub,
-        now: Instant,
-        sink: &mut S,
-        expire: &mut dyn FnMut(AccountId, &Subscription, &mut S),
-    ) {
+    fn go_through_crowd<S: Sink>(&mut self, hub: &Hub, now: Instant, sink: &mut S, keeper: &dyn Keeper<S>) {
         let Some(CrowdTarget { account, subject, crowd }) = self.crowds.front_mut() else { return };
         let mut subscriptions = Vec::new();
         account.index().next_of(crowd, &mut subscriptions);
-        let (lookup, publisher) = (Lookup { account, subject }, self.publisher.as_deref());
-        let targets = Targets::of_some(&subscriptions, hub.directory(), publisher, &lookup);
+        let (lookup, publisher) = (Lookup { account, subject }, self.publisher.as_ref());
+        let entry = self.publisher.as_deref();
+        let targets = Targets::of_some(&subscriptions, hub.directory(), entry, &lookup);
         let mut line = Vec::new();
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
         let start = self.rng.usize(..targets.clients.len().max(1));
         let (rng, scratch) = (&mut self.rng, &mut self.scratch);
-        let mut courier = Courier { hub, now, publisher, sink, rng, scratch, trace: None, expire };
+        let mut courier =
+            Courier { hub, now, publisher, asker: None, sink, rng, scratch, trace: None, keeper };
         let mut give = |target| to_client(&mut courier, &targets, target, &parcel);
         let is_decided = if crowd.queue().is_some() {
             let (before, from) = targets.clients.split_at(start);

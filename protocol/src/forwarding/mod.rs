@@ -15,12 +15,16 @@
 //! - `targets`: those that may get a subject, each with the start of its line.
 //! - `long_delivery`: a message for so many that they get it in slices.
 //! - `parcel`: a message in its two forms, with and without headers.
+//! - `requests`: messages that go to services of other accounts, and the answers.
+//! - `request_info`: what such a service is told of who asks.
 //! - `trace`: what is noted of a message whose publisher wants to hear where it went.
 
 mod cache;
 mod long_delivery;
 mod mapped;
 mod parcel;
+mod request_info;
+mod requests;
 mod targets;
 mod trace;
 
@@ -41,24 +45,41 @@ pub(crate) use long_delivery::{LongDelivery, Sender};
 pub(crate) use mapped::Mapped;
 use parcel::Parcel;
 pub(crate) use parcel::Scratch;
+pub(crate) use request_info::Asker;
 pub(crate) use targets::Targets;
 use targets::{ClientTarget, CrowdTarget, Lookup, Member, QueueTargets, RouteTarget};
 use trace::Onward;
 pub(crate) use trace::Trace;
 
-/// What delivering needs besides the message: where to put it, chance, and what to do at the end of a subscription.
+/// What delivering needs besides the message: where to put it, chance, and who hears what it changes.
 pub(crate) struct Courier<'a, S> {
     pub(crate) hub: &'a Hub,
     pub(crate) now: Instant,
     /// The connection that the message came from; none if a service publishes it.
-    pub(crate) publisher: Option<&'a Entry>,
+    pub(crate) publisher: Option<&'a Arc<Entry>>,
+    /// Who asked at first, if the message is a request that went through other accounts.
+    pub(crate) asker: Option<Asker<'a>>,
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
     /// What is noted of the message, if it is traced.
     pub(crate) trace: Option<&'a mut Trace>,
-    /// Called with a subscription that got its last message, and its account.
-    pub(crate) expire: &'a mut dyn FnMut(AccountId, &Subscription, &mut S),
+    pub(crate) keeper: &'a dyn Keeper<S>,
+}
+
+/// Who keeps the interest of a node, and hears what delivering changes of it.
+pub(crate) trait Keeper<S> {
+    /// Ends a subscription that got its last message.
+    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S);
+
+    /// The time on the wall clock, in UTC.
+    fn time(&self, at: Instant) -> String;
+
+    /// The name of the cluster that the node is in.
+    fn cluster_name(&self) -> Option<String>;
+
+    /// Lets an account hear the answers to requests of others from now on.
+    fn await_answers(&self, account: &Account, rng: &mut Rng, sink: &mut S);
 }
 
 /// Delivers what a service of this node publishes, as if a client had. Returns what is left of that.
@@ -67,9 +88,9 @@ pub(crate) fn from_service<S: Sink>(
     account: &Arc<Account>,
     message: &Message<'_>,
 ) -> Option<Box<LongDelivery>> {
-    let own = Lookup { account, subject: message.subject };
+    let lookup = Lookup { account, subject: message.subject };
     let directory = courier.hub.directory();
-    let targets = Targets::collect(&mut Matches::default(), directory, None, &own, &[]);
+    let targets = Targets::collect(&mut Matches::default(), directory, None, &lookup);
     from_client(courier, &targets, message);
     LongDelivery::of(&targets, courier.scratch, courier.rng, None, Sender::Service, message, None)
 }
@@ -113,11 +134,22 @@ pub(crate) fn from_client<S: Sink>(
             Some(_) => to_route_traced(courier, targets, number, message, route.plain),
         };
     }
+    taken |= across_accounts(courier, targets, message);
     courier.scratch.line = line;
     if !courier.scratch.ended.is_empty() {
         courier.expire_some();
     }
     taken
+}
+
+/// Lets other accounts have what is a request to them, or an answer. False if nobody there takes it.
+#[inline]
+fn across_accounts<S: Sink>(courier: &mut Courier<'_, S>, targets: &Targets, message: &Message<'_>) -> bool {
+    let is_asked = !targets.requests.is_empty() && requests::ask(courier, &targets.requests, message);
+    let answerer = targets.answerer.as_ref();
+    answerer.into_iter().for_each(|account| requests::answer(courier, account, message));
+    // Whoever waits for answers takes what comes there, whether or not somebody waits for this one.
+    is_asked || answerer.is_some()
 }
 
 /// Delivers what another server sent: to plain subscriptions of this node's clients, and to one member of each
@@ -142,7 +174,7 @@ pub(crate) fn from_route<S: Sink>(
     courier.scratch.served.clear();
     courier.scratch.served.resize(targets.queues.len(), false);
     for name in blank_separated(named_queues) {
-        let Ok(number) = targets.own_queues().binary_search_by(|queue| (*queue.name).cmp(name)) else {
+        let Ok(number) = targets.queues.binary_search_by(|queue| (*queue.name).cmp(name)) else {
             continue;
         };
         if std::mem::replace(&mut courier.scratch.served[number], true) {
@@ -162,6 +194,7 @@ pub(crate) fn from_route<S: Sink>(
             };
         }
     }
+    across_accounts(courier, targets, message);
     courier.scratch.line = line;
     if !courier.scratch.ended.is_empty() {
         courier.expire_some();
@@ -290,7 +323,8 @@ fn to_crowd_member<S: Sink>(courier: &mut Courier<'_, S>, queue: &QueueTargets, 
         let Some(CrowdTarget { account, subject, crowd }) = chosen else { return false };
         let Some(member) = account.index().one_of(crowd, place) else { return false };
         let (directory, lookup) = (courier.hub.directory(), Lookup { account, subject });
-        let targets = Targets::of_some(&[member], directory, courier.publisher, &lookup);
+        let publisher = courier.publisher.map(|publisher| &**publisher);
+        let targets = Targets::of_some(&[member], directory, publisher, &lookup);
         targets.clients.iter().any(|target| to_client(courier, &targets, target, parcel))
     })
 }
@@ -362,7 +396,7 @@ fn to_client<S: Sink>(
     };
     courier.sink.deliver(target.connection, &parcel.delivery(prefix, with_headers));
     if admission == Admission::Last {
-        courier.scratch.ended.push((targets.account(target), target.subscription.clone()));
+        courier.scratch.ended.push((targets.account_of(target), target.subscription.clone()));
     }
     true
 }
@@ -381,7 +415,7 @@ impl<S> Courier<'_, S> {
         let left = self.scratch.ended.len().saturating_sub(EXPIRED_AT_ONCE);
         self.scratch.expired += self.scratch.ended.len() - left;
         for (account, subscription) in self.scratch.ended.drain(left..) {
-            (self.expire)(account, &subscription, self.sink);
+            self.keeper.expire(account, &subscription, self.sink);
         }
     }
 }

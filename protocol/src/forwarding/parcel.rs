@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::LongDelivery;
 use crate::id::AccountId;
 use crate::interest::Subscription;
 use crate::outbox::{Body, Delivery};
@@ -24,6 +25,10 @@ pub(crate) struct Scratch {
     pub(super) expired: usize,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
+    /// That of messages that come of this one in other accounts.
+    pub(super) inner: Option<Box<Scratch>>,
+    /// What is left of their deliveries.
+    pub(super) rests: Vec<Box<LongDelivery>>,
     prefix: Vec<u8>,
 }
 

@@ -1,25 +1,31 @@
 //! Who gets a subject, prepared so that a delivery formats nothing but what differs per message.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::accounts::Account;
+use crate::accounts::{Account, ServiceImport};
 use crate::hub::{Directory, Entry, Flag};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Crowd, Matches, Source, Subscription};
+use crate::interest::{Crowd, Matches, Shadow, Source, Subscription};
+use crate::mapping::Choice;
 
 /// Everybody who gets what one connection publishes to one subject.
 #[derive(Debug)]
 pub(crate) struct Targets {
     /// The starts of all lines, one behind the other, as far as [`MAX_PREFIX_BYTES`] go.
     prefixes: Box<[u8]>,
-    /// The subjects, by account, if some lines had no room among the prefixes.
-    subjects: Box<[Box<[u8]>]>,
+    /// The account that it is published in.
+    account: AccountId,
+    /// The subject, if some lines had no room among the prefixes.
+    subject: Box<[u8]>,
+    /// How clients of other accounts know it, by each import.
+    views: Box<[View]>,
     /// Plain subscriptions of this node's clients.
     pub(crate) clients: Box<[ClientTarget]>,
-    /// Queue groups: those of the publisher's own account, sorted by name, then those of others.
+    /// Queue groups, sorted by name.
     pub(crate) queues: Box<[QueueTargets]>,
-    /// Servers that want it, plainly or as queue members; each once for an account.
+    /// Servers that want it, plainly or as queue members; each once.
     pub(crate) routes: Box<[RouteTarget]>,
     /// Services of this node.
     pub(crate) services: Box<[Arc<Subscription>]>,
@@ -27,9 +33,31 @@ pub(crate) struct Targets {
     pub(super) crowds: Box<[CrowdTarget]>,
     /// Where so many filters match that nothing is listed: all who get it are looked for in slices.
     pub(super) cuts: Box<[Cut]>,
-    own_queues: usize,
+    /// Services of other accounts that it is a request for.
+    pub(super) requests: Box<[Request]>,
+    /// The account that it is published in, if it may be an answer of that to a request of another.
+    pub(super) answerer: Option<Arc<Account>>,
+}
+
+/// Another account in which clients hear a message, and the subject that they know it by.
+#[derive(Debug)]
+struct View {
     account: AccountId,
-    other_accounts: Box<[AccountId]>,
+    subject: Box<[u8]>,
+}
+
+/// A service that a message is a request for, and those who get it there.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) import: Arc<ServiceImport>,
+    pub(super) importer: Arc<Account>,
+    pub(super) exporter: Arc<Account>,
+    /// As the exporter knows it.
+    pub(super) subject: Box<[u8]>,
+    /// Where the exporter maps that to, if it draws for each message; else it is done.
+    pub(super) mapped: Option<Choice>,
+    /// Who gets the subject there.
+    pub(super) targets: Targets,
 }
 
 /// What is looked up for a message: a subject in an account.
@@ -49,8 +77,8 @@ pub(crate) struct ClientTarget {
     pub(crate) headers: bool,
     /// Whether it may answer what it gets.
     pub(super) may_respond: bool,
-    /// Zero for the publisher's account, else one more than its place among the others.
-    account: u16,
+    /// Zero for the account that it is published in, else one more than the place among [`Targets::views`].
+    view: u32,
     prefix: Prefix,
 }
 
@@ -146,16 +174,11 @@ impl Targets {
         matches: &mut Matches,
         directory: &Directory,
         publisher: Option<&Entry>,
-        own: &Lookup<'_>,
-        others: &[Lookup<'_>],
+        lookup: &Lookup<'_>,
     ) -> Self {
-        let mut builder = Builder::new(publisher);
-        builder.look_up(0, own, directory, matches);
-        let own_queues = builder.queues.len();
-        for (place, other) in others.iter().enumerate() {
-            builder.look_up(place as u16 + 1, other, directory, matches);
-        }
-        builder.build(own, others, own_queues)
+        let mut builder = Builder::new(publisher, lookup);
+        builder.look_up(directory, matches);
+        builder.build()
     }
 
     /// Prepares some of a crowd.
@@ -163,14 +186,13 @@ impl Targets {
         subscriptions: &[Arc<Subscription>],
         directory: &Directory,
         publisher: Option<&Entry>,
-        own: &Lookup<'_>,
+        lookup: &Lookup<'_>,
     ) -> Self {
-        let mut builder = Builder::new(publisher);
-        directory.with(|entry| {
-            let place = Place { number: 0, account: own.account, subject: own.subject, entry };
-            subscriptions.iter().for_each(|subscription| builder.plain(place, subscription));
+        let mut builder = Builder::new(publisher, lookup);
+        directory.with(|find| {
+            subscriptions.iter().for_each(|subscription| builder.plain(find, subscription));
         });
-        builder.build(own, &[], 0)
+        builder.build()
     }
 
     /// Prepares what was found in one account, and leaves nothing of it.
@@ -178,30 +200,22 @@ impl Targets {
         found: &mut Matches,
         directory: &Directory,
         publisher: Option<&Entry>,
-        own: &Lookup<'_>,
+        lookup: &Lookup<'_>,
     ) -> Self {
-        let mut builder = Builder::new(publisher);
-        builder.enter(0, own, directory, found);
-        let own_queues = builder.queues.len();
-        builder.build(own, &[], own_queues)
+        let mut builder = Builder::new(publisher, lookup);
+        builder.enter(directory, found);
+        builder.build()
     }
 
     /// The account that a subscription is in.
-    pub(super) fn account(&self, target: &ClientTarget) -> AccountId {
-        match target.account {
-            0 => self.account,
-            other => self.other_accounts[usize::from(other) - 1],
-        }
-    }
-
-    /// The groups of the account that the message was published in, sorted by name.
-    pub(super) fn own_queues(&self) -> &[QueueTargets] {
-        &self.queues[..self.own_queues]
+    pub(super) fn account_of(&self, target: &ClientTarget) -> AccountId {
+        self.view(target).map_or(self.account, |view| view.account)
     }
 
     /// How many subscriptions, groups and routes get it at once, apart from crowds and those who are looked for.
     pub(crate) fn listed(&self) -> usize {
-        self.clients.len() + self.queues.len() + self.routes.len()
+        let asked: usize = self.requests.iter().map(|request| 1 + request.targets.listed()).sum();
+        self.clients.len() + self.queues.len() + self.routes.len() + asked
     }
 
     /// Whether nobody gets it.
@@ -212,6 +226,8 @@ impl Targets {
             && self.services.is_empty()
             && self.crowds.is_empty()
             && self.cuts.is_empty()
+            && self.requests.is_empty()
+            && self.answerer.is_none()
     }
 
     /// `MSG <subject> <sid> `, or `HMSG …`, if it is prepared.
@@ -221,7 +237,13 @@ impl Targets {
 
     /// The subject of a target whose line is not prepared.
     pub(super) fn unprepared_subject(&self, target: &ClientTarget) -> Option<&[u8]> {
-        (target.prefix.bytes == 0).then(|| &*self.subjects[usize::from(target.account)])
+        let is_prepared = target.prefix.bytes > 0;
+        (!is_prepared).then(|| self.view(target).map_or(&*self.subject, |view| &*view.subject))
+    }
+
+    /// How a client knows the message that is in another account.
+    fn view(&self, target: &ClientTarget) -> Option<&View> {
+        self.views.get((target.view as usize).checked_sub(1)?)
     }
 
     /// `RMSG [<account>] <subject> `, or `HMSG …`.
@@ -240,20 +262,28 @@ impl Targets {
             .sum();
         size_of::<Self>()
             + self.prefixes.len()
-            + self.subjects.iter().map(|subject| size_of_val(subject) + subject.len()).sum::<usize>()
+            + self.subject.len()
+            + self.views.iter().map(|view| size_of_val(view) + view.subject.len()).sum::<usize>()
             + size_of_val(&*self.clients)
             + size_of_val(&*self.routes)
             + size_of_val(&*self.queues)
             + size_of_val(&*self.services)
             + size_of_val(&*self.crowds)
             + size_of_val(&*self.cuts)
-            + size_of_val(&*self.other_accounts)
+            + self.requests.iter().map(Request::cost_bytes).sum::<usize>()
             + members
+    }
+}
+
+impl Request {
+    fn cost_bytes(&self) -> usize {
+        size_of::<Self>() - size_of::<Targets>() + self.subject.len() + self.targets.cost_bytes()
     }
 }
 
 struct Builder<'a> {
     publisher: Option<&'a Entry>,
+    lookup: &'a Lookup<'a>,
     clients: Vec<ClientTarget>,
     queues: Vec<QueueTargets>,
     services: Vec<Arc<Subscription>>,
@@ -261,42 +291,41 @@ struct Builder<'a> {
     /// There was no room for a line among the prefixes.
     is_full: bool,
     routes: Vec<RouteTarget>,
-    /// The first of the routes that belongs to the account in hand.
-    first_route: usize,
     crowds: Vec<CrowdTarget>,
     cuts: Vec<Cut>,
+    views: Vec<View>,
+    /// The number of each view, by account and import.
+    view_numbers: BTreeMap<(AccountId, usize), u32>,
+    answerer: Option<Arc<Account>>,
 }
 
-/// Where a builder looks: the account, by its place, and the subject.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    number: u16,
-    account: &'a Account,
-    subject: &'a [u8],
-    /// Finds connections, many with one lock.
-    entry: &'a dyn Fn(ConnectionId) -> Option<Arc<Entry>>,
-}
+/// Finds connections, many with one lock.
+type Find<'a> = &'a dyn Fn(ConnectionId) -> Option<Arc<Entry>>;
 
 impl<'a> Builder<'a> {
-    fn new(publisher: Option<&'a Entry>) -> Self {
+    fn new(publisher: Option<&'a Entry>, lookup: &'a Lookup<'a>) -> Self {
         Self {
             publisher,
+            lookup,
             clients: Vec::new(),
             queues: Vec::new(),
             services: Vec::new(),
             prefixes: Vec::new(),
             is_full: false,
             routes: Vec::new(),
-            first_route: 0,
             crowds: Vec::new(),
             cuts: Vec::new(),
+            views: Vec::new(),
+            view_numbers: BTreeMap::new(),
+            answerer: None,
         }
     }
 
-    fn build(self, own: &Lookup<'_>, others: &[Lookup<'_>], own_queues: usize) -> Targets {
-        let subjects = std::iter::once(own).chain(others).filter(|_| self.is_full);
+    fn build(self) -> Targets {
         Targets {
-            subjects: subjects.map(|lookup| lookup.subject.into()).collect(),
+            account: self.lookup.account.id(),
+            subject: if self.is_full { self.lookup.subject.into() } else { Box::default() },
+            views: self.views.into(),
             prefixes: self.prefixes.into(),
             clients: self.clients.into(),
             queues: self.queues.into(),
@@ -304,14 +333,13 @@ impl<'a> Builder<'a> {
             services: self.services.into(),
             crowds: self.crowds.into(),
             cuts: self.cuts.into(),
-            own_queues,
-            account: own.account.id(),
-            other_accounts: others.iter().map(|other| other.account.id()).collect(),
+            requests: Box::default(),
+            answerer: self.answerer,
         }
     }
 
-    fn look_up(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
-        let Lookup { account, subject } = *lookup;
+    fn look_up(&mut self, directory: &Directory, matches: &mut Matches) {
+        let Lookup { account, subject } = *self.lookup;
         matches.clear();
         // Before the directory is held: those who change interest look into the directory meanwhile.
         account.index().collect(subject, matches);
@@ -319,55 +347,53 @@ impl<'a> Builder<'a> {
             self.cuts.push(Cut { account: account.clone(), subject: subject.into() });
             matches.clear();
         }
-        self.enter(number, lookup, directory, matches);
+        self.enter(directory, matches);
     }
 
-    /// Takes over what was found in an account.
-    fn enter(&mut self, number: u16, lookup: &Lookup<'_>, directory: &Directory, matches: &mut Matches) {
-        let Lookup { account, subject } = *lookup;
-        self.first_route = self.routes.len();
-        let first_queue = self.queues.len();
-        directory.with(|entry| {
-            let place = Place { number, account, subject, entry };
-            matches.plain.iter().for_each(|subscription| self.plain(place, subscription));
+    /// Takes over what was found.
+    fn enter(&mut self, directory: &Directory, matches: &mut Matches) {
+        directory.with(|find| {
+            matches.plain.iter().for_each(|subscription| self.plain(find, subscription));
             for (name, members) in &matches.queues {
                 let members =
-                    members.iter().filter_map(|subscription| self.member(place, subscription)).collect();
+                    members.iter().filter_map(|subscription| self.member(find, subscription)).collect();
                 self.queues.push(QueueTargets { name: name.clone(), members, crowds: Vec::new() });
             }
         });
+        let Lookup { account, subject } = *self.lookup;
         for crowd in matches.crowds.drain(..) {
             let target = CrowdTarget { account: account.clone(), subject: subject.into(), crowd };
             match target.crowd.queue() {
                 None => self.crowds.push(target),
-                Some(_) => self.queue_crowd(first_queue, target),
+                Some(_) => self.queue_crowd(target),
             }
         }
         matches.clear();
     }
 
-    fn plain(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) {
+    fn plain(&mut self, find: Find<'_>, subscription: &Arc<Subscription>) {
         match subscription.source() {
             Source::Client => {
-                let target = self.client(place, subscription);
+                let target = self.client(find, subscription);
                 self.clients.extend(target);
             }
             Source::Service => {
                 self.services.extend(self.publisher.is_some().then(|| subscription.clone()));
             }
+            Source::Answers => self.answerer = Some(self.lookup.account.clone()),
             Source::Route | Source::RouteLeaf => {
-                if let Some(route) = self.route(place, subscription.connection()) {
+                if let Some(route) = self.route(find, subscription.connection()) {
                     self.routes[route].plain = true;
                 }
             }
         }
     }
 
-    /// Enters a crowd among the groups of its account, which are sorted by name.
-    fn queue_crowd(&mut self, first_queue: usize, target: CrowdTarget) {
+    /// Enters a crowd among the groups, which are sorted by name.
+    fn queue_crowd(&mut self, target: CrowdTarget) {
         let name = target.crowd.queue().unwrap_or_default();
-        let place = self.queues[first_queue..].binary_search_by(|queue| (*queue.name).cmp(name));
-        let number = first_queue + place.unwrap_or_else(|place| place);
+        let place = self.queues.binary_search_by(|queue| (*queue.name).cmp(name));
+        let number = place.unwrap_or_else(|place| place);
         if place.is_err() {
             let queue = QueueTargets { name: name.into(), members: Box::default(), crowds: Vec::new() };
             self.queues.insert(number, queue);
@@ -375,34 +401,67 @@ impl<'a> Builder<'a> {
         self.queues[number].crowds.push(target);
     }
 
-    fn member(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<Member> {
+    fn member(&mut self, find: Find<'_>, subscription: &Arc<Subscription>) -> Option<Member> {
         let leaf = match subscription.source() {
-            Source::Client => return self.client(place, subscription).map(Member::Client),
-            Source::Service => return None,
+            Source::Client => return self.client(find, subscription).map(Member::Client),
+            Source::Service | Source::Answers => return None,
             Source::Route => false,
             Source::RouteLeaf => true,
         };
-        let route = self.route(place, subscription.connection())?;
+        let route = self.route(find, subscription.connection())?;
         Some(Member::Route { route, subscription: subscription.clone(), leaf })
     }
 
     /// A client's subscription as a target; none if it is the publisher's own and it wants no echo, or if it may not have this
     /// subject.
-    fn client(&mut self, place: Place<'_>, subscription: &Arc<Subscription>) -> Option<ClientTarget> {
+    fn client(&mut self, find: Find<'_>, subscription: &Arc<Subscription>) -> Option<ClientTarget> {
         let connection = subscription.connection();
         let wants_no_echo = |publisher: &Entry| connection == publisher.id() && publisher.has(Flag::NoEcho);
         if self.publisher.is_some_and(wants_no_echo) {
             return None;
         }
-        let entry = (place.entry)(connection)?;
-        if entry.is_hidden(place.subject, subscription.queue()) {
+        let entry = find(connection)?;
+        match subscription.shadow() {
+            None => self.client_target(&entry, subscription, 0, self.lookup.subject),
+            Some(shadow) => {
+                let view = self.view(shadow);
+                let place = view as usize - 1;
+                let subject = std::mem::take(&mut self.views[place].subject);
+                let target = self.client_target(&entry, &shadow.original, view, &subject);
+                self.views[place].subject = subject;
+                target
+            }
+        }
+    }
+
+    /// A client's subscription as a target, where it knows the message by this subject.
+    fn client_target(
+        &mut self,
+        entry: &Entry,
+        subscription: &Arc<Subscription>,
+        view: u32,
+        subject: &[u8],
+    ) -> Option<ClientTarget> {
+        if entry.is_hidden(subject, subscription.queue()) {
             return None;
         }
         let (headers, may_respond) = (entry.has(Flag::Headers), entry.has(Flag::MayRespond));
-        let prefix = self.client_prefix(place.subject, subscription.sid());
-        let account = place.number;
-        let subscription = subscription.clone();
-        Some(ClientTarget { subscription, connection, headers, may_respond, account, prefix })
+        let prefix = self.client_prefix(subject, subscription.sid());
+        let (subscription, connection) = (subscription.clone(), entry.id());
+        Some(ClientTarget { subscription, connection, headers, may_respond, view, prefix })
+    }
+
+    /// The number of the view of those who import this, which is entered if it is new.
+    fn view(&mut self, shadow: &Shadow) -> u32 {
+        let Shadow { account, import, transform, .. } = shadow;
+        let known = self.view_numbers.entry((*account, *import));
+        *known.or_insert_with(|| {
+            let mut subject = Vec::new();
+            transform.apply(self.lookup.subject, &mut subject);
+            self.views.push(View { account: *account, subject: subject.into() });
+            // Fewer than there are subscriptions, which are listed up to a limit.
+            self.views.len() as u32
+        })
     }
 
     /// The start of a client's line. A long subject that thousands want is not written down for each of them.
@@ -415,19 +474,19 @@ impl<'a> Builder<'a> {
     }
 
     /// The place of a route among the routes, where it is entered if it is new; none if the peer may not have this subject.
-    fn route(&mut self, place: Place<'_>, connection: ConnectionId) -> Option<usize> {
-        let mut known = self.routes.iter().skip(self.first_route);
-        if let Some(known) = known.position(|route| route.connection == connection) {
-            return Some(self.first_route + known);
+    fn route(&mut self, find: Find<'_>, connection: ConnectionId) -> Option<usize> {
+        if let Some(known) = self.routes.iter().position(|route| route.connection == connection) {
+            return Some(known);
         }
-        let entry = (place.entry)(connection)?;
+        let entry = find(connection)?;
+        let Lookup { account, subject } = *self.lookup;
         // The configuration names no groups between servers.
-        if entry.is_hidden(place.subject, None) {
+        if entry.is_hidden(subject, None) {
             return None;
         }
         let (account, blank): (&[u8], &[u8]) =
-            entry.line_account(place.account).map_or((b"", b""), |account| (account, b" "));
-        let tail = [account, blank, place.subject, b" "].concat();
+            entry.line_account(account).map_or((b"", b""), |account| (account, b" "));
+        let tail = [account, blank, subject, b" "].concat();
         let prefix = self.prefix(&[b"HMSG ", &tail, b"RMSG ", &tail]);
         let (headers, traces) = (entry.has(Flag::Headers), entry.has(Flag::Traces));
         self.routes.push(RouteTarget { connection, headers, traces, plain: false, prefix });

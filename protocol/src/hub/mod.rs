@@ -23,16 +23,18 @@ mod traces;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Terms};
+use crate::accounts::{
+    Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Imports, ServiceTerms, Terms,
+};
 use crate::auth::Guard;
 use crate::close::CloseReason;
-use crate::config::{AccountConfig, Config};
+use crate::config::{AccountConfig, Config, Import};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
 use crate::lock::{Place, RwLock};
-use crate::mapping::Mappings;
+use crate::mapping::{ImportTransform, Mappings};
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -97,6 +99,7 @@ impl Hub {
             named.map_or_else(|| add(&AccountConfig::new(name)), &add)
         });
         config.accounts.iter().filter(|account| !is_system(account)).for_each(|account| drop(add(account)));
+        config.accounts.iter().for_each(|account| set_imports(&accounts, &config, account));
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
@@ -267,6 +270,12 @@ impl Hub {
         SubscriptionId(self.next_subscription.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The id of a client's subscription; those of what it reaches in other accounts follow.
+    pub(crate) fn next_subscription_in(&self, account: &Account) -> SubscriptionId {
+        let others = account.imports().map_or(0, Imports::streams) as u64;
+        SubscriptionId(self.next_subscription.fetch_add(1 + others, Ordering::Relaxed))
+    }
+
     /// The last that was made.
     pub(crate) fn newest_subscription(&self) -> SubscriptionId {
         SubscriptionId(self.next_subscription.load(Ordering::Relaxed) - 1)
@@ -360,6 +369,22 @@ impl Hub {
             api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }
+    }
+}
+
+/// Lets an account take from others what it imports, now that all are there.
+fn set_imports(accounts: &Accounts, config: &Config, importer: &AccountConfig) {
+    let find = |name: &str| accounts.find(name.as_bytes()).expect("an account of a valid configuration");
+    let mut imports = Imports::default();
+    for import in &importer.imports {
+        let Import { account, subject, to, kind } = import;
+        let transform = ImportTransform::new(subject, to).expect("a valid configuration");
+        let (response, threshold) =
+            config.export_of(import).map_or_else(Default::default, |export| export.kind.terms());
+        imports.add(find(account).id(), transform, *kind, ServiceTerms { response, threshold });
+    }
+    if !importer.imports.is_empty() {
+        find(&importer.name).set_imports(imports);
     }
 }
 

@@ -46,6 +46,6 @@ pub use index::{Index, Stamp};
 pub use matches::{Matches, QueueMatch};
 pub use part::Stats;
 pub use search::{MAX_COLLECTED, Search};
-pub(crate) use subscription::Admission;
+pub(crate) use subscription::{Admission, Shadow};
 pub use subscription::{Source, Subscription, SubscriptionId};
 pub use walk::Walk;

@@ -1,8 +1,10 @@
 //! One subscription, as the index, the deliverers and its owner share it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
+use crate::mapping::ImportTransform;
 
 /// Order of creation within one node; later subscriptions have larger numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +17,9 @@ pub enum Source {
     Client,
     /// A service of this node itself: handed over to it and announced to routes. A plain subscriber, in no queue group.
     Service,
+    /// Requests that others sent to the services of this account: what is published to it answers one of them. Announced to
+    /// routes, since who answers may be anywhere.
+    Answers,
     /// A server of the cluster (`RS+`): served over its route, never announced.
     Route,
     /// A leaf node of another server (`LS+`): served over that server's route; as a queue member only if
@@ -25,7 +30,7 @@ pub enum Source {
 impl Source {
     /// Whether it is this node's own interest, which its routes are told of.
     pub fn is_local(self) -> bool {
-        matches!(self, Self::Client | Self::Service)
+        matches!(self, Self::Client | Self::Service | Self::Answers)
     }
 }
 
@@ -53,6 +58,20 @@ pub struct Subscription {
     delivered: AtomicU64,
     max: AtomicU64,
     text: Box<[u8]>,
+    shadow: Option<Box<Shadow>>,
+}
+
+/// What a subscription in the account of an exporter stands for: one of a client in the account of an importer, which the
+/// imported messages are delivered to.
+#[derive(Clone, Debug)]
+pub(crate) struct Shadow {
+    pub(crate) original: Arc<Subscription>,
+    /// The importer's account.
+    pub(crate) account: AccountId,
+    /// Which import of that account this is.
+    pub(crate) import: usize,
+    /// What the exporter's subjects are for the importer.
+    pub(crate) transform: Arc<ImportTransform>,
 }
 
 impl Subscription {
@@ -82,7 +101,21 @@ impl Subscription {
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
             text: text.into_boxed_slice(),
+            shadow: None,
         }
+    }
+
+    /// The subscription in an exporter's account, to this subject of it, that stands for one of an importer.
+    pub(crate) fn new_shadow(id: SubscriptionId, subject: &[u8], shadow: Shadow) -> Self {
+        let Shadow { original, .. } = &shadow;
+        let queue = original.queue().unwrap_or_default();
+        let new = Self::new(id, original.connection, original.source, subject, queue, original.sid());
+        Self { shadow: Some(Box::new(shadow)), ..new }
+    }
+
+    /// What it stands for, if it is in the account of an exporter for one of an importer.
+    pub(crate) fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_deref()
     }
 
     /// Which subscription this is.
@@ -137,6 +170,11 @@ impl Subscription {
         // Adding nothing puts this in order with [`admit`](Self::admit): a delivery that is not counted here sees the new
         // limit. Otherwise the last one could go unnoticed on both sides, and the subscription would stay for good.
         self.delivered.fetch_add(0, Ordering::Release) < max
+    }
+
+    /// Whether it gets no more deliveries.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// No more deliveries from now on. False if it was closed already.

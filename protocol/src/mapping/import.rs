@@ -69,6 +69,21 @@ impl ImportTransform {
         wanted.next().is_none().then(|| exported.join(&b'.'))
     }
 
+    /// The filter of what is imported, as the importer knows it.
+    pub fn destination(&self) -> Vec<u8> {
+        let tokens = self.forward.parts.iter().map(|part| match part {
+            Part::Literal(text) => text,
+            Part::Tail(_) => b">".as_slice(),
+            _ => b"*",
+        });
+        tokens.collect::<Vec<_>>().join(&b'.')
+    }
+
+    /// The filter of what is imported, as the exporter knows it.
+    pub fn source(&self) -> &[u8] {
+        &self.source
+    }
+
     fn is_wildcard(&self, at: usize) -> bool {
         tokens(&self.source).nth(at) == Some(b"*")
     }

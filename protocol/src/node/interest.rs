@@ -1,21 +1,25 @@
 //! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use fastrand::Rng;
 use log::debug;
 
 use super::Node;
-use crate::accounts::{Account, AccountError, pool_slot};
+use crate::accounts::{self, Account, AccountError, Imports, pool_slot};
+use crate::calendar;
 use crate::close::CloseReason;
 use crate::config::{self, ClusterConfig, RoutePermissions, Rules};
+use crate::forwarding::Keeper;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Change, Subscription, Walk};
+use crate::interest::{Change, Source, Subscription, Walk};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::permissions::Permissions;
 use crate::routes::Seat;
 use crate::sink::Sink;
+use crate::time::Instant;
 use crate::wire::encode::{routed_sub, routed_unsub};
 
 /// The routes that hear of local interest.
@@ -83,13 +87,31 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a subscription into an account and tells the routes that carry it. Returns how many these are.
+    /// Takes a subscription into an account, and what it reaches of others into theirs, and tells the routes that carry these. Returns
+    /// how many are told.
     pub(crate) fn subscribe<S: Sink>(
         &self,
         account: &Account,
         subscription: Arc<Subscription>,
         sink: &mut S,
     ) -> usize {
+        let Some(imports) = account.imports() else { return self.insert(account, subscription, sink) };
+        let mut announced = 0;
+        for reached in imports.reached_by(&subscription) {
+            if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
+                let shadow = reached.shadow_of(&subscription, account.id());
+                announced += self.insert(&exporter, Arc::new(shadow), sink);
+            }
+        }
+        announced += self.insert(account, subscription.clone(), sink);
+        if subscription.is_closed() {
+            // It got its last message meanwhile, and whoever ended it did not find all of this.
+            announced += self.remove_everywhere(account, &subscription, sink);
+        }
+        announced
+    }
+
+    fn insert<S: Sink>(&self, account: &Account, subscription: Arc<Subscription>, sink: &mut S) -> usize {
         let mut announced = 0;
         account.index().insert(subscription, &mut |listeners, change| {
             announce(self, account, listeners, change, sink);
@@ -98,21 +120,42 @@ impl Node {
         announced
     }
 
-    /// Takes a subscription out again and tells the routes that carry it. Returns how many these are.
+    fn remove<S: Sink>(&self, account: &Account, subscription: &Subscription, sink: &mut S) -> usize {
+        let mut announced = 0;
+        account.index().remove(subscription, &mut |listeners, change| {
+            announce(self, account, listeners, change, sink);
+            announced = listeners.len();
+        });
+        announced
+    }
+
+    /// Takes a subscription out again, as [`Node::subscribe`] took it in. Returns how many routes are told.
     pub(crate) fn unsubscribe<S: Sink>(
         &self,
         account: &Account,
         subscription: &Subscription,
         sink: &mut S,
     ) -> usize {
-        let mut announced = 0;
-        if subscription.close() {
-            account.index().remove(subscription, &mut |listeners, change| {
-                announce(self, account, listeners, change, sink);
-                announced = listeners.len();
-            });
+        if !subscription.close() {
+            return 0;
         }
-        announced
+        self.remove_everywhere(account, subscription, sink)
+    }
+
+    /// Takes out what there is of a subscription, in its account and in those that it reaches.
+    fn remove_everywhere<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: &Subscription,
+        sink: &mut S,
+    ) -> usize {
+        let mut announced = 0;
+        for reached in account.imports().into_iter().flat_map(|imports| imports.reached_by(subscription)) {
+            if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
+                announced += self.remove(&exporter, &reached.key_of(subscription), sink);
+            }
+        }
+        announced + self.remove(account, subscription, sink)
     }
 
     /// Takes out all subscriptions of a client.
@@ -123,9 +166,55 @@ impl Node {
         sink: &mut S,
     ) {
         subscriptions.retain(|subscription| subscription.close());
+        for (exporter, shadows) in self.shadows_of(account, &subscriptions) {
+            exporter.index().remove_all(shadows, &mut |listeners, change| {
+                announce(self, &exporter, listeners, change, sink);
+            });
+        }
         account.index().remove_all(subscriptions, &mut |listeners, change| {
             announce(self, account, listeners, change, sink);
         });
+    }
+
+    /// What these subscriptions of an account reach in others.
+    fn shadows_of(
+        &self,
+        account: &Account,
+        subscriptions: &[Arc<Subscription>],
+    ) -> Vec<(Arc<Account>, Vec<Arc<Subscription>>)> {
+        let mut shadows: BTreeMap<AccountId, Vec<_>> = BTreeMap::new();
+        let Some(imports) = account.imports() else { return Vec::new() };
+        for subscription in subscriptions {
+            for reached in imports.reached_by(subscription) {
+                let all = shadows.entry(reached.exporter).or_default();
+                all.push(Arc::new(reached.key_of(subscription)));
+            }
+        }
+        let with_account = |(id, shadows)| Some((self.hub.accounts().get(id)?, shadows));
+        shadows.into_iter().filter_map(with_account).collect()
+    }
+
+    /// Makes the results of look-ups stale that name subscriptions of an account's clients.
+    pub(crate) fn outdate(&self, account: &Account) {
+        account.index().outdate_all();
+        let exporters = account.imports().into_iter().flat_map(Imports::exporters_of_streams);
+        let exporters: BTreeSet<_> = exporters.collect();
+        let exporters = exporters.into_iter().filter_map(|id| self.hub.accounts().get(id));
+        exporters.for_each(|exporter| exporter.index().outdate_all());
+    }
+
+    /// Lets an account hear the answers to requests of others, if it does not yet.
+    fn begin_answers<S: Sink>(&self, account: &Account, rng: &mut Rng, sink: &mut S) {
+        let prefix = accounts::random_prefix(rng);
+        let filter = [&prefix[..], b">"].concat();
+        let id = self.hub.next_subscription();
+        let new = Subscription::new(id, ConnectionId::SERVICES, Source::Answers, &filter, b"", b"");
+        let new = Arc::new(new);
+        self.insert(account, new.clone(), sink);
+        // First there is interest, and then the subjects are used.
+        if !account.answers().begin(&prefix) {
+            self.remove(account, &new, sink);
+        }
     }
 
     /// Ends a client's subscription that got its last message.
@@ -197,6 +286,26 @@ impl Node {
             let spread = Spread::new(&self.hub);
             let carried = accounts.iter().filter(|account| spread.carries(&route.seat, account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
+        }
+    }
+}
+
+impl<S: Sink> Keeper<S> for Node {
+    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
+        self.expire(account, subscription, sink);
+    }
+
+    fn time(&self, at: Instant) -> String {
+        calendar::rfc3339(self.unix_nanos_at_zero.saturating_add(at.as_nanos()))
+    }
+
+    fn cluster_name(&self) -> Option<String> {
+        self.cluster_name()
+    }
+
+    fn await_answers(&self, account: &Account, rng: &mut Rng, sink: &mut S) {
+        if !account.answers().has_begun() {
+            self.begin_answers(account, rng, sink);
         }
     }
 }

@@ -184,11 +184,8 @@ impl Services {
     /// Goes on with what very many are to get. Returns how much was done.
     fn deliver_on<S: Sink>(&mut self, now: Instant, sink: &mut S) -> usize {
         let node = &self.node;
-        let mut expire = |account, subscription: &Subscription, sink: &mut S| {
-            node.expire(account, subscription, sink);
-        };
         let delivery = self.delivering.as_mut();
-        if delivery.is_none_or(|delivery| delivery.handle_slice(node.hub(), now, sink, &mut expire)) {
+        if delivery.is_none_or(|delivery| delivery.handle_slice(node.hub(), now, sink, &**node)) {
             self.delivering = None;
         }
         WORK_AT_ONCE_BYTES
@@ -293,11 +290,12 @@ impl Services {
             hub: node.hub(),
             now,
             publisher: None,
+            asker: None,
             sink,
             rng: &mut self.rng,
             scratch: &mut self.scratch,
             trace: None,
-            expire: &mut |account, subscription, sink| node.expire(account, subscription, sink),
+            keeper: &**node,
         };
         self.delivering = forwarding::from_service(&mut courier, account, &message);
     }

@@ -11,6 +11,9 @@ pub(crate) const TRACE_ONLY: &[u8] = b"Nats-Trace-Only";
 /// The number that it has at a server.
 pub(crate) const TRACE_HOP: &[u8] = b"Nats-Trace-Hop";
 
+/// Who sent a request to a service of another account.
+pub(crate) const REQUEST_INFO: &[u8] = b"Nats-Request-Info";
+
 /// Whether some line begins as one does that asks for a trace. It is asked of each message with headers.
 #[inline]
 pub(crate) fn may_be_traced(block: &[u8]) -> bool {

@@ -11,6 +11,7 @@ mod determinism;
 mod effects;
 mod gossip;
 mod handshake;
+mod imports;
 mod interest;
 mod keepalive;
 mod lame_duck;

@@ -13,7 +13,8 @@
 //! A name is the client's; `B.a` is a client of the node B instead of A; `#a` (`B.#a`) is a raw connection to the route
 //! port. A peer connects when it is first mentioned, and the INFO that greets it is left out. Any other INFO is shown as
 //! `INFO`. What is not a line of the transcript must not be sent: after every group of `<` lines, each peer must have been
-//! sent all that was expected and nothing else. Lines that begin with `--` are comments.
+//! sent all that was expected and nothing else. A word such as `$r` stands for whatever is first read in its place, and for the
+//! same from then on, also in what is written. Lines that begin with `--` are comments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,13 +28,16 @@ pub(crate) fn play_alone(text: &str) {
 
 /// Plays a transcript.
 pub(crate) fn play(scene: &mut Scene, text: &str) {
-    Script { scene, peers: BTreeMap::new(), expected: BTreeMap::new() }.play(text);
+    let (peers, expected, words) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    Script { scene, peers, expected, words }.play(text);
 }
 
 struct Script<'a> {
     scene: &'a mut Scene,
     peers: BTreeMap<String, Peer>,
     expected: BTreeMap<String, String>,
+    /// What words such as `$r` stand for.
+    words: BTreeMap<String, String>,
 }
 
 impl Script<'_> {
@@ -60,7 +64,11 @@ impl Script<'_> {
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
         let peer = self.peer(name);
         match verb {
-            '>' => self.scene.send(peer, &bytes(rest)),
+            '>' => {
+                let known = self.words.iter();
+                let line = known.fold(rest.to_owned(), |line, (word, read)| line.replace(word, read));
+                self.scene.send(peer, &bytes(&line));
+            }
             '<' => {
                 let expected = self.expected.entry(name.to_owned()).or_default();
                 expected.push_str(rest);
@@ -93,9 +101,31 @@ impl Script<'_> {
         for (name, peer) in &self.peers {
             let received = shown(&self.scene.take(*peer));
             let expected = self.expected.remove(name).unwrap_or_default();
+            let expected = with_words(&expected, &received, &mut self.words);
             assert_eq!(received, expected, "what {name} was sent, after\n{context}");
         }
     }
+}
+
+/// What is expected, with each word such as `$r` as it was read before, or is read here.
+fn with_words(expected: &str, received: &str, words: &mut BTreeMap<String, String>) -> String {
+    if !expected.contains('$') {
+        return expected.to_owned();
+    }
+    let lines = expected.lines().zip(received.lines().chain(std::iter::repeat("")));
+    let line = |(expected, received): (&str, &str)| {
+        let mut read = received.split(' ');
+        let words = expected.split(' ').map(|word| {
+            let read = read.next().unwrap_or_default();
+            match word.strip_prefix('$') {
+                Some(_) if word.starts_with("$SYS") || word.starts_with("$G") => word.to_owned(),
+                Some(_) => words.entry(word.to_owned()).or_insert_with(|| read.to_owned()).clone(),
+                None => word.to_owned(),
+            }
+        });
+        words.collect::<Vec<_>>().join(" ") + "\n"
+    };
+    lines.map(line).collect()
 }
 
 /// Received bytes as transcripts show them.

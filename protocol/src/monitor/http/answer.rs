@@ -1,8 +1,8 @@
 //! Answers as bytes.
 
-use super::super::format::civil_date;
 use super::super::{JSON, Progress, Rendering, Reply, Response};
 use super::request::{Head, Refusal};
+use crate::calendar::civil_date;
 
 /// An answer that is being written.
 #[derive(Debug)]

@@ -1,0 +1,172 @@
+//! Requests of other accounts that an account is to answer (wire.md 1.12).
+//!
+//! A request to an imported service comes to the exporter's account with a reply subject of that account, `_R_.<6>.<6>`. Whatever
+//! is published there goes to the reply subject that the requester gave, in the requester's account.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
+
+use fastrand::Rng;
+
+use super::ServiceTerms;
+use crate::config::Response;
+use crate::hash::KeyedState;
+use crate::id::AccountId;
+use crate::lock::{Mutex, Place};
+use crate::time::Instant;
+
+/// So many requests of one account may wait for answers of another; the one with the least time left is given up for one more.
+pub(crate) const MAX_AWAITED: usize = 16 * 1024;
+
+/// What others asked an account, and where the answers go.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// What the subjects of all answers begin with: `_R_.<6>.`. Empty before the first request.
+    prefix: OnceLock<Box<[u8]>>,
+    awaited: Mutex<Table>,
+}
+
+/// A request that waits for an answer, or for more of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaited {
+    /// The account that asks.
+    pub(crate) asker: AccountId,
+    /// Where the answer goes there.
+    pub(crate) reply: Box<[u8]>,
+    pub(crate) terms: ServiceTerms,
+}
+
+#[derive(Debug)]
+struct Table {
+    by_token: HashMap<Token, Waiting, KeyedState>,
+    /// What is given up when, for each account that asks. None is empty.
+    deadlines: BTreeMap<AccountId, BTreeSet<(Instant, Token)>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    awaited: Awaited,
+    deadline: Instant,
+}
+
+/// The last token of the subject of an answer.
+type Token = [u8; TOKEN_BYTES];
+
+const TOKEN_BYTES: usize = 6;
+
+impl Answers {
+    pub(super) fn new(hasher: KeyedState) -> Self {
+        let table = Table { by_token: HashMap::with_hasher(hasher), deadlines: BTreeMap::new() };
+        Self { prefix: OnceLock::new(), awaited: Mutex::new(Place::Facts, table) }
+    }
+
+    /// Whether there was a request before: the account listens for answers.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.prefix.get().is_some()
+    }
+
+    /// Lets subjects of answers begin so. False if they begin otherwise already.
+    pub(crate) fn begin(&self, prefix: &[u8]) -> bool {
+        self.prefix.set(prefix.into()).is_ok()
+    }
+
+    /// Waits for the answer to a request. Returns the subject that it comes to, and whether another request of the same account had
+    /// to be given up for it.
+    pub(crate) fn wait_for(&self, awaited: Awaited, now: Instant, rng: &mut Rng) -> (Vec<u8>, bool) {
+        let mut table = self.awaited.lock();
+        table.give_up(awaited.asker, now);
+        let token = table.free_token(rng);
+        let is_one_given_up = table.insert(token, awaited, now);
+        (self.subject(token), is_one_given_up)
+    }
+
+    /// Waits no more for what would come to this subject.
+    pub(crate) fn forget(&self, subject: &[u8]) {
+        if let Some(token) = self.token_of(subject) {
+            self.awaited.lock().remove(token);
+        }
+    }
+
+    /// Whom a message to `subject` answers, if somebody waits for that. After the last answer nobody does; an answer that
+    /// `is_empty` is the last one.
+    pub(crate) fn take(&self, subject: &[u8], is_empty: bool, now: Instant) -> Option<Awaited> {
+        let token = self.token_of(subject)?;
+        let mut table = self.awaited.lock();
+        let waiting = table.remove(token)?;
+        if waiting.deadline <= now {
+            return None;
+        }
+        if waiting.awaited.terms.response != Response::Single && !is_empty {
+            table.insert(token, waiting.awaited.clone(), now);
+        }
+        Some(waiting.awaited)
+    }
+
+    /// How many requests wait for answers, those included that are to be given up.
+    pub(crate) fn len(&self) -> usize {
+        self.awaited.lock().by_token.len()
+    }
+
+    fn subject(&self, token: Token) -> Vec<u8> {
+        let prefix = self.prefix.get().map_or(&b""[..], |prefix| prefix);
+        [prefix, &token].concat()
+    }
+
+    fn token_of(&self, subject: &[u8]) -> Option<Token> {
+        subject.strip_prefix(&**self.prefix.get()?)?.try_into().ok()
+    }
+}
+
+impl Table {
+    fn insert(&mut self, token: Token, awaited: Awaited, now: Instant) -> bool {
+        let deadline = now + awaited.terms.threshold;
+        let own = self.deadlines.entry(awaited.asker).or_default();
+        let too_many = (own.len() >= MAX_AWAITED).then(|| own.pop_first()).flatten();
+        own.insert((deadline, token));
+        if let Some((_, given_up)) = too_many {
+            self.by_token.remove(&given_up);
+        }
+        self.by_token.insert(token, Waiting { awaited, deadline });
+        too_many.is_some()
+    }
+
+    fn remove(&mut self, token: Token) -> Option<Waiting> {
+        let waiting = self.by_token.remove(&token)?;
+        let asker = waiting.awaited.asker;
+        let own = self.deadlines.get_mut(&asker);
+        let is_last = own.is_some_and(|own| own.remove(&(waiting.deadline, token)) && own.is_empty());
+        if is_last {
+            self.deadlines.remove(&asker);
+        }
+        Some(waiting)
+    }
+
+    /// Gives up some of what an account has waited for too long: more than comes in.
+    fn give_up(&mut self, asker: AccountId, now: Instant) {
+        for _ in 0..2 {
+            let first = self.deadlines.get(&asker).and_then(|own| own.first());
+            match first {
+                Some((deadline, token)) if *deadline <= now => drop(self.remove(*token)),
+                _ => return,
+            }
+        }
+    }
+
+    fn free_token(&self, rng: &mut Rng) -> Token {
+        loop {
+            let token = random_token(rng);
+            if !self.by_token.contains_key(&token) {
+                return token;
+            }
+        }
+    }
+}
+
+/// What the subjects of an account's answers may begin with.
+pub(crate) fn random_prefix(rng: &mut Rng) -> Vec<u8> {
+    [b"_R_.", &random_token(rng)[..], b"."].concat()
+}
+
+fn random_token(rng: &mut Rng) -> Token {
+    std::array::from_fn(|_| rng.alphanumeric() as u8)
+}

@@ -1,0 +1,126 @@
+//! What an account takes from others (wire.md 1.12).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{ImportKind, Response};
+use crate::id::AccountId;
+use crate::interest::{Shadow, Source, Subscription, SubscriptionId};
+use crate::mapping::ImportTransform;
+use crate::permissions::Filters;
+
+/// The imports of an account. They are as they are for as long as the node runs.
+#[derive(Debug, Default)]
+pub(crate) struct Imports {
+    streams: Vec<StreamImport>,
+    services: Vec<Arc<ServiceImport>>,
+    /// Which of the services a subject of this account is of.
+    by_subject: Filters<Vec<usize>>,
+}
+
+/// Messages of another account.
+#[derive(Debug)]
+struct StreamImport {
+    exporter: AccountId,
+    transform: Arc<ImportTransform>,
+}
+
+/// Somebody in another account who answers requests.
+#[derive(Debug)]
+pub(crate) struct ServiceImport {
+    pub(crate) exporter: AccountId,
+    transform: ImportTransform,
+    pub(crate) terms: ServiceTerms,
+    /// Whether the exporter is told who asks, beside the account.
+    pub(crate) share: bool,
+}
+
+/// How requests to a service are answered, as its exporter has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServiceTerms {
+    pub(crate) response: Response,
+    /// How long answers may take, or the next one.
+    pub(crate) threshold: Duration,
+}
+
+/// Where a subscription of an importer reaches an exporter: it has another of this id and subject there.
+#[derive(Debug)]
+pub(crate) struct Reached<'a> {
+    pub(crate) exporter: AccountId,
+    id: SubscriptionId,
+    subject: Vec<u8>,
+    import: usize,
+    transform: &'a Arc<ImportTransform>,
+}
+
+impl Imports {
+    /// Adds an import of what `exporter` knows as the source of the transform; `terms` are those of a service.
+    pub(crate) fn add(
+        &mut self,
+        exporter: AccountId,
+        transform: ImportTransform,
+        kind: ImportKind,
+        terms: ServiceTerms,
+    ) {
+        match kind {
+            ImportKind::Stream => {
+                self.streams.push(StreamImport { exporter, transform: Arc::new(transform) });
+            }
+            ImportKind::Service { share } => {
+                let filter = transform.destination();
+                self.by_subject.get_or_insert_default(&filter).push(self.services.len());
+                self.services.push(Arc::new(ServiceImport { exporter, transform, terms, share }));
+            }
+        }
+    }
+
+    /// How many streams there are, each of which a subscription may reach.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// The accounts that streams come from; one may be there several times.
+    pub(crate) fn exporters_of_streams(&self) -> impl Iterator<Item = AccountId> {
+        self.streams.iter().map(|stream| stream.exporter)
+    }
+
+    /// Where a subscription of this account reaches others. Only those of clients do.
+    pub(crate) fn reached_by(&self, subscription: &Subscription) -> impl Iterator<Item = Reached<'_>> {
+        let is_client = subscription.source() == Source::Client;
+        let streams = self.streams.iter().enumerate().filter(move |_| is_client);
+        streams.filter_map(|(import, StreamImport { exporter, transform })| {
+            let subject = transform.reverse(subscription.subject())?;
+            let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
+            Some(Reached { exporter: *exporter, id, subject, import, transform })
+        })
+    }
+
+    /// The services that a message to `subject` is a request for, in the order in which they were configured, each with the subject
+    /// as its exporter knows it.
+    pub(crate) fn services_of(&self, subject: &[u8]) -> Vec<(&Arc<ServiceImport>, Vec<u8>)> {
+        let mut places = Vec::new();
+        self.by_subject.any(subject, |found| {
+            places.extend_from_slice(found);
+            false
+        });
+        places.sort_unstable();
+        let services = places.into_iter().map(|place| &self.services[place]);
+        services.filter_map(|service| Some((service, service.transform.reverse(subject)?))).collect()
+    }
+}
+
+impl Reached<'_> {
+    /// The subscription there, which stands for `original` of the account `importer`.
+    pub(crate) fn shadow_of(self, original: &Arc<Subscription>, importer: AccountId) -> Subscription {
+        let (original, transform) = (original.clone(), self.transform.clone());
+        let shadow = Shadow { original, account: importer, import: self.import, transform };
+        Subscription::new_shadow(self.id, &self.subject, shadow)
+    }
+
+    /// What it is found by there, to be removed.
+    pub(crate) fn key_of(self, original: &Subscription) -> Subscription {
+        let (connection, source) = (original.connection(), original.source());
+        let queue = original.queue().unwrap_or_default();
+        Subscription::new(self.id, connection, source, &self.subject, queue, original.sid())
+    }
+}

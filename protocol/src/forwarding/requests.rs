@@ -1,0 +1,208 @@
+//! Messages that are requests to services of other accounts, and the answers that come back (wire.md 1.12).
+//!
+//! A request is delivered in the account of the exporter as if it had been published there, with a reply subject of that account;
+//! what is published to that goes to the reply subject of the requester, in the account of the importer. Each of the two is a
+//! message of its own, so that all that holds for messages holds for them: routes, queue groups, further imports.
+
+use std::sync::Arc;
+
+use super::request_info::Asker;
+use super::targets::{Lookup, Request, Targets};
+use super::{Courier, LongDelivery, Sender, from_client};
+use crate::accounts::{Account, Awaited, MAX_AWAITED, ServiceImport};
+use crate::hub::{Entry, Hub};
+use crate::interest::{Matches, Stamp};
+use crate::mapping::Choice;
+use crate::sink::Sink;
+use crate::wire::Message;
+use crate::wire::header::{self, REQUEST_INFO};
+
+/// Looks for the services that a message is a request for.
+pub(super) struct Finding<'a> {
+    pub(super) matches: &'a mut Matches,
+    pub(super) hub: &'a Hub,
+    pub(super) publisher: &'a Entry,
+    /// How the indexes of the exporters were before they were asked.
+    pub(super) stamps: &'a mut Vec<(Arc<Account>, Stamp)>,
+}
+
+impl Finding<'_> {
+    /// The services of other accounts that a message is a request for; `depth` is how many imports led here.
+    pub(super) fn requests(&mut self, lookup: &Lookup<'_>, depth: usize) -> Box<[Request]> {
+        let Some(imports) = lookup.account.imports().filter(|_| depth < MAX_DEPTH) else {
+            return Box::default();
+        };
+        let services = imports.services_of(lookup.subject).into_iter();
+        services
+            .filter_map(|(import, subject)| self.request(lookup.account, import, subject.into(), depth))
+            .collect()
+    }
+
+    fn request(
+        &mut self,
+        importer: &Arc<Account>,
+        import: &Arc<ServiceImport>,
+        subject: Box<[u8]>,
+        depth: usize,
+    ) -> Option<Request> {
+        let exporter = self.hub.accounts().get(import.exporter)?;
+        let (subject, mapped) = match exporter.mappings().find(&subject) {
+            None => (subject, None),
+            Some(Choice::Fixed(mapped)) => (mapped, None),
+            drawn => (subject, drawn),
+        };
+        let lookup = Lookup { account: &exporter, subject: &subject };
+        self.stamps.push((exporter.clone(), exporter.index().stamp(&subject)));
+        let directory = self.hub.directory();
+        let mut targets = Targets::collect(self.matches, directory, Some(self.publisher), &lookup);
+        targets.requests = self.requests(&lookup, depth + 1);
+        let (import, importer) = (import.clone(), importer.clone());
+        Some(Request { import, importer, exporter, subject, mapped, targets })
+    }
+}
+
+/// Lets those have a message whom it is a request for. False if nobody takes it.
+#[inline(never)]
+pub(super) fn ask<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    requests: &[Request],
+    message: &Message<'_>,
+) -> bool {
+    if courier.trace.as_ref().is_some_and(|trace| trace.is_only()) {
+        return !requests.is_empty();
+    }
+    // All of them are asked, whoever takes it first.
+    requests.iter().fold(false, |taken, request| ask_one(courier, request, message) || taken)
+}
+
+fn ask_one<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
+    let Request { import, importer, exporter, .. } = request;
+    let reply = message.reply.map(|reply| {
+        let awaited = Awaited { asker: importer.id(), reply: reply.into(), terms: import.terms };
+        wait_for_answer(courier, exporter, awaited)
+    });
+    let asker = courier.asker.unwrap_or(Asker::new(importer, import.share));
+    let info = asker.info(courier, importer, import.share);
+    let (body, header_len) = with_request_info(message, &info);
+    let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
+    let taken = deliver_request(courier, request, asker, &passed);
+    if let Some(reply) = reply.filter(|_| !taken) {
+        exporter.answers().forget(&reply);
+    }
+    taken
+}
+
+/// Delivers a request in the account of the exporter, where that maps its subject to.
+fn deliver_request<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    request: &Request,
+    asker: Asker<'_>,
+    message: &Message<'_>,
+) -> bool {
+    let Request { exporter, subject, mapped, targets, .. } = request;
+    let Some(mapped) = mapped else {
+        return pass_on(courier, targets, Some(asker), &Message { subject, ..*message });
+    };
+    let mut drawn = Vec::new();
+    mapped.apply(subject, courier.rng, &mut drawn);
+    let targets = collect(courier, exporter, &drawn);
+    pass_on(courier, &targets, Some(asker), &Message { subject: &drawn, ..*message })
+}
+
+/// Delivers what is published to the subject of an answer to whoever waits for it, if somebody does.
+#[inline(never)]
+pub(super) fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Message<'_>) {
+    // Two bytes end the line.
+    let is_empty = message.body.len() == 2;
+    let Some(awaited) = account.answers().take(message.subject, is_empty, courier.now) else { return };
+    let Some(asker) = courier.hub.accounts().get(awaited.asker) else { return };
+    if courier.trace.as_ref().is_some_and(|trace| trace.is_only()) {
+        return;
+    }
+    // Who asked may be asked back.
+    let reply = message.reply.map(|reply| {
+        let awaited = Awaited { asker: account.id(), reply: reply.into(), terms: awaited.terms };
+        wait_for_answer(courier, &asker, awaited)
+    });
+    let mut subject = awaited.reply.into_vec();
+    if let Some(mapped) = asker.mappings().find(&subject) {
+        let sent_to = std::mem::take(&mut subject);
+        mapped.apply(&sent_to, courier.rng, &mut subject);
+    }
+    let targets = collect(courier, &asker, &subject);
+    let passed = Message { subject: &subject, reply: reply.as_deref(), line_tail: None, ..*message };
+    if !pass_on(courier, &targets, None, &passed) {
+        // Nobody wants more of it.
+        account.answers().forget(message.subject);
+        reply.iter().for_each(|reply| asker.answers().forget(reply));
+    }
+}
+
+/// Who gets a subject in another account, which is asked for once.
+fn collect<S>(courier: &Courier<'_, S>, account: &Arc<Account>, subject: &[u8]) -> Targets {
+    let publisher = courier.publisher.map(|publisher| &**publisher);
+    let lookup = Lookup { account, subject };
+    Targets::collect(&mut Matches::default(), courier.hub.directory(), publisher, &lookup)
+}
+
+/// Lets an account wait for what `exporter` answers. Returns the subject for that.
+fn wait_for_answer<S: Sink>(courier: &mut Courier<'_, S>, exporter: &Account, awaited: Awaited) -> Vec<u8> {
+    courier.keeper.await_answers(exporter, courier.rng, courier.sink);
+    let (subject, is_one_given_up) = exporter.answers().wait_for(awaited, courier.now, courier.rng);
+    if is_one_given_up {
+        let by =
+            format_args!("{MAX_AWAITED} requests of one account wait for answers of {}", exporter.name());
+        courier.hub.limit_log().hit(courier.now, "MAX_AWAITED", by);
+    }
+    subject
+}
+
+/// Delivers a message that comes of another, in another account.
+fn pass_on<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    asker: Option<Asker<'_>>,
+    message: &Message<'_>,
+) -> bool {
+    let mut scratch = courier.scratch.inner.take().unwrap_or_default();
+    let mut inner = Courier {
+        hub: courier.hub,
+        now: courier.now,
+        publisher: courier.publisher,
+        asker,
+        sink: courier.sink,
+        rng: courier.rng,
+        scratch: &mut scratch,
+        trace: None,
+        keeper: courier.keeper,
+    };
+    let taken = from_client(&mut inner, targets, message);
+    let sender = Sender::Client { wants_to_know: None };
+    let rest = LongDelivery::of(targets, &mut scratch, courier.rng, courier.publisher, sender, message, None);
+    courier.scratch.rests.extend(rest);
+    courier.scratch.expired += scratch.take_expired();
+    courier.scratch.inner = Some(scratch);
+    taken
+}
+
+/// The body of a request with a header that says who asks, and how long the headers are.
+fn with_request_info(message: &Message<'_>, info: &[u8]) -> (Vec<u8>, usize) {
+    let (headers, payload) = message.body.split_at(message.header_len);
+    let headers = if headers.is_empty() { NO_HEADERS } else { headers };
+    match header::with_value(headers, REQUEST_INFO, info) {
+        Some(mut body) => {
+            let header_len = body.len();
+            body.extend_from_slice(payload);
+            (body, header_len)
+        }
+        // They are none that one could be added to.
+        None => (message.body.to_vec(), message.header_len),
+    }
+}
+
+/// Headers of which there are none.
+const NO_HEADERS: &[u8] = b"NATS/1.0\r\n\r\n";
+
+/// A message goes through so many imports, one behind the other, and no further. A valid configuration has no circles; but subjects
+/// that wildcards stand for may go round.
+const MAX_DEPTH: usize = 16;
