@@ -132,7 +132,8 @@ fn compile(matches: &mut Matches, hub: &Hub, publisher: &Entry, lookup: &Lookup<
     let mut targets = Targets::collect(matches, hub.directory(), Some(publisher), lookup);
     let mut others = Vec::new();
     if publisher.kind() == Kind::Client && lookup.account.imports().is_some() {
-        targets.requests = Finding { matches, hub, publisher, stamps: &mut others }.requests(lookup, 0);
+        let mut finding = Finding { matches, hub, publisher, stamps: &mut others };
+        targets.add_requests(finding.requests(lookup, 0));
     }
     (Stamps { own, others: others.into() }, targets)
 }

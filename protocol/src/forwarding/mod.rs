@@ -58,7 +58,7 @@ pub(crate) struct Courier<'a, S> {
     /// The connection that the message came from; none if a service publishes it.
     pub(crate) publisher: Option<&'a Arc<Entry>>,
     /// Who asked at first, if the message is a request that went through other accounts.
-    pub(crate) asker: Option<Asker<'a>>,
+    pub(crate) asker: Option<&'a Asker<'a>>,
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
@@ -134,22 +134,14 @@ pub(crate) fn from_client<S: Sink>(
             Some(_) => to_route_traced(courier, targets, number, message, route.plain),
         };
     }
-    taken |= across_accounts(courier, targets, message);
+    if let Some(across) = &targets.across {
+        taken |= requests::deliver(courier, across, message);
+    }
     courier.scratch.line = line;
     if !courier.scratch.ended.is_empty() {
         courier.expire_some();
     }
     taken
-}
-
-/// Lets other accounts have what is a request to them, or an answer. False if nobody there takes it.
-#[inline]
-fn across_accounts<S: Sink>(courier: &mut Courier<'_, S>, targets: &Targets, message: &Message<'_>) -> bool {
-    let is_asked = !targets.requests.is_empty() && requests::ask(courier, &targets.requests, message);
-    let answerer = targets.answerer.as_ref();
-    answerer.into_iter().for_each(|account| requests::answer(courier, account, message));
-    // Whoever waits for answers takes what comes there, whether or not somebody waits for this one.
-    is_asked || answerer.is_some()
 }
 
 /// Delivers what another server sent: to plain subscriptions of this node's clients, and to one member of each
@@ -194,7 +186,9 @@ pub(crate) fn from_route<S: Sink>(
             };
         }
     }
-    across_accounts(courier, targets, message);
+    if let Some(across) = &targets.across {
+        requests::deliver(courier, across, message);
+    }
     courier.scratch.line = line;
     if !courier.scratch.ended.is_empty() {
         courier.expire_some();

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::request_info::Asker;
-use super::targets::{Lookup, Request, Targets};
+use super::targets::{Across, Lookup, Request, Targets};
 use super::{Courier, LongDelivery, Sender, from_client};
 use crate::accounts::{Account, Awaited, MAX_AWAITED, ServiceImport};
 use crate::hub::{Entry, Hub};
@@ -28,9 +28,9 @@ pub(super) struct Finding<'a> {
 
 impl Finding<'_> {
     /// The services of other accounts that a message is a request for; `depth` is how many imports led here.
-    pub(super) fn requests(&mut self, lookup: &Lookup<'_>, depth: usize) -> Box<[Request]> {
+    pub(super) fn requests(&mut self, lookup: &Lookup<'_>, depth: usize) -> Vec<Request> {
         let Some(imports) = lookup.account.imports().filter(|_| depth < MAX_DEPTH) else {
-            return Box::default();
+            return Vec::new();
         };
         let services = imports.services_of(lookup.subject).into_iter();
         services
@@ -55,33 +55,37 @@ impl Finding<'_> {
         self.stamps.push((exporter.clone(), exporter.index().stamp(&subject)));
         let directory = self.hub.directory();
         let mut targets = Targets::collect(self.matches, directory, Some(self.publisher), &lookup);
-        targets.requests = self.requests(&lookup, depth + 1);
+        targets.add_requests(self.requests(&lookup, depth + 1));
         let (import, importer) = (import.clone(), importer.clone());
         Some(Request { import, importer, exporter, subject, mapped, targets })
     }
 }
 
-/// Lets those have a message whom it is a request for. False if nobody takes it.
+/// Lets other accounts have what is a request to them, or an answer. False if nobody there takes it.
 #[inline(never)]
-pub(super) fn ask<S: Sink>(
-    courier: &mut Courier<'_, S>,
-    requests: &[Request],
-    message: &Message<'_>,
-) -> bool {
-    if courier.trace.as_ref().is_some_and(|trace| trace.is_only()) {
-        return !requests.is_empty();
-    }
+pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, message: &Message<'_>) -> bool {
+    let Across { requests, answerer, .. } = across;
     // All of them are asked, whoever takes it first.
-    requests.iter().fold(false, |taken, request| ask_one(courier, request, message) || taken)
+    let is_taken = requests.iter().fold(false, |taken, request| ask(courier, request, message) || taken);
+    if let Some(account) = answerer {
+        answer(courier, account, message);
+    }
+    // Who waits for answers takes what comes there, whether or not this one is waited for.
+    is_taken || answerer.is_some()
 }
 
-fn ask_one<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
+/// Lets those have a message whom it is a request for. False if nobody takes it.
+fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
     let Request { import, importer, exporter, .. } = request;
+    if courier.is_only_traced() {
+        return true;
+    }
     let reply = message.reply.map(|reply| {
         let awaited = Awaited { asker: importer.id(), reply: reply.into(), terms: import.terms };
         wait_for_answer(courier, exporter, awaited)
     });
-    let asker = courier.asker.unwrap_or(Asker::new(importer, import.share));
+    let first = Asker::new(importer, import.share);
+    let asker = courier.asker.unwrap_or(&first);
     let info = asker.info(courier, importer, import.share);
     let (body, header_len) = with_request_info(message, &info);
     let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
@@ -96,7 +100,7 @@ fn ask_one<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &M
 fn deliver_request<S: Sink>(
     courier: &mut Courier<'_, S>,
     request: &Request,
-    asker: Asker<'_>,
+    asker: &Asker<'_>,
     message: &Message<'_>,
 ) -> bool {
     let Request { exporter, subject, mapped, targets, .. } = request;
@@ -110,13 +114,12 @@ fn deliver_request<S: Sink>(
 }
 
 /// Delivers what is published to the subject of an answer to whoever waits for it, if somebody does.
-#[inline(never)]
-pub(super) fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Message<'_>) {
+fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Message<'_>) {
     // Two bytes end the line.
     let is_empty = message.body.len() == 2;
     let Some(awaited) = account.answers().take(message.subject, is_empty, courier.now) else { return };
     let Some(asker) = courier.hub.accounts().get(awaited.asker) else { return };
-    if courier.trace.as_ref().is_some_and(|trace| trace.is_only()) {
+    if courier.is_only_traced() {
         return;
     }
     // Who asked may be asked back.
@@ -135,6 +138,12 @@ pub(super) fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, m
         // Nobody wants more of it.
         account.answers().forget(message.subject);
         reply.iter().for_each(|reply| asker.answers().forget(reply));
+    }
+}
+
+impl<S> Courier<'_, S> {
+    fn is_only_traced(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.is_only())
     }
 }
 
@@ -161,7 +170,7 @@ fn wait_for_answer<S: Sink>(courier: &mut Courier<'_, S>, exporter: &Account, aw
 fn pass_on<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
-    asker: Option<Asker<'_>>,
+    asker: Option<&Asker<'_>>,
     message: &Message<'_>,
 ) -> bool {
     let mut scratch = courier.scratch.inner.take().unwrap_or_default();

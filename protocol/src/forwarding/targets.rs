@@ -33,10 +33,19 @@ pub(crate) struct Targets {
     pub(super) crowds: Box<[CrowdTarget]>,
     /// Where so many filters match that nothing is listed: all who get it are looked for in slices.
     pub(super) cuts: Box<[Cut]>,
-    /// Services of other accounts that it is a request for.
-    pub(super) requests: Box<[Request]>,
+    /// What comes of it in other accounts; none nearly always.
+    pub(super) across: Option<Box<Across>>,
+}
+
+/// What comes of a message in other accounts.
+#[derive(Debug, Default)]
+pub(super) struct Across {
+    /// Services that it is a request for.
+    pub(super) requests: Vec<Request>,
     /// The account that it is published in, if it may be an answer of that to a request of another.
     pub(super) answerer: Option<Arc<Account>>,
+    /// How many get the requests at once.
+    listed: usize,
 }
 
 /// Another account in which clients hear a message, and the subject that they know it by.
@@ -214,8 +223,17 @@ impl Targets {
 
     /// How many subscriptions, groups and routes get it at once, apart from crowds and those who are looked for.
     pub(crate) fn listed(&self) -> usize {
-        let asked: usize = self.requests.iter().map(|request| 1 + request.targets.listed()).sum();
-        self.clients.len() + self.queues.len() + self.routes.len() + asked
+        let across = self.across.as_ref().map_or(0, |across| across.listed);
+        self.clients.len() + self.queues.len() + self.routes.len() + across
+    }
+
+    /// Lets these services have it, too.
+    pub(super) fn add_requests(&mut self, requests: Vec<Request>) {
+        if !requests.is_empty() {
+            let across = self.across.get_or_insert_default();
+            across.listed = requests.iter().map(|request| 1 + request.targets.listed()).sum();
+            across.requests = requests;
+        }
     }
 
     /// Whether nobody gets it.
@@ -226,8 +244,7 @@ impl Targets {
             && self.services.is_empty()
             && self.crowds.is_empty()
             && self.cuts.is_empty()
-            && self.requests.is_empty()
-            && self.answerer.is_none()
+            && self.across.is_none()
     }
 
     /// `MSG <subject> <sid> `, or `HMSG …`, if it is prepared.
@@ -270,8 +287,14 @@ impl Targets {
             + size_of_val(&*self.services)
             + size_of_val(&*self.crowds)
             + size_of_val(&*self.cuts)
-            + self.requests.iter().map(Request::cost_bytes).sum::<usize>()
+            + self.across.as_ref().map_or(0, |across| across.cost_bytes())
             + members
+    }
+}
+
+impl Across {
+    fn cost_bytes(&self) -> usize {
+        size_of::<Self>() + self.requests.iter().map(Request::cost_bytes).sum::<usize>()
     }
 }
 
@@ -296,7 +319,7 @@ struct Builder<'a> {
     views: Vec<View>,
     /// The number of each view, by account and import.
     view_numbers: BTreeMap<(AccountId, usize), u32>,
-    answerer: Option<Arc<Account>>,
+    across: Option<Box<Across>>,
 }
 
 /// Finds connections, many with one lock.
@@ -317,7 +340,7 @@ impl<'a> Builder<'a> {
             cuts: Vec::new(),
             views: Vec::new(),
             view_numbers: BTreeMap::new(),
-            answerer: None,
+            across: None,
         }
     }
 
@@ -333,8 +356,7 @@ impl<'a> Builder<'a> {
             services: self.services.into(),
             crowds: self.crowds.into(),
             cuts: self.cuts.into(),
-            requests: Box::default(),
-            answerer: self.answerer,
+            across: self.across,
         }
     }
 
@@ -380,7 +402,9 @@ impl<'a> Builder<'a> {
             Source::Service => {
                 self.services.extend(self.publisher.is_some().then(|| subscription.clone()));
             }
-            Source::Answers => self.answerer = Some(self.lookup.account.clone()),
+            Source::Answers => {
+                self.across.get_or_insert_default().answerer = Some(self.lookup.account.clone());
+            }
             Source::Route | Source::RouteLeaf => {
                 if let Some(route) = self.route(find, subscription.connection()) {
                     self.routes[route].plain = true;
