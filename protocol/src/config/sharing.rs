@@ -39,7 +39,7 @@ pub enum ExportKind {
     Service {
         /// How many answers there are to a request.
         response: Response,
-        /// How long answers may take; then they go nowhere.
+        /// How long the first answer may take; after that it goes nowhere, and so do all others.
         threshold: Duration,
     },
 }
@@ -86,7 +86,7 @@ pub enum ImportKind {
     },
 }
 
-/// How long the one answer to a request may take unless the export says otherwise, as in nats-server.
+/// How long the first answer to a request may take unless the export says otherwise, as in nats-server.
 pub const DEFAULT_RESPONSE_THRESHOLD: Duration = Duration::from_secs(120);
 
 impl ExportKind {
