@@ -80,7 +80,7 @@ fn an_account_exports_streams_and_services() {
 fn what_is_exported_twice_is_put_together() {
     let of_b = Export { accounts: Some(vec!["B".to_owned()]), ..stream("s") };
     for entries in ["{stream: s}, {stream: s, accounts: [B]}", "{stream: s, accounts: [B]}, {stream: s}"] {
-        assert_eq!(exports_of(entries), [of_b.clone()], "{entries}");
+        assert_eq!(exports_of(entries), std::slice::from_ref(&of_b), "{entries}");
     }
     for entries in [
         "{service: s, response: stream, threshold: '3s'}, {service: s}",
