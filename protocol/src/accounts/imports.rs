@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{ImportKind, Response};
+use crate::config::{Export, ExportKind, Import, ImportKind, Response};
 use crate::id::AccountId;
 use crate::interest::{Shadow, Source, Subscription, SubscriptionId};
 use crate::mapping::ImportTransform;
@@ -29,10 +29,17 @@ struct StreamImport {
 #[derive(Debug)]
 pub(crate) struct ServiceImport {
     pub(crate) exporter: AccountId,
-    transform: ImportTransform,
+    way: Way,
     pub(crate) terms: ServiceTerms,
     /// Whether the exporter is told who asks, beside the account.
     pub(crate) share: bool,
+}
+
+/// From what importers ask to what the exporter hears.
+#[derive(Debug)]
+enum Way {
+    ToOne(Box<[u8]>),
+    Back(ImportTransform),
 }
 
 /// How requests to a service are answered, as its exporter has it.
@@ -54,23 +61,23 @@ pub(crate) struct Reached<'a> {
 }
 
 impl Imports {
-    /// Adds an import of what `exporter` knows as the source of the transform; `terms` are those of a service.
-    pub(crate) fn add(
-        &mut self,
-        exporter: AccountId,
-        transform: ImportTransform,
-        kind: ImportKind,
-        terms: ServiceTerms,
-    ) {
-        match kind {
-            ImportKind::Stream => {
-                self.streams.push(StreamImport { exporter, transform: Arc::new(transform) });
+    /// Adds an import of a valid configuration, which is of this export.
+    pub(crate) fn add(&mut self, exporter: AccountId, import: &Import, export: &Export) {
+        let transform = || ImportTransform::new(&import.subject, &import.to).expect("a valid import");
+        match (import.kind, export.kind) {
+            (ImportKind::Service { share }, ExportKind::Service { response, threshold }) => {
+                let is_to_one = import.is_to_one_subject();
+                let way = if is_to_one {
+                    Way::ToOne(import.subject.as_bytes().into())
+                } else {
+                    Way::Back(transform())
+                };
+                let filter = import.filter().expect("a valid import");
+                let terms = ServiceTerms { response, threshold };
+                self.by_subject.get_or_insert_default(filter.as_bytes()).push(self.services.len());
+                self.services.push(Arc::new(ServiceImport { exporter, way, terms, share }));
             }
-            ImportKind::Service { share } => {
-                let filter = transform.destination();
-                self.by_subject.get_or_insert_default(&filter).push(self.services.len());
-                self.services.push(Arc::new(ServiceImport { exporter, transform, terms, share }));
-            }
+            _ => self.streams.push(StreamImport { exporter, transform: Arc::new(transform()) }),
         }
     }
 
@@ -105,7 +112,17 @@ impl Imports {
         });
         places.sort_unstable();
         let services = places.into_iter().map(|place| &self.services[place]);
-        services.filter_map(|service| Some((service, service.transform.reverse(subject)?))).collect()
+        services.filter_map(|service| Some((service, service.way.asked(subject)?))).collect()
+    }
+}
+
+impl Way {
+    /// What the exporter hears where `subject` is asked.
+    fn asked(&self, subject: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::ToOne(only) => Some(only.to_vec()),
+            Self::Back(transform) => transform.reverse(subject),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod change;
 mod cluster;
 mod file;
 mod healing;
+mod imports;
 mod limits;
 mod permissions;
 mod secret;
@@ -29,11 +30,12 @@ pub use cluster::{
 };
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
+pub use imports::{ExportError, ImportError};
 pub use limits::RouteLimits;
 pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
 pub use secret::Secret;
 pub use seed::SecretSeed;
-pub use sharing::{DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response};
+pub use sharing::{DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response, Sharing};
 pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};
 

@@ -1,20 +1,32 @@
 //! What accounts offer to each other, and take from each other (wire.md 1.12).
 
+use std::fmt;
 use std::time::Duration;
 
-use super::Config;
-use crate::wire::subject::filter_matches;
+use super::AccountConfig;
+use crate::mapping::{ImportTransform, TransformError};
+use crate::wire::subject::{filter_covers, has_wildcard, is_valid_filter, tokens};
+
+/// What accounts share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sharing {
+    /// Messages.
+    Stream,
+    /// Answers to requests.
+    Service,
+}
 
 /// What an account offers to others: the messages to a filter (a stream), or answers to requests (a service).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// The filter, as the account itself knows it.
+    /// The filter, as the account itself knows it. No two exports of an account have the same, if they are of one kind.
     pub subject: String,
     /// Stream or service.
     pub kind: ExportKind,
-    /// Who may import it; `None` if everybody may.
+    /// Who may import it; `None` if everybody may. The account itself may only if it is named, too.
     pub accounts: Option<Vec<String>>,
-    /// Which token of the subject, counted from 1, is the name of the account that may import it, beside `accounts`.
+    /// Which token of the subject, counted from 1, is `*` here and the name of the account where that imports it. Where there
+    /// is one, `accounts` do not count.
     pub account_token: Option<usize>,
 }
 
@@ -27,23 +39,9 @@ pub enum ExportKind {
     Service {
         /// How many answers there are to a request.
         response: Response,
-        /// How long answers may take, where there is to be one; then they go nowhere.
+        /// How long the first answer may take; after that it goes nowhere, and so do all others.
         threshold: Duration,
     },
-}
-
-impl ExportKind {
-    /// How many answers there are to a request, and how long they may take.
-    pub(crate) fn terms(self) -> (Response, Duration) {
-        match self {
-            Self::Stream => (Response::Single, Duration::ZERO),
-            Self::Service { response, threshold } => (response, threshold),
-        }
-    }
-
-    fn is_stream(self) -> bool {
-        self == Self::Stream
-    }
 }
 
 /// How many answers there are to a request.
@@ -63,10 +61,14 @@ pub enum Response {
 pub struct Import {
     /// Who exports it.
     pub account: String,
-    /// The filter, as the exporter knows it: what is exported or a part of that. Of a service whose [`to`](Self::to) has wildcards
-    /// its wildcards may be `$1` and so on.
+    /// The filter, as the exporter knows it: what is exported or a part of that.
     pub subject: String,
-    /// The filter, as the importer knows it.
+    /// The filter, as the importer knows it, with `$1`, `$2` and so on for the wildcards of `subject`, or `*` for the next of
+    /// them: what [`ImportTransform::new`] makes of both goes from the exporter's subjects to the importer's, and with
+    /// [`reverse`](ImportTransform::reverse) the other way, which is that of requests.
+    ///
+    /// Of a service whose `subject` has no wildcards it is a filter as others are: each request that it matches goes to `subject`.
+    /// A `$1` is a word then, in both.
     pub to: String,
     /// Stream or service.
     pub kind: ImportKind,
@@ -84,15 +86,94 @@ pub enum ImportKind {
     },
 }
 
-impl Config {
-    /// The export that an import is of.
-    pub(crate) fn export_of(&self, import: &Import) -> Option<&Export> {
-        let exporter = self.accounts.iter().find(|account| account.name == import.account)?;
-        let is_stream = import.kind == ImportKind::Stream;
-        let mut exports = exporter.exports.iter().filter(|export| export.kind.is_stream() == is_stream);
-        exports.find(|export| filter_matches(export.subject.as_bytes(), import.subject.as_bytes()))
+/// How long the first answer to a request may take unless the export says otherwise, as in nats-server.
+pub const DEFAULT_RESPONSE_THRESHOLD: Duration = Duration::from_secs(120);
+
+impl ExportKind {
+    /// Stream or service.
+    pub fn sharing(&self) -> Sharing {
+        match self {
+            Self::Stream => Sharing::Stream,
+            Self::Service { .. } => Sharing::Service,
+        }
     }
 }
 
-/// How long the one answer to a request may take unless the export says otherwise, as in nats-server.
-pub const DEFAULT_RESPONSE_THRESHOLD: Duration = Duration::from_secs(120);
+impl ImportKind {
+    /// Stream or service.
+    pub fn sharing(&self) -> Sharing {
+        match self {
+            Self::Stream => Sharing::Stream,
+            Self::Service { .. } => Sharing::Service,
+        }
+    }
+}
+
+impl Import {
+    /// What the importer's clients hear, or may ask: all of it matches this filter.
+    ///
+    /// # Errors
+    /// See [`TransformError`].
+    pub fn filter(&self) -> Result<String, TransformError> {
+        if self.is_to_one_subject() {
+            return Ok(self.to.clone());
+        }
+        let transform = ImportTransform::new(&self.subject, &self.to)?;
+        Ok(String::from_utf8_lossy(&transform.destination_filter()).into_owned())
+    }
+
+    /// Whether it is of a service where all requests go to the same subject: then there is nothing to transform.
+    pub fn is_to_one_subject(&self) -> bool {
+        self.kind.sharing() == Sharing::Service && !has_wildcard(self.subject.as_bytes())
+    }
+}
+
+impl Export {
+    /// Whether `importer` may import `subject`, which is what is exported or a part of that.
+    fn admits(&self, importer: &str, subject: &str) -> bool {
+        match (self.account_token, &self.accounts) {
+            (Some(at), _) => {
+                let token = at.checked_sub(1).and_then(|at| tokens(subject.as_bytes()).nth(at));
+                token == Some(importer.as_bytes())
+            }
+            (None, Some(accounts)) => accounts.iter().any(|account| account == importer),
+            (None, None) => true,
+        }
+    }
+
+    /// Whether the token that names an account is there, and is a wildcard.
+    pub(super) fn has_its_token(&self) -> bool {
+        let token = |at: usize| at.checked_sub(1).and_then(|at| tokens(self.subject.as_bytes()).nth(at));
+        self.account_token.is_none_or(|at| token(at) == Some(b"*"))
+    }
+}
+
+impl AccountConfig {
+    /// The export that lets `importer` have this import, which is one from here: that of the very subject, if there is one, and
+    /// otherwise the first that covers it and admits the importer. `None` if it may not.
+    pub fn export_for(&self, importer: &str, import: &Import) -> Option<&Export> {
+        let subject = import.subject.as_str();
+        let kind = import.kind.sharing();
+        if !is_valid_filter(subject.as_bytes()) {
+            return None;
+        }
+        let exports = || self.exports.iter().filter(|export| export.kind.sharing() == kind);
+        let admits = |export: &&Export| export.admits(importer, subject);
+        match exports().find(|export| export.subject == subject) {
+            Some(exact) => Some(exact).filter(admits),
+            None => exports()
+                .filter(|export| is_valid_filter(export.subject.as_bytes()))
+                .filter(|export| filter_covers(export.subject.as_bytes(), subject.as_bytes()))
+                .find(admits),
+        }
+    }
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream => "stream",
+            Self::Service => "service",
+        })
+    }
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{
-    AccountConfig, Authorization, ClusterConfig, Config, GLOBAL_ACCOUNT, Identity, Mapping, RouteUrl, Secret,
-    User, is_account_name,
+    AccountConfig, Authorization, ClusterConfig, Config, ExportError, GLOBAL_ACCOUNT, Identity, ImportError,
+    Mapping, RouteUrl, Secret, Sharing, User, imports, is_account_name,
 };
 use crate::mapping::MappingError;
 
@@ -45,6 +45,9 @@ impl Config {
             if !names.insert(&**name) {
                 return Err(ConfigError::DuplicateAccount(name.clone()));
             }
+        }
+        if let Some(fault) = imports::faults(&self.accounts).into_iter().next() {
+            return Err(fault);
         }
         match self.system_account.as_deref() {
             Some(GLOBAL_ACCOUNT) => return Err(ConfigError::GlobalSystemAccount),
@@ -237,6 +240,38 @@ pub enum ConfigError {
         /// Why.
         error: MappingError,
     },
+    /// An export to an account that there is not.
+    ExportToUnknownAccount {
+        /// The account.
+        account: String,
+        /// What is exported.
+        kind: Sharing,
+    },
+    /// What an account offers cannot be.
+    Export {
+        /// This.
+        subject: String,
+        /// Stream or service.
+        kind: Sharing,
+        /// Why.
+        error: ExportError,
+    },
+    /// An import from an account that there is not.
+    UnknownExporter {
+        /// The account.
+        account: String,
+        /// What is imported.
+        kind: Sharing,
+    },
+    /// What an account takes from another cannot be.
+    Import {
+        /// This, as the exporter knows it.
+        subject: String,
+        /// Stream or service.
+        kind: Sharing,
+        /// Why.
+        error: ImportError,
+    },
     /// A user of an account that there is not.
     UnknownAccount(String),
     /// Two users of the same name, or of the same key.
@@ -284,6 +319,18 @@ impl fmt::Display for ConfigError {
             Self::SystemAccountMissing => f.write_str("error resolving system account: account missing"),
             Self::GlobalSystemAccount => f.write_str("the system account cannot be \"$G\""),
             Self::Mapping { source, error } => write!(f, "Error adding mapping for {source:?} : {error}"),
+            Self::ExportToUnknownAccount { account, kind } => {
+                write!(f, "{account:?} account not defined for {kind} export")
+            }
+            Self::Export { subject, kind, error } => {
+                write!(f, "Error adding {kind} export {subject:?}: {error}")
+            }
+            Self::UnknownExporter { account, kind } => {
+                write!(f, "{account:?} account not defined for {kind} import")
+            }
+            Self::Import { subject, kind, error } => {
+                write!(f, "Error adding {kind} import {subject:?}: {error}")
+            }
             Self::UnknownAccount(name) => write!(f, "{name:?} account not defined for its users"),
             Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
             Self::NoAuthUserWithoutUsers(user) => {

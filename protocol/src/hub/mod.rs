@@ -20,21 +20,20 @@ mod requests;
 mod totals;
 mod traces;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::accounts::{
-    Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Imports, ServiceTerms, Terms,
-};
+use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Imports, Terms};
 use crate::auth::Guard;
 use crate::close::CloseReason;
-use crate::config::{AccountConfig, Config, Import};
+use crate::config::{AccountConfig, Config};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
 use crate::lock::{Place, RwLock};
-use crate::mapping::{ImportTransform, Mappings};
+use crate::mapping::Mappings;
 use crate::time::Instant;
 use crate::wire::Info;
 
@@ -99,7 +98,7 @@ impl Hub {
             named.map_or_else(|| add(&AccountConfig::new(name)), &add)
         });
         config.accounts.iter().filter(|account| !is_system(account)).for_each(|account| drop(add(account)));
-        config.accounts.iter().for_each(|account| set_imports(&accounts, &config, account));
+        set_imports(&accounts, &config.accounts);
         Self {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
@@ -372,18 +371,18 @@ impl Hub {
     }
 }
 
-/// Lets an account take from others what it imports, now that all are there.
-fn set_imports(accounts: &Accounts, config: &Config, importer: &AccountConfig) {
+/// Lets accounts take from others what they import, now that all are there.
+fn set_imports(accounts: &Accounts, configured: &[AccountConfig]) {
+    let by_name: BTreeMap<&str, &AccountConfig> =
+        configured.iter().map(|account| (account.name.as_str(), account)).collect();
     let find = |name: &str| accounts.find(name.as_bytes()).expect("an account of a valid configuration");
-    let mut imports = Imports::default();
-    for import in &importer.imports {
-        let Import { account, subject, to, kind } = import;
-        let transform = ImportTransform::new(subject, to).expect("a valid configuration");
-        let (response, threshold) =
-            config.export_of(import).map_or_else(Default::default, |export| export.kind.terms());
-        imports.add(find(account).id(), transform, *kind, ServiceTerms { response, threshold });
-    }
-    if !importer.imports.is_empty() {
+    for importer in configured.iter().filter(|account| !account.imports.is_empty()) {
+        let mut imports = Imports::default();
+        for import in &importer.imports {
+            let exporter = by_name[import.account.as_str()];
+            let export = exporter.export_for(&importer.name, import).expect("a valid configuration");
+            imports.add(find(&exporter.name).id(), import, export);
+        }
         find(&importer.name).set_imports(imports);
     }
 }

@@ -20,6 +20,10 @@ impl ImportTransform {
     /// # Errors
     /// See [`TransformError`].
     pub fn new(source: &str, destination: &str) -> Result<Self, TransformError> {
+        let mut inner = destination.split('.').rev().skip(1);
+        if destination.split('.').any(str::is_empty) || inner.any(|token| token == ">") {
+            return Err(TransformError::InvalidSubject);
+        }
         let numbered = number_wildcards(destination);
         let forward = Transform::new(source, &numbered)?;
         let import = Self { source: source.as_bytes().into(), forward };
@@ -36,6 +40,16 @@ impl ImportTransform {
             return Err(TransformError::UnusedWildcards(destination.to_owned()));
         }
         Ok(import)
+    }
+
+    /// What all the importer's subjects match: `got.*.here` of `got.$1.here`.
+    pub fn destination_filter(&self) -> Vec<u8> {
+        let token = |part: &Part| match part {
+            Part::Literal(text) => text.to_vec(),
+            Part::Tail(_) => b">".to_vec(),
+            _ => b"*".to_vec(),
+        };
+        self.forward.parts.iter().map(token).collect::<Vec<_>>().join(&b'.')
     }
 
     /// Appends what `subject`, which the exporter's filter matches, is for the importer.
@@ -67,21 +81,6 @@ impl ImportTransform {
             }
         }
         wanted.next().is_none().then(|| exported.join(&b'.'))
-    }
-
-    /// The filter of what is imported, as the importer knows it.
-    pub fn destination(&self) -> Vec<u8> {
-        let tokens = self.forward.parts.iter().map(|part| match part {
-            Part::Literal(text) => text,
-            Part::Tail(_) => b">".as_slice(),
-            _ => b"*",
-        });
-        tokens.collect::<Vec<_>>().join(&b'.')
-    }
-
-    /// The filter of what is imported, as the exporter knows it.
-    pub fn source(&self) -> &[u8] {
-        &self.source
     }
 
     fn is_wildcard(&self, at: usize) -> bool {

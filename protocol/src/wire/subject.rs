@@ -50,6 +50,38 @@ pub fn filter_matches(filter: &[u8], subject: &[u8]) -> bool {
     }
 }
 
+/// Whether a filter matches all that `part` does, which is a filter, too. Both are valid.
+pub fn filter_covers(filter: &[u8], part: &[u8]) -> bool {
+    let mut filter = tokens(filter);
+    let mut part = tokens(part);
+    loop {
+        match (filter.next(), part.next()) {
+            (None, None) | (Some(b">"), Some(_)) => return true,
+            (Some(b"*"), Some(token)) if token != b">" => {}
+            (Some(pattern), Some(token)) if pattern == token => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether there is a subject that both filters match. Both are valid.
+pub fn filters_overlap(one: &[u8], other: &[u8]) -> bool {
+    let mut one = tokens(one);
+    let mut other = tokens(other);
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) | (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(token), Some(wanted)) if token == wanted || token == b"*" || wanted == b"*" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a filter matches more than one subject.
+pub fn has_wildcard(filter: &[u8]) -> bool {
+    tokens(filter).any(|token| token == b"*" || token == b">")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +172,32 @@ mod tests {
     fn tokens_can_be_empty() {
         assert_eq!(tokens(b"a..b").collect::<Vec<_>>(), [&b"a"[..], b"", b"b"]);
         assert_eq!(tokens(b"").collect::<Vec<_>>(), [b""]);
+    }
+
+    #[test]
+    fn a_filter_covers_another_that_matches_no_more() {
+        for (filter, part) in
+            [("a.>", "a.b"), ("a.>", "a.*"), ("a.>", "a.*.>"), (">", "a"), ("a.*", "a.*"), ("a", "a")]
+        {
+            assert!(filter_covers(filter.as_bytes(), part.as_bytes()), "{filter} {part}");
+        }
+        for (filter, part) in
+            [("a.*", "a.>"), ("*", ">"), ("a.>", "a"), ("a.b", "a.*"), ("a.*", "a.b.c"), ("a.b", "a")]
+        {
+            assert!(!filter_covers(filter.as_bytes(), part.as_bytes()), "{filter} {part}");
+        }
+    }
+
+    #[test]
+    fn filters_overlap_where_both_match_a_subject() {
+        for (one, other) in [("a.*", "*.b"), ("a.>", "*.b.c"), (">", "a"), ("a", "a"), ("*.>", "a.*")] {
+            assert!(filters_overlap(one.as_bytes(), other.as_bytes()), "{one} {other}");
+            assert!(filters_overlap(other.as_bytes(), one.as_bytes()), "{one} {other}");
+        }
+        for (one, other) in [("a.*", "b.*"), ("a.>", "a"), ("*", "a.b"), ("a.b", "a.c")] {
+            assert!(!filters_overlap(one.as_bytes(), other.as_bytes()), "{one} {other}");
+            assert!(!filters_overlap(other.as_bytes(), one.as_bytes()), "{one} {other}");
+        }
+        assert!(has_wildcard(b"a.*") && has_wildcard(b">") && !has_wildcard(b"a*.b"));
     }
 }

@@ -114,3 +114,9 @@ pub(super) const ACCOUNT: Keys =
 
 /// Of the blocks of users.
 pub(super) const USER: Keys = &[("proxy_required", Nothing::False)];
+
+/// Of entries of `exports`.
+pub(super) const EXPORT: Keys = &[("allow_trace", Nothing::False), ("latency", Nothing::Never)];
+
+/// Of entries of `imports`.
+pub(super) const IMPORT: Keys = &[("allow_trace", Nothing::False)];

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::absent::{ACCOUNT, asks_for_nothing};
 use super::fields::{Fault, Field, Report, read_fields, type_name};
+use super::sharing::{Exports, Imports};
 use super::users::{self, Known, Place, with_default};
 use super::value::{Entry, Item, Value, in_order};
 use super::{mappings, permissions};
 use crate::config::validate::check_account_name;
-use crate::config::{AccountConfig, AccountLimits, Mapping, User};
+use crate::config::{AccountConfig, AccountLimits, Mapping, User, imports};
 use crate::nkey::is_account_key;
 
 /// What the field `accounts` says.
@@ -19,6 +20,8 @@ pub(super) struct Accounts {
     /// Those of all of them.
     pub(super) users: Vec<User>,
     names: BTreeSet<String>,
+    /// Subjects of imports whose `prefix` has a wildcard.
+    with_wild_prefix: Vec<String>,
 }
 
 /// How clients present themselves that are none of several users: no account has users beside that.
@@ -37,6 +40,7 @@ impl Accounts {
         report: &mut Report<'_>,
     ) -> Result<Self, Fault> {
         let mut all = Self::default();
+        let errors_before = report.error_count();
         match field.value {
             Value::Array(items) => items.iter().for_each(|item| all.add_name(item, report)),
             _ => {
@@ -47,7 +51,22 @@ impl Accounts {
                 }
             }
         }
+        if report.error_count() == errors_before {
+            all.check_sharing(field, report);
+        }
         Ok(all)
+    }
+
+    /// Reports what is wrong with exports and imports, which is not looked for where there are other mistakes. Accounts may be
+    /// named before they are there.
+    fn check_sharing(&self, field: &Field<'_>, report: &mut Report<'_>) {
+        for subject in &self.with_wild_prefix {
+            let fault = "stream import prefix can not contain wildcard tokens";
+            report.error(field.position, format!("Error adding stream import {subject:?}: {fault}"));
+        }
+        for fault in imports::faults(&self.accounts) {
+            report.error(field.position, fault.to_string());
+        }
     }
 
     fn add_name(&mut self, item: &Item, report: &mut Report<'_>) {
@@ -73,9 +92,11 @@ impl Accounts {
         let at = self.accounts.len();
         self.add(AccountConfig::new(name))?;
         read_fields(map, report, |field, report| block.take(field, single, known, report));
-        let Block { users, default_permissions, limits, mappings } = block;
+        let Block { users, default_permissions, limits, mappings, exports, imports } = block;
+        let Imports { imports, with_wild_prefix } = imports;
+        self.with_wild_prefix.extend(with_wild_prefix);
         self.accounts[at] =
-            AccountConfig { name: name.to_owned(), limits, mappings, ..AccountConfig::default() };
+            AccountConfig { name: name.to_owned(), limits, mappings, exports: exports.into_list(), imports };
         let of_account =
             |user| User { account: Some(name.to_owned()), ..with_default(user, &default_permissions) };
         self.users.extend(users.into_iter().map(of_account));
@@ -100,6 +121,8 @@ struct Block {
     default_permissions: Option<Arc<crate::config::Permissions>>,
     limits: AccountLimits,
     mappings: Vec<Mapping>,
+    exports: Exports,
+    imports: Imports,
 }
 
 impl Block {
@@ -132,7 +155,8 @@ impl Block {
             },
             "mappings" | "maps" => self.mappings.extend(mappings::read(field, report)?),
             "limits" => self.limits = limits(field, report)?,
-            "exports" | "imports" => list_of_nothing(field)?,
+            "exports" => self.exports.read(field, report)?,
+            "imports" => self.imports.read(field, report)?,
             key => field.accept_if(asks_for_nothing(ACCOUNT, key, field.value))?,
         }
         Ok(())
@@ -170,20 +194,4 @@ fn limits(field: &Field<'_>, report: &mut Report<'_>) -> Result<AccountLimits, F
 
 fn unknown_limit(key: &str) -> String {
     format!("Unknown field {key:?} parsing account limits")
-}
-
-/// The place of exports or imports, of which there are none.
-fn list_of_nothing(field: &Field<'_>) -> Result<(), Fault> {
-    match field.value {
-        Value::Array(items) if items.is_empty() => Ok(()),
-        Value::Array(_) => Err(Fault::UnsupportedField),
-        other => {
-            let what = if field.key == "exports" { "Exports" } else { "Imports" };
-            let got = match other {
-                Value::Map(_) => "map[string]interface {}",
-                other => type_name(other),
-            };
-            Err(format!("{what} should be an array, got {got}").into())
-        }
-    }
 }

@@ -28,6 +28,11 @@ impl<'a> Report<'a> {
         self.warnings.push((position, message.into()));
     }
 
+    /// How many faults there are so far.
+    pub(super) fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Errors, then warnings, as `file:line:column: text` in the order of the text.
     pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
         let render = |mut messages: Vec<(Position, String)>| {

@@ -13,6 +13,7 @@ mod mappings;
 mod permissions;
 mod scalar;
 mod secrets;
+mod sharing;
 mod syntax;
 #[cfg(test)]
 mod tests;

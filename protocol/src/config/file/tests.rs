@@ -3,6 +3,7 @@ mod healing;
 mod limits;
 mod mappings;
 mod permissions;
+mod sharing;
 
 use std::num::NonZeroU16;
 use std::time::Duration;

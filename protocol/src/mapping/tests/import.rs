@@ -96,6 +96,11 @@ fn what_cannot_be_reversed_is_refused() {
         ("s2.*.*", "k.$2", "invalid mapping destination: not using all of the token wildcard(s) in k.$2"),
         ("st.*", "k.$2", "invalid mapping destination: wildcard index out of range in $2: [2]"),
         ("s3.>", "k", "invalid subject"),
+        ("st.*", "k..$1", "invalid subject"),
+        ("st.*", "k..$2", "invalid subject"),
+        ("st.*", "", "invalid subject"),
+        ("st.*", "k.>.$1", "invalid subject"),
+        ("st.*", "{{bogus(1)}}", "invalid mapping destination: unknown function in {{bogus(1)}}"),
         (
             "st.*",
             "k.{{left(1,1)}}",
@@ -107,4 +112,18 @@ fn what_cannot_be_reversed_is_refused() {
         assert_eq!(error.to_string(), fault);
     }
     assert!(ImportTransform::new("st.*", "k.$1.$0").is_err());
+}
+
+#[test]
+fn all_that_the_importer_hears_matches_one_filter() {
+    for (source, destination, filter) in [
+        ("st.*", "got.$1.here", "got.*.here"),
+        ("st.*", "*", "*"),
+        ("s2.*.*", "x.$2.{{wildcard(1)}}", "x.*.*"),
+        ("s4.*.>", "z.$1.>", "z.*.>"),
+        ("st.5", "k.l", "k.l"),
+    ] {
+        let import = ImportTransform::new(source, destination).expect("an import");
+        assert_eq!(import.destination_filter(), filter.as_bytes(), "{source} to {destination}");
+    }
 }

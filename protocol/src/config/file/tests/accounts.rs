@@ -132,8 +132,6 @@ fn what_nats_server_says_of_accounts_is_said_with_its_place() {
             "accounts { A { imports {} } }",
             "x.conf:1:15: Imports should be an array, got map[string]interface {}",
         ),
-        ("accounts { A { exports: [{stream: x}] } }", "x.conf:1:15: field \"exports\" is not supported yet"),
-        ("accounts { A { imports: [x] } }", "x.conf:1:15: field \"imports\" is not supported yet"),
         ("accounts { A { jetstream: enabled } }", "x.conf:1:15: field \"jetstream\" is not supported yet"),
     ] {
         assert_eq!(error(text), message, "{text}");
