@@ -179,6 +179,11 @@ fn a_member_serves_what_another_account_asks() {
             .client(1, "PUB qs.1 in.r 2\r\nhi\r\nUNSUB 1\r\nSUB in.> 1\r\n")
             .route(0, answer(1, &["one"]))
             .client(1, ""),
+        served("another member wants the reply that the requester has left", "RS+ A qs.*\r\nRS+ B in.>\r\n")
+            .client(1, "PUB qs.1 in.r 2\r\nhi\r\nUNSUB 1\r\n")
+            .route(0, answer(1, &["one"]))
+            .route(0, format!("RS- B in.>\r\nRS+ B in.>\r\n{}", answer(1, &["two"])))
+            .client(1, ""),
         served("the requester leaves", "RS+ A q.*\r\n")
             .client(1, ask)
             .leave(To::Client(1))
