@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::mask;
+
 /// One protocol line, with the payload that follows it if it is a message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -50,6 +52,21 @@ impl Frame {
         serde_json::from_slice(&self.line[start..]).ok()
     }
 
+    /// The reply of a message that has one, to a client as well as on a route.
+    pub fn reply(&self) -> Option<String> {
+        let sizes = match self.op() {
+            "MSG" | "RMSG" => 1,
+            "HMSG" => 2,
+            _ => return None,
+        };
+        let args = self.args();
+        match args.get(2)?.as_str() {
+            "|" => None,
+            "+" => args.get(3).cloned(),
+            word => (args.len() > 2 + sizes).then(|| word.to_owned()),
+        }
+    }
+
     /// The line with its list of queues sorted: a server may name them in any order.
     fn with_sorted_queues(&self) -> Vec<u8> {
         let sizes = match self.op() {
@@ -84,11 +101,18 @@ impl fmt::Display for Frame {
         if let (op @ ("INFO" | "CONNECT"), Some(Value::Object(fields))) = (self.op(), self.json()) {
             return write!(f, "{op} {}", Value::Object(normalise(fields)));
         }
-        write!(f, "{}", self.with_sorted_queues().escape_ascii())?;
-        match &self.payload {
-            Some(payload) if payload.len() > 200 => write!(f, " / {} bytes", payload.len()),
-            Some(payload) => write!(f, " / {}", payload.escape_ascii()),
-            None => Ok(()),
+        let line = mask::replies(&self.with_sorted_queues());
+        let Some(payload) = &self.payload else { return write!(f, "{}", line.escape_ascii()) };
+        if self.op() == "HMSG" && mask::has_request_info(payload) {
+            let shown = mask::replies(&mask::request_info(payload));
+            let fewer = payload.len() as isize - shown.len() as isize;
+            let line = mask::with_smaller_sizes(&line, fewer);
+            return write!(f, "{} / {}", line.escape_ascii(), shown.escape_ascii());
+        }
+        write!(f, "{}", line.escape_ascii())?;
+        match payload.len() {
+            201.. => write!(f, " / {} bytes", payload.len()),
+            _ => write!(f, " / {}", payload.escape_ascii()),
         }
     }
 }
@@ -155,6 +179,26 @@ mod tests {
         let (frames, _) =
             take_all(b"RMSG $G a + r q2 q1 1\r\nx\r\nHMSG $G a | z b 0 1\r\nx\r\nRMSG $G a | 1\r\nx\r\n");
         assert_eq!(frames, ["RMSG $G a + r q1 q2 1 / x", "HMSG $G a | b z 0 1 / x", "RMSG $G a | 1 / x"]);
+    }
+
+    #[test]
+    fn the_reply_of_a_message_is_found_with_and_without_headers_and_queues() {
+        let mut buffer =
+            b"MSG a 1 1\r\nx\r\nMSG a 1 r 1\r\nx\r\nHMSG a 1 0 1\r\nx\r\nHMSG a 1 r 0 1\r\nx\r\n\
+            RMSG A a | q 1\r\nx\r\nHMSG A a + r q 0 1\r\nx\r\nPING\r\n"
+                .to_vec();
+        let found: Vec<_> =
+            std::iter::from_fn(|| Frame::take(&mut buffer)).map(|frame| frame.reply().is_some()).collect();
+        assert_eq!(found, [false, true, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn who_asks_is_shown_without_what_changes_from_run_to_run() {
+        let (frames, _) = take_all(
+            b"HMSG q.1 1 _R_.KJ8m05.6bbYfA 55 57\r\nNATS/1.0\r\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":2371}\r\n\r\nhi\r\n",
+        );
+        let header = "NATS/1.0\\r\\nNats-Request-Info: {\\\"acc\\\":\\\"B\\\",\\\"rtt\\\":0}\\r\\n\\r\\nhi";
+        assert_eq!(frames, [format!("HMSG q.1 1 _R_.??????.?????? 52 54 / {header}")]);
     }
 
     #[test]

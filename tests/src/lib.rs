@@ -6,6 +6,7 @@
 //! * [`server`] starts, watches, kills and restarts one server process of either kind;
 //! * [`mesh`] starts clusters and waits until every pair of members is connected;
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
+//! * [`mask`] shows what differs from run to run in messages between accounts in one way;
 //! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
 //! * [`assault`] attacks a server and looks at what that does to everybody else;
 //! * [`formation`] looks how soon servers that start at once are a mesh;
@@ -30,6 +31,7 @@ pub mod command_line;
 pub mod formation;
 pub mod frame;
 pub mod load;
+pub mod mask;
 pub mod mesh;
 pub mod monitor;
 pub mod peer;

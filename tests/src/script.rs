@@ -23,6 +23,17 @@ const QUIET: Duration = Duration::from_millis(120);
 /// Stands for the id of the server that a script talks to.
 pub const SERVER_ID: &str = "@SERVER_ID@";
 
+/// Stands for the reply of the `nth` message with a reply that a connection has got, counted from 1; the script waits for it.
+pub fn reply_of(to: To, nth: usize) -> String {
+    match to {
+        To::Client(number) => format!("{REPLY}C:{number}:{nth}@"),
+        To::Route(number) => format!("{REPLY}R:{number}:{nth}@"),
+    }
+}
+
+/// How [`reply_of`] begins.
+const REPLY: &str = "@REPLY:";
+
 /// Which of a server's ports a connection goes to. The number tells connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum To {
@@ -237,8 +248,9 @@ impl Run<'_> {
             }
             Step::Raw(to, bytes) => {
                 let cut = self.cut;
+                let bytes = self.with_replies(bytes.clone());
                 let conn = self.conn(*to);
-                conn.send_cut(bytes, cut);
+                conn.send_cut(&bytes, cut);
                 conn.read_until_quiet(QUIET);
             }
             Step::AwaitClose(to, at_most) => {
@@ -257,7 +269,7 @@ impl Run<'_> {
 
     fn say(&mut self, to: To, bytes: &[u8]) {
         let cut = self.cut;
-        let bytes = self.with_server_id(bytes);
+        let bytes = self.with_replies(self.with_server_id(bytes));
         let conn = self.conn(to);
         let due = count_pongs(conn.frames()) + count_pings(&bytes) + 1;
         conn.send_cut(&[&bytes[..], b"PING\r\n"].concat(), cut);
@@ -271,6 +283,31 @@ impl Run<'_> {
             Some(at) => [&bytes[..at], self.server_id.as_bytes(), &bytes[at + SERVER_ID.len()..]].concat(),
             None => bytes.to_vec(),
         }
+    }
+
+    /// Puts in replies that have come for what stands for them, and waits where they have not.
+    fn with_replies(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        while let Some(at) = find(&bytes, REPLY) {
+            let name = at + REPLY.len();
+            let end = name + find(&bytes[name..], "@").expect("what stands for a reply has an end");
+            let reply = self.awaited_reply(&String::from_utf8_lossy(&bytes[name..end]));
+            bytes.splice(at..=end, reply.into_bytes());
+        }
+        bytes
+    }
+
+    fn awaited_reply(&mut self, name: &str) -> String {
+        let mut parts = name.split(':');
+        let (port, number, nth) = (parts.next(), parts.next(), parts.next());
+        let number = number.and_then(|number| number.parse().ok()).expect("connections have numbers");
+        let nth: usize = nth.and_then(|nth| nth.parse().ok()).expect("replies are counted");
+        let to = if port == Some("C") { To::Client(number) } else { To::Route(number) };
+        let nth_reply = |frames: &[Frame]| frames.iter().filter_map(Frame::reply).nth(nth - 1);
+        let conn = self.conn(to);
+        conn.read_until(ANSWER_TIMEOUT, |frames| nth_reply(frames).is_some());
+        let reply = nth_reply(conn.frames());
+        self.unanswered |= reply.is_none();
+        reply.unwrap_or_else(|| "no.reply.came".to_owned())
     }
 
     fn conn(&mut self, to: To) -> &mut RawConn {

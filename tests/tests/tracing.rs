@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use onehop_tests::frame::Frame;
+use onehop_tests::mask;
 use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server};
 use serde_json::Value;
@@ -25,6 +26,94 @@ fn traced_messages_go_where_those_of_nats_server_go_and_the_same_is_said_of_them
         for ((headers, expected), (_, found)) in expected.iter().zip(&found) {
             assert_eq!(found, expected, "{here} and {there} (left): {headers}");
         }
+    }
+}
+
+/// `A` lets the service `open.*` be traced, `B` what it imports as `seen.>`.
+const IMPORTS: &str = "server_name: alpha\naccounts {\n\
+    A { users: [{user: a, password: p}]\n exports: [{service: \"q.*\"}, {service: \"open.*\", allow_trace: true}, {stream: \"s.>\"}, {stream: \"seen.>\"}] }\n\
+    B { users: [{user: b, password: p}]\n exports: [{service: \"mid.*\", allow_trace: true}]\n\
+    imports: [{service: {account: A, subject: \"q.*\"}, to: \"ask.*\"}, {service: {account: A, subject: \"open.*\"}},\n\
+    {service: {account: A, subject: \"open.*\"}, to: \"mid.*\"}, {stream: {account: A, subject: \"s.>\"}, prefix: in},\n\
+    {stream: {account: A, subject: \"seen.>\"}, prefix: in, allow_trace: true}] }\n\
+    C { users: [{user: c, password: p}]\n imports: [{service: {account: B, subject: \"mid.*\"}, to: \"top.*\"}] }\n}\n";
+
+#[test]
+fn traces_of_what_other_accounts_import_end_where_these_do_not_allow_them() {
+    let told = Kind::COMPARED.map(traces_of_imports);
+    let [Some(expected), found @ ..] = told else { return };
+    for (kind, found) in Kind::RUNTIMES.into_iter().zip(found) {
+        let Some(found) = found else { continue };
+        for ((what, expected), (_, found)) in expected.iter().zip(&found) {
+            assert_eq!(found, expected, "{kind} (left): {what}");
+        }
+    }
+}
+
+/// What each traced message became: for its publisher, and in the accounts `A` and `B`.
+fn traces_of_imports(kind: Kind) -> Option<Vec<(String, Vec<String>)>> {
+    let server = Server::start(kind, Options::configured(IMPORTS))?;
+    let user = |name: &str, lines: &str| {
+        let mut client = RawConn::connect(server.ports().client);
+        client.send(format!(
+            "CONNECT {{\"user\":\"{name}\",\"pass\":\"p\",\"verbose\":false,\"headers\":true,\"no_responders\":true,\"name\":\"c\"}}\r\n{lines}"
+        ));
+        client.ping();
+        client
+    };
+    let mut all = [
+        user("a", "SUB events 9\r\nSUB q.* 1\r\nSUB open.* 2\r\nSUB s.> 3\r\nSUB seen.> 4\r\n"),
+        user("b", "SUB events 9\r\nSUB box 1\r\nSUB in.> 2\r\n"),
+        user("c", "SUB events 9\r\nSUB box 1\r\n"),
+    ];
+    let mut outcomes = Vec::new();
+    let published = [
+        (1, "ask.1 box"),
+        (1, "open.1 box"),
+        (1, "none.1 box"),
+        (0, "s.1"),
+        (0, "seen.1"),
+        (2, "top.1 box"),
+        (0, "answer"),
+    ];
+    for (publisher, subject) in published {
+        for only in ["", "Nats-Trace-Only: true\r\n"] {
+            let block = format!("NATS/1.0\r\nNats-Trace-Dest: events\r\n{only}\r\n");
+            let subject = match subject {
+                "answer" => {
+                    all[1].send("PUB open.1 box 1\r\n?\r\n");
+                    all[1].ping();
+                    all[0].ping();
+                    all[0].frames().iter().filter_map(Frame::reply).next_back().expect("a request came")
+                }
+                _ => subject.to_owned(),
+            };
+            let seen = all.each_ref().map(|client| client.frames().len());
+            all[publisher].send(format!(
+                "HPUB {subject} {} {}\r\n{block}x\r\n",
+                block.len(),
+                block.len() + 1
+            ));
+            let is_told = |frames: &[Frame]| count(&frames[seen[publisher]..], "events") > 0;
+            assert!(all[publisher].read_until(TIMEOUT, is_told), "{kind}: {subject} {only}");
+            all.iter_mut().for_each(RawConn::ping);
+            all[publisher].read_until_quiet(Duration::from_millis(50));
+            let shown = all.iter().zip(seen).flat_map(|(client, seen)| &client.frames()[seen..]);
+            let shown = shown.filter(|frame| frame.payload.is_some()).map(show);
+            outcomes.push((format!("{subject} {only}"), shown.collect()));
+        }
+    }
+    Some(outcomes)
+}
+
+/// A message as it came, or what a trace says.
+fn show(frame: &Frame) -> String {
+    match (&frame.payload, count(std::slice::from_ref(frame), "events")) {
+        (Some(payload), 1) => {
+            let text = read(payload).1.join(" ");
+            String::from_utf8_lossy(&mask::replies(text.as_bytes())).into_owned()
+        }
+        _ => frame.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use onehop_tests::server::Options;
 const TERSE: &str =
     "\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"protocol\":1";
 
-fn connect(user: &str, lines: &str) -> String {
+pub(super) fn connect(user: &str, lines: &str) -> String {
     format!("CONNECT {{\"user\":\"{user}\",\"pass\":\"p\",{TERSE}}}\r\n{lines}")
 }
 

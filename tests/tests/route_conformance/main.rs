@@ -4,6 +4,7 @@
 mod dialing;
 mod gossip;
 mod handshake;
+mod imports;
 mod interest;
 mod invalid;
 mod messages;
