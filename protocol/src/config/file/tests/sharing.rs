@@ -6,6 +6,7 @@ use super::*;
 use crate::config::{
     AccountConfig, DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response, Sharing,
 };
+use crate::wire::subject::is_valid_filter;
 
 /// What is wrong with A where it exports these; they are on the second line.
 fn exports(entries: &str) -> String {
@@ -482,4 +483,55 @@ fn an_import_has_a_filter_at_the_importer() {
     }
     assert_eq!(filter(service, "q.$1", "ask.*"), "ask.*");
     assert_eq!(filter(service, "q.a", "ask.$1"), "ask.$1");
+}
+
+fn subject() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(vec![
+        "a",
+        "b",
+        "*",
+        ">",
+        "$1",
+        "$2",
+        "{{wildcard(1)}}",
+        "{{left(1,1)}}",
+        "",
+        "é",
+    ]);
+    prop::collection::vec(token, 1..4).prop_map(|tokens| tokens.join("."))
+}
+
+fn entry_of_exports() -> impl Strategy<Value = String> {
+    let more =
+        ["", ", accounts: [B]", ", account_token_position: 2", ", response: stream", ", threshold: '-2s'"];
+    (prop::sample::select(vec!["stream", "service"]), subject(), prop::sample::select(more.to_vec()))
+        .prop_map(|(kind, subject, more)| format!("{{{kind}: '{subject}'{more}}}"))
+}
+
+fn entry_of_imports() -> impl Strategy<Value = String> {
+    let place = prop::sample::select(vec!["to", "prefix", "bogus"]);
+    let (kind, account) = (vec!["stream", "service"], vec!["A", "B"]);
+    (prop::sample::select(kind), prop::sample::select(account), subject(), place, subject()).prop_map(
+        |(kind, account, subject, place, to)| {
+            format!("{{{kind}: {{account: {account}, subject: '{subject}'}}, {place}: '{to}'}}")
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_taken_is_exported_and_can_be_transformed(
+        exports in prop::collection::vec(entry_of_exports(), 0..4),
+        imports in prop::collection::vec(entry_of_imports(), 1..3),
+    ) {
+        let (exports, imports) = (exports.join(", "), imports.join(", "));
+        let text = format!("accounts {{ A {{ exports: [{{stream: '>'}}, {{service: '>'}}] }}, B {{ exports: [{exports}], imports: [{imports}] }} }}");
+        let Ok(settings) = read(&text) else { return Ok(()) };
+        prop_assert_eq!(settings.config.validate(), Ok(()));
+        for import in &settings.config.accounts[1].imports {
+            let exporter = settings.config.accounts.iter().find(|account| account.name == import.account);
+            prop_assert!(exporter.expect("an exporter").export_for("B", import).is_some());
+            prop_assert!(is_valid_filter(import.filter().expect("subjects that fit").as_bytes()));
+        }
+    }
 }
