@@ -86,7 +86,7 @@ impl Cache {
         let cached = &mut self.entries[place];
         if !cached.stamps.are_current(account) {
             let before = cached.targets.cost_bytes();
-            let lookup = Lookup { account, subject };
+            let lookup = Lookup::published(account, subject);
             (cached.stamps, cached.targets) = compile(&mut self.matches, hub, publisher, &lookup);
             self.cost_bytes = self.cost_bytes + cached.targets.cost_bytes() - before;
         }
@@ -114,7 +114,8 @@ impl Cache {
         if self.entries.len() >= MAX_SUBJECTS || self.cost_bytes >= MAX_COST_BYTES {
             self.clear();
         }
-        let (stamps, targets) = compile(&mut self.matches, hub, publisher, &Lookup { account, subject });
+        let (stamps, targets) =
+            compile(&mut self.matches, hub, publisher, &Lookup::published(account, subject));
         let is_allowed = publisher.may_publish(subject);
         let subject: Arc<[u8]> = subject.into();
         self.cost_bytes += targets.cost_bytes() + 2 * subject.len();
@@ -181,7 +182,7 @@ mod tests {
             own.index().insert(Arc::new(new), &mut |_: &[ConnectionId], _| {});
         }
         let subject = [b'x'; 4000];
-        let lookup = Lookup { account: &own, subject: &subject };
+        let lookup = Lookup::published(&own, &subject);
         let (_, targets) = compile(&mut Matches::default(), &hub, &publisher, &lookup);
         let (first, last) = (&targets.clients[0], &targets.clients[1999]);
         assert_eq!(targets.unprepared_subject(first), None);

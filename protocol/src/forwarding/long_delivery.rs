@@ -57,6 +57,7 @@ pub(crate) enum Sender<'a> {
 #[derive(Debug)]
 struct Searching {
     account: Arc<Account>,
+    is_passed_on: bool,
     search: Search,
     kept: Kept,
 }
@@ -162,7 +163,7 @@ impl LongDelivery {
         let Some(searching) = self.searches.front_mut() else { return };
         let mut found = searching.find(self.named_queues.as_deref());
         let (account, subject) = (&searching.account, searching.search.subject());
-        let lookup = Lookup { account, subject };
+        let lookup = Lookup { account, subject, is_passed_on: searching.is_passed_on };
         let publisher = self.publisher.as_ref();
         let entry = self.publisher.as_deref();
         let targets = Targets::of_found(&mut found, hub.directory(), entry, &lookup);
@@ -194,10 +195,13 @@ impl LongDelivery {
 
     /// Delivers to some of the first crowd.
     fn go_through_crowd<S: Sink>(&mut self, hub: &Hub, now: Instant, sink: &mut S, keeper: &dyn Keeper<S>) {
-        let Some(CrowdTarget { account, subject, crowd }) = self.crowds.front_mut() else { return };
+        let Some(CrowdTarget { account, subject, crowd, is_passed_on }) = self.crowds.front_mut() else {
+            return;
+        };
         let mut subscriptions = Vec::new();
         account.index().next_of(crowd, &mut subscriptions);
-        let (lookup, publisher) = (Lookup { account, subject }, self.publisher.as_ref());
+        let lookup = Lookup { account, subject, is_passed_on: *is_passed_on };
+        let publisher = self.publisher.as_ref();
         let entry = self.publisher.as_deref();
         let targets = Targets::of_some(&subscriptions, hub.directory(), entry, &lookup);
         let mut line = Vec::new();
@@ -240,7 +244,8 @@ fn crowds_of<'a>(targets: &'a Targets, scratch: &'a mut Scratch) -> impl Iterato
 
 impl Searching {
     fn new(cut: Cut) -> Self {
-        Self { account: cut.account, search: Search::new(&cut.subject), kept: Kept::default() }
+        let Cut { account, subject, is_passed_on } = cut;
+        Self { account, is_passed_on, search: Search::new(&subject), kept: Kept::default() }
     }
 
     /// Those that may get it now: the clients and services that are found next, and at the end all else. Of groups, those

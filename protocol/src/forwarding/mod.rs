@@ -88,7 +88,7 @@ pub(crate) fn from_service<S: Sink>(
     account: &Arc<Account>,
     message: &Message<'_>,
 ) -> Option<Box<LongDelivery>> {
-    let lookup = Lookup { account, subject: message.subject };
+    let lookup = Lookup::published(account, message.subject);
     let directory = courier.hub.directory();
     let targets = Targets::collect(&mut Matches::default(), directory, None, &lookup);
     from_client(courier, &targets, message);
@@ -314,9 +314,10 @@ fn to_crowd_member<S: Sink>(courier: &mut Courier<'_, S>, queue: &QueueTargets, 
             place -= if is_here { 0 } else { crowd.count() };
             is_here
         });
-        let Some(CrowdTarget { account, subject, crowd }) = chosen else { return false };
+        let Some(CrowdTarget { account, subject, crowd, is_passed_on }) = chosen else { return false };
         let Some(member) = account.index().one_of(crowd, place) else { return false };
-        let (directory, lookup) = (courier.hub.directory(), Lookup { account, subject });
+        let lookup = Lookup { account, subject, is_passed_on: *is_passed_on };
+        let directory = courier.hub.directory();
         let publisher = courier.publisher.map(|publisher| &**publisher);
         let targets = Targets::of_some(&[member], directory, publisher, &lookup);
         targets.clients.iter().any(|target| to_client(courier, &targets, target, parcel))

@@ -51,7 +51,7 @@ impl Finding<'_> {
             Some(Choice::Fixed(mapped)) => (mapped, None),
             drawn => (subject, drawn),
         };
-        let lookup = Lookup { account: &exporter, subject: &subject };
+        let lookup = Lookup { account: &exporter, subject: &subject, is_passed_on: true };
         self.stamps.push((exporter.clone(), exporter.index().stamp(&subject)));
         let directory = self.hub.directory();
         let mut targets = Targets::collect(self.matches, directory, Some(self.publisher), &lookup);
@@ -150,7 +150,7 @@ impl<S> Courier<'_, S> {
 /// Who gets a subject in another account, which is asked for once.
 fn collect<S>(courier: &Courier<'_, S>, account: &Arc<Account>, subject: &[u8]) -> Targets {
     let publisher = courier.publisher.map(|publisher| &**publisher);
-    let lookup = Lookup { account, subject };
+    let lookup = Lookup { account, subject, is_passed_on: true };
     Targets::collect(&mut Matches::default(), courier.hub.directory(), publisher, &lookup)
 }
 

@@ -75,6 +75,15 @@ pub(super) struct Lookup<'a> {
     pub(super) account: &'a Arc<Account>,
     /// As those who want it there know it.
     pub(super) subject: &'a [u8],
+    /// It comes from another account, as a request or an answer: those who import streams do not hear it.
+    pub(super) is_passed_on: bool,
+}
+
+impl<'a> Lookup<'a> {
+    /// A message that is published in this account.
+    pub(super) fn published(account: &'a Arc<Account>, subject: &'a [u8]) -> Self {
+        Self { account, subject, is_passed_on: false }
+    }
 }
 
 /// One subscription of a client of this node.
@@ -98,6 +107,7 @@ pub(super) struct CrowdTarget {
     /// As they know it.
     pub(super) subject: Box<[u8]>,
     pub(super) crowd: Crowd,
+    pub(super) is_passed_on: bool,
 }
 
 /// An account in which too many filters match.
@@ -106,6 +116,7 @@ pub(super) struct Cut {
     pub(super) account: Arc<Account>,
     /// As it is known there.
     pub(super) subject: Box<[u8]>,
+    pub(super) is_passed_on: bool,
 }
 
 /// One route over which a server wants the subject.
@@ -361,12 +372,12 @@ impl<'a> Builder<'a> {
     }
 
     fn look_up(&mut self, directory: &Directory, matches: &mut Matches) {
-        let Lookup { account, subject } = *self.lookup;
+        let Lookup { account, subject, is_passed_on } = *self.lookup;
         matches.clear();
         // Before the directory is held: those who change interest look into the directory meanwhile.
         account.index().collect(subject, matches);
         if matches.is_cut {
-            self.cuts.push(Cut { account: account.clone(), subject: subject.into() });
+            self.cuts.push(Cut { account: account.clone(), subject: subject.into(), is_passed_on });
             matches.clear();
         }
         self.enter(directory, matches);
@@ -382,9 +393,10 @@ impl<'a> Builder<'a> {
                 self.queues.push(QueueTargets { name: name.clone(), members, crowds: Vec::new() });
             }
         });
-        let Lookup { account, subject } = *self.lookup;
+        let Lookup { account, subject, is_passed_on } = *self.lookup;
         for crowd in matches.crowds.drain(..) {
-            let target = CrowdTarget { account: account.clone(), subject: subject.into(), crowd };
+            let (account, subject) = (account.clone(), subject.into());
+            let target = CrowdTarget { account, subject, crowd, is_passed_on };
             match target.crowd.queue() {
                 None => self.crowds.push(target),
                 Some(_) => self.queue_crowd(target),
@@ -447,6 +459,7 @@ impl<'a> Builder<'a> {
         let entry = find(connection)?;
         match subscription.shadow() {
             None => self.client_target(&entry, subscription, 0, self.lookup.subject),
+            Some(_) if self.lookup.is_passed_on => None,
             Some(shadow) => {
                 let view = self.view(shadow);
                 let place = view as usize - 1;
@@ -503,7 +516,7 @@ impl<'a> Builder<'a> {
             return Some(known);
         }
         let entry = find(connection)?;
-        let Lookup { account, subject } = *self.lookup;
+        let Lookup { account, subject, .. } = *self.lookup;
         // The configuration names no groups between servers.
         if entry.is_hidden(subject, None) {
             return None;
