@@ -1,8 +1,8 @@
 //! Shows what differs from run to run in messages between accounts in one way (wire.md 1.12): the replies that servers make up,
 //! and what they tell of who asks.
 
-/// How the line begins that tells of who asks.
-const REQUEST_INFO: &[u8] = b"Nats-Request-Info: ";
+/// How the line begins that tells of who asks, with the end of the one before it or its last byte that is left.
+const REQUEST_INFO: &[u8] = b"\nNats-Request-Info: {";
 
 /// How replies begin that servers make up.
 const REPLY: &[u8] = b"_R_.";

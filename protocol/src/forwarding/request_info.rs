@@ -13,6 +13,8 @@ pub(crate) struct Asker<'a> {
     account: &'a Account,
     /// The exporter is told who in the account it is.
     is_shown: bool,
+    /// And at which server, since one of the imports shares that.
+    has_server: bool,
 }
 
 /// What the header says; what is empty is left out.
@@ -50,16 +52,21 @@ struct RequestInfo<'a> {
 impl<'a> Asker<'a> {
     /// Somebody in the account of the first importer, who is shown if that shares it.
     pub(super) fn new(account: &'a Account, is_shown: bool) -> Self {
-        Self { account, is_shown }
+        Self { account, is_shown, has_server: is_shown }
     }
 
-    /// The value of the header, where the request comes out of `importer`, which `shares` who asks.
-    pub(super) fn info<S>(&self, courier: &Courier<'_, S>, importer: &Account, shares: bool) -> Vec<u8> {
+    /// The same behind one more import.
+    pub(super) fn behind(self, shares: bool) -> Self {
+        Self { has_server: self.has_server || shares, ..self }
+    }
+
+    /// The value of the header, where the request comes out of `importer`.
+    pub(super) fn info<S>(&self, courier: &Courier<'_, S>, importer: &Account) -> Vec<u8> {
         let acc = self.account.name();
         let svc = if importer.id() == self.account.id() { "" } else { importer.name() };
         let rtt = courier.publisher.map_or(0, |publisher| publisher.rtt().as_nanos() as u64);
         let mut info = RequestInfo { acc, svc, rtt, ..RequestInfo::default() };
-        if shares {
+        if self.has_server {
             info.server = courier.hub.server_name();
             info.cluster = courier.keeper.cluster_name().unwrap_or_default();
         }

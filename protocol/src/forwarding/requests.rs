@@ -85,11 +85,11 @@ fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Messa
         wait_for_answer(courier, exporter, awaited)
     });
     let first = Asker::new(importer, import.share);
-    let asker = courier.asker.unwrap_or(&first);
-    let info = asker.info(courier, importer, import.share);
+    let asker = courier.asker.map_or(first, |asker| asker.behind(import.share));
+    let info = asker.info(courier, importer);
     let (body, header_len) = with_request_info(message, &info);
     let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
-    let taken = deliver_request(courier, request, asker, &passed);
+    let taken = deliver_request(courier, request, &asker, &passed);
     if let Some(reply) = reply.filter(|_| !taken) {
         exporter.answers().forget(&reply);
     }
