@@ -112,7 +112,7 @@ impl fmt::Display for Frame {
         write!(f, "{}", line.escape_ascii())?;
         match payload.len() {
             201.. => write!(f, " / {} bytes", payload.len()),
-            _ => write!(f, " / {}", payload.escape_ascii()),
+            _ => write!(f, " / {}", mask::replies(payload).escape_ascii()),
         }
     }
 }

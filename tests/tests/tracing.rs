@@ -207,7 +207,8 @@ fn read(text: &[u8]) -> (String, Vec<String>) {
     let events = value["events"].as_array().expect("a list").iter().map(|event| {
         let mut event = event.clone();
         let fields = event.as_object_mut().expect("an object");
-        assert!(fields.remove("ts").is_some() && fields.remove("cid").is_some(), "{value}");
+        let is_of_client = !matches!(fields["type"].as_str(), Some("si" | "se"));
+        assert!(fields.remove("ts").is_some() && fields.remove("cid").is_some() == is_of_client, "{value}");
         event.to_string()
     });
     let said = [value["request"].to_string(), value["hops"].to_string()];

@@ -55,7 +55,8 @@ fn asking(name: &str) -> Case {
 fn hearing(subscription: &str, subjects: &[&str]) -> Case {
     case(subscription)
         .client(1, connect("b", &format!("SUB {subscription} 1\r\n")))
-        .client(0, connect("a", &publish(subjects)))
+        .client(0, connect("a", ""))
+        .client(0, publish(subjects))
         .client(1, "")
 }
 
@@ -653,6 +654,7 @@ fn subjects_of_replies_are_subjects_like_others_where_nothing_was_asked() {
     compare(&options, &cases);
 }
 
+/// What comes along with its CONNECT, nats-server does not map (wire.md 1.13).
 #[test]
 fn mappings_of_the_importer_come_before_an_import_and_those_of_the_exporter_behind_it() {
     let options = Options::configured(
@@ -665,13 +667,15 @@ fn mappings_of_the_importer_come_before_an_import_and_those_of_the_exporter_behi
     let ask = |subject: &str| {
         case(subject)
             .client(0, connect("a", "SUB > 1\r\n"))
-            .client(1, connect("b", &format!("SUB box.> 1\r\nSUB own.> 2\r\nPUB {subject} box.1 1\r\n?\r\n")))
+            .client(1, connect("b", "SUB box.> 1\r\nSUB own.> 2\r\n"))
+            .client(1, format!("PUB {subject} box.1 1\r\n?\r\n"))
             .client(0, "")
     };
     let missing = |subject: &str| {
         case(format!("nobody at {subject}"))
             .client(0, connect("a", "SUB m.* 1\r\n"))
-            .client(1, connect("b", &format!("SUB box.> 1\r\nPUB {subject} box.1 1\r\n?\r\n")))
+            .client(1, connect("b", "SUB box.> 1\r\n"))
+            .client(1, format!("PUB {subject} box.1 1\r\n?\r\n"))
     };
     let mut cases: Vec<_> = ["loc.1", "ask.1", "ask.9", "m.1", "m.2"].into_iter().map(ask).collect();
     cases.extend(["loc.1", "ask.1", "m.1"].into_iter().map(missing));
