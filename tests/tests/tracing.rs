@@ -62,7 +62,7 @@ fn traces_of_imports(kind: Kind) -> Option<Vec<(String, Vec<String>)>> {
         client
     };
     let mut all = [
-        user("a", "SUB events 9\r\nSUB q.* 1\r\nSUB open.* 2\r\nSUB s.> 3\r\nSUB seen.> 4\r\n"),
+        user("a", "SUB events 9\r\nSUB q.* 1\r\nSUB open.* 2\r\n"),
         user("b", "SUB events 9\r\nSUB box 1\r\nSUB in.> 2\r\n"),
         user("c", "SUB events 9\r\nSUB box 1\r\n"),
     ];

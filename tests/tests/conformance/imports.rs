@@ -824,7 +824,7 @@ fn pages(server: &Server) -> Value {
     let elsewhere = &page("/subsz?subs=1&acc=A")["subscriptions_list"];
     let tested = &page("/subsz?subs=1&test=st.5")["subscriptions_list"];
     let connections = &page("/connz?subs=detail")["connections"];
-    let own: Vec<_> = connections
+    let mut own: Vec<_> = connections
         .as_array()
         .into_iter()
         .flatten()
@@ -832,6 +832,8 @@ fn pages(server: &Server) -> Value {
             json!([client["subscriptions"], sorted(&client["subscriptions_list_detail"], &|_| true)])
         })
         .collect();
+    // Which of clients that came one right behind the other has the smaller number is left to the server.
+    own.sort_by_cached_key(ToString::to_string);
     let of_importer = |entry: &Value| entry["account"] == "B";
     json!([account("A"), account("B"), sorted(elsewhere, &of_importer), sorted(tested, &of_importer), own])
 }
