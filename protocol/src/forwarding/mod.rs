@@ -371,7 +371,7 @@ fn to_client<S: Sink>(
     if let Some(trace) = &mut courier.trace
         && trace.is_only()
     {
-        trace.reach_client(target);
+        trace.reach_client(targets, target);
         return true;
     }
     let admission = target.subscription.admit();
@@ -379,7 +379,7 @@ fn to_client<S: Sink>(
         return false;
     }
     if let Some(trace) = &mut courier.trace {
-        trace.reach_client(target);
+        trace.reach_client(targets, target);
     }
     if target.may_respond {
         note_request(courier, target, parcel);
