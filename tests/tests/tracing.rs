@@ -31,11 +31,11 @@ fn traced_messages_go_where_those_of_nats_server_go_and_the_same_is_said_of_them
 
 /// `A` lets the service `open.*` be traced, `B` what it imports as `seen.>`.
 const IMPORTS: &str = "server_name: alpha\naccounts {\n\
-    A { users: [{user: a, password: p}]\n exports: [{service: \"q.*\"}, {service: \"open.*\", allow_trace: true}, {stream: \"s.>\"}, {stream: \"seen.>\"}] }\n\
-    B { users: [{user: b, password: p}]\n exports: [{service: \"mid.*\", allow_trace: true}]\n\
+    A { users: [{user: a, password: p}]\n exports: [{service: \"q.*\"}, {service: \"open.*\"}, {stream: \"s.>\"}, {stream: \"seen.>\"}] }\n\
+    B { users: [{user: b, password: p}]\n exports: [{service: \"mid.*\"}]\n\
     imports: [{service: {account: A, subject: \"q.*\"}, to: \"ask.*\"}, {service: {account: A, subject: \"open.*\"}},\n\
     {service: {account: A, subject: \"open.*\"}, to: \"mid.*\"}, {stream: {account: A, subject: \"s.>\"}, prefix: in},\n\
-    {stream: {account: A, subject: \"seen.>\"}, prefix: in, allow_trace: true}] }\n\
+    {stream: {account: A, subject: \"seen.>\"}, prefix: in}] }\n\
     C { users: [{user: c, password: p}]\n imports: [{service: {account: B, subject: \"mid.*\"}, to: \"top.*\"}] }\n}\n";
 
 #[test]
