@@ -67,13 +67,15 @@ impl Finding<'_> {
 #[inline(never)]
 pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, message: &Message<'_>) -> bool {
     let Across { requests, answerer, .. } = across;
-    // All of them are asked, whoever takes it first.
-    let is_taken = requests.iter().fold(false, |taken, request| ask(courier, request, message) || taken);
+    let mut is_taken = answerer.is_some();
+    for request in requests {
+        is_taken |= ask(courier, request, message);
+    }
     if let Some(account) = answerer {
         answer(courier, account, message);
     }
     // Who waits for answers takes what comes there, whether or not this one is waited for.
-    is_taken || answerer.is_some()
+    is_taken
 }
 
 /// Lets those have a message whom it is a request for. False if nobody takes it.
@@ -205,7 +207,7 @@ fn pass_on<S: Sink>(
     let taken = from_client(&mut inner, targets, message);
     let sender = Sender::Client { wants_to_know: None };
     let rest = LongDelivery::of(targets, &mut scratch, courier.rng, courier.publisher, sender, message, None);
-    courier.scratch.rests.extend(rest);
+    courier.scratch.rests.extend(rest.map(|rest| *rest));
     courier.scratch.expired += scratch.take_expired();
     courier.scratch.inner = Some(scratch);
     taken
