@@ -185,7 +185,7 @@ fn configure(config: &mut Config, imports: &[Drawn]) {
         }
     };
     config.accounts = ACCOUNTS.iter().enumerate().map(account).collect();
-    let user = |name: &&str| User { account: Some((*name).to_owned()), ..User::with_password(*name, "p") };
+    let user = |name: &&str| User { account: Some((*name).to_owned()), ..User::with_password(name, "p") };
     config.authorization = Authorization::Users(ACCOUNTS.iter().map(user).collect());
 }
 
