@@ -4,6 +4,7 @@
 //! what is published to that goes to the reply subject of the requester, in the account of the importer. Each of the two is a
 //! message of its own, so that all that holds for messages holds for them: routes, queue groups, further imports.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -219,11 +220,13 @@ fn with_headers(message: &Message<'_>, info: Option<&[u8]>, is_traced: bool) -> 
     let headers = if headers.is_empty() { NO_HEADERS } else { headers };
     let added = info.map(|info| (REQUEST_INFO, info)).into_iter();
     let added = added.chain(is_traced.then_some((TRACE_DESTINATION, DISABLED)));
-    let with_all = added.into_iter().try_fold(headers.to_vec(), |headers, (key, value)| {
+    let with_all = added.into_iter().try_fold(Cow::Borrowed(headers), |headers, (key, value)| {
         // Headers without an end are none that one could be added to.
-        header::with_value(&headers, key, value)
+        header::with_value(&headers, key, value).map(Cow::Owned)
     });
-    let mut body = with_all.unwrap_or_else(|| message.body[..message.header_len].to_vec());
+    let headers = with_all.unwrap_or(Cow::Borrowed(&message.body[..message.header_len]));
+    let mut body = Vec::with_capacity(headers.len() + payload.len());
+    body.extend_from_slice(&headers);
     let header_len = body.len();
     body.extend_from_slice(payload);
     (body, header_len)

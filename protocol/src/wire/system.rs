@@ -141,7 +141,7 @@ impl<T: Serialize> Answer<'_, T> {
 
 /// The text of anything that servers say of themselves.
 pub(crate) fn to_json(what: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(128);
     json::write(&mut text, what);
     text
 }
