@@ -4,6 +4,7 @@
 //! is published there goes to the reply subject that the requester gave, in the requester's account.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use fastrand::Rng;
@@ -34,6 +35,16 @@ pub(crate) struct Awaited {
     /// Where the answer goes there.
     pub(crate) reply: Box<[u8]>,
     pub(crate) terms: ServiceTerms,
+    /// Whether the import of the service lets its exporter know who asks.
+    pub(crate) share: bool,
+}
+
+/// Requests that wait for an answer, each with the subject that it comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) requests: Vec<(Vec<u8>, Awaited)>,
+    /// There are others.
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +118,22 @@ impl Answers {
         self.awaited.lock().by_token.len()
     }
 
+    /// The requests that wait, `most` of them and `most_bytes` of their replies at the most: of each account that asks those first
+    /// that have the least time left.
+    pub(crate) fn pending(&self, now: Instant, most: usize, most_bytes: usize) -> Pending {
+        let (mut pending, mut bytes) = (Pending::default(), 0);
+        let table = self.awaited.lock();
+        for (token, awaited) in table.waiting(now) {
+            bytes += awaited.reply.len();
+            if pending.requests.len() == most || bytes > most_bytes {
+                pending.is_cut = true;
+                break;
+            }
+            pending.requests.push((self.subject(token), awaited.clone()));
+        }
+        pending
+    }
+
     fn subject(&self, token: Token) -> Vec<u8> {
         let prefix = self.prefix.get().map_or(&b""[..], |prefix| prefix);
         [prefix, &token].concat()
@@ -150,6 +177,13 @@ impl Table {
                 _ => return,
             }
         }
+    }
+
+    /// What is not to be given up at this time.
+    fn waiting(&self, now: Instant) -> impl Iterator<Item = (Token, &Awaited)> {
+        let later = (Bound::Excluded((now, [u8::MAX; TOKEN_BYTES])), Bound::Unbounded);
+        let tokens = self.deadlines.values().flat_map(move |own| own.range(later));
+        tokens.filter_map(|(_, token)| Some((*token, &self.by_token.get(token)?.awaited)))
     }
 
     fn free_token(&self, rng: &mut Rng) -> Token {

@@ -93,13 +93,18 @@ impl Imports {
 
     /// Where a subscription of this account reaches others. Only those of clients do.
     pub(crate) fn reached_by(&self, subscription: &Subscription) -> impl Iterator<Item = Reached<'_>> {
-        let is_client = subscription.source() == Source::Client;
-        let streams = self.streams.iter().enumerate().filter(move |_| is_client);
-        streams.filter_map(|(import, StreamImport { exporter, transform })| {
-            let subject = transform.reverse(subscription.subject())?;
-            let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
-            Some(Reached { exporter: *exporter, id, subject, import, transform })
-        })
+        (0..self.streams.len()).filter_map(|import| self.reached_through(import, subscription))
+    }
+
+    /// Where it does by one of the streams.
+    pub(crate) fn reached_through(&self, import: usize, subscription: &Subscription) -> Option<Reached<'_>> {
+        let StreamImport { exporter, transform } = self.streams.get(import)?;
+        if subscription.source() != Source::Client {
+            return None;
+        }
+        let subject = transform.reverse(subscription.subject())?;
+        let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
+        Some(Reached { exporter: *exporter, id, subject, import, transform })
     }
 
     /// The services that a message to `subject` is a request for, in the order in which they were configured, each with the subject

@@ -96,7 +96,7 @@ impl Trace {
 
     /// Notes a client.
     pub(super) fn reach_client(&mut self, target: &ClientTarget) {
-        self.reach(Reached::Client(target.subscription.clone()));
+        self.reach(Reached::Client(target.original().clone()));
     }
 
     /// Notes those that are too many to be listed: how many, or one where they are still looked for.

@@ -57,6 +57,12 @@ impl Row {
         Some(removed)
     }
 
+    /// The one with this id.
+    pub(super) fn get(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        let chunk = &self.chunks[self.chunk_of(id)?];
+        chunk.binary_search_by_key(&id, |sub| sub.id()).ok().map(|place| &chunk[place])
+    }
+
     /// The one that stands behind so many others.
     pub(super) fn nth(&self, mut place: usize) -> Option<&Arc<Subscription>> {
         for chunk in &self.chunks {
