@@ -173,6 +173,8 @@ mod tests {
                     let after = row.after(Some(SubscriptionId(id))).map(|sub| sub.id().0);
                     let expected = map.range((Bound::Excluded(id), Bound::Unbounded)).map(|(id, _)| *id);
                     prop_assert!(after.eq(expected));
+                    let found = row.get(SubscriptionId(id)).map(|sub| sub.id().0);
+                    prop_assert_eq!(found, map.get(&id).map(|_| id));
                 }
                 prop_assert!(row.after(None).count() == map.len());
                 prop_assert!(row.chunks.iter().all(|chunk| (1..=CHUNK_LEN).contains(&chunk.len())));

@@ -136,6 +136,12 @@ impl Options {
         self.account.is_empty() || self.account == account.name()
     }
 
+    /// The only account that is listed, if that is there; none if all are.
+    fn wanted_account(&self, hub: &Hub) -> Option<Option<AccountId>> {
+        let find = || hub.accounts().find(self.account.as_bytes()).map(|account| account.id());
+        (!self.account.is_empty()).then(find)
+    }
+
     fn wants(&self, subscription: &Subscription) -> bool {
         self.test.is_empty() || filter_matches(subscription.subject(), self.test.as_bytes())
     }
@@ -173,28 +179,19 @@ impl Subsz {
 
     fn find(&mut self, context: &mut Context<'_>, from: usize) -> Result<(), Exhausted> {
         let hub = context.node.hub();
+        let wanted = self.options.wanted_account(hub);
         let (entries, next) = hub.directory().slice(Kind::Client, from);
         let lists = self.options.lists;
         for entry in entries.iter().filter(|_| lists) {
             if let Some(account) = hub.account_of(entry) {
-                self.add_sources(hub, &account, entry.id());
+                let sources = Source::all_of(entry.id(), &account);
+                let is_wanted = |source: &Source| wanted.is_none_or(|wanted| wanted == Some(source.account));
+                self.sources.extend(sources.filter(is_wanted));
                 context.holds(&self.sources)?;
             }
         }
         self.stage = next.map_or(Stage::Count(Place::default()), Stage::Find);
         Ok(())
-    }
-
-    fn add_sources(&mut self, hub: &Hub, own: &Arc<Account>, client: ConnectionId) {
-        let Self { options, sources, .. } = self;
-        let wanted = |account: &Arc<Account>| options.is_about(account).then(|| account.id());
-        sources.extend(wanted(own).map(|account| Source { account, client, import: None }));
-        let exporters = own.imports().into_iter().flat_map(Imports::exporters_of_streams);
-        let of_others = exporters.zip(0..).filter_map(|(exporter, import)| {
-            let account = hub.accounts().get(exporter).as_ref().and_then(wanted)?;
-            Some(Source { account, client, import: Some(import) })
-        });
-        sources.extend(of_others);
     }
 
     fn count(&mut self, context: &mut Context<'_>, place: Place) {
@@ -295,6 +292,15 @@ fn look(
 }
 
 impl Source {
+    /// Where a client of this account may have subscriptions.
+    fn all_of(client: ConnectionId, account: &Account) -> impl Iterator<Item = Self> {
+        let own = Self { account: account.id(), client, import: None };
+        let exporters = account.imports().into_iter().flat_map(Imports::exporters_of_streams);
+        let there =
+            exporters.zip(0..).map(move |(account, import)| Self { account, client, import: Some(import) });
+        std::iter::once(own).chain(there)
+    }
+
     /// Shows a shard of what the client holds, if it is there; returns where to go on.
     fn look(&self, hub: &Hub, at: Position, each: &mut dyn FnMut(&Arc<Subscription>)) -> Option<Position> {
         let entry = hub.directory().get(self.client)?;
