@@ -12,6 +12,9 @@ fn one_node(c: &mut Criterion) {
     for bytes in [16, 128, 1024] {
         measure(c, &format!("one to one, {bytes} B"), OneNode::new(1, "foo.bar", Batch::of(bytes)));
     }
+    measure(c, "1,000 denied, 16 B", OneNode::with_denied_subjects(Batch::of(16)));
+    measure(c, "stream import, 16 B", OneNode::with_stream_import(Batch::of(16)));
+    measure(c, "service import, 16 B", OneNode::with_service_import(Batch::of(16)));
     measure(c, "fan-out to 10, 128 B", OneNode::new(10, "foo.bar", Batch::of(128)));
     let subjects = |message: usize| format!("orders.{}.new", message * 7 % 1000);
     measure(c, "1000 subjects, 128 B", OneNode::new(1, "orders.*.new", Batch::to(128, subjects)));

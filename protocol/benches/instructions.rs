@@ -19,10 +19,15 @@ use paths::{Batch, OneNode, OneRoute};
 type Carry = fn(usize) -> usize;
 
 /// The paths, by the names that the file of kept counts has for them.
-const PATHS: [(&str, Carry); 3] = [
+const PATHS: [(&str, Carry); 6] = [
     ("one to one, 16 B", |batches| through_one_node(OneNode::new(1, "foo.bar", Batch::of(16)), batches)),
     ("fan-out to 10, 128 B", |batches| {
         through_one_node(OneNode::new(10, "foo.bar", Batch::of(128)), batches)
+    }),
+    ("1,000 denied, 16 B", |batches| through_one_node(OneNode::with_denied_subjects(Batch::of(16)), batches)),
+    ("stream import, 16 B", |batches| through_one_node(OneNode::with_stream_import(Batch::of(16)), batches)),
+    ("service import, 16 B", |batches| {
+        through_one_node(OneNode::with_service_import(Batch::of(16)), batches)
     }),
     ("across one route, 128 B", |batches| across_one_route(OneRoute::new(Batch::of(128)), batches)),
 ];

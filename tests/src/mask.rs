@@ -32,7 +32,9 @@ pub fn replies(bytes: &[u8]) -> Vec<u8> {
 
 /// The header with `0` for the numbers in what is told of who asks, and an empty text for the time.
 pub fn request_info(header: &[u8]) -> Vec<u8> {
-    let Some(start) = find(header, REQUEST_INFO) else { return header.to_vec() };
+    // A requester may have written such a line, too; that of the server comes behind it.
+    let last = header.windows(REQUEST_INFO.len()).rposition(|window| window == REQUEST_INFO);
+    let Some(start) = last else { return header.to_vec() };
     let length = header[start..].iter().position(|&byte| byte == b'\r').unwrap_or(header.len() - start);
     let info = String::from_utf8_lossy(&header[start..start + length]).into_owned();
     let info = without(&info, "\"rtt\":", |c| c.is_ascii_digit(), "0");

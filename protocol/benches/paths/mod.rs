@@ -3,7 +3,12 @@
 use std::hint::black_box;
 use std::io::IoSlice;
 
-use onehop::config::{ClusterConfig, Config};
+use std::sync::Arc;
+
+use onehop::config::{
+    AccountConfig, Authorization, ClusterConfig, Config, DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind,
+    Import, ImportKind, Permissions, Response, Rules, SubjectRule, User,
+};
 use onehop::{ConnectionId, Engine, Instant, Listening};
 
 const NOW: Instant = Instant::ZERO;
@@ -12,6 +17,9 @@ const NOW: Instant = Instant::ZERO;
 const BATCH_BYTES: usize = 64 * 1024;
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
+
+const LISTENING: Listening =
+    Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
 
 /// What a publisher sends at once.
 pub(crate) struct Batch {
@@ -53,6 +61,37 @@ impl OneNode {
         let subscribe = format!("SUB {filter} 1\r\n");
         let subscribers: Vec<_> = (0..subscribers).map(|_| client(&mut engine, &subscribe)).collect();
         let publisher = client(&mut engine, "");
+        Self { engine, publisher, subscribers, batch }
+    }
+
+    /// A node whose users may not publish to a thousand subjects.
+    pub(crate) fn with_denied_subjects(batch: Batch) -> Self {
+        let deny = (0..1000).map(|number| SubjectRule::new(format!("secret.{number}.>"))).collect();
+        let publish = Rules { allow: None, deny };
+        let permissions = Some(Arc::new(Permissions { publish, ..Permissions::default() }));
+        let user = User { permissions, ..User::with_password("a", "p") };
+        let config = Config { authorization: Authorization::Users(vec![user]), ..Config::default() };
+        let mut engine = Engine::new(config, &LISTENING, NOW);
+        let subscribers = vec![client_as(&mut engine, "a", "SUB foo.bar 1\r\n")];
+        let publisher = client_as(&mut engine, "a", "");
+        Self { engine, publisher, subscribers, batch }
+    }
+
+    /// A node with two accounts, where the subscriber hears what the other account publishes.
+    pub(crate) fn with_stream_import(batch: Batch) -> Self {
+        let mut engine = engine_of_tenants(ExportKind::Stream, ImportKind::Stream, "far.foo.bar");
+        let subscribers = vec![client_as(&mut engine, "b", "SUB far.foo.bar 1\r\n")];
+        let publisher = client_as(&mut engine, "a", "");
+        Self { engine, publisher, subscribers, batch }
+    }
+
+    /// A node with two accounts, where one asks the other, and wants no answer.
+    pub(crate) fn with_service_import(batch: Batch) -> Self {
+        let service =
+            ExportKind::Service { response: Response::Single, threshold: DEFAULT_RESPONSE_THRESHOLD };
+        let mut engine = engine_of_tenants(service, ImportKind::Service { share: false }, "foo.bar");
+        let subscribers = vec![client_as(&mut engine, "a", "SUB foo.bar 1\r\n")];
+        let publisher = client_as(&mut engine, "b", "");
         Self { engine, publisher, subscribers, batch }
     }
 
@@ -110,17 +149,41 @@ impl OneRoute {
     }
 }
 
+/// A node where account B has `foo.bar` of account A, as `to`, and each has a user.
+fn engine_of_tenants(exported: ExportKind, imported: ImportKind, to: &str) -> Engine {
+    let subject = "foo.bar".to_owned();
+    let export = Export { subject: subject.clone(), kind: exported, accounts: None, account_token: None };
+    let import = Import { account: "A".to_owned(), subject, to: to.to_owned(), kind: imported };
+    let accounts = vec![
+        AccountConfig { exports: vec![export], ..AccountConfig::new("A") },
+        AccountConfig { imports: vec![import], ..AccountConfig::new("B") },
+    ];
+    let users = [("a", "A"), ("b", "B")]
+        .map(|(name, account)| User { account: Some(account.to_owned()), ..User::with_password(name, "p") });
+    let config = Config { accounts, authorization: Authorization::Users(users.into()), ..Config::default() };
+    Engine::new(config, &LISTENING, NOW)
+}
+
 fn engine(seed: u64, routes: &[&str]) -> Engine {
     let routes = routes.iter().map(|url| url.parse().expect("a URL")).collect();
     let cluster = Some(ClusterConfig { name: Some("C".to_owned()), routes, ..ClusterConfig::default() });
-    let listening =
-        Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
-    Engine::new(Config { seed, cluster, ..Config::default() }, &listening, NOW)
+    Engine::new(Config { seed, cluster, ..Config::default() }, &LISTENING, NOW)
 }
 
 fn client(engine: &mut Engine, first: &str) -> ConnectionId {
+    connected(engine, CONNECT, first)
+}
+
+fn client_as(engine: &mut Engine, user: &str, first: &str) -> ConnectionId {
+    let connect = format!(
+        "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"p\"}}\r\n"
+    );
+    connected(engine, &connect, first)
+}
+
+fn connected(engine: &mut Engine, connect: &str, first: &str) -> ConnectionId {
     let id = engine.handle_accept_client(NOW, "127.0.0.1:1".parse().expect("an address"));
-    engine.handle_input(NOW, id, format!("{CONNECT}{first}").as_bytes()).expect("an open connection");
+    engine.handle_input(NOW, id, format!("{connect}{first}").as_bytes()).expect("an open connection");
     engine.transmit(id).expect("an open connection");
     id
 }

@@ -204,3 +204,112 @@ pub(crate) fn random_prefix(rng: &mut Rng) -> Vec<u8> {
 fn random_token(rng: &mut Rng) -> Token {
     std::array::from_fn(|_| rng.alphanumeric() as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn answers() -> Answers {
+        let answers = Answers::new(KeyedState::keyed([1, 2]));
+        assert!(!answers.has_begun());
+        assert!(answers.begin(b"_R_.prefix."));
+        assert!(!answers.begin(b"_R_.others."), "it keeps the first");
+        answers
+    }
+
+    fn awaited(asker: u32, response: Response) -> Awaited {
+        let terms = ServiceTerms { response, threshold: SECOND };
+        Awaited { asker: AccountId::new(asker, 0), reply: (*b"reply").into(), terms, share: false }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn one_answer_is_taken_and_of_a_stream_all_up_to_an_empty_one() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let takes = |subject: &[u8], is_empty| answers.take(subject, is_empty, at(0)).is_some();
+        for response in [Response::Single, Response::Stream, Response::Chunked] {
+            let (subject, _) = answers.wait_for(awaited(1, response), at(0), &mut rng);
+            assert!(subject.starts_with(b"_R_.prefix.") && subject.len() == 17, "{subject:?}");
+            let is_single = response == Response::Single;
+            assert!(takes(&subject, false), "{response:?}");
+            assert_eq!(takes(&subject, false), !is_single, "{response:?}");
+            assert_eq!(takes(&subject, true), !is_single, "{response:?}");
+            assert!(!takes(&subject, false), "{response:?}");
+        }
+        assert_eq!(answers.len(), 0);
+        let (subject, _) = answers.wait_for(awaited(1, Response::Stream), at(0), &mut rng);
+        answers.forget(&subject);
+        assert!(!takes(&subject, false));
+    }
+
+    #[test]
+    fn what_is_no_subject_of_an_answer_is_none() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let (subject, _) = answers.wait_for(awaited(1, Response::Single), at(0), &mut rng);
+        let longer = [&subject[..], b".x"].concat();
+        for other in [&b"_R_.prefix."[..], b"_R_.prefix.x", b"_R_.others.123456", b"", &longer] {
+            assert!(answers.take(other, false, at(0)).is_none(), "{other:?}");
+            answers.forget(other);
+        }
+        assert!(answers.take(&subject, false, at(0)).is_some());
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_goes_nowhere_and_each_one_of_a_stream_gives_more_time() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let mut wait = |response, now| answers.wait_for(awaited(1, response), now, &mut rng).0;
+        let (single, stream) = (wait(Response::Single, at(0)), wait(Response::Stream, at(0)));
+        assert!(answers.take(&single, false, at(1000)).is_none());
+        for now in [900, 1800, 2700] {
+            assert!(answers.take(&stream, false, at(now)).is_some(), "{now}");
+        }
+        assert!(answers.take(&stream, false, at(3700)).is_none());
+        for now in 0..10 {
+            wait(Response::Single, at(now * 2000));
+        }
+        assert!(answers.len() <= 2, "what is too old is given up: {}", answers.len());
+    }
+
+    #[test]
+    fn one_account_may_wait_for_so_many_answers_and_takes_no_room_of_others() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let (other, _) = answers.wait_for(awaited(2, Response::Single), at(0), &mut rng);
+        let mut subjects = Vec::new();
+        for number in 0..MAX_AWAITED as u64 + 10 {
+            let now = Instant::from_nanos(number);
+            let (subject, is_one_given_up) = answers.wait_for(awaited(1, Response::Single), now, &mut rng);
+            assert_eq!(is_one_given_up, number >= MAX_AWAITED as u64, "{number}");
+            subjects.push(subject);
+        }
+        assert_eq!(answers.len(), MAX_AWAITED + 1);
+        assert!(answers.take(&other, false, at(1)).is_some());
+        let taken = subjects.iter().map(|subject| answers.take(subject, false, at(1)).is_some());
+        assert!(taken.eq((0..MAX_AWAITED + 10).map(|number| number >= 10)), "the oldest are given up");
+        assert_eq!(answers.len(), 0);
+    }
+
+    #[test]
+    fn what_waits_is_told_by_who_asks_and_up_to_a_limit() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let mut wait = |asker, now| answers.wait_for(awaited(asker, Response::Single), at(now), &mut rng).0;
+        let subjects = [(2, 0), (1, 20), (1, 10), (2, 500)].map(|(asker, now)| wait(asker, now));
+        let pending = |now, most, most_bytes| {
+            let pending = answers.pending(at(now), most, most_bytes);
+            let place =
+                |(subject, _): &(Vec<u8>, Awaited)| subjects.iter().position(|other| other == subject);
+            (pending.requests.iter().filter_map(place).collect::<Vec<_>>(), pending.is_cut)
+        };
+        assert_eq!(pending(0, 4, 20), (vec![2, 1, 0, 3], false));
+        assert_eq!(pending(0, 3, 20), (vec![2, 1, 0], true));
+        assert_eq!(pending(0, 4, 19), (vec![2, 1, 0], true), "each reply has five bytes");
+        assert_eq!(pending(1010, 4, 20), (vec![1, 3], false), "the others came to their end");
+        assert_eq!((pending(1500, 4, 20), answers.len()), ((vec![], false), 4));
+    }
+}

@@ -1,5 +1,6 @@
 //! What an account takes from others (wire.md 1.12).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use crate::id::AccountId;
 use crate::interest::{Shadow, Source, Subscription, SubscriptionId};
 use crate::mapping::ImportTransform;
 use crate::permissions::Filters;
+use crate::wire::subject::tokens;
 
 /// The imports of an account. They are as they are for as long as the node runs.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     streams: Vec<StreamImport>,
+    /// The streams by the first token that their subjects have here.
+    by_token: BTreeMap<Box<[u8]>, Vec<usize>>,
     services: Vec<Arc<ServiceImport>>,
     /// Which of the services a subject of this account is of.
     by_subject: Filters<Vec<usize>>,
@@ -77,7 +81,13 @@ impl Imports {
                 self.by_subject.get_or_insert_default(filter.as_bytes()).push(self.services.len());
                 self.services.push(Arc::new(ServiceImport { exporter, way, terms, share }));
             }
-            _ => self.streams.push(StreamImport { exporter, transform: Arc::new(transform()) }),
+            _ => {
+                let transform = transform();
+                let filter = transform.destination_filter();
+                let first = tokens(&filter).next().unwrap_or_default();
+                self.by_token.entry(first.into()).or_default().push(self.streams.len());
+                self.streams.push(StreamImport { exporter, transform: Arc::new(transform) });
+            }
         }
     }
 
@@ -93,18 +103,31 @@ impl Imports {
 
     /// Where a subscription of this account reaches others. Only those of clients do.
     pub(crate) fn reached_by(&self, subscription: &Subscription) -> impl Iterator<Item = Reached<'_>> {
-        (0..self.streams.len()).filter_map(|import| self.reached_through(import, subscription))
+        let is_client = subscription.source() == Source::Client;
+        let places = if is_client { self.streams_below(subscription.subject()) } else { Vec::new() };
+        places.into_iter().filter_map(|import| self.reached_through(import, subscription))
     }
 
-    /// Where it does by one of the streams.
+    /// Where one of a client does by one of the streams.
     pub(crate) fn reached_through(&self, import: usize, subscription: &Subscription) -> Option<Reached<'_>> {
         let StreamImport { exporter, transform } = self.streams.get(import)?;
-        if subscription.source() != Source::Client {
-            return None;
-        }
         let subject = transform.reverse(subscription.subject())?;
         let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
         Some(Reached { exporter: *exporter, id, subject, import, transform })
+    }
+
+    /// The streams that a filter may have something of: those whose first token is none that differs, in their order.
+    fn streams_below(&self, filter: &[u8]) -> Vec<usize> {
+        match tokens(filter).next().unwrap_or_default() {
+            b"*" | b">" => (0..self.streams.len()).collect(),
+            first => {
+                let firsts = [first, b"*", b">"].into_iter();
+                let mut places: Vec<_> =
+                    firsts.filter_map(|first| self.by_token.get(first)).flatten().copied().collect();
+                places.sort_unstable();
+                places
+            }
+        }
     }
 
     /// The services that a message to `subject` is a request for, in the order in which they were configured, each with the subject
@@ -144,5 +167,71 @@ impl Reached<'_> {
         let (connection, source) = (original.connection(), original.source());
         let queue = original.queue().unwrap_or_default();
         Subscription::new(self.id, connection, source, &self.subject, queue, original.sid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_RESPONSE_THRESHOLD;
+    use crate::id::ConnectionId;
+
+    const EXPORTER: AccountId = AccountId::new(7, 0);
+
+    fn imports(all: &[(&str, &str, ImportKind)]) -> Imports {
+        let mut imports = Imports::default();
+        for (subject, to, kind) in all {
+            let (account, to) = ("A".to_owned(), (*to).to_owned());
+            let import = Import { account, subject: (*subject).to_owned(), to, kind: *kind };
+            let kind = match kind {
+                ImportKind::Stream => ExportKind::Stream,
+                ImportKind::Service { .. } => {
+                    ExportKind::Service { response: Response::Single, threshold: DEFAULT_RESPONSE_THRESHOLD }
+                }
+            };
+            let export =
+                Export { subject: import.subject.clone(), kind, accounts: None, account_token: None };
+            imports.add(EXPORTER, &import, &export);
+        }
+        imports
+    }
+
+    #[test]
+    fn a_subscription_reaches_each_stream_that_it_may_hear_with_an_id_of_its_own() {
+        let stream = ImportKind::Stream;
+        let imports = imports(&[("s.*", "x.$1", stream), ("t.>", "y.>", stream), ("u.*", "x.u.$1", stream)]);
+        let new = |source, subject: &[u8]| {
+            let (id, connection) = (SubscriptionId(100), ConnectionId::new(1, 0));
+            Arc::new(Subscription::new(id, connection, source, subject, b"q", b"sid"))
+        };
+        let original = new(Source::Client, b"x.>");
+        let reached: Vec<_> =
+            imports.reached_by(&original).map(|reached| reached.key_of(&original)).collect();
+        let shown: Vec<_> = reached.iter().map(|key| (key.id().0, key.subject(), key.queue())).collect();
+        assert_eq!(shown, [(101, &b"s.*"[..], Some(&b"q"[..])), (103, b"u.*", Some(b"q"))]);
+        let found_by = |subscription: &Subscription| (subscription.id(), subscription.text().to_vec());
+        let shadows = imports.reached_by(&original).map(|to| to.shadow_of(&original, AccountId::new(2, 0)));
+        assert!(shadows.map(|shadow| found_by(&shadow)).eq(reached.iter().map(found_by)));
+        assert_eq!(imports.reached_by(&new(Source::Route, b"x.>")).count(), 0, "others subscribe there");
+        assert_eq!(imports.streams(), 3);
+    }
+
+    #[test]
+    fn a_subject_leads_to_all_services_that_it_is_one_of_in_their_order() {
+        let service = ImportKind::Service { share: false };
+        let imports = imports(&[
+            ("q.*", "ask.$1", service),
+            ("one", "*.7", service),
+            ("w.>", "ask.>", service),
+            ("p.*.*", "ask.$2.$1", service),
+        ]);
+        let asked = |subject: &[u8]| -> Vec<String> {
+            let services = imports.services_of(subject).into_iter();
+            services.map(|(_, subject)| String::from_utf8(subject).expect("ASCII")).collect()
+        };
+        assert_eq!(asked(b"ask.7"), ["q.7", "one", "w.7"]);
+        assert_eq!(asked(b"ask.1.2"), ["w.1.2", "p.2.1"]);
+        assert_eq!(asked(b"x.7"), ["one"]);
+        assert!(asked(b"ask").is_empty() && asked(b"ask..7").is_empty());
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Guard {
     rule: Rule,
     /// INFO says that nothing is asked for where there is a user for those who present nothing.
     is_quiet: bool,
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "there are no nkeys"))]
     nonces: SecretSeed,
 }
 
@@ -107,6 +108,7 @@ impl Guard {
     }
 
     /// What the client with this number is given to sign; empty if there is nobody who could.
+    #[cfg_attr(not(feature = "auth"), expect(unused_variables, reason = "there are no nkeys"))]
     pub(crate) fn nonce(&self, cid: u64) -> String {
         match &self.rule {
             #[cfg(feature = "auth")]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::accounts::Account;
+use crate::accounts::{Account, Imports};
 use crate::forwarding::LongDelivery;
 use crate::hub::{BySid, ByText, Entry, Held};
 use crate::id::AccountId;
@@ -124,9 +124,11 @@ impl Removal {
                 self.left.pop_front();
                 continue;
             }
-            let rest = self.taken.split_off(self.taken.len().min(SLICE - removed));
+            let each = left.indexes();
+            let most = ((SLICE - removed) / each).max(1);
+            let rest = self.taken.split_off(self.taken.len().min(most));
             let slice = std::mem::replace(&mut self.taken, rest);
-            removed += slice.len();
+            removed += slice.len() * each;
             match left {
                 Left::ByClient(account, _) => self.node.unsubscribe_all(account, slice, sink),
                 Left::ByRoute(account, _) => self.node.hub().unlearn_all(*account, slice),
@@ -157,6 +159,14 @@ impl Removal {
 }
 
 impl Left {
+    /// How many indexes a subscription may stand in: that of its account and, once for each stream, those of exporters.
+    fn indexes(&self) -> usize {
+        match self {
+            Self::ByClient(account, _) => 1 + account.imports().map_or(0, Imports::streams),
+            Self::ByRoute(..) => 1,
+        }
+    }
+
     fn take_some(&mut self) -> Vec<Arc<Subscription>> {
         match self {
             Self::ByClient(_, held) => held.take_some(),

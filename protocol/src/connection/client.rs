@@ -466,8 +466,8 @@ impl Session {
         let subscription =
             Arc::new(Subscription::new(id, shared.entry.id(), Source::Client, subject, queue, sid));
         shared.entry.subscriptions().insert(subscription.clone());
-        let announced = shared.node.subscribe(&self.account, subscription, context.sink);
-        context.shared.spend(turn::change(announced));
+        let extent = shared.node.subscribe(&self.account, subscription, context.sink);
+        context.shared.spend(turn::change(extent));
         self.ok(context);
     }
 
@@ -508,8 +508,8 @@ impl Session {
         context.shared.keepalive.handle_activity(context.now);
         context.shared.is_active = true;
         if let Some(ended) = self.end_subscription(context, sid, max) {
-            let announced = context.shared.node.unsubscribe(&self.account, &ended, context.sink);
-            context.shared.spend(turn::change(announced));
+            let extent = context.shared.node.unsubscribe(&self.account, &ended, context.sink);
+            context.shared.spend(turn::change(extent));
         }
         self.ok(context);
     }

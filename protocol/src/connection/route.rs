@@ -18,6 +18,7 @@ use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::Source;
+use crate::node::Extent;
 use crate::permissions::Permissions;
 use crate::quote::QuotedInLog;
 use crate::routes::{DialId, Seat};
@@ -396,7 +397,7 @@ impl Peer {
         let (source, leaf) = source(sub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(sub.subject, sub.queue.unwrap_or_default().0, leaf);
         let Some(account) = self.account(sub.account) else { return };
-        context.shared.spend(turn::change(0));
+        context.shared.spend(turn::change(Extent::ONE));
         let told = Told { account, source, subject: sub.subject, queue: sub.queue, leaf, key: &self.key };
         let limits = context.config().cluster.as_ref().map(|cluster| &cluster.limits);
         match context.hub().learn(context.entry(), &told, limits) {
@@ -414,7 +415,7 @@ impl Peer {
     fn handle_unsub<S: Sink>(&mut self, context: &mut Context<'_, S>, unsub: &RoutedUnsub<'_>) {
         let (_, leaf) = source(unsub.leaf, context.shared.dialect.leaf_unsub_origin);
         self.set_key(unsub.subject, unsub.queue.unwrap_or_default(), leaf);
-        context.shared.spend(turn::change(0));
+        context.shared.spend(turn::change(Extent::ONE));
         if let Some(account) = self.account(unsub.account) {
             context.hub().unlearn(context.entry(), account, &self.key);
         }

@@ -4,6 +4,7 @@
 //! delivery costs, its part of the system calls included: about 80 ns.
 
 use crate::interest::MAX_LISTED;
+use crate::node::Extent;
 use crate::outbox::SHARE_AT_BYTES;
 
 /// After so much work a connection lets others go on: about two and a half milliseconds.
@@ -12,9 +13,10 @@ pub(super) const TURN: u32 = 32 * 1024;
 /// What reading one operation costs.
 pub(super) const OPERATION: u32 = 1;
 
-/// What a change of interest costs, in the index and to be announced to so many routes.
-pub(super) fn change(announced: usize) -> u32 {
-    CHANGE.saturating_add(u32::try_from(announced).unwrap_or(u32::MAX).saturating_mul(ANNOUNCEMENT))
+/// What a change of interest costs, in the indexes and to be announced to routes.
+pub(super) fn change(extent: Extent) -> u32 {
+    let times = |count, each| u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(each);
+    times(extent.indexes, CHANGE).saturating_add(times(extent.told, ANNOUNCEMENT))
 }
 
 /// What it costs to end so many subscriptions that got their last message. Whoever hears of that costs nothing here: where

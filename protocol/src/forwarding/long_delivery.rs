@@ -30,7 +30,7 @@ pub(crate) struct LongDelivery {
     /// Then, which crowds are still to get it, one after the other: each of a plain one, or one of those of a queue group.
     crowds: VecDeque<CrowdTarget>,
     /// At last, what comes of the message in other accounts.
-    rests: VecDeque<Box<LongDelivery>>,
+    rests: VecDeque<LongDelivery>,
     /// None if a service publishes it.
     publisher: Option<Arc<Entry>>,
     /// The queue groups that another server named; none if it is published here.

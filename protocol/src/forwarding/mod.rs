@@ -113,8 +113,11 @@ pub(crate) fn from_client<S: Sink>(
     }
     // Of so many, one will; and who is looked for is asked later.
     taken |= !targets.crowds.is_empty() || !targets.cuts.is_empty();
-    taken |=
-        courier.trace.is_some() && note_crowds(courier, targets) || to_services(courier, targets, message);
+    taken |= if courier.trace.is_some() && note_crowds(courier, targets) {
+        !targets.services.is_empty()
+    } else {
+        to_services(courier, targets, message)
+    };
     courier.scratch.chosen.clear();
     for (number, queue) in targets.queues.iter().enumerate() {
         match choose(courier, targets, queue, &parcel, Preference::Equal) {
@@ -371,7 +374,7 @@ fn to_client<S: Sink>(
     if let Some(trace) = &mut courier.trace
         && trace.is_only()
     {
-        trace.reach_client(target);
+        trace.reach_client(targets, target);
         return true;
     }
     let admission = target.admit();
@@ -379,7 +382,7 @@ fn to_client<S: Sink>(
         return false;
     }
     if let Some(trace) = &mut courier.trace {
-        trace.reach_client(target);
+        trace.reach_client(targets, target);
     }
     if target.may_respond {
         note_request(courier, target, parcel);

@@ -28,7 +28,7 @@ pub(crate) struct Scratch {
     /// That of messages that come of this one in other accounts.
     pub(super) inner: Option<Box<Scratch>>,
     /// What is left of their deliveries.
-    pub(super) rests: Vec<Box<LongDelivery>>,
+    pub(super) rests: Vec<LongDelivery>,
     prefix: Vec<u8>,
 }
 

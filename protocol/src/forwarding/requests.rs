@@ -4,10 +4,12 @@
 //! what is published to that goes to the reply subject of the requester, in the account of the importer. Each of the two is a
 //! message of its own, so that all that holds for messages holds for them: routes, queue groups, further imports.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::request_info::Asker;
 use super::targets::{Across, Lookup, Request, Targets};
+use super::trace::DISABLED;
 use super::{Courier, LongDelivery, Sender, from_client};
 use crate::accounts::{Account, Awaited, MAX_AWAITED, ServiceImport};
 use crate::hub::{Entry, Hub};
@@ -15,7 +17,7 @@ use crate::interest::{Matches, Stamp};
 use crate::mapping::Choice;
 use crate::sink::Sink;
 use crate::wire::Message;
-use crate::wire::header::{self, REQUEST_INFO};
+use crate::wire::header::{self, REQUEST_INFO, TRACE_DESTINATION};
 
 /// Looks for the services that a message is a request for.
 pub(super) struct Finding<'a> {
@@ -65,20 +67,23 @@ impl Finding<'_> {
 #[inline(never)]
 pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, message: &Message<'_>) -> bool {
     let Across { requests, answerer, .. } = across;
-    // All of them are asked, whoever takes it first.
-    let is_taken = requests.iter().fold(false, |taken, request| ask(courier, request, message) || taken);
+    let mut is_taken = answerer.is_some();
+    for request in requests {
+        is_taken |= ask(courier, request, message);
+    }
     if let Some(account) = answerer {
         answer(courier, account, message);
     }
     // Who waits for answers takes what comes there, whether or not this one is waited for.
-    is_taken || answerer.is_some()
+    is_taken
 }
 
 /// Lets those have a message whom it is a request for. False if nobody takes it.
 fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
-    let Request { import, importer, exporter, .. } = request;
-    if courier.is_only_traced() {
-        return true;
+    let Request { import, importer, exporter, subject, .. } = request;
+    if courier.note(exporter, message.subject, subject).is_break() {
+        // Of what is only traced nobody is there to take it.
+        return false;
     }
     let reply = message.reply.map(|reply| {
         let (terms, share) = (import.terms, import.share);
@@ -88,7 +93,7 @@ fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Messa
     let first = Asker::new(importer, import.share);
     let asker = courier.asker.map_or(first, |asker| asker.behind(import.share));
     let info = asker.info(courier, importer);
-    let (body, header_len) = with_request_info(message, &info);
+    let (body, header_len) = with_headers(message, Some(&info), courier.trace.is_some());
     let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
     let taken = deliver_request(courier, request, &asker, &passed);
     if let Some(reply) = reply.filter(|_| !taken) {
@@ -120,7 +125,7 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
     let is_empty = message.body.len() == 2;
     let Some(awaited) = account.answers().take(message.subject, is_empty, courier.now) else { return };
     let Some(asker) = courier.hub.accounts().get(awaited.asker) else { return };
-    if courier.is_only_traced() {
+    if courier.note(&asker, message.subject, &awaited.reply).is_break() {
         return;
     }
     // Who asked may be asked back.
@@ -129,13 +134,12 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
         let awaited = Awaited { asker: account.id(), reply: reply.into(), terms, share };
         wait_for_answer(courier, &asker, awaited)
     });
-    let mut subject = awaited.reply.into_vec();
-    if let Some(mapped) = asker.mappings().find(&subject) {
-        let sent_to = std::mem::take(&mut subject);
-        mapped.apply(&sent_to, courier.rng, &mut subject);
-    }
+    let subject = mapped(courier, &asker, awaited.reply);
     let targets = collect(courier, &asker, &subject);
-    let passed = Message { subject: &subject, reply: reply.as_deref(), line_tail: None, ..*message };
+    let untraced = courier.trace.is_some().then(|| with_headers(message, None, true));
+    let (body, header_len) =
+        untraced.as_ref().map_or((message.body, message.header_len), |(body, len)| (&**body, *len));
+    let passed = Message { subject: &subject, reply: reply.as_deref(), header_len, line_tail: None, body };
     if !pass_on(courier, &targets, None, &passed) {
         // Nobody wants more of it.
         account.answers().forget(message.subject);
@@ -143,9 +147,24 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
     }
 }
 
+/// Where an account maps the subject of an answer to.
+fn mapped<S>(courier: &mut Courier<'_, S>, account: &Account, subject: Box<[u8]>) -> Box<[u8]> {
+    let Some(choice) = account.mappings().find(&subject) else { return subject };
+    let mut mapped = Vec::new();
+    choice.apply(&subject, courier.rng, &mut mapped);
+    mapped.into()
+}
+
 impl<S> Courier<'_, S> {
-    fn is_only_traced(&self) -> bool {
-        self.trace.as_ref().is_some_and(|trace| trace.is_only())
+    /// Notes of a traced message that another account has it. It ends here if it is only traced.
+    fn note(&mut self, account: &Account, from: &[u8], to: &[u8]) -> ControlFlow<()> {
+        match &mut self.trace {
+            None => ControlFlow::Continue(()),
+            Some(trace) => {
+                trace.reach_service(account, from, to);
+                if trace.is_only() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        }
     }
 }
 
@@ -190,25 +209,27 @@ fn pass_on<S: Sink>(
     let taken = from_client(&mut inner, targets, message);
     let sender = Sender::Client { wants_to_know: None };
     let rest = LongDelivery::of(targets, &mut scratch, courier.rng, courier.publisher, sender, message, None);
-    courier.scratch.rests.extend(rest);
+    courier.scratch.rests.extend(rest.map(|rest| *rest));
     courier.scratch.expired += scratch.take_expired();
     courier.scratch.inner = Some(scratch);
     taken
 }
 
-/// The body of a request with a header that says who asks, and how long the headers are.
-fn with_request_info(message: &Message<'_>, info: &[u8]) -> (Vec<u8>, usize) {
+/// The body with a header that says who asks, if it is a request, and one that lets nobody trace it on, if it is traced; and how
+/// long the headers are.
+fn with_headers(message: &Message<'_>, info: Option<&[u8]>, is_traced: bool) -> (Vec<u8>, usize) {
     let (headers, payload) = message.body.split_at(message.header_len);
     let headers = if headers.is_empty() { NO_HEADERS } else { headers };
-    match header::with_value(headers, REQUEST_INFO, info) {
-        Some(mut body) => {
-            let header_len = body.len();
-            body.extend_from_slice(payload);
-            (body, header_len)
-        }
-        // They are none that one could be added to.
-        None => (message.body.to_vec(), message.header_len),
-    }
+    let added = info.map(|info| (REQUEST_INFO, info)).into_iter();
+    let added = added.chain(is_traced.then_some((TRACE_DESTINATION, DISABLED)));
+    let with_all = added.into_iter().try_fold(headers.to_vec(), |headers, (key, value)| {
+        // Headers without an end are none that one could be added to.
+        header::with_value(&headers, key, value)
+    });
+    let mut body = with_all.unwrap_or_else(|| message.body[..message.header_len].to_vec());
+    let header_len = body.len();
+    body.extend_from_slice(payload);
+    (body, header_len)
 }
 
 /// Headers of which there are none.

@@ -50,9 +50,9 @@ pub(super) struct Across {
 
 /// Another account in which clients hear a message, and the subject that they know it by.
 #[derive(Debug)]
-struct View {
-    account: AccountId,
-    subject: Box<[u8]>,
+pub(super) struct View {
+    pub(super) account: AccountId,
+    pub(super) subject: Box<[u8]>,
 }
 
 /// A service that a message is a request for, and those who get it there.
@@ -296,7 +296,7 @@ impl Targets {
     }
 
     /// How a client knows the message that is in another account.
-    fn view(&self, target: &ClientTarget) -> Option<&View> {
+    pub(super) fn view(&self, target: &ClientTarget) -> Option<&View> {
         self.views.get((target.view as usize).checked_sub(1)?)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::targets::{ClientTarget, RouteTarget};
+use super::targets::{ClientTarget, RouteTarget, Targets, View};
 use crate::accounts::Account;
 use crate::hub::{Entry, Kind, Reached, Traced};
 use crate::time::Instant;
@@ -94,9 +94,17 @@ impl Trace {
         (!self.is_untold).then_some(self.traced)
     }
 
-    /// Notes a client.
-    pub(super) fn reach_client(&mut self, target: &ClientTarget) {
-        self.reach(Reached::Client(target.original().clone()));
+    /// Notes a client. What is imported is told of no further.
+    pub(super) fn reach_client(&mut self, targets: &Targets, target: &ClientTarget) {
+        self.reach(match targets.view(target) {
+            None => Reached::Client(target.original().clone()),
+            Some(View { account, subject }) => Reached::Importer { account: *account, to: subject.clone() },
+        });
+    }
+
+    /// Notes that another account has it, as a request or as an answer. It is told of no further.
+    pub(super) fn reach_service(&mut self, account: &Account, from: &[u8], to: &[u8]) {
+        self.reach(Reached::Service { account: account.id(), from: from.into(), to: to.into() });
     }
 
     /// Notes those that are too many to be listed: how many, or one where they are still looked for.
@@ -163,7 +171,7 @@ fn is_reserved(subject: &[u8]) -> bool {
 }
 
 /// What says that a message is not traced any further.
-const DISABLED: &[u8] = b"trace disabled";
+pub(super) const DISABLED: &[u8] = b"trace disabled";
 
 /// Headers are read and told so far.
 pub(crate) const MAX_TRACED_HEADER_BYTES: usize = 16 * 1024;

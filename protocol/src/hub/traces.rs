@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use crate::accounts::Account;
-use crate::id::ConnectionId;
+use crate::id::{AccountId, ConnectionId};
 use crate::interest::Subscription;
 use crate::lock::{Mutex, Place};
 use crate::time::Instant;
@@ -48,6 +48,10 @@ pub(crate) enum Reached {
     Client(Arc<Subscription>),
     /// Another server, and the number that the message has there; none if that knows nothing of tracing.
     Server { route: ConnectionId, hop: Option<String>, is_left_out: bool },
+    /// A subscription of a client in another account, which imports the stream as this subject.
+    Importer { account: AccountId, to: Box<[u8]> },
+    /// A service of another account, or one that asked there, which has the message from one subject to another.
+    Service { account: AccountId, from: Box<[u8]>, to: Box<[u8]> },
 }
 
 impl Default for Traces {

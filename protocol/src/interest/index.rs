@@ -105,12 +105,21 @@ impl Index {
     /// as it comes: of each subject and queue the last that the listener hears is how it is. It may hear the same twice, and
     /// the end of what it had not heard of.
     pub fn show(&self, walk: &mut Walk, emit: &mut dyn FnMut(Change<'_>)) -> bool {
-        let mut seen = 0;
+        self.show_within(walk, &mut 0, emit)
+    }
+
+    /// The same within a slice of which so much is `seen` already, as of other indexes before.
+    pub(crate) fn show_within(
+        &self,
+        walk: &mut Walk,
+        seen: &mut usize,
+        emit: &mut dyn FnMut(Change<'_>),
+    ) -> bool {
         while let Some(part) = self.all_parts().nth(walk.part) {
-            if seen >= SLICE {
+            if *seen >= SLICE {
                 return false;
             }
-            seen += part.show(&mut walk.place, emit);
+            *seen += part.show(&mut walk.place, emit);
             if walk.place.is_over() {
                 walk.part += 1;
                 walk.place = Place::default();

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::own::own_server;
 use crate::hub::{Entry, Hub, Kind, Reached, Traced};
+use crate::id::AccountId;
+use crate::interest::Subscription;
 use crate::monitor::Facts;
 use crate::node::Node;
 use crate::wire::header;
@@ -77,6 +79,18 @@ impl<'a> MappedEvent<'a> {
     }
 }
 
+/// That another account has it: as a stream that it imports, or as a service that it exports or asked.
+#[derive(Debug, Serialize)]
+struct AccountEvent<'a> {
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    ts: &'a str,
+    acc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    from: String,
+    to: String,
+}
+
 impl Telling {
     /// Begins to tell of a message, as the `number`th time.
     pub(super) fn new(node: &Node, traced: Box<Traced>, number: u64) -> Self {
@@ -102,9 +116,9 @@ impl Telling {
         let Self { traced, text, time, written } = self;
         let before = text.len();
         let slice = traced.reached.iter().skip(*written).take(SLICE);
-        for event in slice.filter_map(|reached| Event::out(hub, reached, time)) {
+        for event in slice.filter_map(|reached| way_out(hub, reached, time)) {
             text.push(b',');
-            text.extend_from_slice(&system::to_json(&event));
+            text.extend_from_slice(&event);
         }
         *written += SLICE;
         (*written < traced.reached.len()).then_some(text.len() - before)
@@ -139,25 +153,41 @@ impl<'a> Event<'a> {
         Self { acc, subj, ..Self::at("in", &traced.publisher, time) }
     }
 
-    /// A way out; none if the connection is gone.
-    fn out(hub: &Hub, reached: &Reached, time: &'a str) -> Option<Self> {
-        Some(match reached {
-            Reached::Client(subscription) => {
-                let entry = hub.directory().get(subscription.connection())?;
-                let queue = subscription.queue().map_or_else(String::new, text);
-                Self { sub: text(subscription.subject()), queue, ..Self::at("eg", &entry, time) }
-            }
-            Reached::Server { route, hop, is_left_out } => {
-                let entry = hub.directory().get(*route)?;
-                let error = if *is_left_out { NO_SUPPORT } else { "" };
-                Self { hop: hop.clone().unwrap_or_default(), error, ..Self::at("eg", &entry, time) }
-            }
-        })
+    fn to_client(entry: &Entry, subscription: &Subscription, time: &'a str) -> Self {
+        let queue = subscription.queue().map_or_else(String::new, text);
+        Self { sub: text(subscription.subject()), queue, ..Self::at("eg", entry, time) }
+    }
+
+    fn to_server(entry: &Entry, hop: Option<&str>, is_left_out: bool, time: &'a str) -> Self {
+        let error = if is_left_out { NO_SUPPORT } else { "" };
+        Self { hop: hop.unwrap_or_default().to_owned(), error, ..Self::at("eg", entry, time) }
     }
 
     fn at(event_type: &'static str, entry: &Entry, time: &'a str) -> Self {
         let kind = u8::from(entry.kind() == Kind::Route);
         Self { event_type, ts: time, kind, cid: entry.cid(), name: entry.name(), ..Self::default() }
+    }
+}
+
+/// A way out as JSON; none if the connection or the account is gone.
+fn way_out(hub: &Hub, reached: &Reached, time: &str) -> Option<Vec<u8>> {
+    let in_account = |event_type, account: AccountId, from: &[u8], to: &[u8]| {
+        let acc = hub.accounts().get(account)?.name().to_owned();
+        let event = AccountEvent { event_type, ts: time, acc, from: text(from), to: text(to) };
+        Some(system::to_json(&event))
+    };
+    let entry = |connection| hub.directory().get(connection);
+    match reached {
+        Reached::Client(subscription) => {
+            let entry = entry(subscription.connection())?;
+            Some(system::to_json(&Event::to_client(&entry, subscription, time)))
+        }
+        Reached::Server { route, hop, is_left_out } => {
+            let event = &Event::to_server(&*entry(*route)?, hop.as_deref(), *is_left_out, time);
+            Some(system::to_json(event))
+        }
+        Reached::Importer { account, to } => in_account("se", *account, b"", to),
+        Reached::Service { account, from, to } => in_account("si", *account, from, to),
     }
 }
 

@@ -55,7 +55,8 @@ fn asking(name: &str) -> Case {
 fn hearing(subscription: &str, subjects: &[&str]) -> Case {
     case(subscription)
         .client(1, connect("b", &format!("SUB {subscription} 1\r\n")))
-        .client(0, connect("a", &publish(subjects)))
+        .client(0, connect("a", ""))
+        .client(0, publish(subjects))
         .client(1, "")
 }
 
@@ -608,7 +609,7 @@ fn subjects_of_replies_are_subjects_like_others_where_nothing_was_asked() {
     compare(&options, &cases);
 }
 
-/// nats-server maps nothing of what it reads together with a CONNECT.
+/// What comes along with its CONNECT, nats-server does not map (wire.md 1.13).
 #[test]
 fn mappings_of_the_importer_come_before_an_import_and_those_of_the_exporter_behind_it() {
     let options = Options::configured(
@@ -789,6 +790,7 @@ fn pages(server: &Server) -> Value {
         json!([client["subscriptions"], list])
     });
     let mut own: Vec<Value> = own.collect();
+    // Which of clients that came one right behind the other has the smaller number is left to the server.
     own.sort_by_cached_key(ToString::to_string);
     let of_importer = |entry: &Value| entry["account"] == "B";
     json!([account("A"), account("B"), sorted(elsewhere, &of_importer), sorted(tested, &of_importer), own])
