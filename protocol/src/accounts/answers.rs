@@ -3,6 +3,7 @@
 //! A request to an imported service comes to the exporter's account with a reply subject of that account, `_R_.<6>.<6>`. Whatever
 //! is published there goes to the reply subject that the requester gave, in the requester's account.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::OnceLock;
@@ -16,8 +17,11 @@ use crate::id::AccountId;
 use crate::lock::{Mutex, Place};
 use crate::time::Instant;
 
-/// So many requests of one account may wait for answers of another; the one with the least time left is given up for one more.
+/// So many requests of one account may wait for answers of another; those with the least time left are given up for one more.
 pub(crate) const MAX_AWAITED: usize = 16 * 1024;
+
+/// Nor may the reply subjects of more than one of them take more bytes together.
+pub(crate) const MAX_AWAITED_BYTES: usize = 1024 * 1024;
 
 /// What others asked an account, and where the answers go.
 #[derive(Debug)]
@@ -50,8 +54,17 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Table {
     by_token: HashMap<Token, Waiting, KeyedState>,
-    /// What is given up when, for each account that asks. None is empty.
-    deadlines: BTreeMap<AccountId, BTreeSet<(Instant, Token)>>,
+    /// Those of each account that asks. None is empty.
+    by_asker: BTreeMap<AccountId, OfOne>,
+}
+
+/// The requests of one account that wait.
+#[derive(Debug, Default)]
+struct OfOne {
+    /// What is given up when.
+    deadlines: BTreeSet<(Instant, Token)>,
+    /// How long their reply subjects are.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -67,7 +80,7 @@ const TOKEN_BYTES: usize = 6;
 
 impl Answers {
     pub(super) fn new(hasher: KeyedState) -> Self {
-        let table = Table { by_token: HashMap::with_hasher(hasher), deadlines: BTreeMap::new() };
+        let table = Table { by_token: HashMap::with_hasher(hasher), by_asker: BTreeMap::new() };
         Self { prefix: OnceLock::new(), awaited: Mutex::new(Place::Facts, table) }
     }
 
@@ -81,14 +94,14 @@ impl Answers {
         self.prefix.set(prefix.into()).is_ok()
     }
 
-    /// Waits for the answer to a request. Returns the subject that it comes to, and whether another request of the same account had
-    /// to be given up for it.
+    /// Waits for the answer to a request. Returns the subject that it comes to, and whether others of the same account had to
+    /// be given up for it.
     pub(crate) fn wait_for(&self, awaited: Awaited, now: Instant, rng: &mut Rng) -> (Vec<u8>, bool) {
         let mut table = self.awaited.lock();
         table.give_up(awaited.asker, now);
         let token = table.free_token(rng);
-        let is_one_given_up = table.insert(token, awaited, now);
-        (self.subject(token), is_one_given_up)
+        let is_any_given_up = table.insert(token, awaited, now);
+        (self.subject(token), is_any_given_up)
     }
 
     /// Waits no more for what would come to this subject.
@@ -145,25 +158,38 @@ impl Answers {
 }
 
 impl Table {
+    /// Puts a request in. Whether others of the same account had to be given up for it.
     fn insert(&mut self, token: Token, awaited: Awaited, now: Instant) -> bool {
-        let deadline = now + awaited.terms.threshold;
-        let own = self.deadlines.entry(awaited.asker).or_default();
-        let too_many = (own.len() >= MAX_AWAITED).then(|| own.pop_first()).flatten();
-        own.insert((deadline, token));
-        if let Some((_, given_up)) = too_many {
-            self.by_token.remove(&given_up);
+        let (asker, bytes) = (awaited.asker, awaited.reply.len());
+        let mut is_any_given_up = false;
+        while let Some(first) = self.first_if_full(asker, bytes) {
+            self.remove(first);
+            is_any_given_up = true;
         }
+        let deadline = now + awaited.terms.threshold;
+        let own = self.by_asker.entry(asker).or_default();
+        own.deadlines.insert((deadline, token));
+        own.bytes += bytes;
         self.by_token.insert(token, Waiting { awaited, deadline });
-        too_many.is_some()
+        is_any_given_up
+    }
+
+    /// The first to be given up where an account has no room for one more with a reply subject of so many bytes.
+    fn first_if_full(&self, asker: AccountId, bytes: usize) -> Option<Token> {
+        let own = self.by_asker.get(&asker)?;
+        let is_full = own.deadlines.len() >= MAX_AWAITED || own.bytes + bytes > MAX_AWAITED_BYTES;
+        own.deadlines.first().filter(|_| is_full).map(|(_, token)| *token)
     }
 
     fn remove(&mut self, token: Token) -> Option<Waiting> {
         let waiting = self.by_token.remove(&token)?;
-        let asker = waiting.awaited.asker;
-        let own = self.deadlines.get_mut(&asker);
-        let is_last = own.is_some_and(|own| own.remove(&(waiting.deadline, token)) && own.is_empty());
-        if is_last {
-            self.deadlines.remove(&asker);
+        let Awaited { asker, reply, .. } = &waiting.awaited;
+        if let Entry::Occupied(mut own) = self.by_asker.entry(*asker) {
+            own.get_mut().deadlines.remove(&(waiting.deadline, token));
+            own.get_mut().bytes -= reply.len();
+            if own.get().deadlines.is_empty() {
+                own.remove();
+            }
         }
         Some(waiting)
     }
@@ -171,7 +197,7 @@ impl Table {
     /// Gives up some of what an account has waited for too long: more than comes in.
     fn give_up(&mut self, asker: AccountId, now: Instant) {
         for _ in 0..2 {
-            let first = self.deadlines.get(&asker).and_then(|own| own.first());
+            let first = self.by_asker.get(&asker).and_then(|own| own.deadlines.first());
             match first {
                 Some((deadline, token)) if *deadline <= now => drop(self.remove(*token)),
                 _ => return,
@@ -182,7 +208,7 @@ impl Table {
     /// What is not to be given up at this time.
     fn waiting(&self, now: Instant) -> impl Iterator<Item = (Token, &Awaited)> {
         let later = (Bound::Excluded((now, [u8::MAX; TOKEN_BYTES])), Bound::Unbounded);
-        let tokens = self.deadlines.values().flat_map(move |own| own.range(later));
+        let tokens = self.by_asker.values().flat_map(move |own| own.deadlines.range(later));
         tokens.filter_map(|(_, token)| Some((*token, &self.by_token.get(token)?.awaited)))
     }
 
@@ -284,8 +310,8 @@ mod tests {
         let mut subjects = Vec::new();
         for number in 0..MAX_AWAITED as u64 + 10 {
             let now = Instant::from_nanos(number);
-            let (subject, is_one_given_up) = answers.wait_for(awaited(1, Response::Single), now, &mut rng);
-            assert_eq!(is_one_given_up, number >= MAX_AWAITED as u64, "{number}");
+            let (subject, is_any_given_up) = answers.wait_for(awaited(1, Response::Single), now, &mut rng);
+            assert_eq!(is_any_given_up, number >= MAX_AWAITED as u64, "{number}");
             subjects.push(subject);
         }
         assert_eq!(answers.len(), MAX_AWAITED + 1);
@@ -311,5 +337,17 @@ mod tests {
         assert_eq!(pending(0, 4, 19), (vec![2, 1, 0], true), "each reply has five bytes");
         assert_eq!(pending(1010, 4, 20), (vec![1, 3], false), "the others came to their end");
         assert_eq!((pending(1500, 4, 20), answers.len()), ((vec![], false), 4));
+    }
+
+    #[test]
+    fn long_reply_subjects_take_only_so_much_room() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        for number in 0..1000 {
+            let reply = vec![b'x'; 4000].into_boxed_slice();
+            let awaited = Awaited { reply, ..awaited(1, Response::Single) };
+            let (_, is_any_given_up) = answers.wait_for(awaited, at(0), &mut rng);
+            assert_eq!(is_any_given_up, number >= MAX_AWAITED_BYTES / 4000, "{number}");
+        }
+        assert_eq!(answers.len(), MAX_AWAITED_BYTES / 4000);
     }
 }

@@ -27,7 +27,7 @@ use crate::interest::Index;
 use crate::mapping::Mappings;
 
 pub use crate::config::{GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
-pub(crate) use answers::{Answers, Awaited, MAX_AWAITED, random_prefix};
+pub(crate) use answers::{Answers, Awaited, random_prefix};
 pub(crate) use imports::{Imports, ServiceImport, ServiceTerms};
 pub(crate) use seat::Seat;
 pub use table::{AccountError, Accounts};

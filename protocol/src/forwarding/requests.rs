@@ -11,7 +11,7 @@ use super::request_info::Asker;
 use super::targets::{Across, Lookup, Request, Targets};
 use super::trace::DISABLED;
 use super::{Courier, LongDelivery, Sender, from_client};
-use crate::accounts::{Account, Awaited, MAX_AWAITED, ServiceImport};
+use crate::accounts::{Account, Awaited, ServiceImport};
 use crate::hub::{Entry, Hub};
 use crate::interest::{Matches, Stamp};
 use crate::mapping::Choice;
@@ -178,11 +178,10 @@ fn collect<S>(courier: &Courier<'_, S>, account: &Arc<Account>, subject: &[u8]) 
 /// Lets an account wait for what `exporter` answers. Returns the subject for that.
 fn wait_for_answer<S: Sink>(courier: &mut Courier<'_, S>, exporter: &Account, awaited: Awaited) -> Vec<u8> {
     courier.keeper.await_answers(exporter, courier.rng, courier.sink);
-    let (subject, is_one_given_up) = exporter.answers().wait_for(awaited, courier.now, courier.rng);
-    if is_one_given_up {
-        let by =
-            format_args!("{MAX_AWAITED} requests of one account wait for answers of {}", exporter.name());
-        courier.hub.limit_log().hit(courier.now, "MAX_AWAITED", by);
+    let (subject, is_any_given_up) = exporter.answers().wait_for(awaited, courier.now, courier.rng);
+    if is_any_given_up {
+        let by = format_args!("requests of one account for answers of {} are given up", exporter.name());
+        courier.hub.limit_log().hit(courier.now, "MAX_AWAITED or MAX_AWAITED_BYTES", by);
     }
     subject
 }

@@ -12,6 +12,7 @@ mod effects;
 mod gossip;
 mod handshake;
 mod imports;
+mod imports_model;
 mod interest;
 mod keepalive;
 mod lame_duck;
