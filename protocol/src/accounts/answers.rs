@@ -5,6 +5,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use fastrand::Rng;
@@ -38,6 +39,16 @@ pub(crate) struct Awaited {
     /// Where the answer goes there.
     pub(crate) reply: Box<[u8]>,
     pub(crate) terms: ServiceTerms,
+    /// Whether the import of the service lets its exporter know who asks.
+    pub(crate) share: bool,
+}
+
+/// Requests that wait for an answer, each with the subject that it comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) requests: Vec<(Vec<u8>, Awaited)>,
+    /// There are others.
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -116,9 +127,24 @@ impl Answers {
     }
 
     /// How many requests wait for answers, those included that are to be given up.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.awaited.lock().by_token.len()
+    }
+
+    /// The requests that wait, `most` of them and `most_bytes` of their replies at the most: of each account that asks those first
+    /// that have the least time left.
+    pub(crate) fn pending(&self, now: Instant, most: usize, most_bytes: usize) -> Pending {
+        let (mut pending, mut bytes) = (Pending::default(), 0);
+        let table = self.awaited.lock();
+        for (token, awaited) in table.waiting(now) {
+            bytes += awaited.reply.len();
+            if pending.requests.len() == most || bytes > most_bytes {
+                pending.is_cut = true;
+                break;
+            }
+            pending.requests.push((self.subject(token), awaited.clone()));
+        }
+        pending
     }
 
     fn subject(&self, token: Token) -> Vec<u8> {
@@ -179,6 +205,13 @@ impl Table {
         }
     }
 
+    /// What is not to be given up at this time.
+    fn waiting(&self, now: Instant) -> impl Iterator<Item = (Token, &Awaited)> {
+        let later = (Bound::Excluded((now, [u8::MAX; TOKEN_BYTES])), Bound::Unbounded);
+        let tokens = self.by_asker.values().flat_map(move |own| own.deadlines.range(later));
+        tokens.filter_map(|(_, token)| Some((*token, &self.by_token.get(token)?.awaited)))
+    }
+
     fn free_token(&self, rng: &mut Rng) -> Token {
         loop {
             let token = random_token(rng);
@@ -216,7 +249,7 @@ mod tests {
 
     fn awaited(asker: u32, response: Response) -> Awaited {
         let terms = ServiceTerms { response, threshold: SECOND };
-        Awaited { asker: AccountId::new(asker, 0), reply: (*b"reply").into(), terms }
+        Awaited { asker: AccountId::new(asker, 0), reply: (*b"reply").into(), terms, share: false }
     }
 
     fn at(millis: u64) -> Instant {
@@ -287,6 +320,25 @@ mod tests {
         assert!(taken.eq((0..MAX_AWAITED + 10).map(|number| number >= 10)), "the oldest are given up");
         assert_eq!(answers.len(), 0);
     }
+
+    #[test]
+    fn what_waits_is_told_by_who_asks_and_up_to_a_limit() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let mut wait = |asker, now| answers.wait_for(awaited(asker, Response::Single), at(now), &mut rng).0;
+        let subjects = [(2, 0), (1, 20), (1, 10), (2, 500)].map(|(asker, now)| wait(asker, now));
+        let pending = |now, most, most_bytes| {
+            let pending = answers.pending(at(now), most, most_bytes);
+            let place =
+                |(subject, _): &(Vec<u8>, Awaited)| subjects.iter().position(|other| other == subject);
+            (pending.requests.iter().filter_map(place).collect::<Vec<_>>(), pending.is_cut)
+        };
+        assert_eq!(pending(0, 4, 20), (vec![2, 1, 0, 3], false));
+        assert_eq!(pending(0, 3, 20), (vec![2, 1, 0], true));
+        assert_eq!(pending(0, 4, 19), (vec![2, 1, 0], true), "each reply has five bytes");
+        assert_eq!(pending(1010, 4, 20), (vec![1, 3], false), "the others came to their end");
+        assert_eq!((pending(1500, 4, 20), answers.len()), ((vec![], false), 4));
+    }
+
     #[test]
     fn long_reply_subjects_take_only_so_much_room() {
         let (answers, mut rng) = (answers(), Rng::with_seed(1));

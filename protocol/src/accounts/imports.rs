@@ -105,12 +105,15 @@ impl Imports {
     pub(crate) fn reached_by(&self, subscription: &Subscription) -> impl Iterator<Item = Reached<'_>> {
         let is_client = subscription.source() == Source::Client;
         let places = if is_client { self.streams_below(subscription.subject()) } else { Vec::new() };
-        places.into_iter().filter_map(|import| {
-            let StreamImport { exporter, transform } = &self.streams[import];
-            let subject = transform.reverse(subscription.subject())?;
-            let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
-            Some(Reached { exporter: *exporter, id, subject, import, transform })
-        })
+        places.into_iter().filter_map(|import| self.reached_through(import, subscription))
+    }
+
+    /// Where one of a client does by one of the streams.
+    pub(crate) fn reached_through(&self, import: usize, subscription: &Subscription) -> Option<Reached<'_>> {
+        let StreamImport { exporter, transform } = self.streams.get(import)?;
+        let subject = transform.reverse(subscription.subject())?;
+        let id = SubscriptionId(subscription.id().0 + 1 + import as u64);
+        Some(Reached { exporter: *exporter, id, subject, import, transform })
     }
 
     /// The streams that a filter may have something of: those whose first token is none that differs, in their order.

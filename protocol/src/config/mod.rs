@@ -187,8 +187,12 @@ impl Config {
         if account == GLOBAL_ACCOUNT {
             return &self.mappings;
         }
-        let named = self.accounts.iter().find(|named| named.name == account);
-        named.map_or(&[], |named| &named.mappings)
+        self.account(account).map_or(&[], |named| &named.mappings)
+    }
+
+    /// What the operator says of an account that is not the global one.
+    pub(crate) fn account(&self, name: &str) -> Option<&AccountConfig> {
+        self.accounts.iter().find(|named| named.name == name)
     }
 
     /// The name of the cluster that the node is configured to be in, or to say that it is in.

@@ -377,7 +377,7 @@ fn to_client<S: Sink>(
         trace.reach_client(targets, target);
         return true;
     }
-    let admission = target.subscription.admit();
+    let admission = target.admit();
     if admission == Admission::Refused {
         return false;
     }
@@ -390,11 +390,11 @@ fn to_client<S: Sink>(
     let with_headers = parcel.has_headers() && target.headers;
     let prefix = match parcel.renamed().or_else(|| targets.unprepared_subject(target)) {
         None => targets.client_prefix(target, with_headers),
-        Some(subject) => courier.scratch.renamed_prefix(with_headers, subject, target.subscription.sid()),
+        Some(subject) => courier.scratch.renamed_prefix(with_headers, subject, target.sid()),
     };
     courier.sink.deliver(target.connection, &parcel.delivery(prefix, with_headers));
     if admission == Admission::Last {
-        courier.scratch.ended.push((targets.account_of(target), target.subscription.clone()));
+        courier.scratch.ended.push((targets.account_of(target), target.original().clone()));
     }
     true
 }

@@ -87,7 +87,8 @@ fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Messa
         return false;
     }
     let reply = message.reply.map(|reply| {
-        let awaited = Awaited { asker: importer.id(), reply: reply.into(), terms: import.terms };
+        let (terms, share) = (import.terms, import.share);
+        let awaited = Awaited { asker: importer.id(), reply: reply.into(), terms, share };
         wait_for_answer(courier, exporter, awaited)
     });
     let first = Asker::new(importer, import.share);
@@ -130,7 +131,8 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
     }
     // Who asked may be asked back.
     let reply = message.reply.map(|reply| {
-        let awaited = Awaited { asker: account.id(), reply: reply.into(), terms: awaited.terms };
+        let (terms, share) = (awaited.terms, awaited.share);
+        let awaited = Awaited { asker: account.id(), reply: reply.into(), terms, share };
         wait_for_answer(courier, &asker, awaited)
     });
     let subject = mapped(courier, &asker, awaited.reply);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::accounts::{Account, ServiceImport};
 use crate::hub::{Directory, Entry, Flag};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Crowd, Matches, Shadow, Source, Subscription};
+use crate::interest::{Admission, Crowd, Matches, Shadow, Source, Subscription};
 use crate::mapping::Choice;
 
 /// Everybody who gets what one connection publishes to one subject.
@@ -89,7 +89,8 @@ impl<'a> Lookup<'a> {
 /// One subscription of a client of this node.
 #[derive(Debug)]
 pub(crate) struct ClientTarget {
-    pub(crate) subscription: Arc<Subscription>,
+    /// In the account that it is published in: for an importer that which stands for its own.
+    subscription: Arc<Subscription>,
     pub(crate) connection: ConnectionId,
     /// Whether it may be sent headers.
     pub(crate) headers: bool,
@@ -139,6 +140,31 @@ pub(crate) struct QueueTargets {
     pub(crate) members: Box<[Member]>,
     /// Members that are too many to be listed.
     pub(super) crowds: Vec<CrowdTarget>,
+}
+
+impl ClientTarget {
+    /// The client's subscription: what is delivered counts there, whichever way it came.
+    pub(crate) fn original(&self) -> &Arc<Subscription> {
+        self.subscription.shadow().map_or(&self.subscription, |shadow| &shadow.original)
+    }
+
+    /// The client's name for it.
+    pub(super) fn sid(&self) -> &[u8] {
+        self.subscription.sid()
+    }
+
+    /// Takes one delivery from what it may still get.
+    #[inline]
+    pub(super) fn admit(&self) -> Admission {
+        if self.view == 0 {
+            return self.subscription.admit();
+        }
+        let admission = self.original().admit();
+        if admission != Admission::Refused {
+            self.subscription.count_delivery();
+        }
+        admission
+    }
 }
 
 impl QueueTargets {
@@ -464,7 +490,7 @@ impl<'a> Builder<'a> {
                 let view = self.view(shadow);
                 let place = view as usize - 1;
                 let subject = std::mem::take(&mut self.views[place].subject);
-                let target = self.client_target(&entry, &shadow.original, view, &subject);
+                let target = self.client_target(&entry, subscription, view, &subject);
                 self.views[place].subject = subject;
                 target
             }

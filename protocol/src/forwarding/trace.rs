@@ -97,7 +97,7 @@ impl Trace {
     /// Notes a client. What is imported is told of no further.
     pub(super) fn reach_client(&mut self, targets: &Targets, target: &ClientTarget) {
         self.reach(match targets.view(target) {
-            None => Reached::Client(target.subscription.clone()),
+            None => Reached::Client(target.original().clone()),
             Some(View { account, subject }) => Reached::Importer { account: *account, to: subject.clone() },
         });
     }

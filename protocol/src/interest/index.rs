@@ -217,6 +217,11 @@ impl Index {
         self.part_of(crowd.filter()).next_of(crowd, into);
     }
 
+    /// The subscription with the id, the filter and the queue of this one, if it is there.
+    pub(crate) fn get(&self, like: &Subscription) -> Option<Arc<Subscription>> {
+        self.part_of(like.subject()).get(like)
+    }
+
     /// How many subscriptions there are, local and remote.
     pub fn len(&self) -> usize {
         usize::try_from(self.stats().subscriptions).unwrap_or(usize::MAX)

@@ -220,6 +220,11 @@ impl Part {
         self.read().get(crowd.filter())?.one_of(crowd, place).cloned()
     }
 
+    /// The subscription with the id, the filter and the queue of this one.
+    pub(super) fn get(&self, like: &Subscription) -> Option<Arc<Subscription>> {
+        self.read().get(like.subject())?.get(like.queue(), like.id()).cloned()
+    }
+
     /// Calls `each` with every subscription, in no particular order.
     pub(super) fn for_each(&self, each: &mut impl FnMut(&Arc<Subscription>)) {
         self.read().for_each_filter(&mut |subscribers| subscribers.for_each(each));

@@ -57,6 +57,12 @@ impl Row {
         Some(removed)
     }
 
+    /// The one with this id.
+    pub(super) fn get(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        let chunk = &self.chunks[self.chunk_of(id)?];
+        chunk.binary_search_by_key(&id, |sub| sub.id()).ok().map(|place| &chunk[place])
+    }
+
     /// The one that stands behind so many others.
     pub(super) fn nth(&self, mut place: usize) -> Option<&Arc<Subscription>> {
         for chunk in &self.chunks {
@@ -167,6 +173,8 @@ mod tests {
                     let after = row.after(Some(SubscriptionId(id))).map(|sub| sub.id().0);
                     let expected = map.range((Bound::Excluded(id), Bound::Unbounded)).map(|(id, _)| *id);
                     prop_assert!(after.eq(expected));
+                    let found = row.get(SubscriptionId(id)).map(|sub| sub.id().0);
+                    prop_assert_eq!(found, map.get(&id).map(|_| id));
                 }
                 prop_assert!(row.after(None).count() == map.len());
                 prop_assert!(row.chunks.iter().all(|chunk| (1..=CHUNK_LEN).contains(&chunk.len())));

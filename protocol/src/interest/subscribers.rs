@@ -91,6 +91,14 @@ impl Subscribers {
         }
     }
 
+    /// The subscription with this id, plain or in a queue group.
+    pub(super) fn get(&self, queue: Option<&[u8]>, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        match self {
+            Subscribers::One(only) => Some(only).filter(|only| only.id() == id),
+            Subscribers::Many(members) => members.group(queue)?.get(id),
+        }
+    }
+
     /// Calls `each` with every queue name, `None` for plain, and its number of local subscriptions.
     pub(super) fn for_each_group<'a>(&'a self, each: &mut impl FnMut(Option<&'a [u8]>, u32)) {
         match self {
@@ -201,6 +209,10 @@ impl Group {
 
     fn first(&self) -> Option<&Arc<Subscription>> {
         self.iter().next()
+    }
+
+    fn get(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        self.clients.get(id).or_else(|| self.others.get(&id))
     }
 
     fn find(&self, finding: &mut Finding<'_>) {

@@ -199,6 +199,11 @@ impl Subscription {
         }
     }
 
+    /// Counts a delivery that another subscription was asked for, which it stands for.
+    pub(crate) fn count_delivery(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether it got its last message, so that it is to be ended as soon as somebody comes to it.
     pub(crate) fn is_spent(&self) -> bool {
         self.max().is_some_and(|max| self.delivered() >= max)

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::format::is_default;
 use super::query::{BadQuery, Query};
+use super::sharing::{Exported, Imported, Responses};
 use super::subsz::SublistStats;
 use super::{Facts, Response};
 use crate::accounts::Account;
@@ -25,7 +26,7 @@ struct Accountz {
     account_detail: Option<Detail>,
 }
 
-/// One account. What it imports and exports is not there, since nothing is.
+/// One account.
 #[derive(Debug, Serialize)]
 struct Detail {
     account_name: String,
@@ -40,8 +41,14 @@ struct Detail {
     subscriptions: u64,
     #[serde(skip_serializing_if = "is_default")]
     mappings: BTreeMap<String, Vec<Destination>>,
+    #[serde(skip_serializing_if = "is_default")]
+    exports: Vec<Exported>,
+    #[serde(skip_serializing_if = "is_default")]
+    imports: Vec<Imported>,
     name_tag: String,
     sublist_stats: SublistStats,
+    #[serde(flatten)]
+    responses: Responses,
 }
 
 /// Where messages to a subject go, up to which of 100.
@@ -79,8 +86,9 @@ impl Detail {
     fn new(node: &Node, facts: &Facts<'_>, account: &Account) -> Self {
         let stats = account.index().stats();
         let system = node.hub().system_account();
-        let mappings = node.hub().config();
-        let mappings = mappings.mappings_of(account.name()).iter();
+        let config = node.hub().config();
+        let mappings = config.mappings_of(account.name()).iter();
+        let named = config.account(account.name());
         Self {
             account_name: account.name().to_owned(),
             update_time: facts.time(facts.start),
@@ -92,8 +100,11 @@ impl Detail {
             client_connections: super::accstatz::Gathered::of(node, account).connections,
             subscriptions: stats.subscriptions,
             mappings: mappings.map(|mapping| (mapping.source.clone(), destinations(mapping))).collect(),
+            exports: named.map(Exported::all_of).unwrap_or_default(),
+            imports: named.map(Imported::all_of).unwrap_or_default(),
             name_tag: account.name().to_owned(),
             sublist_stats: SublistStats::new(&[stats]),
+            responses: Responses::of(node.hub(), account, facts.now),
         }
     }
 }

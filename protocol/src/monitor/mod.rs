@@ -10,7 +10,7 @@
 //! - `http`: requests and answers as bytes, and who may have a connection.
 //! - `process`: the [`Monitor`] of a running server.
 //! - here: which page is asked for. `varz`, `healthz`, `accountz`, `accstatz`: pages that are made at once; `absent`: those of
-//!   what is not here.
+//!   what is not here; `sharing`: what accounts have of each other.
 //! - `rendering`: pages that are made piece by piece: `connz`, `routez`, `subsz`. `walk`: how they go through many
 //!   subscriptions; `subscriptions`: how these are listed; `budget`: what all of them may hold.
 //! - `query`, `format`, `printer`: options in, JSON out.
@@ -29,6 +29,7 @@ mod process;
 mod query;
 mod rendering;
 mod routez;
+mod sharing;
 mod subscriptions;
 mod subsz;
 #[cfg(test)]

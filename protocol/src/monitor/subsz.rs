@@ -1,4 +1,4 @@
-//! `/subsz`: the interest index, and the subscriptions of this node's own clients.
+//! `/subsz`: the interest index, and the subscriptions of this node's own clients, each in all accounts that it reaches.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::query::{BadQuery, Query};
 use super::rendering::{Context, LongPage, Step};
 use super::subscriptions::{Detail, OptionalList};
 use super::walk::{Found, Order, Walk};
-use crate::accounts::Account;
+use crate::accounts::{Account, Imports};
 use crate::hash::Position;
-use crate::hub::Kind;
+use crate::hub::{Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Stats, Subscription};
 use crate::node::Node;
@@ -35,8 +35,8 @@ pub(super) struct Options {
 pub(super) struct Subsz {
     options: Options,
     stage: Stage,
-    /// Those whose clients are listed, and where they stand.
-    clients: Vec<(AccountId, ConnectionId)>,
+    /// Whose subscriptions are listed, and in which accounts.
+    sources: Vec<Source>,
     /// How many subscriptions there are that the list is cut from.
     total: usize,
 }
@@ -50,10 +50,19 @@ enum Stage {
     List(Box<List>),
 }
 
-/// A client, by its place in the list of them, and a place in what it holds.
+/// The subscriptions of a client in one account: its own, or by an import those that stand for them at the exporter.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    account: AccountId,
+    client: ConnectionId,
+    /// Which stream of its account.
+    import: Option<u32>,
+}
+
+/// A source, by its place in the list of them, and a place in what the client holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    client: usize,
+    source: usize,
     position: Position,
 }
 
@@ -127,6 +136,12 @@ impl Options {
         self.account.is_empty() || self.account == account.name()
     }
 
+    /// The only account that is listed, if that is there; none if all are.
+    fn wanted_account(&self, hub: &Hub) -> Option<Option<AccountId>> {
+        let find = || hub.accounts().find(self.account.as_bytes()).map(|account| account.id());
+        (!self.account.is_empty()).then(find)
+    }
+
     fn wants(&self, subscription: &Subscription) -> bool {
         self.test.is_empty() || filter_matches(subscription.subject(), self.test.as_bytes())
     }
@@ -152,32 +167,36 @@ impl LongPage for Subsz {
                 self.count(context, place);
                 Ok(Step::Looked)
             }
-            Stage::List(list) => Ok(list.step(context, &self.options, &self.clients)),
+            Stage::List(list) => Ok(list.step(context, &self.options, &self.sources)),
         }
     }
 }
 
 impl Subsz {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, stage: Stage::Find(0), clients: Vec::new(), total: 0 }
+        Self { options, stage: Stage::Find(0), sources: Vec::new(), total: 0 }
     }
 
     fn find(&mut self, context: &mut Context<'_>, from: usize) -> Result<(), Exhausted> {
         let hub = context.node.hub();
+        let wanted = self.options.wanted_account(hub);
         let (entries, next) = hub.directory().slice(Kind::Client, from);
-        for entry in entries.iter().filter(|_| self.options.lists) {
-            if let Some(account) = hub.account_of(entry).filter(|account| self.options.is_about(account)) {
-                self.clients.push((account.id(), entry.id()));
+        let lists = self.options.lists;
+        for entry in entries.iter().filter(|_| lists) {
+            if let Some(account) = hub.account_of(entry) {
+                let sources = Source::all_of(entry.id(), &account);
+                let is_wanted = |source: &Source| wanted.is_none_or(|wanted| wanted == Some(source.account));
+                self.sources.extend(sources.filter(is_wanted));
+                context.holds(&self.sources)?;
             }
         }
-        context.holds(&self.clients)?;
         self.stage = next.map_or(Stage::Count(Place::default()), Stage::Find);
         Ok(())
     }
 
     fn count(&mut self, context: &mut Context<'_>, place: Place) {
-        let Self { options, clients, total, .. } = self;
-        let next = look(context.node, clients, None, place, &mut |subscription| {
+        let Self { options, sources, total, .. } = self;
+        let next = look(context.node, sources, None, place, &mut |subscription| {
             *total += usize::from(options.wants(subscription));
         });
         match next {
@@ -216,19 +235,14 @@ impl Subsz {
 }
 
 impl List {
-    fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        options: &Options,
-        clients: &[(AccountId, ConnectionId)],
-    ) -> Step {
+    fn step(&mut self, context: &mut Context<'_>, options: &Options, sources: &[Source]) -> Step {
         let Some(account) = self.accounts.last().filter(|_| self.left > 0) else {
             self.list.end(context.printer);
             context.printer.close_object();
             return Step::Done;
         };
         let found = self.walk.step(|place, each| {
-            look(context.node, clients, Some(account.id()), place, &mut |subscription| {
+            look(context.node, sources, Some(account.id()), place, &mut |subscription| {
                 if options.wants(subscription) {
                     each(subscription);
                 }
@@ -239,8 +253,7 @@ impl List {
             Found::Subscription(_) if self.skipped > 0 => self.skipped -= 1,
             Found::Subscription(subscription) => {
                 // Its client may be gone by now.
-                if let Some(entry) = context.node.hub().directory().get(subscription.connection()) {
-                    let detail = Detail::of_client(Some(account.name()), entry.cid(), &subscription);
+                if let Some(detail) = detail(context.node.hub(), account, &subscription) {
                     self.list.add(context.printer, &detail);
                     self.left -= 1;
                 }
@@ -254,20 +267,58 @@ impl List {
     }
 }
 
-/// Shows a shard of what a client holds, the first from `place` on, of one account or of all; returns where to go on.
+/// What is shown of a subscription in this account: of what an importer has there its own account. None if that, or the client, is
+/// gone.
+fn detail(hub: &Hub, account: &Arc<Account>, subscription: &Subscription) -> Option<Detail> {
+    let importer = subscription.shadow().map(|shadow| hub.accounts().get(shadow.account));
+    let owner = importer.unwrap_or_else(|| Some(account.clone()))?;
+    let entry = hub.directory().get(subscription.connection())?;
+    Some(Detail::of_client(Some(owner.name()), entry.cid(), subscription))
+}
+
+/// Shows a shard of a source, the first from `place` on, of one account or of all; returns where to go on.
 fn look(
     node: &Node,
-    clients: &[(AccountId, ConnectionId)],
+    sources: &[Source],
     account: Option<AccountId>,
     place: Place,
     each: &mut dyn FnMut(&Arc<Subscription>),
 ) -> Option<Place> {
-    let is_wanted = |(id, _): &(AccountId, _)| account.is_none_or(|account| account == *id);
-    let client = place.client + clients.get(place.client..)?.iter().position(is_wanted)?;
-    let entry = node.hub().directory().get(clients[client].1);
-    let next = entry.and_then(|entry| entry.subscriptions().visit(place.position, each));
-    let after = Place { client: client + 1, position: Position::START };
-    Some(next.map_or(after, |position| Place { client, position }))
+    let is_wanted = |source: &Source| account.is_none_or(|account| account == source.account);
+    let source = place.source + sources.get(place.source..)?.iter().position(is_wanted)?;
+    let next = sources[source].look(node.hub(), place.position, each);
+    let after = Place { source: source + 1, position: Position::START };
+    Some(next.map_or(after, |position| Place { source, position }))
+}
+
+impl Source {
+    /// Where a client of this account may have subscriptions.
+    fn all_of(client: ConnectionId, account: &Account) -> impl Iterator<Item = Self> {
+        let own = Self { account: account.id(), client, import: None };
+        let exporters = account.imports().into_iter().flat_map(Imports::exporters_of_streams);
+        let there =
+            exporters.zip(0..).map(move |(account, import)| Self { account, client, import: Some(import) });
+        std::iter::once(own).chain(there)
+    }
+
+    /// Shows a shard of what the client holds, if it is there; returns where to go on.
+    fn look(&self, hub: &Hub, at: Position, each: &mut dyn FnMut(&Arc<Subscription>)) -> Option<Position> {
+        let entry = hub.directory().get(self.client)?;
+        let Some(import) = self.import else { return entry.subscriptions().visit(at, each) };
+        let (importer, exporter) = (hub.account_of(&entry)?, hub.accounts().get(self.account)?);
+        let mut held = Vec::new();
+        let next = entry.subscriptions().visit(at, &mut |subscription| held.push(subscription.clone()));
+        // The index is asked once the client's subscriptions are free again.
+        for subscription in held {
+            let reached = importer
+                .imports()
+                .and_then(|imports| imports.reached_through(import as usize, &subscription));
+            let there = reached.filter(|reached| reached.exporter == self.account);
+            let shadow = there.and_then(|reached| exporter.index().get(&reached.key_of(&subscription)));
+            shadow.iter().for_each(&mut *each);
+        }
+        next
+    }
 }
 
 /// How long a list is unless it is asked for another length.

@@ -2,6 +2,7 @@
 
 mod connz;
 mod pieces;
+mod sharing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
