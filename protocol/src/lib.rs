@@ -34,7 +34,7 @@
 //! | [`mapping`] | subjects that become other subjects: an account's mappings, and the transforms of imports |
 //! | **[`wire`]** | the parser: operations in and out, INFO and CONNECT, subjects |
 //! | `meter` | what is kept to a pace |
-//! | `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
+//! | `calendar`, `time`, `id`, `hash`, `identity`, `close`, `lock`, `quote` | dates, [`Instant`], [`ConnectionId`], keyed hashing, random streams, [`CloseReason`], locks that know their place, what logs may quote |
 //! | `nkey` | Ed25519 keys as text |
 //!
 //! [`docs::design`] says why it is built so, what its limits are, and in which order locks are taken; [`docs::wire`] what

@@ -28,7 +28,7 @@ const ORDER: &[&[&str]] = &[
     &["mapping"],
     &["wire"],
     &["meter"],
-    &["time", "id", "hash", "identity", "close", "lock", "quote"],
+    &["calendar", "time", "id", "hash", "identity", "close", "lock", "quote"],
     &["nkey"],
 ];
 
