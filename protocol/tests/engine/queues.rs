@@ -230,7 +230,7 @@ fn a_peer_that_says_nothing_of_its_place_or_something_else_is_far() {
         peer
     });
     let publisher = publisher(&mut scene, "A");
-    let mut taken_by = |scene: &mut Scene, peers: &[Peer]| -> Vec<usize> {
+    let taken_by = |scene: &mut Scene, peers: &[Peer]| -> Vec<usize> {
         peers.iter().for_each(|peer| drop(scene.take(*peer)));
         scene.send(publisher, "PUB work 1\r\nx\r\n".repeat(200).as_bytes());
         peers.iter().map(|peer| scene.take(*peer).matches("RMSG $G work | q 1").count()).collect()
@@ -249,7 +249,7 @@ fn members_behind_near_leaf_nodes_come_after_far_servers() {
     scene.send(near, b"LS+ L $G work q 1\r\n");
     scene.send(far, b"LS+ L $G work q 1\r\nRS+ $G work q 1\r\n");
     let publisher = publisher(&mut scene, "A");
-    let mut goes_to = |scene: &mut Scene| {
+    let goes_to = |scene: &mut Scene| {
         [near, far].iter().for_each(|peer| drop(scene.take(*peer)));
         scene.send(publisher, "PUB work 1\r\nx\r\n".repeat(50).as_bytes());
         [near, far].map(|peer| scene.take(peer).matches("RMSG $G work | q 1").count())
