@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_connections, wait_for_mesh, wait_until};
+use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server};
 use onehop_tests::traffic::{
@@ -247,4 +248,59 @@ fn a_terminated_member_leaves_in_order() {
     assert!(status.is_some_and(|status| status.success()), "the exit was {status:?}");
     wait_for_mesh(&[&servers[0], &servers[1]], MESH_TIMEOUT);
     check_every_pair(&servers[..2], 1000);
+}
+
+/// How many of `count` messages to a queue group each member gets of what is published here.
+fn shares(publisher: &mut RawConn, members: &mut [RawConn], count: usize) -> Vec<usize> {
+    let got = |member: &RawConn| {
+        member.frames().iter().filter(|frame| frame.to_string().starts_with("MSG work ")).count()
+    };
+    let before: Vec<_> = members.iter().map(got).collect();
+    publisher.send("PUB work 1\r\nx\r\n".repeat(count));
+    publisher.ping();
+    let mut shares = Vec::new();
+    wait_until("each message is there", MESH_TIMEOUT, || {
+        members.iter_mut().for_each(|member| member.read_until_quiet(Duration::from_millis(10)));
+        shares = members.iter().zip(&before).map(|(member, before)| got(member) - before).collect();
+        shares.iter().sum::<usize>() >= count
+    });
+    assert_eq!(shares.iter().sum::<usize>(), count, "{shares:?}");
+    shares
+}
+
+/// nats-server issue 8072.
+#[test]
+fn near_members_of_a_queue_group_are_preferred_beside_a_go_server_that_knows_nothing_of_it() {
+    let (here, go) = ("server_tags: [\"az:1\"], queue_affinity: az", "server_tags: [\"az:1\"]");
+    let mut servers = Vec::<Server>::new();
+    for (number, (kind, zone)) in
+        (1..).zip([(Kind::Onehop, here), (Kind::Onehop, here), (Kind::REFERENCE, go)])
+    {
+        let known: Vec<_> = servers.last().map(|server| server.ports().route).into_iter().collect();
+        let known = known.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect::<String>();
+        let cluster = format!("cluster {{ name: C, listen: \"127.0.0.1:-1\", routes: [ {known} ] }}\n");
+        let mut options = Options::configured(&format!("{zone}\n{cluster}"));
+        options.name = format!("S{number}");
+        let Some(server) = Server::start(kind, options) else { return };
+        servers.push(server);
+    }
+    wait_for_mesh(&servers.iter().collect::<Vec<_>>(), MESH_TIMEOUT);
+    let mut publishers: Vec<_> = servers.iter().map(client).collect();
+    let mut members: Vec<_> = servers[1..].iter().map(client).collect();
+    for member in &mut members {
+        member.send("SUB work crew 1\r\nSUB ready 2\r\n");
+        member.ping();
+        publishers.iter_mut().for_each(|publisher| wait_for_interest(publisher, member, "ready"));
+    }
+    assert_eq!(shares(&mut publishers[0], &mut members, 500), [500, 0], "the near one gets all");
+    let of_go = shares(&mut publishers[2], &mut members, 500);
+    assert!(of_go.iter().all(|count| *count > 100), "Go prefers nobody: {of_go:?}");
+    members[0].send("UNSUB 1\r\n");
+    members[0].ping();
+    let is_gone = || shares(&mut publishers[0], &mut members, 20) == [0, 20];
+    wait_until("the far one gets all", MESH_TIMEOUT, is_gone);
+    members[0].send("SUB work crew 1\r\n");
+    members[0].ping();
+    let is_back = || shares(&mut publishers[0], &mut members, 20) == [20, 0];
+    wait_until("the near one gets all again", MESH_TIMEOUT, is_back);
 }

@@ -148,6 +148,12 @@ impl Handshake {
         Ok(())
     }
 
+    /// Whether a peer that says this tag of itself, or none, is farther away than others may be: never, if this node has none.
+    pub(super) fn is_far(&self, affinity: &str) -> bool {
+        let own = &self.own_info.onehop_affinity;
+        !own.is_empty() && own != affinity
+    }
+
     /// The CONNECT that introduces this node on a route that it dialed.
     fn connect(&self, purpose: Option<&Purpose>) -> Connect {
         let own = self.config.authorization.as_ref();

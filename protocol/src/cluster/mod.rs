@@ -93,6 +93,8 @@ pub(crate) struct Registered {
     pub(crate) headers: bool,
     /// Whether the peer understands message tracing.
     pub(crate) traces: bool,
+    /// Whether others are nearer than the peer, by the affinity of this node.
+    pub(crate) is_far: bool,
     /// Whether the peer's `LS-` carry an origin.
     pub(crate) leaf_unsub_origin: bool,
 }
@@ -110,6 +112,8 @@ impl Cluster {
         let config = Arc::new(config);
         let generate = || identity::cluster_name(&mut identity::stream(node.seed, Stream::ClusterName));
         let name = ClusterName::new(config.name.clone(), generate);
+        let onehop_affinity = node.affinity_tag().unwrap_or_default().to_owned();
+        let own_info = Info { onehop_affinity, ..own_info };
         let own_info = route_info(&config, own_info, route_port, client_urls.clone());
         // Whoever has none may still tell others of it.
         let system_account = node.system_account_name().unwrap_or(SYSTEM_ACCOUNT);
@@ -269,6 +273,7 @@ impl Cluster {
         let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
         let has_account = account.is_some_and(|account| is_account(account));
         let Seated { seat, continues } = self.find_seat(now, connection, &info, has_account)?;
+        let is_far = self.handshake.is_far(&std::mem::take(&mut info.onehop_affinity));
         let mut lines = self.handshake.reply(purpose.as_ref(), &seat);
         if continues {
             lines.extend_from_slice(PING);
@@ -282,6 +287,7 @@ impl Cluster {
             pings: continues,
             headers: info.headers && self.handshake.own_info().headers,
             traces: info.proto >= TRACING_PROTOCOL,
+            is_far,
             leaf_unsub_origin: info.lnocu || info.ln,
         })
     }

@@ -81,6 +81,7 @@ impl Config {
             system_account,
             no_system_account,
             server_tags,
+            queue_affinity,
             server_metadata,
             http_base_path,
             monitoring,
@@ -120,6 +121,11 @@ impl Config {
             ("lame_duck_grace_period", *lame_duck_grace_period != new.lame_duck_grace_period),
             ("system_account", *system_account != new.system_account),
             ("no_system_account", *no_system_account != new.no_system_account),
+            // Peers hear of it once, when they connect; of all other tags never.
+            (
+                "queue_affinity",
+                *queue_affinity != new.queue_affinity || self.affinity_tag() != new.affinity_tag(),
+            ),
             ("http_base_path", *http_base_path != new.http_base_path),
             ("monitoring", *monitoring != new.monitoring),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
@@ -265,6 +271,25 @@ mod tests {
         assert_eq!(refused.to_string(), "cannot change while the server runs: host, cluster.name");
         let refused = clustered().changes_to(&Config::default()).expect_err("it would leave its cluster");
         assert_eq!(refused.keys(), ["cluster"]);
+    }
+
+    #[test]
+    fn tags_can_change_but_the_one_that_peers_were_told() {
+        let tagged = |key: Option<&str>, tags: [&str; 2]| Config {
+            queue_affinity: key.map(str::to_owned),
+            server_tags: tags.map(str::to_owned).to_vec(),
+            ..Config::default()
+        };
+        let old = tagged(Some("az"), ["az:1", "disk:ssd"]);
+        assert_eq!(old.changes_to(&tagged(Some("az"), ["disk:hdd", "az:1"])), Ok(vec!["server_tags"]));
+        let others = [(Some("az"), ["az:2", "disk:ssd"]), (None, ["az:1", "disk:ssd"])];
+        for new in others.map(|(key, tags)| tagged(key, tags)) {
+            assert_eq!(old.changes_to(&new).expect_err("peers were told").keys(), ["queue_affinity"]);
+        }
+        assert_eq!(
+            tagged(None, ["az:1", ""]).changes_to(&tagged(None, ["az:2", ""])),
+            Ok(vec!["server_tags"])
+        );
     }
 
     #[test]

@@ -112,6 +112,15 @@ pub struct Config {
     pub no_system_account: bool,
     /// What others may choose this node by in the system account, in lower case; monitoring shows it.
     pub server_tags: Vec<String>,
+    /// The key of the tag by which this node takes members of queue groups from near at hand; `None` takes each as soon as any
+    /// other, as nats-server does. Not empty, and no blanks.
+    ///
+    /// What this node's clients and services publish goes, of each queue group, to a member at this node or at a peer that says
+    /// the same tag of itself: with `az`, and `az:eu1` among `server_tags`, at a peer that has `az` and `az:eu1`, too. Only if
+    /// none of them takes it, the others are asked: members at other peers, at those that have not set it, and at nats-servers.
+    /// What a peer sends is not concerned: the peer has chosen. Without a tag of this key nothing is preferred
+    /// ([`Config::affinity_tag`]).
+    pub queue_affinity: Option<String>,
     /// What an operator says of this node; monitoring shows it.
     pub server_metadata: BTreeMap<String, String>,
     /// The path that all paths of monitoring stand behind; empty for none.
@@ -164,6 +173,7 @@ impl Default for Config {
             system_account: None,
             no_system_account: false,
             server_tags: Vec::new(),
+            queue_affinity: None,
             server_metadata: BTreeMap::new(),
             http_base_path: String::new(),
             monitoring: None,
@@ -180,6 +190,14 @@ impl Config {
         let is_named = || self.accounts.iter().any(|account| account.name == SYSTEM_ACCOUNT);
         let default = || (!self.no_system_account || is_named()).then_some(SYSTEM_ACCOUNT);
         self.system_account.as_deref().or_else(default)
+    }
+
+    /// The tag by which peers know whether this node is near them: the first of the `server_tags` that is
+    /// `<queue_affinity>:<value>`, where the value is not empty.
+    pub fn affinity_tag(&self) -> Option<&str> {
+        let key = self.queue_affinity.as_deref()?;
+        let value_of = |tag: &str| tag.strip_prefix(key)?.strip_prefix(':').map(str::is_empty);
+        self.server_tags.iter().map(String::as_str).find(|tag| value_of(tag) == Some(false))
     }
 
     /// The mappings of an account.

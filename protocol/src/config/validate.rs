@@ -19,6 +19,7 @@ impl Config {
     /// The first rule that is broken, in nats-server's words where it has any.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_server_name(self.server_name.as_deref())?;
+        check_queue_affinity(self.queue_affinity.as_deref())?;
         if self.max_payload > MAX_PAYLOAD {
             return Err(ConfigError::PayloadTooBig);
         }
@@ -148,6 +149,13 @@ pub(super) fn check_server_name(name: Option<&str>) -> Result<(), ConfigError> {
     Ok(())
 }
 
+pub(super) fn check_queue_affinity(key: Option<&str>) -> Result<(), ConfigError> {
+    if key.is_some_and(|key| key.is_empty() || key.contains(char::is_whitespace)) {
+        return Err(ConfigError::QueueAffinityNoWord);
+    }
+    Ok(())
+}
+
 fn check_mappings(mappings: &[Mapping]) -> Result<(), ConfigError> {
     let fault = |mapping: &Mapping| {
         let fault = |error| ConfigError::Mapping { source: mapping.source.clone(), error };
@@ -187,6 +195,8 @@ fn check_secret(secret: &Secret) -> Result<(), ConfigError> {
 pub enum ConfigError {
     /// The server's name must be one word: it stands in protocol lines.
     ServerNameWithSpaces,
+    /// `queue_affinity` must be one word: it is the key of a tag.
+    QueueAffinityNoWord,
     /// The cluster's name must be one word.
     ClusterNameWithSpaces,
     /// The cluster's name is one that the protocol uses itself.
@@ -286,6 +296,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServerNameWithSpaces => f.write_str("server name cannot contain spaces"),
+            Self::QueueAffinityNoWord => f.write_str("queue_affinity must be one word, the key of a tag"),
             Self::ClusterNameWithSpaces => f.write_str("cluster name cannot contain spaces"),
             Self::ClusterNameReserved => f.write_str("cluster name is reserved"),
             Self::RoutesWithoutCluster => {
@@ -367,6 +378,10 @@ mod tests {
             config.validate().map_err(|error| error.to_string()).unwrap_err()
         };
         assert_eq!(refused(|c| c.server_name = Some("a b".into())), "server name cannot contain spaces");
+        for key in ["", "a b", "\t"] {
+            let config = Config { queue_affinity: Some(key.to_owned()), ..Config::default() };
+            assert_eq!(config.validate(), Err(ConfigError::QueueAffinityNoWord), "{key:?}");
+        }
         assert_eq!(refused(|c| c.max_payload = 1 << 31), "max_payload value is too big");
         assert_eq!(
             refused(|c| (c.max_payload, c.max_pending) = (2097152, 1048576)),

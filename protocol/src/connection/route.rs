@@ -284,6 +284,7 @@ impl Route {
             if let Seat::Dedicated(account) = &registered.seat { Some(account.clone()) } else { None };
         shared.entry.set(Flag::Headers, registered.headers);
         shared.entry.set(Flag::Traces, registered.traces);
+        shared.entry.set(Flag::Far, registered.is_far);
         shared.entry.set(Flag::Dedicated, account.is_some());
         shared.dialect.dedicated = account.is_some();
         shared.dialect.leaf_unsub_origin = registered.leaf_unsub_origin;

@@ -232,7 +232,8 @@ fn notify<S: Sink>(sink: &mut S, to: &Subscription, message: &Message<'_>) {
 /// Whom to prefer among the members of a queue group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Preference {
-    /// Every member of the cluster is as good as any other; members behind leaf nodes only if there is no other.
+    /// Every member of the cluster is as good as any other, but where affinity prefers those that are near; members behind leaf
+    /// nodes only if there is no other.
     Equal,
     /// The sender chose this server, so its clients come first.
     Local,
@@ -257,33 +258,69 @@ fn choose<S: Sink>(
     parcel: &Parcel<'_>,
     preference: Preference,
 ) -> Choice {
+    match preference {
+        Preference::Local => choose_of(courier, targets, queue, &queue.members, parcel, preference),
+        Preference::Equal => match choose_of(courier, targets, queue, queue.near(), parcel, preference) {
+            none @ (Choice::Nobody | Choice::Undecided) => {
+                choose_farther(courier, targets, queue, parcel).unwrap_or(none)
+            }
+            choice => choice,
+        },
+    }
+}
+
+/// Gives the message to nobody near: says at which route that is far one is to get it, if there is any. Of crowds some were asked
+/// by then, as always; the others are not looked for while there is somebody far.
+fn choose_farther<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    queue: &QueueTargets,
+    parcel: &Parcel<'_>,
+) -> Option<Choice> {
+    let equal = Preference::Equal;
+    queue.farther().filter(|tier| !tier.is_empty()).find_map(|tier| {
+        let choice = choose_listed(courier, targets, queue, tier, parcel, equal);
+        (!matches!(choice, Choice::Nobody)).then_some(choice)
+    })
+}
+
+/// Gives the message to one of these members or of the crowds, or says at which route one is to get it.
+fn choose_of<S: Sink>(
+    courier: &mut Courier<'_, S>,
+    targets: &Targets,
+    queue: &QueueTargets,
+    members: &[Member],
+    parcel: &Parcel<'_>,
+    preference: Preference,
+) -> Choice {
     if queue.crowds.is_empty() {
-        return choose_listed(courier, targets, queue, parcel, preference);
+        return choose_listed(courier, targets, queue, members, parcel, preference);
     }
     let crowded = queue.crowded() as u64;
-    let listed = total_weight(queue, preference);
+    let listed = total_weight(queue, members, preference);
     let is_crowd_first = courier.rng.u64(..crowded + listed) < crowded;
     if is_crowd_first && to_crowd_member(courier, queue, parcel) {
         return Choice::Delivered;
     }
-    match choose_listed(courier, targets, queue, parcel, preference) {
+    match choose_listed(courier, targets, queue, members, parcel, preference) {
         Choice::Nobody if to_crowd_member(courier, queue, parcel) => Choice::Delivered,
         Choice::Nobody => Choice::Undecided,
         choice => choice,
     }
 }
 
-/// Walks the listed members of a group from a random one on until one can take the message.
+/// Walks these listed members of a group from a random one on until one can take the message.
 fn choose_listed<S: Sink>(
     courier: &mut Courier<'_, S>,
     targets: &Targets,
     queue: &QueueTargets,
+    members: &[Member],
     parcel: &Parcel<'_>,
     preference: Preference,
 ) -> Choice {
-    let start = random_member(courier.rng, queue, preference);
+    let start = random_member(courier.rng, queue, members, preference);
     let mut fallback = None;
-    for member in queue.members[start..].iter().chain(&queue.members[..start]) {
+    for member in members[start..].iter().chain(&members[..start]) {
         match member {
             Member::Client(target) => {
                 if to_client(courier, targets, target, parcel) {
@@ -328,16 +365,16 @@ fn to_crowd_member<S: Sink>(courier: &mut Courier<'_, S>, queue: &QueueTargets, 
 }
 
 /// A random member's place, where an entry that stands for several is as likely as all of them.
-fn random_member(rng: &mut Rng, queue: &QueueTargets, preference: Preference) -> usize {
-    if queue.members.len() <= 1 {
+fn random_member(rng: &mut Rng, queue: &QueueTargets, members: &[Member], preference: Preference) -> usize {
+    if members.len() <= 1 {
         return 0;
     }
-    let total = total_weight(queue, preference);
+    let total = total_weight(queue, members, preference);
     if total == 0 {
         return 0;
     }
     let mut rest = rng.u64(..total);
-    for (place, weight) in weights(queue, preference).enumerate() {
+    for (place, weight) in weights(queue, members, preference).enumerate() {
         if rest < weight {
             return place;
         }
@@ -346,22 +383,18 @@ fn random_member(rng: &mut Rng, queue: &QueueTargets, preference: Preference) ->
     0
 }
 
-/// How many members the listed ones stand for.
-fn total_weight(queue: &QueueTargets, preference: Preference) -> u64 {
-    weights(queue, preference).sum()
+/// How many members these listed ones stand for.
+fn total_weight(queue: &QueueTargets, members: &[Member], preference: Preference) -> u64 {
+    weights(queue, members, preference).sum()
 }
 
 /// How many members each listed one stands for. Clients alone count if they are preferred: who starts at a route and walks on
 /// favours the client behind it.
-fn weights(queue: &QueueTargets, preference: Preference) -> impl Iterator<Item = u64> {
+fn weights(queue: &QueueTargets, members: &[Member], preference: Preference) -> impl Iterator<Item = u64> {
     let is_client = |member: &Member| matches!(member, Member::Client(_));
-    let has_client = || !queue.crowds.is_empty() || queue.members.iter().any(is_client);
+    let has_client = || !queue.crowds.is_empty() || members.iter().any(is_client);
     let clients_only = preference == Preference::Local && has_client();
-    queue.members.iter().map(
-        move |member| {
-            if clients_only && !is_client(member) { 0 } else { member.weight() }
-        },
-    )
+    members.iter().map(move |member| if clients_only && !is_client(member) { 0 } else { member.weight() })
 }
 
 /// Delivers to one subscription of a client. False if it takes no more.

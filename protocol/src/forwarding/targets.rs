@@ -130,6 +130,8 @@ pub(crate) struct RouteTarget {
     pub(crate) traces: bool,
     /// Whether it wants it apart from queue groups.
     pub(crate) plain: bool,
+    /// Whether others are nearer, by the affinity of this node.
+    far: bool,
     prefix: Prefix,
 }
 
@@ -137,7 +139,10 @@ pub(crate) struct RouteTarget {
 #[derive(Debug)]
 pub(crate) struct QueueTargets {
     pub(crate) name: Box<[u8]>,
+    /// Tier by tier.
     pub(crate) members: Box<[Member]>,
+    /// Where each tier ends.
+    tier_ends: [usize; TIERS],
     /// Members that are too many to be listed.
     pub(super) crowds: Vec<CrowdTarget>,
 }
@@ -167,7 +172,32 @@ impl ClientTarget {
     }
 }
 
+/// Into so many tiers a group is parted where affinity tells its members apart.
+const TIERS: usize = 4;
+
 impl QueueTargets {
+    /// A group with these members, which are parted if some are at servers that are far. So what the one that publishes is to
+    /// prefer is settled here, and not for each message.
+    fn new(name: Box<[u8]>, mut members: Vec<Member>, routes: &[RouteTarget]) -> Self {
+        let mut tier_ends = [members.len(); TIERS];
+        if members.iter().any(|member| member.is_far(routes)) {
+            members.sort_by_key(|member| member.tier(routes));
+            tier_ends =
+                std::array::from_fn(|tier| members.partition_point(|member| member.tier(routes) <= tier));
+        }
+        Self { name, members: members.into(), tier_ends, crowds: Vec::new() }
+    }
+
+    /// The listed members of this node and near it; all, where none is far.
+    pub(super) fn near(&self) -> &[Member] {
+        &self.members[..self.tier_ends[0]]
+    }
+
+    /// The others, those first who are asked before the next.
+    pub(super) fn farther(&self) -> impl Iterator<Item = &[Member]> {
+        self.tier_ends.windows(2).map(|ends| &self.members[ends[0]..ends[1]])
+    }
+
     /// How many members are not listed.
     pub(super) fn crowded(&self) -> usize {
         self.crowds.iter().map(|target| target.crowd.count()).sum()
@@ -196,6 +226,18 @@ impl Member {
             Self::Client(_) => 1,
             Self::Route { subscription, .. } => u64::from(subscription.weight()),
         }
+    }
+
+    /// Whether this is at one of those of `routes` that others are nearer than.
+    fn is_far(&self, routes: &[RouteTarget]) -> bool {
+        matches!(self, Self::Route { route, .. } if routes[*route].far)
+    }
+
+    /// The place in the order of who is asked before whom. Leaf nodes come behind all servers of the cluster, far or near: where
+    /// a leaf node is, the tag of its server does not say.
+    fn tier(&self, routes: &[RouteTarget]) -> usize {
+        let is_leaf = matches!(self, Self::Route { leaf: true, .. });
+        usize::from(self.is_far(routes)) + 2 * usize::from(is_leaf)
     }
 }
 
@@ -416,7 +458,7 @@ impl<'a> Builder<'a> {
             for (name, members) in &matches.queues {
                 let members =
                     members.iter().filter_map(|subscription| self.member(find, subscription)).collect();
-                self.queues.push(QueueTargets { name: name.clone(), members, crowds: Vec::new() });
+                self.queues.push(QueueTargets::new(name.clone(), members, &self.routes));
             }
         });
         let Lookup { account, subject, is_passed_on } = *self.lookup;
@@ -457,8 +499,7 @@ impl<'a> Builder<'a> {
         let place = self.queues.binary_search_by(|queue| (*queue.name).cmp(name));
         let number = place.unwrap_or_else(|place| place);
         if place.is_err() {
-            let queue = QueueTargets { name: name.into(), members: Box::default(), crowds: Vec::new() };
-            self.queues.insert(number, queue);
+            self.queues.insert(number, QueueTargets::new(name.into(), Vec::new(), &[]));
         }
         self.queues[number].crowds.push(target);
     }
@@ -552,7 +593,8 @@ impl<'a> Builder<'a> {
         let tail = [account, blank, subject, b" "].concat();
         let prefix = self.prefix(&[b"HMSG ", &tail, b"RMSG ", &tail]);
         let (headers, traces) = (entry.has(Flag::Headers), entry.has(Flag::Traces));
-        self.routes.push(RouteTarget { connection, headers, traces, plain: false, prefix });
+        let far = entry.has(Flag::Far);
+        self.routes.push(RouteTarget { connection, headers, traces, plain: false, far, prefix });
         Some(self.routes.len() - 1)
     }
 
@@ -566,3 +608,62 @@ impl<'a> Builder<'a> {
 
 /// Once the starts of lines of one subject take so much, those of further clients are made anew for each message.
 const MAX_PREFIX_BYTES: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interest::SubscriptionId;
+
+    const ROUTES: [ConnectionId; 2] = [ConnectionId::new(0, 0), ConnectionId::new(1, 0)];
+
+    /// A group with members at the two routes, of these weights, the second of which is far, if `far` says so.
+    fn group(members: &[(usize, Source, u32)], far: bool) -> QueueTargets {
+        let routes = ROUTES.map(|connection| RouteTarget {
+            connection,
+            headers: true,
+            traces: true,
+            plain: false,
+            far: far && connection == ROUTES[1],
+            prefix: Prefix { start: 0, bytes: 0 },
+        });
+        let member = |(route, source, weight): &(usize, Source, u32)| {
+            let subscription = Subscription::new(SubscriptionId(1), ROUTES[*route], *source, b"a", b"q", b"");
+            subscription.set_weight(*weight);
+            let leaf = *source == Source::RouteLeaf;
+            Member::Route { route: *route, subscription: Arc::new(subscription), leaf }
+        };
+        QueueTargets::new(b"q".as_slice().into(), members.iter().map(member).collect(), &routes)
+    }
+
+    fn weights(members: &[Member]) -> Vec<u64> {
+        members.iter().map(Member::weight).collect()
+    }
+
+    #[test]
+    fn members_are_asked_from_near_to_far_and_leaf_nodes_last() {
+        use Source::{Route, RouteLeaf};
+        let members = [
+            (1, RouteLeaf, 1),
+            (0, RouteLeaf, 2),
+            (1, Route, 3),
+            (0, Route, 4),
+            (1, Route, 5),
+            (0, Route, 6),
+        ];
+        let group = group(&members, true);
+        assert_eq!(weights(group.near()), [4, 6]);
+        assert_eq!(group.farther().map(weights).collect::<Vec<_>>(), [vec![3, 5], vec![2], vec![1]]);
+    }
+
+    #[test]
+    fn where_nobody_is_far_all_are_near_in_any_order() {
+        use Source::{Route, RouteLeaf};
+        let members = [(1, RouteLeaf, 1), (1, Route, 2), (0, RouteLeaf, 3), (0, Route, 4)];
+        let of_both = group(&members, false);
+        assert_eq!(weights(of_both.near()), [1, 2, 3, 4]);
+        assert!(of_both.farther().all(<[_]>::is_empty));
+        // A far server that has no member of this group counts for nothing.
+        let of_one = group(&members[2..], true);
+        assert_eq!(weights(of_one.near()), [3, 4]);
+    }
+}

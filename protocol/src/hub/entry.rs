@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{BySid, Held, RemoteInterest};
@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// A fact about a connection that others ask for often.
 #[derive(Clone, Copy, Debug)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Flag {
     /// Its end understands headers.
     Headers = 1,
@@ -42,6 +42,8 @@ pub enum Flag {
     HidesSubjects = 64,
     /// A client that may answer whoever asks it.
     MayRespond = 128,
+    /// A server from which members of queue groups are taken only if no nearer one takes a message.
+    Far = 256,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -52,7 +54,7 @@ pub struct Entry {
     kind: Kind,
     remote: SocketAddr,
     start: Instant,
-    flags: AtomicU8,
+    flags: AtomicU16,
     traffic: Traffic,
     last_activity: AtomicU64,
     rtt_nanos: AtomicU64,
@@ -104,7 +106,7 @@ impl Entry {
             kind,
             remote,
             start,
-            flags: AtomicU8::new(0),
+            flags: AtomicU16::new(0),
             traffic: Traffic::default(),
             last_activity: AtomicU64::new(start.as_nanos()),
             rtt_nanos: AtomicU64::new(0),
@@ -174,7 +176,7 @@ impl Entry {
 
     /// Whether a fact holds.
     pub fn has(&self, flag: Flag) -> bool {
-        self.flags.load(Ordering::Relaxed) & flag as u8 != 0
+        self.flags.load(Ordering::Relaxed) & flag as u16 != 0
     }
 
     /// A client's subscriptions.
@@ -250,9 +252,9 @@ impl Entry {
 
     pub(crate) fn set(&self, flag: Flag, on: bool) {
         if on {
-            self.flags.fetch_or(flag as u8, Ordering::Relaxed);
+            self.flags.fetch_or(flag as u16, Ordering::Relaxed);
         } else {
-            self.flags.fetch_and(!(flag as u8), Ordering::Relaxed);
+            self.flags.fetch_and(!(flag as u16), Ordering::Relaxed);
         }
     }
 

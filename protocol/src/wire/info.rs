@@ -142,6 +142,10 @@ pub struct Info {
     /// Routes between onehop nodes: servers that the sender has routes to.
     #[serde(skip_serializing_if = "is_default")]
     pub onehop_peers: Vec<KnownServer>,
+    /// Routes between onehop nodes: the tag by which members of queue groups at the sender are near, `<key>:<value>`. It is said
+    /// of the sender alone, once, when a route begins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop_affinity: String,
 }
 
 /// A server that another has a route to.

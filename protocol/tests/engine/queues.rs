@@ -120,3 +120,156 @@ fn members_behind_a_leaf_node_get_what_nobody_else_can_take() {
     scene.send(publisher, b"PUB work 1\r\n1\r\n");
     assert_eq!(scene.take(peer), "RMSG $G work | q 1\r\n1\r\n");
 }
+
+/// A full mesh of nodes that are each in a zone, or say nothing of one.
+fn zones(members: &[(&str, Option<&str>)]) -> Scene {
+    let mut scene = Scene::new();
+    for (name, zone) in members {
+        let seed = if *name == "A" { &[][..] } else { &["A"] };
+        scene.start(name, seed, |config| {
+            config.server_tags = zone.iter().map(|zone| format!("az:{zone}")).collect();
+            config.queue_affinity = zone.map(|_| "az".to_owned());
+        });
+    }
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)));
+    scene
+}
+
+#[test]
+fn near_members_get_all_until_they_are_gone_and_again_when_they_are_back() {
+    let mut scene = zones(&[("A", Some("1")), ("B", Some("1")), ("C", Some("2"))]);
+    let members = ["A", "B", "C"].map(|node| member(&mut scene, node));
+    let [here, near, far] = members;
+    let from = publisher(&mut scene, "A");
+    let got = counts(&mut scene, from, &members);
+    assert_even(&got[..2]);
+    assert_eq!(got[2], 0);
+    scene.send(here, b"UNSUB 1\r\n");
+    assert_eq!(counts(&mut scene, from, &members), [0, MESSAGES, 0]);
+    scene.disconnect(near);
+    assert_eq!(counts(&mut scene, from, &[far]), [MESSAGES]);
+    scene.send(here, b"SUB work q 1\r\n");
+    assert_eq!(counts(&mut scene, from, &[here, far]), [MESSAGES, 0]);
+    scene.kill("B");
+    assert_eq!(counts(&mut scene, from, &[here, far]), [MESSAGES, 0]);
+    let from_elsewhere = publisher(&mut scene, "C");
+    assert_eq!(counts(&mut scene, from_elsewhere, &[here, far]), [0, MESSAGES]);
+}
+
+#[test]
+fn near_members_share_evenly_wherever_they_are() {
+    let mut scene = zones(&[("A", Some("1")), ("B", Some("1")), ("C", Some("2"))]);
+    let near: Vec<_> = ["A", "B", "B", "B"].iter().map(|node| member(&mut scene, node)).collect();
+    let far = member(&mut scene, "C");
+    for node in ["A", "B"] {
+        let publisher = publisher(&mut scene, node);
+        let got = counts(&mut scene, publisher, &[near[0], near[1], near[2], near[3], far]);
+        assert_even(&got[..4]);
+        assert_eq!(got[4], 0);
+    }
+}
+
+#[test]
+fn very_many_members_here_get_all_but_what_none_of_them_may_have() {
+    let mut scene = zones(&[("A", Some("1"))]);
+    let far = scene.raw_peer("A", "F", "");
+    scene.send(far, b"RS+ $G work q 5000\r\n");
+    let crowd = scene.client("A");
+    let members: String = (0..5000).map(|sid| format!("SUB work q {sid}\r\n")).collect();
+    let quiet = "CONNECT {\"verbose\":false,\"echo\":false}\r\n";
+    scene.send(crowd, [quiet, &members].concat().as_bytes());
+    let publisher = publisher(&mut scene, "A");
+    [far, crowd].iter().for_each(|peer| drop(scene.take(*peer)));
+    scene.send(publisher, "PUB work 1\r\nx\r\n".repeat(100).as_bytes());
+    assert_eq!(scene.take(crowd).matches("MSG work").count(), 100);
+    assert_eq!(scene.take(far), "");
+    // It wants no echo.
+    scene.send(crowd, "PUB work 1\r\nx\r\n".repeat(100).as_bytes());
+    assert_eq!(scene.take(far).matches("RMSG $G work | q 1").count(), 100);
+    assert_eq!(scene.take(crowd), "");
+}
+
+#[test]
+fn far_members_share_evenly_where_nobody_is_near() {
+    let mut scene = zones(&[("A", Some("1")), ("B", Some("2")), ("C", Some("3"))]);
+    let members: Vec<_> = ["B", "C", "C"].iter().map(|node| member(&mut scene, node)).collect();
+    let publisher = publisher(&mut scene, "A");
+    assert_even(&counts(&mut scene, publisher, &members));
+}
+
+#[test]
+fn a_node_without_an_affinity_prefers_nobody() {
+    let mut scene = zones(&[("A", None), ("B", Some("1")), ("C", Some("1"))]);
+    let members: Vec<_> = ["A", "B", "C"].iter().map(|node| member(&mut scene, node)).collect();
+    let [anywhere, in_zone] = ["A", "B"].map(|node| publisher(&mut scene, node));
+    assert_even(&counts(&mut scene, anywhere, &members));
+    let got = counts(&mut scene, in_zone, &members);
+    assert_eq!(got[0], 0, "A says nothing of itself, so it is far");
+    assert_even(&got[1..]);
+}
+
+#[test]
+fn a_key_without_a_tag_prefers_nobody() {
+    let mut scene = Scene::new();
+    for (name, seed) in [("A", &[][..]), ("B", &["A"])] {
+        scene.start(name, seed, |config| config.queue_affinity = Some("az".to_owned()));
+    }
+    assert!(scene.drive_until(SECOND * 5, |scene| scene.is_mesh(4)));
+    let members = ["A", "B"].map(|node| member(&mut scene, node));
+    let publisher = publisher(&mut scene, "A");
+    assert_even(&counts(&mut scene, publisher, &members));
+}
+
+#[test]
+fn a_peer_that_says_nothing_of_its_place_or_something_else_is_far() {
+    let mut scene = zones(&[("A", Some("1"))]);
+    let says = ["", ",\"onehop_affinity\":\"zone:1\"", ",\"onehop_affinity\":\"az:1\""];
+    let [go, other, near] = [0, 1, 2].map(|number| {
+        let peer = scene.raw_peer("A", &format!("P{number}"), says[number]);
+        scene.send(peer, b"RS+ $G work q 5\r\n");
+        peer
+    });
+    let publisher = publisher(&mut scene, "A");
+    let taken_by = |scene: &mut Scene, peers: &[Peer]| -> Vec<usize> {
+        peers.iter().for_each(|peer| drop(scene.take(*peer)));
+        scene.send(publisher, "PUB work 1\r\nx\r\n".repeat(200).as_bytes());
+        peers.iter().map(|peer| scene.take(*peer).matches("RMSG $G work | q 1").count()).collect()
+    };
+    assert_eq!(taken_by(&mut scene, &[go, other, near]), [0, 0, 200]);
+    scene.send(near, b"RS+ $G work q 0\r\n");
+    let got = taken_by(&mut scene, &[go, other, near]);
+    assert!(got[0] > 0 && got[1] > 0 && got[0] + got[1] == 200, "{got:?}");
+}
+
+#[test]
+fn members_behind_near_leaf_nodes_come_after_far_servers() {
+    let mut scene = zones(&[("A", Some("1"))]);
+    let near = scene.raw_peer("A", "N", ",\"onehop_affinity\":\"az:1\"");
+    let far = scene.raw_peer("A", "F", "");
+    scene.send(near, b"LS+ L $G work q 1\r\n");
+    scene.send(far, b"LS+ L $G work q 1\r\nRS+ $G work q 1\r\n");
+    let publisher = publisher(&mut scene, "A");
+    let goes_to = |scene: &mut Scene| {
+        [near, far].iter().for_each(|peer| drop(scene.take(*peer)));
+        scene.send(publisher, "PUB work 1\r\nx\r\n".repeat(50).as_bytes());
+        [near, far].map(|peer| scene.take(peer).matches("RMSG $G work | q 1").count())
+    };
+    assert_eq!(goes_to(&mut scene), [0, 50]);
+    scene.send(far, b"RS- $G work q\r\n");
+    assert_eq!(goes_to(&mut scene), [50, 0]);
+    scene.send(near, b"LS- L $G work q\r\n");
+    assert_eq!(goes_to(&mut scene), [0, 50]);
+}
+
+#[test]
+fn what_a_far_peer_sends_goes_to_the_members_here_as_ever() {
+    let mut scene = zones(&[("A", Some("1"))]);
+    let far = scene.raw_peer("A", "F", "");
+    let near = scene.raw_peer("A", "N", ",\"onehop_affinity\":\"az:1\"");
+    scene.send(near, b"RS+ $G work q 9\r\n");
+    let member = member(&mut scene, "A");
+    [far, near, member].iter().for_each(|peer| drop(scene.take(*peer)));
+    scene.send(far, b"RMSG $G work | q 2\r\nhi\r\n");
+    assert_eq!(scene.take(member), "MSG work 1 2\r\nhi\r\n");
+    assert_eq!(scene.take(near), "");
+}

@@ -46,7 +46,7 @@ fn the_fields_of_onehop_nodes_are_ignored_by_every_nats_server() {
         // Before 2.11 both sides must have pools of one size.
         let pooled = Identity::new("P").info("route_pool_size", 3);
         let peer = if version.pools_routes() { pooled } else { Identity::without_pool("P") };
-        let peer = peer.info("onehop", 1);
+        let peer = peer.info("onehop", 1).info("onehop_affinity", "az:1");
         let mut route = RawConn::connect(server.ports().route);
         let comparison =
             peer.clone().info("onehop_digest", "0123456789abcdef").info("onehop_peers", known.clone());

@@ -89,7 +89,7 @@ fn every_field_of_the_node_is_read() {
          no_header_support: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
          authorization { user: u, password: p, timeout: 0.5 }\n\
          lame_duck_duration: 1m0s, lame_duck_grace_period: 5s, no_system_account: true\n\
-         server_tags: [' b', A, 'a', ''], server_metadata { k: v }, http_base_path: '/x'\n\
+         server_tags: [' b', A, 'a', '', 'AZ:Eu1'], queue_affinity: ' Az', server_metadata { k: v }, http_base_path: '/x'\n\
          debug: true, trace: yes, logtime: false, logtime_utc: on, log_file: l, pid_file: p, ports_file_dir: d\n\
          log_size_limit: 1k, log_max_num: 3",
     )
@@ -124,7 +124,8 @@ fn every_field_of_the_node_is_read() {
         lame_duck_grace_period: Duration::from_secs(5),
         system_account: None,
         no_system_account: true,
-        server_tags: vec!["b".into(), "a".into()],
+        server_tags: vec!["b".into(), "a".into(), "az:eu1".into()],
+        queue_affinity: Some("az".into()),
         server_metadata: [("k".to_owned(), "v".to_owned())].into(),
         http_base_path: "/x".into(),
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
@@ -444,6 +445,9 @@ fn every_faulty_field_is_told_with_its_place_in_the_order_of_the_text() {
         ("lame_duck_duration: 60", "expected a string for \"lame_duck_duration\", got int64"),
         ("server_tags: 5", "expected an array for \"server_tags\", got int64"),
         ("server_tags: [5]", "error parsing server_tags: unsupported type int64"),
+        ("queue_affinity: ''", "queue_affinity must be one word, the key of a tag"),
+        ("queue_affinity: 'a b'", "queue_affinity must be one word, the key of a tag"),
+        ("queue_affinity: true", "expected a string for \"queue_affinity\", got bool"),
         ("server_metadata { a: 5 }", "error parsing server_metadata: unsupported type int64"),
         ("server_name: 'a b'", "server name cannot contain spaces"),
         ("listen: localhost", "could not parse address string \"localhost\""),
@@ -562,6 +566,21 @@ fn doubtful_fields_are_read_with_a_warning() {
         settings.warnings,
         ["x.conf:2:34: invalid use of field \"nats://a:5\": Duplicate route entry detected"]
     );
+}
+
+#[test]
+fn an_affinity_without_a_tag_of_its_key_is_read_with_a_warning() {
+    for tags in ["", "server_tags: [az, 'az:', 'azure:1', 'x:az:1']"] {
+        let settings = read(&format!("port: 5\n queue_affinity: az\n{tags}")).unwrap();
+        assert_eq!(settings.config.affinity_tag(), None);
+        let advice = "no tag of server_tags has this key, so nothing is preferred";
+        assert_eq!(
+            settings.warnings,
+            [format!("x.conf:2:2: invalid use of field \"queue_affinity\": {advice}")]
+        );
+    }
+    let settings = read("queue_affinity: az\nserver_tags: ['az:', 'AZ:b', 'az:a']").unwrap();
+    assert_eq!((settings.config.affinity_tag(), settings.warnings), (Some("az:b"), Vec::new()));
 }
 
 #[test]

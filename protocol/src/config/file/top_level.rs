@@ -10,12 +10,13 @@ use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::users::Known;
 use super::value::{Map, Value};
 use super::{FileSettings, cluster, mappings};
-use crate::config::validate::{MAX_PAYLOAD, check_server_name};
+use crate::config::validate::{MAX_PAYLOAD, check_queue_affinity, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
 
 pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<'_>) {
     let mut known = Known::default();
     let mut has_authorization = false;
+    let mut affinity_at = None;
     read_fields(root, report, |field, report| {
         let config = &mut settings.config;
         let process = &mut settings.process;
@@ -35,6 +36,10 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "mappings" | "maps" => config.mappings.extend(mappings::read(field, report)?),
             // They depend on authorization, wherever that stands.
             "accounts" => {}
+            "queue_affinity" => {
+                config.queue_affinity = Some(queue_affinity(field)?);
+                affinity_at = Some(field.position);
+            }
             "no_auth_user" => config.no_auth_user = field.optional_string()?,
             "cluster" => cluster::read(field, config, report)?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
@@ -47,6 +52,12 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
         "accounts" => accounts(field, &mut settings.config, &mut known, report),
         _ => Ok(()),
     });
+    if let Some(position) = affinity_at
+        && settings.config.affinity_tag().is_none()
+    {
+        let advice = "no tag of server_tags has this key, so nothing is preferred";
+        report.warning(position, format!("invalid use of field \"queue_affinity\": {advice}"));
+    }
     settings.config.is_global_account_open =
         !has_authorization && leaves_global_account_open(&settings.config);
     let Config { max_payload, max_pending, .. } = &mut settings.config;
@@ -105,6 +116,13 @@ fn tags(field: &Field<'_>) -> Result<Vec<String>, Fault> {
         }
     }
     Ok(tags)
+}
+
+/// The key of a tag, in lower case as tags are.
+fn queue_affinity(field: &Field<'_>) -> Result<String, Fault> {
+    let key = field.string()?.trim().to_lowercase();
+    check_queue_affinity(Some(&key)).map_err(|error| error.to_string())?;
+    Ok(key)
 }
 
 fn metadata(field: &Field<'_>) -> Result<BTreeMap<String, String>, Fault> {
