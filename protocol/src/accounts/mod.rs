@@ -34,7 +34,7 @@ pub use table::{AccountError, Accounts};
 pub(crate) use traffic::Departed;
 pub use traffic::Traffic;
 
-/// One world of subjects: a subject never crosses accounts.
+/// One world of subjects: they cross accounts only where one exports and another imports them.
 pub struct Account {
     id: AccountId,
     name: Arc<str>,

@@ -526,7 +526,7 @@ fn to_route<S: Sink>(
     has_queues || plain
 }
 
-/// So many subscriptions are ended at once, in about a millisecond.
+/// So many subscriptions are ended at once, in about a millisecond where they reach no streams of other accounts.
 const EXPIRED_AT_ONCE: usize = 384;
 
 fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {
