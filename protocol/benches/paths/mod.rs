@@ -6,8 +6,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use onehop::config::{
-    AccountConfig, Authorization, ClusterConfig, Config, DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind,
-    Import, ImportKind, Permissions, Response, Rules, SubjectRule, User,
+    AccountConfig, Authorization, ClusterConfig, Config, Export, Import, Permissions, Response, Rules,
+    SubjectRule, User,
 };
 use onehop::{ConnectionId, Engine, Instant, Listening};
 
@@ -79,7 +79,8 @@ impl OneNode {
 
     /// A node with two accounts, where the subscriber hears what the other account publishes.
     pub(crate) fn with_stream_import(batch: Batch) -> Self {
-        let mut engine = engine_of_tenants(ExportKind::Stream, ImportKind::Stream, "far.foo.bar");
+        let (export, import) = (Export::stream("foo.bar"), Import::stream("A", "foo.bar", "far.foo.bar"));
+        let mut engine = engine_of_tenants(export, import);
         let subscribers = vec![client_as(&mut engine, "b", "SUB far.foo.bar 1\r\n")];
         let publisher = client_as(&mut engine, "a", "");
         Self { engine, publisher, subscribers, batch }
@@ -87,9 +88,8 @@ impl OneNode {
 
     /// A node with two accounts, where one asks the other, and wants no answer.
     pub(crate) fn with_service_import(batch: Batch) -> Self {
-        let service =
-            ExportKind::Service { response: Response::Single, threshold: DEFAULT_RESPONSE_THRESHOLD };
-        let mut engine = engine_of_tenants(service, ImportKind::Service { share: false }, "foo.bar");
+        let export = Export::service("foo.bar", Response::Single);
+        let mut engine = engine_of_tenants(export, Import::service("A", "foo.bar", "foo.bar"));
         let subscribers = vec![client_as(&mut engine, "a", "SUB foo.bar 1\r\n")];
         let publisher = client_as(&mut engine, "b", "");
         Self { engine, publisher, subscribers, batch }
@@ -149,17 +149,14 @@ impl OneRoute {
     }
 }
 
-/// A node where account B has `foo.bar` of account A, as `to`, and each has a user.
-fn engine_of_tenants(exported: ExportKind, imported: ImportKind, to: &str) -> Engine {
-    let subject = "foo.bar".to_owned();
-    let export = Export { subject: subject.clone(), kind: exported, accounts: None, account_token: None };
-    let import = Import { account: "A".to_owned(), subject, to: to.to_owned(), kind: imported };
+/// A node where account B has something of account A, and each has a user.
+fn engine_of_tenants(export: Export, import: Import) -> Engine {
     let accounts = vec![
         AccountConfig { exports: vec![export], ..AccountConfig::new("A") },
         AccountConfig { imports: vec![import], ..AccountConfig::new("B") },
     ];
-    let users = [("a", "A"), ("b", "B")]
-        .map(|(name, account)| User { account: Some(account.to_owned()), ..User::with_password(name, "p") });
+    let users = [("a", "A"), ("b", "B")];
+    let users = users.map(|(name, account)| User::with_password(name, "p").in_account(account));
     let config = Config { accounts, authorization: Authorization::Users(users.into()), ..Config::default() };
     Engine::new(config, &LISTENING, NOW)
 }

@@ -173,33 +173,26 @@ impl Reached<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULT_RESPONSE_THRESHOLD;
     use crate::id::ConnectionId;
 
     const EXPORTER: AccountId = AccountId::new(7, 0);
 
-    fn imports(all: &[(&str, &str, ImportKind)]) -> Imports {
+    fn imports(all: &[Import]) -> Imports {
         let mut imports = Imports::default();
-        for (subject, to, kind) in all {
-            let (account, to) = ("A".to_owned(), (*to).to_owned());
-            let import = Import { account, subject: (*subject).to_owned(), to, kind: *kind };
-            let kind = match kind {
-                ImportKind::Stream => ExportKind::Stream,
-                ImportKind::Service { .. } => {
-                    ExportKind::Service { response: Response::Single, threshold: DEFAULT_RESPONSE_THRESHOLD }
-                }
+        for import in all {
+            let export = match import.kind {
+                ImportKind::Stream => Export::stream(&import.subject),
+                ImportKind::Service { .. } => Export::service(&import.subject, Response::Single),
             };
-            let export =
-                Export { subject: import.subject.clone(), kind, accounts: None, account_token: None };
-            imports.add(EXPORTER, &import, &export);
+            imports.add(EXPORTER, import, &export);
         }
         imports
     }
 
     #[test]
     fn a_subscription_reaches_each_stream_that_it_may_hear_with_an_id_of_its_own() {
-        let stream = ImportKind::Stream;
-        let imports = imports(&[("s.*", "x.$1", stream), ("t.>", "y.>", stream), ("u.*", "x.u.$1", stream)]);
+        let all = [("s.*", "x.$1"), ("t.>", "y.>"), ("u.*", "x.u.$1")];
+        let imports = imports(&all.map(|(subject, to)| Import::stream("A", subject, to)));
         let new = |source, subject: &[u8]| {
             let (id, connection) = (SubscriptionId(100), ConnectionId::new(1, 0));
             Arc::new(Subscription::new(id, connection, source, subject, b"q", b"sid"))
@@ -218,13 +211,8 @@ mod tests {
 
     #[test]
     fn a_subject_leads_to_all_services_that_it_is_one_of_in_their_order() {
-        let service = ImportKind::Service { share: false };
-        let imports = imports(&[
-            ("q.*", "ask.$1", service),
-            ("one", "*.7", service),
-            ("w.>", "ask.>", service),
-            ("p.*.*", "ask.$2.$1", service),
-        ]);
+        let all = [("q.*", "ask.$1"), ("one", "*.7"), ("w.>", "ask.>"), ("p.*.*", "ask.$2.$1")];
+        let imports = imports(&all.map(|(subject, to)| Import::service("A", subject, to)));
         let asked = |subject: &[u8]| -> Vec<String> {
             let services = imports.services_of(subject).into_iter();
             services.map(|(_, subject)| String::from_utf8(subject).expect("ASCII")).collect()

@@ -39,7 +39,7 @@ pub enum ExportKind {
     Service {
         /// How many answers there are to a request.
         response: Response,
-        /// How long the first answer may take; after that it goes nowhere, and so do all others.
+        /// How long an answer may take, from the request or the answer before it on. What comes later goes nowhere.
         threshold: Duration,
     },
 }
@@ -50,7 +50,7 @@ pub enum Response {
     /// One.
     #[default]
     Single,
-    /// Any number, for as long as the requester listens.
+    /// Any number, up to an empty one, or one that nobody takes.
     Stream,
     /// One in pieces: the same, on the wire.
     Chunked,
@@ -86,7 +86,7 @@ pub enum ImportKind {
     },
 }
 
-/// How long the first answer to a request may take unless the export says otherwise, as in nats-server.
+/// How long an answer to a request may take unless the export says otherwise, as in nats-server.
 pub const DEFAULT_RESPONSE_THRESHOLD: Duration = Duration::from_secs(120);
 
 impl ExportKind {
@@ -110,6 +110,20 @@ impl ImportKind {
 }
 
 impl Import {
+    /// A stream of `account`, as `to`.
+    pub fn stream(account: &str, subject: &str, to: &str) -> Self {
+        Self::new(account, subject, to, ImportKind::Stream)
+    }
+
+    /// A service of `account`, as `to`; that is told no more than the account that asks.
+    pub fn service(account: &str, subject: &str, to: &str) -> Self {
+        Self::new(account, subject, to, ImportKind::Service { share: false })
+    }
+
+    fn new(account: &str, subject: &str, to: &str, kind: ImportKind) -> Self {
+        Self { account: account.to_owned(), subject: subject.to_owned(), to: to.to_owned(), kind }
+    }
+
     /// What the importer's clients hear, or may ask: all of it matches this filter.
     ///
     /// # Errors
@@ -129,6 +143,20 @@ impl Import {
 }
 
 impl Export {
+    /// A stream, for everybody.
+    pub fn stream(subject: &str) -> Self {
+        Self::new(subject, ExportKind::Stream)
+    }
+
+    /// A service, for everybody, which may take [`DEFAULT_RESPONSE_THRESHOLD`] for an answer.
+    pub fn service(subject: &str, response: Response) -> Self {
+        Self::new(subject, ExportKind::Service { response, threshold: DEFAULT_RESPONSE_THRESHOLD })
+    }
+
+    fn new(subject: &str, kind: ExportKind) -> Self {
+        Self { subject: subject.to_owned(), kind, accounts: None, account_token: None }
+    }
+
     /// Whether `importer` may import `subject`, which is what is exported or a part of that.
     fn admits(&self, importer: &str, subject: &str) -> bool {
         match (self.account_token, &self.accounts) {

@@ -64,6 +64,12 @@ impl User {
         Self::new(Identity::Nkey(key))
     }
 
+    /// The same in this account.
+    #[must_use]
+    pub fn in_account(self, account: &str) -> Self {
+        Self { account: Some(account.to_owned()), ..self }
+    }
+
     fn new(identity: Identity) -> Self {
         Self { identity, account: None, permissions: None, connection_types: None }
     }

@@ -172,11 +172,6 @@ impl Subscription {
         self.delivered.fetch_add(0, Ordering::Release) < max
     }
 
-    /// Whether it gets no more deliveries.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
-    }
-
     /// No more deliveries from now on. False if it was closed already.
     pub(crate) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::Relaxed)

@@ -124,11 +124,8 @@ impl Node {
                 extent += self.insert(&exporter, Arc::new(shadow), sink);
             }
         }
-        extent += self.insert(account, subscription.clone(), sink);
-        if subscription.is_closed() {
-            // It got its last message meanwhile, and whoever ended it did not find all of this.
-            extent += self.remove_everywhere(account, &subscription, sink);
-        }
+        // Nobody ends it meanwhile: only its own connection does, or sets after how many messages others do.
+        extent += self.insert(account, subscription, sink);
         extent
     }
 
@@ -160,33 +157,13 @@ impl Node {
         if !subscription.close() {
             return Extent::default();
         }
-        self.remove_everywhere(account, subscription, sink)
-    }
-
-    /// Takes out what there is of a subscription, in its account and in those that it reaches.
-    fn remove_everywhere<S: Sink>(
-        &self,
-        account: &Account,
-        subscription: &Subscription,
-        sink: &mut S,
-    ) -> Extent {
-        let mut extent = self.remove_reached(account, subscription, sink);
-        extent += self.remove(account, subscription, sink);
-        extent
-    }
-
-    fn remove_reached<S: Sink>(
-        &self,
-        account: &Account,
-        subscription: &Subscription,
-        sink: &mut S,
-    ) -> Extent {
         let mut extent = Extent::default();
         for reached in account.imports().into_iter().flat_map(|imports| imports.reached_by(subscription)) {
             if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
                 extent += self.remove(&exporter, &reached.key_of(subscription), sink);
             }
         }
+        extent += self.remove(account, subscription, sink);
         extent
     }
 

@@ -1,69 +1,40 @@
 //! Streams and services that accounts take from each other (wire.md 1.12).
 
-use onehop::config::{
-    AccountConfig, Authorization, Config, DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind,
-    Mapping, Response, User,
-};
+use onehop::config::{AccountConfig, Authorization, Config, Export, Import, Mapping, Response, User};
 
 use crate::scene::Scene;
 use crate::script::play;
-
-fn export(subject: &str, kind: ExportKind) -> Export {
-    Export { subject: subject.to_owned(), kind, accounts: None, account_token: None }
-}
-
-fn stream(subject: &str) -> Export {
-    export(subject, ExportKind::Stream)
-}
-
-fn service(subject: &str, response: Response) -> Export {
-    export(subject, ExportKind::Service { response, threshold: DEFAULT_RESPONSE_THRESHOLD })
-}
-
-fn import(account: &str, subject: &str, to: &str, kind: ImportKind) -> Import {
-    Import { account: account.to_owned(), subject: subject.to_owned(), to: to.to_owned(), kind }
-}
-
-fn stream_of(account: &str, subject: &str, to: &str) -> Import {
-    import(account, subject, to, ImportKind::Stream)
-}
-
-fn service_of(account: &str, subject: &str, to: &str) -> Import {
-    import(account, subject, to, ImportKind::Service { share: false })
-}
 
 /// A exports to B, and B to C.
 fn accounts() -> Vec<AccountConfig> {
     let a = AccountConfig {
         exports: vec![
-            stream("s.>"),
-            stream("st.*"),
-            service("q.*", Response::Single),
-            service("many.*", Response::Stream),
+            Export::stream("s.>"),
+            Export::stream("st.*"),
+            Export::service("q.*", Response::Single),
+            Export::service("many.*", Response::Stream),
         ],
         mappings: vec![Mapping::simple("q.map", "q.mapped")],
         ..AccountConfig::new("A")
     };
     let b = AccountConfig {
-        exports: vec![service("ask.*", Response::Single)],
+        exports: vec![Export::service("ask.*", Response::Single)],
         imports: vec![
-            stream_of("A", "s.>", "in.s.>"),
-            stream_of("A", "st.*", "got.$1.here"),
-            service_of("A", "q.*", "ask.$1"),
-            service_of("A", "many.*", "asks.$1"),
+            Import::stream("A", "s.>", "in.s.>"),
+            Import::stream("A", "st.*", "got.$1.here"),
+            Import::service("A", "q.*", "ask.$1"),
+            Import::service("A", "many.*", "asks.$1"),
         ],
         ..AccountConfig::new("B")
     };
-    let c = AccountConfig { imports: vec![service_of("B", "ask.*", "top.$1")], ..AccountConfig::new("C") };
+    let c =
+        AccountConfig { imports: vec![Import::service("B", "ask.*", "top.$1")], ..AccountConfig::new("C") };
     vec![a, b, c]
 }
 
 fn configure(config: &mut Config) {
     config.accounts = accounts();
-    let user = |(name, account): (&str, &str)| User {
-        account: Some(account.to_owned()),
-        ..User::with_password(name, "p")
-    };
+    let user = |(name, account)| User::with_password(name, "p").in_account(account);
     let users = [("a", "A"), ("a2", "A"), ("b", "B"), ("b2", "B"), ("c", "C")].map(user);
     config.authorization = Authorization::Users(users.into());
 }

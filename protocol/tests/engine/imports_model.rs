@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use onehop::config::{
-    AccountConfig, Authorization, Config, DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind,
-    Response, User,
-};
+use onehop::config::{AccountConfig, Authorization, Config, Export, Import, Response, User};
 use onehop::wire::subject::filter_matches;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -66,7 +63,7 @@ const fn service(
     to: &'static str,
     goes: fn(&str) -> Option<String>,
 ) -> Drawn {
-    Drawn { importer, exporter, subject, to, is_stream: false, goes }
+    Drawn { is_stream: false, ..stream(importer, exporter, subject, to, goes) }
 }
 
 #[derive(Clone, Debug)]
@@ -166,26 +163,22 @@ impl Model<'_> {
 
 fn configure(config: &mut Config, imports: &[Drawn]) {
     let account = |(number, name): (usize, &&str)| {
-        let export = |import: &Drawn| {
-            let service =
-                ExportKind::Service { response: Response::Single, threshold: DEFAULT_RESPONSE_THRESHOLD };
-            let kind = if import.is_stream { ExportKind::Stream } else { service };
-            Export { subject: import.subject.to_owned(), kind, accounts: None, account_token: None }
+        let export = |drawn: &Drawn| match drawn.is_stream {
+            true => Export::stream(drawn.subject),
+            false => Export::service(drawn.subject, Response::Single),
         };
-        let import = |import: &Drawn| Import {
-            account: ACCOUNTS[import.exporter].to_owned(),
-            subject: import.subject.to_owned(),
-            to: import.to.to_owned(),
-            kind: if import.is_stream { ImportKind::Stream } else { ImportKind::Service { share: false } },
+        let import = |drawn: &Drawn| {
+            let new = if drawn.is_stream { Import::stream } else { Import::service };
+            new(ACCOUNTS[drawn.exporter], drawn.subject, drawn.to)
         };
         AccountConfig {
-            exports: imports.iter().filter(|import| import.exporter == number).map(export).collect(),
+            exports: imports.iter().filter(|drawn| drawn.exporter == number).map(export).collect(),
             imports: imports.iter().filter(|drawn| drawn.importer == number).map(import).collect(),
             ..AccountConfig::new(*name)
         }
     };
     config.accounts = ACCOUNTS.iter().enumerate().map(account).collect();
-    let user = |name: &&str| User { account: Some((*name).to_owned()), ..User::with_password(name, "p") };
+    let user = |name: &&str| User::with_password(name, "p").in_account(name);
     config.authorization = Authorization::Users(ACCOUNTS.iter().map(user).collect());
 }
 

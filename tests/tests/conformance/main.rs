@@ -7,6 +7,7 @@ mod connect;
 mod delivery;
 mod framing;
 mod headers;
+mod import_pages;
 mod imports;
 mod limits;
 mod operations;

@@ -4,50 +4,40 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{AccountConfig, DEFAULT_RESPONSE_THRESHOLD, User};
-use crate::config::{Export, ExportKind, Import, ImportKind, Response as Answer};
+use crate::config::{Export, Import, ImportKind, Response as Answer};
 use crate::monitor::sharing::{MAX_RESPONSES, MAX_RESPONSES_BYTES};
 
-fn export(subject: &str, kind: ExportKind, accounts: Option<&[&str]>) -> Export {
-    let accounts = accounts.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-    Export { subject: subject.to_owned(), kind, accounts, account_token: None }
-}
-
-fn service(response: Answer) -> ExportKind {
-    ExportKind::Service { response, threshold: DEFAULT_RESPONSE_THRESHOLD }
-}
-
-fn import(subject: &str, to: &str, kind: ImportKind) -> Import {
-    Import { account: "A".to_owned(), subject: subject.to_owned(), to: to.to_owned(), kind }
+/// What these accounts alone may import.
+fn only_for(accounts: &[&str], export: Export) -> Export {
+    let accounts = Some(accounts.iter().map(|&name| name.to_owned()).collect());
+    Export { accounts, ..export }
 }
 
 /// A gives something to B, and has a client, and so has B.
 fn world() -> World {
     let a = AccountConfig {
         exports: vec![
-            export("s.>", ExportKind::Stream, None),
-            export("st.*", ExportKind::Stream, Some(&["B"])),
-            export("q.*", service(Answer::Single), None),
-            export("qs.*", service(Answer::Stream), Some(&["B", "B"])),
-            export("lit", service(Answer::Chunked), None),
+            Export::stream("s.>"),
+            only_for(&["B"], Export::stream("st.*")),
+            Export::service("q.*", Answer::Single),
+            only_for(&["B", "B"], Export::service("qs.*", Answer::Stream)),
+            Export::service("lit", Answer::Chunked),
         ],
         ..AccountConfig::new("A")
     };
-    let (alone, shared) = (ImportKind::Service { share: false }, ImportKind::Service { share: true });
+    let shared = Import { kind: ImportKind::Service { share: true }, ..Import::service("A", "qs.*", "qs.*") };
     let b = AccountConfig {
         imports: vec![
-            import("q.*", "ask.$1", alone),
-            import("lit", "alias", alone),
-            import("s.>", "in.s.>", ImportKind::Stream),
-            import("qs.*", "qs.*", shared),
-            import("st.*", "got.$1.here", ImportKind::Stream),
+            Import::service("A", "q.*", "ask.$1"),
+            Import::service("A", "lit", "alias"),
+            Import::stream("A", "s.>", "in.s.>"),
+            shared,
+            Import::stream("A", "st.*", "got.$1.here"),
         ],
         ..AccountConfig::new("B")
     };
-    let user = |(name, account): (&str, &str)| User {
-        account: Some(account.to_owned()),
-        ..User::with_password(name, "p")
-    };
-    let users = [("a", "A"), ("b", "B")].map(user);
+    let users = [("a", "A"), ("b", "B")];
+    let users = users.map(|(name, account)| User::with_password(name, "p").in_account(account));
     let authorization = Authorization::Users(users.into());
     let mut world = World::new(Config { accounts: vec![a, b], authorization, ..Config::default() });
     for user in ["a", "b"] {
