@@ -1,11 +1,12 @@
 //! A message being delivered: its two forms, with and without headers.
 
 use std::cell::OnceCell;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use super::LongDelivery;
 use crate::id::AccountId;
-use crate::interest::Subscription;
+use crate::interest::{Extent, Subscription};
 use crate::outbox::{Body, Delivery};
 use crate::wire::Message;
 use crate::wire::encode::push_message_tail;
@@ -21,8 +22,8 @@ pub(crate) struct Scratch {
     pub(super) undecided: Vec<usize>,
     /// Subscriptions that got their last message, each with its account, and are still to be ended.
     pub(super) ended: Vec<(AccountId, Arc<Subscription>)>,
-    /// How many were ended since somebody took this count.
-    pub(super) expired: usize,
+    /// What was done beside since somebody took this.
+    pub(super) work: Work,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
     /// That of messages that come of this one in other accounts.
@@ -33,15 +34,15 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Whether some were ended since that was asked.
+    /// Whether anything was done beside since that was asked.
     #[inline]
-    pub(crate) fn has_expired(&self) -> bool {
-        self.expired > 0
+    pub(crate) fn has_work(&self) -> bool {
+        self.work.ended.indexes + self.work.passed_on > 0
     }
 
-    /// How many subscriptions were ended, because they got their last message, since this was asked last.
-    pub(crate) fn take_expired(&mut self) -> usize {
-        std::mem::take(&mut self.expired)
+    /// What was done beside since this was asked last.
+    pub(crate) fn take_work(&mut self) -> Work {
+        std::mem::take(&mut self.work)
     }
 
     /// `MSG <subject> <sid> ` or `HMSG …` for a subject that is not the one of the targets.
@@ -52,6 +53,31 @@ impl Scratch {
             self.prefix.extend_from_slice(part);
         }
         &self.prefix
+    }
+}
+
+/// What delivering messages took beside what their targets say.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Of subscriptions that ended, since they got their last message.
+    pub(crate) ended: Extent,
+    /// How many requests and answers were made, for other accounts.
+    pub(crate) passed_on: usize,
+    /// How much was copied for these.
+    pub(crate) copied_bytes: usize,
+    /// How much was looked at in the indexes for those whose targets were not at hand.
+    pub(crate) looked_at: usize,
+    /// How many got these at once.
+    pub(crate) listed: usize,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.ended += other.ended;
+        self.passed_on += other.passed_on;
+        self.copied_bytes += other.copied_bytes;
+        self.looked_at += other.looked_at;
+        self.listed += other.listed;
     }
 }
 
