@@ -26,6 +26,8 @@ pub(crate) struct Scratch {
     pub(super) work: Work,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
+    /// That of a request to another account.
+    pub(super) body: Vec<u8>,
     /// That of messages that come of this one in other accounts.
     pub(super) inner: Option<Box<Scratch>>,
     /// What is left of their deliveries.
@@ -34,6 +36,11 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// Keeps the memory of a body for the next, unless it is much.
+    pub(super) fn keep_body(&mut self, body: Vec<u8>) {
+        self.body = if body.capacity() <= MAX_KEPT_BODY_BYTES { body } else { Vec::new() };
+    }
+
     /// Whether anything was done beside since that was asked.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
@@ -202,6 +209,9 @@ fn split_ack_reply(reply: &[u8]) -> Option<(&[u8], &[u8])> {
     let subject = &reply[at + 1..];
     (!subject.is_empty()).then_some((&reply[..at], subject))
 }
+
+/// More than this of a body is not kept for the next.
+const MAX_KEPT_BODY_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -125,10 +125,13 @@ fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Messa
     let first = Asker::new(importer, import.share);
     let asker = courier.asker.map_or(first, |asker| asker.behind(import.share));
     let info = asker.info(courier, importer);
-    let (body, header_len) = with_headers(message, Some(&info), courier.trace.is_some());
+    let mut body = std::mem::take(&mut courier.scratch.body);
+    body.clear();
+    let header_len = push_with_headers(&mut body, message, Some(&info), courier.trace.is_some());
     courier.scratch.work.copied_bytes += body.len();
     let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
     let taken = deliver_request(courier, request, &asker, &passed);
+    courier.scratch.keep_body(body);
     if let Some(reply) = reply.filter(|_| !taken) {
         exporter.answers().forget(&reply);
     }
@@ -192,10 +195,12 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
     });
     let subject = mapped(courier, &asker, awaited.reply);
     let targets = collect(courier, &asker, &subject);
-    let untraced = courier.trace.is_some().then(|| with_headers(message, None, true));
-    let (body, header_len) =
-        untraced.as_ref().map_or((message.body, message.header_len), |(body, len)| (&**body, *len));
-    let passed = Message { subject: &subject, reply: reply.as_deref(), header_len, line_tail: None, body };
+    let mut passed = Message { subject: &subject, reply: reply.as_deref(), line_tail: None, ..*message };
+    let mut untraced = Vec::new();
+    if courier.trace.is_some() {
+        passed.header_len = push_with_headers(&mut untraced, message, None, true);
+        passed.body = &untraced;
+    }
     if !pass_on(courier, &targets, None, &passed) {
         // Nobody wants more of it.
         account.answers().forget(message.subject);
@@ -287,17 +292,24 @@ fn pass_on<S: Sink>(
     taken
 }
 
-/// The body with a header that says who asks, if it is a request, and one that lets nobody trace it on, if it is traced; and how
-/// long the headers are.
-fn with_headers(message: &Message<'_>, info: Option<&[u8]>, is_traced: bool) -> (Vec<u8>, usize) {
+/// Writes the body with a header that says who asks, if it is a request, and one that lets nobody trace it on, if it is traced.
+/// Returns how long the headers are.
+fn push_with_headers(
+    into: &mut Vec<u8>,
+    message: &Message<'_>,
+    info: Option<&[u8]>,
+    is_traced: bool,
+) -> usize {
     let (headers, payload) = message.body.split_at(message.header_len);
-    let added = info.map(|info| (REQUEST_INFO, info)).into_iter();
-    let added = added.chain(is_traced.then_some((TRACE_DESTINATION, DISABLED)));
-    let mut body =
-        added.fold(headers.to_vec(), |headers, (key, value)| header::with_value(&headers, key, value));
-    let header_len = body.len();
-    body.extend_from_slice(payload);
-    (body, header_len)
+    let untraced = (TRACE_DESTINATION, DISABLED);
+    match (info, is_traced) {
+        (Some(info), false) => header::push_with_values(into, headers, &[(REQUEST_INFO, info)]),
+        (Some(info), true) => header::push_with_values(into, headers, &[(REQUEST_INFO, info), untraced]),
+        (None, _) => header::push_with_values(into, headers, &[untraced]),
+    }
+    let header_len = into.len();
+    into.extend_from_slice(payload);
+    header_len
 }
 
 /// A message goes through so many accounts, one behind the other, and no further. A valid configuration has no circles; but subjects

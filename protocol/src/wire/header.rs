@@ -33,22 +33,33 @@ pub(crate) fn pairs(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The headers with one of this key and value, which is the only one, as the last before their end. However they end their lines
-/// and themselves, they do so as they should afterwards: no reader finds another one, and none stops at an empty line before it.
+/// The headers with one of this key and value: [`push_with_values`].
 pub(crate) fn with_value(block: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(block.len() + key.len() + value.len() + 4);
+    push_with_values(&mut written, block, &[(key, value)]);
+    written
+}
+
+/// Writes the headers with these keys and values, each of which is the only one, as the last before their end. However they end
+/// their lines and themselves, they do so as they should afterwards: no reader finds another one, and none stops at an empty line
+/// before it.
+pub(crate) fn push_with_values(into: &mut Vec<u8>, block: &[u8], added: &[(&[u8], &[u8])]) {
     // Some readers end a line at each of the two.
     let mut lines = block.split(|byte| matches!(byte, b'\r' | b'\n'));
-    written.extend_from_slice(lines.next().filter(|first| !first.is_empty()).unwrap_or(VERSION));
-    let is_replaced = |line: &[u8]| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(b":"));
+    into.extend_from_slice(lines.next().filter(|first| !first.is_empty()).unwrap_or(VERSION));
+    let is_replaced = |line: &[u8]| {
+        added.iter().any(|(key, _)| line.strip_prefix(*key).is_some_and(|rest| rest.starts_with(b":")))
+    };
     for line in lines.filter(|line| !line.is_empty() && !is_replaced(line)) {
-        written.extend_from_slice(b"\r\n");
-        written.extend_from_slice(line);
+        into.extend_from_slice(b"\r\n");
+        into.extend_from_slice(line);
     }
-    for part in [b"\r\n", key, b": ", value, b"\r\n\r\n"] {
-        written.extend_from_slice(part);
+    for (key, value) in added {
+        for part in [b"\r\n", *key, b": ", *value] {
+            into.extend_from_slice(part);
+        }
     }
-    written
+    into.extend_from_slice(b"\r\n\r\n");
 }
 
 /// What headers begin with.
