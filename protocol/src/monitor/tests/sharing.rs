@@ -171,7 +171,7 @@ fn what_an_importer_listens_to_is_listed_at_the_exporter() {
     assert_eq!(detail(&world, "A")["subscriptions"], after[1]);
     world.hear(A, "PUB s.1 0\r\n\r\nPUB s.1.2 0\r\n\r\n");
     let at_exporter =
-        ["A own  1 0 of 1", "B s.*  1 1 of 2", "B s.>  2 2 of 2", "B st.*  2 0 of 2", "B st.5 g 3 0 of 2"];
+        ["A own  1 0 of 1", "B s.*  1 1 of 2", "B s.>  2 2 of 2", "B st.*  2 2 of 2", "B st.5 g 3 0 of 2"];
     let at_exporter = at_exporter.map(str::to_owned).to_vec();
     assert_eq!(listed(&world, "&acc=A"), (at_exporter.clone(), 5));
     let own = ["B >  2 2 of 2", "B got.5.* g 3 0 of 2", "B in.s.*  1 1 of 2", "B other  4 0 of 2"];
