@@ -127,7 +127,7 @@ impl Client {
 
     /// Returns what is to be removed.
     pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) -> Removal {
-        context.shared.seat = None;
+        sit(context, None);
         if let Some(reason) = context.shared.close {
             context.log_closed(reason);
         }
@@ -603,10 +603,17 @@ fn admit<S: Sink>(context: &mut Context<'_, S>, user: &Known) -> Result<(), Prot
 fn enter<S: Sink>(context: &mut Context<'_, S>, account: &Arc<Account>) -> Result<(), ProtocolError> {
     context.entry().set_account(account.id());
     if context.shared.seat.as_ref().is_none_or(|seat| seat.account() != account.id()) {
-        context.shared.seat = Seat::take(account);
+        sit(context, Seat::take(account));
     }
     let is_in = context.shared.seat.is_some();
     is_in.then_some(()).ok_or(ProtocolError::MaximumAccountConnections)
+}
+
+/// Gives a client this place instead of the one that it has.
+fn sit<S: Sink>(context: &mut Context<'_, S>, seat: Option<Seat>) {
+    let accounts = [context.shared.seat.as_ref(), seat.as_ref()].map(|seat| seat.map(Seat::account));
+    context.shared.seat = seat;
+    accounts.into_iter().flatten().for_each(|account| context.hub().note_clients(account));
 }
 
 /// Sends away a client that may not come in.

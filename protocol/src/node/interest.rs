@@ -240,6 +240,9 @@ impl Node {
         let carried = |account: &Arc<Account>| spread.carries(&route.seat, account);
         let accounts: Vec<_> = self.hub.accounts().list().into_iter().filter(carried).collect();
         accounts.iter().for_each(|account| account.index().listen(entry.id()));
+        if self.hub.system_account().is_some_and(carried) {
+            self.hub.note_servers();
+        }
         routes.insert(entry.id(), route);
         Untold::of(accounts)
     }
@@ -302,6 +305,7 @@ impl Node {
             let spread = Spread::new(&self.hub);
             let carried = accounts.iter().filter(|account| spread.carries(&route.seat, account));
             carried.for_each(|account| account.index().unlisten(route.entry.id()));
+            self.hub.note_servers();
         }
     }
 }
