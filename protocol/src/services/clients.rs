@@ -78,7 +78,8 @@ impl Clients {
         if hub.census().take_servers() {
             self.forget_who_left(hub);
             // By then a newcomer has said what it wants to hear.
-            self.greet_at = Some(now + NEWCOMER_DELAY);
+            let has_news = with_clients(hub).chain(limited(hub)).next().is_some();
+            self.greet_at = has_news.then_some(now + NEWCOMER_DELAY);
         }
         if let Some(notice) = self.untold.pop_front() {
             return Some(Step::Tell(notice));
@@ -100,9 +101,7 @@ impl Clients {
         let mut due = BTreeSet::new();
         if self.greet_at.take_if(|at| *at <= now).is_some() {
             self.tell_all_at = Some(now);
-            let accounts = hub.accounts().list().into_iter();
-            let limited = accounts.filter(|account| account.limits().max_connections.is_some());
-            self.unasked = limited.map(|account| account.id()).collect();
+            self.unasked = limited(hub).map(|account| account.id()).collect();
         }
         if self.tell_all_at.take_if(|at| *at <= now).is_some() {
             due.extend(with_clients(hub).map(|account| account.id()));
@@ -186,6 +185,12 @@ fn with_clients(hub: &Hub) -> impl Iterator<Item = Arc<Account>> {
     let global = hub.global_account().id();
     let accounts = hub.accounts().list().into_iter();
     accounts.filter(move |account| account.id() != global && account.taken_seats() > 0)
+}
+
+/// The accounts that may have only so many clients.
+fn limited(hub: &Hub) -> impl Iterator<Item = Arc<Account>> {
+    let accounts = hub.accounts().list().into_iter();
+    accounts.filter(|account| account.limits().max_connections.is_some())
 }
 
 fn sum(others: &BTreeMap<String, usize>) -> usize {
