@@ -159,7 +159,7 @@ impl Services {
         };
         match letter.to.sid() {
             ROUTES => self.hear_question(now, letter, sink),
-            CLIENTS => self.hear_clients(&letter, sink),
+            CLIENTS => return Some(self.hear_clients(&letter, sink)),
             _ => self.hear_answer(now, &letter, sink),
         }
         Some(LETTER_BYTES)
@@ -228,18 +228,20 @@ impl Services {
         body.len()
     }
 
-    /// Hears how many clients another server has in an account, and closes those of this one that are too many.
-    fn hear_clients<S: Sink>(&mut self, letter: &Letter, sink: &mut S) {
+    /// Hears how many clients another server has in an account, and closes those of this one that are too many. Returns how much
+    /// was done.
+    fn hear_clients<S: Sink>(&mut self, letter: &Letter, sink: &mut S) -> usize {
         let hub = self.node.hub();
-        let Some(server) = hub.directory().get(letter.from).map(|entry| entry.about().remote_id) else {
-            return;
-        };
+        let Some(teller) = hub.directory().get(letter.from) else { return LETTER_BYTES };
+        let excess = self.clients.hear(hub, &teller.about().remote_id, &letter.payload);
         let error = ProtocolError::MaximumAccountConnections;
         let line = err_line(&error.text().unwrap_or_default());
-        for client in self.clients.hear(hub, &server, &letter.payload) {
+        for client in &excess {
             sink.send(client.id(), &line);
             sink.close(client.id(), CloseReason::MaximumAccountConnectionsExceeded);
         }
+        // They were looked for among all clients.
+        if excess.is_empty() { LETTER_BYTES } else { WORK_AT_ONCE_BYTES }
     }
 
     /// Goes on with what very many are to get. Returns how much was done.
