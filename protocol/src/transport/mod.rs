@@ -28,6 +28,8 @@
 mod buffer;
 mod framed;
 mod inbound;
+#[cfg(feature = "s2")]
+mod s2;
 
 use std::{error, fmt};
 
@@ -36,7 +38,12 @@ use crate::close::CloseReason;
 pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
 
+#[cfg(feature = "s2")]
+pub use s2::{MAX_BLOCK_BYTES, S2Level};
+
 use framed::{FrameReader, FrameWriter};
+#[cfg(feature = "s2")]
+use s2::{S2Reader, S2Writer};
 
 /// Makes plain bytes of what the peer's [`Encoder`] made.
 #[derive(Debug)]
@@ -45,6 +52,8 @@ pub struct Decoder(Decoding);
 #[derive(Debug)]
 enum Decoding {
     Framed(FrameReader),
+    #[cfg(feature = "s2")]
+    S2(S2Reader),
 }
 
 /// Makes of plain bytes what the peer's [`Decoder`] reads.
@@ -54,6 +63,8 @@ pub struct Encoder(Encoding);
 #[derive(Debug)]
 enum Encoding {
     Framed(FrameWriter),
+    #[cfg(feature = "s2")]
+    S2(S2Writer),
 }
 
 /// Why bytes could not be decoded. The connection is to be closed.
@@ -72,12 +83,20 @@ impl Decoder {
         Self(Decoding::Framed(FrameReader::new(key)))
     }
 
+    /// Reads what servers compress on routes (wire.md 5.4).
+    #[cfg(feature = "s2")]
+    pub fn s2() -> Self {
+        Self(Decoding::S2(S2Reader::new()))
+    }
+
     /// Takes bytes from the start of `encoded` and appends what they mean to `plain`; returns how many it took: all,
     /// unless `plain` holds [`CODED_BYTES`] before. Given nothing, it goes on with what it took earlier. A fault is found
     /// only by a call that appends nothing, so that what was good before it is handled first.
     pub fn decode(&mut self, encoded: &[u8], plain: &mut Vec<u8>) -> Result<usize, DecodeError> {
         match &mut self.0 {
             Decoding::Framed(reader) => reader.decode(encoded, plain),
+            #[cfg(feature = "s2")]
+            Decoding::S2(reader) => reader.decode(encoded, plain),
         }
     }
 }
@@ -89,11 +108,19 @@ impl Encoder {
         Self(Encoding::Framed(FrameWriter::new(key)))
     }
 
+    /// Compresses as servers do on routes, so hard.
+    #[cfg(feature = "s2")]
+    pub fn s2(level: S2Level) -> Self {
+        Self(Encoding::S2(S2Writer::new(level)))
+    }
+
     /// Takes bytes from the start of `plain` and appends to `encoded` what stands for them; returns how many it took. Given
     /// nothing, it appends what it has to send for other reasons.
     pub fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
+            #[cfg(feature = "s2")]
+            Encoding::S2(writer) => writer.encode(plain, encoded),
         }
     }
 
@@ -101,6 +128,9 @@ impl Encoder {
     pub fn finish(&mut self, encoded: &mut Vec<u8>) {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.finish(encoded),
+            // A stream has no end but that of its connection.
+            #[cfg(feature = "s2")]
+            Encoding::S2(_) => {}
         }
     }
 }

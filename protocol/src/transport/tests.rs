@@ -16,6 +16,21 @@ const POLICY: WritePolicy = WritePolicy {
     retry: false,
 };
 
+/// One of the transforms, by a key that decides; small ones are those of tests that need frames.
+fn encoder(key: u64) -> Encoder {
+    level(key).map_or_else(|| Encoder::framed(key), Encoder::s2)
+}
+
+/// Its other half.
+fn decoder(key: u64) -> Decoder {
+    level(key).map_or_else(|| Decoder::framed(key), |_| Decoder::s2())
+}
+
+fn level(key: u64) -> Option<S2Level> {
+    let levels = [S2Level::Uncompressed, S2Level::Fast, S2Level::Better, S2Level::Best];
+    levels.get((key % 8) as usize).copied().filter(|_| key > 1000)
+}
+
 /// The end that reads: it is told before which of the plain bytes it is to switch, as a parser would find out.
 #[derive(Default)]
 struct Reader {
@@ -35,7 +50,7 @@ impl Reader {
         let mut rest = input;
         loop {
             while let Some((_, key)) = self.switches.pop_if(|(at, _)| *at == self.plain.len()) {
-                self.inbound.switch(Decoder::framed(key));
+                self.inbound.switch(decoder(key));
             }
             let wanted = self.switches.last().map_or(usize::MAX, |(at, _)| at - self.plain.len());
             if self.inbound.is_plain() {
@@ -166,13 +181,13 @@ proptest! {
                 Step::Switch(_) | Step::StageSwitch(..) if marks == MAX_LAYERS => {}
                 Step::Switch(key) => {
                     marks += 1;
-                    writer.outbox.switch(Encoder::framed(key));
+                    writer.outbox.switch(encoder(key));
                     switches.push((expected.len(), key));
                 }
                 Step::StageSwitch(who, key) => {
                     marks += 1;
                     let stage = &mut stages[who];
-                    stage.outbox.switch(Encoder::framed(key));
+                    stage.outbox.switch(encoder(key));
                     stage.marks.push((stage.bytes.len(), key));
                 }
                 Step::Write(room) => writer.write(room),

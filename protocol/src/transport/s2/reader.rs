@@ -1,0 +1,157 @@
+//! Reads chunks.
+
+use minlz::s2::{decode_into, decode_len};
+
+use super::{HEAD_BYTES, MAX_BLOCK_BYTES, S2, SNAPPY, SUM_BYTES, kind, sum};
+use crate::transport::buffer::Buffer;
+use crate::transport::{CODED_BYTES, DecodeError};
+
+/// Reads chunks, wherever they are divided.
+#[derive(Debug)]
+pub(in crate::transport) struct S2Reader {
+    state: State,
+    /// The stream said what it is.
+    has_begun: bool,
+    /// What came of a head or of a body that is not whole.
+    part: Vec<u8>,
+    /// What a long block meant, and is not handed on yet.
+    block: Buffer,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Head,
+    Body {
+        kind: u8,
+        bytes: usize,
+    },
+    /// So much of a chunk that says nothing is still to come.
+    Skipped(usize),
+    /// What follows is wrong, and every further call says so.
+    Failed,
+}
+
+impl S2Reader {
+    pub(in crate::transport) fn new() -> Self {
+        Self { state: State::Head, has_begun: false, part: Vec::new(), block: Buffer::default() }
+    }
+
+    pub(in crate::transport) fn decode(
+        &mut self,
+        encoded: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<usize, DecodeError> {
+        let found_before = plain.len();
+        let mut rest = encoded;
+        self.hand_on(plain);
+        while plain.len() < CODED_BYTES && self.step(&mut rest, plain) {
+            self.hand_on(plain);
+        }
+        match self.state {
+            State::Failed if plain.len() == found_before => Err(DecodeError::Corrupt),
+            _ => Ok(encoded.len() - rest.len()),
+        }
+    }
+
+    /// Hands on what there is room for of a long block.
+    fn hand_on(&mut self, plain: &mut Vec<u8>) {
+        let count = CODED_BYTES.saturating_sub(plain.len()).min(self.block.len());
+        plain.extend_from_slice(&self.block.bytes()[..count]);
+        self.block.take(count);
+        // It may have been long, and the next one need not be.
+        self.block.release();
+    }
+
+    /// Goes on with the next bytes; false if there are too few.
+    fn step(&mut self, rest: &mut &[u8], plain: &mut Vec<u8>) -> bool {
+        match self.state {
+            State::Head => {
+                let Some(head) = whole(&mut self.part, HEAD_BYTES, rest) else { return false };
+                self.state = state_behind(&head);
+            }
+            State::Body { kind, bytes } => {
+                let Some(body) = whole(&mut self.part, bytes, rest) else { return false };
+                self.state = match self.read(kind, &body, plain) {
+                    Some(()) => State::Head,
+                    None => State::Failed,
+                };
+            }
+            State::Skipped(0) => self.state = State::Head,
+            State::Skipped(bytes) => {
+                let skipped = rest.len().min(bytes);
+                *rest = &rest[skipped..];
+                self.state = State::Skipped(bytes - skipped);
+                return skipped > 0;
+            }
+            State::Failed => return false,
+        }
+        true
+    }
+
+    /// Reads the body of a chunk; none if it is wrong.
+    fn read(&mut self, kind: u8, body: &[u8], plain: &mut Vec<u8>) -> Option<()> {
+        if kind == kind::IDENTIFIER {
+            self.has_begun = true;
+            return (body == S2 || body == SNAPPY).then_some(());
+        }
+        let (expected, block) = body.split_at_checked(SUM_BYTES).filter(|_| self.has_begun)?;
+        if kind == kind::UNCOMPRESSED {
+            plain.extend_from_slice(block);
+            return (sum(block) == expected).then_some(()).or_else(|| {
+                plain.truncate(plain.len() - block.len());
+                None
+            });
+        }
+        let (bytes, _) = decode_len(block).ok().filter(|(bytes, _)| *bytes <= MAX_BLOCK_BYTES)?;
+        let into = if bytes <= CODED_BYTES { plain } else { self.block.end() };
+        let start = into.len();
+        into.resize(start + bytes, 0);
+        let is_good = decode_into(&mut into[start..], block).is_ok() && sum(&into[start..]) == expected;
+        if !is_good {
+            into.truncate(start);
+        }
+        is_good.then_some(())
+    }
+}
+
+/// What follows a head.
+fn state_behind(head: &[u8]) -> State {
+    let [kind, low, middle, high] = [head[0], head[1], head[2], head[3]];
+    let bytes = u32::from_le_bytes([low, middle, high, 0]) as usize;
+    match kind {
+        kind::IDENTIFIER if bytes == S2.len() => State::Body { kind, bytes },
+        kind::UNCOMPRESSED if bytes <= SUM_BYTES + MAX_BLOCK_BYTES => State::Body { kind, bytes },
+        kind::COMPRESSED if bytes <= SUM_BYTES + MAX_COMPRESSED_BYTES => State::Body { kind, bytes },
+        kind::IDENTIFIER => State::Failed,
+        kind if kind >= kind::FIRST_SKIPPABLE => State::Skipped(bytes),
+        _ => State::Failed,
+    }
+}
+
+/// So many bytes, if they are there: what came of them before, which is in `part`, and the next ones. What there is of them is kept
+/// in `part` otherwise.
+fn whole<'a>(part: &mut Vec<u8>, bytes: usize, rest: &mut &'a [u8]) -> Option<std::borrow::Cow<'a, [u8]>> {
+    let missing = bytes - part.len();
+    let (found, after) = rest.split_at(rest.len().min(missing));
+    *rest = after;
+    if found.len() < missing {
+        part.extend_from_slice(found);
+        return None;
+    }
+    if part.is_empty() {
+        return Some(found.into());
+    }
+    let mut whole = std::mem::take(part);
+    whole.extend_from_slice(found);
+    Some(whole.into())
+}
+
+#[cfg(test)]
+impl S2Reader {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.part.capacity() + self.block.memory_bytes()
+    }
+}
+
+/// A block of [`MAX_BLOCK_BYTES`] that cannot be compressed becomes somewhat longer.
+const MAX_COMPRESSED_BYTES: usize = MAX_BLOCK_BYTES + MAX_BLOCK_BYTES / 4;
