@@ -95,18 +95,22 @@ impl S2Reader {
             return (body == S2 || body == SNAPPY).then_some(());
         }
         let (expected, block) = body.split_at_checked(SUM_BYTES).filter(|_| self.has_begun)?;
-        if kind == kind::UNCOMPRESSED {
-            plain.extend_from_slice(block);
-            return (sum(block) == expected).then_some(()).or_else(|| {
-                plain.truncate(plain.len() - block.len());
-                None
-            });
+        let bytes = if kind == kind::UNCOMPRESSED { block.len() } else { decode_len(block).ok()?.0 };
+        if bytes > MAX_BLOCK_BYTES {
+            return None;
         }
-        let (bytes, _) = decode_len(block).ok().filter(|(bytes, _)| *bytes <= MAX_BLOCK_BYTES)?;
         let into = if bytes <= CODED_BYTES { plain } else { self.block.end() };
         let start = into.len();
-        into.resize(start + bytes, 0);
-        let is_good = decode_into(&mut into[start..], block).is_ok() && sum(&into[start..]) == expected;
+        if kind == kind::UNCOMPRESSED {
+            into.extend_from_slice(block);
+        } else {
+            into.resize(start + bytes, 0);
+            if decode_into(&mut into[start..], block).is_err() {
+                into.truncate(start);
+                return None;
+            }
+        }
+        let is_good = sum(&into[start..]) == expected;
         if !is_good {
             into.truncate(start);
         }

@@ -60,6 +60,43 @@ fn a_line_is_written_and_read_as_real_servers_do_it() {
     }
 }
 
+/// What a nats-server 2.15.1 wrote on a route at each level behind its plain INFO: another INFO, its interest, and messages.
+const RECORDED: [&[u8]; 4] = [
+    include_bytes!("recorded/uncompressed.bin"),
+    include_bytes!("recorded/fast.bin"),
+    include_bytes!("recorded/better.bin"),
+    include_bytes!("recorded/best.bin"),
+];
+
+/// The messages in them.
+fn recorded_messages() -> Vec<(String, String)> {
+    let reading = |number: u32| {
+        let value = 20.0 + f64::from(number) * 0.37;
+        format!(r#"{{"sensor":{number},"value":{value:.3},"unit":"C","ok":true,"tags":["a","b"]}}"#)
+    };
+    let level = |number: u32| format!(r#"{{"at":{number},"level":{}}}"#, number * number % 97);
+    let small = (0..40).map(|number| (format!("data.s{}", number % 4), reading(number)));
+    let big = (0..3000).map(level).collect::<Vec<_>>().join(",");
+    small.chain([("data.big".to_owned(), big)]).collect()
+}
+
+#[test]
+fn what_a_real_server_wrote_at_each_level_is_read() {
+    for (level, recorded) in LEVELS.iter().zip(RECORDED) {
+        for piece in [1, 1000, 100_000] {
+            let (plain, fault) = decode(recorded, piece);
+            assert_eq!(fault, None, "{level:?}");
+            assert!(plain.starts_with(b"INFO {\"server_id\":\"N"), "{level:?}");
+            let mut rest = &plain[..];
+            for (subject, body) in recorded_messages() {
+                let message = format!("RMSG $G {subject} {}\r\n{body}\r\n", body.len());
+                let at = memchr::memmem::find(rest, message.as_bytes());
+                rest = &rest[at.unwrap_or_else(|| panic!("{level:?}: {subject}")) + message.len()..];
+            }
+        }
+    }
+}
+
 #[test]
 fn what_can_be_shorter_becomes_so_and_the_harder_it_is_tried_the_shorter() {
     let text: Vec<u8> =
