@@ -124,6 +124,14 @@ impl Dials {
         }
     }
 
+    /// Drops the dials that nobody wants any more, whatever becomes of them. Those that are under way go on.
+    pub(super) fn drop_void(&mut self, is_void: impl Fn(&Dial) -> bool) {
+        let is_meant = |dial: &Dial| !dial.is_under_way() && is_void(dial);
+        let meant = self.dials.iter().filter(|(_, dial)| is_meant(dial));
+        let meant: Vec<_> = meant.map(|(id, _)| *id).collect();
+        meant.into_iter().for_each(|id| drop(self.remove(id)));
+    }
+
     /// The connections to a server changed: [`Dials::drop_satisfied`] has to look at its dials again.
     pub(super) fn uncheck(&mut self, server: &str) {
         self.index.uncheck(server);

@@ -21,6 +21,7 @@ mod logs;
 mod mesh;
 mod messages;
 mod misuse;
+mod pinned;
 mod queues;
 mod reconfigure;
 mod route_limits;
