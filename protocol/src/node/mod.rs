@@ -147,8 +147,8 @@ impl Node {
     /// write deadlines hold for each connection from its next call on, and another `ping_interval` from its next PING on;
     /// clients beyond `max_connections` are closed, the youngest first; routes that are configured no more are closed, and not
     /// looked for any more; they come back where others do that (design.md 5). An account that is pinned from now on moves from
-    /// the pools to connections of its own, and back if it is so no more (wire.md 4.5): the peers are to be told by their own
-    /// operators; until then little or nothing of it passes between them and this node.
+    /// the pools to connections of its own, and back if it is so no more (wire.md 4.5). The peers' configurations are to be
+    /// changed likewise: until then messages of an account that is pinned no more go one way only.
     ///
     /// # Errors
     /// Something differs that cannot change while a node runs; then nothing changes.

@@ -198,7 +198,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a connection may be missing that a peer has moved an account to, until this node takes it that the peer has moved
 /// the account back: who dials it tries about once a second.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// So many accounts may one peer move that this node does not pin. Each costs both a connection.
 const MAX_MOVED_ACCOUNTS: usize = 256;
