@@ -285,7 +285,7 @@ fn nobody_moves_what_there_is_not_or_what_is_always_apart_or_without_a_pool() {
     let client = scene.client_in("A", "P");
     scene.send(client, b"CONNECT {\"verbose\":false}\r\n");
     let single = scene.raw_peer("A", "Y", "");
-    [single, pool[0]].map(|peer| scene.take(peer));
+    [single, pool[0]].iter().for_each(|peer| drop(scene.take(*peer)));
     scene.send(pool[1], b"RS+ P theirs\r\n");
     scene.send(single, b"RS+ P theirs\r\n");
     let answer = |scene: &mut Scene, peer: Peer, account: &str, request: &str| {
