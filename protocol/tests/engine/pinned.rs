@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use onehop::config::{AccountConfig, Config};
 use onehop::wire::Info;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::scene::{Peer, SECOND, Scene};
 
@@ -17,7 +20,7 @@ fn mesh_with(names: &[&str], tweak: impl Fn(&mut Config)) -> Scene {
     for name in names {
         let routes = if *name == names[0] { &[][..] } else { &names[..1] };
         scene.start(name, routes, |config| {
-            config.accounts = vec![AccountConfig::new("P")];
+            config.accounts = ["P", "Q"].map(AccountConfig::new).to_vec();
             tweak(config);
         });
     }
@@ -38,9 +41,13 @@ struct Clients(Vec<(String, Peer)>);
 
 impl Clients {
     fn of(scene: &mut Scene) -> Self {
+        Self::of_account(scene, "P")
+    }
+
+    fn of_account(scene: &mut Scene, account: &str) -> Self {
         let names = scene.names();
         let connect = |name: String| {
-            let client = scene.client_in(&name, "P");
+            let client = scene.client_in(&name, account);
             let wants = format!("SUB {name} 1\r\nSUB all 2\r\nSUB queue q 3\r\n");
             scene.send(client, format!("CONNECT {{\"verbose\":false}}\r\n{wants}").as_bytes());
             (name, client)
@@ -174,6 +181,60 @@ fn nothing_moves_where_there_are_no_pools() {
     pin(&mut scene, "B", &["P"]);
     scene.run_for(SECOND * 5);
     assert!(clients.reach_each_other(&mut scene) && scene.is_mesh(1), "{}", scene.describe());
+}
+
+/// What operators do, and what the network does meanwhile.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A node pins P, Q, both or neither.
+    Pin(usize, [bool; 2]),
+    LoseRoute(Index),
+    Wait(Duration),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..3_usize, any::<[bool; 2]>()).prop_map(|(node, pinned)| Step::Pin(node, pinned)),
+        1 => any::<Index>().prop_map(Step::LoseRoute),
+        2 => (0..4_000_u64).prop_map(|millis| Step::Wait(Duration::from_millis(millis))),
+    ]
+}
+
+fn names_of(pinned: [bool; 2]) -> Vec<&'static str> {
+    ["P", "Q"].into_iter().zip(pinned).filter(|(_, is_pinned)| *is_pinned).map(|(name, _)| name).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nodes_that_pin_the_same_in_the_end_are_whole_whatever_they_pinned_before(
+        steps in vec(step(), 1..16),
+        last in any::<[bool; 2]>(),
+        order in Just([0, 1, 2]).prop_shuffle(),
+    ) {
+        const NAMES: [&str; 3] = ["A", "B", "C"];
+        let mut scene = mesh(&NAMES);
+        let clients = ["P", "Q", "$G"].map(|account| Clients::of_account(&mut scene, account));
+        for step in steps {
+            match step {
+                Step::Pin(node, pinned) => pin(&mut scene, NAMES[node], &names_of(pinned)),
+                Step::LoseRoute(which) => scene.lose_any_route(which),
+                Step::Wait(duration) => scene.run_for(duration),
+            }
+        }
+        for node in order {
+            pin(&mut scene, NAMES[node], &names_of(last));
+        }
+        scene.run_for(SECOND * 30);
+        for clients in &clients {
+            prop_assert!(clients.reach_each_other(&mut scene), "{}", scene.describe());
+        }
+        let dials = scene.dials();
+        scene.run_for(SECOND * 30);
+        prop_assert!(scene.is_mesh(4 + names_of(last).len()), "{}", scene.describe());
+        prop_assert_eq!(scene.dials(), dials);
+    }
 }
 
 /// Interest that is more than a slice, and what changes while it is told.
