@@ -189,6 +189,8 @@ enum Step {
     /// A node pins P, Q, both or neither.
     Pin(usize, [bool; 2]),
     LoseRoute(Index),
+    /// The client in P at a node wants what it does not, and the other way round.
+    Subscribe(usize),
     Wait(Duration),
 }
 
@@ -196,6 +198,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3_usize, any::<[bool; 2]>()).prop_map(|(node, pinned)| Step::Pin(node, pinned)),
         1 => any::<Index>().prop_map(Step::LoseRoute),
+        2 => (0..3_usize).prop_map(Step::Subscribe),
         2 => (0..4_000_u64).prop_map(|millis| Step::Wait(Duration::from_millis(millis))),
     ]
 }
@@ -209,17 +212,23 @@ proptest! {
 
     #[test]
     fn nodes_that_pin_the_same_in_the_end_are_whole_whatever_they_pinned_before(
-        steps in vec(step(), 1..16),
+        steps in vec(step(), 1..20),
         last in any::<[bool; 2]>(),
         order in Just([0, 1, 2]).prop_shuffle(),
     ) {
         const NAMES: [&str; 3] = ["A", "B", "C"];
         let mut scene = mesh(&NAMES);
         let clients = ["P", "Q", "$G"].map(|account| Clients::of_account(&mut scene, account));
+        let mut wants = [false; 3];
         for step in steps {
             match step {
                 Step::Pin(node, pinned) => pin(&mut scene, NAMES[node], &names_of(pinned)),
                 Step::LoseRoute(which) => scene.lose_any_route(which),
+                Step::Subscribe(node) => {
+                    wants[node] = !wants[node];
+                    let line = if wants[node] { format!("SUB extra.{node} 9\r\n") } else { "UNSUB 9\r\n".to_owned() };
+                    scene.send(clients[0].0[node].1, line.as_bytes());
+                }
                 Step::Wait(duration) => scene.run_for(duration),
             }
         }
@@ -230,6 +239,13 @@ proptest! {
         for clients in &clients {
             prop_assert!(clients.reach_each_other(&mut scene), "{}", scene.describe());
         }
+        // Nobody is sent what nobody wants there any more.
+        scene.routed.clear();
+        for (_, publisher) in &clients[0].0 {
+            scene.send(*publisher, b"PUB extra.0 0\r\n\r\nPUB extra.1 0\r\n\r\nPUB extra.2 0\r\n\r\n");
+        }
+        let routed = String::from_utf8_lossy(&scene.routed).matches("extra.").count();
+        prop_assert_eq!(routed, 2 * wants.iter().filter(|wants| **wants).count());
         let dials = scene.dials();
         scene.run_for(SECOND * 30);
         prop_assert!(scene.is_mesh(4 + names_of(last).len()), "{}", scene.describe());
