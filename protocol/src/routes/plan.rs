@@ -45,6 +45,10 @@ impl Plan {
         self.pinned.iter().map(String::as_str)
     }
 
+    pub(super) fn pins(&self, account: &str) -> bool {
+        self.accounts().any(|pinned| pinned == account)
+    }
+
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
     pub(super) fn pool_size_with(&self, newcomer: &Newcomer<'_>) -> Option<usize> {
         let theirs = usize::try_from(newcomer.pool_size).unwrap_or(0).min(MAX_POOL_SIZE);
@@ -107,8 +111,11 @@ impl Plan {
         if !pools {
             return Err(NoSeat::NotPooling(name));
         }
-        let is_apart = self.pinned.contains(&name) || has_moved(account);
-        if is_apart { Ok(Seat::Dedicated(name)) } else { Err(NoSeat::NotPinned(name)) }
+        if self.pins(account) || has_moved(account) {
+            Ok(Seat::Dedicated(name))
+        } else {
+            Err(NoSeat::NotPinned(name))
+        }
     }
 }
 

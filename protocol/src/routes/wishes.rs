@@ -159,7 +159,7 @@ impl Wishes {
 
     /// Notes that a dial, or the handshake after it, failed.
     pub(super) fn fail(&mut self, now: Instant, id: DialId, failure: Failure) {
-        if self.dials.get(id).is_some_and(|dial| !self.is_for_some_kind(dial)) {
+        if self.dials.get(id).is_some_and(|dial| is_void(dial, &self.plan, &self.moves)) {
             return self.end(Some(id));
         }
         if let Some(given_up) = self.dials.fail(id, failure, now, &self.config, &mut self.rng) {
@@ -168,15 +168,9 @@ impl Wishes {
         }
     }
 
-    /// Whether a dial is for a connection of a kind that there may be.
-    fn is_for_some_kind(&self, dial: &Dial) -> bool {
-        let Some(account) = &dial.purpose.account else { return true };
-        dial.server().map_or_else(|| self.plan.pinned.contains(account), |id| self.is_apart(id, account))
-    }
-
     /// Whether an account has a connection of its own to a peer.
     pub(super) fn is_apart(&self, peer: &str, account: &str) -> bool {
-        self.plan.pinned.iter().any(|pinned| pinned == account) || self.moves.is_moved(peer, account)
+        self.plan.pins(account) || self.moves.is_moved(peer, account)
     }
 
     pub(super) fn is_system_account(&self, account: &str) -> bool {
@@ -185,9 +179,8 @@ impl Wishes {
 
     /// Gives up to dial for kinds of connections that there are no more.
     pub(super) fn drop_void_dials(&mut self) {
-        let mut dials = std::mem::take(&mut self.dials);
-        dials.drop_void(|dial| !self.is_for_some_kind(dial));
-        self.dials = dials;
+        let Self { plan, moves, dials, .. } = self;
+        dials.drop_void(|dial| is_void(dial, plan, moves));
     }
 
     /// A dial was given up: keeps in mind that what somebody said is not true, if that was its reason.
@@ -487,6 +480,12 @@ impl Wishes {
         let healing = &self.config.healing;
         healing.remember.then(|| now + healing.forget_after)
     }
+}
+
+/// Whether a dial is for a connection of a kind that there is not any more.
+fn is_void(dial: &Dial, plan: &Plan, moves: &Moves) -> bool {
+    let moves_it = |account: &str| dial.server().is_some_and(|server| moves.is_moved(server, account));
+    dial.purpose.account.as_ref().is_some_and(|account| !plan.pins(account) && !moves_it(account))
 }
 
 /// Whether a server is a peer by more than what is dedicated to an account.

@@ -355,6 +355,23 @@ fn who_moves_an_account_hears_nothing_of_it_over_the_pool_and_is_forgotten_there
     assert!(told.contains("RS+ P later\r\n"), "{told}");
 }
 
+/// Which is more than a slice, and is forgotten before anything else is heard.
+#[test]
+fn much_that_a_peer_wanted_of_an_account_that_it_moves_is_forgotten_before_more_is_heard() {
+    let mut scene = one_node();
+    let pool = raw_pool(&mut scene, "A");
+    let client = scene.client_in("A", "P");
+    scene.send(client, b"CONNECT {\"verbose\":false}\r\n");
+    let lines: String =
+        (0..5_000).map(|number| format!("RS+ P s.{number}\r\nRS+ $G s.{number}\r\n")).collect();
+    scene.send(pool[1], lines.as_bytes());
+    scene.send(pool[1], format!("{}RS+ P s.7\r\nPING\r\n", move_account("P", "x")).as_bytes());
+    assert!(scene.take(pool[1]).ends_with("PONG\r\n"));
+    let lines: String = (0..5_000).map(|number| format!("PUB s.{number} 0\r\n\r\n")).collect();
+    scene.send(client, lines.as_bytes());
+    assert_eq!(scene.take(pool[1]), "RMSG P s.7 0\r\n\r\n");
+}
+
 #[test]
 fn nobody_moves_what_there_is_not_or_what_is_always_apart_or_without_a_pool() {
     let mut scene = one_node();
