@@ -235,6 +235,14 @@ impl Dials {
         }
     }
 
+    /// Lets dials of a server for an account wait no longer than until then, whatever became of them before.
+    pub(super) fn bring_forward(&mut self, server: &str, account: &str, to: Instant) {
+        let is_later = |dial: &Dial| matches!(dial.attempt, Attempt::Waiting(at) if at > to);
+        let ids = self.index.to_server(server, &Some(account.to_owned()));
+        let meant: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_later)).collect();
+        meant.into_iter().for_each(|id| self.change(id, |dial| dial.attempt = Attempt::Waiting(to)));
+    }
+
     fn change(&mut self, id: DialId, change: impl FnOnce(&mut Dial)) {
         if let Some(dial) = self.dials.get_mut(&id) {
             self.index.remove(id, dial);

@@ -12,6 +12,7 @@ use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
 use super::life::{Life, RouteConnection, RouteConnections};
 use super::moves::TooManyMoved;
+use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::{Newcomer, Seat};
@@ -139,6 +140,9 @@ impl Routes {
         if is_news {
             self.wishes.moves.note(now, id, account)?;
             self.wishes.want_apart(now, id, peer, account);
+        } else if peer.dedicated(account).is_none() {
+            // It may have refused such a connection until now, for long.
+            self.wishes.dials.bring_forward(id, account, now + RETRY_PAUSE);
         }
         Ok((peer.holder(&Seat::Slot(Plan::slot_of(account, pool_size))), is_news))
     }

@@ -506,6 +506,26 @@ fn who_has_dialed_a_peer_dials_it_for_what_it_moves_at_once_and_else_when_it_doe
 }
 
 #[test]
+fn who_refused_a_connection_for_an_account_is_dialed_within_a_second_of_saying_that_it_moves() {
+    let mut routes = pooled_pair(&[]);
+    let request = configure(&mut routes, START, pinning("P", &[])).notices.remove(0).request;
+    routes.handle_answer(START, connection(1), &request);
+    let mut now = START;
+    // It refuses, again and again, and is dialed less and less.
+    for number in 10..16 {
+        now = routes.poll_timeout().expect("it is wanted");
+        let dial = dials(&mut routes, now).remove(0);
+        routes.handle_dialed(dial.id, connection(number), remote());
+        routes.handle_closed(now, connection(number), CloseReason::ParseError);
+    }
+    assert!(routes.poll_timeout() > Some(now + 5 * SECOND));
+    for _ in 0..2 {
+        routes.handle_moved(now, connection(0), "P", 3).expect("it is pinned");
+        assert_eq!(routes.poll_timeout(), Some(now + SECOND), "and no sooner");
+    }
+}
+
+#[test]
 fn what_a_peer_moved_goes_with_its_last_connection() {
     let mut routes = pooled_pair(&[]);
     routes.handle_moved(START, connection(0), "P", 3).expect("room");
