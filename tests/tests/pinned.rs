@@ -11,7 +11,7 @@ use onehop_tests::server::{Kind, Options, Server, reserve_port};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Members, each of which dials those before it, and a client of the account at each.
+/// Members that know each other, each of which dialed those before it, and a client of the account at each.
 struct Cluster {
     servers: Vec<Server>,
     ports: Vec<u16>,
@@ -29,7 +29,9 @@ impl Cluster {
             servers.push(Server::start(*kind, Options::configured(&config(&ports, place, "")))?);
         }
         let clients = servers.iter().map(client).collect();
-        Some(Self { servers, ports, clients, published: 0 })
+        let mut cluster = Self { servers, ports, clients, published: 0 };
+        cluster.wait_until_whole("at first");
+        Some(cluster)
     }
 
     /// Lets a member read that these accounts are pinned.
@@ -120,7 +122,6 @@ fn count(client: &RawConn, subject: &str, text: &str) -> usize {
 /// The account moves to connections of its own, member by member in this order, and back in the other.
 fn move_there_and_back(kinds: &[Kind], order: impl DoubleEndedIterator<Item = usize> + Clone) {
     let Some(mut cluster) = Cluster::start(kinds) else { return };
-    cluster.wait_until_whole("at first");
     let others = kinds.len() - 1;
     for place in order.clone() {
         cluster.reload(place, "A");

@@ -352,16 +352,17 @@ impl Wishes {
 
     /// Wants connections for an account that is pinned from now on: where servers are configured to be, and to peers.
     pub(super) fn want_account(&mut self, now: Instant, account: &str, peers: &BTreeMap<String, PeerRoutes>) {
-        let lacking = || peers.iter().filter(|(_, peer)| peer.dedicated(account).is_none());
-        let is_satisfied = |url: &RouteUrl| {
+        let (have, lack): (Vec<_>, Vec<_>) =
+            peers.iter().partition(|(_, peer)| peer.dedicated(account).is_some());
+        let has = |url: &RouteUrl| {
             let is_there = |peer: &PeerRoutes| peer.solicited.as_ref().is_some_and(|it| it.url == *url);
-            peers.values().any(|peer| is_there(peer) && peer.dedicated(account).is_some())
+            have.iter().any(|(_, peer)| is_there(peer))
         };
         let config = self.config.clone();
-        for url in config.routes.iter().filter(|url| !is_satisfied(url)) {
+        for url in config.routes.iter().filter(|url| !has(url)) {
             self.want_configured_for(now, url, Some(account.to_owned()));
         }
-        for (id, peer) in lacking().filter(|(_, peer)| peer.is_pooled() && !peer.is_explicit()) {
+        for (id, peer) in lack.into_iter().filter(|(_, peer)| peer.is_pooled() && !peer.is_explicit()) {
             self.want_apart(now, id, peer, account);
         }
     }
