@@ -193,3 +193,38 @@ pub(crate) const MAX_UNCLAIMED_LINES: usize = 4096;
 
 /// Nor are more bytes of it kept, names and subjects together.
 pub(crate) const MAX_UNCLAIMED_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::interest::SubscriptionId;
+
+    #[test]
+    fn what_is_taken_out_is_counted_no_more() {
+        let mut brought = Brought::default();
+        let accounts = [1, 2].map(AccountId::from_bits);
+        for (number, subject) in ["a", "bb", "ccc"].iter().enumerate() {
+            for account in accounts {
+                let id = SubscriptionId(number as u64);
+                let new = Subscription::new(
+                    id,
+                    ConnectionId::new(1, 0),
+                    Source::Route,
+                    subject.as_bytes(),
+                    b"",
+                    b"",
+                );
+                brought.insert(account, Arc::new(new), KeyedState::new(1));
+            }
+        }
+        // With two blanks each.
+        assert_eq!((brought.lines, brought.bytes), (6, 2 * (6 + 3 * 2)));
+        assert!(
+            brought.remove(accounts[0], b"bb  ").is_some() && brought.remove(accounts[0], b"x  ").is_none()
+        );
+        assert_eq!(brought.remove_account(accounts[0]).map(|held| held.len()), Some(2));
+        assert!(brought.remove_account(accounts[0]).is_none());
+        assert_eq!((brought.lines, brought.bytes), (3, 12));
+    }
+}
