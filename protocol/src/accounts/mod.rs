@@ -17,7 +17,7 @@ mod table;
 mod traffic;
 
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::config::AccountLimits;
@@ -45,8 +45,10 @@ pub struct Account {
     imports: OnceLock<Imports>,
     /// What others asked it.
     answers: Answers,
-    /// How many clients are in it.
+    /// How many clients are in it, each with a seat.
     seats: AtomicUsize,
+    /// How many are in it at other servers, as these say.
+    elsewhere: AtomicUsize,
 }
 
 /// What the operator chose for an account.
@@ -67,6 +69,7 @@ impl Account {
             imports: OnceLock::new(),
             answers: Answers::new(hasher.clone()),
             seats: AtomicUsize::new(0),
+            elsewhere: AtomicUsize::new(0),
         }
     }
 
@@ -119,6 +122,16 @@ impl Account {
     /// The largest payload that its clients may publish where those of the node may publish `most`.
     pub(crate) fn max_payload(&self, most: usize) -> usize {
         self.limits().max_payload.map_or(most, |own| own.min(most))
+    }
+
+    /// How many clients have a seat in it.
+    pub(crate) fn taken_seats(&self) -> usize {
+        self.seats.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many clients other servers have in it.
+    pub(crate) fn set_elsewhere(&self, clients: usize) {
+        self.elsewhere.store(clients, Ordering::Relaxed);
     }
 
     /// Its interest, local and remote.

@@ -13,9 +13,10 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// A place in an account; none if all are taken.
+    /// A place in an account; none if all are taken, here and at other servers.
     pub(crate) fn take(account: &Arc<Account>) -> Option<Self> {
         let most = account.limits().max_connections.unwrap_or(usize::MAX);
+        let most = most.saturating_sub(account.elsewhere.load(Ordering::Relaxed));
         let one_more = |taken: usize| (taken < most).then_some(taken + 1);
         account.seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Self { account: account.clone() })
@@ -49,5 +50,11 @@ mod tests {
         assert!(Seat::take(&account).is_none());
         drop(first);
         assert!(Seat::take(&account).is_some_and(|seat| seat.account() == account.id()));
+        account.set_elsewhere(1);
+        assert!(Seat::take(&account).is_none(), "the other one is taken at another server");
+        account.set_elsewhere(usize::MAX);
+        assert!(Seat::take(&account).is_none());
+        account.set_elsewhere(0);
+        assert!(Seat::take(&account).is_some());
     }
 }

@@ -8,6 +8,7 @@
 //! connections, services, monitoring, and the node, which tells routes what follows.
 
 mod allowance;
+mod census;
 mod closed;
 mod directory;
 mod entry;
@@ -38,6 +39,7 @@ use crate::time::Instant;
 use crate::wire::Info;
 
 pub(crate) use allowance::Allowance;
+pub(crate) use census::Census;
 pub use closed::{
     Closed, ClosedConnections, MAX_CLOSED_BYTES, MAX_KEPT_SUBJECT_BYTES, MAX_KEPT_SUBSCRIPTIONS,
 };
@@ -65,6 +67,7 @@ pub struct Hub {
     system: Option<Arc<Account>>,
     mailbox: Mailbox,
     traces: Traces,
+    census: Census,
     limit_log: LimitLog,
     /// The node's driver has something to do, or another time to be called at.
     wants_attention: AtomicBool,
@@ -108,6 +111,7 @@ impl Hub {
             system,
             mailbox: Mailbox::default(),
             traces: Traces::default(),
+            census: Census::new(),
             limit_log: LimitLog::new(),
             wants_attention: AtomicBool::new(true),
             directory: Directory::default(),
@@ -188,6 +192,25 @@ impl Hub {
         &self.traces
     }
 
+    /// In which accounts clients came or went.
+    pub(crate) fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// Hears that clients came into an account, or left it. Of the account of those that name none nobody is told.
+    pub(crate) fn note_clients(&self, account: AccountId) {
+        if self.system.is_some() && account != self.global.id() {
+            self.census.note(account);
+            self.want_attention();
+        }
+    }
+
+    /// Hears that another server came that hears of the system account, or went.
+    pub(crate) fn note_servers(&self) {
+        self.census.note_servers();
+        self.want_attention();
+    }
+
     /// Adds an account, and gives it what peers said that they want in it.
     pub(crate) fn add_account(&self, name: &str) -> Result<Arc<Account>, AccountError> {
         let account = self.accounts.add(name, Terms::default())?;
@@ -206,6 +229,7 @@ impl Hub {
         for route in self.directory.list(Kind::Route) {
             self.disclaim(&route, &account);
         }
+        self.accounts.list().iter().for_each(|exporter| exporter.answers().forget_all_of(id));
         Ok(account)
     }
 

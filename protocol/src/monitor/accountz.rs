@@ -1,9 +1,11 @@
 //! `/accountz`: which accounts there are, or one of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::accstatz::connections_of;
 use super::format::is_default;
 use super::query::{BadQuery, Query};
 use super::sharing::{Exported, Imported, Responses};
@@ -83,7 +85,7 @@ pub(super) fn accountz(node: &Node, facts: &Facts<'_>, query: &Query) -> Result<
 }
 
 impl Detail {
-    fn new(node: &Node, facts: &Facts<'_>, account: &Account) -> Self {
+    fn new(node: &Node, facts: &Facts<'_>, account: &Arc<Account>) -> Self {
         let stats = account.index().stats();
         let system = node.hub().system_account();
         let config = node.hub().config();
@@ -97,7 +99,7 @@ impl Detail {
             complete: true,
             jetstream_enabled: false,
             leafnode_connections: 0,
-            client_connections: super::accstatz::Gathered::of(node, account).connections,
+            client_connections: connections_of(node.hub(), account),
             subscriptions: stats.subscriptions,
             mappings: mappings.map(|mapping| (mapping.source.clone(), destinations(mapping))).collect(),
             exports: named.map(Exported::all_of).unwrap_or_default(),

@@ -1,11 +1,15 @@
 //! `/accstatz`: what the connections of each account have sent and received.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::query::{BadQuery, Query};
 use super::{Facts, Response};
 use crate::accounts::{Account, Traffic};
-use crate::hub::{Entry, Kind, Totals};
+use crate::hub::{Entry, Hub, Kind, Totals};
+use crate::id::AccountId;
 use crate::node::Node;
 
 /// What `/accstatz` shows, in nats-server's order.
@@ -16,8 +20,9 @@ struct Accstatz {
     account_statz: Vec<Statistics>,
 }
 
+/// What is said of an account.
 #[derive(Debug, Serialize)]
-struct Statistics {
+pub(crate) struct Statistics {
     acc: String,
     name: String,
     conns: usize,
@@ -48,47 +53,87 @@ struct Sum {
 /// Shows the accounts that have connections, those that are asked for by name, or all.
 pub(super) fn accstatz(node: &Node, facts: &Facts<'_>, query: &Query) -> Result<Response, BadQuery> {
     let shows_unused = query.flag("unused")?;
-    let accounts = node.hub().accounts().list();
-    let shown = accounts.iter().map(|account| (account, Gathered::of(node, account)));
+    let hub = node.hub();
+    let accounts = hub.accounts().list();
+    let mut gathered = Gathering::new(&accounts).finish(hub);
+    let shown = accounts.iter().filter_map(|account| Some((account, gathered.remove(&account.id())?)));
     let shown = shown.filter(|(_, gathered)| shows_unused || gathered.connections > 0);
     Ok(Response::pretty(&Accstatz {
-        server_id: node.hub().server_id().to_owned(),
+        server_id: hub.server_id().to_owned(),
         now: facts.time_now(),
         account_statz: shown.map(|(account, gathered)| gathered.into_statistics(account)).collect(),
     }))
 }
 
+/// What the connections of some accounts have done, while it is looked for: a part of the directory at a time. Who comes or goes
+/// meanwhile may be missed.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    found: BTreeMap<AccountId, Gathered>,
+    /// Which connections come next.
+    next: Option<(Kind, usize)>,
+}
+
+impl Gathering {
+    pub(crate) fn new(accounts: &[Arc<Account>]) -> Self {
+        let found = accounts.iter().map(|account| (account.id(), Gathered::of_departed(account)));
+        Self { found: found.collect(), next: Some((Kind::Client, 0)) }
+    }
+
+    /// Looks through some; true once that was all.
+    pub(crate) fn look_on(&mut self, hub: &Hub) -> bool {
+        let Some((kind, from)) = self.next else { return true };
+        let (entries, next) = hub.directory().slice(kind, from);
+        for entry in entries {
+            let account = hub.account_for(&entry);
+            if let Some(found) = account.and_then(|account| self.found.get_mut(&account.id())) {
+                found.add_open(&entry);
+            }
+        }
+        self.next = match (kind, next) {
+            (_, Some(next)) => Some((kind, next)),
+            (Kind::Client, None) => Some((Kind::Route, 0)),
+            (Kind::Route, None) => None,
+        };
+        self.next.is_none()
+    }
+
+    /// What was found.
+    pub(crate) fn into_found(self) -> BTreeMap<AccountId, Gathered> {
+        self.found
+    }
+
+    /// Looks through all.
+    fn finish(mut self, hub: &Hub) -> BTreeMap<AccountId, Gathered> {
+        while !self.look_on(hub) {}
+        self.into_found()
+    }
+}
+
+/// How many clients are in an account.
+pub(super) fn connections_of(hub: &Hub, account: &Arc<Account>) -> usize {
+    let mut found = Gathering::new(std::slice::from_ref(account)).finish(hub);
+    found.remove(&account.id()).map_or(0, |gathered| gathered.connections)
+}
+
 /// What the connections of an account have done. What a route carries of several accounts counts for that of clients that name
 /// none.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// Clients that are connected.
-    pub(super) connections: usize,
+    connections: usize,
     sent: Sums,
     received: Sums,
     slow_consumers: u64,
 }
 
 impl Gathered {
-    /// Looks through all connections, a part of the directory at a time. Who comes or goes meanwhile may be missed.
-    pub(super) fn of(node: &Node, account: &Account) -> Self {
-        let hub = node.hub();
+    fn of_departed(account: &Account) -> Self {
         let departed = account.departed();
         let slow_consumers = Totals::get(&departed.slow_clients);
         let mut gathered = Self { slow_consumers, ..Self::default() };
         gathered.add(Kind::Client, &departed.clients);
         gathered.add(Kind::Route, &departed.routes);
-        for kind in [Kind::Client, Kind::Route] {
-            let mut from = Some(0);
-            while let Some(start) = from {
-                let (entries, next) = hub.directory().slice(kind, start);
-                let is_of = |entry: &&std::sync::Arc<Entry>| {
-                    hub.account_for(entry).is_some_and(|of| of.id() == account.id())
-                };
-                entries.iter().filter(is_of).for_each(|entry| gathered.add_open(entry));
-                from = next;
-            }
-        }
         gathered
     }
 
@@ -103,7 +148,7 @@ impl Gathered {
         self.received.add(traffic.in_messages(), traffic.in_bytes(), is_route);
     }
 
-    fn into_statistics(self, account: &Account) -> Statistics {
+    pub(crate) fn into_statistics(self, account: &Account) -> Statistics {
         Statistics {
             acc: account.name().to_owned(),
             name: account.name().to_owned(),

@@ -1,7 +1,6 @@
 //! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::AddAssign;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -15,33 +14,12 @@ use crate::close::CloseReason;
 use crate::forwarding::Keeper;
 use crate::hub::{Entry, Kind};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Change, Source, Subscription, Walk};
+use crate::interest::{Change, Extent, Source, Subscription, Walk};
 use crate::permissions::Permissions;
 use crate::routes::Seat;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::encode::{routed_sub, routed_unsub};
-
-/// How much a change of interest was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// How many indexes were changed: that of the account, and those of exporters.
-    pub(crate) indexes: usize,
-    /// How many routes were told, of each.
-    pub(crate) told: usize,
-}
-
-impl Extent {
-    /// A change that nobody is told of.
-    pub(crate) const ONE: Self = Self { indexes: 1, told: 0 };
-}
-
-impl AddAssign for Extent {
-    fn add_assign(&mut self, other: Self) {
-        self.indexes += other.indexes;
-        self.told += other.told;
-    }
-}
 
 impl Node {
     /// Adds an account: clients may be put into it, routes carry it from now on, and what peers said that they want in it
@@ -71,6 +49,8 @@ impl Node {
         let _listeners = self.announcements.listeners();
         let account = self.hub.remove_account(id)?;
         account.index().withdraw(&mut |listeners, change| announce(self, &account, listeners, change, sink));
+        // Nor do others find it who import its services.
+        account.index().outdate_all();
         for client in self.hub.directory().list(Kind::Client) {
             if client.account() == Some(id) {
                 sink.close(client.id(), CloseReason::ClientClosed);
@@ -87,8 +67,9 @@ impl Node {
         sink: &mut S,
     ) -> Extent {
         let Some(imports) = account.imports() else { return self.insert(account, subscription, sink) };
-        let mut extent = Extent::default();
-        for reached in imports.reached_by(&subscription) {
+        let (compared, reached) = imports.reached_by(&subscription);
+        let mut extent = Extent { compared, ..Extent::default() };
+        for reached in reached {
             if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
                 let shadow = reached.shadow_of(&subscription, account.id());
                 extent += self.insert(&exporter, Arc::new(shadow), sink);
@@ -128,24 +109,30 @@ impl Node {
             return Extent::default();
         }
         let mut extent = Extent::default();
-        for reached in account.imports().into_iter().flat_map(|imports| imports.reached_by(subscription)) {
-            if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
-                extent += self.remove(&exporter, &reached.key_of(subscription), sink);
+        if let Some(imports) = account.imports() {
+            let (compared, reached) = imports.reached_by(subscription);
+            extent.compared = compared;
+            for reached in reached {
+                if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
+                    extent += self.remove(&exporter, &reached.key_of(subscription), sink);
+                }
             }
         }
         extent += self.remove(account, subscription, sink);
         extent
     }
 
-    /// Takes out all subscriptions of a client.
+    /// Takes out all subscriptions of a client, of which some may reach other accounts.
     pub(crate) fn unsubscribe_all<S: Sink>(
         &self,
         account: &Account,
         mut subscriptions: Vec<Arc<Subscription>>,
+        may_reach_others: bool,
         sink: &mut S,
     ) {
         subscriptions.retain(|subscription| subscription.close());
-        for (exporter, shadows) in self.shadows_of(account, &subscriptions) {
+        let shadows = if may_reach_others { self.shadows_of(account, &subscriptions) } else { Vec::new() };
+        for (exporter, shadows) in shadows {
             exporter.index().remove_all(shadows, &mut |listeners, change| {
                 announce(self, &exporter, listeners, change, sink);
             });
@@ -164,7 +151,7 @@ impl Node {
         let mut shadows: BTreeMap<AccountId, Vec<_>> = BTreeMap::new();
         let Some(imports) = account.imports() else { return Vec::new() };
         for subscription in subscriptions {
-            for reached in imports.reached_by(subscription) {
+            for reached in imports.reached_by(subscription).1 {
                 let all = shadows.entry(reached.exporter).or_default();
                 all.push(Arc::new(reached.key_of(subscription)));
             }
@@ -173,9 +160,13 @@ impl Node {
         shadows.into_iter().filter_map(with_account).collect()
     }
 
-    /// Makes the results of look-ups stale that name subscriptions of an account's clients.
-    pub(crate) fn outdate(&self, account: &Account) {
+    /// Makes the results of look-ups stale that name subscriptions of a client of this account, of which some may reach other
+    /// accounts. Where none does, what others publish there is nothing to it.
+    pub(crate) fn outdate(&self, account: &Account, may_reach_others: bool) {
         account.index().outdate_all();
+        if !may_reach_others {
+            return;
+        }
         let exporters = account.imports().into_iter().flat_map(Imports::exporters_of_streams);
         let exporters: BTreeSet<_> = exporters.collect();
         let exporters = exporters.into_iter().filter_map(|id| self.hub.accounts().get(id));
@@ -196,22 +187,30 @@ impl Node {
         }
     }
 
-    /// Ends a client's subscription that got its last message.
-    pub(crate) fn expire<S: Sink>(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
+    /// Ends a subscription of a client of this account that got its last message.
+    pub(crate) fn expire<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: &Subscription,
+        sink: &mut S,
+    ) -> Extent {
         if let Some(entry) = self.hub.directory().get(subscription.connection()) {
             // The client may have ended it meanwhile, and given its name to another.
             entry.subscriptions().remove_same(subscription);
         }
-        if let Some(account) = self.hub.accounts().get(account) {
-            self.unsubscribe(&account, subscription, sink);
-        }
+        self.unsubscribe(account, subscription, sink)
     }
 
     /// Announces every change of the local interest that a newly registered route is to carry from now on. What there is
     /// already it is to be told by [`Node::tell_interest`].
     pub(crate) fn begin_interest(&self, entry: &Arc<Entry>, seat: Seat) -> Untold {
         let mut listeners = self.announcements.listeners();
-        Untold::of(listeners.begin(entry, seat, self.hub.accounts().list()))
+        let carried = listeners.begin(entry, seat, self.hub.accounts().list());
+        let system_account = self.hub.system_account().map(|account| account.id());
+        if carried.iter().any(|account| Some(account.id()) == system_account) {
+            self.hub.note_servers();
+        }
+        Untold::of(carried)
     }
 
     /// What peers may want of this node; none if that is everything.
@@ -265,13 +264,17 @@ impl Node {
     /// Announces nothing more to a route.
     pub(crate) fn end_interest(&self, route: ConnectionId) {
         let mut listeners = self.announcements.listeners();
-        listeners.end(route, &self.hub.accounts().list());
+        if listeners.end(route, &self.hub.accounts().list()) {
+            self.hub.note_servers();
+        }
     }
 }
 
 impl<S: Sink> Keeper<S> for Node {
-    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
-        self.expire(account, subscription, sink);
+    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) -> Extent {
+        // Of an account that was removed the clients end, and all that they have with them.
+        let account = self.hub.accounts().get(account);
+        account.map_or_else(Extent::default, |account| self.expire(&account, subscription, sink))
     }
 
     fn time(&self, at: Instant) -> String {

@@ -36,7 +36,6 @@ use crate::wire::encode::err_line;
 
 use announcements::Announcements;
 pub(crate) use announcements::Untold;
-pub(crate) use interest::Extent;
 use news::News;
 
 /// One node, shared by all its connections.

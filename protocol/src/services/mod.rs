@@ -15,8 +15,10 @@
 //! - `request`: a question, as it was read.
 //! - `answer`: what is said, piece by piece.
 //! - `trace`: what a publisher is told of a message that was traced.
+//! - `clients`: how many clients accounts have, here and elsewhere.
 
 mod answer;
+mod clients;
 mod own;
 mod request;
 #[cfg(test)]
@@ -30,6 +32,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::accounts::Account;
+use crate::close::CloseReason;
+use crate::config::Config;
 use crate::forwarding::{self, Courier, LongDelivery, Scratch};
 use crate::hub::Letter;
 use crate::id::ConnectionId;
@@ -41,10 +45,12 @@ use crate::outbox::Pressure;
 use crate::quote::brief;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::Message;
+use crate::wire::encode::err_line;
 use crate::wire::system::{self, Question};
+use crate::wire::{Message, ProtocolError};
 
 use answer::Answer;
+use clients::{Clients, Notice, Step};
 use request::{Asker, Request};
 use trace::Telling;
 
@@ -60,6 +66,8 @@ pub struct Services {
     delivering: Option<Box<LongDelivery>>,
     /// What is asked by those who have enough to read, and when to look again whether they have.
     deferred: VecDeque<(Instant, Request)>,
+    /// What is told of the clients in accounts, and what others told.
+    clients: Clients,
     /// Who was told the interest of routes in the last second, and when.
     told_interest: BTreeMap<Asker, Instant>,
     /// More waits, and is not to be done before.
@@ -77,7 +85,11 @@ impl Services {
     pub fn new<S: Sink>(node: &Arc<Node>, sink: &mut S) -> Self {
         let id = node.hub().server_id();
         let (own, inbox) = (system::question_to(id), system::inbox_of(id));
-        for (subject, service) in [(system::QUESTION_TO_ALL, ROUTES), (&own, ROUTES), (&inbox, ANSWERS)] {
+        let clients_inbox = system::inbox_for_clients(id);
+        let clients = [(system::CLIENTS_OF_ALL, CLIENTS), (&clients_inbox, CLIENTS)];
+        let clients = clients.into_iter().filter(|_| limits_clients(&node.hub().config()));
+        let all = [(system::QUESTION_TO_ALL, ROUTES), (&own, ROUTES), (&inbox, ANSWERS)];
+        for (subject, service) in all.into_iter().chain(clients) {
             let id = node.hub().next_subscription();
             let (connection, subject) = (ConnectionId::SERVICES, subject.as_bytes());
             let new = Subscription::new(id, connection, Source::Service, subject, b"", service);
@@ -91,6 +103,7 @@ impl Services {
             telling: None,
             delivering: None,
             deferred: VecDeque::new(),
+            clients: Clients::default(),
             told_interest: BTreeMap::new(),
             resume_at: None,
             answers: 0,
@@ -120,7 +133,9 @@ impl Services {
     /// When [`Services::handle_requests`] is to be called, whatever else happens. Poll after each call of it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.resume_at.or_else(|| Some(self.deferred.front()?.0))
+        let deferred = self.deferred.front().map(|(at, _)| *at);
+        let clients = self.clients.poll_timeout(self.node.hub());
+        self.resume_at.or_else(|| deferred.into_iter().chain(clients).min())
     }
 
     /// Does a part of what waits. Returns how much that was, as bytes that are written; none if nothing waits.
@@ -140,10 +155,11 @@ impl Services {
             return Some(LETTER_BYTES);
         }
         let Some(letter) = self.node.hub().mailbox().take_first() else {
-            return self.begin_telling();
+            return self.begin_telling().or_else(|| self.tell_clients(now, sink));
         };
         match letter.to.sid() {
             ROUTES => self.hear_question(now, letter, sink),
+            CLIENTS => return Some(self.hear_clients(&letter, sink)),
             _ => self.hear_answer(now, &letter, sink),
         }
         Some(LETTER_BYTES)
@@ -157,7 +173,7 @@ impl Services {
         let Some(answer) = self.answering.take() else { return 0 };
         let (reply, body) = answer.into_message();
         if let Some(account) = self.node.hub().system_account().cloned() {
-            self.publish(now, &account, &reply, &body, sink);
+            self.publish(now, &account, &reply, None, &body, sink);
         }
         body.len()
     }
@@ -177,8 +193,55 @@ impl Services {
             return work;
         }
         let Some((traced, body)) = self.telling.take().map(Telling::into_message) else { return 0 };
-        self.publish(now, &traced.account, &traced.destination, &body, sink);
+        self.publish(now, &traced.account, &traced.destination, None, &body, sink);
         body.len()
+    }
+
+    /// Tells how many clients an account has, or looks for it. Returns how much was done; none if there is nothing to do.
+    fn tell_clients<S: Sink>(&mut self, now: Instant, sink: &mut S) -> Option<usize> {
+        match self.clients.step(self.node.hub(), now)? {
+            Step::Looked => Some(LETTER_BYTES),
+            Step::Tell(notice) => Some(self.tell_notice(now, &notice, sink)),
+            Step::Ask(account) => {
+                self.ask_for_clients(now, &account, sink);
+                Some(LETTER_BYTES)
+            }
+        }
+    }
+
+    /// Asks other servers how many clients they have in an account.
+    fn ask_for_clients<S: Sink>(&mut self, now: Instant, account: &Account, sink: &mut S) {
+        let Some(system) = self.node.hub().system_account().cloned() else { return };
+        let subject = system::question_for_clients(account.name());
+        let reply = system::inbox_for_clients(self.node.hub().server_id());
+        self.publish(now, &system, subject.as_bytes(), Some(reply.as_bytes()), b"\r\n", sink);
+    }
+
+    /// Says how many clients an account has, if anybody wants to hear it.
+    fn tell_notice<S: Sink>(&mut self, now: Instant, notice: &Notice, sink: &mut S) -> usize {
+        let account = self.node.hub().system_account().cloned();
+        let is_heard = self.is_read(notice.subject.as_bytes(), sink).is_some();
+        let Some(account) = account.filter(|_| is_heard) else { return LETTER_BYTES };
+        self.answers += 1;
+        let body = notice.body(&self.node, now, self.answers, &mut self.rng);
+        self.publish(now, &account, notice.subject.as_bytes(), None, &body, sink);
+        body.len()
+    }
+
+    /// Hears how many clients another server has in an account, and closes those of this one that are too many. Returns how much
+    /// was done.
+    fn hear_clients<S: Sink>(&mut self, letter: &Letter, sink: &mut S) -> usize {
+        let hub = self.node.hub();
+        let Some(teller) = hub.directory().get(letter.from) else { return LETTER_BYTES };
+        let excess = self.clients.hear(hub, &teller.about().remote_id, &letter.payload);
+        let error = ProtocolError::MaximumAccountConnections;
+        let line = err_line(&error.text().unwrap_or_default());
+        for client in &excess {
+            sink.send(client.id(), &line);
+            sink.close(client.id(), CloseReason::MaximumAccountConnectionsExceeded);
+        }
+        // They were looked for among all clients.
+        if excess.is_empty() { LETTER_BYTES } else { WORK_AT_ONCE_BYTES }
     }
 
     /// Goes on with what very many are to get. Returns how much was done.
@@ -260,11 +323,12 @@ impl Services {
     }
 
     /// Whether one of those who get what is said on a subject of the system account has read what it was sent before; none if
-    /// nobody gets it.
+    /// nobody gets it. Who asked in another account, and hears by an import, is taken for one that has.
     fn is_read<S: Sink>(&self, subject: &[u8], sink: &mut S) -> Option<bool> {
         let mut matches = Matches::default();
         self.node.hub().system_account()?.index().collect(subject, &mut matches);
-        if !matches.crowds.is_empty() || matches.is_cut {
+        let is_passed_on = matches.plain.iter().any(|subscription| subscription.source() == Source::Answers);
+        if !matches.crowds.is_empty() || matches.is_cut || is_passed_on {
             // Of so many, one has.
             return Some(true);
         }
@@ -281,16 +345,18 @@ impl Services {
         now: Instant,
         account: &Arc<Account>,
         subject: &[u8],
+        reply: Option<&[u8]>,
         body: &[u8],
         sink: &mut S,
     ) {
-        let message = Message { subject, reply: None, header_len: 0, line_tail: None, body };
+        let message = Message { subject, reply, header_len: 0, line_tail: None, body };
         let node = &self.node;
         let mut courier = Courier {
             hub: node.hub(),
             now,
             publisher: None,
             asker: None,
+            depth: 0,
             sink,
             rng: &mut self.rng,
             scratch: &mut self.scratch,
@@ -316,6 +382,14 @@ const ROUTES: &[u8] = b"routes";
 
 /// The service that hears which routes others have.
 const ANSWERS: &[u8] = b"answers";
+
+/// The service that hears how many clients others have.
+const CLIENTS: &[u8] = b"clients";
+
+/// Whether some account may have only so many clients.
+fn limits_clients(config: &Config) -> bool {
+    config.accounts.iter().any(|account| account.limits.max_connections.is_some())
+}
 
 /// What is dropped has hit one of these.
 const MAILBOX_LIMITS: &str =

@@ -146,6 +146,54 @@ pub(crate) fn to_json(what: &impl Serialize) -> Vec<u8> {
     text
 }
 
+/// The subjects on which a server says how many clients it has in an account, the older first.
+pub(crate) fn subjects_of_clients(account: &str) -> [String; 2] {
+    [format!("$SYS.SERVER.ACCOUNT.{account}.CONNS"), format!("$SYS.ACCOUNT.{account}.SERVER.CONNS")]
+}
+
+/// Where all servers say that.
+pub(crate) const CLIENTS_OF_ALL: &str = "$SYS.SERVER.ACCOUNT.*.CONNS";
+
+/// Asks all servers that.
+pub(crate) fn question_for_clients(account: &str) -> String {
+    format!("$SYS.REQ.ACCOUNT.{account}.CONNS")
+}
+
+/// Where a server hears the answers.
+pub(crate) fn inbox_for_clients(server_id: &str) -> String {
+    format!("$SYS._INBOX.{server_id}.CONNS")
+}
+
+/// How many clients a server says that it has in an account.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ClientsTold {
+    /// Its id.
+    pub(crate) server: String,
+    /// The name of the account.
+    pub(crate) account: String,
+    pub(crate) clients: usize,
+}
+
+/// What a message says of the clients in an account; none if it says nothing of them or is longer than [`MAX_TOLD_BYTES`].
+pub(crate) fn clients_told(text: &[u8]) -> Option<ClientsTold> {
+    #[derive(Deserialize)]
+    struct Heard {
+        server: HeardServer,
+        acc: String,
+        conns: usize,
+    }
+    #[derive(Deserialize)]
+    struct HeardServer {
+        id: String,
+    }
+    let heard: Heard =
+        Some(text).filter(|text| text.len() <= MAX_TOLD_BYTES).map(serde_json::from_slice)?.ok()?;
+    Some(ClientsTold { server: heard.server.id, account: heard.acc, clients: heard.conns })
+}
+
+/// What other servers say of an account is read up to so many bytes.
+pub(crate) const MAX_TOLD_BYTES: usize = 16 * 1024;
+
 /// A server that another has routes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -239,6 +287,23 @@ mod tests {
             assert_eq!(neighbours(faulty), []);
         }
         assert_eq!(neighbours(br#"{"data":{}}"#), []);
+    }
+
+    #[test]
+    fn what_a_server_says_of_its_clients_is_read_up_to_a_limit() {
+        let told = |padding: usize| {
+            let padding = "x".repeat(padding);
+            let text = format!(r#"{{"server":{{"id":"B"}},"acc":"A","conns":7,"padding":"{padding}"}}"#);
+            clients_told(text.as_bytes())
+        };
+        let expected = ClientsTold { server: "B".to_owned(), account: "A".to_owned(), clients: 7 };
+        assert_eq!(told(MAX_TOLD_BYTES / 2), Some(expected));
+        assert_eq!(told(MAX_TOLD_BYTES), None);
+        for faulty in
+            [&b""[..], b"{}", br#"{"server":{"id":"B"},"acc":"A"}"#, br#"{"server":{},"acc":"A","conns":1}"#]
+        {
+            assert_eq!(clients_told(faulty), None);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`scene`] is the harness, nodes on the simulated network, which does everything at once; [`script`] reads the
 //! transcripts that most tests are.
 
+mod account_limits;
 mod accounts;
 mod authentication;
 mod clients;
