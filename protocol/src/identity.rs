@@ -20,6 +20,7 @@ pub(crate) enum Stream {
     Dials,
     Services,
     Nonces,
+    Requests,
     /// One per connection, by its number.
     Connection(u64),
 }
@@ -32,6 +33,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
         Stream::Dials => 4,
         Stream::Services => 5,
         Stream::Nonces => 6,
+        Stream::Requests => 7,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
     // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.
@@ -49,6 +51,16 @@ pub(crate) fn server_id(rng: &mut Rng) -> String {
 
 /// A generated cluster name: 22 letters and digits (wire.md 3.6).
 pub(crate) fn cluster_name(rng: &mut Rng) -> String {
+    unique_text(rng)
+}
+
+/// What stands in a request to move an account, and in its answer (wire.md 4.5).
+pub(crate) fn move_request(rng: &mut Rng) -> String {
+    unique_text(rng)
+}
+
+/// 22 letters and digits, like all that nats-server makes to be unique.
+fn unique_text(rng: &mut Rng) -> String {
     std::iter::repeat_with(|| rng.alphanumeric()).take(22).collect()
 }
 

@@ -39,7 +39,17 @@ impl Cluster {
     /// follows is the same but for its order.
     pub(crate) fn describe(&self, now: Instant, name: impl Fn(ConnectionId) -> String) -> String {
         // Whoever adds a field has to decide here.
-        let Self { config: _, port: _, own_urls: _, handshake, routes, gossip, round_at: _, outputs } = self;
+        let Self {
+            config: _,
+            port: _,
+            own_urls: _,
+            handshake,
+            routes,
+            gossip,
+            requests: _,
+            round_at: _,
+            outputs,
+        } = self;
         let (routes, gossip) = (routes.describe(now, &name), gossip.describe(&name));
         format!("{:?} {outputs:?}\n{gossip}{routes}", handshake.name)
     }

@@ -274,4 +274,4 @@ const COMPRESSION_MODES: [&str; 9] =
 const RESERVED_CLUSTER_NAME: &str = "_";
 
 /// Ids, names of servers and names of clusters that are longer than this are none: a server id has 56 bytes.
-const MAX_NAME_BYTES: usize = 256;
+pub(super) const MAX_NAME_BYTES: usize = 256;

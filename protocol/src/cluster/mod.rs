@@ -9,6 +9,7 @@
 #[cfg(feature = "sim")]
 mod audit;
 mod handshake;
+mod moves;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fastrand::Rng;
 
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Config, SYSTEM_ACCOUNT};
@@ -26,7 +28,7 @@ use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::{
-    Cause, DialCounts, Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Routes, Seat, Seated,
+    Cause, DialCounts, Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Reconfigured, Routes, Seat, Seated,
 };
 use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
@@ -40,6 +42,7 @@ pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
 pub(crate) use handshake::{Refusal, shown};
+pub(crate) use moves::{InfoHeard, Void};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub(crate) struct Cluster {
     handshake: Handshake,
     routes: Routes,
     gossip: Gossip,
+    /// Where requests to move accounts get their names.
+    requests: Rng,
     /// When both look after the mesh again. At the same time, so that an idle node wakes up once.
     round_at: Instant,
     outputs: VecDeque<Output>,
@@ -64,6 +69,9 @@ pub(crate) enum Output {
     Publish { over: ConnectionId, subject: String, line: Vec<u8> },
     /// End a route.
     Close(ConnectionId, CloseReason),
+    /// An account has a connection of its own to a peer from now on, or has none any more: over the pool nothing is said of it
+    /// to the peer, or all of it once more (wire.md 4.5).
+    Apart { peer: String, account: String, is_apart: bool },
     /// Clients are to be told of another set of servers.
     ConnectUrlsChanged,
 }
@@ -87,6 +95,9 @@ pub(crate) struct Registered {
     /// What is to be sent before anything else: this node's INFO if it waited for the peer's, and a PING if another
     /// slot of the pool is to be dialed once it is answered.
     pub(crate) lines: Vec<u8>,
+    /// Where the connection is dedicated to an account that may have been in the pool, the connections of that: what the peer
+    /// wanted of the account over these holds no more.
+    pub(crate) pooled: Vec<ConnectionId>,
     /// Whether a PING is among them.
     pub(crate) pings: bool,
     /// Whether the peer understands headers.
@@ -135,6 +146,7 @@ impl Cluster {
                 name,
                 &mut identity::stream(node.seed, Stream::Nonces),
             ),
+            requests: identity::stream(node.seed, Stream::Requests),
             round_at: now,
             outputs: VecDeque::new(),
             config,
@@ -147,8 +159,10 @@ impl Cluster {
         self.config = config.clone();
         self.handshake.handle_config(config.clone(), max_payload);
         self.gossip.handle_config(config.clone());
-        let removed = self.routes.handle_config(now, config).into_iter();
-        self.outputs.extend(removed.map(|id| Output::Close(id, CloseReason::RouteRemoved)));
+        let request = || identity::move_request(&mut self.requests);
+        let Reconfigured { removed, notices } = self.routes.handle_config(now, config, request);
+        self.outputs.extend(removed.into_iter().map(|id| Output::Close(id, CloseReason::RouteRemoved)));
+        self.outputs.extend(notices.into_iter().map(|notice| moves::notice(&self.config, notice)));
     }
 
     /// What is to be done to connections next. Poll until `None` after every other call.
@@ -167,12 +181,16 @@ impl Cluster {
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let of_gossip = self.gossip.poll_timeout();
-        self.routes.poll_timeout().into_iter().chain(of_gossip).chain(self.next_round()).min()
+        let of_routes = self.routes.poll_timeout().into_iter().chain(self.routes.next_timeout());
+        of_routes.chain(of_gossip).chain(self.next_round()).min()
     }
 
     /// Looks after the mesh, if it is time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.gossip.handle_timeout(now);
+        for (peer, account) in self.routes.handle_timeout(now) {
+            self.outputs.push_back(Output::Apart { peer, account, is_apart: false });
+        }
         if self.next_round().is_some_and(|at| at <= now) {
             self.handle_round(now);
         }
@@ -272,7 +290,7 @@ impl Cluster {
         }
         let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
         let has_account = account.is_some_and(|account| is_account(account));
-        let Seated { seat, continues } = self.find_seat(now, connection, &info, has_account)?;
+        let Seated { seat, continues, pooled } = self.find_seat(now, connection, &info, has_account)?;
         let is_far = self.handshake.is_far(&std::mem::take(&mut info.onehop_affinity));
         let mut lines = self.handshake.reply(purpose.as_ref(), &seat);
         if continues {
@@ -284,6 +302,7 @@ impl Cluster {
             peer_name: info.server_name,
             seat,
             lines,
+            pooled,
             pings: continues,
             headers: info.headers && self.handshake.own_info().headers,
             traces: info.proto >= TRACING_PROTOCOL,
@@ -292,15 +311,17 @@ impl Cluster {
         })
     }
 
-    /// Hears an INFO on a registered route (wire.md 2.10, in its order).
+    /// Hears an INFO on a registered route (wire.md 2.10, in its order). `is_account` says whether there is an account of this
+    /// name.
     pub(crate) fn handle_info(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         info: Info,
-    ) -> Result<(), CloseReason> {
+        is_account: impl Fn(&str) -> bool,
+    ) -> Result<InfoHeard, CloseReason> {
         let Some(peer) = self.routes.peer_of(connection).map(str::to_owned) else {
-            return Ok(());
+            return Ok(InfoHeard::Nothing);
         };
         if info.server_id == self.own_id() {
             return Err(CloseReason::DuplicateRoute);
@@ -308,9 +329,12 @@ impl Cluster {
         if !info.cluster.is_empty() && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &peer) {
             return Err(CloseReason::ClusterNameConflict);
         }
-        self.gossip.handle_info(now, connection, &peer, info);
+        if !info.route_acc_add_reqid.is_empty() {
+            return Ok(self.handle_move(now, connection, &peer, info, is_account));
+        }
+        self.gossip.handle_info(now, &peer, info);
         self.pass_on(now);
-        Ok(())
+        Ok(InfoHeard::Nothing)
     }
 
     /// Hears a PONG.
@@ -341,6 +365,9 @@ impl Cluster {
     /// Forgets a connection that ended, and wants it back if this node made it.
     pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
         if let Some(lost) = self.routes.handle_closed(now, connection, reason) {
+            let apart = lost.moved.into_iter();
+            let forgotten = |account| Output::Apart { peer: lost.peer.clone(), account, is_apart: false };
+            self.outputs.extend(apart.map(forgotten));
             let account = lost.seat.account();
             self.gossip.handle_left(now, &lost.peer, account, self.routes.carrier(&lost.peer, account));
             self.pass_on(now);

@@ -181,7 +181,7 @@ fn a_server_with_an_endless_name_is_not_dialed() {
     let teller = accept(&mut cluster, 0, info("teller"));
     for (host_bytes, is_dialed) in [(2000, false), (200, true)] {
         let ip = format!("nats-route://{}:9/", "h".repeat(host_bytes));
-        let _ = cluster.handle_info(NOW, teller, Info { ip, ..info("newcomer") });
+        let _ = cluster.handle_info(NOW, teller, Info { ip, ..info("newcomer") }, |_| true);
         assert_eq!(cluster.poll_dial(NOW).is_some(), is_dialed, "{host_bytes}");
     }
 }
@@ -192,11 +192,11 @@ fn gossip_of_a_pool_is_news_though_a_connection_for_one_account_came_first() {
     let teller = accept(&mut cluster, 0, info("teller"));
     accept(&mut cluster, 1, Info { route_account: SYSTEM_ACCOUNT.to_owned(), ..info("newcomer") });
     let gossip = Info { ip: "nats-route://127.0.0.1:9/".to_owned(), ..info("newcomer") };
-    let _ = cluster.handle_info(NOW, teller, gossip.clone());
+    let _ = cluster.handle_info(NOW, teller, gossip.clone(), |_| true);
     assert_eq!(cluster.poll_dial(NOW).map(|dial| dial.port), Some(9));
 
     accept(&mut cluster, 2, info("newcomer"));
     let again = Info { ip: "nats-route://127.0.0.1:10/".to_owned(), ..gossip };
-    let _ = cluster.handle_info(NOW, teller, again);
+    let _ = cluster.handle_info(NOW, teller, again, |_| true);
     assert_eq!(cluster.poll_dial(NOW), None, "now it is known");
 }

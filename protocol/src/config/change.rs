@@ -158,6 +158,7 @@ impl ClusterConfig {
         } = self;
         difference.note_free(&[
             ("cluster.routes", *routes != new.routes),
+            ("cluster.accounts", *accounts != new.accounts),
             ("cluster.connect_retries", *connect_retries != new.connect_retries),
             ("cluster.connect_backoff", *connect_backoff != new.connect_backoff),
             ("cluster.ping_interval", *ping_interval != new.ping_interval),
@@ -176,7 +177,6 @@ impl ClusterConfig {
                 *authorization != new.authorization || *auth_timeout != new.auth_timeout,
             ),
             ("cluster.pool_size", *pool_size != new.pool_size),
-            ("cluster.accounts", *accounts != new.accounts),
             ("cluster.permissions", *permissions != new.permissions),
             ("cluster.compression", *compression != new.compression),
             ("cluster.healing", *healing != new.healing),

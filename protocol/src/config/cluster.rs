@@ -37,7 +37,8 @@ pub struct ClusterConfig {
     /// (`pool_size: -1`).
     pub pool_size: Option<NonZeroU16>,
     /// The accounts that have a connection of their own to each peer, which must say the same of them. That of the system has
-    /// one anyway ([`ClusterConfig::pinned`]).
+    /// one anyway ([`ClusterConfig::pinned`]). They can change while the node runs
+    /// ([`Node::handle_config`](crate::Node::handle_config)).
     pub accounts: Vec<String>,
     /// Which interest passes between this node and its peers.
     pub permissions: RoutePermissions,

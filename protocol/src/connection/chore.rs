@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::accounts::{Account, Imports};
+use crate::cluster::Void;
 use crate::forwarding::LongDelivery;
 use crate::hub::{BySid, ByText, Entry, Held};
 use crate::id::AccountId;
@@ -18,7 +19,8 @@ use crate::time::Instant;
 pub(super) enum Chore {
     /// A route is told of the local interest that there was when it came.
     Tell(Untold),
-    /// What a client subscribed to before another CONNECT is removed, before more of its input is handled.
+    /// What a client subscribed to before another CONNECT is removed, before more of its input is handled; or what a peer
+    /// wanted of an account that has a connection of its own now.
     Remove(Removal),
     /// Very many get a message, before the next one is handled.
     Deliver(Box<LongDelivery>),
@@ -89,6 +91,16 @@ impl Removal {
     pub(super) fn of_route(node: &Arc<Node>, entry: &Entry) -> Self {
         let brought = entry.interest().take();
         Self::of(node, brought.into_iter().map(|(account, held)| Left::ByRoute(account, held)))
+    }
+
+    /// What a peer wanted of an account over these routes, and wants no more.
+    pub(super) fn of_void(node: &Arc<Node>, void: &Void) -> Self {
+        let hub = node.hub();
+        let Some(account) = hub.accounts().find(void.account.as_bytes()) else { return Self::nothing(node) };
+        let routes = void.over.iter().filter_map(|id| hub.directory().get(*id));
+        let held = routes.filter_map(|route| hub.take_learned(&route, account.id()));
+        let left: Vec<_> = held.map(|held| Left::ByRoute(account.id(), held)).collect();
+        Self::of(node, left)
     }
 
     pub(super) fn nothing(node: &Arc<Node>) -> Self {

@@ -13,7 +13,7 @@ use super::chore::{Chore, Removal};
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::Refusal;
+use crate::cluster::{InfoHeard, Refusal, Void};
 use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -56,6 +56,9 @@ pub(super) struct Peer {
     exports: Option<Arc<Permissions>>,
     /// A hash of what it says that it lets others want of it.
     its_export: u64,
+    /// What it wanted of the account that this connection is dedicated to, over others: to be forgotten once it says anything
+    /// here. Who is dialed may refuse the connection yet.
+    void: Option<Void>,
     verbose: bool,
     carried: Carried,
     /// How many messages had come when the last PING was due.
@@ -100,6 +103,7 @@ impl Route {
             dedicated: None,
             exports: context.shared.node.exports(),
             its_export: 0,
+            void: None,
             verbose: verbose.unwrap_or(false),
             carried,
             messages_at_ping: 0,
@@ -122,6 +126,7 @@ impl Route {
             }
             (Self::Peer(peer), Op::RoutedSub(sub)) => {
                 context.shared.is_active = true;
+                peer.forget_void(context);
                 peer.handle_sub(context, sub);
                 peer.ok(context);
             }
@@ -131,7 +136,7 @@ impl Route {
                 peer.ok(context);
             }
             (_, Op::Ping) => self.handle_ping(context),
-            (_, Op::Pong) => handle_pong(context),
+            (_, Op::Pong) => self.handle_pong(context),
             (_, Op::Info(json)) => self.handle_info(context, json),
             (Self::AwaitsConnect, Op::Connect(json)) => self.handle_connect(context, json),
             (_, Op::Err(text)) => {
@@ -195,6 +200,15 @@ impl Route {
         context.handle_ping();
     }
 
+    fn handle_pong<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        if let Self::Peer(peer) = self {
+            peer.forget_void(context);
+        }
+        context.handle_pong();
+        let (id, now) = (context.entry().id(), context.now);
+        context.shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_pong(now, id));
+    }
+
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
         let connect = match Connect::from_json(json) {
             Ok(connect) => connect,
@@ -244,10 +258,18 @@ impl Route {
             Self::Peer(peer) => {
                 let is_widened = peer.hear_export(context, &info);
                 let node = context.shared.node.clone();
-                let verdict =
-                    node.with_cluster(now, context.sink, |cluster, _| cluster.handle_info(now, id, info));
+                let is_account = |name: &str| node.hub().accounts().find(name.as_bytes()).is_some();
+                let verdict = node.with_cluster(now, context.sink, |cluster, _| {
+                    cluster.handle_info(now, id, info, is_account)
+                });
                 match verdict {
                     Some(Err(reason)) => context.close(reason),
+                    Some(Ok(InfoHeard::Moved(void))) => forget(context, &void),
+                    Some(Ok(InfoHeard::Excess(limit))) => context.hit_limit(limit),
+                    Some(Ok(InfoHeard::UnknownAccount(account))) => {
+                        let error = ProtocolError::UnknownAccount { account };
+                        context.log_fault(&error);
+                    }
                     _ if is_widened => {
                         context.shared.chores.retain(|chore| !matches!(chore, Chore::Tell(_)));
                         let untold = context.shared.node.repeat_interest(id);
@@ -293,10 +315,12 @@ impl Route {
         let carried = Carried::new(shared.node.hub().hasher());
         let dedicated = account.as_deref().map(|name| name.as_bytes().into());
         let exports = shared.node.exports();
+        let void = account.clone().map(|account| Void { account, over: registered.pooled });
         *self = Self::Peer(Peer {
             dedicated,
             exports,
             its_export,
+            void,
             verbose,
             carried,
             messages_at_ping: 0,
@@ -329,6 +353,13 @@ impl Peer {
         }
         let its_export = context.hub().hasher().hash_one(export);
         std::mem::replace(&mut self.its_export, its_export) != its_export
+    }
+
+    #[inline]
+    fn forget_void<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        if let Some(void) = self.void.take() {
+            forget(context, &void);
+        }
     }
 
     fn ok<S: Sink>(&self, context: &mut Context<'_, S>) {
@@ -445,10 +476,12 @@ fn source<'a>(leaf: LeafOrigin<'a>, is_named_at_end: bool) -> (Source, &'a [u8])
     }
 }
 
-fn handle_pong<S: Sink>(context: &mut Context<'_, S>) {
-    context.handle_pong();
-    let (id, now) = (context.entry().id(), context.now);
-    context.shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_pong(now, id));
+/// Forgets what a peer wanted that it wants no more, before more of its input is handled.
+fn forget<S: Sink>(context: &mut Context<'_, S>, void: &Void) {
+    let removal = Removal::of_void(&context.shared.node, void);
+    if !removal.is_over() {
+        context.begin_chore(Chore::Remove(removal));
+    }
 }
 
 /// Sends the lines that a route begins with.

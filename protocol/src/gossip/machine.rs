@@ -134,16 +134,10 @@ impl Gossip {
         }
     }
 
-    /// Hears an INFO that a peer sent over a registered connection (wire.md 2.10, in its order).
-    pub(crate) fn handle_info(&mut self, now: Instant, connection: ConnectionId, peer: &str, info: Info) {
-        if !info.route_acc_add_reqid.is_empty() {
-            // The peer moves an account to a connection of its own and waits for this echo. Without an account it is
-            // such an echo, which this node never waits for, and echoing it would have no end (wire.md 4.5).
-            if !info.route_account.is_empty() {
-                let echo = Info { route_account: String::new(), ..info };
-                self.outputs.push_back(Output::Tell(connection, echo.to_gossip_line().into()));
-            }
-        } else if !info.gateway.is_empty() {
+    /// Hears an INFO that a peer sent over a registered connection (wire.md 2.10, in its order), which is not about accounts that
+    /// move.
+    pub(crate) fn handle_info(&mut self, now: Instant, peer: &str, info: Info) {
+        if !info.gateway.is_empty() {
             // Topology of gateways, which this node has none of.
         } else if info.server_id != peer {
             self.handle_gossip(peer, &info);

@@ -128,9 +128,9 @@ fn what_a_peer_imports_and_exports_is_known_as_it_said_last() {
         Info { export: Some(export), ..info("a") }
     };
     join(&mut gossip, 1, &exports("first"), None);
-    gossip.handle_info(START, connection(1), "a", Info { ip: String::new(), ..exports("second") });
+    gossip.handle_info(START, "a", Info { ip: String::new(), ..exports("second") });
     assert_eq!(gossip.info_of("a").and_then(|info| info.export.clone()), exports("second").export);
-    gossip.handle_info(START, connection(1), "a", exports(&"long".repeat(2_000)));
+    gossip.handle_info(START, "a", exports(&"long".repeat(2_000)));
     assert_eq!(gossip.info_of("a").and_then(|info| info.export.clone()), None, "too long to be kept");
 }
 
@@ -140,7 +140,7 @@ fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
     join(&mut gossip, 1, &info("teller"), None);
     outputs(&mut gossip);
     let mut hear = |info: Info| {
-        gossip.handle_info(START, connection(1), "teller", info);
+        gossip.handle_info(START, "teller", info);
         heard(&mut gossip)
     };
     assert_eq!(hear(info("new")), ["new"]);
@@ -149,14 +149,14 @@ fn a_server_that_is_heard_of_is_wanted_unless_it_is_known_or_configured() {
     assert_eq!(hear(Info { ip: "nonsense:".to_owned(), ..info("new") }), [""; 0]);
     join(&mut gossip, 2, &info("new"), Some(SYSTEM_ACCOUNT));
     outputs(&mut gossip);
-    gossip.handle_info(START, connection(1), "teller", info("new"));
+    gossip.handle_info(START, "teller", info("new"));
     assert_eq!(heard(&mut gossip), ["new"], "its connection for one account stands for no pool");
     join(&mut gossip, 3, &info("new"), None);
     outputs(&mut gossip);
-    gossip.handle_info(START, connection(1), "teller", info("new"));
+    gossip.handle_info(START, "teller", info("new"));
     assert_eq!(heard(&mut gossip), [""; 0]);
     gossip.handle_left(START, "new", None, None);
-    gossip.handle_info(START, connection(1), "teller", info("new"));
+    gossip.handle_info(START, "teller", info("new"));
     assert_eq!(heard(&mut gossip), ["new"], "it is gone");
 }
 
@@ -166,17 +166,17 @@ fn what_a_teller_without_pools_cannot_tell_of_is_dialed_along() {
     join(&mut gossip, 1, &Info { route_pool_size: 0, ..info("single") }, None);
     join(&mut gossip, 2, &onehop("pooled"), None);
     outputs(&mut gossip);
-    let mut hear = |number, teller, new: Info| {
-        gossip.handle_info(START, connection(number), teller, new);
+    let mut hear = |teller, new: Info| {
+        gossip.handle_info(START, teller, new);
         let heard = outputs(&mut gossip).into_iter().find_map(|output| match output {
             Output::Heard(heard) => Some((heard.all_kinds, heard.either_may)),
             _ => None,
         });
         heard.expect("it is news")
     };
-    assert_eq!(hear(1, "single", onehop("new")), (true, false));
-    assert_eq!(hear(2, "pooled", info("go")), (false, false));
-    assert_eq!(hear(2, "pooled", onehop("new")), (true, true), "it does not tell of them");
+    assert_eq!(hear("single", onehop("new")), (true, false));
+    assert_eq!(hear("pooled", info("go")), (false, false));
+    assert_eq!(hear("pooled", onehop("new")), (true, true), "it does not tell of them");
 }
 
 #[test]
@@ -198,11 +198,11 @@ fn onehop_nodes_compare_digests_and_name_servers_only_where_they_differ() {
     gossip.handle_round(START + SECOND);
     assert_eq!(told(&mut gossip), [], "it was told");
 
-    gossip.handle_info(START, connection(1), "a", Info { onehop_digest: own.clone(), ..onehop("a") });
+    gossip.handle_info(START, "a", Info { onehop_digest: own.clone(), ..onehop("a") });
     gossip.handle_round(START + 20 * SECOND);
     assert_eq!(told(&mut gossip), [], "both know the same");
     let other = Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("a") };
-    gossip.handle_info(START + 20 * SECOND, connection(1), "a", other);
+    gossip.handle_info(START + 20 * SECOND, "a", other);
     gossip.handle_round(START + 21 * SECOND);
     let lines = told(&mut gossip);
     assert_eq!((lines.len(), named(&lines[0].1)), (1, vec!["a", "b"]), "it knows itself");
@@ -307,7 +307,7 @@ fn a_digest_that_is_none_is_not_heard() {
         let now = START + 20 * SECOND;
         let mut is_named_after = |digest: &str| {
             let info = Info { onehop_digest: digest.to_owned(), ..onehop("a") };
-            gossip.handle_info(now, connection(1), "a", info);
+            gossip.handle_info(now, "a", info);
             gossip.handle_round(now);
             !named_over(&mut gossip).is_empty()
         };
@@ -324,7 +324,7 @@ fn no_more_servers_are_heard_of_on_one_line_than_a_node_names() {
     outputs(&mut gossip);
     let server = |n| KnownServer { id: format!("{n}"), url: info("x").ip, onehop: true };
     let onehop_peers = (0..1000).map(server).collect();
-    gossip.handle_info(START, connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    gossip.handle_info(START, "a", Info { onehop_peers, ..onehop("a") });
     assert_eq!(heard(&mut gossip).len(), 128);
 }
 
@@ -335,7 +335,7 @@ fn servers_that_another_names_are_wanted_of_all_kinds() {
     outputs(&mut gossip);
     let server = |id: &str| KnownServer { id: id.to_owned(), url: info(id).ip, onehop: true };
     let onehop_peers = ["a", "own", "new"].map(server).to_vec();
-    gossip.handle_info(START, connection(1), "a", Info { onehop_peers, ..onehop("a") });
+    gossip.handle_info(START, "a", Info { onehop_peers, ..onehop("a") });
     assert_eq!(heard(&mut gossip), ["new"]);
 }
 
@@ -399,29 +399,13 @@ fn who_leaves_is_not_told_of_any_more() {
     join(&mut gossip, 2, &onehop("b"), None);
     outputs(&mut gossip);
     assert_eq!(gossip.connect_urls(1000).count(), 1);
-    gossip.handle_info(START, connection(1), "a", Info { ldm: true, ..onehop("a") });
+    gossip.handle_info(START, "a", Info { ldm: true, ..onehop("a") });
     assert_eq!(outputs(&mut gossip), [Output::Leaves("a".to_owned()), Output::ConnectUrlsChanged]);
     assert_eq!(gossip.connect_urls(1000).count(), 0);
-    gossip.handle_info(
-        START,
-        connection(2),
-        "b",
-        Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") },
-    );
+    gossip.handle_info(START, "b", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") });
     gossip.handle_round(START);
     let lines = told(&mut gossip);
     let named: Vec<_> =
         lines.iter().flat_map(|(_, info)| &info.onehop_peers).map(|it| it.id.as_str()).collect();
     assert_eq!(named, ["b"]);
-}
-
-#[test]
-fn a_request_to_move_an_account_is_echoed_and_its_echo_is_not() {
-    let mut gossip = gossip();
-    join(&mut gossip, 1, &info("a"), None);
-    let request = Info { route_acc_add_reqid: "id".to_owned(), ..info("a") };
-    gossip.handle_info(START, connection(1), "a", Info { route_account: "A".to_owned(), ..request.clone() });
-    assert_eq!(told(&mut gossip), [(connection(1), request.clone())]);
-    gossip.handle_info(START, connection(1), "a", request);
-    assert_eq!(told(&mut gossip), []);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::remote::{Told, TooMuchInterest, Unclaimed};
-use super::{Entry, Hub};
+use super::{ByText, Entry, Held, Hub};
 use crate::accounts::Account;
 use crate::config::RouteLimits;
 use crate::id::AccountId;
@@ -58,6 +58,12 @@ impl Hub {
         }
     }
 
+    /// Takes out what a peer wanted of an account over a route, of which it holds no more. It is still in the account's index,
+    /// to be forgotten by [`Hub::unlearn_all`].
+    pub(crate) fn take_learned(&self, route: &Entry, account: AccountId) -> Option<Held<ByText>> {
+        route.interest().brought_if_any()?.remove_account(account)
+    }
+
     /// Forgets what a route brought that has ended.
     pub(crate) fn unlearn_all(&self, account: AccountId, mut subscriptions: Vec<Arc<Subscription>>) {
         subscriptions.retain(|subscription| subscription.close());
@@ -84,7 +90,8 @@ impl Hub {
         let Some(brought) = interest.brought_if_any() else {
             return;
         };
-        let subscriptions = brought.remove_account(account.id());
+        let held = brought.remove_account(account.id());
+        let subscriptions = held.map(|mut held| held.take_all()).unwrap_or_default();
         account.index().remove_all(subscriptions.clone(), &mut |_, _| {});
         for subscription in subscriptions {
             brought.unclaimed.keep(account.name().as_bytes(), subscription, self.hasher());

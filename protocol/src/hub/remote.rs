@@ -17,12 +17,19 @@ pub(crate) struct RemoteInterest(Option<Box<Brought>>);
 #[derive(Debug, Default)]
 pub(super) struct Brought {
     /// What is in the index of an account.
-    by_account: BTreeMap<AccountId, Held<ByText>>,
+    by_account: BTreeMap<AccountId, Claimed>,
     /// How much that is in all.
     lines: usize,
     bytes: usize,
     /// What is not, for accounts that are not here.
     pub(super) unclaimed: Unclaimed,
+}
+
+/// Interest in one account.
+#[derive(Debug)]
+struct Claimed {
+    held: Held<ByText>,
+    bytes: usize,
 }
 
 /// Interest in accounts that are unknown here. It is kept until they appear, since a peer does not say it again
@@ -60,7 +67,7 @@ pub(crate) struct Told<'a> {
 impl RemoteInterest {
     /// What is in the index of an account.
     pub(crate) fn of(&self, account: AccountId) -> Option<&Held<ByText>> {
-        self.0.as_ref()?.by_account.get(&account)
+        self.0.as_ref()?.by_account.get(&account).map(|claimed| &claimed.held)
     }
 
     /// How much of it is in any index.
@@ -70,7 +77,8 @@ impl RemoteInterest {
 
     /// Takes out what is in the index of each account, and forgets the rest.
     pub(crate) fn take(&mut self) -> BTreeMap<AccountId, Held<ByText>> {
-        self.0.take().unwrap_or_default().by_account
+        let by_account = self.0.take().unwrap_or_default().by_account;
+        by_account.into_iter().map(|(account, claimed)| (account, claimed.held)).collect()
     }
 
     /// Shows what is kept for accounts that are not here.
@@ -100,27 +108,35 @@ impl Brought {
     }
 
     pub(super) fn get(&self, account: AccountId, key: &[u8]) -> Option<&Arc<Subscription>> {
-        self.by_account.get(&account)?.get(key)
+        self.by_account.get(&account)?.held.get(key)
     }
 
     pub(super) fn insert(&mut self, account: AccountId, new: Arc<Subscription>, hasher: KeyedState) {
+        let bytes = new.text().len();
         self.lines += 1;
-        self.bytes += new.text().len();
-        self.by_account.entry(account).or_insert_with(|| Held::new(hasher)).insert(new);
+        self.bytes += bytes;
+        let claimed = || Claimed { held: Held::new(hasher), bytes: 0 };
+        let claimed = self.by_account.entry(account).or_insert_with(claimed);
+        claimed.bytes += bytes;
+        claimed.held.insert(new);
     }
 
     pub(super) fn remove(&mut self, account: AccountId, key: &[u8]) -> Option<Arc<Subscription>> {
-        let removed = self.by_account.get_mut(&account)?.remove(key)?;
+        let claimed = self.by_account.get_mut(&account)?;
+        let removed = claimed.held.remove(key)?;
+        let bytes = removed.text().len();
+        claimed.bytes -= bytes;
         self.lines -= 1;
-        self.bytes -= removed.text().len();
+        self.bytes -= bytes;
         Some(removed)
     }
 
-    pub(super) fn remove_account(&mut self, account: AccountId) -> Vec<Arc<Subscription>> {
-        let removed = self.by_account.remove(&account).map(|mut held| held.take_all()).unwrap_or_default();
-        self.lines -= removed.len();
-        self.bytes -= removed.iter().map(|each| each.text().len()).sum::<usize>();
-        removed
+    /// Takes out all interest in an account, at once however much that is.
+    pub(super) fn remove_account(&mut self, account: AccountId) -> Option<Held<ByText>> {
+        let Claimed { held, bytes } = self.by_account.remove(&account)?;
+        self.lines -= held.len();
+        self.bytes -= bytes;
+        Some(held)
     }
 }
 
@@ -177,3 +193,38 @@ pub(crate) const MAX_UNCLAIMED_LINES: usize = 4096;
 
 /// Nor are more bytes of it kept, names and subjects together.
 pub(crate) const MAX_UNCLAIMED_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::interest::SubscriptionId;
+
+    #[test]
+    fn what_is_taken_out_is_counted_no_more() {
+        let mut brought = Brought::default();
+        let accounts = [1, 2].map(AccountId::from_bits);
+        for (number, subject) in ["a", "bb", "ccc"].iter().enumerate() {
+            for account in accounts {
+                let id = SubscriptionId(number as u64);
+                let new = Subscription::new(
+                    id,
+                    ConnectionId::new(1, 0),
+                    Source::Route,
+                    subject.as_bytes(),
+                    b"",
+                    b"",
+                );
+                brought.insert(account, Arc::new(new), KeyedState::new(1));
+            }
+        }
+        // With two blanks each.
+        assert_eq!((brought.lines, brought.bytes), (6, 2 * (6 + 3 * 2)));
+        assert!(
+            brought.remove(accounts[0], b"bb  ").is_some() && brought.remove(accounts[0], b"x  ").is_none()
+        );
+        assert_eq!(brought.remove_account(accounts[0]).map(|held| held.len()), Some(2));
+        assert!(brought.remove_account(accounts[0]).is_none());
+        assert_eq!((brought.lines, brought.bytes), (3, 12));
+    }
+}

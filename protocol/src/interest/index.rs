@@ -105,12 +105,24 @@ impl Index {
     /// as it comes: of each subject and queue the last that the listener hears is how it is. It may hear the same twice, and
     /// the end of what it had not heard of.
     pub fn show(&self, walk: &mut Walk, emit: &mut dyn FnMut(Change<'_>)) -> bool {
-        self.show_within(walk, &mut 0, emit)
+        self.show_slice(None, walk, &mut 0, emit)
     }
 
-    /// The same within a slice of which so much is `seen` already, as of other indexes before.
-    pub(crate) fn show_within(
+    /// The same within a slice of which so much is `seen` already, as of other indexes before; and as long as this listener is
+    /// announced to: what it is not, it is not shown either.
+    pub(crate) fn show_to(
         &self,
+        listener: ConnectionId,
+        walk: &mut Walk,
+        seen: &mut usize,
+        emit: &mut dyn FnMut(Change<'_>),
+    ) -> bool {
+        self.show_slice(Some(listener), walk, seen, emit)
+    }
+
+    fn show_slice(
+        &self,
+        listener: Option<ConnectionId>,
         walk: &mut Walk,
         seen: &mut usize,
         emit: &mut dyn FnMut(Change<'_>),
@@ -119,7 +131,7 @@ impl Index {
             if *seen >= SLICE {
                 return false;
             }
-            *seen += part.show(&mut walk.place, emit);
+            *seen += part.show(listener, &mut walk.place, emit);
             if walk.place.is_over() {
                 walk.part += 1;
                 walk.place = Place::default();

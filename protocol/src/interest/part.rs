@@ -149,10 +149,16 @@ impl Part {
     }
 
     /// Emits the local interest that comes next, and returns how many filters were looked at for that. Changes are announced
-    /// under the same lock, so of each key the last that is heard is true.
-    pub(super) fn show(&self, place: &mut Shown, emit: &mut dyn FnMut(Change<'_>)) -> usize {
+    /// under the same lock, so of each key the last that is heard is true. Who is not announced to any more, if anybody is
+    /// named, is shown nothing.
+    pub(super) fn show(
+        &self,
+        to: Option<ConnectionId>,
+        place: &mut Shown,
+        emit: &mut dyn FnMut(Change<'_>),
+    ) -> usize {
         let state = self.read();
-        if state.is_withdrawn {
+        if state.is_withdrawn || to.is_some_and(|listener| !state.listeners.contains(&listener)) {
             (place.exact, place.nodes) = (None, Vec::new());
             return 0;
         }

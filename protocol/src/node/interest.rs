@@ -1,54 +1,25 @@
 //! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fastrand::Rng;
 use log::debug;
 
 use super::Node;
-use crate::accounts::{self, Account, AccountError, Imports, pool_slot};
+use super::announcements::Untold;
+use crate::accounts::{self, Account, AccountError, Imports};
 use crate::calendar;
 use crate::close::CloseReason;
-use crate::config::{self, ClusterConfig, RoutePermissions, Rules};
 use crate::forwarding::Keeper;
-use crate::hub::{Entry, Hub, Kind};
+use crate::hub::{Entry, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Change, Extent, Source, Subscription, Walk};
-use crate::lock::{Mutex, MutexGuard, Place};
 use crate::permissions::Permissions;
 use crate::routes::Seat;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::encode::{routed_sub, routed_unsub};
-
-/// The routes that hear of local interest.
-///
-/// The lock is taken when a route or an account comes or goes, never for a subscription: it puts the two in order, so that
-/// no pair of them is missed.
-#[derive(Debug)]
-pub(super) struct Announcements {
-    routes: Mutex<BTreeMap<ConnectionId, Listener>>,
-    /// What routes hear of: what may be "published" to them.
-    imports: Permissions,
-    /// What may be wanted over routes; none if all may.
-    exports: Option<Arc<Permissions>>,
-}
-
-/// A registered route.
-#[derive(Debug)]
-struct Listener {
-    entry: Arc<Entry>,
-    seat: Seat,
-}
-
-/// What a route has not been told yet of the local interest that there was when it came.
-#[derive(Debug, Default)]
-pub(crate) struct Untold {
-    accounts: VecDeque<Arc<Account>>,
-    /// How far, in the first of them.
-    walk: Walk,
-}
 
 impl Node {
     /// Adds an account: clients may be put into it, routes carry it from now on, and what peers said that they want in it
@@ -58,10 +29,9 @@ impl Node {
     ///
     /// The name is taken or no word.
     pub fn add_account<S: Sink>(&self, name: &str, sink: &mut S) -> Result<AccountId, AccountError> {
-        let routes = self.announcements.routes();
+        let listeners = self.announcements.listeners();
         let account = self.hub.add_account(name)?;
-        let spread = Spread::new(&self.hub);
-        for route in routes.values().filter(|route| spread.carries(&route.seat, &account)) {
+        for route in listeners.carriers_of(account.name()) {
             account.index().listen(route.entry.id());
             let mut untold = Untold::of([account.clone()]);
             while !self.tell_interest(&route.entry, &mut untold, sink) {}
@@ -76,7 +46,7 @@ impl Node {
     ///
     /// There is no such account, or it is the global or the system account.
     pub fn remove_account<S: Sink>(&self, id: AccountId, sink: &mut S) -> Result<(), AccountError> {
-        let _routes = self.announcements.routes();
+        let _listeners = self.announcements.listeners();
         let account = self.hub.remove_account(id)?;
         account.index().withdraw(&mut |listeners, change| announce(self, &account, listeners, change, sink));
         // Nor do others find it who import its services.
@@ -234,32 +204,24 @@ impl Node {
     /// Announces every change of the local interest that a newly registered route is to carry from now on. What there is
     /// already it is to be told by [`Node::tell_interest`].
     pub(crate) fn begin_interest(&self, entry: &Arc<Entry>, seat: Seat) -> Untold {
-        let mut routes = self.announcements.routes();
-        let route = Listener { entry: entry.clone(), seat };
-        let spread = Spread::new(&self.hub);
-        let carried = |account: &Arc<Account>| spread.carries(&route.seat, account);
-        let accounts: Vec<_> = self.hub.accounts().list().into_iter().filter(carried).collect();
-        accounts.iter().for_each(|account| account.index().listen(entry.id()));
-        if self.hub.system_account().is_some_and(carried) {
+        let mut listeners = self.announcements.listeners();
+        let carried = listeners.begin(entry, seat, self.hub.accounts().list());
+        let system_account = self.hub.system_account().map(|account| account.id());
+        if carried.iter().any(|account| Some(account.id()) == system_account) {
             self.hub.note_servers();
         }
-        routes.insert(entry.id(), route);
-        Untold::of(accounts)
+        Untold::of(carried)
     }
 
     /// What peers may want of this node; none if that is everything.
     pub(crate) fn exports(&self) -> Option<Arc<Permissions>> {
-        self.announcements.exports.clone()
+        self.announcements.exports()
     }
 
     /// What a route is to be told once more of the local interest: its peer did not take all of it before.
     pub(crate) fn repeat_interest(&self, route: ConnectionId) -> Untold {
-        let routes = self.announcements.routes();
-        let spread = Spread::new(&self.hub);
-        let route = routes.get(&route);
-        let carried =
-            |account: &Arc<Account>| route.is_some_and(|route| spread.carries(&route.seat, account));
-        Untold::of(self.hub.accounts().list().into_iter().filter(carried))
+        let listeners = self.announcements.listeners();
+        Untold::of(listeners.carried_by(route, self.hub.accounts().list()))
     }
 
     /// Tells a route some of what it has not been told yet; true once that is all.
@@ -276,7 +238,8 @@ impl Node {
         untold.accounts.is_empty()
     }
 
-    /// Tells a route what comes next of the interest in an account; true once that is all.
+    /// Tells a route what comes next of the interest in an account; true once that is all, or once it does not carry the
+    /// account any more.
     fn tell_of_account<S: Sink>(
         &self,
         route: &Entry,
@@ -287,7 +250,7 @@ impl Node {
     ) -> bool {
         let name = route.line_account(account);
         let mut lines = Vec::new();
-        account.index().show_within(walk, seen, &mut |change| {
+        account.index().show_to(route.id(), walk, seen, &mut |change| {
             if !self.announcements.tell_of(change) {
                 return;
             }
@@ -300,11 +263,8 @@ impl Node {
 
     /// Announces nothing more to a route.
     pub(crate) fn end_interest(&self, route: ConnectionId) {
-        if let Some(route) = self.announcements.routes().remove(&route) {
-            let accounts = self.hub.accounts().list();
-            let spread = Spread::new(&self.hub);
-            let carried = accounts.iter().filter(|account| spread.carries(&route.seat, account));
-            carried.for_each(|account| account.index().unlisten(route.entry.id()));
+        let mut listeners = self.announcements.listeners();
+        if listeners.end(route, &self.hub.accounts().list()) {
             self.hub.note_servers();
         }
     }
@@ -328,72 +288,6 @@ impl<S: Sink> Keeper<S> for Node {
     fn await_answers(&self, account: &Account, rng: &mut Rng, sink: &mut S) {
         if !account.answers().has_begun() {
             self.begin_answers(account, rng, sink);
-        }
-    }
-}
-
-impl Untold {
-    fn of(accounts: impl IntoIterator<Item = Arc<Account>>) -> Self {
-        Self { accounts: accounts.into_iter().collect(), walk: Walk::default() }
-    }
-}
-
-impl Announcements {
-    pub(super) fn new(config: Option<&ClusterConfig>) -> Self {
-        let RoutePermissions { import, export } = config.map(|it| it.permissions.clone()).unwrap_or_default();
-        let restricts_export = export != Rules::default();
-        let imports = config::Permissions { publish: import, ..config::Permissions::default() };
-        let exports = config::Permissions { subscribe: export, ..config::Permissions::default() };
-        Self {
-            routes: Mutex::new(Place::Announcements, BTreeMap::new()),
-            imports: Permissions::new(&imports),
-            exports: restricts_export.then(|| Arc::new(Permissions::new(&exports))),
-        }
-    }
-
-    /// Whether peers hear of a change.
-    fn tell_of(&self, change: Change<'_>) -> bool {
-        let (Change::Added { subject, .. } | Change::Removed { subject, .. }) = change;
-        !self.imports.restricts_publish() || self.imports.may_publish(subject)
-    }
-
-    fn routes(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Listener>> {
-        self.routes.lock()
-    }
-}
-
-/// Which connection to a peer is told of the interest of which account: a pinned account has a connection of its own to peers
-/// that pool, and the others are spread over the pool, whose size is this node's own (wire.md 4.2).
-#[derive(Debug, Default)]
-struct Spread {
-    /// How many connections this node's pools have; zero without pools.
-    pool_size: usize,
-    pinned: Vec<String>,
-}
-
-impl Spread {
-    fn new(hub: &Hub) -> Self {
-        let system_account = hub.system_account().map(|account| account.name());
-        hub.config().cluster.as_ref().map_or_else(Self::default, |config| Self::of(config, system_account))
-    }
-
-    fn of(config: &ClusterConfig, system_account: Option<&str>) -> Self {
-        let pool_size = config.pool_size.map_or(0, |size| usize::from(size.get()));
-        Self { pool_size, pinned: config.pinned(system_account).map(str::to_owned).collect() }
-    }
-
-    fn carries(&self, seat: &Seat, account: &Account) -> bool {
-        self.carries_named(seat, account.name())
-    }
-
-    fn carries_named(&self, seat: &Seat, account: &str) -> bool {
-        match seat {
-            Seat::Sole => true,
-            Seat::Dedicated(own) => own == account,
-            Seat::Slot(slot) => {
-                let is_pinned = self.pinned.iter().any(|pinned| pinned == account);
-                !is_pinned && pool_slot(account, self.pool_size) == *slot
-            }
         }
     }
 }
@@ -431,31 +325,3 @@ fn push_change(lines: &mut Vec<u8>, account: Option<&[u8]>, change: Change<'_>) 
 /// So many accounts are gone through in one slice of what a route is told: most have little interest, and a look at one that has
 /// none takes two microseconds.
 const ACCOUNTS_AT_ONCE: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroU16;
-
-    use super::*;
-
-    #[test]
-    fn each_account_is_announced_on_one_connection_of_a_pool() {
-        let seats = |pool_size: u16, account: &str, accounts: &[&str]| -> Vec<String> {
-            let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
-            let config =
-                ClusterConfig { pool_size: NonZeroU16::new(pool_size), accounts, ..ClusterConfig::default() };
-            let spread = Spread::of(&config, Some("$SYS"));
-            let dedicated = spread.pinned.iter().cloned().map(Seat::Dedicated);
-            let seats = (0..usize::from(pool_size)).map(Seat::Slot).chain(dedicated);
-            seats.filter(|seat| spread.carries_named(seat, account)).map(|seat| format!("{seat:?}")).collect()
-        };
-        // wire.md appendix A.
-        assert_eq!(seats(3, "$G", &[]), ["Slot(2)"]);
-        assert_eq!(seats(4, "CC", &["P"]), ["Slot(3)"]);
-        assert_eq!(seats(3, "$SYS", &[]), ["Dedicated(\"$SYS\")"]);
-        assert_eq!(seats(3, "P", &["P"]), ["Dedicated(\"P\")"]);
-        assert_eq!(seats(3, "$G", &["$G", "P"]), ["Dedicated(\"$G\")"]);
-        let sole = Spread::default();
-        assert!(sole.carries_named(&Seat::Sole, "$SYS"), "without a pool one connection carries all");
-    }
-}

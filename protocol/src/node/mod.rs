@@ -10,7 +10,9 @@
 //! - `news`: what clients are told of the cluster, and when.
 //! - `lame_duck`: how clients are sent away before a stop.
 //! - `interest`: what clients and services want, accounts that come and go, and how routes hear of both.
+//! - `announcements`: which routes hear of which accounts.
 
+mod announcements;
 mod interest;
 mod lame_duck;
 mod news;
@@ -32,8 +34,8 @@ use crate::time::Instant;
 use crate::wire::ProtocolError;
 use crate::wire::encode::err_line;
 
-use interest::Announcements;
-pub(crate) use interest::Untold;
+use announcements::Announcements;
+pub(crate) use announcements::Untold;
 use news::News;
 
 /// One node, shared by all its connections.
@@ -75,7 +77,7 @@ impl Node {
         let cluster = cluster_config.map(|cluster| {
             Cluster::new(cluster, &config, hub.base_info(), listening.route_port, own_urls, now)
         });
-        let announcements = Announcements::new(config.cluster.as_ref());
+        let announcements = Announcements::new(&config);
         let lone_name = config.lone_cluster_name.clone().unwrap_or_default();
         let cluster_name = cluster.as_ref().map_or(lone_name, |cluster| cluster.name().to_owned());
         Arc::new(Self {
@@ -110,6 +112,7 @@ impl Node {
         }
         self.tell_clients(now, sink);
         self.send_away(now, sink);
+        self.tell_late(now, sink);
     }
 
     /// How many attempts to reach other servers were begun since the start, by their causes.
@@ -123,7 +126,8 @@ impl Node {
         if self.is_stopping() {
             return None;
         }
-        self.poll_cluster_timeout().into_iter().chain(self.news.poll_timeout()).min()
+        let of_news = self.news.poll_timeout().into_iter().chain(self.announcements.poll_timeout());
+        self.poll_cluster_timeout().into_iter().chain(of_news).min()
     }
 
     fn poll_cluster_timeout(&self) -> Option<Instant> {
@@ -141,7 +145,9 @@ impl Node {
     /// Swaps the configuration, and returns the keys of the configuration file that have another value now. Limits and
     /// write deadlines hold for each connection from its next call on, and another `ping_interval` from its next PING on;
     /// clients beyond `max_connections` are closed, the youngest first; routes that are configured no more are closed, and not
-    /// looked for any more; they come back where others do that (design.md 5).
+    /// looked for any more; they come back where others do that (design.md 5). An account that is pinned from now on moves from
+    /// the pools to connections of its own, and back if it is so no more (wire.md 4.5). The peers' configurations are to be
+    /// changed likewise: until then messages of an account that is pinned no more go one way only.
     ///
     /// # Errors
     /// Something differs that cannot change while a node runs; then nothing changes.
@@ -154,6 +160,7 @@ impl Node {
         let changes = self.hub.config().changes_to(&new)?;
         let new = Arc::new(new);
         self.hub.swap_config(new.clone());
+        self.spread_anew(now, &new, sink);
         if let Some(config) = &new.cluster {
             let max_payload = new.max_payload as i64;
             self.with_cluster(now, sink, |cluster, _| {
@@ -244,6 +251,9 @@ impl Node {
                     }
                 }
                 Output::Close(connection, reason) => sink.close(connection, reason),
+                Output::Apart { peer, account, is_apart } => {
+                    self.set_apart(now, &peer, &account, is_apart, sink);
+                }
                 Output::ConnectUrlsChanged => self.news.handle_changed(),
             }
         }

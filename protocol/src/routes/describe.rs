@@ -82,6 +82,7 @@ impl Routes {
         let mut connections: Vec<_> = connections.collect();
         connections.sort_unstable();
         text.extend(connections);
+        text.extend([self.wishes.moves.describe(&name), "\n".to_owned()]);
         text + &self.wishes.dials.describe(now)
     }
 

@@ -124,6 +124,14 @@ impl Dials {
         }
     }
 
+    /// Drops the dials that nobody wants any more, whatever becomes of them. Those that are under way go on.
+    pub(super) fn drop_void(&mut self, is_void: impl Fn(&Dial) -> bool) {
+        let is_meant = |dial: &Dial| !dial.is_under_way() && is_void(dial);
+        let meant = self.dials.iter().filter(|(_, dial)| is_meant(dial));
+        let meant: Vec<_> = meant.map(|(id, _)| *id).collect();
+        meant.into_iter().for_each(|id| drop(self.remove(id)));
+    }
+
     /// The connections to a server changed: [`Dials::drop_satisfied`] has to look at its dials again.
     pub(super) fn uncheck(&mut self, server: &str) {
         self.index.uncheck(server);
@@ -225,6 +233,14 @@ impl Dials {
             let meant: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_meant)).collect();
             meant.into_iter().for_each(|id| self.change(id, |dial| dial.attempt = Attempt::Waiting(now)));
         }
+    }
+
+    /// Lets dials of a server for an account wait no longer than until then, whatever became of them before.
+    pub(super) fn bring_forward(&mut self, server: &str, account: &str, to: Instant) {
+        let is_later = |dial: &Dial| matches!(dial.attempt, Attempt::Waiting(at) if at > to);
+        let ids = self.index.to_server(server, &Some(account.to_owned()));
+        let meant: Vec<_> = ids.filter(|id| self.dials.get(id).is_some_and(is_later)).collect();
+        meant.into_iter().for_each(|id| self.change(id, |dial| dial.attempt = Attempt::Waiting(to)));
     }
 
     fn change(&mut self, id: DialId, change: impl FnOnce(&mut Dial)) {

@@ -147,6 +147,17 @@ impl RouteConnections {
         begun
     }
 
+    /// Those that are for an account alone, registered or not, in the order of their ids.
+    pub(super) fn dedicated_to(&self, account: &str) -> impl Iterator<Item = ConnectionId> {
+        let is_meant = |it: &RouteConnection| match &it.life {
+            Life::Registered { seat, .. } => seat.account() == Some(account),
+            Life::Shaking { .. } => {
+                it.purpose.as_ref().is_some_and(|it| it.account.as_deref() == Some(account))
+            }
+        };
+        self.all.iter().filter(move |(_, it)| is_meant(it)).map(|(id, _)| *id)
+    }
+
     /// Waits for a sign of life of a connection, since the peer tries to make another in its place: it may be one that is
     /// open on this side only, and would be so until keep-alive notices. Whether it is to be asked for one.
     pub(super) fn probe(&mut self, id: ConnectionId, now: Instant) -> bool {

@@ -19,6 +19,7 @@ mod dials;
 mod doubts;
 mod guesses;
 mod life;
+mod moves;
 mod pace;
 mod peer;
 mod plan;
@@ -41,6 +42,7 @@ pub(crate) use dial::Purpose;
 pub use dial::{DialError, DialId, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use dials::MAX_DIALS;
+pub(crate) use moves::TooManyMoved;
 #[cfg(feature = "sim")]
 pub(crate) use pace::RETRY_PAUSE;
 pub(crate) use plan::Own;
@@ -50,6 +52,6 @@ pub(crate) use table::Routes;
 pub(crate) use tellers::MAX_HEARSAY;
 #[cfg(feature = "sim")]
 pub(crate) use turn::dials_first;
-pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Seated};
+pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Notice, Reconfigured, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

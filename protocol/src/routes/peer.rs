@@ -119,6 +119,11 @@ impl PeerRoutes {
         self.sole.or_else(|| self.pooled.iter().flatten().next().copied())
     }
 
+    /// The connections of its pool.
+    pub(super) fn pool(&self) -> impl Iterator<Item = ConnectionId> {
+        self.pooled.iter().flatten().copied()
+    }
+
     /// The connection that is dedicated to an account.
     pub(super) fn dedicated(&self, account: &str) -> Option<ConnectionId> {
         self.dedicated.get(account).copied()
@@ -129,13 +134,13 @@ impl PeerRoutes {
         self.pooled.iter().position(Option::is_none)
     }
 
-    /// The kinds of connections that are missing: of the pool (none), and dedicated to an account.
-    pub(super) fn missing(&self, pinned: &[String]) -> Vec<Option<String>> {
+    /// The kinds of connections that are missing: of the pool (none), and dedicated to an account, of those that are `apart`.
+    pub(super) fn missing<'a>(&self, apart: impl IntoIterator<Item = &'a str>) -> Vec<Option<String>> {
         let is_absent = self.gossip_carrier().is_none();
         let of_pool = is_absent || self.empty_slot().is_some();
         let pools = is_absent || self.is_pooled();
-        let accounts = pinned.iter().filter(|account| pools && self.dedicated(account).is_none());
-        let accounts = accounts.map(|account| Some(account.clone()));
+        let accounts = apart.into_iter().filter(|account| pools && self.dedicated(account).is_none());
+        let accounts = accounts.map(|account| Some(account.to_owned()));
         of_pool.then_some(None).into_iter().chain(accounts).collect()
     }
 

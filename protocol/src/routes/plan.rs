@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::dial::Purpose;
 use super::peer::PeerRoutes;
 use super::seat::{Newcomer, NoSeat, Seat};
+use crate::accounts::pool_slot;
 use crate::config::ClusterConfig;
 
 /// What the route table knows of its own node.
@@ -39,18 +40,29 @@ impl Plan {
         std::iter::once(None).chain(self.pinned.iter().cloned().map(Some)).collect()
     }
 
+    /// The accounts with connections of their own.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &str> {
+        self.pinned.iter().map(String::as_str)
+    }
+
+    pub(super) fn pins(&self, account: &str) -> bool {
+        self.accounts().any(|pinned| pinned == account)
+    }
+
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
     pub(super) fn pool_size_with(&self, newcomer: &Newcomer<'_>) -> Option<usize> {
         let theirs = usize::try_from(newcomer.pool_size).unwrap_or(0).min(MAX_POOL_SIZE);
         (self.pool_size > 0 && theirs > 0).then(|| self.pool_size.max(theirs))
     }
 
-    /// Which seat the peer's words (and this node's dial) ask for, whoever may sit there.
+    /// Which seat the peer's words (and this node's dial) ask for, whoever may sit there. `has_moved` says whether the peer has
+    /// moved an account to a connection of its own that this node does not pin.
     pub(super) fn find_seat(
         &self,
         purpose: Option<&Purpose>,
         newcomer: &Newcomer<'_>,
         peer: Option<&PeerRoutes>,
+        has_moved: impl Fn(&str) -> bool,
     ) -> Result<Seat, NoSeat> {
         let size = self.pool_size_with(newcomer);
         let account = match purpose {
@@ -58,7 +70,7 @@ impl Plan {
             None => Some(newcomer.account).filter(|account| !account.is_empty()),
         };
         if let Some(account) = account {
-            return self.find_dedicated(account, size.is_some(), newcomer.has_account);
+            return self.find_dedicated(account, size.is_some(), newcomer.has_account, has_moved);
         }
         let Some(size) = size else {
             return Ok(Seat::Sole);
@@ -75,7 +87,23 @@ impl Plan {
         Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).unwrap_or(0)))
     }
 
-    fn find_dedicated(&self, account: &str, pools: bool, is_known: bool) -> Result<Seat, NoSeat> {
+    /// The connection of a pool that carries an account, by the hash of a node whose pools have so many.
+    pub(super) fn slot_of(account: &str, pool_size: i32) -> usize {
+        pool_slot(account, usize::try_from(pool_size).unwrap_or(0).min(MAX_POOL_SIZE))
+    }
+
+    /// The same by this node's own.
+    pub(super) fn own_slot_of(&self, account: &str) -> usize {
+        pool_slot(account, self.pool_size)
+    }
+
+    fn find_dedicated(
+        &self,
+        account: &str,
+        pools: bool,
+        is_known: bool,
+        has_moved: impl Fn(&str) -> bool,
+    ) -> Result<Seat, NoSeat> {
         let name = account.to_owned();
         if !is_known {
             return Err(NoSeat::NoAccount(name));
@@ -83,7 +111,11 @@ impl Plan {
         if !pools {
             return Err(NoSeat::NotPooling(name));
         }
-        if self.pinned.contains(&name) { Ok(Seat::Dedicated(name)) } else { Err(NoSeat::NotPinned(name)) }
+        if self.pins(account) || has_moved(account) {
+            Ok(Seat::Dedicated(name))
+        } else {
+            Err(NoSeat::NotPinned(name))
+        }
     }
 }
 
@@ -102,6 +134,6 @@ mod tests {
         let beyond =
             Newcomer { pool_size: i32::MAX, pool_index: MAX_POOL_SIZE as i32, ..Newcomer::default() };
         let (index, size) = (beyond.pool_index, MAX_POOL_SIZE);
-        assert_eq!(plan.find_seat(None, &beyond, None), Err(NoSeat::NotInPool { index, size }));
+        assert_eq!(plan.find_seat(None, &beyond, None, |_| false), Err(NoSeat::NotInPool { index, size }));
     }
 }

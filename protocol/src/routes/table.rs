@@ -1,6 +1,6 @@
 //! The route table itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
 use super::life::{Life, RouteConnection, RouteConnections};
+use super::moves::TooManyMoved;
+use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
-use super::plan::Own;
+use super::plan::{Own, Plan};
 use super::seat::{Newcomer, Seat};
-use super::verdict::{Hearsay, Lost, NotSeated, Seated};
+use super::verdict::{Hearsay, Lost, NotSeated, Notice, Reconfigured, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -41,11 +43,17 @@ impl Routes {
         Self { remembers, peers: BTreeMap::new(), connections: RouteConnections::default(), wishes }
     }
 
-    /// Hears of another configuration: wants the servers that are new in it, and gives up those that are in it no more.
-    /// Returns the connections to the latter, which are to be closed.
+    /// Hears of another configuration: wants the servers that are new in it, and gives up those that are in it no more; accounts
+    /// come to have connections of their own, or have them no more (wire.md 4.5). `request` makes what stands in the answers
+    /// of peers that are told of one.
     #[must_use]
-    pub(crate) fn handle_config(&mut self, now: Instant, config: Arc<ClusterConfig>) -> Vec<ConnectionId> {
-        let mut removed = Vec::new();
+    pub(crate) fn handle_config(
+        &mut self,
+        now: Instant,
+        config: Arc<ClusterConfig>,
+        request: impl FnMut() -> String,
+    ) -> Reconfigured {
+        let mut removed = BTreeSet::new();
         for (id, peer) in &mut self.peers {
             if peer.solicited.take_if(|it| it.explicit && !config.routes.contains(&it.url)).is_some() {
                 // Nobody waits for it any more.
@@ -54,8 +62,106 @@ impl Routes {
             }
         }
         removed.extend(self.connections.drop_configured(|url| !config.routes.contains(url)));
+        let old = self.wishes.plan.pinned.clone();
         self.wishes.handle_config(now, config);
-        removed
+        let new = self.wishes.plan.pinned.clone();
+        for account in old.iter().filter(|account| !new.contains(account)) {
+            self.wishes.moves.unsay(account);
+            removed.extend(self.connections.dedicated_to(account));
+        }
+        let added = new.iter().filter(|account| !old.contains(account));
+        let notices = self.pin(now, added, request);
+        self.want_heard(now);
+        Reconfigured { removed, notices }
+    }
+
+    /// Gives accounts connections of their own, once the peers have heard of it.
+    fn pin<'a>(
+        &mut self,
+        now: Instant,
+        accounts: impl Iterator<Item = &'a String>,
+        mut request: impl FnMut() -> String,
+    ) -> Vec<Notice> {
+        let Wishes { plan, moves, .. } = &mut self.wishes;
+        let mut notices = Vec::new();
+        for account in accounts {
+            moves.forget_account(account);
+            let slot = Seat::Slot(plan.own_slot_of(account));
+            let pooled = self.peers.values().filter(|peer| peer.is_pooled());
+            let over = pooled.filter_map(|peer| peer.holder(&slot).or_else(|| peer.gossip_carrier()));
+            let (over, request): (Vec<_>, _) = (over.collect(), request());
+            moves.say(now, account, &request, over.iter().copied());
+            let told = |over| Notice { over, account: account.clone(), request: request.clone() };
+            notices.extend(over.into_iter().map(told));
+        }
+        notices
+    }
+
+    /// Wants connections for the accounts that peers have heard of.
+    fn want_heard(&mut self, now: Instant) {
+        for account in self.wishes.moves.take_heard(now) {
+            self.wishes.want_account(now, &account, &self.peers);
+        }
+    }
+
+    /// Hears the answer to a [`Notice`]. Returns the account, and the peer's pooled connections, over which it says nothing of
+    /// that any more; none if nobody waits for such an answer.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        request: &str,
+    ) -> Option<(String, Vec<ConnectionId>)> {
+        let account = self.wishes.moves.handle_answer(connection, request)?;
+        self.want_heard(now);
+        let peer = self.peers.get(self.peer_of(connection)?)?;
+        Some((account, peer.pool().collect()))
+    }
+
+    /// Hears from a peer, over a pooled connection, that an account has a connection of its own from now on. Returns the one
+    /// that carried it by the peer's hash, and whether that is news to this node.
+    ///
+    /// # Errors
+    /// The peer says so of too many.
+    pub(crate) fn handle_moved(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        account: &str,
+        pool_size: i32,
+    ) -> Result<(Option<ConnectionId>, bool), TooManyMoved> {
+        let Some(Life::Registered { peer: id, seat: Seat::Slot(_), .. }) =
+            self.connections.get(connection).map(|connection| &connection.life)
+        else {
+            return Ok((None, false));
+        };
+        let Some(peer) = self.peers.get(id) else { return Ok((None, false)) };
+        let is_news = !self.wishes.is_apart(id, account);
+        if is_news {
+            self.wishes.moves.note(now, id, account)?;
+            self.wishes.want_apart(now, id, peer, account);
+        } else if peer.dedicated(account).is_none() {
+            // It may have refused such a connection until now, for long.
+            self.wishes.dials.bring_forward(id, account, now + RETRY_PAUSE);
+        }
+        Ok((peer.holder(&Seat::Slot(Plan::slot_of(account, pool_size))), is_news))
+    }
+
+    /// When [`Routes::handle_timeout`] is to be called next.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.wishes.moves.next_at()
+    }
+
+    /// Goes on with accounts that come to have connections of their own. Returns peers and accounts that have none, since such
+    /// a connection did not come.
+    #[must_use]
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<(String, String)> {
+        self.want_heard(now);
+        let ended = self.wishes.moves.take_ended(now);
+        if !ended.is_empty() {
+            self.wishes.drop_void_dials();
+        }
+        ended
     }
 
     /// What is to be dialed now. Poll until `None` after every other call and when [`Routes::poll_timeout`] is due.
@@ -148,7 +254,9 @@ impl Routes {
         };
         let (purpose, dial) = (purpose.clone(), *dial);
         let peer = self.peers.get(newcomer.id);
-        let seat = self.wishes.plan.find_seat(purpose.as_ref(), newcomer, peer).map_err(|why| {
+        let Wishes { plan, moves, .. } = &self.wishes;
+        let has_moved = |account: &str| moves.is_moved(newcomer.id, account);
+        let seat = plan.find_seat(purpose.as_ref(), newcomer, peer, has_moved).map_err(|why| {
             // Another attempt would end the same way.
             if newcomer.pool_size == 0 {
                 self.wishes.end(dial);
@@ -182,7 +290,13 @@ impl Routes {
         let (peer, taken) = (newcomer.id.to_owned(), seat.clone());
         let life = Life::Registered { peer, seat: taken, since: now, continues, probed_until: None };
         self.connections.register(connection, life);
-        Ok(Seated { seat, continues })
+        let pooled = seat.account().map_or_else(Vec::new, |account| {
+            self.wishes.moves.handle_seated(newcomer.id, account);
+            // That of the system never moves.
+            let peer = self.peers.get(newcomer.id).filter(|_| !self.wishes.is_system_account(account));
+            peer.into_iter().flat_map(PeerRoutes::pool).collect()
+        });
+        Ok(Seated { seat, continues, pooled })
     }
 
     /// A dial by a name led to one of several servers, perhaps not to the one that it was for.
@@ -244,6 +358,8 @@ impl Routes {
     ) -> Option<Lost> {
         let is_wanted = reason != CloseReason::ServerShutdown;
         let RouteConnection { remote, life, .. } = self.connections.remove(connection)?;
+        self.wishes.moves.handle_closed(connection);
+        self.want_heard(now);
         match life {
             Life::Shaking { dial } => {
                 let led_to_self = self.wishes.own_addresses.contains(&remote);
@@ -255,8 +371,8 @@ impl Routes {
                 None
             }
             Life::Registered { peer, seat, since, .. } => {
-                self.lose(now, &peer, &seat, is_wanted, now.since(since));
-                Some(Lost { peer, seat })
+                let moved = self.lose(now, &peer, &seat, is_wanted, now.since(since));
+                Some(Lost { peer, seat, moved })
             }
         }
     }
@@ -334,19 +450,28 @@ impl Routes {
         self.wishes.counts()
     }
 
-    fn lose(&mut self, now: Instant, id: &str, seat: &Seat, is_wanted: bool, lived: Duration) {
+    fn lose(&mut self, now: Instant, id: &str, seat: &Seat, is_wanted: bool, lived: Duration) -> Vec<String> {
         let Some(peer) = self.peers.get_mut(id) else {
-            return;
+            return Vec::new();
         };
         peer.unseat(seat);
+        if let Seat::Dedicated(account) = seat {
+            self.wishes.moves.handle_lost(now, id, account, lived);
+        }
         let was_dialed = peer.solicited.is_some() || peer.retry;
         // Who said that it leaves is not waited for, unless it is configured: then it may be back under the same address.
         let is_waited_for = if peer.leaves { peer.is_explicit() } else { was_dialed || self.remembers };
         if is_wanted && is_waited_for {
             self.wishes.want_back(now, id, peer, seat, lived);
         }
-        if peer.is_gone() {
-            self.peers.remove(id);
+        if !peer.is_gone() {
+            return Vec::new();
         }
+        self.peers.remove(id);
+        let moved = self.wishes.moves.forget_peer(id);
+        if !moved.is_empty() {
+            self.wishes.drop_void_dials();
+        }
+        moved
     }
 }

@@ -8,7 +8,8 @@ use fastrand::Rng;
 
 use super::turn::dials_first;
 use super::{
-    Cause, DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Own, Routes, Seat, Seated,
+    Cause, DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Notice, Own, Reconfigured,
+    Routes, Seat, Seated,
 };
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
@@ -82,6 +83,15 @@ fn peer_that(dials: bool) -> String {
 
 fn dials(routes: &mut Routes, now: Instant) -> Vec<DialRequest> {
     std::iter::from_fn(|| routes.poll_dial(now)).collect()
+}
+
+/// Another configuration, with numbers for requests.
+fn configure(routes: &mut Routes, now: Instant, config: ClusterConfig) -> Reconfigured {
+    let mut requests = 0;
+    routes.handle_config(now, Arc::new(config), || {
+        requests += 1;
+        requests.to_string()
+    })
 }
 
 fn hearsay(server: &str) -> Hearsay {
@@ -183,7 +193,7 @@ fn a_pinned_connection_or_a_slot_that_is_lost_alone_is_dialed_again_by_whichever
             let again = dials(&mut routes, at);
             assert_eq!(again.len(), 1, "{seat:?}");
             assert_eq!(complete(&mut routes, at, 9, &again[0], "peer").seat, seat);
-            let missing = routes.peers["peer"].missing(&routes.wishes.plan.pinned);
+            let missing = routes.peers["peer"].missing(routes.wishes.plan.accounts());
             assert_eq!((missing, dials(&mut routes, at + HOUR)), (vec![], vec![]));
         }
     }
@@ -381,11 +391,148 @@ fn a_dial_that_is_under_way_to_who_is_configured_no_more_is_the_last() {
     let now = START + HOUR + 5 * SECOND;
     let under_way = dials(&mut routes, now);
     assert!(!under_way.is_empty());
-    assert_eq!(routes.handle_config(now, Arc::new(ClusterConfig::default())), []);
+    assert_eq!(configure(&mut routes, now, ClusterConfig::default()), Reconfigured::default());
     for dial in under_way {
         routes.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
     }
     assert_eq!(fail_all(&mut routes, now, 24 * HOUR).0, 0);
+}
+
+/// A node with the pool of a peer, whose connections have these numbers; and that of the system account.
+fn pooled_pair(configured: &[&str]) -> Routes {
+    let mut routes = routes(configured);
+    for number in 0..3 {
+        let dial = dials(&mut routes, START).into_iter().find(|dial| !is_dedicated(&routes, dial));
+        match dial {
+            Some(dial) => drop(complete(&mut routes, START, number, &dial, "peer")),
+            None => drop(accept(&mut routes, START, number, &newcomer("peer", number as i32))),
+        }
+        routes.handle_pong(START, connection(number));
+    }
+    let of_system = Newcomer { account: SYSTEM_ACCOUNT, ..newcomer("peer", 0) };
+    drop(accept(&mut routes, START, 3, &of_system));
+    routes
+}
+
+fn pinning(account: &str, configured: &[&str]) -> ClusterConfig {
+    let routes = configured.iter().map(|url| url.parse().expect("an address")).collect();
+    ClusterConfig { accounts: vec![account.to_owned()], routes, ..ClusterConfig::default() }
+}
+
+fn is_dedicated(routes: &Routes, dial: &DialRequest) -> bool {
+    routes.wishes.dials.get(dial.id).is_some_and(|dial| dial.purpose.account.is_some())
+}
+
+/// How many connections for accounts are dialed now.
+fn accounts_of(routes: &mut Routes, now: Instant) -> usize {
+    dials(routes, now).into_iter().filter(|dial| is_dedicated(routes, dial)).count()
+}
+
+#[test]
+fn an_account_that_is_pinned_is_dialed_for_once_the_peer_has_answered_or_after_two_seconds() {
+    let url = ["nats://10.0.0.9:6222"];
+    for answers in [true, false] {
+        let mut routes = pooled_pair(&url);
+        let Reconfigured { removed, notices } = configure(&mut routes, START, pinning("P", &url));
+        assert!(removed.is_empty());
+        // Where the account was, by this node's hash.
+        let [Notice { over, account, request }] = &notices[..] else { panic!("{notices:?}") };
+        assert_eq!((*over, account.as_str()), (connection(1), "P"));
+        assert_eq!(accounts_of(&mut routes, START), 0);
+        let now = if answers {
+            assert_eq!(routes.handle_answer(START, connection(0), request), None, "it was not asked");
+            let pool = (0..3).map(connection).collect();
+            let heard = routes.handle_answer(START, connection(1), request);
+            assert_eq!(heard, Some(("P".to_owned(), pool)));
+            START
+        } else {
+            let now = routes.next_timeout().expect("an answer is waited for");
+            assert_eq!(now, START + 2 * SECOND);
+            assert_eq!(routes.handle_timeout(now), []);
+            now
+        };
+        assert_eq!(accounts_of(&mut routes, now), 1);
+        assert_eq!(routes.next_timeout(), None);
+    }
+}
+
+#[test]
+fn an_account_that_is_pinned_no_more_has_its_connections_closed_and_is_not_dialed_for() {
+    let url = ["nats://10.0.0.9:6222"];
+    let mut routes = pooled_pair(&url);
+    let of = |account| Newcomer { account, ..newcomer("peer", 0) };
+    let notices = configure(&mut routes, START, pinning("P", &url)).notices;
+    accept(&mut routes, START, 4, &of("P")).expect("it is pinned");
+    routes.handle_answer(START, connection(1), &notices[0].request);
+    let removed = configure(&mut routes, START, ClusterConfig { accounts: vec![], ..pinning("", &url) });
+    assert_eq!(removed, Reconfigured { removed: [connection(4)].into(), notices: vec![] });
+    routes.handle_closed(START, connection(4), CloseReason::RouteRemoved);
+    assert_eq!(fail_all(&mut routes, START, HOUR).0, 0);
+    let refused = accept(&mut routes, START, 5, &of("P")).map(|it| it.seat);
+    assert_eq!(refused, Err(NotSeated::NoSeat(NoSeat::NotPinned("P".to_owned()))));
+}
+
+#[test]
+fn what_a_peer_moves_has_a_connection_of_its_own_to_that_peer_as_long_as_there_is_one() {
+    let of = |id, account| Newcomer { account, ..newcomer(id, 0) };
+    let not_pinned = || Err(NotSeated::NoSeat(NoSeat::NotPinned("P".to_owned())));
+    let mut routes = pooled_pair(&[]);
+    accept(&mut routes, START, 10, &newcomer("other", 0)).expect("a seat");
+    // Of four connections it would be the last that carries it.
+    assert_eq!(routes.handle_moved(START, connection(0), "P", 4), Ok((None, true)));
+    assert_eq!(routes.handle_moved(START, connection(0), "P", 3), Ok((Some(connection(1)), false)));
+    assert_eq!(routes.handle_moved(START, connection(3), "P", 3), Ok((None, false)), "not over the pool");
+    assert_eq!(accept(&mut routes, START, 11, &of("other", "P")).map(|it| it.seat), not_pinned());
+    let seated = accept(&mut routes, START, 4, &of("peer", "P")).expect("it moved it");
+    assert_eq!(seated.pooled, [0, 1, 2].map(connection), "what it wanted there, it says again");
+    assert_eq!(routes.handle_timeout(START + HOUR), []);
+    let lost = routes.handle_closed(START + HOUR, connection(4), CloseReason::ClientClosed);
+    assert_eq!(lost.map(|it| it.moved), Some(vec![]));
+    let end = routes.next_timeout().expect("it may come back");
+    assert_eq!(routes.handle_timeout(end), [("peer".to_owned(), "P".to_owned())]);
+    assert_eq!(accept(&mut routes, end, 5, &of("peer", "P")).map(|it| it.seat), not_pinned());
+    assert_eq!(accounts_of(&mut routes, end + HOUR), 0);
+}
+
+#[test]
+fn who_has_dialed_a_peer_dials_it_for_what_it_moves_at_once_and_else_when_it_does_not() {
+    let dialed = |url: &[&str]| {
+        let mut routes = pooled_pair(url);
+        routes.handle_moved(START, connection(0), "P", 3).expect("room");
+        [START, START + 2 * SECOND].map(|now| accounts_of(&mut routes, now))
+    };
+    assert_eq!(dialed(&["nats://10.0.0.9:6222"]), [1, 0]);
+    assert_eq!(dialed(&[]), [0, 1]);
+}
+
+#[test]
+fn who_refused_a_connection_for_an_account_is_dialed_within_a_second_of_saying_that_it_moves() {
+    let mut routes = pooled_pair(&[]);
+    let request = configure(&mut routes, START, pinning("P", &[])).notices.remove(0).request;
+    routes.handle_answer(START, connection(1), &request);
+    let mut now = START;
+    // It refuses, again and again, and is dialed less and less.
+    for number in 10..16 {
+        now = routes.poll_timeout().expect("it is wanted");
+        let dial = dials(&mut routes, now).remove(0);
+        routes.handle_dialed(dial.id, connection(number), remote());
+        routes.handle_closed(now, connection(number), CloseReason::ParseError);
+    }
+    assert!(routes.poll_timeout() > Some(now + 5 * SECOND));
+    for _ in 0..2 {
+        routes.handle_moved(now, connection(0), "P", 3).expect("it is pinned");
+        assert_eq!(routes.poll_timeout(), Some(now + SECOND), "and no sooner");
+    }
+}
+
+#[test]
+fn what_a_peer_moved_goes_with_its_last_connection() {
+    let mut routes = pooled_pair(&[]);
+    routes.handle_moved(START, connection(0), "P", 3).expect("room");
+    let moved =
+        (0..4).map(|number| routes.handle_closed(START, connection(number), CloseReason::ClientClosed));
+    let moved: Vec<_> = moved.map(|lost| lost.expect("it was registered").moved.len()).collect();
+    assert_eq!((moved, routes.next_timeout()), (vec![0, 0, 0, 1], None));
 }
 
 #[test]
@@ -396,7 +543,7 @@ fn who_is_configured_no_more_is_not_dialed_as_one_that_was_lost_long_ago() {
     fail_all(&mut routes, START, 2 * HOUR);
     for configured in [vec!["nats://10.0.0.9:6222".parse().expect("an address")], Vec::new()] {
         let config = ClusterConfig { routes: configured, ..ClusterConfig::default() };
-        assert_eq!(routes.handle_config(START + 2 * HOUR, Arc::new(config)), []);
+        assert_eq!(configure(&mut routes, START + 2 * HOUR, config), Reconfigured::default());
     }
     assert_eq!(fail_all(&mut routes, START + 2 * HOUR, HOUR).0, 0);
 }

@@ -1,5 +1,7 @@
 //! What the route table is told and what it answers.
 
+use std::collections::BTreeSet;
+
 use super::cause::Cause;
 use super::seat::{NoSeat, Seat};
 use crate::config::RouteUrl;
@@ -12,6 +14,9 @@ pub(crate) struct Seated {
     pub(crate) seat: Seat,
     /// Another slot of the pool is to be dialed, as soon as the peer answers a PING on this connection.
     pub(crate) continues: bool,
+    /// Where it is dedicated to an account that may have been in the pool, the connections of that: what the peer wanted of the
+    /// account over these holds no more.
+    pub(crate) pooled: Vec<ConnectionId>,
 }
 
 /// A connection that got none.
@@ -31,6 +36,27 @@ pub(crate) enum NotSeated {
 pub(crate) struct Lost {
     pub(crate) peer: String,
     pub(crate) seat: Seat,
+    /// The accounts that the peer had moved to connections of their own, if it is gone.
+    pub(crate) moved: Vec<String>,
+}
+
+/// What follows from another configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reconfigured {
+    /// The connections that are to be closed.
+    pub(crate) removed: BTreeSet<ConnectionId>,
+    /// What peers are to be told.
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// What a peer is to be told of an account that has a connection of its own from now on (wire.md 4.5).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// A connection of the pool.
+    pub(crate) over: ConnectionId,
+    pub(crate) account: String,
+    /// What is to stand in the answer.
+    pub(crate) request: String,
 }
 
 /// A server that somebody told of.

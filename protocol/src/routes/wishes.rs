@@ -15,6 +15,7 @@ use super::dial_index::Place;
 use super::dials::{Dials, Failure};
 use super::doubts::Doubts;
 use super::guesses::Guesses;
+use super::moves::Moves;
 use super::pace::jitter;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
@@ -36,7 +37,10 @@ pub(super) struct Wishes {
     own_port: u16,
     /// How often a failed attempt is reported as an error: of first connections, and of lost ones.
     error_reports: (u32, u32),
+    /// What it calls the system account, if it has it.
+    system_account: Option<Arc<str>>,
     pub(super) plan: Plan,
+    pub(super) moves: Moves,
     pub(super) dials: Dials,
     pub(super) guesses: Guesses,
     pub(super) doubts: Doubts,
@@ -55,7 +59,9 @@ impl Wishes {
             own_id: own.id,
             own_port: own.port,
             error_reports: own.error_reports,
+            system_account: own.system_account,
             plan,
+            moves: Moves::default(),
             dials: Dials::default(),
             guesses: Guesses::default(),
             doubts: Doubts::default(),
@@ -67,9 +73,13 @@ impl Wishes {
         wishes
     }
 
-    /// Hears of another configuration: of its servers, those that are new are wanted, and those that are gone no more.
+    /// Hears of another configuration: of its servers, those that are new are wanted, and those that are gone no more. Nor are
+    /// connections for accounts that are pinned no more; those for accounts that are new are wanted by
+    /// [`Wishes::want_account`].
     pub(super) fn handle_config(&mut self, now: Instant, config: Arc<ClusterConfig>) {
         let old = std::mem::replace(&mut self.config, config.clone());
+        self.plan = Plan::new(&config, self.system_account.as_deref());
+        self.drop_void_dials();
         self.dials.drop_configured(|url| !config.routes.contains(url));
         self.cold.forget(|url| old.routes.contains(url) && !config.routes.contains(url));
         for url in config.routes.iter().filter(|url| !old.routes.contains(url)) {
@@ -79,10 +89,14 @@ impl Wishes {
 
     fn want_configured(&mut self, now: Instant, url: &RouteUrl) {
         for account in self.plan.kinds() {
-            let mut dial = Dial::new(Cause::Configured, url.clone(), account, now);
-            dial.purpose.explicit = true;
-            self.dials.add(dial);
+            self.want_configured_for(now, url, account);
         }
+    }
+
+    fn want_configured_for(&mut self, now: Instant, url: &RouteUrl, account: Option<String>) {
+        let mut dial = Dial::new(Cause::Configured, url.clone(), account, now);
+        dial.purpose.explicit = true;
+        self.dials.add(dial);
     }
 
     /// The next dial that is due, which counts as begun, after those were dropped that `peers` made needless.
@@ -145,10 +159,28 @@ impl Wishes {
 
     /// Notes that a dial, or the handshake after it, failed.
     pub(super) fn fail(&mut self, now: Instant, id: DialId, failure: Failure) {
+        if self.dials.get(id).is_some_and(|dial| is_void(dial, &self.plan, &self.moves)) {
+            return self.end(Some(id));
+        }
         if let Some(given_up) = self.dials.fail(id, failure, now, &self.config, &mut self.rng) {
             self.doubt(now, &given_up);
             self.keep_cold(now, given_up);
         }
+    }
+
+    /// Whether an account has a connection of its own to a peer.
+    pub(super) fn is_apart(&self, peer: &str, account: &str) -> bool {
+        self.plan.pins(account) || self.moves.is_moved(peer, account)
+    }
+
+    pub(super) fn is_system_account(&self, account: &str) -> bool {
+        self.system_account.as_deref() == Some(account)
+    }
+
+    /// Gives up to dial for kinds of connections that there are no more.
+    pub(super) fn drop_void_dials(&mut self) {
+        let Self { plan, moves, dials, .. } = self;
+        dials.drop_void(|dial| is_void(dial, plan, moves));
     }
 
     /// A dial was given up: keeps in mind that what somebody said is not true, if that was its reason.
@@ -254,6 +286,7 @@ impl Wishes {
         let until = self.remembered_until(now).filter(|_| !peer.leaves);
         let fills = peer.gossip_carrier().is_some();
         let accounts = match seat {
+            Seat::Dedicated(account) if !self.is_apart(id, account) => Vec::new(),
             Seat::Dedicated(account) => vec![Some(account.clone())],
             Seat::Slot(_) => vec![None],
             // It may come back as a server that pools, to which the accounts have connections of their own.
@@ -270,7 +303,7 @@ impl Wishes {
     /// Wants what is missing of the connections to a peer. Usually one side does so at once when a connection is lost;
     /// this is for when that failed, so it waits a while, on one side longer than on the other.
     pub(super) fn want_missing(&mut self, now: Instant, id: &str, peer: &mut PeerRoutes) {
-        let missing = peer.missing(&self.plan.pinned);
+        let missing = peer.missing(self.plan.accounts().chain(self.moves.of(id)));
         if missing.is_empty() || peer.leaves {
             peer.gap_since = None;
             return;
@@ -306,7 +339,7 @@ impl Wishes {
         let Some(url) = peer.says_url.as_ref().filter(|_| !peer.leaves) else {
             return;
         };
-        for account in peer.missing(&self.plan.pinned) {
+        for account in peer.missing(self.plan.accounts()) {
             let comes_yet = fills && account.is_none() || self.dials.may_lead_to(id, name, &account);
             if !comes_yet {
                 debug!("A connection to {id} is missing, dialing it where it says it is");
@@ -315,6 +348,40 @@ impl Wishes {
                 self.dials.add(Dial { target, reconnect: true, fills: true, ..dial });
             }
         }
+    }
+
+    /// Wants connections for an account that is pinned from now on: where servers are configured to be, and to peers.
+    pub(super) fn want_account(&mut self, now: Instant, account: &str, peers: &BTreeMap<String, PeerRoutes>) {
+        let (have, lack): (Vec<_>, Vec<_>) =
+            peers.iter().partition(|(_, peer)| peer.dedicated(account).is_some());
+        let has = |url: &RouteUrl| {
+            let is_there = |peer: &PeerRoutes| peer.solicited.as_ref().is_some_and(|it| it.url == *url);
+            have.iter().any(|(_, peer)| is_there(peer))
+        };
+        let config = self.config.clone();
+        for url in config.routes.iter().filter(|url| !has(url)) {
+            self.want_configured_for(now, url, Some(account.to_owned()));
+        }
+        for (id, peer) in lack.into_iter().filter(|(_, peer)| peer.is_pooled() && !peer.is_explicit()) {
+            self.want_apart(now, id, peer, account);
+        }
+    }
+
+    /// Wants the connection to a peer for an account that comes to have its own: at once where this node has dialed the peer,
+    /// and else after a while, unless the peer dials meanwhile.
+    pub(super) fn want_apart(&mut self, now: Instant, id: &str, peer: &PeerRoutes, account: &str) {
+        let (Some(url), until) = (peer.url(), self.remembered_until(now)) else {
+            return;
+        };
+        let at = match (&peer.solicited, until) {
+            _ if peer.leaves => return,
+            (Some(_), _) => now,
+            (None, Some(_)) => now + APART_PATIENCE,
+            (None, None) => return,
+        };
+        let dial = Dial::new(Cause::Gap, url.clone(), Some(account.to_owned()), at);
+        let target = Target::Server(id.to_owned());
+        self.dials.add(Dial { target, reconnect: true, fills: true, until, ..dial });
     }
 
     /// Wants a server that somebody told of ([`Routes::handle_hearsay`](super::Routes::handle_hearsay)).
@@ -416,6 +483,12 @@ impl Wishes {
     }
 }
 
+/// Whether a dial is for a connection of a kind that there is not any more.
+fn is_void(dial: &Dial, plan: &Plan, moves: &Moves) -> bool {
+    let moves_it = |account: &str| dial.server().is_some_and(|server| moves.is_moved(server, account));
+    dial.purpose.account.as_ref().is_some_and(|account| !plan.pins(account) && !moves_it(account))
+}
+
 /// Whether a server is a peer by more than what is dedicated to an account.
 fn is_connected(peers: &BTreeMap<String, PeerRoutes>, id: &str) -> bool {
     peers.get(id).is_some_and(|peer| peer.gossip_carrier().is_some())
@@ -434,6 +507,9 @@ const TRIED_AT_ONCE: usize = 16;
 
 /// No more of this node's own addresses than this are remembered.
 pub(crate) const MAX_OWN_ADDRESSES: usize = 64;
+
+/// How long a peer may take to dial for an account that comes to have its own connection, where it has dialed this node before.
+const APART_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long connections to a peer may be missing before they are dialed again.
 const GAP_PATIENCE: Duration = Duration::from_secs(4);

@@ -22,6 +22,7 @@ mod logs;
 mod mesh;
 mod messages;
 mod misuse;
+mod pinned;
 mod queues;
 mod reconfigure;
 mod route_limits;

@@ -259,7 +259,6 @@ fn the_connection_of_a_pinned_account_carries_it_alone_and_without_its_name() {
 }
 
 #[test]
-#[ignore = "accounts are not there yet"]
 fn a_pinned_account_has_a_connection_of_its_own() {
     let options = Options::configured(
         "server_name: alpha\naccounts { A { users [ { user: a, password: p } ] } }\n\

@@ -8,6 +8,7 @@ mod imports;
 mod interest;
 mod invalid;
 mod messages;
+mod moves;
 mod permissions;
 mod random;
 mod transcripts;

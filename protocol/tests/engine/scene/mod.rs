@@ -256,6 +256,15 @@ impl Scene {
         self.engine(node).handle_lame_duck(now);
     }
 
+    /// Gives a node another configuration.
+    pub(crate) fn reconfigure(&mut self, node: &str, change: impl FnOnce(&mut Config)) {
+        let mut config = Config::clone(&self.node(node).node().hub().config());
+        change(&mut config);
+        let now = self.now;
+        self.engine(node).handle_config(now, config).expect("all of it can change");
+        self.settle();
+    }
+
     /// Connects a client to a node and takes the INFO that greets it.
     pub(crate) fn client(&mut self, node: &str) -> Peer {
         let (now, remote) = (self.now, self.remote());
