@@ -113,8 +113,15 @@ pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, me
 /// Lets those have a message whom it is a request for. False if nobody takes it.
 fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
     let Request { import, importer, exporter, subject, .. } = request;
-    if courier.note(exporter, message.subject, subject).is_break() || request.is_for_nobody() {
+    if courier.note(exporter, message.subject, subject).is_break() {
         // Of what is only traced nobody is there to take it.
+        return false;
+    }
+    if request.is_for_nobody() {
+        if message.reply.is_some() {
+            // Who serves next may be at another server, and is to find the way back.
+            courier.keeper.await_answers(exporter, courier.rng, courier.sink);
+        }
         return false;
     }
     let reply = message.reply.map(|reply| {
