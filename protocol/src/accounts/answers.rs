@@ -4,7 +4,7 @@
 //! is published there goes to the reply subject that the requester gave, in the requester's account.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use super::ServiceTerms;
 use crate::config::Response;
-use crate::hash::KeyedState;
+use crate::hash::{KeyedState, Shards};
 use crate::id::AccountId;
 use crate::lock::{Mutex, Place};
 use crate::time::Instant;
@@ -53,9 +53,11 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 struct Table {
-    by_token: HashMap<Token, Waiting, KeyedState>,
+    by_token: Shards<Token, Waiting>,
     /// Those of each account that asks. None is empty.
     by_asker: BTreeMap<AccountId, OfOne>,
+    /// Whose were looked at last for what is to be given up.
+    last_tidied: Option<AccountId>,
 }
 
 /// The requests of one account that wait.
@@ -80,7 +82,8 @@ const TOKEN_BYTES: usize = 6;
 
 impl Answers {
     pub(super) fn new(hasher: KeyedState) -> Self {
-        let table = Table { by_token: HashMap::with_hasher(hasher), by_asker: BTreeMap::new() };
+        let by_token = Shards::new(hasher);
+        let table = Table { by_token, by_asker: BTreeMap::new(), last_tidied: None };
         Self { prefix: OnceLock::new(), awaited: Mutex::new(Place::Facts, table) }
     }
 
@@ -99,6 +102,7 @@ impl Answers {
     pub(crate) fn wait_for(&self, awaited: Awaited, now: Instant, rng: &mut Rng) -> (Vec<u8>, bool) {
         let mut table = self.awaited.lock();
         table.give_up(awaited.asker, now);
+        table.give_up_of_next(now);
         let token = table.free_token(rng);
         let is_any_given_up = table.insert(token, awaited, now);
         (self.subject(token), is_any_given_up)
@@ -108,6 +112,14 @@ impl Answers {
     pub(crate) fn forget(&self, subject: &[u8]) {
         if let Some(token) = self.token_of(subject) {
             self.awaited.lock().remove(token);
+        }
+    }
+
+    /// Waits no more for what an account asked.
+    pub(crate) fn forget_all_of(&self, asker: AccountId) {
+        let mut table = self.awaited.lock();
+        while let Some(token) = table.first_of(asker) {
+            table.remove(token);
         }
     }
 
@@ -124,6 +136,14 @@ impl Answers {
             table.insert(token, waiting.awaited.clone(), now);
         }
         Some(waiting.awaited)
+    }
+
+    /// Whom a message to `subject` would answer.
+    pub(crate) fn look_up(&self, subject: &[u8], now: Instant) -> Option<Awaited> {
+        let token = self.token_of(subject)?;
+        let table = self.awaited.lock();
+        let (_, waiting) = table.by_token.get(&token).filter(|(_, waiting)| waiting.deadline > now)?;
+        Some(waiting.awaited.clone())
     }
 
     /// How many requests wait for answers, those included that are to be given up.
@@ -178,11 +198,16 @@ impl Table {
     fn first_if_full(&self, asker: AccountId, bytes: usize) -> Option<Token> {
         let own = self.by_asker.get(&asker)?;
         let is_full = own.deadlines.len() >= MAX_AWAITED || own.bytes + bytes > MAX_AWAITED_BYTES;
-        own.deadlines.first().filter(|_| is_full).map(|(_, token)| *token)
+        self.first_of(asker).filter(|_| is_full)
+    }
+
+    /// That with the least time left of those that an account asked.
+    fn first_of(&self, asker: AccountId) -> Option<Token> {
+        self.by_asker.get(&asker)?.deadlines.first().map(|(_, token)| *token)
     }
 
     fn remove(&mut self, token: Token) -> Option<Waiting> {
-        let waiting = self.by_token.remove(&token)?;
+        let (_, waiting) = self.by_token.remove(&token)?;
         let Awaited { asker, reply, .. } = &waiting.awaited;
         if let Entry::Occupied(mut own) = self.by_asker.entry(*asker) {
             own.get_mut().deadlines.remove(&(waiting.deadline, token));
@@ -205,17 +230,27 @@ impl Table {
         }
     }
 
+    /// Gives up some of what another account has waited for too long, each time the next one's: who asked once and asks no more
+    /// holds nothing for ever.
+    fn give_up_of_next(&mut self, now: Instant) {
+        let after = self.last_tidied.map_or(Bound::Unbounded, Bound::Excluded);
+        self.last_tidied = self.by_asker.range((after, Bound::Unbounded)).next().map(|(asker, _)| *asker);
+        if let Some(asker) = self.last_tidied {
+            self.give_up(asker, now);
+        }
+    }
+
     /// What is not to be given up at this time.
     fn waiting(&self, now: Instant) -> impl Iterator<Item = (Token, &Awaited)> {
         let later = (Bound::Excluded((now, [u8::MAX; TOKEN_BYTES])), Bound::Unbounded);
         let tokens = self.by_asker.values().flat_map(move |own| own.deadlines.range(later));
-        tokens.filter_map(|(_, token)| Some((*token, &self.by_token.get(token)?.awaited)))
+        tokens.filter_map(|(_, token)| Some((*token, &self.by_token.get(token)?.1.awaited)))
     }
 
     fn free_token(&self, rng: &mut Rng) -> Token {
         loop {
             let token = random_token(rng);
-            if !self.by_token.contains_key(&token) {
+            if self.by_token.get(&token).is_none() {
                 return token;
             }
         }
@@ -301,6 +336,34 @@ mod tests {
             wait(Response::Single, at(now * 2000));
         }
         assert!(answers.len() <= 2, "what is too old is given up: {}", answers.len());
+    }
+
+    #[test]
+    fn what_an_account_waited_for_too_long_is_given_up_though_it_asks_no_more() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        for asker in 1..=3 {
+            for _ in 0..10 {
+                answers.wait_for(awaited(asker, Response::Single), at(0), &mut rng);
+            }
+        }
+        assert_eq!(answers.len(), 30);
+        for _ in 0..20 {
+            let (subject, _) = answers.wait_for(awaited(4, Response::Single), at(2000), &mut rng);
+            answers.forget(&subject);
+        }
+        assert_eq!(answers.len(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_an_account_asked_that_is_gone() {
+        let (answers, mut rng) = (answers(), Rng::with_seed(1));
+        let [subject, other] =
+            [1, 2].map(|asker| answers.wait_for(awaited(asker, Response::Stream), at(0), &mut rng).0);
+        answers.forget_all_of(AccountId::new(1, 0));
+        assert!(answers.look_up(&subject, at(1)).is_none());
+        assert_eq!(answers.look_up(&other, at(1)).map(|awaited| awaited.asker), Some(AccountId::new(2, 0)));
+        assert!(answers.look_up(&other, at(1000)).is_none(), "it came to its end");
+        assert!(answers.take(&other, false, at(1)).is_some(), "who looks takes nothing");
     }
 
     #[test]

@@ -101,11 +101,16 @@ impl Imports {
         self.streams.iter().map(|stream| stream.exporter)
     }
 
-    /// Where a subscription of this account reaches others. Only those of clients do.
-    pub(crate) fn reached_by(&self, subscription: &Subscription) -> impl Iterator<Item = Reached<'_>> {
+    /// Where a subscription of this account reaches others. Only those of clients do. With how many streams it is compared for
+    /// that comes beside.
+    pub(crate) fn reached_by(
+        &self,
+        subscription: &Subscription,
+    ) -> (usize, impl Iterator<Item = Reached<'_>>) {
         let is_client = subscription.source() == Source::Client;
         let places = if is_client { self.streams_below(subscription.subject()) } else { Vec::new() };
-        places.into_iter().filter_map(|import| self.reached_through(import, subscription))
+        let compared = places.len();
+        (compared, places.into_iter().filter_map(|import| self.reached_through(import, subscription)))
     }
 
     /// Where one of a client does by one of the streams.
@@ -199,13 +204,20 @@ mod tests {
         };
         let original = new(Source::Client, b"x.>");
         let reached: Vec<_> =
-            imports.reached_by(&original).map(|reached| reached.key_of(&original)).collect();
+            imports.reached_by(&original).1.map(|reached| reached.key_of(&original)).collect();
         let shown: Vec<_> = reached.iter().map(|key| (key.id().0, key.subject(), key.queue())).collect();
         assert_eq!(shown, [(101, &b"s.*"[..], Some(&b"q"[..])), (103, b"u.*", Some(b"q"))]);
         let found_by = |subscription: &Subscription| (subscription.id(), subscription.text().to_vec());
-        let shadows = imports.reached_by(&original).map(|to| to.shadow_of(&original, AccountId::new(2, 0)));
+        let shadows = imports.reached_by(&original).1.map(|to| to.shadow_of(&original, AccountId::new(2, 0)));
         assert!(shadows.map(|shadow| found_by(&shadow)).eq(reached.iter().map(found_by)));
-        assert_eq!(imports.reached_by(&new(Source::Route, b"x.>")).count(), 0, "others subscribe there");
+        let counts = |source, subject: &[u8]| {
+            let subscription = new(source, subject);
+            let (compared, reached) = imports.reached_by(&subscription);
+            (compared, reached.count())
+        };
+        assert_eq!(counts(Source::Route, b"x.>"), (0, 0), "others subscribe there");
+        let of_clients = [&b">"[..], b"x.>", b"x.u.a.b", b"y", b"z"].map(|it| counts(Source::Client, it));
+        assert_eq!(of_clients, [(3, 3), (2, 2), (2, 0), (1, 0), (0, 0)]);
         assert_eq!(imports.streams(), 3);
     }
 

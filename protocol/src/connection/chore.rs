@@ -66,13 +66,24 @@ pub struct Removal {
 
 #[derive(Debug)]
 enum Left {
-    ByClient(Arc<Account>, Held<BySid>),
+    ByClient {
+        account: Arc<Account>,
+        held: Held<BySid>,
+        /// Whether some of them may reach other accounts.
+        may_reach_others: bool,
+    },
     ByRoute(AccountId, Held<ByText>),
 }
 
 impl Removal {
-    pub(super) fn of_client(node: &Arc<Node>, account: &Arc<Account>, entry: &Entry) -> Self {
-        Self::of(node, [Left::ByClient(account.clone(), entry.subscriptions().take())])
+    pub(super) fn of_client(
+        node: &Arc<Node>,
+        account: &Arc<Account>,
+        entry: &Entry,
+        may_reach_others: bool,
+    ) -> Self {
+        let (account, held) = (account.clone(), entry.subscriptions().take());
+        Self::of(node, [Left::ByClient { account, held, may_reach_others }])
     }
 
     pub(super) fn of_route(node: &Arc<Node>, entry: &Entry) -> Self {
@@ -130,7 +141,9 @@ impl Removal {
             let slice = std::mem::replace(&mut self.taken, rest);
             removed += slice.len() * each;
             match left {
-                Left::ByClient(account, _) => self.node.unsubscribe_all(account, slice, sink),
+                Left::ByClient { account, may_reach_others, .. } => {
+                    self.node.unsubscribe_all(account, slice, *may_reach_others, sink);
+                }
                 Left::ByRoute(account, _) => self.node.hub().unlearn_all(*account, slice),
             }
         }
@@ -148,7 +161,9 @@ impl Removal {
     pub(super) fn outdate(&self) {
         for left in &self.left {
             match left {
-                Left::ByClient(account, _) => self.node.outdate(account),
+                Left::ByClient { account, may_reach_others, .. } => {
+                    self.node.outdate(account, *may_reach_others);
+                }
                 Left::ByRoute(account, _) => {
                     let account = self.node.hub().accounts().get(*account);
                     account.iter().for_each(|account| account.index().outdate_all());
@@ -162,14 +177,16 @@ impl Left {
     /// How many indexes a subscription may stand in: that of its account and, once for each stream, those of exporters.
     fn indexes(&self) -> usize {
         match self {
-            Self::ByClient(account, _) => 1 + account.imports().map_or(0, Imports::streams),
-            Self::ByRoute(..) => 1,
+            Self::ByClient { account, may_reach_others: true, .. } => {
+                1 + account.imports().map_or(0, Imports::streams)
+            }
+            Self::ByClient { .. } | Self::ByRoute(..) => 1,
         }
     }
 
     fn take_some(&mut self) -> Vec<Arc<Subscription>> {
         match self {
-            Self::ByClient(_, held) => held.take_some(),
+            Self::ByClient { held, .. } => held.take_some(),
             Self::ByRoute(_, held) => held.take_some(),
         }
     }

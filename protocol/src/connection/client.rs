@@ -49,6 +49,8 @@ pub(super) struct Session {
     first_ping_answered: bool,
     /// It began without a CONNECT as the user who presents nothing, as if it had sent one.
     is_anonymous: bool,
+    /// Some of what it subscribed to reached other accounts.
+    reaches_others: bool,
 }
 
 impl Client {
@@ -256,6 +258,7 @@ impl Session {
             connected: false,
             first_ping_answered: false,
             is_anonymous: false,
+            reaches_others: false,
         }
     }
 
@@ -279,8 +282,10 @@ impl Session {
 
     /// Applies a valid CONNECT.
     fn begin<S: Sink>(&mut self, context: &mut Context<'_, S>, connect: &Connect, headers: bool) {
-        if let Some(account) = context.hub().account_of(context.entry()) {
-            self.account = account;
+        match context.hub().account_of(context.entry()) {
+            Some(account) => self.account = account,
+            // It was removed meanwhile.
+            None => return context.close(CloseReason::ClientClosed),
         }
         self.permissions = context.entry().permissions();
         let shared = &mut *context.shared;
@@ -292,7 +297,7 @@ impl Session {
             shared.entry.set(Flag::Headers, headers);
             // It may have subscribed before its CONNECT, and others remember it as it was then.
             if shared.entry.subscriptions().len() > 0 {
-                shared.node.outdate(&self.account);
+                shared.node.outdate(&self.account, self.reaches_others);
             }
         }
         shared.entry.set(Flag::NoEcho, !connect.echo);
@@ -414,6 +419,7 @@ impl Session {
             now: context.now,
             publisher: Some(&shared.entry),
             asker: None,
+            depth: 0,
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
@@ -422,8 +428,8 @@ impl Session {
         };
         let taken = forwarding::from_client(&mut courier, targets, message);
         shared.spend(turn::deliveries(targets.listed(), message.body.len(), context.sink.staged_for()));
-        if shared.scratch.has_expired() {
-            shared.spend_expirations();
+        if shared.scratch.has_work() {
+            shared.spend_beside(context.sink.staged_for());
         }
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Client { wants_to_know: self.no_responders.then_some(&self.account) };
@@ -453,7 +459,8 @@ impl Session {
         let known = context.entry().subscriptions().get(sid).cloned();
         match known {
             Some(known) if known.is_spent() => {
-                context.shared.node.expire(self.account.id(), &known, context.sink);
+                let extent = context.shared.node.expire(&self.account, &known, context.sink);
+                context.shared.spend(turn::change(extent));
             }
             Some(_) => return self.ok(context),
             None => {}
@@ -467,6 +474,7 @@ impl Session {
             Arc::new(Subscription::new(id, shared.entry.id(), Source::Client, subject, queue, sid));
         shared.entry.subscriptions().insert(subscription.clone());
         let extent = shared.node.subscribe(&self.account, subscription, context.sink);
+        self.reaches_others |= extent.indexes > 1;
         context.shared.spend(turn::change(extent));
         self.ok(context);
     }
@@ -528,8 +536,9 @@ impl Session {
     }
 
     /// What it subscribed to, to be removed.
-    fn removal<S: Sink>(&self, context: &Context<'_, S>) -> Removal {
-        Removal::of_client(&context.shared.node, &self.account, &context.shared.entry)
+    fn removal<S: Sink>(&mut self, context: &Context<'_, S>) -> Removal {
+        let reaches_others = std::mem::take(&mut self.reaches_others);
+        Removal::of_client(&context.shared.node, &self.account, &context.shared.entry, reaches_others)
     }
 }
 

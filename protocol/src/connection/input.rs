@@ -219,11 +219,11 @@ impl Shared {
         self.work = self.work.saturating_add(work);
     }
 
-    /// Counts the work of ending what got its last message.
+    /// Counts the work that delivering took beside the targets.
     #[cold]
-    pub(super) fn spend_expirations(&mut self) {
-        let expired = self.scratch.take_expired();
-        self.spend(turn::expirations(expired));
+    pub(super) fn spend_beside(&mut self, links: usize) {
+        let work = self.scratch.take_work();
+        self.spend(turn::beside(&work, links));
     }
 
     /// Whether input waits for what takes more than one turn.

@@ -17,8 +17,7 @@ use crate::cluster::Refusal;
 use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
-use crate::interest::Source;
-use crate::node::Extent;
+use crate::interest::{Extent, Source};
 use crate::permissions::Permissions;
 use crate::quote::QuotedInLog;
 use crate::routes::{DialId, Seat};
@@ -356,6 +355,7 @@ impl Peer {
             now: context.now,
             publisher: Some(&shared.entry),
             asker: None,
+            depth: 0,
             sink: context.sink,
             rng: &mut shared.rng,
             scratch: &mut shared.scratch,
@@ -368,8 +368,8 @@ impl Peer {
             routed.message.body.len(),
             context.sink.staged_for(),
         ));
-        if shared.scratch.has_expired() {
-            shared.spend_expirations();
+        if shared.scratch.has_work() {
+            shared.spend_beside(context.sink.staged_for());
         }
         let (scratch, rng) = (&mut shared.scratch, &mut shared.rng);
         let sender = Sender::Route { queues: routed.queues };

@@ -3,8 +3,8 @@
 //! Work is counted, not timed: the same input takes as many turns wherever and whenever it is handled. A unit is what one
 //! delivery costs, its part of the system calls included: about 80 ns.
 
-use crate::interest::MAX_LISTED;
-use crate::node::Extent;
+use crate::forwarding::Work;
+use crate::interest::{Extent, MAX_LISTED};
 use crate::outbox::SHARE_AT_BYTES;
 
 /// After so much work a connection lets others go on: about two and a half milliseconds.
@@ -16,13 +16,16 @@ pub(super) const OPERATION: u32 = 1;
 /// What a change of interest costs, in the indexes and to be announced to routes.
 pub(super) fn change(extent: Extent) -> u32 {
     let times = |count, each| u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(each);
-    times(extent.indexes, CHANGE).saturating_add(times(extent.told, ANNOUNCEMENT))
+    let made = times(extent.indexes, CHANGE).saturating_add(times(extent.told, ANNOUNCEMENT));
+    made.saturating_add(times(extent.compared, COMPARISON))
 }
 
-/// What it costs to end so many subscriptions that got their last message. Whoever hears of that costs nothing here: where
-/// that is much, most of them are ended bit by bit.
-pub(super) fn expirations(count: usize) -> u32 {
-    CHANGE.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+/// What delivering a message took beside its targets: what ended with it, and what went to other accounts.
+pub(super) fn beside(work: &Work, links: usize) -> u32 {
+    let passed_on = work.passed_on * PASSING_ON + work.copied_bytes / COPIED_PER_UNIT;
+    let passed_on = u32::try_from(passed_on).unwrap_or(u32::MAX);
+    let found = look_up(work.looked_at).saturating_add(deliveries(work.listed, 0, links));
+    change(work.ended).saturating_add(passed_on).saturating_add(found)
 }
 
 /// What it costs to deliver a message of `bytes` to so many: each copies it, unless it is shared. Where something is staged
@@ -47,6 +50,12 @@ pub(super) const MAX_STAGED_LINKS: usize = MAX_LISTED;
 const CHANGE: u32 = 60;
 
 const ANNOUNCEMENT: u32 = 4;
+
+/// Of an import with what somebody subscribes to.
+const COMPARISON: u32 = 2;
+
+/// To make a message for another account of one for this: a subject for its answer, and the line about who asks.
+const PASSING_ON: usize = 24;
 
 /// Once, for the list and its place among those at hand.
 const LOOK_UP: usize = 16;

@@ -109,7 +109,7 @@ impl World {
         Self::of(Config { max_pending, cluster: Some(cluster), ..Config::default() })
     }
 
-    fn of(config: Config) -> Self {
+    pub(crate) fn of(config: Config) -> Self {
         let staging = Staging::new(Memory::default(), config.max_pending, KEPT_BUFFERS);
         Self { node: Node::new(config, &Listening::default(), NOW), staging }
     }

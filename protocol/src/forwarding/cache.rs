@@ -133,8 +133,7 @@ fn compile(matches: &mut Matches, hub: &Hub, publisher: &Entry, lookup: &Lookup<
     let mut targets = Targets::collect(matches, hub.directory(), Some(publisher), lookup);
     let mut others = Vec::new();
     if publisher.kind() == Kind::Client && lookup.account.imports().is_some() {
-        let mut finding = Finding { matches, hub, publisher, stamps: &mut others };
-        targets.add_requests(finding.requests(lookup, 0));
+        Finding::new(matches, hub, publisher, &mut others).add_requests(&mut targets, lookup, 0);
     }
     (Stamps { own, others: others.into() }, targets)
 }

@@ -9,8 +9,7 @@ use fastrand::Rng;
 use super::parcel::{Parcel, Scratch};
 use super::targets::{CrowdTarget, Cut, Lookup, Targets};
 use super::{
-    Courier, EXPIRED_AT_ONCE, Keeper, Trace, blank_separated, from_client, from_route, no_responders,
-    to_client,
+    Courier, Keeper, Trace, blank_separated, expire_some, from_client, from_route, no_responders, to_client,
 };
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
@@ -40,6 +39,8 @@ pub(crate) struct LongDelivery {
     message: OwnMessage,
     rng: Rng,
     scratch: Scratch,
+    /// How many accounts the message went through.
+    depth: usize,
 }
 
 /// Who sends a message.
@@ -130,7 +131,13 @@ impl LongDelivery {
             message: OwnMessage::new(message),
             rng: rng.fork(),
             scratch: Scratch::default(),
+            depth: 0,
         })
+    }
+
+    /// The same of a message that went through so many accounts.
+    pub(super) fn behind(self, depth: usize) -> Self {
+        Self { depth, ..self }
     }
 
     /// Delivers to some; true once all have it.
@@ -142,8 +149,7 @@ impl LongDelivery {
         keeper: &dyn Keeper<S>,
     ) -> bool {
         if !self.ended.is_empty() {
-            let slice = self.ended.len().saturating_sub(EXPIRED_AT_ONCE);
-            self.ended.drain(slice..).for_each(|(account, ended)| keeper.expire(account, &ended, sink));
+            expire_some(&mut self.ended, keeper, sink);
         } else if !self.searches.is_empty() {
             self.search_on(hub, now, sink, keeper);
         } else if !self.crowds.is_empty() {
@@ -168,9 +174,9 @@ impl LongDelivery {
         let entry = self.publisher.as_deref();
         let targets = Targets::of_found(&mut found, hub.directory(), entry, &lookup);
         let message = self.message.published_to(subject);
-        let (rng, scratch) = (&mut self.rng, &mut self.scratch);
+        let (rng, scratch, depth) = (&mut self.rng, &mut self.scratch, self.depth);
         let mut courier =
-            Courier { hub, now, publisher, asker: None, sink, rng, scratch, trace: None, keeper };
+            Courier { hub, now, publisher, asker: None, depth, sink, rng, scratch, trace: None, keeper };
         let taken = match &self.named_queues {
             None => from_client(&mut courier, &targets, &message),
             Some(named) => {
@@ -207,9 +213,9 @@ impl LongDelivery {
         let mut line = Vec::new();
         let parcel = Parcel::new(&self.message.published_to(subject), &mut line);
         let start = self.rng.usize(..targets.clients.len().max(1));
-        let (rng, scratch) = (&mut self.rng, &mut self.scratch);
+        let (rng, scratch, depth) = (&mut self.rng, &mut self.scratch, self.depth);
         let mut courier =
-            Courier { hub, now, publisher, asker: None, sink, rng, scratch, trace: None, keeper };
+            Courier { hub, now, publisher, asker: None, depth, sink, rng, scratch, trace: None, keeper };
         let mut give = |target| to_client(&mut courier, &targets, target, &parcel);
         let is_decided = if crowd.queue().is_some() {
             let (before, from) = targets.clients.split_at(start);

@@ -24,6 +24,8 @@ mod long_delivery;
 mod mapped;
 mod parcel;
 mod request_info;
+#[cfg(test)]
+mod request_tests;
 mod requests;
 mod targets;
 mod trace;
@@ -35,7 +37,7 @@ use fastrand::Rng;
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Admission, Matches, Subscription};
+use crate::interest::{Admission, Extent, Matches, Subscription};
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::{self, Message};
@@ -44,7 +46,7 @@ pub(crate) use cache::Cache;
 pub(crate) use long_delivery::{LongDelivery, Sender};
 pub(crate) use mapped::Mapped;
 use parcel::Parcel;
-pub(crate) use parcel::Scratch;
+pub(crate) use parcel::{Scratch, Work};
 pub(crate) use request_info::Asker;
 pub(crate) use targets::Targets;
 use targets::{ClientTarget, CrowdTarget, Lookup, Member, QueueTargets, RouteTarget};
@@ -59,6 +61,8 @@ pub(crate) struct Courier<'a, S> {
     pub(crate) publisher: Option<&'a Arc<Entry>>,
     /// Who asked at first, if the message is a request that went through other accounts.
     pub(crate) asker: Option<&'a Asker<'a>>,
+    /// How many accounts it went through, as a request or an answer.
+    pub(crate) depth: usize,
     pub(crate) sink: &'a mut S,
     pub(crate) rng: &'a mut Rng,
     pub(crate) scratch: &'a mut Scratch,
@@ -70,7 +74,7 @@ pub(crate) struct Courier<'a, S> {
 /// Who keeps the interest of a node, and hears what delivering changes of it.
 pub(crate) trait Keeper<S> {
     /// Ends a subscription that got its last message.
-    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S);
+    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) -> Extent;
 
     /// The time on the wall clock, in UTC.
     fn time(&self, at: Instant) -> String;
@@ -216,7 +220,10 @@ pub(crate) fn no_responders<S: Sink>(
     let notice = Message { subject: reply, reply: None, header_len, line_tail: None, body: &body };
     let mut matches = Matches::default();
     account.index().collect(reply, &mut matches);
-    let own = matches.plain.iter().find(|subscription| subscription.connection() == requester);
+    let is_own = |subscription: &&Arc<Subscription>| {
+        subscription.connection() == requester && subscription.shadow().is_none()
+    };
+    let own = matches.plain.iter().find(is_own);
     own.into_iter().for_each(|own| notify(sink, own, &notice));
 }
 
@@ -443,12 +450,26 @@ impl<S> Courier<'_, S> {
     /// Ends those that got their last message, but no more than are ended at once: a [`LongDelivery`] ends the others.
     #[cold]
     fn expire_some(&mut self) {
-        let left = self.scratch.ended.len().saturating_sub(EXPIRED_AT_ONCE);
-        self.scratch.expired += self.scratch.ended.len() - left;
-        for (account, subscription) in self.scratch.ended.drain(left..) {
-            self.keeper.expire(account, &subscription, self.sink);
+        let extent = expire_some(&mut self.scratch.ended, self.keeper, self.sink);
+        self.scratch.work.ended += extent;
+    }
+}
+
+/// Ends the last of these, until as many indexes are changed as are at once.
+fn expire_some<S>(
+    ended: &mut Vec<(AccountId, Arc<Subscription>)>,
+    keeper: &dyn Keeper<S>,
+    sink: &mut S,
+) -> Extent {
+    let mut extent = Extent::default();
+    for _ in 0..EXPIRED_AT_ONCE {
+        let Some((account, subscription)) = ended.pop() else { break };
+        extent += keeper.expire(account, &subscription, sink);
+        if extent.indexes >= EXPIRED_AT_ONCE {
+            break;
         }
     }
+    extent
 }
 
 /// Puts the message where the services that want it find it, and wakes who drives them. False if none took it.
@@ -526,7 +547,8 @@ fn to_route<S: Sink>(
     has_queues || plain
 }
 
-/// So many subscriptions are ended at once, in about a millisecond where they reach no streams of other accounts.
+/// So many subscriptions are ended at once, in about a millisecond; fewer, where they reach streams of other accounts: one change
+/// of an index counts like another.
 const EXPIRED_AT_ONCE: usize = 384;
 
 fn blank_separated(names: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -1,11 +1,12 @@
 //! A message being delivered: its two forms, with and without headers.
 
 use std::cell::OnceCell;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use super::LongDelivery;
 use crate::id::AccountId;
-use crate::interest::Subscription;
+use crate::interest::{Extent, Subscription};
 use crate::outbox::{Body, Delivery};
 use crate::wire::Message;
 use crate::wire::encode::push_message_tail;
@@ -21,10 +22,12 @@ pub(crate) struct Scratch {
     pub(super) undecided: Vec<usize>,
     /// Subscriptions that got their last message, each with its account, and are still to be ended.
     pub(super) ended: Vec<(AccountId, Arc<Subscription>)>,
-    /// How many were ended since somebody took this count.
-    pub(super) expired: usize,
+    /// What was done beside since somebody took this.
+    pub(super) work: Work,
     /// Which queue groups a server's message was delivered to already.
     pub(super) served: Vec<bool>,
+    /// That of a request to another account.
+    pub(super) body: Vec<u8>,
     /// That of messages that come of this one in other accounts.
     pub(super) inner: Option<Box<Scratch>>,
     /// What is left of their deliveries.
@@ -33,15 +36,20 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Whether some were ended since that was asked.
-    #[inline]
-    pub(crate) fn has_expired(&self) -> bool {
-        self.expired > 0
+    /// Keeps the memory of a body for the next, unless it is much.
+    pub(super) fn keep_body(&mut self, body: Vec<u8>) {
+        self.body = if body.capacity() <= MAX_KEPT_BODY_BYTES { body } else { Vec::new() };
     }
 
-    /// How many subscriptions were ended, because they got their last message, since this was asked last.
-    pub(crate) fn take_expired(&mut self) -> usize {
-        std::mem::take(&mut self.expired)
+    /// Whether anything was done beside since that was asked.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.work.ended.indexes + self.work.passed_on > 0
+    }
+
+    /// What was done beside since this was asked last.
+    pub(crate) fn take_work(&mut self) -> Work {
+        std::mem::take(&mut self.work)
     }
 
     /// `MSG <subject> <sid> ` or `HMSG …` for a subject that is not the one of the targets.
@@ -52,6 +60,31 @@ impl Scratch {
             self.prefix.extend_from_slice(part);
         }
         &self.prefix
+    }
+}
+
+/// What delivering messages took beside what their targets say.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Of subscriptions that ended, since they got their last message.
+    pub(crate) ended: Extent,
+    /// How many requests and answers were made, for other accounts.
+    pub(crate) passed_on: usize,
+    /// How much was copied for these.
+    pub(crate) copied_bytes: usize,
+    /// How much was looked at in the indexes for those whose targets were not at hand.
+    pub(crate) looked_at: usize,
+    /// How many got these at once.
+    pub(crate) listed: usize,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.ended += other.ended;
+        self.passed_on += other.passed_on;
+        self.copied_bytes += other.copied_bytes;
+        self.looked_at += other.looked_at;
+        self.listed += other.listed;
     }
 }
 
@@ -176,6 +209,9 @@ fn split_ack_reply(reply: &[u8]) -> Option<(&[u8], &[u8])> {
     let subject = &reply[at + 1..];
     (!subject.is_empty()).then_some((&reply[..at], subject))
 }
+
+/// More than this of a body is not kept for the next.
+const MAX_KEPT_BODY_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

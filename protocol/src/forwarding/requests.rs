@@ -4,12 +4,11 @@
 //! what is published to that goes to the reply subject of the requester, in the account of the importer. Each of the two is a
 //! message of its own, so that all that holds for messages holds for them: routes, queue groups, further imports.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::request_info::Asker;
-use super::targets::{Across, Lookup, Request, Targets};
+use super::targets::{Across, Course, Lookup, Request, Targets};
 use super::trace::DISABLED;
 use super::{Courier, LongDelivery, Sender, from_client};
 use crate::accounts::{Account, Awaited, ServiceImport};
@@ -22,23 +21,39 @@ use crate::wire::header::{self, REQUEST_INFO, TRACE_DESTINATION};
 
 /// Looks for the services that a message is a request for.
 pub(super) struct Finding<'a> {
-    pub(super) matches: &'a mut Matches,
-    pub(super) hub: &'a Hub,
-    pub(super) publisher: &'a Entry,
+    matches: &'a mut Matches,
+    hub: &'a Hub,
+    publisher: &'a Entry,
     /// How the indexes of the exporters were before they were asked.
-    pub(super) stamps: &'a mut Vec<(Arc<Account>, Stamp)>,
+    stamps: &'a mut Vec<(Arc<Account>, Stamp)>,
+    /// How many more may be found.
+    left: usize,
 }
 
-impl Finding<'_> {
-    /// The services of other accounts that a message is a request for; `depth` is how many imports led here.
-    pub(super) fn requests(&mut self, lookup: &Lookup<'_>, depth: usize) -> Vec<Request> {
-        let Some(imports) = lookup.account.imports().filter(|_| depth < MAX_DEPTH) else {
-            return Vec::new();
-        };
-        let services = imports.services_of(lookup.subject).into_iter();
-        services
-            .filter_map(|(import, subject)| self.request(lookup.account, import, subject.into(), depth))
-            .collect()
+impl<'a> Finding<'a> {
+    pub(super) fn new(
+        matches: &'a mut Matches,
+        hub: &'a Hub,
+        publisher: &'a Entry,
+        stamps: &'a mut Vec<(Arc<Account>, Stamp)>,
+    ) -> Self {
+        Self { matches, hub, publisher, stamps, left: MAX_REQUESTS }
+    }
+
+    /// Lets those have a message, too, whom it is a request for in other accounts; `depth` is how many accounts led here.
+    pub(super) fn add_requests(&mut self, targets: &mut Targets, lookup: &Lookup<'_>, depth: usize) {
+        // Those behind the last that it goes to are found, so that it is noticed there that it goes no further.
+        let Some(imports) = lookup.account.imports().filter(|_| depth <= MAX_DEPTH) else { return };
+        let (mut requests, mut is_cut) = (Vec::new(), false);
+        for (import, subject) in imports.services_of(lookup.subject) {
+            if self.left == 0 {
+                is_cut = true;
+                break;
+            }
+            self.left -= 1;
+            requests.extend(self.request(lookup.account, import, subject.into(), depth));
+        }
+        targets.add_requests(requests, is_cut);
     }
 
     fn request(
@@ -49,25 +64,41 @@ impl Finding<'_> {
         depth: usize,
     ) -> Option<Request> {
         let exporter = self.hub.accounts().get(import.exporter)?;
-        let (subject, mapped) = match exporter.mappings().find(&subject) {
-            None => (subject, None),
-            Some(Choice::Fixed(mapped)) => (mapped, None),
-            drawn => (subject, drawn),
+        let (subject, course) = match exporter.mappings().find(&subject) {
+            None => self.settle(&exporter, subject, depth),
+            Some(Choice::Fixed(mapped)) => self.settle(&exporter, mapped, depth),
+            Some(drawn) => (subject, Course::Drawn(drawn)),
         };
-        let lookup = Lookup { account: &exporter, subject: &subject, is_passed_on: true };
-        self.stamps.push((exporter.clone(), exporter.index().stamp(&subject)));
+        Some(Request { import: import.clone(), importer: importer.clone(), exporter, subject, course })
+    }
+
+    fn settle(&mut self, exporter: &Arc<Account>, subject: Box<[u8]>, depth: usize) -> (Box<[u8]>, Course) {
+        let targets = self.targets(exporter, &subject, depth + 1);
+        (subject, Course::Settled(targets))
+    }
+
+    /// Who gets a request on this subject of its exporter.
+    fn targets(&mut self, exporter: &Arc<Account>, subject: &[u8], depth: usize) -> Targets {
+        let lookup = Lookup { account: exporter, subject, is_passed_on: true };
+        self.stamps.push((exporter.clone(), exporter.index().stamp(subject)));
         let directory = self.hub.directory();
         let mut targets = Targets::collect(self.matches, directory, Some(self.publisher), &lookup);
-        targets.add_requests(self.requests(&lookup, depth + 1));
-        let (import, importer) = (import.clone(), importer.clone());
-        Some(Request { import, importer, exporter, subject, mapped, targets })
+        self.add_requests(&mut targets, &lookup, depth);
+        targets
     }
 }
 
 /// Lets other accounts have what is a request to them, or an answer. False if nobody there takes it.
 #[inline(never)]
 pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, message: &Message<'_>) -> bool {
-    let Across { requests, answerer, .. } = across;
+    let Across { requests, answerer, is_cut, .. } = across;
+    if courier.depth == MAX_DEPTH {
+        courier.hit_limit("MAX_DEPTH");
+        return false;
+    }
+    if *is_cut {
+        courier.hit_limit("MAX_REQUESTS");
+    }
     let mut is_taken = answerer.is_some();
     for request in requests {
         is_taken |= ask(courier, request, message);
@@ -82,7 +113,7 @@ pub(super) fn deliver<S: Sink>(courier: &mut Courier<'_, S>, across: &Across, me
 /// Lets those have a message whom it is a request for. False if nobody takes it.
 fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Message<'_>) -> bool {
     let Request { import, importer, exporter, subject, .. } = request;
-    if courier.note(exporter, message.subject, subject).is_break() {
+    if courier.note(exporter, message.subject, subject).is_break() || request.is_for_nobody() {
         // Of what is only traced nobody is there to take it.
         return false;
     }
@@ -94,9 +125,13 @@ fn ask<S: Sink>(courier: &mut Courier<'_, S>, request: &Request, message: &Messa
     let first = Asker::new(importer, import.share);
     let asker = courier.asker.map_or(first, |asker| asker.behind(import.share));
     let info = asker.info(courier, importer);
-    let (body, header_len) = with_headers(message, Some(&info), courier.trace.is_some());
+    let mut body = std::mem::take(&mut courier.scratch.body);
+    body.clear();
+    let header_len = push_with_headers(&mut body, message, Some(&info), courier.trace.is_some());
+    courier.scratch.work.copied_bytes += body.len();
     let passed = Message { reply: reply.as_deref(), header_len, line_tail: None, body: &body, ..*message };
     let taken = deliver_request(courier, request, &asker, &passed);
+    courier.scratch.keep_body(body);
     if let Some(reply) = reply.filter(|_| !taken) {
         exporter.answers().forget(&reply);
     }
@@ -110,23 +145,46 @@ fn deliver_request<S: Sink>(
     asker: &Asker<'_>,
     message: &Message<'_>,
 ) -> bool {
-    let Request { exporter, subject, mapped, targets, .. } = request;
-    let Some(mapped) = mapped else {
-        return pass_on(courier, targets, Some(asker), &Message { subject, ..*message });
-    };
-    let mut drawn = Vec::new();
-    mapped.apply(subject, courier.rng, &mut drawn);
-    let targets = collect(courier, exporter, &drawn);
-    pass_on(courier, &targets, Some(asker), &Message { subject: &drawn, ..*message })
+    let Request { exporter, subject, course, .. } = request;
+    match course {
+        Course::Settled(targets) => pass_on(courier, targets, Some(asker), &Message { subject, ..*message }),
+        Course::Drawn(choice) => {
+            let mut drawn = Vec::new();
+            choice.apply(subject, courier.rng, &mut drawn);
+            let Some(targets) = targets_of_drawn(courier, exporter, &drawn) else { return false };
+            pass_on(courier, &targets, Some(asker), &Message { subject: &drawn, ..*message })
+        }
+    }
+}
+
+/// Who gets a request on a subject that was drawn for it; none if no client sent it, which does not come about.
+fn targets_of_drawn<S>(
+    courier: &mut Courier<'_, S>,
+    exporter: &Arc<Account>,
+    subject: &[u8],
+) -> Option<Targets> {
+    let publisher = courier.publisher?;
+    let (mut matches, mut stamps) = (Matches::default(), Vec::new());
+    let mut finding = Finding::new(&mut matches, courier.hub, publisher, &mut stamps);
+    let targets = finding.targets(exporter, subject, courier.depth + 1);
+    courier.count(&targets, &matches);
+    Some(targets)
 }
 
 /// Delivers what is published to the subject of an answer to whoever waits for it, if somebody does.
 fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Message<'_>) {
     // Two bytes end the line.
     let is_empty = message.body.len() == 2;
-    let Some(awaited) = account.answers().take(message.subject, is_empty, courier.now) else { return };
+    let is_only_traced = courier.trace.as_ref().is_some_and(|trace| trace.is_only());
+    let (answers, subject) = (account.answers(), message.subject);
+    let awaited = if is_only_traced {
+        answers.look_up(subject, courier.now)
+    } else {
+        answers.take(subject, is_empty, courier.now)
+    };
+    let Some(awaited) = awaited else { return };
     let Some(asker) = courier.hub.accounts().get(awaited.asker) else { return };
-    if courier.note(&asker, message.subject, &awaited.reply).is_break() {
+    if courier.note(&asker, subject, &awaited.reply).is_break() {
         return;
     }
     // Who asked may be asked back.
@@ -137,10 +195,12 @@ fn answer<S: Sink>(courier: &mut Courier<'_, S>, account: &Account, message: &Me
     });
     let subject = mapped(courier, &asker, awaited.reply);
     let targets = collect(courier, &asker, &subject);
-    let untraced = courier.trace.is_some().then(|| with_headers(message, None, true));
-    let (body, header_len) =
-        untraced.as_ref().map_or((message.body, message.header_len), |(body, len)| (&**body, *len));
-    let passed = Message { subject: &subject, reply: reply.as_deref(), header_len, line_tail: None, body };
+    let mut passed = Message { subject: &subject, reply: reply.as_deref(), line_tail: None, ..*message };
+    let mut untraced = Vec::new();
+    if courier.trace.is_some() {
+        passed.header_len = push_with_headers(&mut untraced, message, None, true);
+        passed.body = &untraced;
+    }
     if !pass_on(courier, &targets, None, &passed) {
         // Nobody wants more of it.
         account.answers().forget(message.subject);
@@ -167,13 +227,28 @@ impl<S> Courier<'_, S> {
             }
         }
     }
+
+    /// Counts what it took to find targets for this message alone, and that they get it.
+    fn count(&mut self, targets: &Targets, matches: &Matches) {
+        let work = &mut self.scratch.work;
+        work.looked_at += matches.looked_at;
+        work.listed += targets.listed();
+    }
+
+    fn hit_limit(&self, limit: &'static str) {
+        let by = "a message goes no further through imports of services";
+        self.hub.limit_log().hit(self.now, limit, by);
+    }
 }
 
 /// Who gets a subject in another account, which is asked for once.
-fn collect<S>(courier: &Courier<'_, S>, account: &Arc<Account>, subject: &[u8]) -> Targets {
+fn collect<S>(courier: &mut Courier<'_, S>, account: &Arc<Account>, subject: &[u8]) -> Targets {
     let publisher = courier.publisher.map(|publisher| &**publisher);
     let lookup = Lookup { account, subject, is_passed_on: true };
-    Targets::collect(&mut Matches::default(), courier.hub.directory(), publisher, &lookup)
+    let mut matches = Matches::default();
+    let targets = Targets::collect(&mut matches, courier.hub.directory(), publisher, &lookup);
+    courier.count(&targets, &matches);
+    targets
 }
 
 /// Lets an account wait for what `exporter` answers. Returns the subject for that.
@@ -200,6 +275,7 @@ fn pass_on<S: Sink>(
         now: courier.now,
         publisher: courier.publisher,
         asker,
+        depth: courier.depth + 1,
         sink: courier.sink,
         rng: courier.rng,
         scratch: &mut scratch,
@@ -209,34 +285,36 @@ fn pass_on<S: Sink>(
     let taken = from_client(&mut inner, targets, message);
     let sender = Sender::Client { wants_to_know: None };
     let rest = LongDelivery::of(targets, &mut scratch, courier.rng, courier.publisher, sender, message, None);
-    courier.scratch.rests.extend(rest.map(|rest| *rest));
-    courier.scratch.expired += scratch.take_expired();
+    courier.scratch.rests.extend(rest.map(|rest| rest.behind(courier.depth + 1)));
+    courier.scratch.work.passed_on += 1;
+    courier.scratch.work += scratch.take_work();
     courier.scratch.inner = Some(scratch);
     taken
 }
 
-/// The body with a header that says who asks, if it is a request, and one that lets nobody trace it on, if it is traced; and how
-/// long the headers are.
-fn with_headers(message: &Message<'_>, info: Option<&[u8]>, is_traced: bool) -> (Vec<u8>, usize) {
+/// Writes the body with a header that says who asks, if it is a request, and one that lets nobody trace it on, if it is traced.
+/// Returns how long the headers are.
+fn push_with_headers(
+    into: &mut Vec<u8>,
+    message: &Message<'_>,
+    info: Option<&[u8]>,
+    is_traced: bool,
+) -> usize {
     let (headers, payload) = message.body.split_at(message.header_len);
-    let headers = if headers.is_empty() { NO_HEADERS } else { headers };
-    let added = info.map(|info| (REQUEST_INFO, info)).into_iter();
-    let added = added.chain(is_traced.then_some((TRACE_DESTINATION, DISABLED)));
-    let with_all = added.into_iter().try_fold(Cow::Borrowed(headers), |headers, (key, value)| {
-        // Headers without an end are none that one could be added to.
-        header::with_value(&headers, key, value).map(Cow::Owned)
-    });
-    let headers = with_all.unwrap_or(Cow::Borrowed(&message.body[..message.header_len]));
-    let mut body = Vec::with_capacity(headers.len() + payload.len());
-    body.extend_from_slice(&headers);
-    let header_len = body.len();
-    body.extend_from_slice(payload);
-    (body, header_len)
+    let untraced = (TRACE_DESTINATION, DISABLED);
+    match (info, is_traced) {
+        (Some(info), false) => header::push_with_values(into, headers, &[(REQUEST_INFO, info)]),
+        (Some(info), true) => header::push_with_values(into, headers, &[(REQUEST_INFO, info), untraced]),
+        (None, _) => header::push_with_values(into, headers, &[untraced]),
+    }
+    let header_len = into.len();
+    into.extend_from_slice(payload);
+    header_len
 }
 
-/// Headers of which there are none.
-const NO_HEADERS: &[u8] = b"NATS/1.0\r\n\r\n";
+/// A message goes through so many accounts, one behind the other, and no further. A valid configuration has no circles; but subjects
+/// that wildcards stand for may go round, and answers may be answered.
+pub(crate) const MAX_DEPTH: usize = 16;
 
-/// A message goes through so many imports, one behind the other, and no further. A valid configuration has no circles; but subjects
-/// that wildcards stand for may go round.
-const MAX_DEPTH: usize = 16;
+/// A message is a request for so many services, those included that lie behind others.
+pub(crate) const MAX_REQUESTS: usize = 1024;

@@ -42,6 +42,8 @@ pub(crate) struct Targets {
 pub(super) struct Across {
     /// Services that it is a request for.
     pub(super) requests: Vec<Request>,
+    /// There are more of them than there may be.
+    pub(super) is_cut: bool,
     /// The account that it is published in, if it may be an answer of that to a request of another.
     pub(super) answerer: Option<Arc<Account>>,
     /// How many get the requests at once.
@@ -63,10 +65,31 @@ pub(super) struct Request {
     pub(super) exporter: Arc<Account>,
     /// As the exporter knows it.
     pub(super) subject: Box<[u8]>,
-    /// Where the exporter maps that to, if it draws for each message; else it is done.
-    pub(super) mapped: Option<Choice>,
-    /// Who gets the subject there.
-    pub(super) targets: Targets,
+    pub(super) course: Course,
+}
+
+/// What becomes of a request at its exporter.
+#[derive(Debug)]
+pub(super) enum Course {
+    /// These get it.
+    Settled(Targets),
+    /// The exporter draws for each message where it maps the subject to.
+    Drawn(Choice),
+}
+
+impl Request {
+    /// Whether nobody gets it, whatever is drawn.
+    pub(super) fn is_for_nobody(&self) -> bool {
+        matches!(&self.course, Course::Settled(targets) if targets.is_empty())
+    }
+
+    /// How many get it at once, apart from those who are looked for with each message.
+    fn listed(&self) -> usize {
+        match &self.course {
+            Course::Settled(targets) => targets.listed(),
+            Course::Drawn(_) => 0,
+        }
+    }
 }
 
 /// What is looked up for a message: a subject in an account.
@@ -307,11 +330,12 @@ impl Targets {
     }
 
     /// Lets these services have it, too.
-    pub(super) fn add_requests(&mut self, requests: Vec<Request>) {
-        if !requests.is_empty() {
+    pub(super) fn add_requests(&mut self, requests: Vec<Request>, is_cut: bool) {
+        if !requests.is_empty() || is_cut {
             let across = self.across.get_or_insert_default();
-            across.listed = requests.iter().map(|request| 1 + request.targets.listed()).sum();
+            across.listed = requests.iter().map(|request| 1 + request.listed()).sum();
             across.requests = requests;
+            across.is_cut = is_cut;
         }
     }
 
@@ -379,7 +403,11 @@ impl Across {
 
 impl Request {
     fn cost_bytes(&self) -> usize {
-        size_of::<Self>() - size_of::<Targets>() + self.subject.len() + self.targets.cost_bytes()
+        let targets = match &self.course {
+            Course::Settled(targets) => targets.cost_bytes() - size_of::<Targets>(),
+            Course::Drawn(_) => 0,
+        };
+        size_of::<Self>() + self.subject.len() + targets
     }
 }
 

@@ -130,14 +130,14 @@ impl Trace {
         Onward::Numbered(body, header_len)
     }
 
-    /// The message with a number in its headers; none if too much was copied already, or it has no headers to speak of.
+    /// The message with a number in its headers; none if too much was copied already.
     fn numbered(&mut self, message: &Message<'_>, hop: &str) -> Option<(Vec<u8>, usize)> {
         self.copied_bytes += message.body.len();
         if self.copied_bytes > MAX_COPIED_BYTES {
             return None;
         }
         let (header, rest) = message.body.split_at(message.header_len);
-        let mut body = header::with_value(header, TRACE_HOP, hop.as_bytes())?;
+        let mut body = header::with_value(header, TRACE_HOP, hop.as_bytes());
         let header_len = body.len();
         body.extend_from_slice(rest);
         Some((body, header_len))

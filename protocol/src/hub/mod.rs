@@ -206,6 +206,7 @@ impl Hub {
         for route in self.directory.list(Kind::Route) {
             self.disclaim(&route, &account);
         }
+        self.accounts.list().iter().for_each(|exporter| exporter.answers().forget_all_of(id));
         Ok(account)
     }
 

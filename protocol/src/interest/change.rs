@@ -1,4 +1,6 @@
-//! What routes hear of.
+//! What routes hear of, and how much a change was.
+
+use std::ops::AddAssign;
 
 /// A change of the node's own interest, as routes hear of it (wire.md 2.7).
 ///
@@ -36,5 +38,29 @@ impl<'a> Change<'a> {
             (None, 1.., _) => None,
             _ => Some(Change::Added { subject, queue: queue.map(|name| (name, after)) }),
         }
+    }
+}
+
+/// How much a change of interest was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// How many indexes were changed: that of the account, and those of exporters.
+    pub(crate) indexes: usize,
+    /// How many routes were told, of each.
+    pub(crate) told: usize,
+    /// How many imports were compared with it.
+    pub(crate) compared: usize,
+}
+
+impl Extent {
+    /// A change that nobody is told of.
+    pub(crate) const ONE: Self = Self { indexes: 1, told: 0, compared: 0 };
+}
+
+impl AddAssign for Extent {
+    fn add_assign(&mut self, other: Self) {
+        self.indexes += other.indexes;
+        self.told += other.told;
+        self.compared += other.compared;
     }
 }

@@ -41,6 +41,7 @@ mod model_tests;
 mod tests;
 
 pub use change::Change;
+pub(crate) use change::Extent;
 pub use crowd::{Crowd, MAX_LISTED};
 pub use index::{Index, Stamp};
 pub use matches::{Matches, QueueMatch};

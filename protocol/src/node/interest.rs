@@ -1,7 +1,6 @@
 //! What this node's own clients and services want, and how its routes hear of it (wire.md 2.7, 4.2).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::AddAssign;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -15,7 +14,7 @@ use crate::config::{self, ClusterConfig, RoutePermissions, Rules};
 use crate::forwarding::Keeper;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::{AccountId, ConnectionId};
-use crate::interest::{Change, Source, Subscription, Walk};
+use crate::interest::{Change, Extent, Source, Subscription, Walk};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::permissions::Permissions;
 use crate::routes::Seat;
@@ -41,27 +40,6 @@ pub(super) struct Announcements {
 struct Listener {
     entry: Arc<Entry>,
     seat: Seat,
-}
-
-/// How much a change of interest was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// How many indexes were changed: that of the account, and those of exporters.
-    pub(crate) indexes: usize,
-    /// How many routes were told, of each.
-    pub(crate) told: usize,
-}
-
-impl Extent {
-    /// A change that nobody is told of.
-    pub(crate) const ONE: Self = Self { indexes: 1, told: 0 };
-}
-
-impl AddAssign for Extent {
-    fn add_assign(&mut self, other: Self) {
-        self.indexes += other.indexes;
-        self.told += other.told;
-    }
 }
 
 /// What a route has not been told yet of the local interest that there was when it came.
@@ -101,6 +79,8 @@ impl Node {
         let _routes = self.announcements.routes();
         let account = self.hub.remove_account(id)?;
         account.index().withdraw(&mut |listeners, change| announce(self, &account, listeners, change, sink));
+        // Nor do others find it who import its services.
+        account.index().outdate_all();
         for client in self.hub.directory().list(Kind::Client) {
             if client.account() == Some(id) {
                 sink.close(client.id(), CloseReason::ClientClosed);
@@ -117,8 +97,9 @@ impl Node {
         sink: &mut S,
     ) -> Extent {
         let Some(imports) = account.imports() else { return self.insert(account, subscription, sink) };
-        let mut extent = Extent::default();
-        for reached in imports.reached_by(&subscription) {
+        let (compared, reached) = imports.reached_by(&subscription);
+        let mut extent = Extent { compared, ..Extent::default() };
+        for reached in reached {
             if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
                 let shadow = reached.shadow_of(&subscription, account.id());
                 extent += self.insert(&exporter, Arc::new(shadow), sink);
@@ -158,24 +139,30 @@ impl Node {
             return Extent::default();
         }
         let mut extent = Extent::default();
-        for reached in account.imports().into_iter().flat_map(|imports| imports.reached_by(subscription)) {
-            if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
-                extent += self.remove(&exporter, &reached.key_of(subscription), sink);
+        if let Some(imports) = account.imports() {
+            let (compared, reached) = imports.reached_by(subscription);
+            extent.compared = compared;
+            for reached in reached {
+                if let Some(exporter) = self.hub.accounts().get(reached.exporter) {
+                    extent += self.remove(&exporter, &reached.key_of(subscription), sink);
+                }
             }
         }
         extent += self.remove(account, subscription, sink);
         extent
     }
 
-    /// Takes out all subscriptions of a client.
+    /// Takes out all subscriptions of a client, of which some may reach other accounts.
     pub(crate) fn unsubscribe_all<S: Sink>(
         &self,
         account: &Account,
         mut subscriptions: Vec<Arc<Subscription>>,
+        may_reach_others: bool,
         sink: &mut S,
     ) {
         subscriptions.retain(|subscription| subscription.close());
-        for (exporter, shadows) in self.shadows_of(account, &subscriptions) {
+        let shadows = if may_reach_others { self.shadows_of(account, &subscriptions) } else { Vec::new() };
+        for (exporter, shadows) in shadows {
             exporter.index().remove_all(shadows, &mut |listeners, change| {
                 announce(self, &exporter, listeners, change, sink);
             });
@@ -194,7 +181,7 @@ impl Node {
         let mut shadows: BTreeMap<AccountId, Vec<_>> = BTreeMap::new();
         let Some(imports) = account.imports() else { return Vec::new() };
         for subscription in subscriptions {
-            for reached in imports.reached_by(subscription) {
+            for reached in imports.reached_by(subscription).1 {
                 let all = shadows.entry(reached.exporter).or_default();
                 all.push(Arc::new(reached.key_of(subscription)));
             }
@@ -203,9 +190,13 @@ impl Node {
         shadows.into_iter().filter_map(with_account).collect()
     }
 
-    /// Makes the results of look-ups stale that name subscriptions of an account's clients.
-    pub(crate) fn outdate(&self, account: &Account) {
+    /// Makes the results of look-ups stale that name subscriptions of a client of this account, of which some may reach other
+    /// accounts. Where none does, what others publish there is nothing to it.
+    pub(crate) fn outdate(&self, account: &Account, may_reach_others: bool) {
         account.index().outdate_all();
+        if !may_reach_others {
+            return;
+        }
         let exporters = account.imports().into_iter().flat_map(Imports::exporters_of_streams);
         let exporters: BTreeSet<_> = exporters.collect();
         let exporters = exporters.into_iter().filter_map(|id| self.hub.accounts().get(id));
@@ -226,15 +217,18 @@ impl Node {
         }
     }
 
-    /// Ends a client's subscription that got its last message.
-    pub(crate) fn expire<S: Sink>(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
+    /// Ends a subscription of a client of this account that got its last message.
+    pub(crate) fn expire<S: Sink>(
+        &self,
+        account: &Account,
+        subscription: &Subscription,
+        sink: &mut S,
+    ) -> Extent {
         if let Some(entry) = self.hub.directory().get(subscription.connection()) {
             // The client may have ended it meanwhile, and given its name to another.
             entry.subscriptions().remove_same(subscription);
         }
-        if let Some(account) = self.hub.accounts().get(account) {
-            self.unsubscribe(&account, subscription, sink);
-        }
+        self.unsubscribe(account, subscription, sink)
     }
 
     /// Announces every change of the local interest that a newly registered route is to carry from now on. What there is
@@ -313,8 +307,10 @@ impl Node {
 }
 
 impl<S: Sink> Keeper<S> for Node {
-    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) {
-        self.expire(account, subscription, sink);
+    fn expire(&self, account: AccountId, subscription: &Subscription, sink: &mut S) -> Extent {
+        // Of an account that was removed the clients end, and all that they have with them.
+        let account = self.hub.accounts().get(account);
+        account.map_or_else(Extent::default, |account| self.expire(&account, subscription, sink))
     }
 
     fn time(&self, at: Instant) -> String {

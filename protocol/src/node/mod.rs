@@ -33,7 +33,7 @@ use crate::wire::ProtocolError;
 use crate::wire::encode::err_line;
 
 use interest::Announcements;
-pub(crate) use interest::{Extent, Untold};
+pub(crate) use interest::Untold;
 use news::News;
 
 /// One node, shared by all its connections.

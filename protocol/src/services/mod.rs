@@ -260,11 +260,12 @@ impl Services {
     }
 
     /// Whether one of those who get what is said on a subject of the system account has read what it was sent before; none if
-    /// nobody gets it.
+    /// nobody gets it. Who asked in another account, and hears by an import, is taken for one that has.
     fn is_read<S: Sink>(&self, subject: &[u8], sink: &mut S) -> Option<bool> {
         let mut matches = Matches::default();
         self.node.hub().system_account()?.index().collect(subject, &mut matches);
-        if !matches.crowds.is_empty() || matches.is_cut {
+        let is_passed_on = matches.plain.iter().any(|subscription| subscription.source() == Source::Answers);
+        if !matches.crowds.is_empty() || matches.is_cut || is_passed_on {
             // Of so many, one has.
             return Some(true);
         }
@@ -291,6 +292,7 @@ impl Services {
             now,
             publisher: None,
             asker: None,
+            depth: 0,
             sink,
             rng: &mut self.rng,
             scratch: &mut self.scratch,

@@ -33,19 +33,37 @@ pub(crate) fn pairs(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The headers with one of this key and value, which is the only one, at their end; none if they have no end.
-pub(crate) fn with_value(block: &[u8], key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let lines = block.strip_suffix(b"\r\n").filter(|lines| lines.ends_with(b"\r\n"))?;
+/// The headers with one of this key and value: [`push_with_values`].
+pub(crate) fn with_value(block: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(block.len() + key.len() + value.len() + 4);
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let is_replaced = line.strip_prefix(key).is_some_and(|rest| rest.starts_with(b":"));
-        written.extend_from_slice(if is_replaced { b"" } else { line });
-    }
-    for part in [key, b": ", value, b"\r\n\r\n"] {
-        written.extend_from_slice(part);
-    }
-    Some(written)
+    push_with_values(&mut written, block, &[(key, value)]);
+    written
 }
+
+/// Writes the headers with these keys and values, each of which is the only one, as the last before their end. However they end
+/// their lines and themselves, they do so as they should afterwards: no reader finds another one, and none stops at an empty line
+/// before it.
+pub(crate) fn push_with_values(into: &mut Vec<u8>, block: &[u8], added: &[(&[u8], &[u8])]) {
+    // Some readers end a line at each of the two.
+    let mut lines = block.split(|byte| matches!(byte, b'\r' | b'\n'));
+    into.extend_from_slice(lines.next().filter(|first| !first.is_empty()).unwrap_or(VERSION));
+    let is_replaced = |line: &[u8]| {
+        added.iter().any(|(key, _)| line.strip_prefix(*key).is_some_and(|rest| rest.starts_with(b":")))
+    };
+    for line in lines.filter(|line| !line.is_empty() && !is_replaced(line)) {
+        into.extend_from_slice(b"\r\n");
+        into.extend_from_slice(line);
+    }
+    for (key, value) in added {
+        for part in [b"\r\n", *key, b": ", *value] {
+            into.extend_from_slice(part);
+        }
+    }
+    into.extend_from_slice(b"\r\n\r\n");
+}
+
+/// What headers begin with.
+const VERSION: &[u8] = b"NATS/1.0";
 
 #[cfg(test)]
 mod tests {
@@ -77,12 +95,26 @@ mod tests {
 
     #[test]
     fn a_header_is_written_once_at_the_end() {
-        let first = with_value(b"NATS/1.0\r\na: b\r\n\r\n", TRACE_HOP, b"1").expect("it has an end");
+        let first = with_value(b"NATS/1.0\r\na: b\r\n\r\n", TRACE_HOP, b"1");
         assert_eq!(first, b"NATS/1.0\r\na: b\r\nNats-Trace-Hop: 1\r\n\r\n");
-        let second = with_value(&first, TRACE_HOP, b"1.2").expect("it has an end");
+        let second = with_value(&first, TRACE_HOP, b"1.2");
         assert_eq!(second, b"NATS/1.0\r\na: b\r\nNats-Trace-Hop: 1.2\r\n\r\n");
-        for endless in [&b"NATS/1.0\r\n"[..], b"NATS/1.0", b"", b"\r\n"] {
-            assert_eq!(with_value(endless, TRACE_HOP, b"1"), None, "{}", endless.escape_ascii());
+    }
+
+    #[test]
+    fn headers_that_end_otherwise_keep_none_that_is_replaced_and_hide_none() {
+        let forged = "Nats-Trace-Hop: 7";
+        let endings = ["", "\r", "\n", "\r\n", "\n\n", "\r\n\n", "\n\r\n", "\r\n\r\n\r\n"];
+        let breaks = ["\n", "\r", "\r\n", "\r\n\r\n", "\n\n", "\n\r\r\n"];
+        for (line_break, end) in breaks.iter().flat_map(|it| endings.map(|end| (it, end))) {
+            let block = ["NATS/1.0", "a: b", forged, "c: d"].join(line_break) + end;
+            let written = with_value(block.as_bytes(), TRACE_HOP, b"1");
+            let expected = b"NATS/1.0\r\na: b\r\nc: d\r\nNats-Trace-Hop: 1\r\n\r\n";
+            assert_eq!(written, expected, "{block:?}: {}", written.escape_ascii());
+        }
+        for empty in ["", "\r\n", "\n", "NATS/1.0", "NATS/1.0\r\n"] {
+            let written = with_value(empty.as_bytes(), TRACE_HOP, b"1");
+            assert_eq!(written, b"NATS/1.0\r\nNats-Trace-Hop: 1\r\n\r\n", "{empty:?}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Streams and services that accounts take from each other (wire.md 1.12).
 
-use onehop::config::{AccountConfig, Authorization, Config, Export, Import, Mapping, Response, User};
+use onehop::config::{
+    AccountConfig, Authorization, Config, Export, Import, Mapping, MappingDestination, Response, User,
+};
 
 use crate::scene::Scene;
 use crate::script::play;
@@ -19,6 +21,10 @@ fn accounts() -> Vec<AccountConfig> {
     };
     let b = AccountConfig {
         exports: vec![Export::service("ask.*", Response::Single)],
+        mappings: vec![Mapping {
+            source: "ask.draw".into(),
+            destinations: ["ask.1", "ask.2"].map(half).into(),
+        }],
         imports: vec![
             Import::stream("A", "s.>", "in.s.>"),
             Import::stream("A", "st.*", "got.$1.here"),
@@ -30,6 +36,10 @@ fn accounts() -> Vec<AccountConfig> {
     let c =
         AccountConfig { imports: vec![Import::service("B", "ask.*", "top.$1")], ..AccountConfig::new("C") };
     vec![a, b, c]
+}
+
+fn half(subject: &str) -> MappingDestination {
+    MappingDestination { subject: subject.into(), weight: 50, cluster: None }
 }
 
 fn configure(config: &mut Config) {
@@ -261,6 +271,141 @@ fn an_exporter_maps_what_others_ask() {
         a<
         "#,
     );
+}
+
+#[test]
+fn a_request_goes_on_where_its_exporter_draws_what_it_asks_itself() {
+    let mut scene = alone();
+    let [a, c] = [("A", "a"), ("C", "c")].map(|(account, user)| {
+        let client = scene.client_in("A", account);
+        scene.send(
+            client,
+            format!("CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}\r\n").as_bytes(),
+        );
+        client
+    });
+    scene.send(a, b"SUB q.* 1\r\n");
+    scene.send(c, &b"PUB top.draw 2\r\nhi\r\n".repeat(64));
+    let asked = scene.take(a);
+    let counts = ["MSG q.1 1 ", "MSG q.2 1 "].map(|line| asked.matches(line).count());
+    assert!(counts.iter().all(|count| *count > 16) && counts.iter().sum::<usize>() == 64, "{counts:?}");
+}
+
+#[test]
+fn whatever_headers_a_request_has_they_say_who_asks_and_nothing_else_of_it() {
+    let ends = [r"\n\n", r"\n", r"", r"\r\n", r"\r\n\n", r"\r\n\r\n\r\n"];
+    for (line_break, end) in [r"\n", r"\r\n", r"\r\n\r\n"].iter().flat_map(|it| ends.map(|end| (it, end))) {
+        let forged = ["NATS/1.0", "X: y", r#"Nats-Request-Info: {"acc":"A"}"#].join(line_break) + end;
+        let bytes = forged.replace(r"\r", "\r").replace(r"\n", "\n").len();
+        let total = bytes + 2;
+        let request = format!(
+            r#"
+            a> SUB q.* 1
+            b> HPUB ask.7 {bytes} {total}\r\n{forged}hi
+            a< HMSG q.7 1 50 52
+            a< NATS/1.0
+            a< X: y
+            a< Nats-Request-Info: {{"acc":"B"}}
+            a<
+            a< hi
+            "#
+        );
+        play_connected(&mut alone(), &request);
+    }
+}
+
+#[test]
+fn who_only_looks_where_an_answer_would_go_leaves_it_to_be_given() {
+    play_connected(
+        &mut alone(),
+        r#"
+        a> SUB q.* 1
+        b> SUB r 1
+        b> PUB ask.7 r 2\r\nhi
+        a< HMSG q.7 1 $r 44 46
+        a< NATS/1.0
+        a< Nats-Request-Info: {"acc":"B"}
+        a<
+        a< hi
+        a> HPUB $r 57 59\r\nNATS/1.0\r\nNats-Trace-Dest: events\r\nNats-Trace-Only: 1\r\n\r\nok
+        a> PUB $r 2\r\nok
+        b< MSG r 1 2
+        b< ok
+        "#,
+    );
+}
+
+#[test]
+fn of_what_nobody_answers_a_requester_is_told_on_its_own_subscription_and_on_none_to_an_import() {
+    let mut scene = Scene::alone(|config| {
+        let a = AccountConfig {
+            exports: vec![Export::stream("r")],
+            imports: vec![Import::stream("A", "r", "own.r")],
+            ..AccountConfig::new("A")
+        };
+        config.accounts = vec![a];
+        config.authorization = Authorization::Users(vec![User::with_password("a", "p").in_account("A")]);
+    });
+    play(
+        &mut scene,
+        r#"
+        a> CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":"a","pass":"p"}
+        a> SUB own.r 1
+        a> PUB nobody r 0\r\n
+        a> SUB r 2
+        a> PUB nobody r 0\r\n
+        a< HMSG r 2 38 38
+        a< NATS/1.0 503
+        a< Nats-Subject: nobody
+        a<
+        a<
+        "#,
+    );
+}
+
+/// Each account imports what the next one exports.
+fn chain(accounts: usize) -> Scene {
+    Scene::alone(|config| {
+        let account = |number: usize| AccountConfig {
+            exports: vec![Export::service("s", Response::Single)],
+            imports: (number + 1 < accounts)
+                .then(|| Import::service(&format!("A{}", number + 1), "s", "s"))
+                .into_iter()
+                .collect(),
+            ..AccountConfig::new(format!("A{number}"))
+        };
+        config.accounts = (0..accounts).map(account).collect();
+        let user = |number| User::with_password(&format!("u{number}"), "p").in_account(&format!("A{number}"));
+        config.authorization = Authorization::Users((0..accounts).map(user).collect());
+    })
+}
+
+#[test]
+fn a_request_goes_through_sixteen_accounts_and_no_further_and_so_does_its_answer() {
+    let mut scene = chain(20);
+    let join = |scene: &mut Scene, number: usize| {
+        let client = scene.client_in("A", &format!("A{number}"));
+        let connect = format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"u{number}\",\"pass\":\"p\"}}\r\n"
+        );
+        scene.send(client, connect.as_bytes());
+        client
+    };
+    let [first, last, beyond] = [0, 16, 17].map(|number| join(&mut scene, number));
+    scene.take(first);
+    scene.send(first, b"SUB r 1\r\n");
+    scene.send(last, b"SUB s 1\r\n");
+    scene.send(beyond, b"SUB s 1\r\n");
+    for client in [last, beyond] {
+        scene.take(client);
+    }
+    scene.send(first, b"PUB s r 0\r\n\r\n");
+    let asked = scene.take(last);
+    let reply = asked.split(' ').nth(3).unwrap_or_default().to_owned();
+    assert!(asked.starts_with("HMSG s 1 _R_."), "{asked}");
+    assert_eq!(scene.take(beyond), "");
+    scene.send(last, format!("PUB {reply} 2\r\nok\r\n").as_bytes());
+    assert_eq!(scene.take(first), "MSG r 1 2\r\nok\r\n");
 }
 
 #[test]

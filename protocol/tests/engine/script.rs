@@ -145,7 +145,7 @@ fn verb(line: &str) -> Option<char> {
 }
 
 fn bytes(line: &str) -> Vec<u8> {
-    let mut text = line.replace("\\r\\n", "\r\n");
+    let mut text = line.replace("\\r", "\r").replace("\\n", "\n");
     text.push_str("\r\n");
     text.into_bytes()
 }

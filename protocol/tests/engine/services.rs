@@ -113,3 +113,27 @@ fn messages_to_nobody_do_not_wake_the_services() {
     scene.send(client, b"PUB $SYS.REQ.SERVER.PING.ROUTEZ 2\r\nhi\r\n");
     assert!(node.take_attention());
 }
+
+#[test]
+fn a_client_of_another_account_is_answered_where_that_imports_the_service() {
+    use onehop::config::{AccountConfig, Authorization, Export, Import, Response, User};
+    let mut scene = Scene::alone(|config| {
+        let service = "$SYS.REQ.SERVER.*.ROUTEZ";
+        let system = AccountConfig {
+            exports: vec![Export::service(service, Response::Single)],
+            ..AccountConfig::new("SYS")
+        };
+        let import = Import::service("SYS", service, "routes.$1");
+        let other = AccountConfig { imports: vec![import], ..AccountConfig::new("B") };
+        config.system_account = Some("SYS".to_owned());
+        config.accounts = vec![system, other];
+        config.authorization = Authorization::Users(vec![User::with_password("b", "p").in_account("B")]);
+    });
+    let client = scene.client("A");
+    scene.send(client, b"CONNECT {\"verbose\":false,\"user\":\"b\",\"pass\":\"p\"}\r\nSUB in.1 1\r\n");
+    scene.take(client);
+    let question = format!("PUB routes.{} in.1 0\r\n\r\n", id(&scene, "A"));
+    scene.send(client, question.as_bytes());
+    let answer = scene.take(client);
+    assert!(answer.starts_with("MSG in.1 1 ") && answer.contains(r#""num_routes":0"#), "{answer}");
+}
