@@ -238,6 +238,11 @@ impl SimClient {
 
     pub(super) fn close(&mut self) {
         self.is_open = false;
+        self.begin_anew();
+    }
+
+    /// What it subscribed to is over.
+    pub(super) fn begin_anew(&mut self) {
         self.subscriptions.values_mut().for_each(|subscription| subscription.is_ended = true);
     }
 

@@ -99,8 +99,9 @@ pub(super) struct SimNode {
     pub(super) spec: NodeSpec,
     /// Its accounts beside the global one and those of tenants.
     pub(super) accounts: BTreeSet<String>,
-    /// The tenants that were asked for something with a reply since it started, by clients here: they listen here for answers.
-    pub(super) asked: BTreeSet<Arc<str>>,
+    /// The tenants whom clients here asked for something with a reply since it started, and whether anybody heard it: then it listens
+    /// for the answers in their accounts.
+    pub(super) asked: BTreeMap<Arc<str>, bool>,
     /// None while it is down.
     pub(super) engine: Option<Engine>,
     /// Counts starts; what concerns an earlier one is void.
@@ -232,7 +233,7 @@ impl SimNode {
             id,
             spec,
             accounts: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             engine: None,
             incarnation: 0,
             moves: 0,

@@ -269,8 +269,8 @@ pub(super) fn check_dials(world: &World, scenario: &Scenario) -> Result<(), Viol
             pooled + dedicated
         })
         .sum();
-    // Names may resolve to oneself, and so may configured addresses, once for each kind of connection and once more.
-    let to_oneself: usize = world.nodes.iter().map(|node| 2 * node.spec.kinds()).sum();
+    // Names may resolve to oneself, and so may configured addresses.
+    let to_oneself: usize = world.nodes.iter().map(|node| (2 * node.spec.kinds()).max(4)).sum();
     let limit = (routes + to_oneself) as u64 * DIALS_PER_ROUTE;
     let dials = world.statistics().dials;
     if dials <= limit {

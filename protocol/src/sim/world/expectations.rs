@@ -85,13 +85,26 @@ impl World {
         }
     }
 
-    /// Notes whom a request goes to that a node takes now: the node listens for answers there from then on.
+    /// Notes whom a request goes to that a node takes now, if anybody is there.
     fn note_asked_across(&mut self, message: MessageId, at: NodeId) {
-        let Some(message) = self.ledger.get(message).filter(|it| it.reply.is_some() && it.is_owed()) else {
-            return;
-        };
-        let asked = message.places.iter().filter(|place| place.by == By::Service);
-        self.nodes[at.0].asked.extend(asked.map(|place| place.account.clone()));
+        let message = self.ledger.get(message).filter(|it| it.reply.is_some() && it.is_owed());
+        for place in message.into_iter().flat_map(|message| &message.places) {
+            if place.by == By::Service {
+                self.nodes[at.0].asked.entry(place.account.clone()).or_default();
+            }
+        }
+    }
+
+    /// Notes that somebody hears a request from another account, of which the node that passed it on has to hear the answer.
+    pub(in crate::sim) fn note_heard_across(&mut self, message: MessageId, account: &str) {
+        let Some(message) = self.ledger.get(message) else { return };
+        let place = message.places.iter().find(|place| place.by == By::Service && *place.account == *account);
+        let asked = place.map(|place| &mut self.nodes[place.at.0]);
+        // One that was restarted meanwhile asked nobody.
+        let asked = asked.filter(|node| node.pace.started_at <= message.published_at);
+        if let Some(is_heard) = asked.and_then(|node| node.asked.get_mut(account)) {
+            *is_heard = true;
+        }
     }
 
     /// Notes who must get a message that a node takes from its publisher now.

@@ -1,5 +1,6 @@
 //! What must hold: at every step, and once the network is whole again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::interest::{Source, Subscription};
 use crate::sim::client::SimSubscription;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::ledger::{ExpectedGroup, Group};
-use crate::sim::node::wanted_routes;
+use crate::sim::node::{SimNode, wanted_routes};
 use crate::sim::rule::{Rule, Violation};
 use crate::sim::subject::matches;
 use crate::sim::tenants::ALL_ANSWERS;
@@ -215,8 +216,8 @@ impl World {
             }
         }
         for node in &self.nodes {
-            let asked = node.asked.iter().map(|account| (account.to_string(), ALL_ANSWERS.to_owned(), None));
-            wanted.entry(node.id).or_default().extend(asked.map(|key| (key, 1)));
+            let heard = node.asked.iter().filter(|(_, is_heard)| **is_heard);
+            wanted.entry(node.id).or_default().extend(heard.map(|(account, _)| (answers_of(account), 1)));
         }
         wanted
     }
@@ -231,6 +232,7 @@ impl World {
             let known = self.known_interest(node.id, engine);
             for other in self.nodes.iter().filter(|other| self.must_know(node.id, other.id)) {
                 let known = known.get(&other.id).unwrap_or(&nothing);
+                let known = &*other.without_what_may_be(known);
                 let wanted = wanted.get(&other.id).unwrap_or(&nothing);
                 let is_there = |account: &str| {
                     account == GLOBAL_ACCOUNT
@@ -317,7 +319,24 @@ impl World {
     }
 }
 
+/// How many want what: in an account, by a filter, in a group.
 type Interest = BTreeMap<(String, String, Option<String>), u32>;
+
+/// What a node wants that waits for answers in an account.
+fn answers_of(account: &str) -> (String, String, Option<String>) {
+    (account.to_owned(), ALL_ANSWERS.to_owned(), None)
+}
+
+impl SimNode {
+    /// What others know of its interest without what it may listen to or not: for answers where nobody heard a question.
+    fn without_what_may_be<'a>(&self, known: &'a Interest) -> Cow<'a, Interest> {
+        let mut known = Cow::Borrowed(known);
+        for (account, _) in self.asked.iter().filter(|(_, is_heard)| !**is_heard) {
+            known.to_mut().remove(&answers_of(account));
+        }
+        known
+    }
+}
 
 /// So long after two nodes got all their connections they know each other's interest.
 const INTEREST_ARRIVES: Duration = Duration::from_secs(2);

@@ -48,6 +48,10 @@ impl World {
     /// Lets a client say its CONNECT, if it has not.
     pub fn present(&mut self, id: ClientId) {
         if self.clients.get(id.0).is_some_and(|client| client.is_open && !client.is_presented) {
+            if !self.tenants.is_empty() {
+                // It was somebody before, if it did anything (wire.md 1.12).
+                self.clients[id.0].begin_anew();
+            }
             self.say_connect(id);
         }
     }
@@ -217,6 +221,10 @@ impl World {
                 Heard::Info { bytes } => self.check_client_info(id, bytes),
                 Heard::Message { sid, subject, reply, message } => {
                     self.note_received(id, sid, &subject, message);
+                    if let Some(message) = message.filter(|_| reply.as_deref().is_some_and(is_for_answer)) {
+                        let account = self.clients[id.0].account.clone();
+                        self.note_heard_across(message, &account);
+                    }
                     let responds = self.clients[id.0].subscriptions.get(&sid).is_some_and(|it| it.responds);
                     if let Some(reply) = reply.filter(|_| responds) {
                         self.respond(id, message, &reply);
