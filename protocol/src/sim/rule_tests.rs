@@ -3,6 +3,8 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+mod tenants;
+
 use super::change::FIXED;
 use super::net::{End, Segment, StreamId};
 use super::node::Socket;

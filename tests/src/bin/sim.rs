@@ -20,7 +20,7 @@ usage: sim [options]
   --variety <much>    none, some or all of what most worlds do without: connections in frames, accounts that come and go,
                       other configurations (default some)
   --tenants <how>     in none, some or all worlds there are accounts that share streams and services, users who may not do
-                      everything, and accounts with a connection of their own (default none)
+                      everything, and accounts with a connection of their own (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 
