@@ -46,7 +46,7 @@ impl Tenants {
         self.shares.iter().find_map(|share| {
             let shape = SHAPES[share.shape];
             let is_import = !shape.is_stream && *TENANTS[share.importer] == *place.account;
-            let asked = is_import.then(|| shape.to_exporter(&place.subject))??;
+            let asked = is_import.then(|| shape.exported(&place.subject))??;
             let account = TENANTS[share.exporter];
             let subject = self.mapped(account, &asked).to_owned();
             Some(Place { account: account.into(), subject, at: place.at, by: By::Service })
@@ -78,7 +78,7 @@ impl Tenants {
         let is_passed_on = place.by != By::Publisher && Some(place.at) == at;
         let mut streams =
             self.shares_of(account).filter(|share| !is_passed_on && share.is_stream_of(&place.account));
-        streams.find_map(|share| SHAPES[share.shape].to_importer(&place.subject)).map(Cow::Owned)
+        streams.find_map(|share| SHAPES[share.shape].imported(&place.subject)).map(Cow::Owned)
     }
 
     /// The interest that clients of an account have elsewhere by a filter: exporters, and filters there.

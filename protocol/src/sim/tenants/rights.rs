@@ -78,7 +78,7 @@ impl SubjectLists {
 
 impl Rights {
     /// Whether their user may publish to a subject.
-    pub(in crate::sim) fn to_publish(&self, subject: &str) -> Verdict {
+    pub(in crate::sim) fn verdict_on(&self, subject: &str) -> Verdict {
         match (self.publish.allow(subject), self.answers) {
             (true, _) => Verdict::May,
             (false, true) => Verdict::MayAnswer,
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn who_may_only_answer_may_so_where_it_may_not_publish_otherwise() {
         let rights = Rights { publish: SubjectLists { allow: Some(&["a"]), deny: &[] }, ..RIGHTS[2] };
-        assert_eq!([rights.to_publish("a"), rights.to_publish("b")], [Verdict::May, Verdict::MayAnswer]);
-        assert_eq!(Rights { answers: false, ..rights }.to_publish("b"), Verdict::MayNot);
+        assert_eq!([rights.verdict_on("a"), rights.verdict_on("b")], [Verdict::May, Verdict::MayAnswer]);
+        assert_eq!(Rights { answers: false, ..rights }.verdict_on("b"), Verdict::MayNot);
     }
 }

@@ -23,12 +23,12 @@ pub const SHAPES: [Shape; 5] = [
 
 impl Shape {
     /// What an exporter's subject is to the importer, if it is one of these.
-    pub(super) fn to_importer(&self, subject: &str) -> Option<String> {
+    pub(super) fn imported(&self, subject: &str) -> Option<String> {
         renamed(subject, self.subject, self.known_as)
     }
 
     /// What an importer's subject is to the exporter, if it is one of these.
-    pub(super) fn to_exporter(&self, subject: &str) -> Option<String> {
+    pub(super) fn exported(&self, subject: &str) -> Option<String> {
         renamed(subject, self.known_as, self.subject)
     }
 
@@ -84,15 +84,15 @@ mod tests {
     #[test]
     fn subjects_are_renamed_in_both_directions() {
         let there_and_back = |shape: Shape, subject: &str, known_as: &str| {
-            assert_eq!(shape.to_importer(subject).as_deref(), Some(known_as));
-            assert_eq!(shape.to_exporter(known_as).as_deref(), Some(subject));
+            assert_eq!(shape.imported(subject).as_deref(), Some(known_as));
+            assert_eq!(shape.exported(known_as).as_deref(), Some(subject));
         };
         there_and_back(stream("s.>", "x.y.>"), "s.1.2", "x.y.1.2");
         there_and_back(stream("s.*", "x.*"), "s.1", "x.1");
         there_and_back(stream("s", "x.1"), "s", "x.1");
-        assert_eq!(stream("s.*", "x.*").to_importer("s.1.2"), None);
-        assert_eq!(stream("s.>", "x.>").to_importer("s"), None);
-        assert_eq!(stream("s", "x").to_importer("s.1"), None);
+        assert_eq!(stream("s.*", "x.*").imported("s.1.2"), None);
+        assert_eq!(stream("s.>", "x.>").imported("s"), None);
+        assert_eq!(stream("s", "x").imported("s.1"), None);
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl World {
     }
 
     fn verdict_on(&self, id: ClientId, subject: &str) -> Verdict {
-        self.clients[id.0].rights.map_or(Verdict::May, |rights| rights.to_publish(subject))
+        self.clients[id.0].rights.map_or(Verdict::May, |rights| rights.verdict_on(subject))
     }
 
     fn say(&mut self, id: ClientId, said: &Said<'_>, places: Vec<Place>) -> MessageId {

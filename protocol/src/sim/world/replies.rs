@@ -91,7 +91,7 @@ fn given_by(client: &SimClient, subscription: &SimSubscription, place: &Place, r
         return Answers::default();
     }
     let reply = request.reply.as_deref().filter(|_| *place == request.places[0]).unwrap_or(SOME_ANSWER);
-    match client.rights.map_or(Verdict::May, |rights| rights.to_publish(reply)) {
+    match client.rights.map_or(Verdict::May, |rights| rights.verdict_on(reply)) {
         Verdict::May => Answers { least: 1, most: 1 },
         Verdict::MayAnswer => Answers { least: 0, most: 1 },
         Verdict::MayNot => Answers::default(),
