@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use onehop::ConnectionId;
-use onehop::config::{Authorization, Config, Identity, Permissions, Rules, SubjectRule, User};
-use onehop::interest::Index;
+use onehop::accounts::Accounts;
+use onehop::config::{
+    Authorization, Config, Identity, Permissions, Rules, SYSTEM_ACCOUNT, SubjectRule, User,
+};
 use onehop::wire::subject::{is_valid_filter, is_valid_publish, tokens};
 use onehop::wire::{self, Connect, Dialect, Info, Op, Parsed, Parser, Role};
 
+use super::tenants::{EXPORTER, IMPORTER, Tenants, account_of};
 use crate::stream::{Message, Said};
 use crate::subject::matches;
 
@@ -20,6 +23,7 @@ pub(super) type Heard = BTreeMap<ConnectionId, VecDeque<Said>>;
 /// The clients that are connected.
 pub(super) struct Model {
     config: Config,
+    tenants: Tenants,
     sessions: BTreeMap<ConnectionId, Session>,
     next_sub: u64,
 }
@@ -33,6 +37,8 @@ struct Session {
     is_connected: bool,
     /// It went without a CONNECT, as the user for that.
     is_anonymous: bool,
+    /// The account of its user.
+    account: String,
     /// What its user may do; none is everything.
     permissions: Option<Permissions>,
     /// What it was asked to answer to and may not publish to otherwise, and how often it did or was asked again.
@@ -52,13 +58,22 @@ struct Sub {
     delivered: u64,
 }
 
+/// A subscription that gets a message, by an import or not, under this name.
+#[derive(Clone)]
+struct Target {
+    to: ConnectionId,
+    sub: Sub,
+    by: usize,
+    known_as: Vec<u8>,
+}
+
 /// The client did what ends its connection.
 #[derive(Debug)]
 pub(super) struct Fatal;
 
 impl Model {
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, sessions: BTreeMap::new(), next_sub: 0 }
+    pub(super) fn new(config: Config, tenants: Tenants) -> Self {
+        Self { config, tenants, sessions: BTreeMap::new(), next_sub: 0 }
     }
 
     pub(super) fn accept(&mut self, id: ConnectionId) {
@@ -79,6 +94,7 @@ impl Model {
             connect: Connect { verbose: true, pedantic: true, echo: true, ..Connect::default() },
             is_connected: false,
             is_anonymous: false,
+            account: account_of(None).to_owned(),
             permissions: None,
             replies: Vec::new(),
             subs: Vec::new(),
@@ -121,13 +137,17 @@ impl Model {
     }
 
     /// Takes over what the index says of the subscriptions, after a step of which not everything was heard.
-    pub(super) fn resync(&mut self, index: &Index) {
+    pub(super) fn resync(&mut self, accounts: &Accounts) {
         let mut counts = BTreeMap::new();
-        index.for_each(&mut |sub| {
-            counts.insert((sub.connection(), sub.sid().to_vec()), sub.delivered());
-        });
+        for account in accounts.list() {
+            account.index().for_each(&mut |sub| {
+                let key = (account.name().to_owned(), sub.connection(), sub.sid().to_vec());
+                counts.insert(key, sub.delivered());
+            });
+        }
         for (id, session) in &mut self.sessions {
-            session.subs.retain_mut(|sub| match counts.get(&(*id, sub.sid.clone())) {
+            let account = session.account.clone();
+            session.subs.retain_mut(|sub| match counts.get(&(account.clone(), *id, sub.sid.clone())) {
                 Some(delivered) => {
                     sub.delivered = *delivered;
                     true
@@ -137,18 +157,26 @@ impl Model {
         }
     }
 
-    /// The index has the same subscriptions.
-    pub(super) fn assert_agrees(&self, index: &Index) {
+    /// The indexes have the same subscriptions, and what these reach elsewhere.
+    pub(super) fn assert_agrees(&self, accounts: &Accounts) {
         let mut held = Vec::new();
-        index.for_each(&mut |sub| {
-            let queue = sub.queue().unwrap_or_default().to_vec();
-            held.push((sub.connection(), sub.sid().to_vec(), sub.subject().to_vec(), queue));
-        });
+        for account in accounts.list().iter().filter(|account| account.name() != SYSTEM_ACCOUNT) {
+            account.index().for_each(&mut |sub| {
+                let (account, queue) = (account.name().to_owned(), sub.queue().unwrap_or_default().to_vec());
+                held.push((account, sub.connection(), sub.sid().to_vec(), sub.subject().to_vec(), queue));
+            });
+        }
         held.sort_unstable();
-        let mut expected: Vec<_> = self
-            .all_subs()
-            .map(|(id, sub)| (id, sub.sid.clone(), sub.subject.clone(), sub.queue.clone()))
-            .collect();
+        let mut expected = Vec::new();
+        for (id, sub) in self.all_subs() {
+            let account = &self.sessions[&id].account;
+            let reached = self.tenants.reached(account, &sub.subject).into_iter();
+            let all =
+                reached.map(|subject| (EXPORTER, subject)).chain([(account.as_str(), sub.subject.clone())]);
+            expected.extend(all.map(|(account, subject)| {
+                (account.to_owned(), id, sub.sid.clone(), subject, sub.queue.clone())
+            }));
+        }
         expected.sort_unstable();
         assert_eq!(held, expected, "the subscriptions of all");
     }
@@ -172,7 +200,8 @@ impl Model {
             Op::Err(_) => return Err(Fatal),
             Op::Sub { subject, queue, sid } => {
                 self.next_sub += 1;
-                session.subscribe(self.next_sub, subject, queue.unwrap_or_default(), sid, &self.config)
+                let most = if session.account == IMPORTER { self.tenants.max_subscriptions } else { None };
+                session.subscribe(self.next_sub, subject, queue.unwrap_or_default(), sid, &self.config, most)
             }
             Op::Unsub { sid, max } => {
                 session.unsubscribe(sid, *max);
@@ -191,13 +220,21 @@ impl Model {
     }
 
     fn publish(&mut self, id: ConnectionId, message: &wire::Message<'_>, heard: &mut Option<&mut Heard>) {
+        let connect = &self.sessions[&id].connect;
+        if connect.pedantic && !is_valid_publish(message.subject) {
+            expect(heard, id, &Said::Err);
+        }
+        let tenants = self.tenants.clone();
+        let subject = tenants.mapped(&self.sessions[&id].account, message.subject);
+        self.publish_to(id, &wire::Message { subject, ..*message }, heard);
+    }
+
+    /// Publishes a message where its account maps it to.
+    fn publish_to(&mut self, id: ConnectionId, message: &wire::Message<'_>, heard: &mut Option<&mut Heard>) {
         let wire::Message { subject, reply, .. } = message;
         let connect = &self.sessions[&id].connect;
         assert!(message.body.len() - 2 <= self.config.max_payload, "a message that is too large");
         let (is_noticed, wants_no_echo, is_verbose) = (connect.no_responders, !connect.echo, connect.verbose);
-        if connect.pedantic && !is_valid_publish(subject) {
-            expect(heard, id, &Said::Err);
-        }
         let session = self.sessions.get_mut(&id).expect("a publisher");
         let is_forbidden = is_reserved(subject)
             || !session.may_publish(subject) && !session.uses_reply(subject)
@@ -208,35 +245,60 @@ impl Model {
         if is_verbose {
             expect(heard, id, &Said::Ok);
         }
-        let mut targets: Vec<_> = self
-            .all_subs()
-            .filter(|(to, sub)| matches(&sub.subject, subject) && !(wants_no_echo && *to == id))
-            .filter(|(to, _)| !self.sessions[to].is_hidden(subject))
-            .map(|(to, sub)| (to, sub.clone()))
-            .collect();
-        targets.sort_by_key(|(_, sub)| (sub.queue.clone(), sub.number));
+        let targets = self.targets(id, wants_no_echo, subject);
         let is_taken = !targets.is_empty();
-        for group in targets.chunk_by(|a, b| a.1.queue == b.1.queue) {
-            let expected =
-                |(to, sub): &(ConnectionId, Sub)| Said::Message(self.as_sent(*to, &sub.sid, message));
-            if group[0].1.queue.is_empty() {
-                for target in group {
-                    expect(heard, target.0, &expected(target));
+        for group in targets.chunk_by(|a, b| a.sub.queue == b.sub.queue) {
+            if group[0].sub.queue.is_empty() {
+                for target in group.iter().cloned() {
+                    // It may have got its last by another import.
+                    if self.has(&target) {
+                        expect(heard, target.to, &self.expected(&target, message));
+                        self.count(target.to, &target.sub.sid, *reply);
+                    }
                 }
-                group.iter().for_each(|(to, sub)| self.count(*to, &sub.sid, *reply));
             } else if let Some(heard) = heard {
                 // Whoever it was, it was one.
-                let is_next = |target: &&(ConnectionId, Sub)| {
-                    heard.get(&target.0).and_then(VecDeque::front) == Some(&expected(target))
+                let is_next = |target: &&Target| {
+                    let next = heard.get(&target.to).and_then(VecDeque::front);
+                    next == Some(&self.expected(target, message))
                 };
-                let chosen = group.iter().find(is_next).expect("a member gets the message");
-                heard.entry(chosen.0).or_default().pop_front();
-                self.count(chosen.0, &chosen.1.sid, *reply);
+                let chosen = group.iter().find(is_next).expect("a member gets the message").clone();
+                heard.entry(chosen.to).or_default().pop_front();
+                self.count(chosen.to, &chosen.sub.sid, *reply);
             }
         }
         if let Some(reply) = reply.filter(|_| is_noticed && !is_taken) {
             self.expect_notice(id, subject, reply, heard);
         }
+    }
+
+    /// Who gets a subject that a client publishes, group by group, in each those first who subscribed first.
+    fn targets(&self, id: ConnectionId, wants_no_echo: bool, subject: &[u8]) -> Vec<Target> {
+        let published_in = &self.sessions[&id].account;
+        let mut targets = Vec::new();
+        for (to, sub) in self.all_subs().filter(|(to, _)| !(wants_no_echo && *to == id)) {
+            let account = &self.sessions[&to].account;
+            let own = (account == published_in).then(|| (0, subject.to_vec()));
+            let imported = self.tenants.heard_as(published_in, account, subject).into_iter();
+            for (by, known_as) in own.into_iter().chain(imported.map(|(by, known_as)| (1 + by, known_as))) {
+                if matches(&sub.subject, &known_as) && !self.sessions[&to].is_hidden(&known_as) {
+                    targets.push(Target { to, sub: sub.clone(), by, known_as });
+                }
+            }
+        }
+        targets.sort_by_key(|target| (target.sub.queue.clone(), target.sub.number, target.by));
+        targets
+    }
+
+    /// Whether a subscription is still there.
+    fn has(&self, target: &Target) -> bool {
+        let session = self.sessions.get(&target.to);
+        session.is_some_and(|session| session.subs.iter().any(|sub| sub.number == target.sub.number))
+    }
+
+    fn expected(&self, target: &Target, message: &wire::Message<'_>) -> Said {
+        let known = wire::Message { subject: &target.known_as, ..*message };
+        Said::Message(self.as_sent(target.to, &target.sub.sid, &known))
     }
 
     /// A requester is told that nobody is there (wire.md 1.6), if it listens.
@@ -335,13 +397,15 @@ impl Session {
         queue: &[u8],
         sid: &[u8],
         config: &Config,
+        most_in_account: Option<usize>,
     ) -> Option<Said> {
         if queue == b"_sys_" || !self.may_subscribe(subject) {
             return Some(Said::Err);
         }
         let max_tokens = usize::from(config.max_subject_tokens);
         let is_beyond_limits = max_tokens > 0 && tokens(subject).count() > max_tokens
-            || config.max_subscriptions > 0 && self.subs.len() >= config.max_subscriptions;
+            || config.max_subscriptions > 0 && self.subs.len() >= config.max_subscriptions
+            || most_in_account.is_some_and(|most| self.subs.len() >= most);
         if is_beyond_limits {
             return Some(Said::Err);
         }
@@ -365,6 +429,7 @@ impl Session {
     }
 
     fn become_user(&mut self, user: Option<&User>) {
+        account_of(user).clone_into(&mut self.account);
         self.permissions = user.and_then(|user| user.permissions.as_deref().cloned());
         self.replies.clear();
     }
