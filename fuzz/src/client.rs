@@ -1,6 +1,7 @@
 //! Clients of one engine, who say anything, read in pieces or not at all, and vanish.
 
 mod model;
+mod session;
 mod tenants;
 
 use std::collections::BTreeMap;

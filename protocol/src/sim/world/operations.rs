@@ -11,7 +11,7 @@ use crate::sim::ledger::{Publication, Refused};
 use crate::sim::net::{End, Ending};
 use crate::sim::node::Socket;
 use crate::sim::rule::{Rule, Violation};
-use crate::sim::stream::{Holder, Joint, Purpose, Said as Wrote};
+use crate::sim::stream::{Holder, Joint, Purpose, Said};
 use crate::sim::tenants::{Login, Place, Verdict, is_for_answer};
 
 impl World {
@@ -152,7 +152,7 @@ impl World {
     ) -> Option<MessageId> {
         let client = self.clients.get(id.0).filter(|client| client.is_open)?;
         let places = self.tenants.places(&client.account, subject, client.node);
-        let said = Said { subject, reply, padding_bytes };
+        let said = Statement { subject, reply, padding_bytes };
         let verdict = self.verdict_on(id, &places[0].subject);
         let message = self.say(id, &said, places);
         if verdict != Verdict::May {
@@ -174,7 +174,7 @@ impl World {
             places.extend(back.unwrap_or_default());
         }
         let verdict = self.verdict_on(id, reply);
-        let message = self.say(id, &Said { subject: reply, reply: None, padding_bytes: 0 }, places);
+        let message = self.say(id, &Statement { subject: reply, reply: None, padding_bytes: 0 }, places);
         match verdict {
             Verdict::May => {}
             Verdict::MayAnswer => self.ledger.doubt(message),
@@ -186,8 +186,8 @@ impl World {
         self.clients[id.0].rights.map_or(Verdict::May, |rights| rights.verdict_on(subject))
     }
 
-    fn say(&mut self, id: ClientId, said: &Said<'_>, places: Vec<Place>) -> MessageId {
-        let Said { subject, reply, padding_bytes } = *said;
+    fn say(&mut self, id: ClientId, said: &Statement<'_>, places: Vec<Place>) -> MessageId {
+        let Statement { subject, reply, padding_bytes } = *said;
         let client = &mut self.clients[id.0];
         let publication = Publication { publisher: id, origin: client.node, places, reply, padding_bytes };
         let message = self.ledger.publish(publication, self.now);
@@ -260,7 +260,7 @@ impl World {
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
         let (is_dialer, mut purpose) = (end == end.stream.dialer(), joint.purpose.clone());
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
-        let Wrote { deframer, tap, .. } = &mut joint.said[end.side];
+        let Said { deframer, tap, .. } = &mut joint.said[end.side];
         let Ok(bytes) = deframer.read(bytes) else {
             return self.note_corrupt(end, is_route);
         };
@@ -322,7 +322,7 @@ impl World {
 }
 
 /// What a client says when it publishes.
-struct Said<'a> {
+struct Statement<'a> {
     subject: &'a str,
     reply: Option<&'a str>,
     padding_bytes: usize,
