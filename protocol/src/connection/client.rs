@@ -559,13 +559,8 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
         // What CONNECT took to come is the first that is known of the round trip.
         entry.set_rtt(context.now.since(entry.start()));
     }
-    // What is no key of a user may be the secret half of one.
-    let key = connect.nkey.parse::<UserKey>().ok().map(|key| key.to_string());
-    let user = key.or_else(|| match (connect.user.as_str(), connect.auth_token.as_str()) {
-        ("", "") => None,
-        ("", _) => Some(REDACTED.to_owned()),
-        (user, _) => Some(user.to_owned()),
-    });
+    // Who names no credentials stays who it was.
+    let user = if names_credentials(connect) { shown_user(connect) } else { entry.about().user };
     entry.set_about(About {
         name: connect.name.clone(),
         lang: connect.lang.clone(),
@@ -573,6 +568,17 @@ fn introduce<S: Sink>(context: &Context<'_, S>, connect: &Connect) {
         user,
         ..About::default()
     });
+}
+
+/// Who a client says that it is, without what is secret.
+fn shown_user(connect: &Connect) -> Option<String> {
+    // What is no key of a user may be the secret half of one.
+    let key = connect.nkey.parse::<UserKey>().ok().map(|key| key.to_string());
+    key.or_else(|| match (connect.user.as_str(), connect.auth_token.as_str()) {
+        ("", "") => None,
+        ("", _) => Some(REDACTED.to_owned()),
+        (user, _) => Some(user.to_owned()),
+    })
 }
 
 fn names_credentials(connect: &Connect) -> bool {

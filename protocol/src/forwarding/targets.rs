@@ -186,14 +186,7 @@ impl ClientTarget {
     /// Takes one delivery from what it may still get.
     #[inline]
     pub(super) fn admit(&self) -> Admission {
-        if self.view == 0 {
-            return self.subscription.admit();
-        }
-        let admission = self.original().admit();
-        if admission != Admission::Refused {
-            self.subscription.count_delivery();
-        }
-        admission
+        if self.view == 0 { self.subscription.admit() } else { self.original().admit() }
     }
 }
 

@@ -154,9 +154,11 @@ impl Subscription {
         &self.text
     }
 
-    /// How many deliveries it got.
+    /// How many deliveries it got. Of one that stands for another that is not counted: to count twice for each message costs as
+    /// much as all else that an import does. What it stands for got these, and those of other imports, and of its own account.
     pub fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
+        let counted = self.shadow().map_or(self, |shadow| &shadow.original);
+        counted.delivered.load(Ordering::Relaxed)
     }
 
     /// After how many deliveries it ends, if that was asked for.
@@ -192,11 +194,6 @@ impl Subscription {
                 Admission::Refused
             }
         }
-    }
-
-    /// Counts a delivery that another subscription was asked for, which it stands for.
-    pub(crate) fn count_delivery(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether it got its last message, so that it is to be ended as soon as somebody comes to it.

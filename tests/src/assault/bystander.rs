@@ -32,11 +32,11 @@ pub struct Bystanders {
     prober: JoinHandle<io::Result<Waits>>,
 }
 
-/// The longest that one of them waited.
-#[derive(Clone, Copy, Debug, Default)]
+/// How long one of them waited: the longest for an answer, and for each message.
+#[derive(Debug, Default)]
 struct Waits {
     answer: Duration,
-    message: Duration,
+    messages: Vec<Duration>,
 }
 
 impl Bystanders {
@@ -57,12 +57,12 @@ impl Bystanders {
     pub fn end(self) -> Vec<Figure> {
         self.is_over.store(true, Ordering::Relaxed);
         let mut lost = 0;
-        let mut worst = Waits { answer: Duration::ZERO, message: Duration::ZERO };
+        let mut all = Waits::default();
         for talker in self.talkers {
             match talker.join() {
                 Ok(Ok(waits)) => {
-                    worst.answer = worst.answer.max(waits.answer);
-                    worst.message = worst.message.max(waits.message);
+                    all.answer = all.answer.max(waits.answer);
+                    all.messages.extend(waits.messages);
                 }
                 _ => lost += 1,
             }
@@ -71,8 +71,9 @@ impl Bystanders {
             |thread: JoinHandle<io::Result<Waits>>| thread.join().ok()?.ok().map(|waits| waits.answer);
         vec![
             Figure::broken("bystanders lost", lost),
-            Figure::wait("bystander: PING", Some(worst.answer)),
-            Figure::wait("bystander: message", Some(worst.message)),
+            Figure::wait("bystander: PING", Some(all.answer)),
+            Figure::wait("bystander: message", all.messages.iter().max().copied()),
+            Figure::wait("bystander: message, p99", p99(all.messages)),
             Figure::wait("new client: INFO", longest(self.newcomer)),
             Figure::wait("/healthz", longest(self.prober)),
         ]
@@ -94,6 +95,12 @@ fn repeat(
         }
         Ok(waits)
     })
+}
+
+/// What 99 of 100 are at most; none of none.
+fn p99(mut waits: Vec<Duration>) -> Option<Duration> {
+    waits.sort_unstable();
+    waits.get(waits.len() * 99 / 100).copied()
 }
 
 /// A client that speaks and one that listens to it.
@@ -125,7 +132,7 @@ impl Pair {
             wait_for(&mut self.listener, |item| matches!(item, Item::Message { .. }))
         })?;
         waits.answer = waits.answer.max(answer);
-        waits.message = waits.message.max(message);
+        waits.messages.push(message);
         Ok(())
     }
 }

@@ -33,12 +33,17 @@ impl Connection {
 
     /// Connects, says what a client of this dialect says first, and waits until it is answered.
     pub fn open_as(dialect: Dialect, address: SocketAddr) -> io::Result<Self> {
+        Self::open_with(dialect, address, dialect.greeting())
+    }
+
+    /// Connects, says this first, and waits until it is answered.
+    pub fn open_with(dialect: Dialect, address: SocketAddr, greeting: &[u8]) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut connection = Self { stream, dialect, buffer: vec![0; READ_BYTES], start: 0, end: 0 };
-        connection.send(dialect.greeting())?;
+        connection.send(greeting)?;
         connection.fence()?;
         Ok(connection)
     }

@@ -1,7 +1,7 @@
 //! One publisher, the inboxes that its messages reach, and the credit between them.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,16 +58,15 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Connects the publisher to `address` and waits until each inbox is reached from there.
+    /// Takes the publisher's connection and waits until each inbox is reached from there.
     pub fn open(
         dialect: Dialect,
-        address: SocketAddr,
+        mut connection: Connection,
         batches: Vec<Batch>,
         payload_bytes: usize,
         inboxes: Vec<Inbox>,
         delivery: Delivery,
     ) -> io::Result<Self> {
-        let mut connection = Connection::open_as(dialect, address)?;
         connection.send(dialect.before_messages())?;
         let mut probe = Vec::new();
         dialect.before_payload(READY_SUBJECT, 0, &mut probe);

@@ -1,7 +1,7 @@
 //! A subscriber on a thread of its own that checks every message it gets.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -90,10 +90,9 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Connects, subscribes, waits until the server at `address` has taken the subscriptions, and starts to read.
-    pub fn open(address: SocketAddr, expectation: Expectation) -> io::Result<Self> {
+    /// Subscribes, waits until the server has taken the subscriptions, and starts to read.
+    pub fn open(mut connection: Connection, expectation: Expectation) -> io::Result<Self> {
         let dialect = expectation.dialect;
-        let mut connection = Connection::open_as(dialect, address)?;
         let mut lines = Vec::new();
         for (sid, (filter, queue)) in (1..).zip(&expectation.subscriptions) {
             dialect.subscribe(filter, queue.as_deref(), sid, &mut lines);

@@ -3,18 +3,22 @@
 use std::fmt::Write as _;
 use std::io;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::node::{Binary, Node};
 use super::process::{open_file_limit, resident_bytes};
 use super::reading::{Metric, Reading};
+use super::tenants;
 
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Open files that are not the connections of the load, in the server and here.
 const OTHER_FILES: usize = 100;
+
+/// Subscriptions of each account's client.
+const SUBSCRIPTIONS_PER_ACCOUNT: usize = 100;
 
 /// Subscriptions sent per write.
 const LINES_PER_WRITE: usize = 2000;
@@ -50,6 +54,30 @@ pub fn per_subscription(binary: &Binary, count: usize) -> io::Result<Reading> {
     connection.fence()?;
     let after = settled_bytes(&node)?;
     Ok(reading((after - before) / count as f64))
+}
+
+/// How soon a server serves that has so many accounts, and resident memory per subscription: a client in each has a hundred.
+pub fn of_accounts(binary: &Binary, count: usize) -> io::Result<Reading> {
+    let start = Instant::now();
+    let node = Node::configured(binary, &tenants::accounts(count))?;
+    let start_up = start.elapsed();
+    let clients =
+        open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
+    let open = |number| {
+        Connection::open_with(binary.dialect, node.address(), &tenants::greeting_of(&format!("u{number}")))
+    };
+    let mut connections = (0..clients).map(open).collect::<Result<Vec<_>, _>>()?;
+    let before = settled_bytes(&node)?;
+    let numbers: Vec<usize> = (1..=SUBSCRIPTIONS_PER_ACCOUNT).collect();
+    let lines = subscribe_lines(&numbers);
+    for connection in &mut connections {
+        connection.send(lines.as_bytes())?;
+        connection.fence()?;
+    }
+    let after = settled_bytes(&node)?;
+    let per_subscription = (after - before) / (clients * SUBSCRIPTIONS_PER_ACCOUNT) as f64;
+    let values = [(Metric::StartUp, start_up.as_secs_f64() * 1e3), (Metric::Memory, per_subscription)];
+    Ok(Reading { values: values.into(), ..Reading::default() })
 }
 
 fn settled_bytes(node: &Node) -> io::Result<f64> {

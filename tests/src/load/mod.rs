@@ -9,8 +9,9 @@
 //! 3. [`run`]: one load, one server, one round, one [`reading::Reading`].
 //! 4. [`traffic`], [`requests`], [`memory`]: the three kinds of load; [`flow`] is one publisher and its subscribers.
 //! 5. [`batch`], [`inbox`], [`connection`], [`dialect`], [`scan`]: bytes out, bytes in.
-//! 6. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies.
-//! 7. [`statistics`], [`report`], [`chart`]: medians, tables, the verdict and the drawing.
+//! 6. [`tenants`]: who may do what there.
+//! 7. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies.
+//! 8. [`statistics`], [`report`], [`chart`]: medians, tables, the verdict and the drawing.
 //!
 //! [`stop`] ends all of it early, with what was measured until then.
 
@@ -33,4 +34,5 @@ pub mod run;
 pub mod scan;
 pub mod statistics;
 pub mod stop;
+pub mod tenants;
 pub mod traffic;

@@ -83,6 +83,17 @@ impl Node {
         Self::start(binary, None, &[])
     }
 
+    /// Starts one server of NATS by itself with this configuration.
+    pub fn configured(binary: &Binary, configuration: &str) -> io::Result<Self> {
+        let path = temporary_path("conf");
+        fs::write(&path, configuration)?;
+        let arguments = ["-c".to_owned(), path.to_string_lossy().into_owned()];
+        let node = Self::start(binary, None, &arguments);
+        // It was read when the first client came in.
+        fs::remove_file(&path)?;
+        node
+    }
+
     /// Starts two servers joined by a route, in a cluster of their own.
     pub fn pair(binary: &Binary) -> io::Result<[Self; 2]> {
         let first_port = free_port()?;
@@ -104,7 +115,7 @@ impl Node {
 
     fn start(binary: &Binary, cluster_port: Option<u16>, more: &[String]) -> io::Result<Self> {
         let client_port = free_port()?;
-        let log = log_path();
+        let log = temporary_path("log");
         let file = File::create(&log)?;
         let (mut command, input) = binary.command(client_port);
         if let Some(port) = cluster_port {
@@ -168,8 +179,8 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn log_path() -> PathBuf {
+fn temporary_path(extension: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("versus-{}-{number}.log", std::process::id()))
+    std::env::temp_dir().join(format!("versus-{}-{number}.{extension}", std::process::id()))
 }

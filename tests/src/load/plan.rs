@@ -9,6 +9,7 @@ use super::memory;
 use super::node::Binary;
 use super::reading::Reading;
 use super::requests;
+use super::tenants::Tenants;
 use super::traffic::{Interest, Traffic};
 
 /// The loads whose ratio `--check` looks at.
@@ -39,6 +40,8 @@ pub enum Kind {
     MemoryPerConnection(usize),
     /// Memory per subscription.
     MemoryPerSubscription(usize),
+    /// How soon a server with so many accounts serves, and memory per subscription in them.
+    Accounts(usize),
 }
 
 impl Load {
@@ -47,7 +50,7 @@ impl Load {
         match self.kind {
             Kind::Traffic(traffic) => traffic.suits(dialect),
             Kind::MemoryAtStart | Kind::MemoryPerConnection(_) => dialect != Dialect::Copied,
-            Kind::Requests | Kind::MemoryPerSubscription(_) => dialect == Dialect::Nats,
+            Kind::Requests | Kind::MemoryPerSubscription(_) | Kind::Accounts(_) => dialect == Dialect::Nats,
         }
     }
 
@@ -57,6 +60,7 @@ impl Load {
         let seconds = match (self.kind, until) {
             (Kind::MemoryAtStart, _) => 1.1,
             (Kind::MemoryPerConnection(_) | Kind::MemoryPerSubscription(_), _) => 2.5,
+            (Kind::Accounts(_), _) => 8.0,
             (_, Until::Messages(_)) => return None,
             (Kind::Requests, Until::Elapsed(time)) => 0.2 + time.as_secs_f64(),
             (Kind::Traffic(traffic), Until::Elapsed(time)) => {
@@ -75,6 +79,7 @@ impl Load {
             Kind::MemoryAtStart => memory::at_start(binary),
             Kind::MemoryPerConnection(count) => memory::per_connection(binary, count),
             Kind::MemoryPerSubscription(count) => memory::per_subscription(binary, count),
+            Kind::Accounts(count) => memory::of_accounts(binary, count),
         }
     }
 }
@@ -96,10 +101,14 @@ pub fn all(big: bool) -> Vec<Load> {
         traffic("route-1024", Traffic { routed: true, ..one(1024) }),
         traffic("queue-3", Traffic { subscribers: 3, interest: Interest::Queue, ..one(128) }),
         traffic("pairs-4", Traffic { flows: 4, ..one(128) }),
+        traffic("users-16", Traffic { tenants: Tenants::Users, ..one(16) }),
+        traffic("denied-16", Traffic { tenants: Tenants::Denied, ..one(16) }),
+        traffic("import-16", Traffic { tenants: Tenants::Import, ..one(16) }),
         Load { name: "request", kind: Kind::Requests },
         Load { name: "memory-start", kind: Kind::MemoryAtStart },
         Load { name: "memory-connection", kind: Kind::MemoryPerConnection(IDLE_CONNECTIONS) },
         Load { name: "memory-subscription-100k", kind: Kind::MemoryPerSubscription(100_000) },
+        Load { name: "accounts-10k", kind: Kind::Accounts(10_000) },
     ];
     if big {
         loads.push(Load { name: "memory-subscription-500k", kind: Kind::MemoryPerSubscription(500_000) });

@@ -18,6 +18,8 @@ pub enum Metric {
     LatencyP99,
     /// Resident memory: in all, or per connection or subscription, in bytes.
     Memory,
+    /// Until the first client is served, in milliseconds from the start of the process.
+    StartUp,
 }
 
 impl Metric {
@@ -30,13 +32,18 @@ impl Metric {
             Self::LatencyP50 => "p50 µs",
             Self::LatencyP99 => "p99 µs",
             Self::Memory => "resident",
+            Self::StartUp => "ready ms",
         }
     }
 
     /// The value with as many digits as mean something, without its unit where the title has it.
     pub fn format(self, value: f64) -> String {
         match self {
-            Self::CpuPerMessage | Self::CpuPerRequest | Self::LatencyP50 | Self::LatencyP99 => digits(value),
+            Self::CpuPerMessage
+            | Self::CpuPerRequest
+            | Self::LatencyP50
+            | Self::LatencyP99
+            | Self::StartUp => digits(value),
             Self::MessagesPerSecond if value >= 1e6 => format!("{} M", digits(value / 1e6)),
             Self::MessagesPerSecond => format!("{} k", digits(value / 1e3)),
             Self::Memory if value >= 1e6 => format!("{} MB", digits(value / 1e6)),

@@ -11,10 +11,11 @@ const NOTHING: &str = "–";
 
 /// All tables, and below them why rounds failed.
 pub fn render(sides: &[Side], comparisons: &[Comparison], markdown: bool) -> String {
-    let sections: [(&str, &[Metric]); 3] = [
+    let sections: [(&str, &[Metric]); 4] = [
         ("Messages", &[Metric::CpuPerMessage, Metric::MessagesPerSecond]),
         ("Requests, one at a time", &[Metric::CpuPerRequest, Metric::LatencyP50, Metric::LatencyP99]),
         ("Memory", &[Metric::Memory]),
+        ("Many accounts", &[Metric::StartUp, Metric::Memory]),
     ];
     let mut text = String::new();
     let rivals = &sides[..rivals(sides)];
@@ -86,6 +87,7 @@ fn section(kind: Kind) -> usize {
         Kind::Traffic(_) => 0,
         Kind::Requests => 1,
         Kind::MemoryAtStart | Kind::MemoryPerConnection(_) | Kind::MemoryPerSubscription(_) => 2,
+        Kind::Accounts(_) => 3,
     }
 }
 

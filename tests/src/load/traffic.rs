@@ -5,12 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::connection::Connection;
 use super::dialect::Dialect;
 use super::flow::{Delivery, Flow, Until};
 use super::inbox::{Expectation, Inbox};
 use super::node::{Binary, Node};
 use super::process::CpuTime;
 use super::reading::{Faults, Metric, Reading};
+use super::tenants::{Role, Tenants};
 
 /// How long a new cluster is left alone after the first message got through: the other connections of its pool come up.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -46,6 +48,8 @@ pub struct Traffic {
     pub interest: Interest,
     /// Whether publishers and subscribers are on two servers with a route between.
     pub routed: bool,
+    /// Who they are.
+    pub tenants: Tenants,
 }
 
 impl Traffic {
@@ -58,6 +62,7 @@ impl Traffic {
             subjects: 1,
             interest: Interest::Plain,
             routed: false,
+            tenants: Tenants::None,
         }
     }
 
@@ -65,7 +70,7 @@ impl Traffic {
     ///
     /// All can copy to subscribers of one subject; the relay copies to everybody, whatever the subject.
     pub fn suits(&self, dialect: Dialect) -> bool {
-        let plain = self.interest == Interest::Plain && !self.routed;
+        let plain = self.interest == Interest::Plain && !self.routed && self.tenants == Tenants::None;
         match dialect {
             Dialect::Nats => true,
             Dialect::Resp | Dialect::Mqtt => plain,
@@ -75,7 +80,11 @@ impl Traffic {
 
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
-        let nodes = if self.routed { Node::pair(binary)?.into() } else { vec![Node::alone(binary)?] };
+        let nodes = match self.tenants.configuration() {
+            None if self.routed => Node::pair(binary)?.into(),
+            None => vec![Node::alone(binary)?],
+            Some(configuration) => vec![Node::configured(binary, &configuration)?],
+        };
         let mut flows: Vec<Flow> =
             (0..self.flows).map(|flow| self.open(binary.dialect, &nodes, flow)).collect::<Result<_, _>>()?;
         if self.routed {
@@ -94,13 +103,17 @@ impl Traffic {
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
             return Err(io::Error::other("there is no server"));
         };
-        let inboxes =
-            (0..self.subscribers).map(|_| Inbox::open(last.address(), self.expectation(dialect, number)));
-        let inboxes = inboxes.collect::<Result<Vec<_>, _>>()?;
+        let connect = |node: &Node, role| {
+            let greeting = self.tenants.greeting(dialect, role);
+            Connection::open_with(dialect, node.address(), &greeting)
+        };
+        let open_inbox = |_| Inbox::open(connect(last, Role::Subscriber)?, self.expectation(dialect, number));
+        let inboxes = (0..self.subscribers).map(open_inbox).collect::<Result<Vec<_>, _>>()?;
         let delivery =
             if self.interest == Interest::Queue { Delivery::OneMember } else { Delivery::Everyone };
         let batches = Batch::cycle(dialect, &self.subjects(number), self.payload_bytes);
-        Flow::open(dialect, first.address(), batches, self.payload_bytes, inboxes, delivery)
+        let publisher = connect(first, Role::Publisher)?;
+        Flow::open(dialect, publisher, batches, self.payload_bytes, inboxes, delivery)
     }
 
     fn subjects(&self, flow: usize) -> Vec<String> {

@@ -171,14 +171,14 @@ fn what_an_importer_listens_to_is_listed_at_the_exporter() {
     assert_eq!(detail(&world, "A")["subscriptions"], after[1]);
     world.hear(A, "PUB s.1 0\r\n\r\nPUB s.1.2 0\r\n\r\n");
     let at_exporter =
-        ["A own  1 0 of 1", "B s.*  1 1 of 2", "B s.>  2 2 of 2", "B st.*  2 0 of 2", "B st.5 g 3 0 of 2"];
+        ["A own  1 0 of 1", "B s.*  1 1 of 2", "B s.>  2 2 of 2", "B st.*  2 2 of 2", "B st.5 g 3 0 of 2"];
     let at_exporter = at_exporter.map(str::to_owned).to_vec();
     assert_eq!(listed(&world, "&acc=A"), (at_exporter.clone(), 5));
     let own = ["B >  2 2 of 2", "B got.5.* g 3 0 of 2", "B in.s.*  1 1 of 2", "B other  4 0 of 2"];
     let own = own.map(str::to_owned).to_vec();
     assert_eq!(listed(&world, "&acc=B"), (own.clone(), 4));
     assert_eq!(listed(&world, ""), ([at_exporter, own].concat(), 9));
-    let tested = ["B >  2 2 of 2", "B st.*  2 0 of 2", "B st.5 g 3 0 of 2"].map(str::to_owned);
+    let tested = ["B >  2 2 of 2", "B st.*  2 2 of 2", "B st.5 g 3 0 of 2"].map(str::to_owned);
     let mut found = listed(&world, "&test=st.5");
     found.0.sort_unstable();
     assert_eq!(found, (tested.to_vec(), 3));
@@ -214,4 +214,18 @@ fn requests_and_answers_are_counted_but_those_who_listen_for_them_are_not_client
     world.hear(B, "PUB ask.1 in.1 0\r\n\r\n");
     assert_eq!(detail(&world, "A")["subscriptions"], before + 1, "the account listens for answers");
     assert_eq!(listed(&world, "&acc=A"), (vec!["A q.*  1 1 of 1".to_owned()], 1));
+}
+
+#[test]
+fn who_connects_anew_and_names_no_credentials_is_still_shown_as_its_user() {
+    let mut world = world();
+    let shown = |world: &World| {
+        let connections = world.json("/connz?auth=1")["connections"].clone();
+        let of = |each: &Value| format!("{} {}", each["account"], each["authorized_user"]);
+        connections.as_array().into_iter().flatten().map(of).collect::<Vec<_>>()
+    };
+    world.hear(A, "CONNECT {\"verbose\":false}\r\n");
+    assert_eq!(shown(&world), [r#""A" "a""#, r#""B" "b""#]);
+    world.hear(A, "CONNECT {\"user\":\"b\",\"pass\":\"p\"}\r\n");
+    assert_eq!(shown(&world), [r#""B" "b""#, r#""B" "b""#]);
 }

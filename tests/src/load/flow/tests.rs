@@ -1,7 +1,7 @@
 //! A flow against a server that makes one chosen mistake: each kind must be found, and none where there is none.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use super::super::inbox::Expectation;
@@ -149,9 +149,12 @@ fn open_flow(dialect: Dialect, address: SocketAddr, subscribers: usize) -> Flow 
         head: dialect.head("bench.0", 1),
         payload_bytes: PAYLOAD_BYTES,
     };
-    let inboxes = (0..subscribers).map(|_| Inbox::open(address, expectation.clone()).unwrap()).collect();
+    let inboxes = (0..subscribers)
+        .map(|_| Inbox::open(Connection::open_as(dialect, address).unwrap(), expectation.clone()).unwrap())
+        .collect();
     let batches = Batch::cycle(dialect, &["bench.0".to_owned()], PAYLOAD_BYTES);
-    let flow = Flow::open(dialect, address, batches, PAYLOAD_BYTES, inboxes, Delivery::Everyone).unwrap();
+    let publisher = Connection::open_as(dialect, address).unwrap();
+    let flow = Flow::open(dialect, publisher, batches, PAYLOAD_BYTES, inboxes, Delivery::Everyone).unwrap();
     Flow { stall: Duration::from_millis(300), ..flow }
 }
 
