@@ -1,6 +1,8 @@
 //! Clients of one engine, who say anything, read in pieces or not at all, and vanish.
 
 mod model;
+mod session;
+mod tenants;
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -16,8 +18,9 @@ use crate::stream::{ClientStream, Said};
 use crate::{Choices, logging};
 
 use model::{Heard, Model};
+use tenants::Tenants;
 
-/// A program: three bytes of configuration, then what happens.
+/// A program: some bytes of configuration, then what happens.
 pub fn run(data: &[u8]) {
     logging::enable();
     let mut choices = Choices::new(data);
@@ -69,7 +72,7 @@ impl World {
             _ => Authorization::User { user: "u".to_owned(), password: "p".to_owned().into() },
         };
         let has_users = matches!(authorization, Authorization::Users(_));
-        let config = Config {
+        let mut config = Config {
             no_auth_user: (has_users && bits & 64 != 0).then(|| "u".to_owned()),
             authorization,
             no_header_support: bits & 4 != 0,
@@ -85,9 +88,15 @@ impl World {
             seed: u64::from(choices.byte()),
             ..Config::default()
         };
+        let mut tenants = Tenants::default();
+        if let (Authorization::Users(users), true) = (&config.authorization, limits & 128 != 0) {
+            let users = users.clone();
+            tenants = Tenants::choose(choices);
+            tenants::settle(&mut config, users, &tenants);
+        }
         let listening =
             Listening { client_port: 4222, route_port: 0, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
-        let model = Model::new(config.clone());
+        let model = Model::new(config.clone(), tenants);
         let engine = Engine::new(config, &listening, Instant::ZERO);
         Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0, model, is_unsure: false }
     }
@@ -145,16 +154,15 @@ impl World {
             let fate = self.model.input(id, &bytes, all_stay.then_some(&mut heard));
             assert!(fate.is_ok() || !is_open(id), "{id:?} goes on");
         }
-        let index = hub.global_account().index();
         self.model.retain(is_open);
         if all_stay {
             let rest: Vec<_> = heard.values().flatten().collect();
             assert!(rest.is_empty(), "nobody expects {rest:?}");
         } else {
-            self.model.resync(index);
+            self.model.resync(hub.accounts());
             self.is_unsure = matches!(hub.config().authorization, Authorization::Users(_));
         }
-        self.model.assert_agrees(index);
+        self.model.assert_agrees(hub.accounts());
     }
 
     fn is_open(&self, id: ConnectionId) -> bool {
@@ -231,11 +239,17 @@ impl World {
         }
         let config = hub.config();
         assert!(hub.directory().count(Kind::Client) <= config.max_connections);
-        let mut held = BTreeMap::<ConnectionId, usize>::new();
-        hub.global_account().index().for_each(&mut |sub| *held.entry(sub.connection()).or_default() += 1);
-        for (id, count) in held {
-            assert!(hub.directory().get(id).is_some(), "{id:?} ended and left interest");
-            assert!(config.max_subscriptions == 0 || count <= config.max_subscriptions);
+        let system_account = hub.system_account().expect("it has one").id();
+        for account in hub.accounts().list().iter().filter(|account| account.id() != system_account) {
+            let mut held = BTreeMap::<ConnectionId, usize>::new();
+            account.index().for_each(&mut |sub| *held.entry(sub.connection()).or_default() += 1);
+            for (id, count) in held {
+                let entry = hub.directory().get(id);
+                assert!(entry.is_some(), "{id:?} ended and left interest");
+                // What it has by imports elsewhere does not count.
+                let is_here = entry.and_then(|entry| entry.account()) == Some(account.id());
+                assert!(!is_here || config.max_subscriptions == 0 || count <= config.max_subscriptions);
+            }
         }
         hub.system_account().expect("it has one").index().for_each(&mut |sub| {
             assert_eq!(sub.source(), Source::Service, "clients are in another account");
@@ -260,7 +274,10 @@ impl World {
         assert_eq!(self.engine.poll_timeout(), None);
         let hub = self.engine.node().hub();
         assert_eq!(hub.directory().count(Kind::Client), 0);
-        assert!(hub.global_account().index().is_empty(), "interest of nobody");
+        let system_account = hub.system_account().expect("it has one").id();
+        for account in hub.accounts().list().iter().filter(|account| account.id() != system_account) {
+            assert!(account.index().is_empty(), "interest of nobody in {}", account.name());
+        }
     }
 }
 

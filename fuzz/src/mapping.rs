@@ -31,6 +31,14 @@ fn assert_mapped(source: &str, destination: &str, subject: &[u8]) {
     let Some(choice) = mappings.find(subject) else { return };
     assert!(matches(source.as_bytes(), subject), "mapped, and its filter does not match");
     let Choice::Drawn(draw) = &choice else { panic!("half of them stay or are lost") };
+    if let Some(naive) = naively_mapped(source, destination, subject) {
+        let mapped = applied(|rng, out| transform.apply(subject, rng, out));
+        assert_eq!(
+            mapped.escape_ascii().to_string(),
+            naive.escape_ascii().to_string(),
+            "mapped token by token"
+        );
+    }
     let is_same = source == destination;
     assert_eq!(draw.destinations().len(), if is_same { 1 } else { 2 });
     let mapped = applied(|rng, out| transform.apply(subject, rng, out));
@@ -39,6 +47,28 @@ fn assert_mapped(source: &str, destination: &str, subject: &[u8]) {
         let others: &[u8] = if is_same { b"" } else { subject };
         assert!(transform.is_random() || drawn == mapped || drawn == others);
     }
+}
+
+/// What becomes of a subject where the destination has nothing but words and the wildcards of the source, `$1` or
+/// `{{wildcard(1)}}`, and what `>` stands for at the end. None where there is more to it.
+fn naively_mapped(source: &str, destination: &str, subject: &[u8]) -> Option<Vec<u8>> {
+    let tokens: Vec<_> = subject.split(|byte| *byte == b'.').collect();
+    let sources: Vec<_> = source.split('.').collect();
+    let stars: Vec<_> = (0..sources.len()).filter(|at| sources[*at] == "*").collect();
+    let mut mapped: Vec<&[u8]> = Vec::new();
+    for token in destination.split('.') {
+        let numbered = token.strip_prefix("{{wildcard(").and_then(|rest| rest.strip_suffix(")}}"));
+        match numbered.or_else(|| token.strip_prefix('$')) {
+            Some(number) if number.len() == 1 => {
+                let place = number.parse::<usize>().ok()?.checked_sub(1)?;
+                mapped.push(tokens[*stars.get(place)?]);
+            }
+            None if token == ">" => mapped.extend(&tokens[sources.len() - 1..]),
+            None if !token.contains(['{', '}', '*']) => mapped.push(token.as_bytes()),
+            _ => return None,
+        }
+    }
+    Some(mapped.join(&b'.'))
 }
 
 fn applied(apply: impl FnOnce(&mut Rng, &mut Vec<u8>)) -> Vec<u8> {

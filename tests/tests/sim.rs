@@ -11,9 +11,9 @@ use onehop_tests::simulation::must_hold;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Without what `sim_variety.rs` is about.
+/// Without what `sim_variety.rs` and `sim_tenants.rs` are about.
 fn plain() -> Drawing {
-    Drawing { variety: Variety::None, ..Drawing::default() }
+    Drawing { variety: Variety::None, tenants: Variety::None, ..Drawing::default() }
 }
 
 fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {

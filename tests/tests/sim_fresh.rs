@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use onehop::sim::{Drawing, FaultLevel, Healing, Scenario, Variety};
+use onehop::sim::{Drawing, FaultLevel, Healing, Scenario};
 use onehop_tests::simulation::must_hold;
 
 /// So many worlds of each kind, which take some seconds. Very many more are for `sim`.
@@ -16,7 +16,7 @@ fn fresh_worlds_hold(healing: Healing) {
     let last = first + (WORLDS - 1);
     // Not by a macro, whose lines are shown of a test that fails only.
     let _ = writeln!(std::io::stderr(), "fresh worlds, healing {healing:?}: seeds {first} to {last}");
-    let drawing = Drawing { nodes: 2..=8, faults: FaultLevel::Heavy, healing, variety: Variety::Some };
+    let drawing = Drawing { nodes: 2..=8, faults: FaultLevel::Heavy, healing, ..Drawing::default() };
     (first..=last).for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }
 

@@ -24,8 +24,7 @@ const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
 #[test]
 fn what_was_broken_once_is_not_again() {
     for (seed, faults, healing, what) in ONCE_BROKEN {
-        let scenario =
-            Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing, variety: Variety::None });
+        let scenario = Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing, ..plain() });
         println!("{seed}: {what}");
         must_hold(&scenario);
     }
@@ -51,13 +50,19 @@ fn what_was_broken_once_of_larger_clusters_is_not_again() {
     }
 }
 
+/// What there was in a world when these were found.
+fn plain() -> Drawing {
+    Drawing { variety: Variety::None, tenants: Variety::None, ..Drawing::default() }
+}
+
 fn mixed() -> Drawing {
-    Drawing { nodes: 2..=8, faults: FaultLevel::Heavy, healing: Healing::Mixed, variety: Variety::Some }
+    let (faults, healing) = (FaultLevel::Heavy, Healing::Mixed);
+    Drawing { nodes: 2..=8, faults, healing, variety: Variety::Some, ..plain() }
 }
 
 #[test]
 fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_configured_one() {
-    let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..Drawing::default() };
+    let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..plain() };
     assert_eq!(Scenario::draw(476, &drawing).run(Lines::Dropped).violation, None);
 }
 
@@ -65,7 +70,7 @@ fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_confi
 #[test]
 fn random_large_clusters_become_whole_after_faults() {
     for faults in [FaultLevel::None, FaultLevel::Light, FaultLevel::Heavy] {
-        let drawing = Drawing { nodes: 12..=16, faults, healing: Healing::On, variety: Variety::None };
+        let drawing = Drawing { nodes: 12..=16, faults, ..plain() };
         let violation = Scenario::draw(0, &drawing).run(Lines::Dropped).violation;
         assert_eq!(violation, None, "{faults:?}");
     }

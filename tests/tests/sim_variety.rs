@@ -12,7 +12,7 @@ use onehop_tests::simulation::must_hold;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
-    let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All };
+    let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All, tenants: Variety::None };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }
 

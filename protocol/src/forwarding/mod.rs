@@ -2,7 +2,8 @@
 //!
 //! The one hop: what a client publishes goes to this node's clients and to the servers that asked for it; what
 //! a server sends goes to this node's clients only. The single exception is a queue message whose chosen
-//! members are all gone: it is handed on to another server that has the group (wire.md 7.5).
+//! members are all gone: it is handed on to another server that has the group (wire.md 7.5). Members that
+//! are there and may not have it are not gone.
 //!
 //! What it may touch: the hub, for interest, for what a target can take, and for the mailbox of the services; and a
 //! [`Sink`], which it writes to. It knows nothing of parsing or sockets. Who calls it: connections, once per message, and
@@ -180,6 +181,11 @@ pub(crate) fn from_route<S: Sink>(
             continue;
         }
         match choose(courier, targets, &targets.queues[number], &parcel, Preference::Local) {
+            // Its members have not left. Where all are such, servers would hand it to each other for ever.
+            Choice::Route(_) if targets.queues[number].has_hidden => {}
+            Choice::Route(_) if !targets.queues[number].crowds.is_empty() => {
+                courier.scratch.undecided.push(number);
+            }
             Choice::Route(route) => courier.scratch.chosen.push((route, number)),
             Choice::Undecided => courier.scratch.undecided.push(number),
             Choice::Delivered | Choice::Nobody => {}

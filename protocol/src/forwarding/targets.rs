@@ -168,6 +168,8 @@ pub(crate) struct QueueTargets {
     tier_ends: [usize; TIERS],
     /// Members that are too many to be listed.
     pub(super) crowds: Vec<CrowdTarget>,
+    /// A client here is a member that may not have the message.
+    pub(super) has_hidden: bool,
 }
 
 impl ClientTarget {
@@ -201,7 +203,7 @@ impl QueueTargets {
             tier_ends =
                 std::array::from_fn(|tier| members.partition_point(|member| member.tier(routes) <= tier));
         }
-        Self { name, members: members.into(), tier_ends, crowds: Vec::new() }
+        Self { name, members: members.into(), tier_ends, crowds: Vec::new(), has_hidden: false }
     }
 
     /// The listed members of this node and near it; all, where none is far.
@@ -420,6 +422,8 @@ struct Builder<'a> {
     /// The number of each view, by account and import.
     view_numbers: BTreeMap<(AccountId, usize), u32>,
     across: Option<Box<Across>>,
+    /// Some client was left out that may not have the message.
+    has_hidden: bool,
 }
 
 /// Finds connections, many with one lock.
@@ -441,6 +445,7 @@ impl<'a> Builder<'a> {
             views: Vec::new(),
             view_numbers: BTreeMap::new(),
             across: None,
+            has_hidden: false,
         }
     }
 
@@ -477,9 +482,11 @@ impl<'a> Builder<'a> {
         directory.with(|find| {
             matches.plain.iter().for_each(|subscription| self.plain(find, subscription));
             for (name, members) in &matches.queues {
+                self.has_hidden = false;
                 let members =
                     members.iter().filter_map(|subscription| self.member(find, subscription)).collect();
-                self.queues.push(QueueTargets::new(name.clone(), members, &self.routes));
+                let queue = QueueTargets::new(name.clone(), members, &self.routes);
+                self.queues.push(QueueTargets { has_hidden: self.has_hidden, ..queue });
             }
         });
         let Lookup { account, subject, is_passed_on } = *self.lookup;
@@ -568,6 +575,7 @@ impl<'a> Builder<'a> {
         subject: &[u8],
     ) -> Option<ClientTarget> {
         if entry.is_hidden(subject, subscription.queue()) {
+            self.has_hidden = true;
             return None;
         }
         let (headers, may_respond) = (entry.has(Flag::Headers), entry.has(Flag::MayRespond));

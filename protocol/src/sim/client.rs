@@ -1,11 +1,14 @@
 //! A simulated client: it subscribes, publishes numbered messages, asks and answers, and remembers all it hears.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use super::framing::Deframer;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::End;
+use super::tenants::{Login, Rights};
 use crate::time::Instant;
 use crate::transport::{DecodeError, Encoder};
 use crate::wire::Info;
@@ -19,6 +22,8 @@ pub struct SimSubscription {
     pub queue: Option<String>,
     /// Answers what comes with a reply subject.
     pub responds: bool,
+    /// The client's user may not have it, so that it never is there. It is ended, too.
+    pub is_denied: bool,
     /// The client has asked to end it, or is gone.
     pub is_ended: bool,
     /// The node has heard of it.
@@ -43,7 +48,11 @@ pub struct Received {
 pub struct SimClient {
     pub(super) id: ClientId,
     pub(super) node: NodeId,
-    pub(super) account: String,
+    pub(super) account: Arc<str>,
+    /// As whom it comes in, if it says so.
+    login: Option<Login>,
+    /// What it may do; none is everything.
+    pub(super) rights: Option<&'static Rights>,
     pub(super) end: End,
     pub(super) echo: bool,
     pub(super) is_open: bool,
@@ -89,7 +98,9 @@ impl SimClient {
         Self {
             id,
             node,
-            account: account.to_owned(),
+            account: account.into(),
+            login: None,
+            rights: None,
             end,
             echo,
             is_open: true,
@@ -108,6 +119,12 @@ impl SimClient {
             infos: 0,
             errors: Vec::new(),
         }
+    }
+
+    /// It says with its CONNECT who it is, and may do so much from then on.
+    pub(super) fn come_in_as(&mut self, login: Login, rights: Option<&'static Rights>) {
+        self.account = login.account().into();
+        (self.login, self.rights) = (Some(login), rights);
     }
 
     /// The node that it is connected to, while it is.
@@ -144,11 +161,16 @@ impl SimClient {
     pub(super) fn greeting(&mut self, key: Option<u64>) -> Vec<u8> {
         self.is_presented = true;
         let (echo, verbose) = (self.echo, key.is_some());
-        let connect = format!(
+        let mut connect = format!(
             "CONNECT {{\"verbose\":{verbose},\"pedantic\":false,\"echo\":{echo},\"protocol\":1,\"headers\":true,\
-             \"no_responders\":true,\"name\":\"{}\"}}\r\n",
+             \"no_responders\":true,\"name\":\"{}\"",
             self.id
         );
+        if let Some(user) = self.login.map(Login::user) {
+            // Writing into a string cannot fail.
+            let _ = write!(connect, ",\"user\":\"{user}\",\"pass\":\"{user}\"");
+        }
+        connect.push_str("}\r\n");
         let mut bytes = self.write(connect.into_bytes());
         match key {
             Some(key) => {
@@ -169,7 +191,9 @@ impl SimClient {
             if queue.is_some() { " " } else { "" }
         );
         let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
-        let subscription = SimSubscription { subject, queue, responds, is_ended: false, is_heard: false };
+        let is_denied = self.rights.is_some_and(|rights| !rights.subscribe.allow(&subject));
+        let subscription =
+            SimSubscription { subject, queue, responds, is_denied, is_ended: is_denied, is_heard: false };
         self.subscriptions.insert(sid, subscription);
         let bytes = self.ask(line.into_bytes());
         self.asked.push_back((self.written_bytes, Asked::Subscribe(sid)));
@@ -214,7 +238,28 @@ impl SimClient {
 
     pub(super) fn close(&mut self) {
         self.is_open = false;
+        self.begin_anew();
+    }
+
+    /// What it subscribed to is over.
+    pub(super) fn begin_anew(&mut self) {
         self.subscriptions.values_mut().for_each(|subscription| subscription.is_ended = true);
+    }
+
+    /// The group that a subscription is a member of.
+    pub(super) fn queue_of(&self, sid: Sid) -> Option<&str> {
+        self.subscriptions.get(&sid)?.queue.as_deref()
+    }
+
+    /// Whether its user may have a message on this subject by a subscription.
+    pub(super) fn may_hear(&self, sid: Sid, subject: &str) -> bool {
+        let is_denied = self.subscriptions.get(&sid).is_some_and(|subscription| subscription.is_denied);
+        !is_denied && !self.hides(subject)
+    }
+
+    /// Whether a subject is kept from it though its wildcards match.
+    pub(super) fn hides(&self, subject: &str) -> bool {
+        self.rights.is_some_and(|rights| rights.subscribe.deny(subject))
     }
 
     /// The bytes that go to the server for an operation that is answered until there is a CONNECT.

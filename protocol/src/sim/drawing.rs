@@ -9,8 +9,9 @@ use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
 use super::node::DEATH_IS_NOTICED;
 use super::scenario::{Member, Operation, Scenario, draw_time};
+use super::tenants::Tenants;
 use super::topology::Topology;
-use super::variety::{Variety, vary};
+use super::variety::{Variety, settle_tenants, vary};
 use super::world::Fault;
 
 /// How much goes wrong.
@@ -46,11 +47,20 @@ pub struct Drawing {
     pub healing: Healing,
     /// What there is besides. What is drawn without it stays the same.
     pub variety: Variety,
+    /// Whether there are [`Tenants`]: in all worlds, in some, or in none. Where there are, no other accounts come and go, and the rest
+    /// stays the same.
+    pub tenants: Variety,
 }
 
 impl Default for Drawing {
     fn default() -> Self {
-        Self { nodes: 2..=6, faults: FaultLevel::Light, healing: Healing::On, variety: Variety::Some }
+        Self {
+            nodes: 2..=6,
+            faults: FaultLevel::Light,
+            healing: Healing::On,
+            variety: Variety::Some,
+            tenants: Variety::Some,
+        }
     }
 }
 
@@ -80,6 +90,7 @@ impl Scenario {
             start_gap,
             starts_backwards: more.bool(),
             forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
+            tenants: Tenants::default(),
             max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
             dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
@@ -89,6 +100,7 @@ impl Scenario {
             faulty_for,
         };
         vary(&mut scenario, drawing.variety);
+        settle_tenants(&mut scenario, drawing.tenants);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

@@ -14,7 +14,7 @@ use super::ids::NodeId;
 pub(super) struct Label {
     pub(super) from: NodeId,
     pub(super) to: IpAddr,
-    /// Whether it is for the one account that has connections of its own.
+    /// Whether it is for an account that has a connection of its own.
     is_dedicated: bool,
     /// Counts the same from zero.
     nth: u32,

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::client::SimClient;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::StreamId;
 use super::rule::{Rule, Violation};
+use super::subject::matches;
+use super::tenants::{Place, Tenants};
 use crate::time::Instant;
 
 /// A message that was published.
@@ -15,26 +18,53 @@ pub(super) struct Message {
     pub(super) publisher: ClientId,
     /// The node that the publisher is connected to.
     pub(super) origin: NodeId,
-    pub(super) account: String,
-    pub(super) subject: String,
+    /// Where it is published, by the publisher first, then by services.
+    pub(super) places: Vec<Place>,
+    /// The subject of the answers that the publisher wants.
+    pub(super) reply: Option<String>,
     pub(super) published_at: Instant,
     pub(super) payload_bytes: usize,
-    /// It is larger than the node that it was published at allows.
-    is_refused: bool,
+    /// Why nobody may get it.
+    refused: Option<Refused>,
+    /// Whether a node takes it is not known here: it may be an answer too many.
+    is_doubtful: bool,
     /// Who must get it, because interest in it must be known where it was published.
     expected: Vec<Expected>,
-    expected_groups: Vec<(String, ExpectedGroup)>,
-    plain: BTreeSet<(ClientId, Sid)>,
-    queues: BTreeMap<String, (ClientId, Sid)>,
+    expected_groups: Vec<(Group, ExpectedGroup)>,
+    plain: BTreeSet<Hearing>,
+    queues: BTreeMap<Group, (ClientId, Sid)>,
     /// How often it was handed on by a node that it was not published at.
     handed_on: u32,
+}
+
+/// A subscription that gets a message which is published in a place of this number.
+pub(super) type Hearing = (ClientId, Sid, usize);
+
+/// Those who get a message once for all that are in the group of this name, whatever their accounts, in a place of this number.
+pub(super) type Group = (usize, String);
+
+/// Why nobody may get a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is larger than the node that it was published at allows.
+    TooLarge,
+    /// Its publisher may not publish it.
+    Forbidden,
+}
+
+/// A message as its publisher says it.
+pub(super) struct Publication<'a> {
+    pub(super) publisher: ClientId,
+    pub(super) origin: NodeId,
+    pub(super) places: Vec<Place>,
+    pub(super) reply: Option<&'a str>,
+    pub(super) padding_bytes: usize,
 }
 
 /// A subscription that must get a message, unless it ends or one of the routes to it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
-    pub(super) client: ClientId,
-    pub(super) sid: Sid,
+    pub(super) hearing: Hearing,
     pub(super) via: Vec<StreamId>,
 }
 
@@ -46,37 +76,33 @@ pub(super) struct ExpectedGroup {
     pub(super) via: Vec<StreamId>,
     /// At least one of them must be known where the message was published.
     pub(super) is_known: bool,
+    /// One of them may be chosen and not have it, for what its user may not.
+    pub(super) may_refuse: bool,
 }
 
 /// All messages of a world.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     messages: Vec<Message>,
-    /// The last message of a publisher that a subscription got.
-    last: BTreeMap<(ClientId, ClientId, Sid), MessageId>,
+    /// The last message of a publisher that a subscription got, by where it was published at last: an account takes one way.
+    last: BTreeMap<(ClientId, ClientId, Sid, NodeId, Arc<str>), MessageId>,
     /// When a route between two nodes was last lost: what was published before it may be overtaken.
     lost: BTreeMap<(NodeId, NodeId), Instant>,
 }
 
 impl Ledger {
-    pub(super) fn publish(
-        &mut self,
-        publisher: ClientId,
-        origin: NodeId,
-        account: &str,
-        subject: &str,
-        padding_bytes: usize,
-        at: Instant,
-    ) -> MessageId {
+    pub(super) fn publish(&mut self, publication: Publication<'_>, at: Instant) -> MessageId {
         let id = MessageId(self.messages.len());
+        let Publication { publisher, origin, places, reply, padding_bytes } = publication;
         self.messages.push(Message {
             publisher,
             origin,
-            account: account.to_owned(),
-            subject: subject.to_owned(),
+            places,
+            reply: reply.map(str::to_owned),
             published_at: at,
             payload_bytes: id.payload_bytes(padding_bytes),
-            is_refused: false,
+            refused: None,
+            is_doubtful: false,
             expected: Vec::new(),
             expected_groups: Vec::new(),
             plain: BTreeSet::new(),
@@ -95,9 +121,16 @@ impl Ledger {
     }
 
     /// Nobody may get a message.
-    pub(super) fn refuse(&mut self, id: MessageId) {
+    pub(super) fn refuse(&mut self, id: MessageId, why: Refused) {
         if let Some(message) = self.messages.get_mut(id.0) {
-            message.is_refused = true;
+            message.refused = Some(why);
+        }
+    }
+
+    /// A message may be taken or not.
+    pub(super) fn doubt(&mut self, id: MessageId) {
+        if let Some(message) = self.messages.get_mut(id.0) {
+            message.is_doubtful = true;
         }
     }
 
@@ -105,7 +138,7 @@ impl Ledger {
         &mut self,
         id: MessageId,
         expected: Vec<Expected>,
-        groups: Vec<(String, ExpectedGroup)>,
+        groups: Vec<(Group, ExpectedGroup)>,
     ) {
         if let Some(message) = self.messages.get_mut(id.0) {
             message.expected = expected;
@@ -122,21 +155,18 @@ impl Ledger {
         &mut self,
         id: MessageId,
         sender: NodeId,
-        account: &[u8],
+        account: &str,
         queues: bool,
     ) -> Result<(), Violation> {
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{id} was never published")));
         };
-        if message.account.as_bytes() != account {
-            let text = format!(
-                "{sender} sends {id} in {}, not in {}",
-                String::from_utf8_lossy(account),
-                message.account
-            );
+        let mut places = message.places.iter().filter(|place| *place.account == *account).peekable();
+        if places.peek().is_none() {
+            let text = format!("{sender} sends {id} in {account}, not in {}", message.accounts());
             return Err(Violation::new(Rule::Isolation, text));
         }
-        if message.origin == sender {
+        if places.any(|place| place.at == sender) {
             return Ok(());
         }
         message.handed_on += 1;
@@ -154,30 +184,30 @@ impl Ledger {
         id: MessageId,
         by: &SimClient,
         sid: Sid,
-        queue: Option<&str>,
+        subject: &str,
+        tenants: &Tenants,
     ) -> Result<(), Violation> {
-        let (client, at_node, echo) = (by.id, by.node, by.echo);
+        let (client, echo) = (by.id, by.echo);
         let Some(message) = self.messages.get_mut(id.0) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{client} got {id}")));
         };
-        if message.account != by.account {
+        let Some(number) = message.heard_in(by, subject, tenants) else {
+            let (account, places) = (&by.account, message.accounts());
             let text =
-                format!("{client} in {} got {id}, which was published in {}", by.account, message.account);
+                format!("{client} in {account} got {id} on {subject}, which was published in {places}");
             return Err(Violation::new(Rule::Isolation, text));
-        }
-        if message.is_refused {
-            let text = format!("{client} got {id} of {} bytes, which is too large", message.payload_bytes);
-            return Err(Violation::new(Rule::Configuration, text));
-        }
+        };
+        message.check_allowed(id, by, sid, subject)?;
         // Who gets a message that was handed on gets it as if it were new, since no line of the protocol is for a group
         // alone or names the publisher: plain subscriptions there may hear it again, and the publisher its own.
         let was_handed_on = message.handed_on > 0;
         if message.publisher == client && !echo && !was_handed_on {
             return Err(Violation::new(Rule::NoEcho, format!("{client} got its own {id}")));
         }
-        match queue {
+        match by.queue_of(sid) {
             Some(queue) => {
-                if let Some((other, other_sid)) = message.queues.insert(queue.to_owned(), (client, sid)) {
+                let group = (number, queue.to_owned());
+                if let Some((other, other_sid)) = message.queues.insert(group, (client, sid)) {
                     let text =
                         format!("{id} came to {other}/{other_sid} and {client}/{sid} of group {queue}");
                     return Err(Violation::new(Rule::OneMember, text));
@@ -185,27 +215,30 @@ impl Ledger {
                 Ok(())
             }
             None => {
-                if !message.plain.insert((client, sid)) {
+                if !message.plain.insert((client, sid, number)) {
                     if was_handed_on {
                         return Ok(());
                     }
                     let text = format!("{id} came twice to {client}/{sid}");
                     return Err(Violation::new(Rule::NoDuplicate, text));
                 }
-                self.check_order(id, client, sid, at_node)
+                self.check_order(id, by, sid, number)
             }
         }
     }
 
+    /// Whether it came after all that its publisher published before it, which took the same way.
     fn check_order(
         &mut self,
         id: MessageId,
-        client: ClientId,
+        by: &SimClient,
         sid: Sid,
-        at: NodeId,
+        number: usize,
     ) -> Result<(), Violation> {
-        let Message { publisher, origin, .. } = self.messages[id.0];
-        let last = self.last.entry((publisher, client, sid)).or_insert(id);
+        let (client, at) = (by.id, by.node);
+        let Message { publisher, origin, ref places, .. } = self.messages[id.0];
+        let Place { at: sender, ref account, .. } = places[number];
+        let last = self.last.entry((publisher, client, sid, sender, account.clone())).or_insert(id);
         if *last <= id {
             *last = id;
             return Ok(());
@@ -214,8 +247,11 @@ impl Ledger {
         if self.messages[id.0].handed_on > 0 || self.messages[last.0].handed_on > 0 {
             return Ok(());
         }
-        let lost_at = self.lost.get(&(origin.min(at), origin.max(at)));
-        if lost_at.is_some_and(|lost_at| *lost_at >= earlier) {
+        let is_overtaken = |a: NodeId, b: NodeId| {
+            let lost_at = self.lost.get(&(a.min(b), a.max(b)));
+            lost_at.is_some_and(|lost_at| *lost_at >= earlier)
+        };
+        if is_overtaken(origin, sender) || is_overtaken(sender, at) {
             return Ok(());
         }
         Err(Violation::new(Rule::Order, format!("{client}/{sid} got {id} of {publisher} after {last}")))
@@ -232,43 +268,94 @@ impl Ledger {
             Err(Violation::new(Rule::NoLoss, format!("{id}, published at {origin}, never came to {whom}")))
         };
         for (id, message) in self.messages.iter().enumerate() {
-            for Expected { client, sid, via } in &message.expected {
-                let is_there = message.plain.contains(&(*client, *sid));
+            for Expected { hearing, via } in &message.expected {
+                let (client, sid, _) = hearing;
+                let is_there = message.plain.contains(hearing);
                 if !is_there && is_live(*client, *sid) && via.iter().copied().all(&is_whole) {
                     return lost(id, message, format_args!("{client}/{sid}"));
                 }
             }
-            for (queue, group) in message.expected_groups.iter().filter(|(_, group)| group.is_known) {
-                let is_there = message.queues.contains_key(queue);
+            for (key, group) in message.expected_groups.iter().filter(|(_, group)| group.is_owed()) {
+                let is_there = message.queues.contains_key(key);
                 let stayed = group.members.iter().all(|(client, sid)| is_live(*client, *sid));
                 if !is_there && stayed && group.via.iter().copied().all(&is_whole) {
-                    return lost(id, message, format_args!("anybody of group {queue}"));
+                    return lost(id, message, format_args!("anybody of group {}", key.1));
                 }
             }
         }
         Ok(())
     }
 
-    /// Checks that a message came to exactly these.
+    /// Checks that a message came to exactly these, and to each group of which no member may refuse it.
     pub(super) fn check_exact(
         &self,
         id: MessageId,
-        plain: &BTreeSet<(ClientId, Sid)>,
-        queues: &BTreeSet<String>,
+        plain: &BTreeSet<Hearing>,
+        queues: &BTreeMap<Group, ExpectedGroup>,
     ) -> Result<(), Violation> {
         let Some(message) = self.get(id) else {
             return Err(Violation::new(Rule::UnknownMessage, format!("{id} was never published")));
         };
         if message.plain != *plain {
-            let text = format!("{id} on {} came to {:?}, not to {plain:?}", message.subject, message.plain);
+            let text = format!("{id} in {:?} came to {:?}, not to {plain:?}", message.places, message.plain);
             return Err(Violation::new(Rule::Delivery, text));
         }
-        if !message.queues.keys().eq(queues) {
-            let text =
-                format!("{id} on {} came to groups {:?}, not to {queues:?}", message.subject, message.queues);
+        let served = &message.queues;
+        let is_exact = served.keys().all(|group| queues.contains_key(group))
+            && queues.iter().all(|(group, members)| members.may_refuse || served.contains_key(group));
+        if !is_exact {
+            let text = format!("{id} in {:?} came to groups {served:?}, not to {queues:?}", message.places);
             return Err(Violation::new(Rule::Delivery, text));
         }
         Ok(())
+    }
+}
+
+impl Message {
+    /// Whether whoever can hear of it must.
+    pub(super) fn is_owed(&self) -> bool {
+        self.refused.is_none() && !self.is_doubtful
+    }
+
+    /// The number of the place in which a client may have heard it by this subject. Where there are no tenants, there is but one.
+    fn heard_in(&self, by: &SimClient, subject: &str, tenants: &Tenants) -> Option<usize> {
+        if tenants.is_empty() {
+            return (self.places[0].account == by.account).then_some(0);
+        }
+        // Who is handed it on does not know what it is, be it the node that it came from.
+        let at = (self.handed_on == 0).then_some(by.node);
+        self.places.iter().position(|place| {
+            let known_as = tenants.known_as(place, &by.account, at);
+            known_as.is_some_and(|known_as| known_as == subject || matches(&known_as, subject))
+        })
+    }
+
+    /// Whether anybody may have it, and this client by this subscription.
+    fn check_allowed(&self, id: MessageId, by: &SimClient, sid: Sid, subject: &str) -> Result<(), Violation> {
+        let (rule, why) = match self.refused {
+            Some(Refused::TooLarge) => {
+                (Rule::Configuration, format!("of {} bytes, which is too large", self.payload_bytes))
+            }
+            Some(Refused::Forbidden) => {
+                (Rule::Permissions, format!("which {} may not publish", self.publisher))
+            }
+            None if !by.may_hear(sid, subject) => (Rule::Permissions, format!("and may not hear {subject}")),
+            None => return Ok(()),
+        };
+        Err(Violation::new(rule, format!("{} got {id} {why}", by.id)))
+    }
+
+    /// The accounts that it is published in, for readers.
+    fn accounts(&self) -> String {
+        let accounts: Vec<_> = self.places.iter().map(|place| &*place.account).collect();
+        accounts.join(" and ")
+    }
+}
+
+impl ExpectedGroup {
+    /// Whether one member must get the message.
+    fn is_owed(&self) -> bool {
+        self.is_known && !self.may_refuse
     }
 }
 

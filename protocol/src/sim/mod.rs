@@ -6,8 +6,9 @@
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
-//! (`ids`, `label`); what is said on streams (`framing`, `tap`, `trace`, `stream`); rules, nodes, clients, and the ledger of messages
-//! (`rule`, `node`, `client`, `ledger`); the `world` that joins them; scenarios, how they are drawn, and their runs (`topology`,
+//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `tap`, `trace`, `stream`); rules, nodes, accounts that share and
+//! users who may not do everything, clients, and the ledger of messages (`rule`, `node`, `tenants`, `client`, `ledger`); the `world`
+//! that joins them; scenarios, how they are drawn, and their runs (`topology`,
 //! `scenario`, `variety`, `drawing`, `run`, `shrink`); and `explore`.
 //!
 //! ```
@@ -55,7 +56,9 @@ mod run;
 mod scenario;
 mod shrink;
 mod stream;
+mod subject;
 mod tap;
+mod tenants;
 mod topology;
 mod trace;
 mod variety;
@@ -70,7 +73,8 @@ pub use net::NetworkConfig;
 pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
 pub use rule::{Rule, Violation};
 pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
-pub use scenario::{FILTERS, Member, Operation, QUEUES, SUBJECTS, Scenario};
+pub use scenario::{FILTERS, Member, Operation, QUEUES, RESPONDERS, SUBJECTS, Scenario};
+pub use tenants::{Login, MAPPED, RIGHTS, Rights, SHAPES, Shape, Share, SubjectLists, TENANTS, Tenants};
 pub use topology::{CLUSTER_NAME, Topology};
 pub use trace::{Lines, MAX_TRACE_LINES, Trace};
 pub use variety::Variety;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::NodeId;
 use super::label::Labels;
 use super::net::End;
+use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::{ClusterConfig, Config, Healing, HostPort, Port, RouteUrl, SecretSeed};
 use crate::engine::Engine;
 use crate::id::ConnectionId;
@@ -77,6 +79,17 @@ impl NodeSpec {
         let cluster = self.config.cluster.as_ref()?;
         cluster.pool_size.map(|size| usize::from(size.get()))
     }
+
+    /// The accounts that it wants a connection of their own for.
+    pub fn pinned(&self) -> impl Iterator<Item = &str> {
+        let system_account = self.config.system_account_name();
+        self.config.cluster.iter().flat_map(move |cluster| cluster.pinned(system_account))
+    }
+
+    /// The kinds of connection that it wants to each peer: those of its pool, and one for each account that has its own.
+    pub(super) fn kinds(&self) -> usize {
+        1 + self.pinned().count()
+    }
 }
 
 /// A node of a world.
@@ -84,8 +97,11 @@ impl NodeSpec {
 pub(super) struct SimNode {
     pub(super) id: NodeId,
     pub(super) spec: NodeSpec,
-    /// Its accounts beside the global one.
+    /// Its accounts beside the global one and those of tenants.
     pub(super) accounts: BTreeSet<String>,
+    /// The tenants whom clients here asked for something with a reply since it started, and whether anybody heard it: then it listens
+    /// for the answers in their accounts.
+    pub(super) asked: BTreeMap<Arc<str>, bool>,
     /// None while it is down.
     pub(super) engine: Option<Engine>,
     /// Counts starts; what concerns an earlier one is void.
@@ -182,18 +198,31 @@ impl PeerRoutes {
         self.pooled.is_empty() && self.dedicated.is_empty()
     }
 
-    /// Whether there are exactly as many as two nodes with these pools want.
-    pub(super) fn is_exact(&self, own: Option<usize>, theirs: Option<usize>) -> bool {
+    /// Those that may carry what clients of an account say, of any if it is none.
+    pub(super) fn carrying<'a>(
+        &'a self,
+        account: Option<&'a str>,
+    ) -> impl Iterator<Item = ConnectionId> + 'a {
+        let is_it = move |name: &str| account.is_none_or(|account| account == name) && name != SYSTEM_ACCOUNT;
+        let dedicated = self.dedicated.iter().filter(move |(name, _)| is_it(name)).map(|(_, route)| *route);
+        self.pooled.iter().copied().chain(dedicated)
+    }
+
+    /// Whether there are exactly as many as two such nodes want.
+    pub(super) fn is_exact(&self, own: &NodeSpec, theirs: &NodeSpec) -> bool {
         let (pooled, dedicated) = wanted_routes(own, theirs);
         self.pooled.len() == pooled && self.dedicated.len() == dedicated
     }
 }
 
-/// How many connections carry several accounts and how many a single one, between nodes with these pools
-/// (wire.md 4.3, 4.4: the system account has its own).
-pub(super) fn wanted_routes(own: Option<usize>, theirs: Option<usize>) -> (usize, usize) {
-    match (own, theirs) {
-        (Some(own), Some(theirs)) => (own.max(theirs), 1),
+/// How many connections carry several accounts and how many a single one, between such nodes (wire.md 4.3, 4.4: those have one
+/// that both say it of).
+pub(super) fn wanted_routes(own: &NodeSpec, theirs: &NodeSpec) -> (usize, usize) {
+    match (own.pool_size(), theirs.pool_size()) {
+        (Some(size), Some(other)) => {
+            let is_of_both = |account: &&str| theirs.pinned().any(|theirs| theirs == *account);
+            (size.max(other), own.pinned().filter(is_of_both).count())
+        }
         _ => (1, 0),
     }
 }
@@ -204,6 +233,7 @@ impl SimNode {
             id,
             spec,
             accounts: BTreeSet::new(),
+            asked: BTreeMap::new(),
             engine: None,
             incarnation: 0,
             moves: 0,
@@ -271,6 +301,7 @@ impl SimNode {
         self.pace = Pace::new(now);
         self.former = FormerLimits::default();
         self.served_at = None;
+        self.asked.clear();
         self.accounts.clone().iter().for_each(|name| self.add_account(now, name));
     }
 

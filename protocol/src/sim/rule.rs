@@ -9,8 +9,10 @@ use crate::time::Instant;
 pub enum Rule {
     /// A message crosses at most one route.
     OneHop,
-    /// A message of one account is never seen in another.
+    /// A message of one account is never seen in another, but by an import.
     Isolation,
+    /// Nobody publishes or hears what its user may not.
+    Permissions,
     /// A subscription gets a message once.
     NoDuplicate,
     /// A client that does not want its own messages does not get them.

@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::change::ACCOUNTS;
-use super::ids::{ClientId, MessageId, NodeId};
+use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
 use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
 use super::rule::{Rule, Violation};
-use super::scenario::{FILTERS, Operation, QUEUES, SUBJECTS, Scenario};
+use super::scenario::{FILTERS, Operation, QUEUES, RESPONDERS, SUBJECTS, Scenario};
+use super::tenants::MAPPED;
 use super::topology::CLUSTER_NAME;
 use super::trace::Lines;
 use super::world::{Statistics, World};
@@ -64,7 +65,8 @@ impl Scenario {
 
     /// The world before anything happened in it.
     pub fn build(&self, lines: Lines) -> World {
-        let mut world = World::new(self.seed, self.network.clone(), lines);
+        let world = World::new(self.seed, self.network.clone(), lines);
+        let mut world = world.with_tenants(self.tenants.clone());
         let routes = self.topology.routes(self.nodes.len(), &mut fastrand::Rng::with_seed(self.seed));
         let named = |seed: Seed| match seed {
             Seed::Node(node) if self.uses_names => Seed::Name(format!("{node}.example")),
@@ -149,31 +151,47 @@ impl Scenario {
         Ok(Some(whole_at.since(quiet_from)))
     }
 
-    /// In a whole mesh everybody publishes on everything, and everybody who listens in the same account hears it.
+    /// In a whole mesh everybody publishes on everything, and everybody who listens in the same account hears it, or in one that
+    /// imports it.
     fn check_traffic(&self, world: &mut World) -> Result<(), Violation> {
-        let nodes = || (0..world.node_count()).map(NodeId);
-        let places = [GLOBAL_ACCOUNT].into_iter().chain(ACCOUNTS);
-        let places: Vec<_> = places.flat_map(|account| nodes().map(move |node| (node, account))).collect();
-        let clients = places.into_iter().filter_map(|(node, account)| world.connect_in(node, account, true));
-        let clients: Vec<ClientId> = clients.collect();
+        let clients = self.connect_all(world);
         for (at, client) in clients.iter().enumerate() {
             world.subscribe(*client, FILTERS[at % FILTERS.len()], None, false);
             world.subscribe(*client, SUBJECTS[at % SUBJECTS.len()], Some(QUEUES[0]), false);
-            world.subscribe(*client, "ask", Some("responders"), true);
+            let asked: &[_] = if self.tenants.is_empty() { &["ask"] } else { &["ask", "b.*"] };
+            for subject in asked {
+                world.subscribe(*client, subject, Some(RESPONDERS), true);
+            }
         }
         world.run_for(SETTLING)?;
         let mut messages = Vec::new();
         let mut requests = Vec::new();
         for client in &clients {
             messages.extend(SUBJECTS.iter().filter_map(|subject| world.publish(*client, subject, 10)));
-            requests.extend(world.request(*client, "ask").map(|request| (*client, request)));
+            // What is not for a service is a request all the same.
+            let asked: &[_] = if self.tenants.is_empty() { &["ask"] } else { &["ask", "b.a", "c", MAPPED] };
+            for subject in asked {
+                requests.extend(world.request(*client, subject).map(|request| (*client, request)));
+            }
         }
         world.run_for(SETTLING)?;
         messages.iter().try_for_each(|message| world.check_delivery(*message))?;
         if self.pools_agree() {
-            requests.into_iter().try_for_each(|(client, request)| check_reply(world, client, request))?;
+            requests.into_iter().try_for_each(|(client, request)| world.check_reply(client, request))?;
         }
         world.check_settled()
+    }
+
+    /// A client at each node in each account, of tenants one of each user.
+    fn connect_all(&self, world: &mut World) -> Vec<ClientId> {
+        let nodes = || (0..self.nodes.len()).map(NodeId);
+        let accounts = [GLOBAL_ACCOUNT].into_iter().chain(ACCOUNTS);
+        let places = accounts.flat_map(|account| nodes().map(move |node| (node, account)));
+        let mut clients: Vec<_> =
+            places.filter_map(|(node, account)| world.connect_in(node, account, true)).collect();
+        let users = self.tenants.logins().flat_map(|login| nodes().map(move |node| (node, login)));
+        clients.extend(users.filter_map(|(node, login)| world.connect_as(node, login, true)));
+        clients
     }
 
     /// Where pools differ in size, a question and the interest in its answer take different routes, so that the answer may
@@ -204,6 +222,12 @@ impl Operation {
                 let node = NodeId(node % world.node_count().max(1));
                 world.connect_in(node, ACCOUNTS[account % ACCOUNTS.len()], echo);
             }
+            Self::ConnectAs { node, login, echo } => {
+                let logins: Vec<_> = world.tenants.logins().collect();
+                if let Some(login) = logins.get(login % logins.len().max(1)) {
+                    world.connect_as(NodeId(node % world.node_count().max(1)), *login, echo);
+                }
+            }
             Self::Arrive { node } => {
                 world.arrive(NodeId(node % world.node_count().max(1)));
             }
@@ -217,6 +241,9 @@ impl Operation {
             Self::Subscribe { client, filter, queue } => {
                 let queue = queue.map(|queue| QUEUES[queue % QUEUES.len()]);
                 world.subscribe(pick(client), FILTERS[filter % FILTERS.len()], queue, false);
+            }
+            Self::Serve { client, filter } => {
+                world.subscribe(pick(client), FILTERS[filter % FILTERS.len()], Some(RESPONDERS), true);
             }
             Self::Unsubscribe { client, subscription } => {
                 let count = world.client(pick(client)).subscriptions().len();
@@ -232,33 +259,19 @@ impl Operation {
     }
 }
 
-pub(super) fn check_reply(
-    world: &World,
-    client: ClientId,
-    (message, sid): (MessageId, u64),
-) -> Result<(), Violation> {
-    let reply = format!("_INBOX.{client}.{}", message.0);
-    // That there is nobody to answer is said by the server, not by a message of the world.
-    let replies = world.received(client).iter();
-    let replies = replies.filter(|it| it.sid == sid && it.subject == reply && it.message.is_some()).count();
-    if replies == 1 {
-        return Ok(());
-    }
-    Err(violation(world, Rule::Reply, format!("{client} got {replies} replies to {message}")))
-}
-
 /// Without faults no more than [`DIALS_PER_ROUTE`] dials are made for each route that a full mesh has.
 pub(super) fn check_dials(world: &World, scenario: &Scenario) -> Result<(), Violation> {
-    let sizes: Vec<_> = scenario.nodes.iter().map(|node| node.pool_size.map(usize::from)).collect();
-    let routes: usize = (0..sizes.len())
+    let nodes = scenario.nodes.len();
+    let routes: usize = (0..nodes)
         .flat_map(|a| (0..a).map(move |b| (a, b)))
         .map(|(a, b)| {
-            let (pooled, dedicated) = wanted_routes(sizes[a], sizes[b]);
+            let (pooled, dedicated) = wanted_routes(&world.nodes[a].spec, &world.nodes[b].spec);
             pooled + dedicated
         })
         .sum();
     // Names may resolve to oneself, and so may configured addresses.
-    let limit = (routes + 4 * sizes.len()) as u64 * DIALS_PER_ROUTE;
+    let to_oneself: usize = world.nodes.iter().map(|node| (2 * node.spec.kinds()).max(4)).sum();
+    let limit = (routes + to_oneself) as u64 * DIALS_PER_ROUTE;
     let dials = world.statistics().dials;
     if dials <= limit {
         return Ok(());

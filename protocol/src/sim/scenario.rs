@@ -8,6 +8,7 @@ use super::change::Change;
 use super::ids::NodeId;
 use super::net::NetworkConfig;
 use super::node::{NodeSpec, Seed};
+use super::tenants::Tenants;
 use super::topology::Topology;
 use super::world::Fault;
 
@@ -32,6 +33,8 @@ pub struct Scenario {
     /// How many servers that are not configured a node may dial per second; none is the default of
     /// [`Healing::dials_per_second`](crate::config::Healing::dials_per_second).
     pub dials_per_second: Option<u32>,
+    /// The accounts that all nodes are configured with.
+    pub tenants: Tenants,
     /// How many bytes may wait for a client; none is the default of
     /// [`Config::max_pending`](crate::config::Config::max_pending).
     pub max_pending_bytes: Option<usize>,
@@ -79,6 +82,15 @@ pub enum Operation {
         /// Whether it wants its own messages too.
         echo: bool,
     },
+    /// A client connects to a node as a user, if there are tenants.
+    ConnectAs {
+        /// Which node.
+        node: usize,
+        /// Which of the users of all tenants.
+        login: usize,
+        /// Whether it wants its own messages too.
+        echo: bool,
+    },
     /// A client connects to a node and does not present itself for now.
     Arrive {
         /// Which node.
@@ -102,6 +114,13 @@ pub enum Operation {
         filter: usize,
         /// Which queue group, if any.
         queue: Option<usize>,
+    },
+    /// A client subscribes as a member of [`RESPONDERS`] and answers what asks for it.
+    Serve {
+        /// Which client.
+        client: usize,
+        /// Which of [`FILTERS`].
+        filter: usize,
     },
     /// A client ends a subscription.
     Unsubscribe {
@@ -134,6 +153,8 @@ pub const SUBJECTS: [&str; 4] = ["a", "a.b", "b.a", "c"];
 pub const FILTERS: [&str; 7] = ["a", "a.b", "a.*", "a.>", "*.a", ">", "c"];
 /// The groups that clients are members of.
 pub const QUEUES: [&str; 2] = ["q", "r"];
+/// The group of those who answer.
+pub const RESPONDERS: &str = "responders";
 
 impl Scenario {
     /// A quiet scenario: nodes of one kind that all start at once, no clients, no faults.
@@ -147,6 +168,7 @@ impl Scenario {
             starts_backwards: false,
             forget_after: None,
             dials_per_second: None,
+            tenants: Tenants::default(),
             max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),

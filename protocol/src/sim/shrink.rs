@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::net::NetworkConfig;
 use super::rule::Rule;
 use super::scenario::Scenario;
+use super::tenants::Tenants;
 use super::topology::Topology;
 use super::trace::Lines;
 use super::world::Fault;
@@ -78,6 +79,12 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.forget_after = None);
     add(&|it| it.dials_per_second = None);
     add(&|it| it.max_pending_bytes = None);
+    add(&|it| it.tenants = Tenants::default());
+    add(&|it| it.tenants.pinned.clear());
+    add(&|it| it.tenants.mapped.clear());
+    for at in 0..scenario.tenants.shares.len() {
+        add(&|it| _ = it.tenants.shares.remove(at));
+    }
     for topology in Topology::ALL.into_iter().filter(|topology| *topology < scenario.topology) {
         add(&|it| it.topology = topology);
     }

@@ -1,6 +1,7 @@
 //! What a world knows of the streams of its network: who holds their ends, and what was said over them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::framing::Deframer;
 use super::ids::{ClientId, NodeId, Sid};
@@ -25,6 +26,8 @@ pub(super) struct Joint {
     pub(super) nodes: Both<NodeId>,
     /// Which dial made it; none for a client's.
     pub(super) label: Option<Label>,
+    /// What it is for, once its dialer said so.
+    pub(super) purpose: Option<Purpose>,
     pub(super) said: Both<Said>,
 }
 
@@ -39,12 +42,31 @@ pub(super) struct Said {
 
 impl Joint {
     pub(super) fn new(holders: [Option<Holder>; 2], nodes: [NodeId; 2], label: Option<Label>) -> Self {
-        Self { holders: Both(holders), nodes: Both(nodes), label, said: Both::default() }
+        Self { holders: Both(holders), nodes: Both(nodes), label, purpose: None, said: Both::default() }
     }
 
     /// Whether it joins two servers.
     pub(super) fn is_route(&self) -> bool {
         self.label.is_some()
+    }
+}
+
+/// What a connection between servers is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// For several accounts, which each line names.
+    Pooled,
+    /// For one, which no line names.
+    Dedicated(Arc<str>),
+}
+
+impl Purpose {
+    /// What a dialer says of it in the first INFO of its own.
+    pub(super) fn of(info: &[u8]) -> Self {
+        const KEY: &[u8] = b"\"route_account\":\"";
+        let value = memchr::memmem::find(info, KEY).map(|at| &info[at + KEY.len()..]);
+        let account = value.and_then(|value| value.split(|byte| *byte == b'"').next());
+        account.map_or(Self::Pooled, |account| Self::Dedicated(String::from_utf8_lossy(account).into()))
     }
 }
 

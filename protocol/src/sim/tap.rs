@@ -68,8 +68,8 @@ fn body_bytes(line: &[u8]) -> usize {
     std::str::from_utf8(size).ok().and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
-/// So much of a body is kept, to recognise the message.
-pub(super) const HEAD_BYTES: usize = 64;
+/// So much of a body is kept, to recognise the message, also behind a line about who asks.
+pub(super) const HEAD_BYTES: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
 //! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
-//! and configurations that are swapped.
+//! configurations that are swapped, and tenants.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::change::{ACCOUNTS, Change, FIXED, Setting};
 use super::ids::NodeId;
 use super::node::Seed;
 use super::scenario::{Operation, Scenario, draw_time};
+use super::tenants;
 use crate::config::RouteLimits;
 
 /// How much a world has that most worlds do without.
@@ -49,6 +50,32 @@ pub(super) fn vary(scenario: &mut Scenario, variety: Variety) {
         draw_configurations(&mut rng.fork(), scenario);
     }
     scenario.changes.sort_by_key(|(at, _)| *at);
+    scenario.operations.sort_by_key(|(at, _)| *at);
+}
+
+/// Adds tenants and what clients do in their names, from a random stream of its own, too. Then there are no accounts that come and go:
+/// who may come in is asked for its name.
+pub(super) fn settle_tenants(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x0074_656E_616E_7473);
+    if !variety.has(&mut rng.fork()) {
+        return;
+    }
+    scenario.tenants = tenants::draw(&mut rng.fork());
+    scenario
+        .changes
+        .retain(|(_, change)| !matches!(change, Change::AddAccount(..) | Change::RemoveAccount(..)));
+    for _ in 0..rng.usize(20..80) {
+        let operation = match Operation::draw(rng) {
+            Operation::Connect { node, echo } => {
+                Operation::ConnectAs { node, login: rng.usize(..1 << 16), echo }
+            }
+            Operation::Subscribe { client, filter, .. } if rng.u8(..4) == 0 => {
+                Operation::Serve { client, filter }
+            }
+            other => other,
+        };
+        scenario.operations.push((draw_time(rng, scenario.faulty_for), operation));
+    }
     scenario.operations.sort_by_key(|(at, _)| *at);
 }
 

@@ -90,6 +90,25 @@ fn what_is_denied_is_left_out_of_wildcards_and_of_groups() {
     );
 }
 
+/// Two servers with such members only would hand it to each other for ever.
+#[test]
+fn what_no_member_of_a_group_may_have_is_handed_on_to_no_other_server() {
+    let mut scene = Scene::new();
+    scene.start("A", &[], |config| config.authorization = Authorization::Users(users()));
+    let peer = scene.raw_peer("A", "P", "");
+    let joe = scene.client("A");
+    scene.send(joe, b"CONNECT {\"verbose\":false,\"user\":\"joe\",\"pass\":\"p\"}\r\nSUB out.* q 1\r\n");
+    scene.send(peer, b"RS+ $G out.> q 1\r\n");
+    scene.take(peer);
+    scene.send(peer, b"RMSG $G out.secret | q 0\r\n\r\nRMSG $G out.a | q 0\r\n\r\nPING\r\n");
+    assert_eq!(scene.take(peer), "PONG\r\n");
+    assert!(scene.take(joe).ends_with("MSG out.a 1 0\r\n\r\n"));
+    scene.send(joe, b"UNSUB 1\r\n");
+    scene.take(peer);
+    scene.send(peer, b"RMSG $G out.secret | q 0\r\n\r\nPING\r\n");
+    assert_eq!(scene.take(peer), "RMSG $G out.secret | q 0\r\n\r\nPONG\r\n", "nobody is there any more");
+}
+
 #[test]
 fn answers_are_allowed_so_often_and_so_long() {
     play(

@@ -19,6 +19,8 @@ usage: sim [options]
   --healing <which>   on, off or mixed (default on)
   --variety <much>    none, some or all of what most worlds do without: connections in frames, accounts that come and go,
                       other configurations (default some)
+  --tenants <how>     in none, some or all worlds there are accounts that share streams and services, users who may not do
+                      everything, and accounts with a connection of their own (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 
@@ -79,6 +81,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--variety", "none") => options.drawing.variety = Variety::None,
             ("--variety", "some") => options.drawing.variety = Variety::Some,
             ("--variety", "all") => options.drawing.variety = Variety::All,
+            ("--tenants", "none") => options.drawing.tenants = Variety::None,
+            ("--tenants", "some") => options.drawing.tenants = Variety::Some,
+            ("--tenants", "all") => options.drawing.tenants = Variety::All,
             _ => return Err(format!("{word} {value} means nothing")),
         }
     }

@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::sim::ids::NodeId;
 use crate::sim::label::Label;
 use crate::sim::net::{Due, NetworkConfig, Side, StreamId};
-use crate::sim::node::ROUTE_PORT;
+use crate::sim::node::{NodeSpec, ROUTE_PORT};
 use crate::sim::rule::Violation;
 use crate::sim::world::World;
 use automaton::{Automaton, Hashing, Names, Output, Outside};
@@ -121,8 +121,8 @@ struct Explorer<B, C, P> {
 struct Setting {
     hosts: BTreeMap<IpAddr, NodeId>,
     seen_ips: Vec<IpAddr>,
-    /// All nodes and the sizes of their pools, by server id.
-    peers: BTreeMap<String, (NodeId, Option<usize>)>,
+    /// All nodes and how they are configured, by server id.
+    peers: BTreeMap<String, (NodeId, NodeSpec)>,
 }
 
 /// How many orders lead on to an end, or none if they cannot be counted.
@@ -302,7 +302,7 @@ impl Setting {
         Self {
             hosts: nodes().map(|node| (node.ip(), node.id)).collect(),
             seen_ips: nodes().map(|node| node.seen_ip()).collect(),
-            peers: nodes().map(|node| (node.server_id.clone(), (node.id, node.spec.pool_size()))).collect(),
+            peers: nodes().map(|node| (node.server_id.clone(), (node.id, node.spec.clone()))).collect(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::routes::DialId;
 use crate::sim::ids::NodeId;
 use crate::sim::label::{Label, Labels};
 use crate::sim::net::Side;
-use crate::sim::node::{ROUTE_PORT, SimNode, wanted_routes};
+use crate::sim::node::{NodeSpec, ROUTE_PORT, SimNode, wanted_routes};
 use crate::sim::rule::{Rule, Violation};
 use crate::sim::world::is_dedicated;
 use crate::time::Instant;
@@ -113,8 +113,8 @@ impl Replica {
         describe_cluster(&self.engine, self.now, |id| self.names.get(&id).copied())
     }
 
-    /// The rule about its routes that it breaks, if any; `peers` are all nodes and the sizes of their pools, by server id.
-    pub(super) fn broken_rule(&self, peers: &BTreeMap<String, (NodeId, Option<usize>)>) -> Option<Violation> {
+    /// The rule about its routes that it breaks, if any; `peers` are all nodes and how they are configured, by server id.
+    pub(super) fn broken_rule(&self, peers: &BTreeMap<String, (NodeId, NodeSpec)>) -> Option<Violation> {
         let hub = self.engine.node().hub();
         let mut routes: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for entry in hub.directory().list(Kind::Route) {
@@ -124,10 +124,10 @@ impl Replica {
                 *(if about.account.is_some() { dedicated } else { pooled }) += 1;
             }
         }
-        let own = peers.get(hub.server_id()).and_then(|(_, pool_size)| *pool_size);
+        let (_, own) = peers.get(hub.server_id())?;
         routes.into_iter().find_map(|(peer, (pooled, dedicated))| {
             let (other, theirs) = peers.get(&peer)?;
-            let wanted = wanted_routes(own, *theirs);
+            let wanted = wanted_routes(own, theirs);
             let (rule, what) = if *other == self.id {
                 (Rule::NoRouteToSelf, "itself".to_owned())
             } else if pooled > wanted.0 || dedicated > wanted.1 {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::World;
-use super::invariants::matches;
 use crate::id::ConnectionId;
-use crate::sim::client::Asked;
+use crate::sim::client::{Asked, SimClient, SimSubscription};
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
-use crate::sim::ledger::{Expected, ExpectedGroup};
+use crate::sim::ledger::{Expected, ExpectedGroup, Group, Message, Refused};
 use crate::sim::net::{End, StreamId};
 use crate::sim::stream::Holder;
+use crate::sim::subject::matches;
+use crate::sim::tenants::{By, Place};
 
 impl World {
     /// Before a node handles what came out of a client's pipe: notes what the client asked for with it, and who must get
@@ -35,11 +36,14 @@ impl World {
                     }
                 }
                 Asked::Publish(message) if self.is_too_large(message, node) => {
-                    self.ledger.refuse(message);
+                    self.ledger.refuse(message, Refused::TooLarge);
                     self.clients[client.0].is_refused = true;
                     break;
                 }
-                Asked::Publish(message) => self.expect(message, client, node),
+                Asked::Publish(message) => {
+                    self.note_asked_across(message, node);
+                    self.expect(message, node);
+                }
             }
         }
         heard
@@ -51,8 +55,8 @@ impl World {
         if heard.is_empty() {
             return;
         }
-        let routes = self.nodes[id.0].routes.values().flat_map(|routes| &routes.pooled);
-        let routes: Vec<ConnectionId> = routes.copied().collect();
+        let routes = self.nodes[id.0].routes.values().flat_map(|routes| routes.carrying(None));
+        let routes: Vec<ConnectionId> = routes.collect();
         routes.into_iter().for_each(|route| self.note_told_over(id, route, heard));
     }
 
@@ -81,42 +85,92 @@ impl World {
         }
     }
 
+    /// Notes whom a request goes to that a node takes now, if anybody is there.
+    fn note_asked_across(&mut self, message: MessageId, at: NodeId) {
+        let message = self.ledger.get(message).filter(|it| it.reply.is_some() && it.is_owed());
+        for place in message.into_iter().flat_map(|message| &message.places) {
+            if place.by == By::Service {
+                self.nodes[at.0].asked.entry(place.account.clone()).or_default();
+            }
+        }
+    }
+
+    /// Notes that somebody hears a request from another account, of which the node that passed it on has to hear the answer.
+    pub(in crate::sim) fn note_heard_across(&mut self, message: MessageId, account: &str) {
+        let Some(message) = self.ledger.get(message) else { return };
+        let place = message.places.iter().find(|place| place.by == By::Service && *place.account == *account);
+        let asked = place.map(|place| &mut self.nodes[place.at.0]);
+        // One that was restarted meanwhile asked nobody.
+        let asked = asked.filter(|node| node.pace.started_at <= message.published_at);
+        if let Some(is_heard) = asked.and_then(|node| node.asked.get_mut(account)) {
+            *is_heard = true;
+        }
+    }
+
     /// Notes who must get a message that a node takes from its publisher now.
-    fn expect(&mut self, message: MessageId, publisher: ClientId, at: NodeId) {
-        let Some(subject) = self.ledger.get(message).map(|message| message.subject.clone()) else {
+    fn expect(&mut self, id: MessageId, at: NodeId) {
+        let Some(message) = self.ledger.get(id).filter(|message| message.is_owed()) else {
             return;
         };
-        let account = &self.clients[publisher.0].account;
         let mut plain = Vec::new();
-        let mut groups: BTreeMap<&str, ExpectedGroup> = BTreeMap::new();
+        let mut groups = BTreeMap::new();
+        // An answer that goes on is one if it is the first: whether it is depends on others.
+        let known = message.places.iter().enumerate().filter(|(_, place)| place.by != By::Answer);
+        known.for_each(|place| self.expect_in(place, message, at, &mut plain, &mut groups));
+        self.ledger.expect(id, plain, groups.into_iter().collect());
+    }
+
+    /// The same for one of the places where it is published.
+    fn expect_in(
+        &self,
+        (number, place): (usize, &Place),
+        message: &Message,
+        at: NodeId,
+        plain: &mut Vec<Expected>,
+        groups: &mut BTreeMap<Group, ExpectedGroup>,
+    ) {
         let mut routes: BTreeMap<NodeId, Routes> = BTreeMap::new();
-        for client in self.clients.iter().filter(|client| client.account == *account) {
-            for (sid, subscription) in &client.subscriptions {
-                let is_own = client.id == publisher && !client.echo;
-                if is_own || !matches(&subscription.subject, &subject) {
-                    continue;
+        for (client, sid, subscription, is_hidden) in self.listeners(place, message) {
+            let via = routes
+                .entry(client.node)
+                .or_insert_with(|| self.routes_between(at, client.node, &place.account));
+            let is_known = subscription.is_heard
+                && !subscription.is_ended
+                && (client.node == at || self.has_heard(via, client.id, sid));
+            match &subscription.queue {
+                None if is_known && !is_hidden => {
+                    plain.push(Expected { hearing: (client.id, sid, number), via: via.streams.clone() });
                 }
-                let (client_id, sid) = (client.id, *sid);
-                let via = routes.entry(client.node).or_insert_with(|| self.routes_between(at, client.node));
-                let is_known = subscription.is_heard
-                    && !subscription.is_ended
-                    && (client.node == at || self.has_heard(via, client_id, sid));
-                match &subscription.queue {
-                    None if is_known => {
-                        plain.push(Expected { client: client_id, sid, via: via.streams.clone() });
-                    }
-                    None => {}
-                    Some(queue) => {
-                        let group = groups.entry(queue).or_default();
-                        group.members.push((client_id, sid));
-                        group.via.extend(&via.streams);
-                        group.is_known |= is_known;
-                    }
+                None => {}
+                Some(queue) => {
+                    let group = groups.entry((number, queue.clone())).or_default();
+                    group.members.push((client.id, sid));
+                    group.via.extend(&via.streams);
+                    group.is_known |= is_known;
+                    group.may_refuse |= is_hidden;
                 }
             }
         }
-        let groups = groups.into_iter().map(|(queue, group)| (queue.to_owned(), group)).collect();
-        self.ledger.expect(message, plain, groups);
+    }
+
+    /// All subscriptions, ended ones included, that match what is published in a place; and of each whether the subject is kept from
+    /// its user.
+    pub(in crate::sim) fn listeners<'a>(
+        &'a self,
+        place: &'a Place,
+        message: &'a Message,
+    ) -> impl Iterator<Item = (&'a SimClient, Sid, &'a SimSubscription, bool)> {
+        let clients = self.clients.iter().filter(|client| client.echo || client.id != message.publisher);
+        clients.flat_map(move |client| {
+            let known_as = self.tenants.known_as(place, &client.account, Some(client.node));
+            let subscriptions = known_as.map(|subject| {
+                let is_hidden = client.hides(&subject);
+                let all = client.subscriptions.iter().filter(|(_, it)| !it.is_denied);
+                all.filter(move |(_, it)| matches(&it.subject, &subject))
+                    .map(move |(sid, it)| (client, *sid, it, is_hidden))
+            });
+            subscriptions.into_iter().flatten()
+        })
     }
 
     /// Whether a node refuses a message, and ends the connection that it came on.
@@ -125,11 +179,12 @@ impl World {
         payload_bytes > self.nodes[at.0].spec.config.max_payload
     }
 
-    /// The connections that carry messages from one node to another, and whether each end has all of them.
-    fn routes_between(&self, from: NodeId, to: NodeId) -> Routes {
+    /// The connections that may carry messages of an account from one node to another, and whether each end has all of them.
+    fn routes_between(&self, from: NodeId, to: NodeId, account: &str) -> Routes {
         let (sender, receiver) = (&self.nodes[from.0], &self.nodes[to.0]);
         let known = sender.routes.get(&receiver.server_id);
-        let sockets = known.into_iter().flat_map(|routes| &routes.pooled).filter_map(|it| sender.socket(*it));
+        let routes = known.into_iter().flat_map(|routes| routes.carrying(Some(account)));
+        let sockets = routes.filter_map(|route| sender.socket(route));
         let back: Vec<_> = sockets.map(|socket| socket.end.other()).collect();
         Routes {
             are_complete: self.is_exact(from, &receiver.server_id) && self.is_exact(to, &sender.server_id),
@@ -150,7 +205,7 @@ impl World {
     }
 }
 
-/// The pooled connections from one node to another.
+/// The connections from one node to another.
 struct Routes {
     are_complete: bool,
     streams: Vec<StreamId>,

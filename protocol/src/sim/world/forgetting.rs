@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::World;
-use super::limits::{KINDS, Watch};
+use super::limits::Watch;
 use crate::routes::COLD_PAUSE;
 use crate::sim::ids::NodeId;
 use crate::sim::node::{DEATH_IS_NOTICED, SimNode};
@@ -69,7 +69,7 @@ impl World {
         let Some(left_at) = left_at.filter(|left_at| self.now > *left_at + node.remembers_for()) else {
             return;
         };
-        let most = node.cold_rounds(self.now) * KINDS as u64;
+        let most = node.cold_rounds(self.now) * node.spec.kinds() as u64;
         let late = node.late_dials.entry(ip).or_default();
         *late += 1;
         if *late > most {

@@ -1,6 +1,8 @@
 //! What must hold: at every step, and once the network is whole again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::time::Duration;
 
 use super::World;
@@ -9,10 +11,13 @@ use crate::engine::Engine;
 use crate::hub::Kind;
 use crate::id::ConnectionId;
 use crate::interest::{Source, Subscription};
-use crate::sim::client::SimClient;
+use crate::sim::client::SimSubscription;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
-use crate::sim::node::wanted_routes;
+use crate::sim::ledger::{ExpectedGroup, Group};
+use crate::sim::node::{SimNode, wanted_routes};
 use crate::sim::rule::{Rule, Violation};
+use crate::sim::subject::matches;
+use crate::sim::tenants::ALL_ANSWERS;
 use crate::time::Instant;
 
 impl World {
@@ -88,8 +93,8 @@ impl World {
             return false;
         };
         let node = &self.nodes[id.0];
-        let theirs = self.nodes[other.0].spec.pool_size();
-        node.routes.get(peer).is_some_and(|routes| routes.is_exact(node.spec.pool_size(), theirs))
+        let theirs = &self.nodes[other.0].spec;
+        node.routes.get(peer).is_some_and(|routes| routes.is_exact(&node.spec, theirs))
     }
 
     fn check_routes(&mut self, id: NodeId, peer: &str) {
@@ -100,8 +105,7 @@ impl World {
         let (Some(routes), Some(other)) = (node.routes.get(peer), self.ids.get(peer)) else {
             return;
         };
-        let theirs = self.nodes[other.0].spec.pool_size();
-        let (pooled, dedicated) = wanted_routes(node.spec.pool_size(), theirs);
+        let (pooled, dedicated) = wanted_routes(&node.spec, &self.nodes[other.0].spec);
         if routes.pooled.len() > pooled || routes.dedicated.len() > dedicated {
             let text =
                 format!("{id} has {} + {} routes to {other}", routes.pooled.len(), routes.dedicated.len());
@@ -165,18 +169,18 @@ impl World {
         let Some(published) = self.ledger.get(message) else {
             return Ok(());
         };
-        let subject = published.subject.as_str();
-        let (mut plain, mut queues) = (BTreeSet::new(), BTreeSet::new());
-        for (client, sid) in self.live_subscriptions() {
-            let subscription = &self.clients[client.0].subscriptions[&sid];
-            let SimClient { account, echo, .. } = &self.clients[client.0];
-            let is_own = published.publisher == client && !echo;
-            if *account != published.account || !matches(&subscription.subject, subject) || is_own {
-                continue;
-            }
-            match &subscription.queue {
-                Some(queue) => drop(queues.insert(queue.clone())),
-                None => drop(plain.insert((client, sid))),
+        let (mut plain, mut queues) = (BTreeSet::new(), BTreeMap::<Group, ExpectedGroup>::new());
+        let places = published.places.iter().enumerate().filter(|_| published.is_owed());
+        for (number, place) in places {
+            let live = self.listeners(place, published).filter(|(_, _, it, _)| !it.is_ended);
+            for (client, sid, subscription, is_hidden) in live {
+                match &subscription.queue {
+                    Some(queue) => {
+                        queues.entry((number, queue.clone())).or_default().may_refuse |= is_hidden;
+                    }
+                    None if is_hidden => {}
+                    None => drop(plain.insert((client.id, sid, number))),
+                }
             }
         }
         let checked = self.ledger.check_exact(message, &plain, &queues);
@@ -201,9 +205,19 @@ impl World {
         for (client, sid) in self.live_subscriptions() {
             let client = &self.clients[client.0];
             let subscription = &client.subscriptions[&sid];
-            let key = (client.account.clone(), subscription.subject.clone(), subscription.queue.clone());
-            let weight = wanted.entry(client.node).or_default().entry(key).or_default();
-            *weight = if subscription.queue.is_some() { *weight + 1 } else { 1 };
+            let SimSubscription { subject, queue, .. } = subscription;
+            let own = (client.account.to_string(), subject.clone());
+            let reached = self.tenants.reached(&client.account, subject);
+            let reached = reached.map(|(exporter, subject)| (exporter.to_owned(), subject));
+            for (account, subject) in iter::once(own).chain(reached) {
+                let key = (account, subject, queue.clone());
+                let weight = wanted.entry(client.node).or_default().entry(key).or_default();
+                *weight = if queue.is_some() { *weight + 1 } else { 1 };
+            }
+        }
+        for node in &self.nodes {
+            let heard = node.asked.iter().filter(|(_, is_heard)| **is_heard);
+            wanted.entry(node.id).or_default().extend(heard.map(|(account, _)| (answers_of(account), 1)));
         }
         wanted
     }
@@ -218,8 +232,13 @@ impl World {
             let known = self.known_interest(node.id, engine);
             for other in self.nodes.iter().filter(|other| self.must_know(node.id, other.id)) {
                 let known = known.get(&other.id).unwrap_or(&nothing);
+                let known = &*other.without_what_may_be(known);
                 let wanted = wanted.get(&other.id).unwrap_or(&nothing);
-                let is_there = |account: &str| account == GLOBAL_ACCOUNT || other.accounts.contains(account);
+                let is_there = |account: &str| {
+                    account == GLOBAL_ACCOUNT
+                        || other.accounts.contains(account)
+                        || self.tenants.have(account)
+                };
                 if let Some((account, ..)) = known.keys().find(|(account, ..)| !is_there(account)) {
                     let text = format!("{} knows {known:?} of {}, where {account} is not", node.id, other.id);
                     return Err(Violation::new(Rule::AccountGone, text));
@@ -241,14 +260,15 @@ impl World {
     fn known_interest(&self, id: NodeId, engine: &Engine) -> BTreeMap<NodeId, Interest> {
         let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
         let mut note = |account: &str, subscription: &Subscription| {
-            let of = match subscription.source() {
-                Source::Client => Some(id),
-                _ => self.peer_at(id, subscription.connection()),
-            };
+            let is_own = matches!(subscription.source(), Source::Client | Source::Answers);
+            let of = if is_own { Some(id) } else { self.peer_at(id, subscription.connection()) };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let key = (account.to_owned(), text(subscription.subject()), subscription.queue().map(text));
+            let subject = text(subscription.subject());
+            // Each node has words of its own for what it listens to for answers.
+            let subject = if matches(ALL_ANSWERS, &subject) { ALL_ANSWERS.to_owned() } else { subject };
+            let key = (account.to_owned(), subject, subscription.queue().map(text));
             let weight = known.entry(of.unwrap_or(NOBODY)).or_default().entry(key).or_default();
-            let more = if subscription.source() == Source::Client { 1 } else { subscription.weight() };
+            let more = if is_own { 1 } else { subscription.weight() };
             *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
         };
         let hub = engine.node().hub();
@@ -299,46 +319,27 @@ impl World {
     }
 }
 
+/// How many want what: in an account, by a filter, in a group.
 type Interest = BTreeMap<(String, String, Option<String>), u32>;
+
+/// What a node wants that waits for answers in an account.
+fn answers_of(account: &str) -> (String, String, Option<String>) {
+    (account.to_owned(), ALL_ANSWERS.to_owned(), None)
+}
+
+impl SimNode {
+    /// What others know of its interest without what it may listen to or not: for answers where nobody heard a question.
+    fn without_what_may_be<'a>(&self, known: &'a Interest) -> Cow<'a, Interest> {
+        let mut known = Cow::Borrowed(known);
+        for (account, _) in self.asked.iter().filter(|(_, is_heard)| !**is_heard) {
+            known.to_mut().remove(&answers_of(account));
+        }
+        known
+    }
+}
 
 /// So long after two nodes got all their connections they know each other's interest.
 const INTEREST_ARRIVES: Duration = Duration::from_secs(2);
 
 /// Stands for a peer that is not there.
 const NOBODY: NodeId = NodeId(usize::MAX);
-
-/// Whether a filter matches a subject (wire.md 1.5): the model that the index is compared with.
-pub(in crate::sim) fn matches(filter: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for wanted in filter.split('.') {
-        match (wanted, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (wanted, Some(token)) if wanted == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_model_matches_as_nats_does() {
-        for (filter, subject, expected) in [
-            ("a", "a", true),
-            ("a", "a.b", false),
-            ("a.*", "a.b", true),
-            ("a.*", "a", false),
-            ("a.>", "a", false),
-            ("a.>", "a.b.c", true),
-            (">", "a", true),
-            ("*.b", "a.b", true),
-            ("*", "a.b", false),
-        ] {
-            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
-        }
-    }
-}

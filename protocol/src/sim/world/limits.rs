@@ -95,7 +95,7 @@ impl World {
         let Some(kept) = engine.node().cluster().map(|cluster| cluster.kept()) else {
             return;
         };
-        if let Some(text) = excess(&kept, node.sockets.len(), self.servers) {
+        if let Some(text) = excess(&kept, node.sockets.len(), self.servers, node.spec.kinds()) {
             self.fail(Violation::new(Rule::Limit, format!("{id} keeps {text}")));
         }
     }
@@ -129,7 +129,7 @@ impl World {
         let servers = self.network.hosts_named(&place.0);
         let node = &mut self.nodes[id.0];
         let at_once = node.dialing.values().filter(|dialed| *dialed == place).count();
-        if at_once > KINDS * servers {
+        if at_once > node.spec.kinds() * servers {
             let text = format!("{id} dials {}:{} {at_once} times at once", place.0, place.1);
             return self.fail(Violation::new(Rule::Limit, text));
         }
@@ -147,8 +147,9 @@ impl World {
 
     /// Between two attempts to connect to the same server there is a pause.
     pub(in crate::sim) fn check_failed_dial(&mut self, id: NodeId, host: String) {
-        let wishes = KINDS * WISHES_PER_SERVER * self.network.hosts_named(&host);
+        let servers = self.network.hosts_named(&host);
         let node = &mut self.nodes[id.0];
+        let wishes = node.spec.kinds() * WISHES_PER_SERVER * servers;
         let pauses = self.now.since(node.pace.started_at).as_secs() / RETRY_PAUSE.as_secs();
         let most = wishes as u64 * (pauses + 2 + FIRST_RETRIES);
         let failed = node.failed_dials.entry(host.clone()).or_default();
@@ -219,10 +220,10 @@ impl SimNode {
     }
 }
 
-/// What a node keeps too much of, if anything.
-fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
-    let wishes = (MAX_DIALS + MAX_HEARSAY).min(KINDS * servers * WISHES_PER_SERVER) + KINDS * kept.configured;
-    let guesses = KINDS * servers * PLACES_PER_GUESS;
+/// What a node keeps too much of, if anything; it wants so many kinds of connection to each server.
+fn excess(kept: &Kept, sockets: usize, servers: usize, kinds: usize) -> Option<String> {
+    let wishes = (MAX_DIALS + MAX_HEARSAY).min(kinds * servers * WISHES_PER_SERVER) + kinds * kept.configured;
+    let guesses = kinds * servers * PLACES_PER_GUESS;
     let bounds = [
         ("connections of the cluster", kept.links, sockets),
         ("peers", kept.peers, kept.links),
@@ -236,8 +237,6 @@ fn excess(kept: &Kept, sockets: usize, servers: usize) -> Option<String> {
     broken.map(|(what, number, most)| format!("{number} {what}, more than {most}"))
 }
 
-/// The kinds of connection that a peer has: of its pool, and for the system account.
-pub(in crate::sim) const KINDS: usize = 2;
 /// A server may be wanted by the address that it had and by the one that it has.
 const WISHES_PER_SERVER: usize = 2;
 /// A server that an answer names is looked for at so many ports, and where it was said to be last.
@@ -278,8 +277,8 @@ mod tests {
             own_addresses: 64,
             outputs: 0,
         };
-        assert_eq!(excess(&fine, 8, 3), None);
-        let named = |kept: Kept| excess(&kept, 8, 3).expect("it is too much");
+        assert_eq!(excess(&fine, 8, 3, 2), None);
+        let named = |kept: Kept| excess(&kept, 8, 3, 2).expect("it is too much");
         assert!(named(Kept { links: 9, ..fine }).contains("connections of the cluster"));
         assert!(named(Kept { peers: 9, ..fine }).contains("peers"));
         assert!(named(Kept { dials: 15, ..fine }).contains("servers to dial"));
@@ -287,7 +286,12 @@ mod tests {
         assert!(named(Kept { guesses: 37, ..fine }).contains("guesses"));
         assert!(named(Kept { own_addresses: 65, ..fine }).contains("addresses of its own"));
         assert!(named(Kept { outputs: 1, ..fine }).contains("outputs"));
+        let pinned = Kept { dials: 21, guesses: 54, ..fine };
+        assert_eq!(excess(&pinned, 8, 3, 3), None, "an account of its own is a kind of its own");
         let many = Kept { dials: MAX_DIALS + MAX_HEARSAY + 3, ..fine };
-        assert!(excess(&many, 8, 100_000).is_some(), "the named limit holds however many servers there were");
+        assert!(
+            excess(&many, 8, 100_000, 2).is_some(),
+            "the named limit holds however many servers there were"
+        );
     }
 }

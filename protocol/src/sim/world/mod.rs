@@ -1,8 +1,8 @@
 //! The world: virtual time, nodes, clients and the network between them.
 //!
 //! Its parts are what happens in it (`operations`, `faults`, `changes`, `impostor`), what a runtime does for each node
-//! (`drive`, `dial`, `transport`), and what is checked at every step and in the end (`expectations`, `invariants`, `limits`,
-//! `forgetting`).
+//! (`drive`, `dial`, `transport`), and what is checked at every step and in the end (`expectations`, `replies`, `invariants`,
+//! `limits`, `forgetting`).
 
 mod changes;
 mod dial;
@@ -14,6 +14,7 @@ mod impostor;
 mod invariants;
 mod limits;
 mod operations;
+mod replies;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::sim::node::{NodeSpec, Seed, SimNode};
 use crate::sim::queue::Queue;
 use crate::sim::rule::Violation;
 use crate::sim::stream::Joints;
+use crate::sim::tenants::Tenants;
 use crate::sim::trace::{Lines, Trace};
 use crate::time::Instant;
 use dial::Dial;
@@ -59,6 +61,8 @@ pub struct World {
     pub(in crate::sim) clients: Vec<SimClient>,
     /// The nodes that run, by their server id.
     pub(in crate::sim) ids: BTreeMap<String, NodeId>,
+    /// Those that all nodes are configured with.
+    pub(in crate::sim) tenants: Tenants,
     pub(in crate::sim) ledger: Ledger,
     pub(in crate::sim) mesh: Mesh,
     pub(in crate::sim) trace: Trace,
@@ -128,6 +132,7 @@ impl World {
             nodes: Vec::new(),
             clients: Vec::new(),
             ids: BTreeMap::new(),
+            tenants: Tenants::default(),
             ledger: Ledger::default(),
             mesh: Mesh::default(),
             trace: Trace::new(lines),
@@ -140,8 +145,17 @@ impl World {
         }
     }
 
+    /// The same with these tenants at all nodes that are added from now on. Their clients
+    /// [come in as users](Self::connect_as), and so nobody is let into an account that
+    /// [only some nodes have](super::Change::AddAccount).
+    #[must_use]
+    pub fn with_tenants(self, tenants: Tenants) -> Self {
+        Self { tenants, ..self }
+    }
+
     /// Adds a node, which is not running yet.
-    pub fn add_node(&mut self, spec: NodeSpec) -> NodeId {
+    pub fn add_node(&mut self, mut spec: NodeSpec) -> NodeId {
+        self.tenants.configure(&mut spec);
         let id = NodeId(self.nodes.len());
         let node = SimNode::new(id, spec);
         self.network.settle_behind(id.host(), node.ip(), node.seen_ip());

@@ -7,10 +7,12 @@ use crate::accounts::GLOBAL_ACCOUNT;
 use crate::sim::client::{ANSWER, Heard, SimClient};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
+use crate::sim::ledger::{Publication, Refused};
 use crate::sim::net::{End, Ending};
 use crate::sim::node::Socket;
 use crate::sim::rule::{Rule, Violation};
-use crate::sim::stream::{Holder, Joint, Said};
+use crate::sim::stream::{Holder, Joint, Purpose, Said};
+use crate::sim::tenants::{Login, Place, Verdict, is_for_answer};
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -26,6 +28,16 @@ impl World {
         Some(id)
     }
 
+    /// The same for a client that comes in as a user of a tenant; none if there is no such tenant.
+    pub fn connect_as(&mut self, node: NodeId, login: Login, echo: bool) -> Option<ClientId> {
+        let rights = self.tenants.have(login.account()).then(|| self.tenants.rights_of(login))?;
+        let id = self.attach(node, GLOBAL_ACCOUNT, echo)?;
+        self.clients[id.0].come_in_as(login, rights);
+        self.say_connect(id);
+        self.pump(node);
+        Some(id)
+    }
+
     /// Connects a client that says no CONNECT for now, and may do all else; none if the node is down.
     pub fn arrive(&mut self, node: NodeId) -> Option<ClientId> {
         let id = self.attach(node, GLOBAL_ACCOUNT, true)?;
@@ -36,6 +48,10 @@ impl World {
     /// Lets a client say its CONNECT, if it has not.
     pub fn present(&mut self, id: ClientId) {
         if self.clients.get(id.0).is_some_and(|client| client.is_open && !client.is_presented) {
+            if !self.tenants.is_empty() {
+                // It was somebody before, if it did anything (wire.md 1.12).
+                self.clients[id.0].begin_anew();
+            }
             self.say_connect(id);
         }
     }
@@ -134,11 +150,50 @@ impl World {
         reply: Option<&str>,
         padding_bytes: usize,
     ) -> Option<MessageId> {
-        let client = self.clients.get_mut(id.0).filter(|client| client.is_open)?;
-        let message = self.ledger.publish(id, client.node, &client.account, subject, padding_bytes, self.now);
+        let client = self.clients.get(id.0).filter(|client| client.is_open)?;
+        let places = self.tenants.places(&client.account, subject, client.node);
+        let said = Statement { subject, reply, padding_bytes };
+        let verdict = self.verdict_on(id, &places[0].subject);
+        let message = self.say(id, &said, places);
+        if verdict != Verdict::May {
+            self.ledger.refuse(message, Refused::Forbidden);
+        }
+        Some(message)
+    }
+
+    /// Answers what a client was asked, if it is connected: to a service by the way that the request came.
+    fn respond(&mut self, id: ClientId, request: Option<MessageId>, reply: &str) {
+        let Some(client) = self.clients.get(id.0).filter(|client| client.is_open) else { return };
+        let mut places = self.tenants.places(&client.account, reply, client.node);
+        let asked = request.and_then(|request| self.ledger.get(request)).filter(|_| is_for_answer(reply));
+        if let Some(asked) = asked {
+            // A stream's importers may have heard it, too. They answer in vain.
+            let number = asked.places.iter().position(|place| place.account == client.account);
+            let inbox = asked.reply.as_deref().unwrap_or_default();
+            let back = number.map(|number| self.tenants.way_back(&asked.places[..=number], inbox));
+            places.extend(back.unwrap_or_default());
+        }
+        let verdict = self.verdict_on(id, reply);
+        let message = self.say(id, &Statement { subject: reply, reply: None, padding_bytes: 0 }, places);
+        match verdict {
+            Verdict::May => {}
+            Verdict::MayAnswer => self.ledger.doubt(message),
+            Verdict::MayNot => self.ledger.refuse(message, Refused::Forbidden),
+        }
+    }
+
+    fn verdict_on(&self, id: ClientId, subject: &str) -> Verdict {
+        self.clients[id.0].rights.map_or(Verdict::May, |rights| rights.verdict_on(subject))
+    }
+
+    fn say(&mut self, id: ClientId, said: &Statement<'_>, places: Vec<Place>) -> MessageId {
+        let Statement { subject, reply, padding_bytes } = *said;
+        let client = &mut self.clients[id.0];
+        let publication = Publication { publisher: id, origin: client.node, places, reply, padding_bytes };
+        let message = self.ledger.publish(publication, self.now);
         let bytes = client.publish(message, subject, reply, padding_bytes);
         self.write_as_client(id, bytes);
-        Some(message)
+        message
     }
 
     pub(in crate::sim) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
@@ -166,9 +221,13 @@ impl World {
                 Heard::Info { bytes } => self.check_client_info(id, bytes),
                 Heard::Message { sid, subject, reply, message } => {
                     self.note_received(id, sid, &subject, message);
+                    if let Some(message) = message.filter(|_| reply.as_deref().is_some_and(is_for_answer)) {
+                        let account = self.clients[id.0].account.clone();
+                        self.note_heard_across(message, &account);
+                    }
                     let responds = self.clients[id.0].subscriptions.get(&sid).is_some_and(|it| it.responds);
                     if let Some(reply) = reply.filter(|_| responds) {
-                        self.publish(id, &reply, 0);
+                        self.respond(id, message, &reply);
                     }
                 }
             }
@@ -183,8 +242,7 @@ impl World {
         self.trace.note(self.now, [5 << 32 | id.0 as u64, sid, message.0 as u64], || {
             format!("{id} gets {message} on {subject} for {sid}")
         });
-        let queue = client.subscriptions.get(&sid).and_then(|subscription| subscription.queue.as_deref());
-        let verdict = self.ledger.receive(message, client, sid, queue);
+        let verdict = self.ledger.receive(message, client, sid, subject, &self.tenants);
         if let Err(violation) = verdict {
             self.fail(violation);
         }
@@ -200,6 +258,7 @@ impl World {
             return;
         }
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
+        let (is_dialer, mut purpose) = (end == end.stream.dialer(), joint.purpose.clone());
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
         let Said { deframer, tap, .. } = &mut joint.said[end.side];
         let Ok(bytes) = deframer.read(bytes) else {
@@ -223,14 +282,21 @@ impl World {
                     self.statistics.gossip_bytes += tapped.line.len() as u64 + 2;
                     self.statistics.gossip_lines += 1;
                 }
+                if is_own && is_dialer {
+                    purpose.get_or_insert_with(|| Purpose::of(tapped.line));
+                }
                 infos.push((tapped.line.len() + 2, is_own));
                 violation = violation.take().or(self.check_told(sender, tapped.line).err());
             } else if (begins(b"RMSG ") || begins(b"HMSG "))
                 && let Some(message) = MessageId::find(tapped.body)
             {
-                let mut words = tapped.line.split(|byte| *byte == b' ').skip(1);
-                let account = words.next().unwrap_or_default();
-                let queues = words.any(|word| matches!(word, b"|" | b"+"));
+                let line = String::from_utf8_lossy(tapped.line);
+                let mut words = line.split(' ').skip(1);
+                let account = match &purpose {
+                    Some(Purpose::Dedicated(account)) => account,
+                    _ => words.next().unwrap_or_default(),
+                };
+                let queues = words.any(|word| matches!(word, "|" | "+"));
                 violation = violation.take().or(self.ledger.cross(message, sender, account, queues).err());
             }
         });
@@ -238,6 +304,7 @@ impl World {
         self.statistics.route_bytes += if is_route { bytes.len() as u64 } else { 0 };
         if let Some(joint) = self.joints.get_mut(end.stream) {
             joint.said[end.side].tap = tap;
+            joint.purpose = purpose;
         }
         if let Some(violation) = violation {
             self.fail(violation);
@@ -252,6 +319,13 @@ impl World {
             self.fail(Violation::new(Rule::Transport, text));
         }
     }
+}
+
+/// What a client says when it publishes.
+struct Statement<'a> {
+    subject: &'a str,
+    reply: Option<&'a str>,
+    padding_bytes: usize,
 }
 
 /// Whether an INFO line is about this server.
