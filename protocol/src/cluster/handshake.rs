@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use super::compression::{Decision, decide, mode};
 use super::name::ClusterName;
 use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
@@ -87,18 +88,30 @@ impl Handshake {
         if let Some(purpose) = purpose
             && !self.info_waits()
         {
-            lines.extend(self.info_to_dialed(purpose, 0).to_line());
+            lines.extend(self.info_to_dialed(purpose, 0, "").to_line());
         }
         lines
     }
 
     /// What is said on a connection that was dialed once the peer's INFO gave it a seat: the INFO that waited for it.
-    pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat) -> Vec<u8> {
+    pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat, decision: &Decision) -> Vec<u8> {
         let Some(purpose) = purpose.filter(|_| self.info_waits()) else {
             return Vec::new();
         };
         let slot = if let Seat::Slot(slot) = seat { *slot } else { 0 };
-        self.info_to_dialed(purpose, slot).to_line()
+        self.info_to_dialed(purpose, slot, decision.says).to_line()
+    }
+
+    /// What is said on a connection before it is compressed, and what behind that: where this node dialed, the INFO that waited for
+    /// that of the peer, and else another one of its own (wire.md 5.3).
+    pub(super) fn around_switch(&self, purpose: Option<&Purpose>, decision: &Decision) -> [Vec<u8>; 2] {
+        match purpose {
+            Some(purpose) => [self.info_to_dialed(purpose, 0, decision.says).to_line(), Vec::new()],
+            None => {
+                let info = Info { compression: decision.says.to_owned(), ..self.initial_info() };
+                [Vec::new(), info.to_line()]
+            }
+        }
     }
 
     /// Judges the CONNECT of a route that was accepted, apart from the cluster's name.
@@ -136,16 +149,12 @@ impl Handshake {
     }
 
     /// Judges the first INFO on a route, apart from the cluster's name and the seat.
-    pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<(), ProtocolError> {
+    pub(super) fn judge_info(&self, info: &Info, was_accepted: bool) -> Result<Decision, ProtocolError> {
         if was_accepted && info.server_name == self.own_info.server_name {
             return Err(ProtocolError::DuplicateServerName { name: info.server_name.clone() });
         }
-        if self.config.compression == Compression::Accept
-            && !COMPRESSION_MODES.contains(&info.compression.as_str())
-        {
-            return Err(ProtocolError::CompressionMode { mode: info.compression.clone() });
-        }
-        Ok(())
+        decide(&self.config.compression, &info.compression)
+            .ok_or_else(|| ProtocolError::CompressionMode { mode: info.compression.clone() })
     }
 
     /// Whether a peer that says this tag of itself, or none, is farther away than others may be: never, if this node has none.
@@ -193,16 +202,17 @@ impl Handshake {
     }
 
     /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name, or an account that may
-    /// have no seat here (wire.md 2.3, 4.4; compression, the other reason, is not there yet).
+    /// have no seat here, or speaks of compression, which is for both to agree on (wire.md 2.3, 4.4, 5.2).
     fn info_waits(&self) -> bool {
-        self.config.pool_size.is_some()
+        self.config.pool_size.is_some() || self.config.compression != Compression::NotSupported
     }
 
-    fn info_to_dialed(&self, purpose: &Purpose, slot: usize) -> Info {
+    fn info_to_dialed(&self, purpose: &Purpose, slot: usize, compression: &str) -> Info {
         Info {
             route_account: purpose.account.clone().unwrap_or_default(),
             route_pool_idx: slot as i32,
             gossip_mode: purpose.gossip_mode.to_wire(),
+            compression: compression.to_owned(),
             ..self.initial_info()
         }
     }
@@ -221,11 +231,7 @@ pub(super) fn route_info(
         port: route_port,
         auth_required: config.authorization.is_some(),
         connect_urls: if config.no_advertise { Vec::new() } else { client_urls },
-        // This node does not compress, which a peer that would must know.
-        compression: match config.compression {
-            Compression::NotSupported => String::new(),
-            Compression::Off | Compression::Accept => "off".to_owned(),
-        },
+        compression: mode(&config.compression).to_owned(),
         lnoc: true,
         lnocu: true,
         ln: true,
@@ -265,10 +271,6 @@ const ROUTE_PROTOCOL: i32 = TRACING_PROTOCOL;
 
 /// From this level on a server understands message tracing.
 pub(super) const TRACING_PROTOCOL: i32 = 3;
-
-/// What a peer may say about compression (wire.md 5.1).
-const COMPRESSION_MODES: [&str; 9] =
-    ["", "not supported", "off", "accept", "s2_auto", "s2_uncompressed", "s2_fast", "s2_better", "s2_best"];
 
 /// Since 2.15 no cluster may be called so.
 const RESERVED_CLUSTER_NAME: &str = "_";

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "sim")]
 mod audit;
+mod compression;
 mod handshake;
 mod moves;
 mod name;
@@ -34,6 +35,7 @@ use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{Connect, Info, ProtocolError};
+use compression::Decision;
 use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
 use name::{Agreement, ClusterName};
 
@@ -41,6 +43,7 @@ use crate::routes::DialId;
 pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
+pub(crate) use compression::Writing;
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
 
@@ -83,6 +86,24 @@ pub(crate) struct Greeting {
     pub(crate) lines: Vec<u8>,
     /// Another connection had to give way for this one.
     pub(crate) displaces: bool,
+}
+
+/// What follows from the first INFO on a route.
+#[derive(Debug)]
+pub(crate) enum FirstInfo {
+    Registered(Registered),
+    /// The route is to be compressed; behind that comes another INFO, which is then the first.
+    Compress(Compressing),
+}
+
+/// How a route goes over to compressed bytes, in both directions.
+#[derive(Debug)]
+pub(crate) struct Compressing {
+    pub(crate) writing: Writing,
+    /// What is said before, as it is.
+    pub(crate) plain: Vec<u8>,
+    /// What is said first behind it.
+    pub(crate) compressed: Vec<u8>,
 }
 
 /// A route that is part of the cluster from now on.
@@ -257,33 +278,24 @@ impl Cluster {
         }
     }
 
-    /// Judges the first INFO on a route, and makes the route part of the cluster. `is_account` says whether there is an account
-    /// of this name.
+    /// Judges the first INFO on a route, and makes the route part of the cluster, unless it is to be compressed and is not yet
+    /// (`is_compressed`): then the peer sends another one. `is_account` says whether there is an account of this name.
     pub(crate) fn handle_first_info(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         mut info: Info,
+        is_compressed: bool,
         is_account: impl Fn(&str) -> bool,
-    ) -> Result<Registered, Refusal> {
+    ) -> Result<FirstInfo, Refusal> {
         let Some((remote, purpose)) = self.routes.connection(connection) else {
             return Err(Refusal::Gone);
         };
         let purpose = purpose.cloned();
-        self.handshake.judge_names(&info)?;
-        if info.server_id == self.own_id() {
-            self.routes.handle_self(connection);
-            return Err(ProtocolError::DuplicateRoute.into());
-        }
-        if !info.cluster.is_empty()
-            && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
-        {
-            let (theirs, ours) = (info.cluster, self.name().to_owned());
-            return Err(ProtocolError::ClusterNameInInfo { theirs, ours }.into());
-        }
-        self.handshake.judge_info(&info, purpose.is_none())?;
-        if self.peer_count() >= self.config.limits.max_peers && !self.routes.is_peer(&info.server_id) {
-            return Err(ProtocolError::MaximumConnections.into());
+        let decision = self.judge_first_info(connection, &info, purpose.is_none())?;
+        if let Some(writing) = decision.writes.clone().filter(|_| !is_compressed) {
+            let [plain, compressed] = self.handshake.around_switch(purpose.as_ref(), &decision);
+            return Ok(FirstInfo::Compress(Compressing { writing, plain, compressed }));
         }
         if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
@@ -292,12 +304,12 @@ impl Cluster {
         let has_account = account.is_some_and(|account| is_account(account));
         let Seated { seat, continues, pooled } = self.find_seat(now, connection, &info, has_account)?;
         let is_far = self.handshake.is_far(&std::mem::take(&mut info.onehop_affinity));
-        let mut lines = self.handshake.reply(purpose.as_ref(), &seat);
+        let mut lines = self.handshake.reply(purpose.as_ref(), &seat, &decision);
         if continues {
             lines.extend_from_slice(PING);
         }
         self.introduce(now, &info, purpose.as_ref(), &seat);
-        Ok(Registered {
+        Ok(FirstInfo::Registered(Registered {
             peer: info.server_id,
             peer_name: info.server_name,
             seat,
@@ -308,7 +320,32 @@ impl Cluster {
             traces: info.proto >= TRACING_PROTOCOL,
             is_far,
             leaf_unsub_origin: info.lnocu || info.ln,
-        })
+        }))
+    }
+
+    /// Judges the first INFO on a route, but for the seat: what is decided about compression.
+    fn judge_first_info(
+        &mut self,
+        connection: ConnectionId,
+        info: &Info,
+        was_accepted: bool,
+    ) -> Result<Decision, Refusal> {
+        self.handshake.judge_names(info)?;
+        if info.server_id == self.own_id() {
+            self.routes.handle_self(connection);
+            return Err(ProtocolError::DuplicateRoute.into());
+        }
+        if !info.cluster.is_empty()
+            && !self.agrees_on_name(&info.cluster, info.cluster_dynamic, &info.server_id)
+        {
+            let (theirs, ours) = (info.cluster.clone(), self.name().to_owned());
+            return Err(ProtocolError::ClusterNameInInfo { theirs, ours }.into());
+        }
+        let decision = self.handshake.judge_info(info, was_accepted)?;
+        if self.peer_count() >= self.config.limits.max_peers && !self.routes.is_peer(&info.server_id) {
+            return Err(ProtocolError::MaximumConnections.into());
+        }
+        Ok(decision)
     }
 
     /// Hears an INFO on a registered route (wire.md 2.10, in its order). `is_account` says whether there is an account of this

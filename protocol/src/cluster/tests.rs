@@ -37,7 +37,7 @@ fn info(id: &str) -> Info {
 fn accept(cluster: &mut Cluster, index: u32, info: Info) -> ConnectionId {
     let connection = ConnectionId::new(index, 0);
     cluster.handle_accepted(connection, SocketAddr::from(([127, 0, 0, 1], 7)));
-    cluster.handle_first_info(NOW, connection, info, |_| true).expect("it is registered");
+    cluster.handle_first_info(NOW, connection, info, false, |_| true).expect("it is registered");
     connection
 }
 
@@ -109,7 +109,7 @@ fn what_another_host_calls_itself_is_not_dialed() {
         let connection = ConnectionId::new(1, 0);
         cluster.handle_accepted(connection, SocketAddr::from((asked_at, 7)));
         let asked = Info { route_pool_size: 0, ..info("asked") };
-        cluster.handle_first_info(NOW, connection, asked, |_| true).expect("it is registered");
+        cluster.handle_first_info(NOW, connection, asked, false, |_| true).expect("it is registered");
         let later = NOW + Duration::from_secs(3);
         cluster.handle_timeout(later);
         let answer = format!(r#"{{"data":{{"routes":[{{"remote_id":"new","ip":"{ip}","port":6222}}]}}}}"#);

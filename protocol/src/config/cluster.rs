@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, Rules, UserPassword,
 };
+use crate::transport::S2Level;
 
 /// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
 ///
@@ -110,7 +111,7 @@ pub struct RoutePermissions {
 }
 
 /// A node's stance on compressing its routes (wire.md 5.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Says nothing of compression, like servers before 2.10.
     NotSupported,
@@ -119,6 +120,30 @@ pub enum Compression {
     /// Compresses if the peer asks for it.
     #[default]
     Accept,
+    /// Compresses what it writes at this level, if the peer takes that.
+    S2(S2Level),
+    /// The same, and the harder the longer the way to the peer is.
+    Auto(RttThresholds),
+}
+
+/// Up to which round-trip time it is compressed how hard (wire.md 5.5): not at all, fast, better, and best. A level whose time is zero
+/// is left out. From four on the last is of no use: what takes longer than the third is compressed best.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RttThresholds(pub Vec<Duration>);
+
+impl RttThresholds {
+    /// The level for a round-trip time.
+    pub fn level(&self, rtt: Duration) -> S2Level {
+        let longest = if self.0.len() < 3 { self.0.len().saturating_sub(1) } else { 3 };
+        let place = self.0.iter().position(|threshold| rtt <= *threshold).unwrap_or(longest);
+        S2Level::ALL[place.min(3)]
+    }
+}
+
+impl Default for RttThresholds {
+    fn default() -> Self {
+        Self([10, 50, 100].map(Duration::from_millis).into())
+    }
 }
 
 /// Connections per peer unless configured.
@@ -129,6 +154,20 @@ pub const MAX_CLUSTER_PING_INTERVAL: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longer_the_way_the_harder_it_is_compressed() {
+        let levels = |thresholds: &[u64]| {
+            let thresholds = thresholds.iter().copied().map(Duration::from_millis).collect();
+            let thresholds = RttThresholds(thresholds);
+            [0, 1, 10, 11, 60, 110, 999].map(|rtt| thresholds.level(Duration::from_millis(rtt)) as u8)
+        };
+        assert_eq!(levels(&[10, 50, 100]), [0, 0, 0, 1, 2, 3, 3]);
+        assert_eq!(levels(&[10, 50, 100, 200]), [0, 0, 0, 1, 2, 3, 3]);
+        assert_eq!(levels(&[10, 50]), [0, 0, 0, 1, 1, 1, 1], "the last that is listed is the most");
+        assert_eq!(levels(&[0, 10]), [0, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(levels(&[0, 0, 60, 100]), [0, 2, 2, 2, 2, 3, 3]);
+    }
 
     #[test]
     fn the_system_account_is_pinned_once_where_connections_are_pooled() {

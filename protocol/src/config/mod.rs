@@ -26,7 +26,7 @@ pub use account::{AccountConfig, AccountLimits, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT};
 pub use address::{AddressError, HostPort, Listen, ListenUrl, Port, RouteUrl};
 pub use change::ConfigRefused;
 pub use cluster::{
-    ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL, RoutePermissions,
+    ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL, RoutePermissions, RttThresholds,
 };
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::{
-    AccountConfig, Authorization, ClusterConfig, Config, ExportError, GLOBAL_ACCOUNT, Identity, ImportError,
-    Mapping, RouteUrl, Secret, Sharing, User, imports, is_account_name,
+    AccountConfig, Authorization, ClusterConfig, Compression, Config, ExportError, GLOBAL_ACCOUNT, Identity,
+    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, User, imports, is_account_name,
 };
 use crate::mapping::MappingError;
 
@@ -135,9 +136,33 @@ impl ClusterConfig {
                 return Err(ConfigError::DuplicateRoute(route.clone()));
             }
         }
+        self.compression.validate()
+    }
+}
+
+impl Compression {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Self::Auto(RttThresholds(thresholds)) = self else { return Ok(()) };
+        let used: Vec<_> = thresholds.iter().filter(|threshold| !threshold.is_zero()).collect();
+        if used.is_empty() {
+            return Err(ConfigError::NoRttThreshold);
+        }
+        if thresholds.len() > MAX_RTT_THRESHOLDS {
+            return Err(ConfigError::TooManyRttThresholds(thresholds.clone()));
+        }
+        if !used.is_sorted() {
+            return Err(ConfigError::UnsortedRttThresholds(thresholds.clone()));
+        }
         Ok(())
     }
 }
+
+fn listed(thresholds: &[Duration]) -> String {
+    thresholds.iter().map(|threshold| format!("{threshold:?}")).collect::<Vec<_>>().join(" ")
+}
+
+/// One for each level.
+const MAX_RTT_THRESHOLDS: usize = 4;
 
 /// What separates words of a line of the protocol. Other blanks, such as a no-break space, are letters there.
 const SEPARATORS: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -214,6 +239,12 @@ pub enum ConfigError {
         /// All that are named.
         accounts: Vec<String>,
     },
+    /// No level of compression is to be used, whatever the round-trip time.
+    NoRttThreshold,
+    /// More round-trip times than levels.
+    TooManyRttThresholds(Vec<Duration>),
+    /// A level is to be used from a shorter round-trip time on than one that is less hard.
+    UnsortedRttThresholds(Vec<Duration>),
     /// `max_payload` exceeds [`MAX_PAYLOAD`].
     PayloadTooBig,
     /// A message of the largest size could never be delivered.
@@ -310,6 +341,19 @@ impl fmt::Display for ConfigError {
                 let listed: Vec<_> = accounts.iter().map(|account| format!("{account:?}")).collect();
                 let listed = listed.join(" ");
                 write!(f, "found duplicate account name {account:?} in pinned accounts list [{listed}]")
+            }
+            Self::NoRttThreshold => {
+                f.write_str("compression mode \"s2_auto\" requires at least one RTT threshold")
+            }
+            Self::TooManyRttThresholds(thresholds) => {
+                let listed = listed(thresholds);
+                write!(
+                    f,
+                    "compression mode \"s2_auto\" should have no more than 4 RTT thresholds: [{listed}]"
+                )
+            }
+            Self::UnsortedRttThresholds(thresholds) => {
+                write!(f, "RTT threshold values [{}] should be in ascending order", listed(thresholds))
             }
             Self::PayloadTooBig => f.write_str("max_payload value is too big"),
             Self::PayloadAbovePending { max_payload, max_pending } => {
@@ -434,6 +478,17 @@ mod tests {
             |c: &mut ClusterConfig| (c.pool_size, c.accounts) = (None, vec!["A".to_owned(); 2]);
         let text = "pool_size cannot be negative if pinned accounts are specified";
         assert_eq!(refused(without_pool), text);
+        let by_rtt = |millis: &[u64]| {
+            let thresholds = millis.iter().copied().map(Duration::from_millis).collect();
+            let compression = Compression::Auto(RttThresholds(thresholds));
+            compression.validate().expect_err("a fault").to_string()
+        };
+        let text = "RTT threshold values [10ms 5ms] should be in ascending order";
+        assert_eq!(by_rtt(&[10, 5]), text);
+        let text =
+            "compression mode \"s2_auto\" should have no more than 4 RTT thresholds: [1ms 2ms 3ms 4ms 5ms]";
+        assert_eq!(by_rtt(&[1, 2, 3, 4, 5]), text);
+        assert_eq!(by_rtt(&[0, 0]), "compression mode \"s2_auto\" requires at least one RTT threshold");
         let pinned_twice = |c: &mut ClusterConfig| c.accounts = ["A", "B", "A"].map(str::to_owned).to_vec();
         let text = r#"found duplicate account name "A" in pinned accounts list ["A" "B" "A" "$SYS"]"#;
         assert_eq!(refused(pinned_twice), text);

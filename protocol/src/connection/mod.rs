@@ -9,6 +9,7 @@
 mod carried;
 mod chore;
 mod client;
+mod compressed;
 mod context;
 mod effect;
 mod input;

@@ -10,10 +10,11 @@ use log::Level;
 
 use super::carried::{Carried, CarriedAccount};
 use super::chore::{Chore, Removal};
+use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{InfoHeard, Refusal, Void};
+use crate::cluster::{Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
 use crate::config::RouteLimits;
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -22,6 +23,7 @@ use crate::permissions::Permissions;
 use crate::quote::QuotedInLog;
 use crate::routes::{DialId, Seat};
 use crate::sink::Sink;
+use crate::transport::{Decoder, Encoder};
 use crate::wire::encode::{OK, PONG};
 use crate::wire::subject::is_valid_filter;
 use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
@@ -42,6 +44,8 @@ pub(super) enum Route {
         pings: usize,
         /// What it says may come before that: its interest and messages count, as with nats-server.
         peer: Box<Peer>,
+        /// Another INFO had said that the route is to be compressed, and it is since.
+        compressed: Option<Compressed>,
     },
     /// A member of the cluster.
     Peer(Peer),
@@ -64,6 +68,8 @@ pub(super) struct Peer {
     /// How many messages had come when the last PING was due.
     messages_at_ping: u64,
     key: Vec<u8>,
+    /// How it is compressed, if it is.
+    compressed: Option<Compressed>,
 }
 
 impl Route {
@@ -108,8 +114,9 @@ impl Route {
             carried,
             messages_at_ping: 0,
             key: Vec::new(),
+            compressed: None,
         };
-        Self::AwaitsInfo { verbose, pings: 0, peer: Box::new(peer) }
+        Self::AwaitsInfo { verbose, pings: 0, peer: Box::new(peer), compressed: None }
     }
 
     #[inline]
@@ -205,6 +212,9 @@ impl Route {
             peer.forget_void(context);
         }
         context.handle_pong();
+        if let Self::Peer(Peer { compressed: Some(compressed), .. }) = self {
+            adapt(context, compressed);
+        }
         let (id, now) = (context.entry().id(), context.now);
         context.shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_pong(now, id));
     }
@@ -248,12 +258,12 @@ impl Route {
         let (id, now) = (context.entry().id(), context.now);
         match self {
             Self::AwaitsConnect => {}
-            Self::AwaitsInfo { verbose, .. } => {
-                if verbose.is_none() {
+            Self::AwaitsInfo { verbose, compressed, .. } => {
+                if verbose.is_none() && compressed.is_none() {
                     context.rehearse_input();
                 }
-                let verbose = verbose.unwrap_or(false);
-                self.register(context, info, verbose);
+                let (verbose, compressed) = (verbose.unwrap_or(false), compressed.take());
+                self.handle_first_info(context, info, verbose, compressed);
             }
             Self::Peer(peer) => {
                 let is_widened = peer.hear_export(context, &info);
@@ -281,23 +291,63 @@ impl Route {
         }
     }
 
-    /// Makes the peer a member of the cluster, if the cluster agrees.
-    fn register<S: Sink>(&mut self, context: &mut Context<'_, S>, info: Info, verbose: bool) {
+    /// Makes the peer a member of the cluster, if the cluster agrees; or goes over to compressed bytes before.
+    fn handle_first_info<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        info: Info,
+        verbose: bool,
+        compressed: Option<Compressed>,
+    ) {
         let (id, now) = (context.entry().id(), context.now);
         let its_export = context.hub().hasher().hash_one(&info.export);
         let node = context.shared.node.clone();
         let is_account = |name: &str| node.hub().accounts().find(name.as_bytes()).is_some();
+        let is_compressed = compressed.is_some();
         let verdict = node.with_cluster(now, context.sink, |cluster, sink| {
-            let registered = cluster.handle_first_info(now, id, info, is_account)?;
-            // While the cluster is held: what it wants said over this route from now on must come after.
-            sink.announce(id, &registered.lines);
-            Ok(registered)
+            let first = cluster.handle_first_info(now, id, info, is_compressed, is_account)?;
+            if let FirstInfo::Registered(registered) = &first {
+                // While the cluster is held: what it wants said over this route from now on must come after.
+                sink.announce(id, &registered.lines);
+            }
+            Ok(first)
         });
-        let registered = match verdict {
-            Some(Ok(registered)) => registered,
-            Some(Err(refusal)) => return refuse(context, &refusal),
-            None => return context.close(CloseReason::RouteRemoved),
-        };
+        match verdict {
+            Some(Ok(FirstInfo::Registered(registered))) => {
+                self.register(context, registered, its_export, verbose, compressed);
+            }
+            Some(Ok(FirstInfo::Compress(compressing))) => self.compress(context, compressing),
+            Some(Err(refusal)) => refuse(context, &refusal),
+            None => context.close(CloseReason::RouteRemoved),
+        }
+    }
+
+    /// Goes over to compressed bytes in both directions (wire.md 5.3). The peer does the same, at its own level.
+    fn compress<S: Sink>(&mut self, context: &mut Context<'_, S>, compressing: Compressing) {
+        let Self::AwaitsInfo { compressed, .. } = self else { return };
+        let Compressing { writing, plain, compressed: behind } = compressing;
+        let rtt = context.now.since(context.entry().start());
+        let most = context.route_limits().max_unregistered_in_bytes;
+        let new = compressed.insert(Compressed::new(writing, rtt, most));
+        if !plain.is_empty() {
+            context.send(&plain);
+        }
+        context.switch_output(Encoder::s2(new.setting()));
+        if !behind.is_empty() {
+            context.send(&behind);
+        }
+        context.switch_input(Decoder::s2(new.limit()));
+    }
+
+    /// Makes the peer a member of the cluster.
+    fn register<S: Sink>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        registered: Registered,
+        its_export: u64,
+        verbose: bool,
+        compressed: Option<Compressed>,
+    ) {
         let limits = context.route_limits();
         let shared = &mut *context.shared;
         shared.auth_deadline = None;
@@ -313,6 +363,8 @@ impl Route {
             shared.keepalive.handle_ping_sent(context.now);
         }
         let carried = Carried::new(shared.node.hub().hasher());
+        let compression = compressed.as_ref().map(Compressed::mode);
+        compressed.iter().for_each(Compressed::handle_registered);
         let dedicated = account.as_deref().map(|name| name.as_bytes().into());
         let exports = shared.node.exports();
         let void = account.clone().map(|account| Void { account, over: registered.pooled });
@@ -325,12 +377,14 @@ impl Route {
             carried,
             messages_at_ping: 0,
             key: Vec::new(),
+            compressed,
         });
         shared.dialect.max_payload = Some(self.payload_limit(&limits).1);
         shared.entry.set_about(About {
             name: registered.peer_name,
             remote_id: registered.peer,
             account,
+            compression,
             ..About::default()
         });
         let mut untold = shared.node.begin_interest(&shared.entry, registered.seat);
@@ -481,6 +535,14 @@ fn forget<S: Sink>(context: &mut Context<'_, S>, void: &Void) {
     let removal = Removal::of_void(&context.shared.node, void);
     if !removal.is_over() {
         context.begin_chore(Chore::Remove(removal));
+    }
+}
+
+/// Compresses harder or less hard from now on, if the way to the peer became longer or shorter.
+fn adapt<S: Sink>(context: &Context<'_, S>, compressed: &Compressed) {
+    let entry = context.entry();
+    if compressed.handle_rtt(entry.rtt()) {
+        entry.set_about(About { compression: Some(compressed.mode()), ..entry.about() });
     }
 }
 

@@ -89,6 +89,8 @@ pub struct About {
     pub account: Option<String>,
     /// The user that a client authenticated as.
     pub user: Option<String>,
+    /// How what is written on a route is compressed, by the name of the mode; none if it is not.
+    pub compression: Option<&'static str>,
 }
 
 impl Entry {
@@ -273,7 +275,7 @@ impl Entry {
 
 impl About {
     fn text_bytes(&self) -> usize {
-        let Self { name, lang, version, remote_id, account, user } = self;
+        let Self { name, lang, version, remote_id, account, user, compression: _ } = self;
         let optional = [account, user].into_iter().flatten();
         [name, lang, version, remote_id].into_iter().chain(optional).map(String::capacity).sum()
     }

@@ -28,7 +28,7 @@
 mod buffer;
 mod framed;
 mod inbound;
-#[cfg(feature = "s2")]
+mod level;
 mod s2;
 
 use std::{error, fmt};
@@ -38,11 +38,10 @@ use crate::close::CloseReason;
 pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
 
-#[cfg(feature = "s2")]
-pub use s2::{MAX_BLOCK_BYTES, S2Level};
+pub use level::{S2Level, S2Limit, S2Setting};
+pub use s2::MAX_BLOCK_BYTES;
 
 use framed::{FrameReader, FrameWriter};
-#[cfg(feature = "s2")]
 use s2::{S2Reader, S2Writer};
 
 /// Makes plain bytes of what the peer's [`Encoder`] made.
@@ -52,7 +51,6 @@ pub struct Decoder(Decoding);
 #[derive(Debug)]
 enum Decoding {
     Framed(FrameReader),
-    #[cfg(feature = "s2")]
     S2(S2Reader),
 }
 
@@ -63,7 +61,6 @@ pub struct Encoder(Encoding);
 #[derive(Debug)]
 enum Encoding {
     Framed(FrameWriter),
-    #[cfg(feature = "s2")]
     S2(S2Writer),
 }
 
@@ -84,9 +81,8 @@ impl Decoder {
     }
 
     /// Reads what servers compress on routes (wire.md 5.4).
-    #[cfg(feature = "s2")]
-    pub fn s2() -> Self {
-        Self(Decoding::S2(S2Reader::new()))
+    pub fn s2(limit: S2Limit) -> Self {
+        Self(Decoding::S2(S2Reader::new(limit)))
     }
 
     /// Takes bytes from the start of `encoded` and appends what they mean to `plain`; returns how many it took: all,
@@ -95,7 +91,6 @@ impl Decoder {
     pub fn decode(&mut self, encoded: &[u8], plain: &mut Vec<u8>) -> Result<usize, DecodeError> {
         match &mut self.0 {
             Decoding::Framed(reader) => reader.decode(encoded, plain),
-            #[cfg(feature = "s2")]
             Decoding::S2(reader) => reader.decode(encoded, plain),
         }
     }
@@ -108,10 +103,9 @@ impl Encoder {
         Self(Encoding::Framed(FrameWriter::new(key)))
     }
 
-    /// Compresses as servers do on routes, so hard.
-    #[cfg(feature = "s2")]
-    pub fn s2(level: S2Level) -> Self {
-        Self(Encoding::S2(S2Writer::new(level)))
+    /// Compresses as servers do on routes, as hard as is set.
+    pub fn s2(setting: S2Setting) -> Self {
+        Self(Encoding::S2(S2Writer::new(setting)))
     }
 
     /// Takes bytes from the start of `plain` and appends to `encoded` what stands for them; returns how many it took. Given
@@ -119,7 +113,6 @@ impl Encoder {
     pub fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
-            #[cfg(feature = "s2")]
             Encoding::S2(writer) => writer.encode(plain, encoded),
         }
     }
@@ -129,7 +122,6 @@ impl Encoder {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.finish(encoded),
             // A stream has no end but that of its connection.
-            #[cfg(feature = "s2")]
             Encoding::S2(_) => {}
         }
     }

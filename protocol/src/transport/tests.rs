@@ -18,12 +18,12 @@ const POLICY: WritePolicy = WritePolicy {
 
 /// One of the transforms, by a key that decides; small ones are those of tests that need frames.
 fn encoder(key: u64) -> Encoder {
-    level(key).map_or_else(|| Encoder::framed(key), Encoder::s2)
+    level(key).map_or_else(|| Encoder::framed(key), |level| Encoder::s2(level.into()))
 }
 
 /// Its other half.
 fn decoder(key: u64) -> Decoder {
-    level(key).map_or_else(|| Decoder::framed(key), |_| Decoder::s2())
+    level(key).map_or_else(|| Decoder::framed(key), |_| Decoder::s2(S2Limit::default()))
 }
 
 fn level(key: u64) -> Option<S2Level> {

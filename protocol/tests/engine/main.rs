@@ -8,6 +8,7 @@ mod accounts;
 mod authentication;
 mod clients;
 mod close;
+mod compression;
 mod determinism;
 mod effects;
 mod gossip;

@@ -8,11 +8,11 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::users::Known;
 use super::value::{Item, Value};
-use super::{healing, limits, permissions};
+use super::{compression, healing, limits, permissions};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{
-    ClusterConfig, Compression, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions,
-    RouteUrl, SubjectRule, UserPassword,
+    ClusterConfig, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions, RouteUrl,
+    SubjectRule, UserPassword,
 };
 use crate::quote::without_user_info;
 
@@ -73,7 +73,7 @@ fn read_field(
             let deadline = field.duration_or(Duration::ZERO, report)?;
             cluster.write_deadline = Some(deadline).filter(|deadline| !deadline.is_zero());
         }
-        "compression" => cluster.compression = compression(field)?,
+        "compression" => cluster.compression = compression::read(field, report)?,
         "healing" => cluster.healing = healing::read(field, report)?,
         "limits" => cluster.limits = limits::read(field, report)?,
         key => field.accept_if(asks_for_nothing(CLUSTER, key, field.value))?,
@@ -202,29 +202,4 @@ fn ping_interval(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Du
         report.warning(field.position, advice);
     }
     Ok(Some(interval).filter(|interval| !interval.is_zero()))
-}
-
-/// The mode of wire.md 5.1, as a word, a boolean, or a block with `mode`.
-fn compression(field: &Field<'_>) -> Result<Compression, Fault> {
-    let mode = match field.value {
-        Value::Map(map) => map.get("mode").map_or(field.value, |entry| &entry.value),
-        value => value,
-    };
-    let mode = match mode {
-        Value::String(mode) => mode.to_lowercase(),
-        Value::Bool(false) => "off".to_owned(),
-        Value::Bool(true) => "s2_fast".to_owned(),
-        other => {
-            let got = type_name(other);
-            return Err(format!("field \"compression\" should be a boolean or a structure, got {got}").into());
-        }
-    };
-    match mode.as_str() {
-        "not supported" | "not_supported" => Ok(Compression::NotSupported),
-        "off" | "disabled" | "false" => Ok(Compression::Off),
-        "accept" => Ok(Compression::Accept),
-        "fast" | "s2_fast" | "on" | "enabled" | "true" | "better" | "s2_better" | "best" | "s2_best"
-        | "auto" | "s2_auto" => Err(format!("compression mode {mode:?} is not supported yet").into()),
-        _ => Err(format!("unsupported compression mode {mode:?}").into()),
-    }
 }

@@ -5,6 +5,7 @@
 mod absent;
 mod accounts;
 mod cluster;
+mod compression;
 mod credentials;
 mod fields;
 mod healing;

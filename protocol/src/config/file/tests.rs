@@ -482,6 +482,39 @@ fn pinned_accounts_are_one_or_a_list() {
 }
 
 #[test]
+fn compression_is_a_mode_a_boolean_or_a_block() {
+    use crate::config::RttThresholds;
+    use crate::transport::S2Level;
+    let read = |text: &str| cluster(&format!("name: c, compression: {text}")).compression;
+    let by_rtt = |millis: &[u64]| {
+        Compression::Auto(RttThresholds(millis.iter().copied().map(Duration::from_millis).collect()))
+    };
+    for (text, expected) in [
+        ("not_supported", Compression::NotSupported),
+        ("false", Compression::Off),
+        ("accept", Compression::Accept),
+        ("true", Compression::S2(S2Level::Fast)),
+        ("Better", Compression::S2(S2Level::Better)),
+        ("{ mode: s2_best }", Compression::S2(S2Level::Best)),
+        ("{}", Compression::Accept),
+        ("{ rtts: ['1s'] }", Compression::Accept),
+        ("auto", by_rtt(&[10, 50, 100])),
+        ("{ mode: s2_auto, rtt_thresholds: ['1ms', '2ms'] }", by_rtt(&[1, 2])),
+        ("{ mode: s2_auto, thresholds: ['-1ms', 0s, '3ms'] }", by_rtt(&[0, 0, 3])),
+        ("{ mode: s2_auto, rtt: [] }", by_rtt(&[10, 50, 100])),
+    ] {
+        assert_eq!(read(text), expected, "{text}");
+    }
+    for (text, message) in [
+        ("{ mode: s2_uncompressed }", "x.conf:2:3: unsupported compression mode \"s2_uncompressed\""),
+        ("{ mode: fast, rate: 1 }", "x.conf:2:15: unknown field \"rate\""),
+        ("{ rtt: [abc] }", "x.conf:2:3: time: invalid duration \"abc\""),
+    ] {
+        assert_eq!(error(&format!("cluster {{ name: c, compression:\n{text} }}")), message);
+    }
+}
+
+#[test]
 fn a_faulty_field_of_the_cluster_is_told() {
     for (text, message) in [
         ("name: 'a b'", "cluster name cannot contain spaces"),
@@ -491,8 +524,6 @@ fn a_faulty_field_of_the_cluster_is_told() {
         ("compression: 5", "field \"compression\" should be a boolean or a structure, got int64"),
         ("compression: foo", "unsupported compression mode \"foo\""),
         ("compression: s2_uncompressed", "unsupported compression mode \"s2_uncompressed\""),
-        ("compression { mode: s2_fast }", "compression mode \"s2_fast\" is not supported yet"),
-        ("compression: true", "compression mode \"s2_fast\" is not supported yet"),
         (
             "permissions { import: a, allow_responses: true }",
             "Cluster permissions do not support dynamic responses",

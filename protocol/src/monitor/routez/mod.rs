@@ -102,8 +102,10 @@ impl Head {
 /// What is shown of a route, but for the list.
 fn route(node: &Node, facts: &Facts<'_>, entry: &Entry, about: &About) -> (RouteStart, RouteRest) {
     let peer = PeerFacts::new(node, &about.remote_id);
-    let rest =
-        RouteRest { account: about.account.clone().unwrap_or_default(), compression: peer.compression };
+    let rest = RouteRest {
+        account: about.account.clone().unwrap_or_default(),
+        compression: about.compression.unwrap_or(peer.uncompressed),
+    };
     (RouteStart::new(facts, entry, about, peer), rest)
 }
 
@@ -141,7 +143,8 @@ struct PeerFacts {
     is_configured: bool,
     import: Option<Permissions>,
     export: Option<Permissions>,
-    compression: &'static str,
+    /// What is said of compression where there is none.
+    uncompressed: &'static str,
 }
 
 impl PeerFacts {
@@ -156,8 +159,8 @@ impl PeerFacts {
             is_configured,
             import: info.and_then(|info| info.import.clone()),
             export: info.and_then(|info| info.export.clone()),
-            // This node never compresses; a server from before 2.10 cannot.
-            compression: if speaks_of_compression { "off" } else { "not supported" },
+            // A server from before 2.10 cannot.
+            uncompressed: if speaks_of_compression { "off" } else { "not supported" },
         }
     }
 }

@@ -11,19 +11,6 @@ mod writer;
 pub(super) use reader::S2Reader;
 pub(super) use writer::S2Writer;
 
-/// How hard a writer tries to make what it writes short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum S2Level {
-    /// Not at all: the bytes go as they are, in chunks.
-    Uncompressed,
-    /// As fast as possible.
-    Fast,
-    /// About half as fast.
-    Better,
-    /// As short as possible, whatever it takes.
-    Best,
-}
-
 /// The kinds of chunks that mean something. Those from [`FIRST_SKIPPABLE`] on are skipped, and others are faults.
 mod kind {
     pub(super) const COMPRESSED: u8 = 0x00;

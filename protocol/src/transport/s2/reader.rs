@@ -2,9 +2,9 @@
 
 use minlz::s2::{decode_into, decode_len};
 
-use super::{HEAD_BYTES, MAX_BLOCK_BYTES, S2, SNAPPY, SUM_BYTES, kind, sum};
+use super::{HEAD_BYTES, S2, SNAPPY, SUM_BYTES, kind, sum};
 use crate::transport::buffer::Buffer;
-use crate::transport::{CODED_BYTES, DecodeError};
+use crate::transport::{CODED_BYTES, DecodeError, S2Limit};
 
 /// Reads chunks, wherever they are divided.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(in crate::transport) struct S2Reader {
     state: State,
     /// The stream said what it is.
     has_begun: bool,
+    limit: S2Limit,
     /// What came of a head or of a body that is not whole.
     part: Vec<u8>,
     /// What a long block meant, and is not handed on yet.
@@ -32,8 +33,8 @@ enum State {
 }
 
 impl S2Reader {
-    pub(in crate::transport) fn new() -> Self {
-        Self { state: State::Head, has_begun: false, part: Vec::new(), block: Buffer::default() }
+    pub(in crate::transport) fn new(limit: S2Limit) -> Self {
+        Self { state: State::Head, has_begun: false, limit, part: Vec::new(), block: Buffer::default() }
     }
 
     pub(in crate::transport) fn decode(
@@ -67,7 +68,7 @@ impl S2Reader {
         match self.state {
             State::Head => {
                 let Some(head) = whole(&mut self.part, HEAD_BYTES, rest) else { return false };
-                self.state = state_behind(&head);
+                self.state = state_behind(&head, self.limit.bytes());
             }
             State::Body { kind, bytes } => {
                 let Some(body) = whole(&mut self.part, bytes, rest) else { return false };
@@ -96,7 +97,7 @@ impl S2Reader {
         }
         let (expected, block) = body.split_at_checked(SUM_BYTES).filter(|_| self.has_begun)?;
         let bytes = if kind == kind::UNCOMPRESSED { block.len() } else { decode_len(block).ok()?.0 };
-        if bytes > MAX_BLOCK_BYTES {
+        if bytes > self.limit.bytes() {
             return None;
         }
         let into = if bytes <= CODED_BYTES { plain } else { self.block.end() };
@@ -119,13 +120,14 @@ impl S2Reader {
 }
 
 /// What follows a head.
-fn state_behind(head: &[u8]) -> State {
+fn state_behind(head: &[u8], most: usize) -> State {
     let [kind, low, middle, high] = [head[0], head[1], head[2], head[3]];
     let bytes = u32::from_le_bytes([low, middle, high, 0]) as usize;
     match kind {
         kind::IDENTIFIER if bytes == S2.len() => State::Body { kind, bytes },
-        kind::UNCOMPRESSED if bytes <= SUM_BYTES + MAX_BLOCK_BYTES => State::Body { kind, bytes },
-        kind::COMPRESSED if bytes <= SUM_BYTES + MAX_COMPRESSED_BYTES => State::Body { kind, bytes },
+        kind::UNCOMPRESSED if bytes <= SUM_BYTES + most => State::Body { kind, bytes },
+        // One that cannot be compressed becomes somewhat longer.
+        kind::COMPRESSED if bytes <= SUM_BYTES + most + most / 4 => State::Body { kind, bytes },
         kind::IDENTIFIER => State::Failed,
         kind if kind >= kind::FIRST_SKIPPABLE => State::Skipped(bytes),
         _ => State::Failed,
@@ -156,6 +158,3 @@ impl S2Reader {
         self.part.capacity() + self.block.memory_bytes()
     }
 }
-
-/// A block of [`MAX_BLOCK_BYTES`] that cannot be compressed becomes somewhat longer.
-const MAX_COMPRESSED_BYTES: usize = MAX_BLOCK_BYTES + MAX_BLOCK_BYTES / 4;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::transport::{CODED_BYTES, DecodeError, Decoder, Encoder};
+use crate::transport::{CODED_BYTES, DecodeError, Decoder, Encoder, S2Level, S2Limit};
 
 const LEVELS: [S2Level; 4] = [S2Level::Uncompressed, S2Level::Fast, S2Level::Better, S2Level::Best];
 
@@ -25,7 +25,7 @@ fn compressed(block: &[u8]) -> Vec<u8> {
 
 /// What bytes mean that come in pieces of this size, as far as they are good, and whether they end in a fault.
 fn decode(encoded: &[u8], piece: usize) -> (Vec<u8>, Option<DecodeError>) {
-    let (mut decoder, mut all) = (Decoder::s2(), Vec::new());
+    let (mut decoder, mut all) = (Decoder::s2(S2Limit::default()), Vec::new());
     for mut piece in encoded.chunks(piece) {
         loop {
             let mut plain = Vec::new();
@@ -43,7 +43,7 @@ fn decode(encoded: &[u8], piece: usize) -> (Vec<u8>, Option<DecodeError>) {
 }
 
 fn encode(level: S2Level, plain: &[u8]) -> Vec<u8> {
-    let (mut encoder, mut encoded, mut rest) = (Encoder::s2(level), Vec::new(), plain);
+    let (mut encoder, mut encoded, mut rest) = (Encoder::s2(level.into()), Vec::new(), plain);
     while !rest.is_empty() {
         rest = &rest[encoder.encode(rest, &mut encoded)..];
     }
@@ -166,7 +166,7 @@ fn a_long_block_is_handed_on_bit_by_bit_and_its_memory_is_given_back() {
     let block: Vec<u8> = (0..MAX_BLOCK_BYTES).map(|at| (at / 1000) as u8).collect();
     let encoded = [BEGIN, &compressed(&block), PING].concat();
     assert!(encoded.len() < MAX_BLOCK_BYTES / 20, "it is a bomb");
-    let (mut reader, mut plain) = (S2Reader::new(), Vec::new());
+    let (mut reader, mut plain) = (S2Reader::new(S2Limit::default()), Vec::new());
     let mut taken = reader.decode(&encoded, &mut plain).expect("good bytes");
     let mut all = Vec::new();
     while !plain.is_empty() {
@@ -177,6 +177,27 @@ fn a_long_block_is_handed_on_bit_by_bit_and_its_memory_is_given_back() {
     assert_eq!((all.len(), taken), (MAX_BLOCK_BYTES + 6, encoded.len()));
     assert!(all.starts_with(&block) && all.ends_with(b"PING\r\n"));
     assert_eq!(reader.memory_bytes(), 0);
+}
+
+#[test]
+fn a_peer_that_is_no_member_yet_may_make_us_hold_only_so_much() {
+    let limit = S2Limit::new(1000);
+    let decode = |block: &[u8]| {
+        let (mut reader, mut plain) = (S2Reader::new(limit.clone()), Vec::new());
+        [compressed(block), chunk(kind::UNCOMPRESSED, &[&sum(block), block])].map(|chunk| {
+            let whole = [BEGIN, &chunk].concat();
+            reader = S2Reader::new(limit.clone());
+            plain.clear();
+            let taken = reader.decode(&whole, &mut plain);
+            taken.is_ok() && plain == block
+        })
+    };
+    assert_eq!((decode(&[b'x'; 1000]), decode(&[b'x'; 1001])), ([true; 2], [false; 2]));
+    let mut reader = S2Reader::new(limit.clone());
+    let head = [BEGIN, b"\x01\xed\x03\x00"].concat();
+    assert!(reader.decode(&head, &mut Vec::new()).is_err(), "a chunk of 1005 bytes is none");
+    limit.raise();
+    assert_eq!(decode(&[b'x'; 50_000]), [true; 2]);
 }
 
 proptest! {

@@ -4,20 +4,20 @@ use std::fmt;
 
 use minlz::s2::Encoder;
 
-use super::{S2, S2Level, kind, sum};
-use crate::transport::CODED_BYTES;
+use super::{S2, kind, sum};
+use crate::transport::{CODED_BYTES, S2Level, S2Setting};
 
 /// Makes a chunk of what it is given each time, so that all of it can be read.
 pub(in crate::transport) struct S2Writer {
-    level: S2Level,
+    setting: S2Setting,
     has_begun: bool,
     /// With the tables that it needs for a block, to be used again.
     encoder: Encoder,
 }
 
 impl S2Writer {
-    pub(in crate::transport) fn new(level: S2Level) -> Self {
-        Self { level, has_begun: false, encoder: Encoder::new() }
+    pub(in crate::transport) fn new(setting: S2Setting) -> Self {
+        Self { setting, has_begun: false, encoder: Encoder::new() }
     }
 
     pub(in crate::transport) fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
@@ -42,7 +42,7 @@ impl S2Writer {
         if block.len() < MIN_COMPRESSED_BYTES {
             return None;
         }
-        let compressed = match self.level {
+        let compressed = match self.setting.get() {
             S2Level::Uncompressed => return None,
             S2Level::Fast => self.encoder.encode(block),
             S2Level::Better => self.encoder.encode_better(block),
@@ -54,7 +54,7 @@ impl S2Writer {
 
 impl fmt::Debug for S2Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S2Writer").field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("S2Writer").field("setting", &self.setting).finish_non_exhaustive()
     }
 }
 

@@ -354,7 +354,12 @@ impl Scene {
 
     /// What a peer was sent since the last call.
     pub(crate) fn take_all(&mut self, peer: Peer) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.peers[peer.0].received)).into_owned()
+        String::from_utf8_lossy(&self.take_bytes(peer)).into_owned()
+    }
+
+    /// The same, byte by byte.
+    pub(crate) fn take_bytes(&mut self, peer: Peer) -> Vec<u8> {
+        std::mem::take(&mut self.peers[peer.0].received)
     }
 
     /// Why a node closed a connection, if it did.
