@@ -204,7 +204,9 @@ impl Handshake {
     /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name, or an account that may
     /// have no seat here, or speaks of compression, which is for both to agree on (wire.md 2.3, 4.4, 5.2).
     fn info_waits(&self) -> bool {
-        self.config.pool_size.is_some() || self.config.compression != Compression::NotSupported
+        let never_compresses =
+            matches!(self.config.compression, Compression::NotSupported | Compression::Off);
+        self.config.pool_size.is_some() || !never_compresses
     }
 
     fn info_to_dialed(&self, purpose: &Purpose, slot: usize, compression: &str) -> Info {

@@ -312,7 +312,9 @@ impl Connection {
         match context.shared.keepalive.tick(now) {
             Tick::Nothing => {}
             Tick::Ping => {
-                context.send(wire::encode::PING);
+                if !matches!(&self.side, Side::Route(route) if route.is_going_over()) {
+                    context.send(wire::encode::PING);
+                }
                 match &mut self.side {
                     Side::Client(client) => client.handle_idle(),
                     Side::Route(route) => route.handle_ping_due(context.entry()),

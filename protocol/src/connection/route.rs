@@ -165,6 +165,12 @@ impl Route {
         }
     }
 
+    /// Whether it is going over to compressed bytes. Until the peer has said so too, nothing may be sent behind the INFO that announces
+    /// that: nats-server takes what it reads together with that for plain bytes (wire.md 5.3).
+    pub(super) fn is_going_over(&self) -> bool {
+        matches!(self, Self::AwaitsInfo { compressed: Some(_), .. })
+    }
+
     /// Frees what only an active peer needs, if it sent no message since the last call.
     pub(super) fn handle_ping_due(&mut self, entry: &Entry) {
         if let Self::Peer(peer) = self {

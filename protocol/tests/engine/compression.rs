@@ -138,3 +138,29 @@ fn what_is_no_s2_ends_the_route_and_so_does_a_mode_that_nobody_knows() {
     scene.send(peer, &opening("zstd"));
     assert!(scene.take(peer).contains("unsupported route compression mode \"zstd\""));
 }
+
+#[test]
+fn a_dialer_says_nothing_between_its_info_and_the_compressed_one_of_the_peer() {
+    let mut scene = Scene::new();
+    start(&mut scene, "A", &[], |config| {
+        config.routes = vec!["nats://10.0.0.99:6222".parse().expect("a URL")]
+    });
+    let [dialed, _system] = scene.dialed_by_hand("A");
+    assert!(scene.take(dialed).starts_with("CONNECT {"));
+    scene.send(dialed, info("s2_fast").as_bytes());
+    let plain = scene.take(dialed);
+    assert!(plain.starts_with("INFO {") && plain.contains(r#""compression":"s2_fast""#), "{plain}");
+    assert_eq!(plain.matches("\r\n").count(), 1, "{plain}");
+    // The first PING is due after a second.
+    scene.run_for(5 * SECOND);
+    assert_eq!(scene.take_bytes(dialed), b"");
+    let mut compressed = Vec::new();
+    Encoder::s2(S2Level::Fast.into()).encode(info("s2_fast").as_bytes(), &mut compressed);
+    scene.send(dialed, &compressed);
+    let (mut inbound, mut said) = (Inbound::default(), Vec::new());
+    inbound.switch(Decoder::s2(S2Limit::default()));
+    inbound.decode_into(&scene.take_bytes(dialed), &mut said).expect("S2");
+    let said = String::from_utf8(said).expect("text");
+    assert!(said.starts_with("INFO {") && said.ends_with("PING\r\n"), "{said}");
+    assert_eq!(scene.closed(dialed), None);
+}

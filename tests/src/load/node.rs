@@ -103,6 +103,22 @@ impl Node {
         Ok([first, second])
     }
 
+    /// The same, where the route is compressed.
+    pub fn compressed_pair(binary: &Binary) -> io::Result<[Self; 2]> {
+        let ports = [free_port()?, free_port()?];
+        let start = |own: u16| {
+            Self::configured(
+                binary,
+                &format!(
+                    "cluster {{ name: versus, listen: \"127.0.0.1:{own}\", \
+                     routes: [\"nats://127.0.0.1:{}\"], compression: s2_fast }}\n",
+                    ports[0]
+                ),
+            )
+        };
+        Ok([start(ports[0])?, start(ports[1])?])
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.client_port).into()

@@ -99,6 +99,8 @@ pub fn all(big: bool) -> Vec<Load> {
         traffic("route-16", Traffic { routed: true, ..one(16) }),
         traffic("route-128", Traffic { routed: true, ..one(128) }),
         traffic("route-1024", Traffic { routed: true, ..one(1024) }),
+        traffic("route-s2-128", Traffic { routed: true, compressed: true, ..one(128) }),
+        traffic("route-s2-1024", Traffic { routed: true, compressed: true, ..one(1024) }),
         traffic("queue-3", Traffic { subscribers: 3, interest: Interest::Queue, ..one(128) }),
         traffic("pairs-4", Traffic { flows: 4, ..one(128) }),
         traffic("users-16", Traffic { tenants: Tenants::Users, ..one(16) }),

@@ -48,6 +48,8 @@ pub struct Traffic {
     pub interest: Interest,
     /// Whether publishers and subscribers are on two servers with a route between.
     pub routed: bool,
+    /// Whether that route is compressed (`s2_fast`).
+    pub compressed: bool,
     /// Who they are.
     pub tenants: Tenants,
 }
@@ -62,6 +64,7 @@ impl Traffic {
             subjects: 1,
             interest: Interest::Plain,
             routed: false,
+            compressed: false,
             tenants: Tenants::None,
         }
     }
@@ -81,6 +84,7 @@ impl Traffic {
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
         let nodes = match self.tenants.configuration() {
+            None if self.compressed => Node::compressed_pair(binary)?.into(),
             None if self.routed => Node::pair(binary)?.into(),
             None => vec![Node::alone(binary)?],
             Some(configuration) => vec![Node::configured(binary, &configuration)?],
