@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod monitor;
 pub mod parser;
 pub mod permissions;
+pub mod s2;
 mod stream;
 mod subject;
 pub mod transport;
@@ -28,7 +29,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -39,6 +40,7 @@ pub const TARGETS: [Target; 12] = [
     ("monitor", monitor::run),
     ("http", http::run),
     ("transport", transport::run),
+    ("s2", s2::run),
     ("mapping", mapping::run),
     ("permissions", permissions::run),
 ];

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use onehop::outbox::{Body, Delivery, Outbound, Outbox, WritePolicy};
-use onehop::transport::{DecodeError, Decoder, Encoder, Inbound, MAX_LAYERS};
+use onehop::transport::{DecodeError, Decoder, Encoder, Inbound, MAX_LAYERS, S2Level, S2Limit};
 
 use crate::Choices;
 
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     fn switch(&mut self, key: u64) {
-        self.outbox.switch(Encoder::framed(key));
+        self.outbox.switch(encoder(key));
         self.marks.push((self.bytes.len(), key));
     }
 }
@@ -152,6 +152,19 @@ impl Story {
     }
 }
 
+/// Frames, or S2 at one of its levels, by a key that decides.
+fn encoder(key: u64) -> Encoder {
+    match S2Level::ALL.get((key % 8) as usize) {
+        Some(level) => Encoder::s2((*level).into()),
+        None => Encoder::framed(key),
+    }
+}
+
+/// Its other half.
+fn decoder(key: u64) -> Decoder {
+    if key % 8 < S2Level::ALL.len() as u64 { Decoder::s2(S2Limit::default()) } else { Decoder::framed(key) }
+}
+
 /// The other end, which knows where the marks are.
 struct Reader<'a> {
     inbound: Inbound,
@@ -170,7 +183,7 @@ impl<'a> Reader<'a> {
             while let Some(((_, key), marks)) =
                 self.marks.split_first().filter(|((at, _), _)| *at == self.plain.len())
             {
-                self.inbound.switch(Decoder::framed(*key));
+                self.inbound.switch(decoder(*key));
                 self.marks = marks;
             }
             let wanted = self.marks.first().map_or(usize::MAX, |(at, _)| at - self.plain.len());
