@@ -47,7 +47,7 @@ use crate::identity;
 use crate::node::Node;
 use crate::time::Instant;
 
-pub(crate) use accstatz::{Gathering, Statistics};
+pub(crate) use accstatz::{Gathered, Gathering, Statistics};
 pub use budget::{Budget, MAX_WAITING_BYTES};
 pub use process::{Monitor, Process, Serving};
 pub(crate) use query::Listing;

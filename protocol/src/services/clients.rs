@@ -3,6 +3,7 @@
 //! An account that may have only so many clients may have them in the whole cluster. So each server tells the others how many it
 //! has, when that changes and now and then; who hears that there are too many closes some of its own.
 
+use std::collections::btree_map::IntoIter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::own::own_server;
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::AccountId;
-use crate::monitor::{Facts, Gathering, Statistics};
+use crate::monitor::{Facts, Gathered, Gathering, Statistics};
 use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::system::{self, Server};
@@ -24,6 +25,9 @@ use crate::wire::system::{self, Server};
 pub(super) struct Clients {
     /// What accounts have, while it is looked for.
     gathering: Option<Gathering>,
+    /// What was found, and nobody is told yet: there may be very many accounts, and to put all of it into words takes long.
+    found: IntoIter<AccountId, Gathered>,
+    /// The same in words.
     untold: VecDeque<Notice>,
     /// Accounts that others are to be asked of.
     unasked: VecDeque<AccountId>,
@@ -40,7 +44,7 @@ pub(super) struct Clients {
 /// What there is to do next.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// It was looked at some connections.
+    /// It was looked at some connections, or at what was found of an account.
     Looked,
     Tell(Notice),
     /// How many clients others have in this account is to be asked.
@@ -84,6 +88,10 @@ impl Clients {
         if let Some(notice) = self.untold.pop_front() {
             return Some(Step::Tell(notice));
         }
+        if let Some((account, gathered)) = self.found.next() {
+            self.word(hub, account, gathered);
+            return Some(Step::Looked);
+        }
         if let Some(account) = self.unasked.pop_front() {
             return Some(hub.accounts().get(account).map_or(Step::Looked, Step::Ask));
         }
@@ -119,16 +127,18 @@ impl Clients {
     }
 
     fn finish(&mut self, hub: &Hub, now: Instant) {
-        let found = self.gathering.take().map(Gathering::into_found).unwrap_or_default();
-        for (account, gathered) in found {
-            let Some(account) = hub.accounts().get(account) else { continue };
-            let statistics = Arc::new(gathered.into_statistics(&account));
-            for subject in system::subjects_of_clients(account.name()) {
-                self.untold.push_back(Notice { subject, statistics: statistics.clone() });
-            }
-        }
+        self.found = self.gathering.take().map(Gathering::into_found).unwrap_or_default().into_iter();
         if with_clients(hub).next().is_some() {
             self.tell_all_at.get_or_insert(now + TELL_ALL_INTERVAL);
+        }
+    }
+
+    /// Makes of what was found of an account what is to be said.
+    fn word(&mut self, hub: &Hub, account: AccountId, gathered: Gathered) {
+        let Some(account) = hub.accounts().get(account) else { return };
+        let statistics = Arc::new(gathered.into_statistics(&account));
+        for subject in system::subjects_of_clients(account.name()) {
+            self.untold.push_back(Notice { subject, statistics: statistics.clone() });
         }
     }
 
@@ -232,6 +242,24 @@ const ID_BYTES: usize = 22;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::Seat;
+    use crate::config::Config;
+    use crate::node::Listening;
+
+    #[test]
+    fn of_very_many_accounts_one_after_the_other_is_put_into_words() {
+        let node = Node::new(Config::default(), &Listening::default(), Instant::ZERO);
+        let (hub, names) = (node.hub(), (0..100).map(|number| format!("A{number}")));
+        let accounts: Vec<_> = names.map(|name| hub.add_account(&name).expect("a free name")).collect();
+        let _seats: Vec<_> = accounts.iter().map(|it| Seat::take(it).expect("a free seat")).collect();
+        accounts.iter().for_each(|account| hub.note_clients(account.id()));
+        let (mut clients, mut told) = (Clients::default(), 0);
+        while let Some(step) = clients.step(hub, Instant::ZERO) {
+            assert!(clients.untold.len() <= 2, "those of one account");
+            told += usize::from(matches!(step, Step::Tell(_)));
+        }
+        assert_eq!(told, 2 * accounts.len());
+    }
 
     #[test]
     fn the_servers_whose_ids_come_last_close_theirs_first_and_all_together_no_more_than_are_too_many() {
