@@ -353,6 +353,7 @@ impl Connection {
         let account = hub.account_of(&self.shared.entry);
         hub.closed().note(&self.shared.entry, now, reason, account.as_deref());
         let policy = self.write_policy();
+        let was_peer = matches!(&self.side, Side::Route(route) if matches!(**route, Route::Peer(_)));
         let mut context = self.shared.context(now, sink);
         context.log_slowness(reason, &policy);
         let mut removal = match &mut self.side {
@@ -368,6 +369,10 @@ impl Connection {
             }
         }
         node.hub().directory().remove(entry.id());
+        if was_peer {
+            // Not before: who looks then which servers are there must not find this one.
+            node.hub().note_servers();
+        }
         node.hub().record_closed(&entry, reason);
         if !removal.handle_slice(now, sink) {
             removal.outdate();

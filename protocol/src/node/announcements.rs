@@ -133,15 +133,14 @@ impl Listeners {
         accounts
     }
 
-    /// A route is no more. Whether it was there.
-    pub(super) fn end(&mut self, route: ConnectionId, accounts: &[Arc<Account>]) -> bool {
+    /// A route is no more.
+    pub(super) fn end(&mut self, route: ConnectionId, accounts: &[Arc<Account>]) {
         let Some(listener) = self.routes.remove(&route) else {
-            return false;
+            return;
         };
         let carried = accounts.iter().filter(|account| self.spread.carries(&listener, account.name()));
         carried.for_each(|account| account.index().unlisten(route));
         self.late.retain(|late| late.route.id() != route);
-        true
     }
 
     /// Those of the accounts that a route carries.

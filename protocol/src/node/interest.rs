@@ -263,10 +263,7 @@ impl Node {
 
     /// Announces nothing more to a route.
     pub(crate) fn end_interest(&self, route: ConnectionId) {
-        let mut listeners = self.announcements.listeners();
-        if listeners.end(route, &self.hub.accounts().list()) {
-            self.hub.note_servers();
-        }
+        self.announcements.listeners().end(route, &self.hub.accounts().list());
     }
 }
 

@@ -309,3 +309,16 @@ fn questions_beyond_the_limit_are_dropped_and_the_rest_answered_in_parts() {
     assert_eq!(world.services.reported_drops, world.dropped());
     assert!(calls > 10, "{calls}");
 }
+
+#[test]
+fn who_looks_which_servers_are_there_does_so_once_more_when_a_route_is_gone() {
+    let mut world = World::new();
+    world.work();
+    let (node, id) = (world.services.node.clone(), world.route.id());
+    // The node's driver may have its turn at any time while the route ends, and finds it until it is gone.
+    node.end_interest(id);
+    world.work();
+    assert!(node.hub().directory().get(id).is_some());
+    let _ = world.route.handle_closed(world.now, &mut world.ear);
+    assert!(node.hub().directory().get(id).is_none() && node.hub().census().take_servers());
+}
