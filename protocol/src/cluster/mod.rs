@@ -181,9 +181,12 @@ impl Cluster {
         self.handshake.handle_config(config.clone(), max_payload);
         self.gossip.handle_config(config.clone());
         let request = || identity::move_request(&mut self.requests);
-        let Reconfigured { removed, notices } = self.routes.handle_config(now, config, request);
+        let Reconfigured { removed, notices, unmoved } = self.routes.handle_config(now, config, request);
         self.outputs.extend(removed.into_iter().map(|id| Output::Close(id, CloseReason::RouteRemoved)));
         self.outputs.extend(notices.into_iter().map(|notice| moves::notice(&self.config, notice)));
+        // The node heard of the configuration before, and perhaps in between that a peer has moved one of these.
+        let pinned = |(peer, account)| Output::Apart { peer, account, is_apart: false };
+        self.outputs.extend(unmoved.into_iter().map(pinned));
     }
 
     /// What is to be done to connections next. Poll until `None` after every other call.

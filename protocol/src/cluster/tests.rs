@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Cluster, DialError};
+use super::{Cluster, DialError, Output};
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::config::{ClusterConfig, Config};
 use crate::hash::KeyedState;
@@ -199,4 +199,28 @@ fn gossip_of_a_pool_is_news_though_a_connection_for_one_account_came_first() {
     let again = Info { ip: "nats-route://127.0.0.1:10/".to_owned(), ..gossip };
     let _ = cluster.handle_info(NOW, teller, again, |_| true);
     assert_eq!(cluster.poll_dial(NOW), None, "now it is known");
+}
+
+#[test]
+fn what_a_peer_has_moved_is_apart_for_that_no_more_once_this_node_pins_it() {
+    let mut cluster = cluster();
+    let pooled = accept(&mut cluster, 0, info("peer"));
+    let moves = Info { route_account: "P".to_owned(), route_acc_add_reqid: "r".to_owned(), ..info("peer") };
+    let mut apart = |act: &mut dyn FnMut(&mut Cluster)| {
+        act(&mut cluster);
+        let outputs = std::iter::from_fn(|| cluster.poll_output());
+        let apart = outputs.filter_map(|output| match output {
+            Output::Apart { peer, account, is_apart } => Some((peer, account, is_apart)),
+            _ => None,
+        });
+        apart.collect::<Vec<_>>()
+    };
+    let of_p = |is_apart| vec![("peer".to_owned(), "P".to_owned(), is_apart)];
+    let heard = apart(&mut |cluster| drop(cluster.handle_info(NOW, pooled, moves.clone(), |_| true)));
+    assert_eq!(heard, of_p(true));
+    // Another thread may have heard it from the peer just after the node let its pools carry what the configuration says.
+    let accounts = vec!["P".to_owned()];
+    let config = ClusterConfig { name: Some("c".to_owned()), accounts, ..ClusterConfig::default() };
+    let pinned = apart(&mut |cluster| cluster.handle_config(NOW, config.clone(), 1));
+    assert_eq!(pinned, of_p(false));
 }

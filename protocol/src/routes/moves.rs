@@ -138,10 +138,11 @@ impl Moves {
         accounts
     }
 
-    /// This node pins an account itself.
-    pub(super) fn forget_account(&mut self, account: &str) {
+    /// This node pins an account itself. Returns who had moved it.
+    pub(super) fn forget_account(&mut self, account: &str) -> Vec<Moved> {
         let meant: Vec<_> = self.moved.keys().filter(|(_, moved)| moved == account).cloned().collect();
         meant.iter().for_each(|moved| self.forget(moved));
+        meant
     }
 
     /// What was moved to connections that did not come; each once.
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(moves.note(NOW, "greedy", "0"), Ok(false));
         assert_eq!(moves.note(NOW, "other", "more"), Ok(true));
         assert_eq!(moves.forget_peer("greedy").len(), MAX_MOVED_ACCOUNTS);
-        moves.forget_account("more");
+        assert_eq!(moves.forget_account("more"), [key("other", "more")]);
         assert_eq!(moves.next_at(), None);
     }
 }

@@ -69,10 +69,11 @@ impl Routes {
             self.wishes.moves.unsay(account);
             removed.extend(self.connections.dedicated_to(account));
         }
-        let added = new.iter().filter(|account| !old.contains(account));
-        let notices = self.pin(now, added, request);
+        let added: Vec<_> = new.iter().filter(|account| !old.contains(account)).collect();
+        let unmoved = added.iter().flat_map(|account| self.wishes.moves.forget_account(account)).collect();
+        let notices = self.pin(now, added.into_iter(), request);
         self.want_heard(now);
-        Reconfigured { removed, notices }
+        Reconfigured { removed, notices, unmoved }
     }
 
     /// Gives accounts connections of their own, once the peers have heard of it.
@@ -85,7 +86,6 @@ impl Routes {
         let Wishes { plan, moves, .. } = &mut self.wishes;
         let mut notices = Vec::new();
         for account in accounts {
-            moves.forget_account(account);
             let slot = Seat::Slot(plan.own_slot_of(account));
             let pooled = self.peers.values().filter(|peer| peer.is_pooled());
             let over = pooled.filter_map(|peer| peer.holder(&slot).or_else(|| peer.gossip_carrier()));

@@ -433,7 +433,7 @@ fn an_account_that_is_pinned_is_dialed_for_once_the_peer_has_answered_or_after_t
     let url = ["nats://10.0.0.9:6222"];
     for answers in [true, false] {
         let mut routes = pooled_pair(&url);
-        let Reconfigured { removed, notices } = configure(&mut routes, START, pinning("P", &url));
+        let Reconfigured { removed, notices, .. } = configure(&mut routes, START, pinning("P", &url));
         assert!(removed.is_empty());
         // Where the account was, by this node's hash.
         let [Notice { over, account, request }] = &notices[..] else { panic!("{notices:?}") };
@@ -465,7 +465,7 @@ fn an_account_that_is_pinned_no_more_has_its_connections_closed_and_is_not_diale
     accept(&mut routes, START, 4, &of("P")).expect("it is pinned");
     routes.handle_answer(START, connection(1), &notices[0].request);
     let removed = configure(&mut routes, START, ClusterConfig { accounts: vec![], ..pinning("", &url) });
-    assert_eq!(removed, Reconfigured { removed: [connection(4)].into(), notices: vec![] });
+    assert_eq!(removed, Reconfigured { removed: [connection(4)].into(), ..Reconfigured::default() });
     routes.handle_closed(START, connection(4), CloseReason::RouteRemoved);
     assert_eq!(fail_all(&mut routes, START, HOUR).0, 0);
     let refused = accept(&mut routes, START, 5, &of("P")).map(|it| it.seat);

@@ -47,6 +47,8 @@ pub(crate) struct Reconfigured {
     pub(crate) removed: BTreeSet<ConnectionId>,
     /// What peers are to be told.
     pub(crate) notices: Vec<Notice>,
+    /// Peers and accounts that these had moved, and this node pins itself now.
+    pub(crate) unmoved: Vec<(String, String)>,
 }
 
 /// What a peer is to be told of an account that has a connection of its own from now on (wire.md 4.5).
