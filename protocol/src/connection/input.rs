@@ -127,6 +127,7 @@ impl Connection {
                 Ok(plain) => {
                     let handled = plain.len() - self.handle_plain(now, plain, sink).len();
                     inbound.take(handled);
+                    self.shared.spend(turn::decoding(handled));
                 }
                 Err(error) => self.handle_decode_error(now, error, sink),
             }

@@ -42,6 +42,11 @@ pub(super) fn look_up(looked_at: usize) -> u32 {
     u32::try_from(look_up).unwrap_or(u32::MAX)
 }
 
+/// What it costs to make so many plain bytes of those of a socket: a few of these may stand for very many.
+pub(super) fn decoding(bytes: usize) -> u32 {
+    u32::try_from(bytes / DECODED_PER_UNIT).unwrap_or(u32::MAX)
+}
+
 /// More links than these that something is staged for end a turn: to hand them their part takes one to two milliseconds. As
 /// many as a subject's list may name, so that its messages are handed over together.
 pub(super) const MAX_STAGED_LINKS: usize = MAX_LISTED;
@@ -70,12 +75,17 @@ const FAR_DELIVERY: usize = 4;
 /// So many bytes are copied in the time of a unit.
 const COPIED_PER_UNIT: usize = 1024;
 
+/// So many are decoded: less than a gigabyte in a second.
+const DECODED_PER_UNIT: usize = 64;
+
 #[cfg(test)]
 mod tests {
+    use crate::config::Config;
     use crate::connection::Connection;
     use crate::delivery::tests::World;
     use crate::driver::{self, Event};
     use crate::time::Instant;
+    use crate::transport::Encoder;
 
     const NOW: Instant = Instant::ZERO;
     const CONNECT: &[u8] = b"CONNECT {\"verbose\":false}\r\n";
@@ -544,5 +554,22 @@ mod tests {
         let messages: Vec<u8> = (0..50).flat_map(|n| format!("PUB a.{n} 1\r\nx\r\n").into_bytes()).collect();
         assert_eq!(input(&mut world, &mut publisher, &[CONNECT, &messages, b"PING\r\n"].concat()), 2);
         assert_eq!(world.link(publisher.id()).read, b"PONG\r\n");
+    }
+
+    #[test]
+    fn what_is_decoded_counts_however_few_operations_it_is() {
+        let mut world = World::of(Config { rehearsed_transport: Some(7), ..Config::default() });
+        let mut publisher = world.client(true);
+        let message = [&b"PUB a 1000000\r\n"[..], &b"x".repeat(1_000_000), b"\r\n"].concat();
+        let (mut bytes, mut encoder) = (CONNECT.to_vec(), Encoder::framed(7));
+        for _ in 0..20 {
+            let mut rest = &message[..];
+            while !rest.is_empty() {
+                rest = &rest[encoder.encode(rest, &mut bytes)..];
+            }
+        }
+        let turns = input(&mut world, &mut publisher, &bytes);
+        assert!((8..=12).contains(&turns), "{turns}");
+        assert_eq!(publisher.entry().traffic().in_messages(), 20);
     }
 }
