@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::Writing;
-use crate::transport::{S2Limit, S2Setting};
+use crate::transport::{S2Limit, S2Setting, WRITTEN_BLOCK_BYTES};
 
 /// The level at which a route is written, which may change with the round-trip time.
 #[derive(Debug)]
@@ -15,10 +15,11 @@ pub(super) struct Compressed {
 
 impl Compressed {
     /// What is known of the round-trip time by then is how long the handshake took so far. Until the peer is registered it may let
-    /// nobody hold blocks of more than `most` bytes.
+    /// nobody hold blocks of more than `most` bytes, or than servers write if that is more: nats-server puts what it wants into
+    /// one block with the INFO by which it is registered (wire.md 5.3).
     pub(super) fn new(writing: Writing, rtt: Duration, most: usize) -> Self {
         let setting = S2Setting::new(writing.level(rtt));
-        Self { writing, setting, limit: S2Limit::new(most) }
+        Self { writing, setting, limit: S2Limit::new(most.max(WRITTEN_BLOCK_BYTES)) }
     }
 
     /// For the reader.

@@ -39,7 +39,7 @@ pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
 
 pub use level::{S2Level, S2Limit, S2Setting};
-pub use s2::MAX_BLOCK_BYTES;
+pub use s2::{MAX_BLOCK_BYTES, WRITTEN_BLOCK_BYTES};
 
 use framed::{FrameReader, FrameWriter};
 use s2::{S2Reader, S2Writer};

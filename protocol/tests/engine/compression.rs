@@ -164,3 +164,23 @@ fn a_dialer_says_nothing_between_its_info_and_the_compressed_one_of_the_peer() {
     assert!(said.starts_with("INFO {") && said.ends_with("PING\r\n"), "{said}");
     assert_eq!(scene.closed(dialed), None);
 }
+
+/// One chunk of S2, however long, as nats-server makes one of all that it has to say.
+fn chunk(plain: &[u8]) -> Vec<u8> {
+    let sum = crc32c::crc32c(plain).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
+    let [low, middle, high, _] = u32::try_from(sum.len() + plain.len()).expect("a chunk").to_le_bytes();
+    [b"\xff\x06\x00\x00S2sTwO\x01", &[low, middle, high][..], &sum, plain].concat()
+}
+
+#[test]
+fn a_server_that_says_what_it_is_and_all_that_it_wants_in_one_chunk_becomes_a_member() {
+    let mut scene = Scene::new();
+    start(&mut scene, "A", &[], |config| config.pool_size = std::num::NonZeroU16::new(1));
+    let wanted: String = (0..20_000).map(|number| format!("RS+ $G wanted.{number}\r\n")).collect();
+    let peer = scene.raw_route("A");
+    let all = chunk(format!("{}{wanted}PING\r\n", info("s2_fast")).as_bytes());
+    scene.send(peer, &[opening("s2_fast"), all].concat());
+    scene.run_for(SECOND);
+    assert_eq!(scene.closed(peer), None);
+    assert_eq!(scene.node("A").node().hub().global_account().index().len(), 20_000);
+}

@@ -34,6 +34,9 @@ const SUM_BYTES: usize = 4;
 /// No block is longer, as the format has it: what a peer may make us hold of one, compressed and again decompressed.
 pub const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
+/// Nor does any server write a longer one than this.
+pub const WRITTEN_BLOCK_BYTES: usize = 1024 * 1024;
+
 /// The sum of a block: CRC-32C, masked so that one of bytes that have a sum in them is as good as any.
 fn sum(block: &[u8]) -> [u8; SUM_BYTES] {
     let sum = crc32c::crc32c(block).rotate_right(15).wrapping_add(0xa282_ead8);
