@@ -12,7 +12,7 @@ pub struct Shape {
 }
 
 /// All that tenants may share. Of one exporter, no two streams have a subject in common, nor of one importer two services: so a
-/// message is heard under one name of one account at most once ([`Tenants::places`](super::Tenants::places)).
+/// message is heard under one name of one account at most once (`Tenants::places`).
 pub const SHAPES: [Shape; 5] = [
     Shape { subject: "a.>", known_as: "a.>", is_stream: true },
     Shape { subject: "b.*", known_as: "a.*", is_stream: true },
