@@ -3,6 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -54,11 +55,19 @@ pub(crate) struct Core {
     clients_open: Sender<()>,
     /// Notified when a lame duck has no clients any more.
     sent_away: Event,
+    /// Somebody asked for the configuration to be read again, and who does that was not told yet.
+    reload_is_asked: AtomicBool,
+    reload_asked: Event,
     /// Of what belongs to no connection.
     longest_turn: Arc<LongestTurn>,
 }
 
 impl Server {
+    /// Lets members of the system account ask for the configuration to be read again: [`Core::wait_for_reload`].
+    pub(crate) fn offer_reload(&self) {
+        self.core.shared.node.offer_reload();
+    }
+
     /// Binds all sockets and starts the workers.
     ///
     /// # Errors
@@ -115,8 +124,15 @@ impl Server {
         let workers =
             workers.collect::<io::Result<_>>().map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let (clients_open, clients_closed) = bounded(1);
-        let core =
-            Core { shared, workers, clients_open, sent_away: Event::new(), longest_turn: Arc::default() };
+        let core = Core {
+            shared,
+            workers,
+            clients_open,
+            sent_away: Event::new(),
+            reload_is_asked: AtomicBool::new(false),
+            reload_asked: Event::new(),
+            longest_turn: Arc::default(),
+        };
         Ok(Self { core, clients, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
     }
 
@@ -252,6 +268,10 @@ impl Core {
             if self.shared.node.has_sent_all_away() {
                 self.sent_away.notify(usize::MAX);
             }
+            if self.shared.node.take_reload() {
+                self.reload_is_asked.store(true, Ordering::Release);
+                self.reload_asked.notify(usize::MAX);
+            }
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
@@ -292,6 +312,23 @@ impl Core {
             }
             sent_away.await;
         }
+    }
+
+    /// Waits until somebody asks for the configuration to be read again.
+    pub(crate) async fn wait_for_reload(&self) {
+        loop {
+            let asked = self.reload_asked.listen();
+            if self.reload_is_asked.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            asked.await;
+        }
+    }
+
+    /// Lets those who asked for that know what came of it.
+    pub(crate) fn tell_reloaded(&self, outcome: Result<(), String>) {
+        self.shared.node.handle_reloaded(outcome);
+        self.shared.attention.notify(1);
     }
 
     /// Lets the node follow another configuration, and returns the keys that have another value. What it draws its random

@@ -32,6 +32,7 @@ pub fn run(server: Server, process: Process) -> Result<(), String> {
     let signals = Signals::new(watched).map_err(|fault| format!("cannot watch signals: {fault}"))?;
     // Removed when the server has ended.
     let _ports_file = process.settings.ports_file_dir.as_deref().and_then(|dir| server.write_ports_file(dir));
+    server.offer_reload();
     server.serve(|core| async move { wait_for_end(&core, process, signals).await })
 }
 
@@ -79,7 +80,12 @@ async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
         core.wait_until_sent_away().await;
         None
     };
-    while let Some(signal) = signals.next().or(sent_away()).await {
+    // Who asks for it over the system account is answered.
+    let asked = async || {
+        core.wait_for_reload().await;
+        Some(Ok(Signal::Hup))
+    };
+    while let Some(signal) = signals.next().or(asked()).or(sent_away()).await {
         match signal {
             Ok(Signal::Int) => return,
             // A lame duck ends by itself.
@@ -89,13 +95,17 @@ async fn wait_for_end(core: &Core, mut process: Process, mut signals: Signals) {
                 Ok(()) => info!("File log re-opened"),
                 Err(fault) => error!("cannot reopen the log file: {fault}"),
             },
-            Ok(Signal::Hup) => match process.reload(core).await {
-                Ok(changes) => {
-                    changes.iter().for_each(|key| info!("Reloaded: {key}"));
-                    info!("Reloaded server configuration");
+            Ok(Signal::Hup) => {
+                let outcome = process.reload(core).await;
+                match &outcome {
+                    Ok(changes) => {
+                        changes.iter().for_each(|key| info!("Reloaded: {key}"));
+                        info!("Reloaded server configuration");
+                    }
+                    Err(why) => error!("Failed to reload server configuration: {why}"),
                 }
-                Err(why) => error!("Failed to reload server configuration: {why}"),
-            },
+                core.tell_reloaded(outcome.map(drop));
+            }
             Ok(Signal::Usr2) => core.begin_lame_duck().await,
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onehop_tests::mesh::wait_until;
+use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server};
@@ -66,4 +67,47 @@ fn greeted(server: &Server, max_payload: usize) -> RawConn {
     let info = client.frames()[0].json().expect("an INFO");
     assert_eq!(info["max_payload"], max_payload);
     client
+}
+
+#[test]
+fn a_client_of_the_system_account_asks_for_the_file_to_be_read_again_and_hears_what_came_of_it() {
+    let config = |more: &str| {
+        format!("system_account: SYS\naccounts {{ SYS {{ users: [{{user: s, password: p}}] }} }}\n{more}\n")
+    };
+    for kind in KINDS {
+        let Some(mut server) = Server::start(kind, Options::configured(&config("max_payload: 1000"))) else {
+            return;
+        };
+        let mut client = RawConn::connect(server.ports().client);
+        client.send("CONNECT {\"user\":\"s\",\"pass\":\"p\",\"verbose\":false}\r\nSUB in 1\r\n");
+        client.ping();
+        let varz = monitor::get(server.ports().monitor, "/varz").expect("a page");
+        let id = varz["server_id"].as_str().expect("an id").to_owned();
+        let mut ask = |question: &str| {
+            let before = client.frames().len();
+            client.send(format!("PUB $SYS.REQ.SERVER.{id}.RELOAD in {}\r\n{question}\r\n", question.len()));
+            let answer = client.expect(before, "MSG").payload.expect("a body");
+            let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+            assert_eq!(answer["server"]["id"], id, "{kind}");
+            (answer["error"]["code"].as_u64(), answer["error"]["description"].to_string())
+        };
+        server.rewrite_config(&config("max_payload: 2000"));
+        assert_eq!(ask("").0, None, "{kind}");
+        max_payload_is(&server, 2000);
+        server.rewrite_config(&config("foo: 1"));
+        let (code, why) = ask("{}");
+        assert!(code == Some(500) && why.contains("unknown field"), "{kind}: {code:?} {why}");
+        assert_eq!(ask("junk").0, Some(400), "{kind}");
+        server.rewrite_config(&config("max_payload: 3000"));
+        // Of those who are asked by name only one is meant.
+        client.send(format!("PUB $SYS.REQ.SERVER.{id}.RELOAD in 26\r\n{{\"server_name\":\"somebody\"}}\r\n"));
+        client.ping();
+        client.read_until_quiet(Duration::from_millis(300));
+        max_payload_is(&server, 2000);
+    }
+}
+
+fn max_payload_is(server: &Server, bytes: usize) {
+    let varz = monitor::get(server.ports().monitor, "/varz").expect("a page");
+    assert_eq!(varz["max_payload"], bytes, "{}", server.log());
 }

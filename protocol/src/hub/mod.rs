@@ -16,6 +16,7 @@ mod held;
 mod learn;
 mod limit_log;
 mod mailbox;
+mod reload;
 mod remote;
 mod requests;
 mod totals;
@@ -49,6 +50,7 @@ pub(crate) use held::{BySid, ByText, Held};
 use limit_log::LimitLog;
 pub(crate) use mailbox::Letter;
 pub use mailbox::Mailbox;
+pub(crate) use reload::Reload;
 pub(crate) use remote::{RemoteInterest, Told, TooMuchInterest};
 pub use totals::{LANES, Lane, Totals};
 pub(crate) use traces::{Reached, Traced, Traces};
@@ -68,6 +70,7 @@ pub struct Hub {
     mailbox: Mailbox,
     traces: Traces,
     census: Census,
+    reload: Reload,
     limit_log: LimitLog,
     /// The node's driver has something to do, or another time to be called at.
     wants_attention: AtomicBool,
@@ -112,6 +115,7 @@ impl Hub {
             mailbox: Mailbox::default(),
             traces: Traces::default(),
             census: Census::new(),
+            reload: Reload::new(),
             limit_log: LimitLog::new(),
             wants_attention: AtomicBool::new(true),
             directory: Directory::default(),
@@ -195,6 +199,11 @@ impl Hub {
     /// In which accounts clients came or went.
     pub(crate) fn census(&self) -> &Census {
         &self.census
+    }
+
+    /// Who asks for the configuration to be read again.
+    pub(crate) fn reload(&self) -> &Reload {
+        &self.reload
     }
 
     /// Hears that clients came into an account, or left it. Of the account of those that name none nobody is told.

@@ -171,6 +171,26 @@ impl Node {
         Ok(changes)
     }
 
+    /// Lets members of the system account ask for the configuration to be read again (wire.md 10.3), which the program around the
+    /// node says hereby that it can do. To be called before [`Services`](crate::services::Services) are made. It has to look at
+    /// [`Node::take_reload`] whenever the node had attention.
+    pub fn offer_reload(&self) {
+        self.hub.reload().offer();
+    }
+
+    /// Whether somebody asked for the configuration to be read again since this was asked last. If so, what comes of that is to be
+    /// told to [`Node::handle_reloaded`].
+    #[must_use]
+    pub fn take_reload(&self) -> bool {
+        self.hub.reload().begin()
+    }
+
+    /// Hears whether the configuration was read again and is followed, or why not; whoever asked is told.
+    pub fn handle_reloaded(&self, outcome: Result<(), String>) {
+        self.hub.reload().end(outcome);
+        self.hub.want_attention();
+    }
+
     fn close_excess_clients<S: Sink>(&self, max_connections: usize, sink: &mut S) {
         let error = ProtocolError::MaximumConnections;
         let line = err_line(&error.text().unwrap_or_default());

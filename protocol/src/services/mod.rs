@@ -16,10 +16,12 @@
 //! - `answer`: what is said, piece by piece.
 //! - `trace`: what a publisher is told of a message that was traced.
 //! - `clients`: how many clients accounts have, here and elsewhere.
+//! - `reload`: who asked for the configuration to be read again.
 
 mod answer;
 mod clients;
 mod own;
+mod reload;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ use crate::wire::{Message, ProtocolError};
 
 use answer::Answer;
 use clients::{Clients, Notice, Step};
+use reload::Reloads;
 use request::{Asker, Request};
 use trace::Telling;
 
@@ -68,6 +71,8 @@ pub struct Services {
     deferred: VecDeque<(Instant, Request)>,
     /// What is told of the clients in accounts, and what others told.
     clients: Clients,
+    /// Who waits for the configuration to be read again.
+    reloads: Reloads,
     /// Who was told the interest of routes in the last second, and when.
     told_interest: BTreeMap<Asker, Instant>,
     /// More waits, and is not to be done before.
@@ -85,11 +90,13 @@ impl Services {
     pub fn new<S: Sink>(node: &Arc<Node>, sink: &mut S) -> Self {
         let id = node.hub().server_id();
         let (own, inbox) = (system::question_to(id), system::inbox_of(id));
+        let to_reload = system::reload_of(id);
         let clients_inbox = system::inbox_for_clients(id);
         let clients = [(system::CLIENTS_OF_ALL, CLIENTS), (&clients_inbox, CLIENTS)];
         let clients = clients.into_iter().filter(|_| limits_clients(&node.hub().config()));
+        let reload = node.hub().reload().is_offered().then_some((&*to_reload, RELOADS));
         let all = [(system::QUESTION_TO_ALL, ROUTES), (&own, ROUTES), (&inbox, ANSWERS)];
-        for (subject, service) in all.into_iter().chain(clients) {
+        for (subject, service) in all.into_iter().chain(clients).chain(reload) {
             let id = node.hub().next_subscription();
             let (connection, subject) = (ConnectionId::SERVICES, subject.as_bytes());
             let new = Subscription::new(id, connection, Source::Service, subject, b"", service);
@@ -104,6 +111,7 @@ impl Services {
             delivering: None,
             deferred: VecDeque::new(),
             clients: Clients::default(),
+            reloads: Reloads::default(),
             told_interest: BTreeMap::new(),
             resume_at: None,
             answers: 0,
@@ -155,11 +163,13 @@ impl Services {
             return Some(LETTER_BYTES);
         }
         let Some(letter) = self.node.hub().mailbox().take_first() else {
-            return self.begin_telling().or_else(|| self.tell_clients(now, sink));
+            let done = self.begin_telling().or_else(|| self.answer_reload(now, sink));
+            return done.or_else(|| self.tell_clients(now, sink));
         };
         match letter.to.sid() {
             ROUTES => self.hear_question(now, letter, sink),
             CLIENTS => return Some(self.hear_clients(&letter, sink)),
+            RELOADS => self.hear_reload(now, letter),
             _ => self.hear_answer(now, &letter, sink),
         }
         Some(LETTER_BYTES)
@@ -242,6 +252,25 @@ impl Services {
         }
         // They were looked for among all clients.
         if excess.is_empty() { LETTER_BYTES } else { WORK_AT_ONCE_BYTES }
+    }
+
+    /// Hears that the configuration is to be read again, if it is for this server to do that.
+    fn hear_reload(&mut self, now: Instant, letter: Letter) {
+        let request = Request::read(letter, self.node.hub().directory());
+        let Some(request) = request.filter(|request| self.is_asked(&request.question)) else { return };
+        let hub = self.node.hub();
+        if !self.reloads.ask(hub, request) {
+            hub.limit_log().hit(now, "MAX_RELOADS", "a question to reload the configuration is not answered");
+        }
+    }
+
+    /// Says what came of reading the configuration again. Returns how much was done; none if nobody is to be answered.
+    fn answer_reload<S: Sink>(&mut self, now: Instant, sink: &mut S) -> Option<usize> {
+        let account = self.node.hub().system_account().cloned()?;
+        let (reply, body) = self.reloads.next(&self.node, now, self.answers + 1)?;
+        self.answers += 1;
+        self.publish(now, &account, &reply, None, &body, sink);
+        Some(body.len())
     }
 
     /// Goes on with what very many are to get. Returns how much was done.
@@ -385,6 +414,9 @@ const ANSWERS: &[u8] = b"answers";
 
 /// The service that hears how many clients others have.
 const CLIENTS: &[u8] = b"clients";
+
+/// The service that lets the configuration be read again.
+const RELOADS: &[u8] = b"reload";
 
 /// Whether some account may have only so many clients.
 fn limits_clients(config: &Config) -> bool {

@@ -59,6 +59,7 @@ impl World {
         };
         let now = Instant::ZERO;
         let node = Node::new(config, &Listening::default(), now);
+        node.offer_reload();
         let mut ear = Ear { messages: Vec::new(), pressure: Pressure::Low };
         let services = Services::new(&node, &mut ear);
         let (account, remote) =
@@ -321,4 +322,35 @@ fn who_looks_which_servers_are_there_does_so_once_more_when_a_route_is_gone() {
     assert!(node.hub().directory().get(id).is_some());
     let _ = world.route.handle_closed(world.now, &mut world.ear);
     assert!(node.hub().directory().get(id).is_none() && node.hub().census().take_servers());
+}
+
+#[test]
+fn so_many_wait_for_the_configuration_to_be_read_again_and_each_hears_of_a_time_that_began_after_it_asked() {
+    let mut world = World::new();
+    let node = world.services.node.clone();
+    let subject = system::reload_of(node.hub().server_id());
+    let ask = |world: &mut World, times: usize| {
+        let line = format!("PUB {subject} in.1 0\r\n\r\n").repeat(times);
+        world.client.handle_input(world.now, line.as_bytes(), &mut world.ear);
+        world.work().0.len()
+    };
+    assert!(!node.take_reload());
+    assert_eq!(ask(&mut world, 2), 0);
+    assert!(node.take_reload() && !node.take_reload());
+    // What this one asks for may have been read before.
+    assert_eq!(ask(&mut world, 1), 0);
+    node.handle_reloaded(Err("no".to_owned()));
+    let (answers, _) = world.work();
+    assert_eq!(
+        answers.iter().filter(|answer| answer.contains(r#""error":{"code":500,"description":"no"}"#)).count(),
+        2
+    );
+    assert!(node.take_reload());
+    node.handle_reloaded(Ok(()));
+    let (answers, _) = world.work();
+    assert!(answers.len() == 1 && !answers[0].contains("error"), "{answers:?}");
+    assert_eq!(ask(&mut world, super::reload::MAX_RELOADS + 10), 0);
+    assert!(node.take_reload());
+    node.handle_reloaded(Ok(()));
+    assert_eq!(world.work().0.len(), super::reload::MAX_RELOADS);
 }

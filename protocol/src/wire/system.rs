@@ -17,6 +17,11 @@ pub fn question_to(server_id: &str) -> String {
     format!("$SYS.REQ.SERVER.{server_id}.ROUTEZ")
 }
 
+/// The subject on which one server alone is asked to read its configuration again.
+pub(crate) fn reload_of(server_id: &str) -> String {
+    format!("$SYS.REQ.SERVER.{server_id}.RELOAD")
+}
+
 /// Where answers to a server's own questions come.
 pub fn inbox_of(server_id: &str) -> String {
     format!("$SYS._INBOX.{server_id}")
