@@ -88,7 +88,7 @@ impl Handshake {
         if let Some(purpose) = purpose
             && !self.info_waits()
         {
-            lines.extend(self.info_to_dialed(purpose, 0, "").to_line());
+            lines.extend(self.info_to_dialed(purpose, 0, mode(&self.config.compression)).to_line());
         }
         lines
     }

@@ -226,10 +226,10 @@ impl Node {
 
     /// The name of the cluster that the node is in, or says that it is in.
     pub fn cluster_name(&self) -> Option<String> {
-        match self.cluster() {
-            Some(cluster) => Some(cluster.name().to_owned()),
-            None => self.hub.config().lone_cluster_name.clone(),
-        }
+        // One that was chosen is known without holding the cluster, which messages on their way do not wait for.
+        let config = self.hub.config();
+        let chosen = config.configured_cluster_name().map(str::to_owned);
+        chosen.or_else(|| self.cluster().map(|cluster| cluster.name().to_owned()))
     }
 
     /// How many other servers there are routes to.
