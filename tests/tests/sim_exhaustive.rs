@@ -57,8 +57,9 @@ fn follow_all(seed: u64, nodes: usize, topology: Topology, member: Member) -> u1
 
 #[test]
 fn two_nodes_of_which_one_dials_connect_in_every_order_of_arrivals() {
-    // The dialer's INFO and the acceptor's may arrive in either order, and so may what they listen to, and that is all.
-    assert_eq!(follow_all(0, 2, Topology::Chain, Member { pool_size: None, ..Member::GO_LIKE }), 4);
+    // The dialer's INFO waits for the acceptor's, which says what both make of compression; what they listen to may arrive in either
+    // order, and that is all.
+    assert_eq!(follow_all(0, 2, Topology::Chain, Member { pool_size: None, ..Member::GO_LIKE }), 2);
     for member in members(&[None, Some(1), Some(2), Some(3)]) {
         assert!(follow_all(0, 2, Topology::Chain, member) > 1);
     }
@@ -86,16 +87,13 @@ fn three_nodes_without_pools_of_which_two_or_one_dial_connect_in_every_order_of_
     }
 }
 
-/// With healing rules two of the four ways have more than a hundred thousand states, of which fifty thousand are followed; the
-/// command above, with `--pool 0`, follows all of them in a quarter of a minute.
 #[test]
-fn three_nodes_without_pools_in_a_ring_connect_in_every_order_of_arrivals_or_very_many() {
+fn three_nodes_without_pools_in_a_ring_connect_in_every_order_of_arrivals() {
     for member in members(&[None]) {
-        let follow = |seed| follow(seed, 3, Topology::Ring, member, 50_000);
-        let explored: Vec<_> = seeds(3, Topology::Ring, member).into_iter().map(follow).collect();
-        assert!(explored.iter().all(|explored| explored.ends > 0), "{explored:?}");
-        let bounded = explored.iter().filter(|explored| !explored.is_complete).count();
-        assert_eq!(bounded, if member.heals { 2 } else { 0 }, "{explored:?}");
+        for seed in seeds(3, Topology::Ring, member) {
+            let explored = follow(seed, 3, Topology::Ring, member, 50_000);
+            assert!(explored.ends > 0 && explored.is_complete, "{explored:?}");
+        }
     }
 }
 
