@@ -3,7 +3,6 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -55,8 +54,7 @@ pub(crate) struct Core {
     clients_open: Sender<()>,
     /// Notified when a lame duck has no clients any more.
     sent_away: Event,
-    /// Somebody asked for the configuration to be read again, and who does that was not told yet.
-    reload_is_asked: AtomicBool,
+    /// Notified when somebody asks for the configuration to be read again.
     reload_asked: Event,
     /// Of what belongs to no connection.
     longest_turn: Arc<LongestTurn>,
@@ -129,7 +127,6 @@ impl Server {
             workers,
             clients_open,
             sent_away: Event::new(),
-            reload_is_asked: AtomicBool::new(false),
             reload_asked: Event::new(),
             longest_turn: Arc::default(),
         };
@@ -268,8 +265,7 @@ impl Core {
             if self.shared.node.has_sent_all_away() {
                 self.sent_away.notify(usize::MAX);
             }
-            if self.shared.node.take_reload() {
-                self.reload_is_asked.store(true, Ordering::Release);
+            if self.shared.node.wants_reload() {
                 self.reload_asked.notify(usize::MAX);
             }
             while let Some(request) = node.poll_dial(now) {
@@ -318,7 +314,7 @@ impl Core {
     pub(crate) async fn wait_for_reload(&self) {
         loop {
             let asked = self.reload_asked.listen();
-            if self.reload_is_asked.swap(false, Ordering::AcqRel) {
+            if self.shared.node.take_reload() {
                 return;
             }
             asked.await;

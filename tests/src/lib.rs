@@ -41,3 +41,4 @@ pub mod script;
 pub mod server;
 pub mod simulation;
 pub mod traffic;
+pub mod users;

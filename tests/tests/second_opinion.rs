@@ -8,22 +8,7 @@ use std::time::Duration;
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
 use onehop_tests::real_server::{not_run, python_package};
 use onehop_tests::server::{Kind, Options, Server};
-
-/// The seed of the key in [`CONFIG`], and that of another.
-const SEEDS: [&str; 2] = [
-    "SUAACAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAN7EY",
-    "SUAAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAT6EE",
-];
-
-/// The password of `hashed` is `foobar`.
-const CONFIG: &str = r#"
-authorization { users = [
-  { nkey: UCFIRY65OQE7DFP5KLNS2PF2LVZMUZYJX4OZIEQ36N2IQANUB5XVZ45L,
-    permissions: { publish: ["orders.>", "_INBOX.>"], subscribe: { allow: ["orders.>", "_INBOX.>"], deny: "orders.secret" } } }
-  { user: hashed, password: "$2b$04$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.iIULC" }
-  { user: responder, password: p, permissions: { subscribe: "orders.price", allow_responses: true } }
-] }
-"#;
+use onehop_tests::users::{CONFIG, OTHER_SEED, SEED};
 
 #[test]
 fn nats_py_finds_nothing_unusual() {
@@ -39,7 +24,7 @@ fn nats_py_comes_in_with_keys_and_passwords_and_hears_what_it_may_not() {
     for kind in Kind::COMPARED {
         println!("{kind}");
         let Some(server) = Server::start(kind, Options::configured(CONFIG)) else { continue };
-        assert_eq!(python.checks("users.py", &[&server.url(), SEEDS[0], SEEDS[1]]), 5);
+        assert_eq!(python.checks("users.py", &[&server.url(), SEED, OTHER_SEED]), 5);
     }
 }
 

@@ -4,22 +4,9 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, ServerError};
 use onehop_tests::server::{Kind, Options, Server};
+use onehop_tests::users::{CONFIG, OTHER_SEED, SEED};
 use smol::stream::StreamExt;
 use tokio::sync::mpsc;
-
-/// The seed of the key in [`CONFIG`].
-const SEED: &str = "SUAACAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAN7EY";
-const OTHER_SEED: &str = "SUAAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAT6EE";
-
-/// The password of `hashed` is `foobar`.
-const CONFIG: &str = r#"
-authorization { users = [
-  { nkey: UCFIRY65OQE7DFP5KLNS2PF2LVZMUZYJX4OZIEQ36N2IQANUB5XVZ45L,
-    permissions: { publish: ["orders.>", "_INBOX.>"], subscribe: { allow: ["orders.>", "_INBOX.>"], deny: "orders.secret" } } }
-  { user: hashed, password: "$2b$04$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.iIULC" }
-  { user: responder, password: p, permissions: { subscribe: "orders.price", allow_responses: true } }
-] }
-"#;
 
 const STEP: Duration = Duration::from_secs(10);
 

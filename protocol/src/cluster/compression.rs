@@ -36,28 +36,20 @@ impl Writing {
 /// What this node and a peer do that says this of compression; none if what it says means nothing.
 pub(super) fn decide(own: &Compression, theirs: &str) -> Option<Decision> {
     let none = |says| Some(Decision { says, writes: None });
-    let all = |mode: &'static str, writing| Some(Decision { says: mode, writes: Some(writing) });
-    match (own, theirs) {
-        (Compression::NotSupported, _) => none(""),
-        (Compression::Off, _) => none(OFF),
-        (_, "" | NOT_SUPPORTED) => none(NOT_SUPPORTED),
-        (_, OFF) | (Compression::Accept, ACCEPT) => none(OFF),
-        (Compression::Accept, AUTO) => all(S2Level::Fast.mode(), Writing::Always(S2Level::Fast)),
-        (Compression::Accept, theirs) => {
-            let level = S2Level::ALL.into_iter().find(|level| level.mode() == theirs)?;
-            all(level.mode(), Writing::Always(level))
-        }
-        (own, theirs) => {
-            let is_known =
-                matches!(theirs, ACCEPT | AUTO) || S2Level::ALL.iter().any(|level| level.mode() == theirs);
-            let writing = match own {
-                Compression::Auto(thresholds) => Writing::ByRtt(thresholds.clone()),
-                Compression::S2(level) => Writing::Always(*level),
-                _ => return None,
-            };
-            is_known.then_some(Decision { says: mode(own), writes: Some(writing) })
-        }
-    }
+    let level = S2Level::ALL.into_iter().find(|level| level.mode() == theirs);
+    let is_known = level.is_some() || matches!(theirs, ACCEPT | AUTO);
+    let writes = match (own, theirs) {
+        (Compression::NotSupported, _) => return none(""),
+        (Compression::Off, _) => return none(OFF),
+        (_, "" | NOT_SUPPORTED) => return none(NOT_SUPPORTED),
+        (_, OFF) | (Compression::Accept, ACCEPT) => return none(OFF),
+        (Compression::Accept, AUTO) => Writing::Always(S2Level::Fast),
+        (Compression::Accept, _) => Writing::Always(level?),
+        (Compression::S2(own), _) => Writing::Always(*own),
+        (Compression::Auto(thresholds), _) => Writing::ByRtt(thresholds.clone()),
+    };
+    let says = if let Writing::Always(level) = writes { level.mode() } else { AUTO };
+    is_known.then_some(Decision { says, writes: Some(writes) })
 }
 
 /// What INFO says of a mode.

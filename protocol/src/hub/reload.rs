@@ -41,6 +41,11 @@ impl Reload {
         self.begun.load(Ordering::Acquire) + 1
     }
 
+    /// Whether it is asked for and did not begin since.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Acquire)
+    }
+
     /// Whether it was asked for since this was asked last; if so, it begins.
     pub(crate) fn begin(&self) -> bool {
         let is_asked = self.is_asked.swap(false, Ordering::AcqRel);

@@ -21,10 +21,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::close::CloseReason;
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused};
-use crate::hub::{Hub, Kind};
+use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
 use crate::lock::{Mutex, MutexGuard, Place};
@@ -173,9 +172,14 @@ impl Node {
 
     /// Lets members of the system account ask for the configuration to be read again (wire.md 10.3), which the program around the
     /// node says hereby that it can do. To be called before [`Services`](crate::services::Services) are made. It has to look at
-    /// [`Node::take_reload`] whenever the node had attention.
+    /// [`Node::wants_reload`] whenever the node had attention.
     pub fn offer_reload(&self) {
         self.hub.reload().offer();
+    }
+
+    /// Whether somebody asks for the configuration to be read again, which is to begin by [`Node::take_reload`].
+    pub fn wants_reload(&self) -> bool {
+        self.hub.reload().is_asked()
     }
 
     /// Whether somebody asked for the configuration to be read again since this was asked last. If so, what comes of that is to be
@@ -192,12 +196,9 @@ impl Node {
     }
 
     fn close_excess_clients<S: Sink>(&self, max_connections: usize, sink: &mut S) {
-        let error = ProtocolError::MaximumConnections;
-        let line = err_line(&error.text().unwrap_or_default());
-        for entry in self.hub.directory().list(Kind::Client).iter().skip(max_connections) {
-            sink.send(entry.id(), &line);
-            sink.close(entry.id(), CloseReason::MaximumConnectionsExceeded);
-        }
+        let clients = self.hub.directory().list(Kind::Client);
+        let excess = clients.get(max_connections..).unwrap_or_default();
+        turn_away(excess, &ProtocolError::MaximumConnections, sink);
     }
 
     /// Hears that the node stops: peers are told that it leaves (wire.md 14.2), no connection wants input any more, and nothing
@@ -205,7 +206,7 @@ impl Node {
     /// end, where its clients may go.
     ///
     /// Once no driver handles input that it read before, nobody can be answered any more that a message was taken; then all
-    /// connections are to be ended for [`CloseReason::ServerShutdown`].
+    /// connections are to be ended for [`CloseReason::ServerShutdown`](crate::CloseReason::ServerShutdown).
     pub fn handle_shutdown<S: Sink>(&self, now: Instant, sink: &mut S) {
         self.is_stopping.store(true, Ordering::Release);
         self.with_cluster(now, sink, |cluster, _| cluster.handle_shutdown());
@@ -308,4 +309,13 @@ fn client_urls(config: &Config, listening: &Listening) -> Vec<String> {
         return interfaces.map(|ip| url(&ip.to_string(), listening.client_port)).collect();
     }
     vec![url(&config.host, listening.client_port)]
+}
+
+/// Tells clients what they are closed for, and closes them.
+pub(crate) fn turn_away<S: Sink>(clients: &[Arc<Entry>], error: &ProtocolError, sink: &mut S) {
+    let line = err_line(&error.text().unwrap_or_default());
+    for client in clients {
+        sink.send(client.id(), &line);
+        error.close_reason().into_iter().for_each(|reason| sink.close(client.id(), reason));
+    }
 }

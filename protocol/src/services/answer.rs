@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::system::{Answer as Envelope, Fault};
 
-use super::own::own_server;
+use super::own::Own;
 use super::request::Request;
 
 /// An answer that is being written.
@@ -22,15 +22,13 @@ impl Answer {
     /// Begins to answer, as the `number`th time; without the interest of routes unless `has_interest`.
     pub(super) fn new(node: &Node, now: Instant, number: u64, request: Request, has_interest: bool) -> Self {
         let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
-        let config = node.hub().config();
-        let cluster = node.cluster_name().unwrap_or_default();
-        let server = own_server(node, &config, &cluster, number, facts.time_now());
+        let own = Own::new(node, now);
         let listing = request.listing();
         let (error, page) = match request.question {
             Ok(_) => (None, Some(routez(&facts, listing, MAX_OWN_ANSWER_BYTES, has_interest))),
             Err(description) => (Some(Fault { code: 400, description }), None),
         };
-        let mut text = Envelope::<()> { server, data: None, error }.to_json();
+        let mut text = Envelope::<()> { server: own.server(number), data: None, error }.to_json();
         if page.is_some() {
             // Before the bracket that closes it.
             text.truncate(text.len() - 1);

@@ -11,11 +11,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde::Serialize;
 
-use super::own::own_server;
+use super::own::Own;
 use crate::accounts::Account;
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::AccountId;
-use crate::monitor::{Facts, Gathered, Gathering, Statistics};
+use crate::monitor::{Gathered, Gathering, Statistics};
 use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::system::{self, Server};
@@ -175,14 +175,12 @@ impl Clients {
 impl Notice {
     /// Its text, as the `number`th that this server says, with the end of a line.
     pub(super) fn body(&self, node: &Node, now: Instant, number: u64, rng: &mut Rng) -> Vec<u8> {
-        let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
-        let (config, cluster) = (node.hub().config(), node.cluster_name().unwrap_or_default());
-        let time = facts.time_now();
+        let own = Own::new(node, now);
         let mut text = system::to_json(&AccountConnections {
             event_type: "io.nats.server.advisory.v1.account_connections",
             id: std::iter::repeat_with(|| rng.alphanumeric()).take(ID_BYTES).collect(),
-            timestamp: time.clone(),
-            server: own_server(node, &config, &cluster, number, time),
+            timestamp: own.time.clone(),
+            server: own.server(number),
             statistics: &self.statistics,
         });
         text.extend_from_slice(b"\r\n");

@@ -34,7 +34,6 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::accounts::Account;
-use crate::close::CloseReason;
 use crate::config::Config;
 use crate::forwarding::{self, Courier, LongDelivery, Scratch};
 use crate::hub::Letter;
@@ -42,12 +41,11 @@ use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::interest::{Matches, Source, Subscription};
 use crate::monitor::Listing;
-use crate::node::Node;
+use crate::node::{Node, turn_away};
 use crate::outbox::Pressure;
 use crate::quote::brief;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::encode::err_line;
 use crate::wire::system::{self, Question};
 use crate::wire::{Message, ProtocolError};
 
@@ -244,12 +242,7 @@ impl Services {
         let hub = self.node.hub();
         let Some(teller) = hub.directory().get(letter.from) else { return LETTER_BYTES };
         let excess = self.clients.hear(hub, &teller.about().remote_id, &letter.payload);
-        let error = ProtocolError::MaximumAccountConnections;
-        let line = err_line(&error.text().unwrap_or_default());
-        for client in &excess {
-            sink.send(client.id(), &line);
-            sink.close(client.id(), CloseReason::MaximumAccountConnectionsExceeded);
-        }
+        turn_away(&excess, &ProtocolError::MaximumAccountConnections, sink);
         // They were looked for among all clients.
         if excess.is_empty() { LETTER_BYTES } else { WORK_AT_ONCE_BYTES }
     }

@@ -1,12 +1,11 @@
 //! Who asked for the configuration to be read again, until that was done (wire.md 10.3).
 
 use crate::hub::Hub;
-use crate::monitor::Facts;
 use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::system::{Answer as Envelope, Fault};
 
-use super::own::own_server;
+use super::own::Own;
 use super::request::Request;
 
 /// Questions that wait, and answers that are still to be given.
@@ -42,10 +41,8 @@ impl Reloads {
             self.due.extend(answered.map(|(_, reply)| (reply, fault())));
         }
         let (reply, error) = self.due.pop()?;
-        let facts = Facts::of_core(now, node.start(), node.unix_nanos_at_zero());
-        let (config, cluster) = (node.hub().config(), node.cluster_name().unwrap_or_default());
-        let server = own_server(node, &config, &cluster, number, facts.time_now());
-        let mut body = Envelope::<()> { server, data: None, error }.to_json();
+        let own = Own::new(node, now);
+        let mut body = Envelope::<()> { server: own.server(number), data: None, error }.to_json();
         body.extend_from_slice(b"\r\n");
         Some((reply, body))
     }

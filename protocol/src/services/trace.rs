@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::own::own_server;
+use super::own::Own;
 use crate::hub::{Entry, Hub, Kind, Reached, Traced};
 use crate::id::AccountId;
 use crate::interest::Subscription;
-use crate::monitor::Facts;
 use crate::node::Node;
 use crate::wire::header;
 use crate::wire::system::{self, Server};
@@ -94,21 +93,18 @@ struct AccountEvent<'a> {
 impl Telling {
     /// Begins to tell of a message, as the `number`th time.
     pub(super) fn new(node: &Node, traced: Box<Traced>, number: u64) -> Self {
-        let facts = Facts::of_core(traced.at, node.start(), node.unix_nanos_at_zero());
-        let time = facts.time_now();
-        let config = node.hub().config();
-        let cluster = node.cluster_name().unwrap_or_default();
-        let server = own_server(node, &config, &cluster, number, time.clone());
+        let own = Own::new(node, traced.at);
+        let server = own.server(number);
         let mut text = system::to_json(&Head { server, request: Request::new(&traced), hops: traced.hops });
         // Before the bracket that closes it.
         text.truncate(text.len() - 1);
         text.extend_from_slice(br#","events":["#);
-        text.extend_from_slice(&system::to_json(&Event::way_in(&traced, &time)));
+        text.extend_from_slice(&system::to_json(&Event::way_in(&traced, &own.time)));
         if let Some(destination) = &traced.mapped {
             text.push(b',');
-            text.extend_from_slice(&system::to_json(&MappedEvent::new(&time, destination)));
+            text.extend_from_slice(&system::to_json(&MappedEvent::new(&own.time, destination)));
         }
-        Self { traced, text, time, written: 0 }
+        Self { traced, text, time: own.time, written: 0 }
     }
 
     /// Writes on. Returns how much was written, if there is more.
