@@ -51,6 +51,8 @@ pub enum CloseReason {
     MissingAccount,
     /// `no_responders` without `headers`.
     NoRespondersRequiresHeaders,
+    /// TLS came to nothing: what the peer showed, or how it spoke, was not good, or it did not speak in time.
+    TlsHandshakeFailure,
     /// The peer belongs to another cluster.
     ClusterNameConflict,
     /// The peer bears this node's name.
@@ -91,6 +93,7 @@ impl CloseReason {
             Self::ServerShutdown => "Server Shutdown",
             Self::MissingAccount => "Missing Account",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            Self::TlsHandshakeFailure => "TLS Handshake Failure",
             Self::ClusterNameConflict => "Cluster Name Conflict",
             Self::DuplicateServerName => "Duplicate Server Name",
             Self::InternalError => "Internal Error",

@@ -27,6 +27,10 @@
 //!    - the link's [deadline](crate::delivery::Backlog::poll_deadline) is due: no call, but
 //!      [`Backlog::handle_deadline`](crate::delivery::Backlog::handle_deadline), which may leave a close request.
 //!
+//!    After each call of [`handle`] a transform may have something to say of its own: the driver of a backlog that is coded
+//!    encodes once more, or lets the thread that does ([`Backlog::let_encode`](crate::delivery::Backlog::let_encode)). What is
+//!    left then [waits for the peer](crate::outbox::Outbound::waits_for_peer), and is not tried again before something was read.
+//!
 //!    Once the backlog [is coded](crate::delivery::Backlog::is_coded), nobody but this driver writes. Others only wake it,
 //!    once per batch; it takes what waits into its [`Outbound`](crate::outbox::Outbound) by
 //!    [`Backlog::hand_over`](crate::delivery::Backlog::hand_over), encodes and writes without any lock by

@@ -13,7 +13,7 @@ use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
 use crate::config::{Config, ConfigRefused};
 use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
-use crate::delivery::{Backlog, KEPT_BUFFERS, Staging};
+use crate::delivery::{Backlog, KEPT_BUFFERS, Links, Staging};
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::{Listening, Node};
@@ -318,9 +318,7 @@ impl Engine {
         } else {
             backlog.advance(written);
         }
-        if backlog.pending_bytes() == 0 {
-            self.staging.links_mut().waiting.remove(&id);
-        }
+        self.staging.links_mut().with(id, |mut slot| slot.note_written());
         Ok(())
     }
 
@@ -450,6 +448,8 @@ impl Engine {
     /// Sends what a connection led to, and ends those that are to end.
     fn conclude(&mut self, now: Instant, id: ConnectionId) {
         self.flush(now);
+        // What was read may want an answer of a transform.
+        self.staging.links_mut().with(id, |mut slot| slot.encode());
         if self.connections[&id].poll_close().is_some() {
             self.staging.links_mut().to_end.push_back(id);
         }

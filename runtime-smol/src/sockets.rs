@@ -101,7 +101,7 @@ impl Socket {
             // Even if nothing waits: a transform may have something to say of its own.
             let is_last = outbound.is_empty();
             let written = write_encoded(outbound, &mut |bytes| (&self.stream).write(bytes));
-            if is_last || written != Written::All {
+            if is_last || outbound.waits_for_peer() || written != Written::All {
                 break written;
             }
         };

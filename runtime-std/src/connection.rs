@@ -126,6 +126,7 @@ fn drive(
         drop(turn);
         shared.longest_turn.record(shared.now().since(began));
         shared.pass_on_attention();
+        socket.let_encode();
         if let Some(reason) = socket.close_request() {
             connection.handle_close_request(reason);
         }

@@ -110,12 +110,21 @@ impl Socket {
                 self.over.notify_all();
                 return None;
             }
-            if !in_flight.outbox.is_empty() {
+            if backlog.begin_encode() || in_flight.is_to_be_written() {
                 return Some(backlog.policy());
             }
-            // An idle connection holds no memory for writing.
-            in_flight.release();
+            if in_flight.outbox.is_empty() {
+                // An idle connection holds no memory for writing.
+                in_flight.release();
+            }
             backlog = self.filled.wait(backlog).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// For the reading thread, after each input: lets the writing thread look whether a transform has something to say.
+    pub(crate) fn let_encode(&self) {
+        if self.backlog().let_encode() {
+            self.filled.notify_one();
         }
     }
 

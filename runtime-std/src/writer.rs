@@ -45,6 +45,11 @@ impl InFlight {
         self.outbound.encode_from(&mut self.outbox);
     }
 
+    /// Whether there is something, and it does not wait for the peer to be encoded.
+    pub(crate) fn is_to_be_written(&self) -> bool {
+        !self.outbox.is_empty() && !self.outbound.waits_for_peer()
+    }
+
     /// Frees the memory of a connection that has nothing to write.
     pub(crate) fn release(&mut self) {
         self.outbox.release_into(&mut Outbox::new());

@@ -3,11 +3,12 @@
 //! [`Guard`] is made once of a configuration. It says at once who may come in, or what has to be found out first: by the
 //! program around the node, or by a computation that takes too long to be done between messages.
 //!
-//! What it may touch: configuration, CONNECT, permissions. It knows no connection. Who calls it: client connections, with
+//! What it may touch: configuration, CONNECT, permissions, what stands in a client's certificate. It knows no connection. Who calls it: client connections, with
 //! each CONNECT, and whoever carries out what they ask for ([`PasswordCheck::run`]).
 
 #[cfg(feature = "auth")]
 mod bcrypt;
+mod certificate;
 #[cfg(feature = "auth")]
 mod nkey;
 #[cfg(feature = "auth")]
@@ -20,6 +21,7 @@ mod users;
 use crate::config::{Authorization, Config, Secret, SecretSeed, User};
 use crate::wire::Connect;
 
+pub(crate) use certificate::Certificate;
 pub use password::PasswordCheck;
 pub(crate) use users::Known;
 use users::Users;
@@ -118,7 +120,7 @@ impl Guard {
     }
 
     /// Who presents this, as the client with this number.
-    pub(crate) fn judge(&self, connect: &Connect, cid: u64) -> Finding {
+    pub(crate) fn judge(&self, connect: &Connect, cid: u64, certificate: Certificate<'_>) -> Finding {
         match &self.rule {
             Rule::None => Finding::Accepted(None),
             Rule::External => Finding::AskProgram,
@@ -126,7 +128,7 @@ impl Guard {
             Rule::User { user, password } => {
                 password::judge(password, &connect.pass, *user == connect.user, None)
             }
-            Rule::Users(users) => users.judge(connect, &self.nonce(cid)),
+            Rule::Users(users) => users.judge(connect, &self.nonce(cid), certificate),
         }
     }
 }

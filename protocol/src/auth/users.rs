@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Finding;
+use super::certificate::Certificate;
 use super::password::{self, PasswordCheck};
 use crate::accounts::GLOBAL_ACCOUNT;
 use crate::config::{self, ConnectionType, Identity, Secret, User};
@@ -76,15 +77,30 @@ impl Users {
         self.anonymous.clone()
     }
 
-    /// Who signed the nonce, or knows the password.
-    pub(super) fn judge(&self, connect: &Connect, nonce: &str) -> Finding {
+    /// Who signed the nonce, or showed the certificate, or knows the password.
+    pub(super) fn judge(&self, connect: &Connect, nonce: &str, certificate: Certificate<'_>) -> Finding {
         if !connect.nkey.is_empty() && !self.by_key.is_empty() {
             return self.judge_signature(connect, nonce);
+        }
+        if let Certificate::Decides(shown) = certificate {
+            let user = shown.and_then(|shown| self.of_certificate(shown));
+            return user.map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
         }
         if [&connect.user, &connect.pass, &connect.auth_token].iter().all(|said| said.is_empty()) {
             return self.anonymous().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
         }
         self.judge_password(connect)
+    }
+
+    /// The user of this name that may connect.
+    pub(super) fn named(&self, name: &str) -> Option<Known> {
+        self.by_name.get(name).map(|(_, user)| user).filter(|user| user.may_connect).cloned()
+    }
+
+    /// The first user with such a name that may connect.
+    pub(super) fn find_named(&self, is_meant: impl Fn(&str) -> bool) -> Option<Known> {
+        let mut users = self.by_name.iter().filter(|(_, (_, user))| user.may_connect);
+        users.find(|(name, _)| is_meant(name)).map(|(_, (_, user))| user.clone())
     }
 
     fn judge_password(&self, connect: &Connect) -> Finding {

@@ -62,6 +62,8 @@ impl Handshake {
 
     /// Hears of another configuration.
     pub(super) fn handle_config(&mut self, config: Arc<ClusterConfig>, max_payload: i64) {
+        self.own_info.tls_required = config.tls.is_some();
+        self.own_info.tls_verify = config.tls.is_some();
         self.config = config;
         self.own_info.max_payload = max_payload;
     }
@@ -188,6 +190,7 @@ impl Handshake {
             name: self.own_info.server_id.clone(),
             cluster: self.name.text.clone(),
             cluster_dynamic: self.name.dynamic,
+            tls_required: self.config.tls.is_some(),
             lnoc: true,
             ln: true,
             ..Connect::default()
@@ -232,6 +235,8 @@ pub(super) fn route_info(
         host: config.host.clone(),
         port: route_port,
         auth_required: config.authorization.is_some(),
+        tls_required: config.tls.is_some(),
+        tls_verify: config.tls.is_some(),
         connect_urls: if config.no_advertise { Vec::new() } else { client_urls },
         compression: mode(&config.compression).to_owned(),
         lnoc: true,

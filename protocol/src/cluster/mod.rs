@@ -266,6 +266,11 @@ impl Cluster {
         Greeting { lines, displaces: false }
     }
 
+    /// The host that a dial goes to, by its name if it has one.
+    pub(crate) fn dialed_host(&self, id: DialId) -> Option<String> {
+        self.routes.dialed_host(id).map(str::to_owned)
+    }
+
     /// Notes that a dial failed.
     pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
         self.routes.handle_dial_failed(now, id, why);

@@ -69,6 +69,8 @@ impl Config {
             is_global_account_open,
             mappings,
             accounts,
+            tls,
+            allow_non_tls,
             auth_timeout,
             no_header_support,
             max_closed_clients,
@@ -99,6 +101,8 @@ impl Config {
             ("ping_interval", *ping_interval != new.ping_interval),
             ("ping_max", *ping_max != new.ping_max),
             ("write_deadline", *write_deadline != new.write_deadline),
+            ("tls", *tls != new.tls),
+            ("allow_non_tls", *allow_non_tls != new.allow_non_tls),
             ("server_tags", *server_tags != new.server_tags),
             ("server_metadata", *server_metadata != new.server_metadata),
             ("rehearsed_transport", *rehearsed_transport != new.rehearsed_transport),
@@ -143,6 +147,7 @@ impl ClusterConfig {
             no_advertise,
             routes,
             authorization,
+            tls,
             auth_timeout,
             connect_retries,
             connect_backoff,
@@ -157,6 +162,7 @@ impl ClusterConfig {
             limits,
         } = self;
         difference.note_free(&[
+            ("cluster.tls", *tls != new.tls),
             ("cluster.routes", *routes != new.routes),
             ("cluster.accounts", *accounts != new.accounts),
             ("cluster.connect_retries", *connect_retries != new.connect_retries),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, Rules, UserPassword,
 };
-use crate::transport::S2Level;
+use crate::transport::{S2Level, Tls};
 
 /// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
 ///
@@ -28,6 +28,8 @@ pub struct ClusterConfig {
     pub routes: Vec<RouteUrl>,
     /// What a peer must present in its CONNECT.
     pub authorization: Option<UserPassword>,
+    /// TLS on routes, to and from all peers; `None` speaks none.
+    pub tls: Option<Tls>,
     /// How long a peer may take to present it.
     pub auth_timeout: Duration,
     /// How often a peer that was only heard of is tried again.
@@ -84,6 +86,7 @@ impl Default for ClusterConfig {
             no_advertise: false,
             routes: Vec::new(),
             authorization: None,
+            tls: None,
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
             connect_retries: 0,
             connect_backoff: false,

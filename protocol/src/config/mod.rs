@@ -42,6 +42,7 @@ pub use validate::{ConfigError, MAX_PAYLOAD};
 pub use crate::mapping::{Mapping, MappingDestination};
 pub use crate::nkey::{NoUserKey, UserKey};
 pub use crate::quote::without_user_info;
+use crate::transport::Tls;
 
 /// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
 ///
@@ -87,6 +88,10 @@ pub struct Config {
     pub mappings: Vec<Mapping>,
     /// The accounts beside the global one and that of the system, which need not be named.
     pub accounts: Vec<AccountConfig>,
+    /// TLS for clients; `None` speaks none.
+    pub tls: Option<Tls>,
+    /// Lets clients do without TLS although it is spoken: they are told that it is available.
+    pub allow_non_tls: bool,
     /// How long a client may take to present it.
     pub auth_timeout: Duration,
     /// Behaves like a server from before message headers existed.
@@ -161,6 +166,8 @@ impl Default for Config {
             is_global_account_open: false,
             mappings: Vec::new(),
             accounts: Vec::new(),
+            tls: None,
+            allow_non_tls: false,
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
             no_header_support: false,
             max_closed_clients: 10_000,

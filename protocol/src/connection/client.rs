@@ -25,6 +25,8 @@ use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 /// A client.
 #[derive(Debug)]
 pub(super) enum Client {
+    /// It was told nothing yet.
+    Arrived,
     /// It must present itself before anything else.
     Greeted,
     /// It may publish and subscribe.
@@ -54,21 +56,35 @@ pub(super) struct Session {
 }
 
 impl Client {
-    /// Greets a client that just connected, or turns it away if there are too many.
-    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>) -> Self {
+    /// One that just connected.
+    pub(super) fn new(hub: &Hub) -> Self {
+        hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self::Arrived
+    }
+
+    /// Tells a client where it is, or turns it away if there are too many.
+    pub(super) fn greet<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        *self = Self::Greeted;
         let info = context.node().greeting(context.entry());
         context.send(&info.to_line());
-        let hub = context.hub();
-        hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if hub.directory().count(Kind::Client) > context.config().max_connections {
+        if context.hub().directory().count(Kind::Client) > context.config().max_connections {
             context.report(&ProtocolError::MaximumConnections);
-            return Self::Greeted;
+        }
+    }
+
+    /// What it says from now on are operations: greets it, if nobody did, and lets it in, if it need not present itself.
+    pub(super) fn handle_open<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        if matches!(self, Self::Arrived) {
+            self.greet(context);
+        }
+        if context.shared.close.is_some() {
+            return;
         }
         if context.hub().guard().requires_authorization() {
             context.shared.auth_deadline = Some(context.now + context.config().auth_timeout);
-            return Self::Greeted;
+        } else {
+            *self = Self::begin(context);
         }
-        Self::begin(context)
     }
 
     /// Lets in a client that does without a CONNECT, if there is a user for that.
@@ -111,7 +127,7 @@ impl Client {
             (_, Op::Connect(json)) => self.handle_connect(context, json),
             (Self::Session(session), _) => session.handle(context, op),
             // It was refused.
-            (Self::Greeted, _) => {}
+            (Self::Arrived | Self::Greeted, _) => {}
         }
     }
 
@@ -133,7 +149,7 @@ impl Client {
         }
         match self {
             Self::Session(session) => session.removal(context),
-            Self::Greeted => Removal::nothing(&context.shared.node),
+            Self::Arrived | Self::Greeted => Removal::nothing(&context.shared.node),
         }
     }
 
@@ -170,7 +186,11 @@ impl Client {
         if stays_authorized {
             return self.accept(context, &connect);
         }
-        match context.hub().guard().judge(&connect, context.entry().cid()) {
+        let finding = {
+            let (entry, certificate) = (context.entry(), context.certificate());
+            context.hub().guard().judge(&connect, entry.cid(), certificate)
+        };
+        match finding {
             Finding::Accepted(user) => self.accept_as(context, &connect, user),
             Finding::Refused => refuse(context, &connect),
             Finding::AskProgram => context.ask_who_it_is(connect),

@@ -4,7 +4,7 @@ use super::chore::Chore;
 use super::effect::Question;
 use super::turn;
 use super::{Interruption, Shared};
-use crate::auth::{Known, PasswordCheck};
+use crate::auth::{Certificate, Known, PasswordCheck};
 use crate::close::CloseReason;
 use crate::config::{Config, RouteLimits};
 use crate::forwarding::Trace;
@@ -43,6 +43,14 @@ impl<S: Sink> Context<'_, S> {
 
     pub(super) fn entry(&self) -> &Entry {
         &self.shared.entry
+    }
+
+    /// What the peer's certificate says about who it is.
+    pub(super) fn certificate(&self) -> Certificate<'_> {
+        if !self.config().tls.as_ref().is_some_and(|tls| tls.settings().verify_and_map) {
+            return Certificate::Silent;
+        }
+        Certificate::Decides(self.entry().tls().and_then(|tls| tls.peer.first()))
     }
 
     /// Sends protocol lines to the peer.

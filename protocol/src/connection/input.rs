@@ -118,6 +118,9 @@ impl Connection {
             if self.has_more_input {
                 break;
             }
+            if self.opening.is_some() {
+                if self.open(now, &mut inbound, &mut rest, sink) { continue } else { break }
+            }
             if inbound.is_plain() {
                 rest = self.handle_plain(now, rest, sink);
                 if rest.is_empty() { break } else { continue }
@@ -134,7 +137,8 @@ impl Connection {
         }
         inbound.hold(rest);
         inbound.release();
-        self.inbound = (!inbound.is_idle() && self.shared.close.is_none()).then_some(inbound);
+        let is_of_use = !inbound.is_idle() || self.opening.is_some();
+        self.inbound = (is_of_use && self.shared.close.is_none()).then_some(inbound);
     }
 
     /// Keeps what was read although the connection waits.

@@ -133,6 +133,15 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
+    /// Says why TLS came to nothing.
+    pub(super) fn log_failed_handshake(&mut self, level: Level, why: &str) {
+        let what = match self.entry().kind() {
+            Kind::Client => "TLS handshake error",
+            Kind::Route => "TLS route handshake error",
+        };
+        self.log(level, format_args!("{what}: {}", brief(why)));
+    }
+
     /// Says why the connection ended, and what it has not said.
     pub(super) fn log_closed(&mut self, reason: CloseReason) {
         let left_out = self.shared.lines.take_refused();

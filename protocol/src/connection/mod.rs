@@ -15,6 +15,7 @@ mod effect;
 mod input;
 mod keepalive;
 mod logging;
+mod opening;
 mod route;
 mod turn;
 
@@ -49,6 +50,7 @@ use effect::Question;
 pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
 pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
+use opening::Opening;
 #[cfg(feature = "sim")]
 pub(crate) use route::HANDSHAKE_TIMEOUT;
 use route::Route;
@@ -58,6 +60,8 @@ use route::Route;
 pub struct Connection {
     shared: Shared,
     side: Side,
+    /// What comes before the protocol begins; none once it has.
+    opening: Option<Box<Opening>>,
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
@@ -126,6 +130,8 @@ enum Interruption {
 /// What [`Connection::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReason {
+    /// Of TLS, a client or a server that has not done its part, or has not said whether it wants any.
+    Opening,
     /// A client that has not authenticated in time, or a server that has not finished its handshake.
     Authentication,
     /// The next PING, or the verdict that the peer is gone.
@@ -157,10 +163,11 @@ impl Connection {
             dedicated: false,
             leaf_unsub_origin: false,
         };
-        let mut shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
+        let shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
         shared.entry.set_account(account);
-        let client = Client::new(&mut shared.context(now, sink));
-        Self::new(shared, Side::Client(client))
+        let mut connection = Self::new(shared, Side::Client(Client::new(node.hub())));
+        connection.open_client(now, sink);
+        connection
     }
 
     /// Takes in a server that connected from `remote` to the route port.
@@ -200,15 +207,19 @@ impl Connection {
             dedicated: false,
             leaf_unsub_origin: false,
         };
-        let mut shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
-        let route = Route::new(&mut shared.context(now, sink), dial);
-        Self::new(shared, Side::Route(Box::new(route)))
+        let shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
+        let mut connection = Self::new(shared, Side::Route(Box::new(Route::AwaitsConnect)));
+        connection.open_route(now, dial, sink);
+        let route = Route::new(&mut connection.shared.context(now, sink), dial);
+        connection.side = Side::Route(Box::new(route));
+        connection
     }
 
     fn new(shared: Shared, side: Side) -> Self {
         Self {
             shared,
             side,
+            opening: None,
             parser: Parser::new(),
             unfinished: Vec::new(),
             inbound: None,
@@ -295,6 +306,9 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
+        if let Some(opening) = &self.opening {
+            return (opening.until(), TimeoutReason::Opening);
+        }
         let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
             Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
@@ -305,6 +319,12 @@ impl Connection {
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.heed_config();
+        if let Some(opening) = &self.opening {
+            if opening.until() <= now {
+                self.handle_opening_timeout(now, sink);
+            }
+            return;
+        }
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
@@ -348,6 +368,8 @@ impl Connection {
     /// is returned.
     #[must_use]
     pub fn handle_closed<S: Sink>(mut self, now: Instant, sink: &mut S) -> Removal {
+        self.shared.close.get_or_insert(CloseReason::ClientClosed);
+        self.handle_closed_opening(now, sink);
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         let hub = self.shared.node.hub();
         let account = hub.account_of(&self.shared.entry);

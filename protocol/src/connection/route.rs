@@ -93,14 +93,25 @@ impl Route {
         }
         greet(context, &greeting.lines);
         context.entry().set_permissions(context.shared.node.exports());
-        if dial.is_some() {
-            context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);
-            return Self::awaits_info(context, None);
-        }
+        let route = if dial.is_some() { Self::awaits_info(context, None) } else { Self::AwaitsConnect };
+        route.limit_handshake(context);
+        route
+    }
+
+    /// What the peer says from now on are operations.
+    pub(super) fn handle_open<S: Sink>(&self, context: &mut Context<'_, S>) {
+        let shared = &mut *context.shared;
+        shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
+        self.limit_handshake(context);
+    }
+
+    /// From now on its handshake may not take long.
+    fn limit_handshake<S: Sink>(&self, context: &mut Context<'_, S>) {
         let cluster = context.config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
-        context.shared.auth_deadline = Some(context.now + auth_timeout.unwrap_or(HANDSHAKE_TIMEOUT));
-        Self::AwaitsConnect
+        let is_to_authenticate = matches!(self, Self::AwaitsConnect);
+        let timeout = auth_timeout.filter(|_| is_to_authenticate).unwrap_or(HANDSHAKE_TIMEOUT);
+        context.shared.auth_deadline = Some(context.now + timeout);
     }
 
     fn awaits_info<S: Sink>(context: &Context<'_, S>, verbose: Option<bool>) -> Self {

@@ -10,6 +10,9 @@ use crate::outbox::SHARE_AT_BYTES;
 /// After so much work a connection lets others go on: about two and a half milliseconds.
 pub(super) const TURN: u32 = 32 * 1024;
 
+/// What the last step of a handshake costs: a signature, and others to be checked.
+pub(super) const HANDSHAKE: u32 = 4 * 1024;
+
 /// What reading one operation costs.
 pub(super) const OPERATION: u32 = 1;
 

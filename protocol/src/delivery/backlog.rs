@@ -25,6 +25,8 @@ pub struct Backlog {
     in_flight_is_coded: bool,
     /// Somebody writes what he took out.
     is_out: bool,
+    /// A transform may have something to say of its own.
+    is_to_encode: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl Backlog {
             in_flight_bytes: 0,
             in_flight_is_coded: false,
             is_out: false,
+            is_to_encode: false,
         }
     }
 
@@ -180,6 +183,18 @@ impl Backlog {
     /// The same, and encodes at once. For whoever owns both.
     pub fn encode(&mut self, outbound: &mut Outbound) {
         outbound.encode_from(&mut self.outbox);
+    }
+
+    /// For a link whose encoding is another thread's work than its reading: notes that something was read, to which a transform
+    /// may have an answer of its own. False if nothing is encoded.
+    pub fn let_encode(&mut self) -> bool {
+        self.is_to_encode = self.is_coded();
+        self.is_to_encode
+    }
+
+    /// Whether to encode although nobody pushed: once after each [`Backlog::let_encode`].
+    pub fn begin_encode(&mut self) -> bool {
+        std::mem::take(&mut self.is_to_encode)
     }
 
     /// What waits, to be looked at, without what is in flight.

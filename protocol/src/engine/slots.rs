@@ -15,7 +15,7 @@ use crate::time::Instant;
 pub(super) struct Slots {
     /// By the index of the connection.
     slots: Vec<Option<Slot>>,
-    /// Those for whom something waits.
+    /// Those for whom something is to be written.
     pub(super) waiting: BTreeSet<ConnectionId>,
     /// Those that were asked to end.
     pub(super) to_end: VecDeque<ConnectionId>,
@@ -78,9 +78,38 @@ impl Links for Slots {
     }
 }
 
+impl Slot {
+    /// Whether there is something for the socket: what is still to be encoded may wait for the peer.
+    fn wants_write(&self) -> bool {
+        if self.backlog.is_coded() {
+            !self.outbound.encoded().is_empty()
+        } else {
+            self.backlog.pending_bytes() > 0
+        }
+    }
+}
+
 impl SlotMut<'_> {
     fn id(&self) -> ConnectionId {
         self.slot.entry.id()
+    }
+
+    /// Encodes what can be, once something was pushed or read, and notes whether there is something to write.
+    pub(super) fn encode(&mut self) {
+        let Slot { backlog, outbound, .. } = &mut *self.slot;
+        if backlog.is_coded() {
+            backlog.encode(outbound);
+        }
+        self.note_written();
+    }
+
+    /// Notes whether there is still something to write.
+    pub(super) fn note_written(&mut self) {
+        if self.slot.wants_write() {
+            self.waiting.insert(self.id());
+        } else {
+            self.waiting.remove(&self.id());
+        }
     }
 }
 
@@ -111,14 +140,7 @@ impl Link for SlotMut<'_> {
             self.slot.backlog.request_close(reason);
             self.to_end.push_back(self.id());
         }
-        if self.slot.backlog.outbox().is_coded() {
-            self.slot.backlog.encode(&mut self.slot.outbound);
-        }
-        if self.slot.backlog.outbox().is_empty() {
-            self.waiting.remove(&self.id());
-        } else {
-            self.waiting.insert(self.id());
-        }
+        self.encode();
         self.slot.backlog.pressure()
     }
 }

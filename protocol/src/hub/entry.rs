@@ -1,8 +1,8 @@
 //! What others may know of a connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{BySid, Held, RemoteInterest};
@@ -12,6 +12,7 @@ use crate::id::{AccountId, ConnectionId};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::permissions::{Permissions, Replies};
 use crate::time::Instant;
+use crate::transport::TlsFacts;
 
 /// What is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,8 @@ pub enum Flag {
     MayRespond = 128,
     /// A server from which members of queue groups are taken only if no nearer one takes a message.
     Far = 256,
+    /// A client that began with TLS and got INFO within it.
+    TlsFirst = 512,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -63,6 +66,8 @@ pub struct Entry {
     /// [`NO_ACCOUNT`] for a route.
     account: AtomicU64,
     about: Mutex<Option<Box<About>>>,
+    /// What came of TLS, where it is spoken.
+    tls: OnceLock<Box<TlsFacts>>,
     /// None for a client that may do everything, and for a peer that may want everything.
     rights: Mutex<Option<Box<Rights>>>,
 }
@@ -116,6 +121,7 @@ impl Entry {
             interest: Mutex::new(Place::RouteInterest, RemoteInterest::default()),
             account: AtomicU64::new(NO_ACCOUNT),
             about: Mutex::new(Place::Facts, None),
+            tls: OnceLock::new(),
             rights: Mutex::new(Place::Facts, None),
         }
     }
@@ -169,6 +175,16 @@ impl Entry {
     /// What it said of itself.
     pub fn about(&self) -> About {
         self.about.lock().as_deref().cloned().unwrap_or_default()
+    }
+
+    /// What came of TLS, once that is spoken.
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.get().map(|facts| &**facts)
+    }
+
+    /// Notes what came of TLS. Once.
+    pub(crate) fn set_tls(&self, facts: TlsFacts) {
+        let _ = self.tls.set(Box::new(facts));
     }
 
     /// What it calls itself; empty if it does not.

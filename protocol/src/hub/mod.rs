@@ -25,6 +25,7 @@ mod traces;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Imports, Terms};
 use crate::auth::Guard;
@@ -34,7 +35,7 @@ use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
 use crate::interest::SubscriptionId;
-use crate::lock::{Place, RwLock};
+use crate::lock::{Mutex, Place, RwLock};
 use crate::mapping::Mappings;
 use crate::time::Instant;
 use crate::wire::Info;
@@ -81,6 +82,8 @@ pub struct Hub {
     next_subscription: AtomicU64,
     totals: Totals,
     guard: Guard,
+    /// How many handshakes began in the current second.
+    handshakes: Mutex<Allowance>,
 }
 
 impl Hub {
@@ -125,6 +128,7 @@ impl Hub {
             next_subscription: AtomicU64::new(1),
             totals: Totals::default(),
             guard: Guard::new(&config),
+            handshakes: Mutex::new(Place::Facts, Allowance::default()),
             config: RwLock::new(Place::Facts, Arc::new(config)),
             config_version: AtomicU64::new(0),
         }
@@ -144,6 +148,11 @@ impl Hub {
     pub(crate) fn swap_config(&self, config: Arc<Config>) {
         *self.config.write() = config;
         self.config_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether one more handshake may begin, of so many in a second.
+    pub(crate) fn may_shake_hands(&self, now: Instant, most: u32) -> bool {
+        self.handshakes.lock().take(now, most, Duration::from_secs(1)).is_some()
     }
 
     /// Where it is said what others cause.
@@ -393,11 +402,15 @@ impl Hub {
     pub(crate) fn client_info(&self) -> Info {
         let config = self.config();
         let advertised = config.client_advertise.as_ref();
+        let tls = config.tls.as_ref().map(|tls| tls.settings());
         Info {
             proto: CLIENT_PROTOCOL,
             host: advertised.map_or(&config.host, |advertised| &advertised.host).clone(),
             port: advertised.and_then(|advertised| advertised.port).unwrap_or(self.client_port),
             auth_required: self.guard.requires_authorization(),
+            tls_required: tls.is_some() && !config.allow_non_tls,
+            tls_available: tls.is_some() && config.allow_non_tls,
+            tls_verify: tls.is_some_and(|tls| tls.verify || tls.verify_and_map),
             api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }

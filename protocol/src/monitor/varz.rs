@@ -1,16 +1,17 @@
 //! `/varz`: the server in general.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Facts;
 use super::format::{Float, age, is_default, nanos};
+use crate::calendar;
 use crate::cluster::Cluster;
 use crate::hub::{Kind, Totals};
 use crate::identity;
 use crate::node::Node;
+use crate::transport::{DEFAULT_TLS_TIMEOUT, Tls};
 
 /// What `/varz` shows, in nats-server's order.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,10 @@ pub(crate) struct Varz {
     port: u16,
     #[serde(skip_serializing_if = "is_default")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_verify: bool,
     #[serde(skip_serializing_if = "is_default")]
     connect_urls: Vec<String>,
     max_connections: i64,
@@ -85,6 +90,8 @@ pub(crate) struct Varz {
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWaits,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_cert_not_after: String,
     /// Not a field of nats-server: in nanoseconds, for each thread.
     #[serde(skip_serializing_if = "is_default")]
     onehop_longest_turns: Vec<u64>,
@@ -106,9 +113,15 @@ struct ClusterVarz {
     #[serde(skip_serializing_if = "is_default")]
     tls_timeout: Float,
     #[serde(skip_serializing_if = "is_default")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_verify: bool,
+    #[serde(skip_serializing_if = "is_default")]
     pool_size: i32,
     #[serde(skip_serializing_if = "is_default")]
     write_deadline: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_cert_not_after: String,
 }
 
 /// A part of nats-server that this node has not.
@@ -149,6 +162,8 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         host: info.host,
         port: info.port,
         auth_required: hub.guard().requires_authorization(),
+        tls_required: info.tls_required,
+        tls_verify: info.tls_verify,
         connect_urls: node.shown_urls(),
         // As a limit 0 is nats-server's default; that nobody may come in is a number below.
         max_connections: if config.max_connections == 0 { -1 } else { count(config.max_connections) },
@@ -169,7 +184,7 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         mqtt: Absent {},
         websocket: Absent {},
         jetstream: Absent {},
-        tls_timeout: TLS_TIMEOUT.into(),
+        tls_timeout: timeout(config.tls.as_ref()),
         write_deadline: nanos(config.write_deadline),
         start: facts.time(facts.start),
         now: facts.time_now(),
@@ -211,8 +226,19 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         slow_consumer_stats: slow,
         stale_connection_stats: stale,
         disk_io_wait_stats: DiskWaits::default(),
+        tls_cert_not_after: not_after(config.tls.as_ref()),
         onehop_longest_turns: facts.longest_turns.iter().copied().map(nanos).collect(),
     }
+}
+
+fn timeout(tls: Option<&Tls>) -> Float {
+    tls.map_or(DEFAULT_TLS_TIMEOUT, |tls| tls.settings().timeout).into()
+}
+
+/// When this side's certificate ends to be valid; empty if there is none.
+fn not_after(tls: Option<&Tls>) -> String {
+    let seconds = tls.and_then(Tls::not_after);
+    seconds.map_or_else(String::new, |seconds| calendar::rfc3339(seconds.saturating_mul(1_000_000_000)))
 }
 
 /// A limit; -1 is none.
@@ -236,7 +262,10 @@ impl ClusterVarz {
             cluster_port: cluster.port(),
             auth_timeout: config.auth_timeout.into(),
             urls: config.routes.iter().map(|url| url.authority()).collect(),
-            tls_timeout: TLS_TIMEOUT.into(),
+            tls_timeout: timeout(config.tls.as_ref()),
+            tls_required: config.tls.is_some(),
+            tls_verify: config.tls.is_some(),
+            tls_cert_not_after: not_after(config.tls.as_ref()),
             pool_size: config.pool_size.map_or(-1, |size| i32::from(size.get())),
             write_deadline: config.write_deadline.map_or(0, nanos),
         }
@@ -252,6 +281,3 @@ impl ByKind {
         self.clients + self.routes
     }
 }
-
-/// nats-server's default for an option that this node has not.
-const TLS_TIMEOUT: Duration = Duration::from_secs(2);

@@ -20,6 +20,7 @@ mod news;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused};
@@ -241,6 +242,11 @@ impl Node {
     /// When it started.
     pub(crate) fn start(&self) -> Instant {
         self.start
+    }
+
+    /// How long after 1970 an instant is.
+    pub(crate) fn calendar(&self, at: Instant) -> Duration {
+        Duration::from_nanos(self.unix_nanos_at_zero.saturating_add(at.as_nanos()))
     }
 
     /// The wall clock at [`Instant::ZERO`], in nanoseconds since 1970 (UTC).

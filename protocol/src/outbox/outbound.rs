@@ -27,6 +27,8 @@ pub struct Outbound {
     /// Plain bytes that were written in full, and whether any byte was, since the outbox was told.
     done: Done,
     finishes: bool,
+    /// What is left can be encoded once more was read.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,13 @@ impl Outbound {
             return;
         }
         while self.encoded.len() < CODED_BYTES && self.step() {}
+        self.waits = self.encoded.is_empty() && !self.is_empty();
+    }
+
+    /// Whether all that is left waits for bytes of the peer, as it does during a handshake: to encode again is of no use until
+    /// something was read.
+    pub fn waits_for_peer(&self) -> bool {
+        self.waits
     }
 
     /// Takes all that waits in `outbox`, encodes as much as should wait for the socket, and lets the outbox count that. For

@@ -210,6 +210,11 @@ impl Routes {
         self.connections.begin(connection, remote, Some(id), purpose).purpose.as_ref()
     }
 
+    /// The host that a dial goes to.
+    pub(crate) fn dialed_host(&self, id: DialId) -> Option<&str> {
+        self.wishes.purpose_of(id).map(|purpose| purpose.url.host.as_str())
+    }
+
     /// Hears what the peer says of itself on a connection, and gives that a seat; or resolves the duplicate: what is there
     /// stays, and inherits what the newcomer stood for (wire.md 3.5).
     pub(crate) fn handle_presented(

@@ -30,6 +30,7 @@ mod framed;
 mod inbound;
 mod level;
 mod s2;
+mod tls;
 
 use std::{error, fmt};
 
@@ -40,9 +41,15 @@ pub use inbound::Inbound;
 
 pub use level::{S2Level, S2Limit, S2Setting};
 pub use s2::{MAX_BLOCK_BYTES, WRITTEN_BLOCK_BYTES};
+pub use tls::{
+    CertificateFiles, DEFAULT_HANDSHAKE_FIRST_WAIT, DEFAULT_TLS_TIMEOUT, HandshakeFirst, KeyHash,
+    PeerCertificate, Pem, Tls, TlsError, TlsFacts, TlsProgress, TlsSession, TlsSettings, TlsVersion,
+    is_spoken_group, is_spoken_suite,
+};
 
 use framed::{FrameReader, FrameWriter};
 use s2::{S2Reader, S2Writer};
+use tls::{TlsReader, TlsWriter};
 
 /// Makes plain bytes of what the peer's [`Encoder`] made.
 #[derive(Debug)]
@@ -52,6 +59,7 @@ pub struct Decoder(Decoding);
 enum Decoding {
     Framed(FrameReader),
     S2(S2Reader),
+    Tls(TlsReader),
 }
 
 /// Makes of plain bytes what the peer's [`Decoder`] reads.
@@ -62,6 +70,7 @@ pub struct Encoder(Encoding);
 enum Encoding {
     Framed(FrameWriter),
     S2(S2Writer),
+    Tls(TlsWriter),
 }
 
 /// Why bytes could not be decoded. The connection is to be closed.
@@ -85,6 +94,10 @@ impl Decoder {
         Self(Decoding::S2(S2Reader::new(limit)))
     }
 
+    fn tls(reader: TlsReader) -> Self {
+        Self(Decoding::Tls(reader))
+    }
+
     /// Takes bytes from the start of `encoded` and appends what they mean to `plain`; returns how many it took: all,
     /// unless `plain` holds [`CODED_BYTES`] before. Given nothing, it goes on with what it took earlier. A fault is found
     /// only by a call that appends nothing, so that what was good before it is handled first.
@@ -92,6 +105,7 @@ impl Decoder {
         match &mut self.0 {
             Decoding::Framed(reader) => reader.decode(encoded, plain),
             Decoding::S2(reader) => reader.decode(encoded, plain),
+            Decoding::Tls(reader) => reader.decode(encoded, plain),
         }
     }
 }
@@ -108,12 +122,17 @@ impl Encoder {
         Self(Encoding::S2(S2Writer::new(setting)))
     }
 
+    fn tls(writer: TlsWriter) -> Self {
+        Self(Encoding::Tls(writer))
+    }
+
     /// Takes bytes from the start of `plain` and appends to `encoded` what stands for them; returns how many it took. Given
     /// nothing, it appends what it has to send for other reasons.
     pub fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
             Encoding::S2(writer) => writer.encode(plain, encoded),
+            Encoding::Tls(writer) => writer.encode(plain, encoded),
         }
     }
 
@@ -123,6 +142,7 @@ impl Encoder {
             Encoding::Framed(writer) => writer.finish(encoded),
             // A stream has no end but that of its connection.
             Encoding::S2(_) => {}
+            Encoding::Tls(writer) => writer.finish(encoded),
         }
     }
 }

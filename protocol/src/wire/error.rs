@@ -17,6 +17,8 @@ pub enum ProtocolError {
     InvalidJson,
     /// One connection too many.
     MaximumConnections,
+    /// More handshakes than `connection_rate_limit` in a second.
+    ConnectionThrottled,
     /// One connection too many in an account.
     MaximumAccountConnections,
     /// Wrong credentials, or none where some are needed.
@@ -153,6 +155,7 @@ impl ProtocolError {
             | Self::MaximumInterest
             | Self::Told => return None,
             Self::MaximumConnections => "maximum connections exceeded",
+            Self::ConnectionThrottled => "Connection throttling is active. Please try again later.",
             Self::MaximumAccountConnections => "maximum account active connections exceeded",
             Self::Authorization => "Authorization Violation",
             Self::AuthenticationTimeout => "Authentication Timeout",
@@ -186,7 +189,7 @@ impl ProtocolError {
             Self::Parse(ParseError::MaxPayload) => CloseReason::MaximumPayloadExceeded,
             // Under this name in nats-server, whatever it was.
             Self::Parse(_) | Self::InvalidJson => CloseReason::ProtocolViolation,
-            Self::MaximumConnections => CloseReason::MaximumConnectionsExceeded,
+            Self::MaximumConnections | Self::ConnectionThrottled => CloseReason::MaximumConnectionsExceeded,
             Self::MaximumAccountConnections => CloseReason::MaximumAccountConnectionsExceeded,
             Self::AuthenticationTimeout => CloseReason::AuthenticationTimeout,
             Self::StaleConnection => CloseReason::StaleConnection,
@@ -329,6 +332,7 @@ mod tests {
             ParseError::MaxControlLine.into(),
             ParseError::MaxPayload.into(),
             ProtocolError::MaximumConnections,
+            ProtocolError::ConnectionThrottled,
             ProtocolError::MaximumAccountConnections,
             ProtocolError::Authorization,
             ProtocolError::AuthenticationTimeout,

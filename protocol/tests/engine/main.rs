@@ -32,6 +32,7 @@ mod script;
 mod services;
 mod shutdown;
 mod slow_consumers;
+mod tls;
 mod tracing;
 mod transport;
 mod users;

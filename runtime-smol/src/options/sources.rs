@@ -1,5 +1,6 @@
 //! The file system and the environment, as configuration files refer to them.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use onehop::config::{Included, Sources};
@@ -21,6 +22,20 @@ impl Sources for SystemSources {
             std::fs::read(&full_path).map_err(|error| format!("open {}: {error}", full_path.display()))?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Included { name: full_path.display().to_string(), text })
+    }
+
+    fn file(&self, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => format!("open {path}: no such file or directory"),
+            ErrorKind::PermissionDenied => format!("open {path}: permission denied"),
+            _ => format!("open {path}: {error}"),
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    fn system_authorities(&self) -> Vec<Vec<u8>> {
+        // A few that cannot be read are no reason to trust nobody.
+        rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect()
     }
 }
 

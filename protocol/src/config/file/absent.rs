@@ -59,7 +59,6 @@ fn is_switch(key: &str) -> bool {
 
 /// Of the top level.
 pub(super) const TOP_LEVEL: Keys = &[
-    ("allow_non_tls", Nothing::Any),
     ("default_js_domain", Nothing::Empty),
     ("default_sentinel", Nothing::Empty),
     ("disable_sublist_cache", Nothing::Any),
@@ -90,7 +89,6 @@ pub(super) const TOP_LEVEL: Keys = &[
     ("store_dir", Nothing::Any),
     ("storedir", Nothing::Any),
     ("syslog", Nothing::False),
-    ("tls", Nothing::Never),
     ("trace_headers", Nothing::False),
     ("trace_verbose", Nothing::False),
     ("trusted", Nothing::Empty),
@@ -101,8 +99,7 @@ pub(super) const TOP_LEVEL: Keys = &[
 ];
 
 /// Of the `cluster` block.
-pub(super) const CLUSTER: Keys =
-    &[("tls", Nothing::Never), ("write_timeout", Nothing::Words(&["default", "retry"]))];
+pub(super) const CLUSTER: Keys = &[("write_timeout", Nothing::Words(&["default", "retry"]))];
 
 /// Of `authorization` blocks.
 pub(super) const AUTHORIZATION: Keys =

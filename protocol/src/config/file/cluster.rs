@@ -8,7 +8,7 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
 use super::users::Known;
 use super::value::{Item, Value};
-use super::{compression, healing, limits, permissions};
+use super::{compression, healing, limits, permissions, tls};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{
     ClusterConfig, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions, RouteUrl,
@@ -19,8 +19,23 @@ use crate::quote::without_user_info;
 /// Without a port to listen on there is no cluster, but its name is told.
 pub(super) fn read(block: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Result<(), Fault> {
     let mut cluster = ClusterConfig::default();
-    let mut port = None;
-    read_fields(block.map()?, report, |field, report| read_field(field, &mut cluster, &mut port, report));
+    let (mut port, mut auth_timeout) = (None, None);
+    read_fields(block.map()?, report, |field, report| match field.key.as_str() {
+        "authorization" => {
+            auth_timeout = authorization(field, &mut cluster, report)?;
+            Ok(())
+        }
+        _ => read_field(field, &mut cluster, &mut port, report),
+    });
+    // It depends on routes, wherever those stand.
+    read_fields(block.map()?, report, |field, report| match field.key.as_str() {
+        "tls" => {
+            cluster.tls = tls::of_routes(field, &cluster.routes, report)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    });
+    cluster.auth_timeout = auth_timeout.unwrap_or_else(|| tls::auth_timeout(cluster.tls.as_ref()));
     (config.cluster, config.lone_cluster_name) = match port {
         Some(port) => (Some(ClusterConfig { port, ..cluster }), None),
         None if cluster.routes.is_empty() => (None, cluster.name),
@@ -60,7 +75,6 @@ fn read_field(
         }
         "no_advertise" => cluster.no_advertise = field.bool()?,
         "routes" => cluster.routes = routes(field.array()?, report),
-        "authorization" => authorization(field, cluster, report)?,
         "connect_retries" if field.is_below_zero() => cluster.connect_retries = 0,
         "connect_retries" => cluster.connect_retries = field.at_most(i64::from(u32::MAX))?,
         "connect_backoff" => cluster.connect_backoff = field.bool()?,
@@ -75,6 +89,7 @@ fn read_field(
         }
         "compression" => cluster.compression = compression::read(field, report)?,
         "healing" => cluster.healing = healing::read(field, report)?,
+        "tls" => {}
         "limits" => cluster.limits = limits::read(field, report)?,
         key => field.accept_if(asks_for_nothing(CLUSTER, key, field.value))?,
     }
@@ -116,11 +131,12 @@ fn shown(url: &str) -> String {
     }
 }
 
+/// Returns how long a peer may take, if that is said.
 fn authorization(
     field: &Field<'_>,
     cluster: &mut ClusterConfig,
     report: &mut Report<'_>,
-) -> Result<(), Fault> {
+) -> Result<Option<Duration>, Fault> {
     let credentials = Credentials::read(field, &mut Known::default(), report)?;
     if credentials.users.is_some() {
         return Err("Cluster authorization does not allow multiple users".into());
@@ -128,14 +144,13 @@ fn authorization(
     if credentials.token.is_some() {
         return Err("Cluster authorization does not support tokens".into());
     }
-    cluster.auth_timeout = credentials.timeout;
     cluster.authorization = match (credentials.user, credentials.password) {
         (None, None) => None,
         (Some(user), Some(password)) => Some(UserPassword { user, password }),
         (Some(_), None) => return Err("expected cluster password to be set".into()),
         (None, Some(_)) => return Err("expected cluster user to be set".into()),
     };
-    Ok(())
+    Ok(credentials.timeout)
 }
 
 fn pool_size(field: &Field<'_>) -> Result<Option<NonZeroU16>, Fault> {

@@ -15,7 +15,7 @@ pub(super) struct Credentials {
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) token: Option<Secret>,
-    pub(super) timeout: Duration,
+    pub(super) timeout: Option<Duration>,
     pub(super) users: Option<Vec<User>>,
     /// What users may do of whom nothing else is said.
     default_permissions: Option<Arc<Permissions>>,
@@ -27,7 +27,7 @@ impl Credentials {
             user: None,
             password: None,
             token: None,
-            timeout: DEFAULT_AUTH_TIMEOUT,
+            timeout: None,
             users: None,
             default_permissions: None,
         };
@@ -39,7 +39,7 @@ impl Credentials {
                 "user" | "username" => credentials.user = Some(credential(field)?),
                 "password" | "pass" => credentials.password = Some(secret(field)?),
                 "token" => credentials.token = Some(secret(field)?),
-                "timeout" => credentials.timeout = field.timeout_or(DEFAULT_AUTH_TIMEOUT)?,
+                "timeout" => credentials.timeout = Some(field.timeout_or(DEFAULT_AUTH_TIMEOUT)?),
                 "users" => credentials.users = Some(users::read(field, Place::Authorization, known, report)?),
                 "default_permissions" | "default_permission" | "permissions" => {
                     credentials.default_permissions = Some(Arc::new(permissions::read(field, report)?));

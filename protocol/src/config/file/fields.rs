@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Sources;
 use super::scalar::parse_duration;
 use super::value::{Item, Map, Position, Value, in_order};
 use crate::config::address::parse_listen;
@@ -11,13 +12,19 @@ use crate::quote::without_user_info;
 /// Faults and warnings with their places.
 pub(super) struct Report<'a> {
     files: &'a [String],
+    sources: &'a dyn Sources,
     errors: Vec<(Position, String)>,
     warnings: Vec<(Position, String)>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(files: &'a [String]) -> Self {
-        Self { files, errors: Vec::new(), warnings: Vec::new() }
+    pub(super) fn new(files: &'a [String], sources: &'a dyn Sources) -> Self {
+        Self { files, sources, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Where what fields refer to is found.
+    pub(super) fn sources(&self) -> &'a dyn Sources {
+        self.sources
     }
 
     pub(super) fn error(&mut self, position: Position, message: impl Into<String>) {

@@ -18,6 +18,7 @@ mod sharing;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod top_level;
 mod users;
 mod value;
@@ -35,7 +36,7 @@ use super::Config;
 pub fn parse_file(name: &str, text: &str, sources: &dyn Sources) -> Result<FileSettings, FileError> {
     let document = syntax::parse(name, text, sources).map_err(|fault| FileError { lines: vec![fault] })?;
     let mut settings = FileSettings::default();
-    let mut report = fields::Report::new(&document.files);
+    let mut report = fields::Report::new(&document.files, sources);
     if document.root.is_empty() {
         settings.warnings.push(format!("{name}: config has no values or is empty"));
     }
@@ -55,6 +56,19 @@ pub trait Sources {
     /// # Errors
     /// Why it cannot be had, for the user to read.
     fn include(&self, from: &str, path: &str) -> Result<Included, String>;
+
+    /// What stands in a file that is no configuration: a certificate or a key.
+    ///
+    /// # Errors
+    /// Why it cannot be had, for the user to read.
+    fn file(&self, path: &str) -> Result<Vec<u8>, String> {
+        Err(format!("open {path}: no files here"))
+    }
+
+    /// The certificates of those whom the system trusts, in DER.
+    fn system_authorities(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
 }
 
 /// An included file.

@@ -113,6 +113,8 @@ fn every_field_of_the_node_is_read() {
         is_global_account_open: false,
         mappings: Vec::new(),
         accounts: Vec::new(),
+        tls: None,
+        allow_non_tls: false,
         auth_timeout: Duration::from_millis(500),
         no_header_support: true,
         max_closed_clients: 13,
@@ -166,6 +168,7 @@ fn every_field_of_the_cluster_is_read() {
         no_advertise: true,
         routes: vec!["nats://u:p@a:1".parse().unwrap(), "nats://b:2".parse().unwrap()],
         authorization: Some(crate::config::UserPassword { user: "x".into(), password: "y".into() }),
+        tls: None,
         auth_timeout: Duration::from_secs(3),
         connect_retries: 7,
         connect_backoff: true,
@@ -438,7 +441,7 @@ fn every_faulty_field_is_told_with_its_place_in_the_order_of_the_text() {
         "x.conf:2:1: unknown field \"bogus\"\nx.conf:3:3: unknown field \"bogus2\"\nx.conf:5:2: unknown field \"x\""
     );
     for (text, message) in [
-        ("tls {}", "field \"tls\" is not supported yet"),
+        ("tls: true", "Expected map to define tls, got bool"),
         ("jetstream: true", "field \"jetstream\" is not supported yet"),
         ("lame_duck_duration: '29s'", "invalid lame_duck_duration of 29s, minimum is 30 seconds"),
         ("lame_duck_grace_period: '-1s'", "invalid lame_duck_grace_period, needs to be positive"),

@@ -9,13 +9,14 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::users::Known;
 use super::value::{Map, Value};
-use super::{FileSettings, cluster, mappings};
+use super::{FileSettings, cluster, mappings, tls};
 use crate::config::validate::{MAX_PAYLOAD, check_queue_affinity, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
 
 pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<'_>) {
     let mut known = Known::default();
     let mut has_authorization = false;
+    let mut auth_timeout = None;
     let mut affinity_at = None;
     read_fields(root, report, |field, report| {
         let config = &mut settings.config;
@@ -31,7 +32,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "pid_file" | "pidfile" => process.pid_file = field.optional_string()?,
             "authorization" => {
                 has_authorization = true;
-                authorization(field, config, &mut known, report)?;
+                auth_timeout = authorization(field, config, &mut known, report)?;
             }
             "mappings" | "maps" => config.mappings.extend(mappings::read(field, report)?),
             // They depend on authorization, wherever that stands.
@@ -42,12 +43,16 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             }
             "no_auth_user" => config.no_auth_user = field.optional_string()?,
             "cluster" => cluster::read(field, config, report)?,
+            "tls" => config.tls = tls::of_clients(field, report)?,
+            "allow_non_tls" => config.allow_non_tls = field.bool()?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
             _ if address(field, config)? || limit(field, config, report)? || lame_duck(field, config)? => {}
             key => field.accept_if(asks_for_nothing(TOP_LEVEL, key, field.value))?,
         }
         Ok(())
     });
+    let config = &mut settings.config;
+    config.auth_timeout = auth_timeout.unwrap_or_else(|| tls::auth_timeout(config.tls.as_ref()));
     read_fields(root, report, |field, report| match field.key.as_str() {
         "accounts" => accounts(field, &mut settings.config, &mut known, report),
         _ => Ok(()),
@@ -188,16 +193,17 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
     Ok(true)
 }
 
+/// Returns how long a client may take, if that is said.
 fn authorization(
     field: &Field<'_>,
     config: &mut Config,
     known: &mut Known,
     report: &mut Report<'_>,
-) -> Result<(), Fault> {
+) -> Result<Option<Duration>, Fault> {
     let credentials = Credentials::read(field, known, report)?;
-    config.auth_timeout = credentials.timeout;
+    let timeout = credentials.timeout;
     config.authorization = credentials.into_authorization()?;
-    Ok(())
+    Ok(timeout)
 }
 
 fn accounts(

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::Options;
 use crate::accounts::GLOBAL_ACCOUNT;
-use crate::hub::{Closed, Entry};
+use crate::hub::{Closed, Entry, Flag};
 use crate::monitor::Facts;
 use crate::monitor::format::{age, is_default, round_trip};
 use crate::monitor::printer::Printer;
@@ -15,6 +16,7 @@ use crate::monitor::rendering::Step;
 use crate::monitor::subscriptions::{Detail, Lister};
 use crate::node::Node;
 use crate::time::Instant;
+use crate::transport::PeerCertificate;
 
 /// A connection that may be shown.
 #[derive(Debug)]
@@ -124,9 +126,35 @@ struct Conn {
     #[serde(skip_serializing_if = "is_default")]
     version: String,
     #[serde(skip_serializing_if = "is_default")]
+    tls_version: String,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_cipher_suite: String,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_peer_certs: Vec<PeerCert>,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_first: bool,
+    #[serde(skip_serializing_if = "is_default")]
     authorized_user: String,
     #[serde(skip_serializing_if = "is_default")]
     account: String,
+}
+
+/// A certificate that a client showed.
+#[derive(Debug, PartialEq, Serialize)]
+struct PeerCert {
+    subject: String,
+    spki_sha256: String,
+    cert_sha256: String,
+}
+
+impl PeerCert {
+    fn new(shown: &PeerCertificate) -> Self {
+        Self {
+            subject: shown.subject.clone(),
+            spki_sha256: HEXLOWER.encode(&shown.key_hash),
+            cert_sha256: HEXLOWER.encode(&shown.hash),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -138,7 +166,9 @@ struct ConnRest {
 impl Conn {
     fn new(facts: &Facts<'_>, options: &Options, candidate: &Candidate) -> Self {
         let Candidate { entry, closed, .. } = candidate;
-        let (about, traffic) = (entry.about(), entry.traffic());
+        let (about, traffic, tls) = (entry.about(), entry.traffic(), entry.tls());
+        let shows_peer = options.auth && closed.is_none();
+        let peer = tls.filter(|_| shows_peer).map_or(&[][..], |tls| &tls.peer);
         Self {
             cid: entry.cid(),
             kind: "Client",
@@ -161,6 +191,10 @@ impl Conn {
             name: about.name,
             lang: about.lang,
             version: about.version,
+            tls_version: tls.map_or_else(String::new, |tls| tls.version.to_string()),
+            tls_cipher_suite: tls.map_or_else(String::new, |tls| tls.cipher_suite.clone()),
+            tls_peer_certs: peer.iter().map(PeerCert::new).collect(),
+            tls_first: entry.has(Flag::TlsFirst),
             authorized_user: about.user.filter(|_| options.auth).unwrap_or_default(),
             account: candidate.named_account().filter(|_| options.auth).unwrap_or_default().to_owned(),
         }

@@ -8,7 +8,7 @@ use crate::config::{Mapping, MappingDestination};
 /// Reads the one field of `text` as mappings.
 fn read(text: &str) -> Result<Vec<Mapping>, String> {
     let document = syntax::parse("x.conf", text, &World).expect("a text without mistakes of syntax");
-    let mut report = fields::Report::new(&document.files);
+    let mut report = fields::Report::new(&document.files, &NoSources);
     let mut read = Vec::new();
     fields::read_fields(&document.root, &mut report, |field, report| {
         read = mappings::read(field, report)?;

@@ -8,7 +8,7 @@ use crate::config::{Permissions, ResponsePermission, Rules, SubjectRule};
 /// What a field `permissions` with this value says, or what is wrong with it.
 fn try_read(value: &str) -> Result<Permissions, String> {
     let document = syntax::parse("x.conf", &format!("\npermissions: {value}"), &World)?;
-    let mut report = Report::new(&document.files);
+    let mut report = Report::new(&document.files, &NoSources);
     let mut read = Permissions::default();
     read_fields(&document.root, &mut report, |field, report| {
         read = permissions::read(field, report)?;

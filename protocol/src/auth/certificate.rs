@@ -1,0 +1,59 @@
+//! Which user a client's certificate is for (wire.md 6.4).
+
+use super::users::{Known, Users};
+use crate::transport::PeerCertificate;
+
+/// What a client's certificate says about who it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Certificate<'a> {
+    /// Nothing: who it is depends on what it presents.
+    Silent,
+    /// Everything, if it showed one.
+    Decides(Option<&'a PeerCertificate>),
+}
+
+impl Users {
+    /// The user that a certificate is for: the first that is named as one of its mail addresses, host names or URIs, or else as
+    /// its subject.
+    pub(super) fn of_certificate(&self, certificate: &PeerCertificate) -> Option<Known> {
+        let PeerCertificate { emails, dns_names, uris, subject, .. } = certificate;
+        let mut alternatives = emails.iter().chain(dns_names).chain(uris);
+        alternatives.find_map(|name| self.named(name)).or_else(|| {
+            let parts = parts(subject);
+            let is_meant = |name: &str| name.contains('=') && self::parts(name) == parts;
+            self.named(subject).or_else(|| self.find_named(is_meant))
+        })
+    }
+}
+
+/// The parts of a distinguished name, in an order that does not depend on how it is written. A comma that is a part of one has
+/// a backslash before it (RFC 4514).
+fn parts(name: &str) -> Vec<String> {
+    let mut is_escaped = false;
+    let is_comma = |letter: char| {
+        let was_escaped = is_escaped;
+        is_escaped = letter == '\\' && !was_escaped;
+        letter == ',' && !was_escaped
+    };
+    let trim = |part: &str| match part.split_once('=') {
+        Some((kind, value)) => format!("{}={}", kind.trim().to_uppercase(), value.trim()),
+        None => part.trim().to_owned(),
+    };
+    let mut parts: Vec<_> = name.split(is_comma).map(trim).collect();
+    parts.sort();
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distinguished_name_is_the_same_in_any_order_and_with_any_blanks() {
+        assert_eq!(parts("CN=joe,OU=Room,O=Devices"), parts("o=Devices, ou = Room, cn=joe"));
+        assert_ne!(parts("CN=joe,OU=Room"), parts("CN=joe"));
+        assert_ne!(parts("CN=joe"), parts("CN=Joe"));
+        assert_eq!(parts("CN=a\\,b,O=c"), ["CN=a\\,b", "O=c"]);
+        assert_eq!(parts("CN=a\\\\,O=c"), ["CN=a\\\\", "O=c"]);
+    }
+}

@@ -1,0 +1,237 @@
+//! What a connection does before its protocol begins, or right behind its greeting: TLS (wire.md 6).
+//!
+//! Nothing of what comes is an operation as long as this lasts, and what is to be sent waits in the transport.
+
+use std::time::Duration;
+
+use log::Level;
+
+use super::client::Client;
+use super::{Connection, Side, turn};
+use crate::close::CloseReason;
+use crate::hub::Flag;
+use crate::routes::DialId;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::transport::{
+    DecodeError, HandshakeFirst, Inbound, Tls, TlsError, TlsFacts, TlsProgress, TlsSession,
+};
+use crate::wire::ProtocolError;
+
+/// How far that is, and until when it is to get further.
+#[derive(Debug)]
+pub(super) struct Opening {
+    stage: Stage,
+    until: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    /// A client chooses by its first byte: TLS or nothing, as it was told.
+    Choice(Tls),
+    /// A client that says nothing by now is to be greeted before TLS.
+    Silence(Tls),
+    /// The two sides get to know each other.
+    Handshake(TlsSession),
+}
+
+impl Opening {
+    /// When [`Connection::handle_opening_timeout`] is to be called.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+impl Connection {
+    /// Begins with what comes before a client may say anything.
+    pub(super) fn open_client<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let Some(tls) = self.shared.config.tls.clone() else {
+            return self.begin(now, sink);
+        };
+        match tls.settings().handshake_first {
+            HandshakeFirst::Always => self.shake_hands_as_server(now, &tls, sink),
+            HandshakeFirst::Within(wait) => self.wait_at(Stage::Silence(tls), now + wait),
+            HandshakeFirst::Never => {
+                self.greet(now, sink);
+                if self.shared.config.allow_non_tls {
+                    let until = now + tls.settings().timeout;
+                    self.wait_at(Stage::Choice(tls), until);
+                } else {
+                    self.shake_hands_as_server(now, &tls, sink);
+                }
+            }
+        }
+    }
+
+    /// Begins with what comes before a server may say anything: nothing, unless routes are encrypted.
+    pub(super) fn open_route<S: Sink>(&mut self, now: Instant, dial: Option<DialId>, sink: &mut S) {
+        let Some(tls) = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone()) else {
+            return;
+        };
+        let Some(dial) = dial else {
+            return self.shake_hands_as_server(now, &tls, sink);
+        };
+        let host = self.shared.node.with_cluster(now, sink, |cluster, _| cluster.dialed_host(dial)).flatten();
+        let host = host.unwrap_or_else(|| self.shared.entry.remote().ip().to_string());
+        let session = tls.connect(&host, self.calendar(now));
+        self.shake_hands(now, &tls, session, sink);
+    }
+
+    /// Goes on with what came, as far as possible. False if that takes more input.
+    pub(super) fn open<S: Sink>(
+        &mut self,
+        now: Instant,
+        inbound: &mut Inbound,
+        rest: &mut &[u8],
+        sink: &mut S,
+    ) -> bool {
+        match self.opening.as_deref().map(|opening| opening.stage.clone()) {
+            None => {}
+            Some(_) if inbound.is_plain() && rest.is_empty() => return false,
+            Some(Stage::Choice(_)) if rest.first() != Some(&TLS_HANDSHAKE) => self.begin(now, sink),
+            Some(Stage::Choice(tls) | Stage::Silence(tls)) => self.shake_hands_as_server(now, &tls, sink),
+            Some(Stage::Handshake(session)) => match inbound.decode(rest) {
+                Ok(_) if session.progress() == TlsProgress::Open => self.handle_open(now, &session, sink),
+                Ok(_) => return false,
+                Err(error) => self.handle_failed_handshake(now, &session, error, sink),
+            },
+        }
+        true
+    }
+
+    /// What was waited for did not come.
+    pub(super) fn handle_opening_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let Some(opening) = self.opening.take() else { return };
+        match opening.stage {
+            Stage::Choice(_) => self.begin(now, sink),
+            Stage::Silence(tls) => {
+                self.greet(now, sink);
+                self.shake_hands_as_server(now, &tls, sink);
+            }
+            Stage::Handshake(session) => {
+                session.give_up();
+                let mut context = self.shared.context(now, sink);
+                context.log(Level::Debug, "TLS handshake timeout");
+                context.close(CloseReason::TlsHandshakeFailure);
+            }
+        }
+    }
+
+    /// The connection ended before it was open; how that is called, and is to be logged.
+    pub(super) fn handle_closed_opening<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let Some(Stage::Handshake(session)) = self.opening.take().map(|opening| opening.stage) else {
+            return;
+        };
+        session.give_up();
+        let ended = [CloseReason::ClientClosed, CloseReason::ReadError, CloseReason::WriteError];
+        if self.shared.close.is_some_and(|reason| ended.contains(&reason)) {
+            self.shared.close = Some(CloseReason::TlsHandshakeFailure);
+            let mut context = self.shared.context(now, sink);
+            context.log_failed_handshake(Level::Error, "EOF");
+        }
+    }
+
+    fn wait_at(&mut self, stage: Stage, until: Instant) {
+        self.opening = Some(Box::new(Opening { stage, until }));
+        // What comes is not to be taken for operations.
+        self.inbound.get_or_insert_default();
+    }
+
+    fn shake_hands_as_server<S: Sink>(&mut self, now: Instant, tls: &Tls, sink: &mut S) {
+        if self.shared.close.is_some() {
+            return;
+        }
+        let most = tls.settings().connection_rate_limit;
+        if most > 0 && !self.shared.node.hub().may_shake_hands(now, most) {
+            return self.shared.context(now, sink).report(&ProtocolError::ConnectionThrottled);
+        }
+        self.shake_hands(now, tls, tls.accept(self.calendar(now)), sink);
+    }
+
+    fn shake_hands<S: Sink>(
+        &mut self,
+        now: Instant,
+        tls: &Tls,
+        session: Result<TlsSession, TlsError>,
+        sink: &mut S,
+    ) {
+        let mut context = self.shared.context(now, sink);
+        match session {
+            Ok(session) => {
+                context.switch_output(session.encoder());
+                context.switch_input(session.decoder());
+                self.wait_at(Stage::Handshake(session), now + tls.settings().timeout);
+            }
+            Err(error) => {
+                context.log_failed_handshake(Level::Error, &error.to_string());
+                context.close(CloseReason::TlsHandshakeFailure);
+            }
+        }
+    }
+
+    fn handle_open<S: Sink>(&mut self, now: Instant, session: &TlsSession, sink: &mut S) {
+        self.shared.spend(turn::HANDSHAKE);
+        let facts = session.facts();
+        let tls = match self.side {
+            Side::Client(_) => self.shared.config.tls.clone(),
+            Side::Route(_) => self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone()),
+        };
+        let mut context = self.shared.context(now, sink);
+        if let Some(facts) = facts {
+            context.log(Level::Debug, "TLS handshake complete");
+            let TlsFacts { version, cipher_suite, .. } = &facts;
+            context.log(Level::Debug, format_args!("TLS version {version}, cipher suite {cipher_suite}"));
+            let verdict = tls.map_or(Ok(()), |tls| tls.judge(&facts));
+            context.entry().set_tls(facts);
+            if let Err(why) = verdict {
+                context.log_failed_handshake(Level::Error, why);
+                return context.close(CloseReason::TlsHandshakeFailure);
+            }
+        }
+        if matches!(self.side, Side::Client(Client::Arrived)) {
+            self.shared.entry.set(Flag::TlsFirst, true);
+        }
+        self.begin(now, sink);
+    }
+
+    fn handle_failed_handshake<S: Sink>(
+        &mut self,
+        now: Instant,
+        session: &TlsSession,
+        error: DecodeError,
+        sink: &mut S,
+    ) {
+        // Whoever speaks something else may do so all day.
+        let level = if session.met_no_tls() { Level::Debug } else { Level::Error };
+        let why = session.fault().unwrap_or_else(|| error.to_string());
+        session.give_up();
+        let mut context = self.shared.context(now, sink);
+        context.log_failed_handshake(level, &why);
+        context.close(CloseReason::TlsHandshakeFailure);
+        self.opening = None;
+    }
+
+    /// Greets a client, unless it was.
+    fn greet<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        if let Side::Client(client) = &mut self.side {
+            client.greet(&mut self.shared.context(now, sink));
+        }
+    }
+
+    /// Lets the protocol begin.
+    fn begin<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        self.opening = None;
+        let mut context = self.shared.context(now, sink);
+        match &mut self.side {
+            Side::Client(client) => client.handle_open(&mut context),
+            Side::Route(route) => route.handle_open(&mut context),
+        }
+    }
+
+    fn calendar(&self, now: Instant) -> Duration {
+        self.shared.node.calendar(now)
+    }
+}
+
+/// The first byte of a client that begins with TLS.
+const TLS_HANDSHAKE: u8 = 0x16;

@@ -1,0 +1,252 @@
+//! What all connections with the same settings share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::client::UnbufferedClientConnection;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::ring::{default_provider, kx_group};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, ClientConfig, ServerConfig, SupportedProtocolVersion};
+
+use super::certificate::{names_host, not_after};
+use super::facts::{PeerCertificate, TlsFacts};
+use super::keys::Keys;
+use super::session::TlsSession;
+use super::settings::{TlsError, TlsSettings, TlsVersion};
+use super::trust::{ClientTrust, ServerTrust, Trusted};
+
+/// TLS as it is set for one port, ready to be spoken. It is shared, not copied, and equal to what has the same settings.
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    settings: TlsSettings,
+    server: Arc<ServerConfig>,
+    /// Of routes only.
+    client: Option<Arc<ClientConfig>>,
+    clock: Arc<Clock>,
+    not_after: Option<u64>,
+}
+
+/// The calendar's time, as whoever began a session last knew it: what certificates are judged by.
+#[derive(Debug, Default)]
+struct Clock(AtomicU64);
+
+impl Tls {
+    /// For a port that clients connect to. `system` are the certificates that the system trusts, in DER; they are needed
+    /// where certificates are verified and no authorities are set.
+    ///
+    /// # Errors
+    /// The certificates and keys are no such, or do not belong together; or there is nothing that both sides could speak.
+    pub fn for_clients(settings: TlsSettings, system: &[Vec<u8>]) -> Result<Self, TlsError> {
+        Self::new(settings, system, false)
+    }
+
+    /// For routes, where each side wants a certificate of the other.
+    ///
+    /// # Errors
+    /// As [`Tls::for_clients`].
+    pub fn for_routes(settings: TlsSettings, system: &[Vec<u8>]) -> Result<Self, TlsError> {
+        Self::new(settings, system, true)
+    }
+
+    fn new(settings: TlsSettings, system: &[Vec<u8>], is_route: bool) -> Result<Self, TlsError> {
+        let provider = Arc::new(provider(&settings)?);
+        let clock = Arc::<Clock>::default();
+        let keys = Arc::new(Keys::load(&settings.certificates, &provider)?);
+        let not_after = keys.first().and_then(not_after);
+        let verifies = is_route || settings.verify || settings.verify_and_map;
+        let trusted =
+            if verifies { Some(Trusted::load(settings.authorities.as_ref(), system)?) } else { None };
+        let server = server(&settings, &provider, &clock, keys.clone(), trusted.as_ref())?;
+        let client = match &trusted {
+            Some(trusted) if is_route => Some(Arc::new(client(&settings, &provider, &clock, keys, trusted)?)),
+            _ => None,
+        };
+        Ok(Self(Arc::new(Shared { settings, server: Arc::new(server), client, clock, not_after })))
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &TlsSettings {
+        &self.0.settings
+    }
+
+    /// When this side's certificate ends to be valid, in seconds since 1970.
+    pub fn not_after(&self) -> Option<u64> {
+        self.0.not_after
+    }
+
+    /// The session of a connection that was accepted, at this time since 1970.
+    pub(crate) fn accept(&self, now: Duration) -> Result<TlsSession, TlsError> {
+        self.0.clock.set(now);
+        UnbufferedServerConnection::new(self.0.server.clone())
+            .map(TlsSession::of_server)
+            .map_err(TlsError::of)
+    }
+
+    /// The session of a connection to a server that is known by this name or address.
+    pub(crate) fn connect(&self, host: &str, now: Duration) -> Result<TlsSession, TlsError> {
+        self.0.clock.set(now);
+        let config = self.0.client.clone().ok_or_else(|| TlsError("nothing to dial with".to_owned()))?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| TlsError(format!("{host:?} is no name that a certificate could have")))?;
+        UnbufferedClientConnection::new(config, name).map(TlsSession::of_client).map_err(TlsError::of)
+    }
+
+    /// Judges what a peer showed beyond what its certificate is good for.
+    ///
+    /// # Errors
+    /// Why it is not let in, for the log.
+    pub(crate) fn judge(&self, facts: &TlsFacts) -> Result<(), &'static str> {
+        let TlsSettings { pinned_keys, verify_known_urls, known_hosts, .. } = self.settings();
+        let own = facts.peer.first();
+        if !pinned_keys.is_empty() && !own.is_some_and(|own| pinned_keys.contains(&own.key_hash)) {
+            return Err("certificate not pinned");
+        }
+        let is_known = |own: &PeerCertificate| known_hosts.iter().any(|host| names_host(own, host));
+        if *verify_known_urls && !own.is_some_and(is_known) {
+            return Err("certificate names no host of the configured routes");
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.0.settings == other.0.settings && self.0.client.is_some() == other.0.client.is_some()
+    }
+}
+
+impl Eq for Tls {}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.0.settings).finish()
+    }
+}
+
+impl Clock {
+    fn set(&self, now: Duration) {
+        self.0.store(now.as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+impl TlsError {
+    pub(super) fn of(error: rustls::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Whether this cipher suite is spoken, by the name that it is registered under.
+pub fn is_spoken_suite(name: &str) -> bool {
+    default_provider().cipher_suites.iter().any(|suite| name_of_suite(suite.suite()) == name)
+}
+
+/// Whether keys are exchanged in this group, by the name that nats-server has for it.
+pub fn is_spoken_group(name: &str) -> bool {
+    group(name).is_some()
+}
+
+/// The registered name of a cipher suite.
+pub(super) fn name_of_suite(suite: CipherSuite) -> String {
+    let name = suite.as_str().unwrap_or("unknown");
+    name.strip_prefix("TLS13_").map_or_else(|| name.to_owned(), |rest| format!("TLS_{rest}"))
+}
+
+fn group(name: &str) -> Option<&'static dyn SupportedKxGroup> {
+    match name {
+        "X25519" => Some(kx_group::X25519),
+        "CurveP256" => Some(kx_group::SECP256R1),
+        "CurveP384" => Some(kx_group::SECP384R1),
+        _ => None,
+    }
+}
+
+/// What is spoken, as it is set.
+fn provider(settings: &TlsSettings) -> Result<CryptoProvider, TlsError> {
+    let mut provider = default_provider();
+    // As nats-server prefers them: shorter keys are as good, and take less time.
+    provider.cipher_suites.sort_by_key(|suite| !name_of_suite(suite.suite()).contains("AES_128"));
+    if !settings.cipher_suites.is_empty() {
+        let all = std::mem::take(&mut provider.cipher_suites);
+        let (of_1_3, of_1_2): (Vec<_>, Vec<_>) = all.into_iter().partition(|suite| suite.tls13().is_some());
+        let chosen = settings
+            .cipher_suites
+            .iter()
+            .filter_map(|name| of_1_2.iter().find(|suite| name_of_suite(suite.suite()) == *name).copied());
+        provider.cipher_suites = of_1_3.into_iter().chain(chosen).collect();
+    }
+    if !settings.curve_preferences.is_empty() {
+        provider.kx_groups = settings.curve_preferences.iter().filter_map(|name| group(name)).collect();
+        if provider.kx_groups.is_empty() {
+            return Err(TlsError("none of the curve_preferences is supported".to_owned()));
+        }
+    }
+    Ok(provider)
+}
+
+fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
+    match settings.min_version {
+        TlsVersion::V1_2 => vec![&TLS13, &TLS12],
+        TlsVersion::V1_3 => vec![&TLS13],
+    }
+}
+
+fn server(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+    clock: &Arc<Clock>,
+    keys: Arc<Keys>,
+    trusted: Option<&Trusted>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_details(provider.clone(), clock.clone())
+        .with_protocol_versions(&versions(settings))
+        .map_err(TlsError::of)?;
+    let builder = match trusted {
+        Some(trusted) => builder.with_client_cert_verifier(Arc::new(ClientTrust::new(trusted, provider)?)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(keys);
+    config.ignore_client_order = true;
+    // Clients keep their connections; tickets and what they stand for would only take memory.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+fn client(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+    clock: &Arc<Clock>,
+    keys: Arc<Keys>,
+    trusted: &Trusted,
+) -> Result<ClientConfig, TlsError> {
+    let trust = if settings.insecure {
+        ServerTrust::in_anybody(provider)
+    } else {
+        ServerTrust::new(trusted, &settings.known_hosts, provider)?
+    };
+    let mut config = ClientConfig::builder_with_details(provider.clone(), clock.clone())
+        .with_protocol_versions(&versions(settings))
+        .map_err(TlsError::of)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(trust))
+        .with_client_cert_resolver(keys);
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
