@@ -2,7 +2,11 @@
 
 /// RFC 3339 in UTC, with as many digits after the second as it needs.
 pub(crate) fn rfc3339(unix_nanos: u64) -> String {
-    let (seconds, nanos) = (unix_nanos / 1_000_000_000, unix_nanos % 1_000_000_000);
+    rfc3339_of(unix_nanos / 1_000_000_000, unix_nanos % 1_000_000_000)
+}
+
+/// The same of seconds, and nanoseconds within one.
+pub(crate) fn rfc3339_of(seconds: u64, nanos: u64) -> String {
     let (year, month, day) = civil_date(seconds / DAY_SECONDS);
     let of_day = seconds % DAY_SECONDS;
     let (hour, minute) = (of_day / 3600, of_day / 60 % 60);
@@ -43,6 +47,7 @@ mod tests {
     #[test]
     fn times_have_no_zeros_at_the_end_of_a_second() {
         let at = |seconds: u64, nanos: u64| rfc3339(seconds * 1_000_000_000 + nanos);
+        assert_eq!(rfc3339_of(67_090_118_400, 0), "4096-01-01T00:00:00Z");
         assert_eq!(at(0, 0), "1970-01-01T00:00:00Z");
         assert_eq!(at(951_782_399, 1), "2000-02-28T23:59:59.000000001Z");
         assert_eq!(at(951_782_400, 500_000_000), "2000-02-29T00:00:00.5Z");

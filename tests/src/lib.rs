@@ -7,6 +7,7 @@
 //! * [`mesh`] starts clusters and waits until every pair of members is connected;
 //! * [`raw`] is a TCP client that sends bytes and cuts what comes back into [`frame`]s;
 //! * [`mask`] shows what differs from run to run in messages between accounts in one way;
+//! * [`certificates`] makes those that servers and clients show, and [`tls`] is a client that speaks TLS;
 //! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
 //! * [`assault`] attacks a server and looks at what that does to everybody else;
 //! * [`formation`] looks how soon servers that start at once are a mesh;
@@ -27,6 +28,7 @@
 //! programs `sim` and `orders`) and `turns` do, and need no servers.
 
 pub mod assault;
+pub mod certificates;
 pub mod command_line;
 pub mod formation;
 pub mod frame;
@@ -40,5 +42,6 @@ pub mod real_server;
 pub mod script;
 pub mod server;
 pub mod simulation;
+pub mod tls;
 pub mod traffic;
 pub mod users;

@@ -9,7 +9,7 @@ use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::{DecodeError, Decoder};
+use crate::transport::{DecodeError, Decoder, TlsSession};
 use crate::wire::{Op, ParseError, Parsed};
 
 impl Connection {
@@ -154,6 +154,9 @@ impl Connection {
     }
 
     fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
+        if let Some(fault) = self.tls.as_ref().and_then(TlsSession::fault) {
+            return self.handle_tls_fault(now, &fault, sink);
+        }
         let mut context = self.shared.context(now, sink);
         context.log(Level::Debug, error);
         context.close(error.close_reason());

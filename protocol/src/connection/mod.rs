@@ -38,7 +38,7 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::{Decoder, Inbound};
+use crate::transport::{Decoder, Inbound, TlsSession};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 pub use crate::auth::PasswordCheck;
@@ -62,6 +62,8 @@ pub struct Connection {
     side: Side,
     /// What comes before the protocol begins; none once it has.
     opening: Option<Box<Opening>>,
+    /// Its TLS, if it speaks that.
+    tls: Option<TlsSession>,
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
@@ -220,6 +222,7 @@ impl Connection {
             shared,
             side,
             opening: None,
+            tls: None,
             parser: Parser::new(),
             unfinished: Vec::new(),
             inbound: None,

@@ -10,6 +10,7 @@ use super::client::Client;
 use super::{Connection, Side, turn};
 use crate::close::CloseReason;
 use crate::hub::Flag;
+use crate::quote::brief;
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -171,6 +172,7 @@ impl Connection {
 
     fn handle_open<S: Sink>(&mut self, now: Instant, session: &TlsSession, sink: &mut S) {
         self.shared.spend(turn::HANDSHAKE);
+        self.tls = Some(session.clone());
         let facts = session.facts();
         let tls = match self.side {
             Side::Client(_) => self.shared.config.tls.clone(),
@@ -209,6 +211,19 @@ impl Connection {
         context.log_failed_handshake(level, &why);
         context.close(CloseReason::TlsHandshakeFailure);
         self.opening = None;
+    }
+
+    /// TLS broke off that was spoken already. With 1.3 a server that dialed hears only now that what it showed was no good.
+    pub(super) fn handle_tls_fault<S: Sink>(&mut self, now: Instant, fault: &str, sink: &mut S) {
+        let is_member = matches!(&self.side, Side::Route(route) if route.is_member());
+        let is_refused = matches!(self.side, Side::Route(_)) && !is_member;
+        let mut context = self.shared.context(now, sink);
+        if is_refused {
+            context.log_failed_handshake(Level::Error, fault);
+            return context.close(CloseReason::TlsHandshakeFailure);
+        }
+        context.log(Level::Debug, format_args!("TLS error: {}", brief(fault)));
+        context.close(CloseReason::ReadError);
     }
 
     /// Greets a client, unless it was.

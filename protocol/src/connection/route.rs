@@ -166,6 +166,11 @@ impl Route {
         }
     }
 
+    /// Whether the cluster registered it.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self, Self::Peer(_))
+    }
+
     /// Which limit its messages are held to, and how large they may be by that.
     pub(super) fn payload_limit(&self, limits: &RouteLimits) -> (&'static str, usize) {
         match self {

@@ -238,7 +238,7 @@ fn timeout(tls: Option<&Tls>) -> Float {
 /// When this side's certificate ends to be valid; empty if there is none.
 fn not_after(tls: Option<&Tls>) -> String {
     let seconds = tls.and_then(Tls::not_after);
-    seconds.map_or_else(String::new, |seconds| calendar::rfc3339(seconds.saturating_mul(1_000_000_000)))
+    seconds.map_or_else(String::new, |seconds| calendar::rfc3339_of(seconds, 0))
 }
 
 /// A limit; -1 is none.

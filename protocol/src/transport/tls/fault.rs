@@ -1,5 +1,6 @@
 //! Why a handshake failed, in the words that nats-server logs, where it has any.
 
+use crate::calendar;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 /// What a log line says of it.
@@ -113,5 +114,5 @@ fn of_alert(alert: AlertDescription) -> String {
 }
 
 fn rfc3339(unix_seconds: u64) -> String {
-    crate::calendar::rfc3339(unix_seconds.saturating_mul(1_000_000_000))
+    calendar::rfc3339_of(unix_seconds, 0)
 }
