@@ -10,6 +10,8 @@ use super::node::{Binary, Node};
 use super::process::{open_file_limit, resident_bytes};
 use super::reading::{Metric, Reading};
 use super::tenants;
+use super::tunnel::Tunnels;
+use crate::tls::{Begin, TlsConn};
 
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -39,6 +41,22 @@ pub fn per_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
     let streams = opened.collect::<Result<Vec<_>, _>>()?;
     let after = settled_bytes(&node)?;
     drop(streams);
+    Ok(reading((after - before) / count as f64))
+}
+
+/// Resident memory per connection that speaks TLS, finished its handshakes and then said nothing.
+pub fn per_tls_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
+    let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
+    let tunnels = Tunnels::new();
+    let node = Node::configured(binary, &tunnels.configuration())?;
+    let before = settled_bytes(&node)?;
+    let open = |_| {
+        let (mut client, _) = TlsConn::connect(node.address().port(), tunnels.config(), Begin::AfterInfo)?;
+        client.ask(binary.dialect.greeting()).map(|_| client)
+    };
+    let clients = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
+    let after = settled_bytes(&node)?;
+    drop(clients);
     Ok(reading((after - before) / count as f64))
 }
 

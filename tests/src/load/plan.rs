@@ -18,6 +18,9 @@ pub const CHECKED: [&str; 5] = ["one-to-one-16", "one-to-one-128", "fan-out-10",
 /// Connections of the load `memory-connection`.
 const IDLE_CONNECTIONS: usize = 2000;
 
+/// Connections of the load `memory-tls`, if so many files may be open.
+const IDLE_TLS_CONNECTIONS: usize = 10_000;
+
 /// A load with its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
@@ -38,6 +41,8 @@ pub enum Kind {
     MemoryAtStart,
     /// Memory per idle connection.
     MemoryPerConnection(usize),
+    /// The same, where it speaks TLS.
+    MemoryPerTlsConnection(usize),
     /// Memory per subscription.
     MemoryPerSubscription(usize),
     /// How soon a server with so many accounts serves, and memory per subscription in them.
@@ -50,7 +55,10 @@ impl Load {
         match self.kind {
             Kind::Traffic(traffic) => traffic.suits(dialect),
             Kind::MemoryAtStart | Kind::MemoryPerConnection(_) => dialect != Dialect::Copied,
-            Kind::Requests | Kind::MemoryPerSubscription(_) | Kind::Accounts(_) => dialect == Dialect::Nats,
+            Kind::Requests
+            | Kind::MemoryPerTlsConnection(_)
+            | Kind::MemoryPerSubscription(_)
+            | Kind::Accounts(_) => dialect == Dialect::Nats,
         }
     }
 
@@ -60,6 +68,7 @@ impl Load {
         let seconds = match (self.kind, until) {
             (Kind::MemoryAtStart, _) => 1.1,
             (Kind::MemoryPerConnection(_) | Kind::MemoryPerSubscription(_), _) => 2.5,
+            (Kind::MemoryPerTlsConnection(_), _) => 20.0,
             (Kind::Accounts(_), _) => 8.0,
             (_, Until::Messages(_)) => return None,
             (Kind::Requests, Until::Elapsed(time)) => 0.2 + time.as_secs_f64(),
@@ -78,6 +87,7 @@ impl Load {
             Kind::Requests => requests::run(binary, until),
             Kind::MemoryAtStart => memory::at_start(binary),
             Kind::MemoryPerConnection(count) => memory::per_connection(binary, count),
+            Kind::MemoryPerTlsConnection(count) => memory::per_tls_connection(binary, count),
             Kind::MemoryPerSubscription(count) => memory::per_subscription(binary, count),
             Kind::Accounts(count) => memory::of_accounts(binary, count),
         }
@@ -101,6 +111,13 @@ pub fn all(big: bool) -> Vec<Load> {
         traffic("route-1024", Traffic { routed: true, ..one(1024) }),
         traffic("route-s2-128", Traffic { routed: true, compressed: true, ..one(128) }),
         traffic("route-s2-1024", Traffic { routed: true, compressed: true, ..one(1024) }),
+        traffic("tls-16", Traffic { encrypted: true, ..one(16) }),
+        traffic("tls-128", Traffic { encrypted: true, ..one(128) }),
+        traffic("tls-1024", Traffic { encrypted: true, ..one(1024) }),
+        traffic("tls-16384", Traffic { encrypted: true, ..one(16 * 1024) }),
+        traffic("tls-fan-out-10-128", Traffic { encrypted: true, subscribers: 10, ..one(128) }),
+        traffic("tls-fan-out-10-1024", Traffic { encrypted: true, subscribers: 10, ..one(1024) }),
+        traffic("one-to-one-16384", one(16 * 1024)),
         traffic("queue-3", Traffic { subscribers: 3, interest: Interest::Queue, ..one(128) }),
         traffic("pairs-4", Traffic { flows: 4, ..one(128) }),
         traffic("users-16", Traffic { tenants: Tenants::Users, ..one(16) }),
@@ -109,6 +126,7 @@ pub fn all(big: bool) -> Vec<Load> {
         Load { name: "request", kind: Kind::Requests },
         Load { name: "memory-start", kind: Kind::MemoryAtStart },
         Load { name: "memory-connection", kind: Kind::MemoryPerConnection(IDLE_CONNECTIONS) },
+        Load { name: "memory-tls", kind: Kind::MemoryPerTlsConnection(IDLE_TLS_CONNECTIONS) },
         Load { name: "memory-subscription-100k", kind: Kind::MemoryPerSubscription(100_000) },
         Load { name: "accounts-10k", kind: Kind::Accounts(10_000) },
     ];
@@ -163,7 +181,14 @@ mod tests {
             let loads = all(false).into_iter().filter(|load| load.suits(dialect));
             loads.map(|load| load.name).collect::<Vec<_>>()
         };
-        let fan = ["one-to-one-16", "one-to-one-128", "one-to-one-1024", "fan-out-10", "fan-out-100"];
+        let fan = [
+            "one-to-one-16",
+            "one-to-one-128",
+            "one-to-one-1024",
+            "fan-out-10",
+            "fan-out-100",
+            "one-to-one-16384",
+        ];
         let more = ["pairs-4", "memory-start", "memory-connection"];
         assert_eq!(suiting(Dialect::Resp), [fan.as_slice(), &more].concat());
         assert_eq!(suiting(Dialect::Mqtt), suiting(Dialect::Resp));

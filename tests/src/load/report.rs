@@ -86,7 +86,10 @@ fn section(kind: Kind) -> usize {
     match kind {
         Kind::Traffic(_) => 0,
         Kind::Requests => 1,
-        Kind::MemoryAtStart | Kind::MemoryPerConnection(_) | Kind::MemoryPerSubscription(_) => 2,
+        Kind::MemoryAtStart
+        | Kind::MemoryPerConnection(_)
+        | Kind::MemoryPerTlsConnection(_)
+        | Kind::MemoryPerSubscription(_) => 2,
         Kind::Accounts(_) => 3,
     }
 }

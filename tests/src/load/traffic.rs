@@ -13,6 +13,7 @@ use super::node::{Binary, Node};
 use super::process::CpuTime;
 use super::reading::{Faults, Metric, Reading};
 use super::tenants::{Role, Tenants};
+use super::tunnel::Tunnels;
 
 /// How long a new cluster is left alone after the first message got through: the other connections of its pool come up.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -50,6 +51,8 @@ pub struct Traffic {
     pub routed: bool,
     /// Whether that route is compressed (`s2_fast`).
     pub compressed: bool,
+    /// Whether clients speak TLS.
+    pub encrypted: bool,
     /// Who they are.
     pub tenants: Tenants,
 }
@@ -65,6 +68,7 @@ impl Traffic {
             interest: Interest::Plain,
             routed: false,
             compressed: false,
+            encrypted: false,
             tenants: Tenants::None,
         }
     }
@@ -73,7 +77,10 @@ impl Traffic {
     ///
     /// All can copy to subscribers of one subject; the relay copies to everybody, whatever the subject.
     pub fn suits(&self, dialect: Dialect) -> bool {
-        let plain = self.interest == Interest::Plain && !self.routed && self.tenants == Tenants::None;
+        let plain = self.interest == Interest::Plain
+            && !self.routed
+            && !self.encrypted
+            && self.tenants == Tenants::None;
         match dialect {
             Dialect::Nats => true,
             Dialect::Resp | Dialect::Mqtt => plain,
@@ -83,14 +90,17 @@ impl Traffic {
 
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
-        let nodes = match self.tenants.configuration() {
+        let tunnels = self.encrypted.then(Tunnels::new);
+        let configuration = tunnels.as_ref().map(Tunnels::configuration).or(self.tenants.configuration());
+        let nodes = match configuration {
             None if self.compressed => Node::compressed_pair(binary)?.into(),
             None if self.routed => Node::pair(binary)?.into(),
             None => vec![Node::alone(binary)?],
             Some(configuration) => vec![Node::configured(binary, &configuration)?],
         };
-        let mut flows: Vec<Flow> =
-            (0..self.flows).map(|flow| self.open(binary.dialect, &nodes, flow)).collect::<Result<_, _>>()?;
+        let mut flows: Vec<Flow> = (0..self.flows)
+            .map(|flow| self.open(binary.dialect, &nodes, tunnels.as_ref(), flow))
+            .collect::<Result<_, _>>()?;
         if self.routed {
             thread::sleep(SETTLE);
         }
@@ -103,13 +113,20 @@ impl Traffic {
     }
 
     /// Opens the flow number `number`: subscribers at the last server, the publisher at the first.
-    fn open(&self, dialect: Dialect, nodes: &[Node], number: usize) -> io::Result<Flow> {
+    fn open(
+        &self,
+        dialect: Dialect,
+        nodes: &[Node],
+        tunnels: Option<&Tunnels>,
+        number: usize,
+    ) -> io::Result<Flow> {
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
             return Err(io::Error::other("there is no server"));
         };
         let connect = |node: &Node, role| {
             let greeting = self.tenants.greeting(dialect, role);
-            Connection::open_with(dialect, node.address(), &greeting)
+            let address = tunnels.map_or(Ok(node.address()), |tunnels| tunnels.open(node.address()))?;
+            Connection::open_with(dialect, address, &greeting)
         };
         let open_inbox = |_| Inbox::open(connect(last, Role::Subscriber)?, self.expectation(dialect, number));
         let inboxes = (0..self.subscribers).map(open_inbox).collect::<Result<Vec<_>, _>>()?;

@@ -1,0 +1,107 @@
+//! TLS for clients that speak none: each connects to a tunnel of its own here, which speaks TLS to the server.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+use crate::certificates::Authority;
+
+/// As much as one read takes.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Who signed the server's certificate.
+pub struct Tunnels {
+    authority: Authority,
+    config: Arc<ClientConfig>,
+}
+
+impl Tunnels {
+    /// Ready to be opened, once a server has the configuration.
+    pub fn new() -> Self {
+        let authority = Authority::new("versus");
+        let config = authority.client(None);
+        Self { authority, config }
+    }
+
+    /// What a server is to be configured with. Whoever only looks whether it serves may do without TLS.
+    pub fn configuration(&self) -> String {
+        let own = self.authority.sign("server");
+        format!("allow_non_tls: true\n{}", self.authority.block(&own, "timeout: 10"))
+    }
+
+    /// What a client needs to connect by itself.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
+    /// The address of a new tunnel to a server, for one connection.
+    pub fn open(&self, server: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let config = self.config.clone();
+        thread::spawn(move || {
+            // Whoever connected finds its connection closed.
+            let _ = listener.accept().and_then(|(client, _)| pass_on(client, server, config));
+        });
+        Ok(address)
+    }
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn pass_on(mut client: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) -> io::Result<()> {
+    let mut server = TcpStream::connect(server)?;
+    server.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    let mut info = Vec::new();
+    // No byte more is there until this side begins.
+    BufReader::new(&server).read_until(b'\n', &mut info)?;
+    client.write_all(&info)?;
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+    tls.set_buffer_limit(None);
+    while tls.is_handshaking() {
+        tls.complete_io(&mut server)?;
+    }
+    let result = pump(&mut client, &mut server, &mut tls);
+    // Both sides are to hear of it.
+    let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+    result
+}
+
+fn pump(client: &mut TcpStream, server: &mut TcpStream, tls: &mut ClientConnection) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let mut ready = [PollFd::new(client, PollFlags::IN), PollFd::new(server, PollFlags::IN)];
+        poll(&mut ready, None)?;
+        let [from_client, from_server] = [0, 1].map(|side: usize| !ready[side].revents().is_empty());
+        if from_client {
+            match client.read(&mut buffer)? {
+                0 => return Ok(()),
+                read => tls.writer().write_all(&buffer[..read])?,
+            }
+            while tls.wants_write() {
+                tls.write_tls(server)?;
+            }
+        }
+        if from_server {
+            if tls.read_tls(server)? == 0 {
+                return Ok(());
+            }
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            let plain = state.plaintext_bytes_to_read();
+            buffer.resize(buffer.len().max(plain), 0);
+            tls.reader().read_exact(&mut buffer[..plain])?;
+            client.write_all(&buffer[..plain])?;
+        }
+    }
+}
