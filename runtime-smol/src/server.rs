@@ -11,6 +11,7 @@ use log::{error, info, warn};
 use onehop::config::{Config, ConfigRefused, SecretSeed};
 use onehop::delivery::Staging;
 use onehop::driver::{self, Authenticator, LongestTurn, PasswordChecks, SocketKind};
+use onehop::transport::HandshakeFirst;
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
     Services,
@@ -214,6 +215,23 @@ impl Server {
             info!("Starting http monitor on {}", shown(&address.host, listener));
         }
         info!("Listening for client connections on {}", shown(&config.host, &self.clients));
+        if let Some(tls) = &config.tls {
+            let what = if config.allow_non_tls { "available" } else { "required" };
+            info!("TLS {what} for client connections");
+            if tls.settings().handshake_first == HandshakeFirst::Always {
+                warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
+            }
+        }
+        if config
+            .cluster
+            .as_ref()
+            .and_then(|cluster| cluster.tls.as_ref())
+            .is_some_and(|tls| tls.settings().insecure)
+        {
+            warn!(
+                "TLS certificate chain and hostname of solicited routes will not be verified. DO NOT USE IN PRODUCTION!"
+            );
+        }
         info!("Server is ready");
         if let (Some(name), Some(routes), Some(cluster)) =
             (node.cluster_name(), &self.routes, &config.cluster)

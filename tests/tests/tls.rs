@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false}\r\n";
 
 /// What a client is told of TLS.
-fn flags(info: &str) -> Vec<&str> {
+fn flags_of(info: &str) -> Vec<&str> {
     ["\"tls_required\":true", "\"tls_verify\":true", "\"tls_available\":true"]
         .into_iter()
         .filter(|flag| info.contains(flag))
@@ -56,7 +56,7 @@ fn clients_are_served_over_tls_as_nats_server_does() {
                 info = conn.line().expect("INFO");
             }
             let answer = conn.ask(&[CONNECT, b"SUB a 1\r\nPUB a 2\r\nhi\r\n"].concat()).expect("an answer");
-            let flags: Vec<_> = flags(&info).into_iter().map(str::to_owned).collect();
+            let flags: Vec<_> = flags_of(&info).into_iter().map(str::to_owned).collect();
             Some((flags, answer, shown(&server)))
         };
         let Some(reference) = outcome(Kind::REFERENCE) else { return };
@@ -285,5 +285,25 @@ fn another_certificate_is_shown_after_a_reload_and_connections_stay() {
         let (mut late, _) =
             TlsConn::connect(server.ports().client, authority.client(None), Begin::AfterInfo).expect("TLS");
         late.ask(CONNECT).expect("an answer");
+    }
+}
+
+#[test]
+fn tls_is_asked_for_by_flags_too() {
+    let authority = Authority::new("A");
+    let (own, client) = (authority.sign("server"), authority.sign("client"));
+    let path = |path: &std::path::Path| path.display().to_string();
+    let (cert, key, ca) = (path(own.cert_file()), path(own.key_file()), path(&authority.file()));
+    for kind in Kind::COMPARED {
+        let flags = ["--tlsverify", "--tlscert", &cert, "--tlskey", &key, "--tlscacert", &ca];
+        let Some(server) = Server::start(kind, Options::default().with(&flags)) else { return };
+        if kind != Kind::OnehopStd {
+            server.wait_for_log("TLS required for client connections", TIMEOUT);
+        }
+        let config = authority.client(Some(&client));
+        let (mut conn, info) =
+            TlsConn::connect(server.ports().client, config, Begin::AfterInfo).expect("TLS");
+        assert_eq!(flags_of(&info), ["\"tls_required\":true", "\"tls_verify\":true"], "{kind}");
+        conn.ask(CONNECT).expect("an answer");
     }
 }

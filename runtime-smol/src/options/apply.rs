@@ -1,19 +1,22 @@
 //! Flags override the configuration file.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use onehop::config::{
-    AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_CLIENT_PORT, DEFAULT_HOST,
-    HostPort, Listen, ListenUrl, Port, RouteUrl, UserPassword,
+    AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
+    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, Port, RouteUrl, Sources, UserPassword,
 };
+use onehop::transport::{CertificateFiles, Pem, Tls, TlsSettings};
 
 use super::{Failure, Flags, Options};
 
 impl Flags {
-    pub(super) fn apply(self, options: &mut Options) -> Result<(), Failure> {
+    pub(super) fn apply(self, options: &mut Options, sources: &dyn Sources) -> Result<(), Failure> {
         self.apply_process(options);
         self.apply_addresses(&mut options.config)?;
         self.apply_authorization(&mut options.config)?;
+        self.apply_tls(&mut options.config, sources)?;
         self.apply_cluster(options)
     }
 
@@ -71,6 +74,36 @@ impl Flags {
                 return Err(Failure::new("Cannot have a password without a user"));
             }
             config.authorization = Authorization::User { user, password };
+        }
+        Ok(())
+    }
+
+    /// TLS for clients, in the place of what the file says of it.
+    fn apply_tls(&self, config: &mut Config, sources: &dyn Sources) -> Result<(), Failure> {
+        let files = [&self.tls_cert, &self.tls_key, &self.tls_authorities];
+        if !self.tls && !self.tls_verify && files.iter().all(|file| file.is_none()) {
+            return Ok(());
+        }
+        let of_pair = |why| Failure::new(format!("error parsing X509 certificate/key pair: {why}"));
+        let read = |path: &String| sources.file(path).map(Pem::new);
+        let missing = |what| Failure::new(format!("TLS Server {what} must be present and valid"));
+        let chain = self.tls_cert.as_ref().ok_or_else(|| missing("certificate"))?;
+        let key = self.tls_key.as_ref().ok_or_else(|| missing("private key"))?;
+        let pair =
+            CertificateFiles { chain: read(chain).map_err(of_pair)?, key: read(key).map_err(of_pair)? };
+        let authorities = self.tls_authorities.as_ref().map(read).transpose().map_err(Failure::new)?;
+        let asks_system = self.tls_verify && authorities.is_none();
+        let settings = TlsSettings {
+            certificates: vec![pair],
+            authorities,
+            verify: self.tls_verify,
+            ..TlsSettings::default()
+        };
+        let system = if asks_system { sources.system_authorities() } else { Vec::new() };
+        config.tls = Some(Tls::for_clients(settings, &system).map_err(Failure::new)?);
+        if config.auth_timeout == DEFAULT_AUTH_TIMEOUT {
+            // A handshake comes first, as where a file asks for it.
+            config.auth_timeout += Duration::from_secs(1);
         }
         Ok(())
     }

@@ -207,7 +207,7 @@ fn resolve(flags: Flags, sources: &dyn Sources) -> Result<Options, Failure> {
         options.warnings = settings.warnings;
     }
     options.warnings.extend(flags.warnings.iter().cloned());
-    flags.apply(&mut options)?;
+    flags.apply(&mut options, sources)?;
     options.config.validate().map_err(Failure::new)?;
     Ok(options)
 }
@@ -235,6 +235,11 @@ struct Flags {
     user: Option<String>,
     password: Option<String>,
     token: Option<String>,
+    tls: bool,
+    tls_verify: bool,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    tls_authorities: Option<String>,
     routes: Option<String>,
     cluster: Option<String>,
     cluster_name: Option<String>,
@@ -274,6 +279,11 @@ impl Flags {
             Flag::Debug => self.debug = Some(switch()?),
             Flag::Trace => self.trace = Some(switch()?),
             Flag::DebugAndTrace => self.debug_and_trace = switch()?,
+            Flag::Tls => self.tls = switch()?,
+            Flag::TlsVerify => self.tls_verify = switch()?,
+            Flag::TlsCert => self.tls_cert = self.protection(name, value),
+            Flag::TlsKey => self.tls_key = self.protection(name, value),
+            Flag::TlsAuthorities => self.tls_authorities = self.protection(name, value),
             Flag::NoAdvertise => self.no_advertise = Some(switch()?),
             Flag::Version => self.version = switch()?,
             Flag::Help => self.help = switch()?,
@@ -327,6 +337,11 @@ enum Flag {
     User,
     Password,
     Token,
+    Tls,
+    TlsVerify,
+    TlsCert,
+    TlsKey,
+    TlsAuthorities,
     Routes,
     Cluster,
     ClusterName,
@@ -364,6 +379,11 @@ impl Flag {
             "user" => Self::User,
             "pass" => Self::Password,
             "auth" => Self::Token,
+            "tls" => Self::Tls,
+            "tlsverify" => Self::TlsVerify,
+            "tlscert" => Self::TlsCert,
+            "tlskey" => Self::TlsKey,
+            "tlscacert" => Self::TlsAuthorities,
             "routes" => Self::Routes,
             "cluster" | "cluster_listen" => Self::Cluster,
             "cluster_name" => Self::ClusterName,
@@ -386,6 +406,8 @@ impl Flag {
                 | Self::Trace
                 | Self::DebugAndTrace
                 | Self::NoAdvertise
+                | Self::Tls
+                | Self::TlsVerify
                 | Self::Version
                 | Self::Help
         )
@@ -398,20 +420,9 @@ fn is_absent(name: &str) -> bool {
     ABSENT_SWITCHES.contains(&name) || ABSENT_VALUES.contains(&name)
 }
 
-const ABSENT_SWITCHES: &[&str] =
-    &["DVV", "VV", "help_tls", "jetstream", "js", "s", "syslog", "tls", "tlsverify"];
+const ABSENT_SWITCHES: &[&str] = &["DVV", "VV", "help_tls", "jetstream", "js", "s", "syslog"];
 
-const ABSENT_VALUES: &[&str] = &[
-    "https_port",
-    "max_traced_msg_len",
-    "ms",
-    "profile",
-    "r",
-    "remote_syslog",
-    "tlscacert",
-    "tlscert",
-    "tlskey",
-];
+const ABSENT_VALUES: &[&str] = &["https_port", "max_traced_msg_len", "ms", "profile", "r", "remote_syslog"];
 
 fn parse_number(name: &str, value: &str) -> Result<i64, Failure> {
     let shown = without_user_info(value);

@@ -214,6 +214,19 @@ fn an_empty_value_takes_no_protection_away() {
     }
 }
 
+#[test]
+fn tls_for_clients_takes_a_certificate_and_its_key() {
+    for flags in ["--tls", "--tlsverify", "--tls --tlskey k", "--tlscacert a"] {
+        assert_eq!(refused(flags), "TLS Server certificate must be present and valid", "{flags}");
+    }
+    for flags in ["--tls --tlscert c", "--tlscert c"] {
+        assert_eq!(refused(flags), "TLS Server private key must be present and valid", "{flags}");
+    }
+    let missing = "error parsing X509 certificate/key pair: open c: no files here";
+    assert_eq!(refused("--tls --tlscert c --tlskey k"), missing);
+    assert_eq!(run("--tls=false --tlsverify=false --tlscert=").config.tls, None);
+}
+
 /// The route port of nats-server is open then.
 #[test]
 fn a_cluster_url_without_a_password_leaves_the_one_of_the_file() {
@@ -278,7 +291,7 @@ fn an_unknown_flag_prints_the_usage() {
 
 #[test]
 fn a_flag_that_only_nats_server_has_is_told_unless_it_asks_for_nothing() {
-    for name in ["tls", "js", "DVV", "ms 5", "tlscert x"] {
+    for name in ["js", "DVV", "ms 5"] {
         let plain = name.split(['=', ' ']).next().unwrap();
         assert_eq!(refused(&format!("--{name}")), format!("flag -{plain} is not supported yet"));
     }
