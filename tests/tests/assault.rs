@@ -43,6 +43,11 @@ fn clients_that_connect_one_after_the_other_all_have_their_info() {
 }
 
 #[test]
+fn nobody_is_lost_in_a_storm_of_handshakes_and_all_of_them_succeed() {
+    attack("handshakes", 0.2, |figures| assert_eq!(figures["handshakes that failed"], 0.0));
+}
+
+#[test]
 fn nobody_is_lost_while_others_connect_and_close() {
     attack("connect-close", 0.2, |figures| assert!(figures["log"] < 64.0 * KIB));
 }

@@ -3,6 +3,7 @@
 //! Each starts its own server, does its worst, and says in figures what came of it. The numbers are those of scale 1.
 
 pub mod burst;
+pub mod handshakes;
 pub mod herd;
 pub mod interest;
 pub mod liars;
@@ -82,6 +83,7 @@ pub const ALL: &[Attack] = &[
         "32 clients of one host guess passwords for 5 s, of bcrypt hashes",
         passwords::guessed,
     ),
+    attack("handshakes", "500 TLS handshakes per second for 5 s", handshakes::storm),
     attack(
         "log-unknown-operation",
         "5,000 clients with a long line that is no operation",
