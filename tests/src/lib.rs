@@ -9,6 +9,7 @@
 //! * [`mask`] shows what differs from run to run in messages between accounts in one way;
 //! * [`certificates`] makes those that servers and clients show, and [`tls`] is a client that speaks TLS;
 //! * [`script`] runs one script of raw bytes against several servers and compares what they answered;
+//! * [`matrix`] joins a server to real ones in every combination of what both may choose;
 //! * [`assault`] attacks a server and looks at what that does to everybody else;
 //! * [`formation`] looks how soon servers that start at once are a mesh;
 //! * [`load`] puts servers under load and measures what it costs them;
@@ -34,6 +35,7 @@ pub mod formation;
 pub mod frame;
 pub mod load;
 pub mod mask;
+pub mod matrix;
 pub mod mesh;
 pub mod monitor;
 pub mod peer;

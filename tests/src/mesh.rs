@@ -133,6 +133,20 @@ pub fn wait_until(what: &str, timeout: Duration, mut done: impl FnMut() -> bool)
     }
 }
 
+/// Whether `done` holds within `timeout`, asked every 10 ms.
+pub fn try_until(timeout: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn faults(servers: &[&Server], expected: impl Fn(Kind, Kind) -> usize) -> Vec<String> {
     let pages: Vec<_> = servers.iter().map(|server| server.monitor("/routez")).collect();
     let ids: Vec<String> = pages.iter().map(|page| page.as_ref().map_or(String::new(), own_id)).collect();

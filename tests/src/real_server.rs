@@ -16,8 +16,12 @@ use std::sync::Mutex;
 pub enum Version {
     /// The newest release: what conformance is measured against.
     V2_15_1,
+    /// The last of the line before.
+    V2_14_6,
     /// The last line before 2.14, with pooling and post-CONNECT INFO.
     V2_12_8,
+    /// The last of its line.
+    V2_11_11,
     /// The last of the first line with pooled routes.
     V2_10_26,
     /// Without pooling, compression or `gossip_mode`; from Debian, where it is the packaged version.
@@ -25,14 +29,20 @@ pub enum Version {
 }
 
 impl Version {
-    /// Every pinned release, newest first.
+    /// The releases that most is tried with, newest first: those that differ.
     pub const ALL: [Self; 4] = [Self::V2_15_1, Self::V2_12_8, Self::V2_10_26, Self::V2_9_10];
+
+    /// Every pinned release, newest first.
+    pub const EVERY: [Self; 6] =
+        [Self::V2_15_1, Self::V2_14_6, Self::V2_12_8, Self::V2_11_11, Self::V2_10_26, Self::V2_9_10];
 
     /// The version as `nats-server -v` prints it, without the `v`.
     pub fn number(self) -> &'static str {
         match self {
             Self::V2_15_1 => "2.15.1",
+            Self::V2_14_6 => "2.14.6",
             Self::V2_12_8 => "2.12.8",
+            Self::V2_11_11 => "2.11.11",
             Self::V2_10_26 => "2.10.26",
             Self::V2_9_10 => "2.9.10",
         }

@@ -82,6 +82,8 @@ struct Shared {
     entry: Arc<Entry>,
     dialect: Dialect,
     keepalive: KeepAlive,
+    /// Since when its protocol is spoken: a handshake of TLS comes before that.
+    began: Instant,
     /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
@@ -434,6 +436,7 @@ impl Shared {
             entry,
             dialect,
             keepalive,
+            began: now,
             auth_deadline: None,
             seat: None,
             label: None,

@@ -236,6 +236,7 @@ impl Connection {
     /// Lets the protocol begin.
     fn begin<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.opening = None;
+        self.shared.began = now;
         let mut context = self.shared.context(now, sink);
         match &mut self.side {
             Side::Client(client) => client.handle_open(&mut context),

@@ -348,7 +348,7 @@ impl Route {
     fn compress<S: Sink>(&mut self, context: &mut Context<'_, S>, compressing: Compressing) {
         let Self::AwaitsInfo { compressed, .. } = self else { return };
         let Compressing { writing, plain, compressed: behind } = compressing;
-        let rtt = context.now.since(context.entry().start());
+        let rtt = context.now.since(context.shared.began);
         let most = context.route_limits().max_unregistered_in_bytes;
         let new = compressed.insert(Compressed::new(writing, rtt, most));
         if !plain.is_empty() {
