@@ -50,11 +50,19 @@ impl Tls {
         match self.0 {}
     }
 
-    pub(crate) fn accept(&self, _now: Duration) -> Result<TlsSession, TlsError> {
+    /// The session of a connection that was accepted.
+    ///
+    /// # Errors
+    /// None that could be.
+    pub fn accept(&self, _now: Duration) -> Result<TlsSession, TlsError> {
         match self.0 {}
     }
 
-    pub(crate) fn connect(&self, _host: &str, _now: Duration) -> Result<TlsSession, TlsError> {
+    /// The session of a connection to a server.
+    ///
+    /// # Errors
+    /// None that could be.
+    pub fn connect(&self, _host: &str, _now: Duration) -> Result<TlsSession, TlsError> {
         match self.0 {}
     }
 

@@ -85,15 +85,21 @@ impl Tls {
     }
 
     /// The session of a connection that was accepted, at this time since 1970.
-    pub(crate) fn accept(&self, now: Duration) -> Result<TlsSession, TlsError> {
+    ///
+    /// # Errors
+    /// The settings are such that there can be none.
+    pub fn accept(&self, now: Duration) -> Result<TlsSession, TlsError> {
         self.0.clock.set(now);
         UnbufferedServerConnection::new(self.0.server.clone())
             .map(TlsSession::of_server)
             .map_err(TlsError::of)
     }
 
-    /// The session of a connection to a server that is known by this name or address.
-    pub(crate) fn connect(&self, host: &str, now: Duration) -> Result<TlsSession, TlsError> {
+    /// The session of a connection to a server that is known by this name or address, at this time since 1970.
+    ///
+    /// # Errors
+    /// There is nothing to dial with, where this is for clients; or no certificate can have such a name.
+    pub fn connect(&self, host: &str, now: Duration) -> Result<TlsSession, TlsError> {
         self.0.clock.set(now);
         let config = self.0.client.clone().ok_or_else(|| TlsError("nothing to dial with".to_owned()))?;
         let name = ServerName::try_from(host.to_owned())

@@ -22,7 +22,7 @@ pub struct TlsSession(Arc<Mutex<Session>>);
 struct Session {
     side: Side,
     progress: TlsProgress,
-    /// The peer said that nothing follows.
+    /// The peer said that nothing follows, or this side did.
     has_ended: bool,
     /// What came of a record that is not whole, behind what rustls keeps of a handshake that is not.
     incoming: Vec<u8>,
@@ -292,6 +292,8 @@ impl Session {
         encoded.resize(start + GOODBYE_BYTES, 0);
         let sealed = self.seal(|traffic| traffic.queue_close_notify(&mut encoded[start..]));
         encoded.truncate(start + if let Sealed::Bytes(bytes) = sealed { bytes } else { 0 });
+        // Nor is anything read any more: rustls would complain of a fault to a peer that it has taken leave of.
+        self.has_ended = true;
     }
 
     /// Lets rustls write into a buffer, once it has nothing to say of its own.
