@@ -117,6 +117,14 @@ impl Encoder {
         }
     }
 
+    /// Frees what it can make anew. For a connection that has nothing more to write for now.
+    pub fn release(&mut self) {
+        match &mut self.0 {
+            Encoding::Framed(_) => {}
+            Encoding::S2(writer) => writer.release(),
+        }
+    }
+
     /// Says that nothing follows.
     pub fn finish(&mut self, encoded: &mut Vec<u8>) {
         match &mut self.0 {
