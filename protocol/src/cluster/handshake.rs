@@ -62,8 +62,9 @@ impl Handshake {
 
     /// Hears of another configuration.
     pub(super) fn handle_config(&mut self, config: Arc<ClusterConfig>, max_payload: i64) {
-        self.config = config;
+        self.own_info.compression = mode(&config.compression).to_owned();
         self.own_info.max_payload = max_payload;
+        self.config = config;
     }
 
     /// What INFO says on every route, apart from the cluster's name.

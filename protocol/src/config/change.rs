@@ -164,6 +164,7 @@ impl ClusterConfig {
             ("cluster.ping_interval", *ping_interval != new.ping_interval),
             ("cluster.ping_max", *ping_max != new.ping_max),
             ("cluster.write_deadline", *write_deadline != new.write_deadline),
+            ("cluster.compression", *compression != new.compression),
             ("cluster.limits", *limits != new.limits),
         ]);
         difference.note_fixed(&[
@@ -178,7 +179,6 @@ impl ClusterConfig {
             ),
             ("cluster.pool_size", *pool_size != new.pool_size),
             ("cluster.permissions", *permissions != new.permissions),
-            ("cluster.compression", *compression != new.compression),
             ("cluster.healing", *healing != new.healing),
         ]);
     }

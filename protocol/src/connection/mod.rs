@@ -276,7 +276,7 @@ impl Connection {
         shared.config = config.clone();
         shared.config_version = version;
         shared.has_new_policy = true;
-        match &self.side {
+        match &mut self.side {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
                 shared.limit_payload();
@@ -288,6 +288,7 @@ impl Connection {
                 shared.dialect.max_control_line = route_control_line(&config);
                 shared.dialect.max_payload = Some(route.payload_limit(&cluster.limits).1);
                 shared.keepalive.adapt(interval, cluster.ping_max.unwrap_or(config.ping_max));
+                route.follow_compression(&shared.entry, &cluster.compression);
             }
         }
     }
