@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod monitor;
 pub mod parser;
 pub mod permissions;
+pub mod proxied;
 pub mod s2;
 mod stream;
 mod subject;
@@ -29,7 +30,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -43,4 +44,5 @@ pub const TARGETS: [Target; 13] = [
     ("s2", s2::run),
     ("mapping", mapping::run),
     ("permissions", permissions::run),
+    ("proxied", proxied::run),
 ];

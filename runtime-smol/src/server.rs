@@ -214,6 +214,9 @@ impl Server {
             info!("Starting http monitor on {}", shown(&address.host, listener));
         }
         info!("Listening for client connections on {}", shown(&config.host, &self.clients));
+        if config.proxy_protocol {
+            info!("PROXY protocol enabled for client connections");
+        }
         info!("Server is ready");
         if let (Some(name), Some(routes), Some(cluster)) =
             (node.cluster_name(), &self.routes, &config.cluster)

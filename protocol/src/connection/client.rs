@@ -54,9 +54,13 @@ pub(super) struct Session {
 }
 
 impl Client {
-    /// Greets a client that just connected, or turns it away if there are too many.
-    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>) -> Self {
-        let info = context.node().greeting(context.entry());
+    /// Greets a client that just connected, or turns it away if there are too many. Where one is that may come by way of a proxy is
+    /// not known yet.
+    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>, may_come_by_proxy: bool) -> Self {
+        let mut info = context.node().greeting(context.entry());
+        if may_come_by_proxy {
+            info.client_ip.clear();
+        }
         context.send(&info.to_line());
         let hub = context.hub();
         hub.totals().connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

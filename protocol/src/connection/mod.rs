@@ -15,6 +15,7 @@ mod effect;
 mod input;
 mod keepalive;
 mod logging;
+mod proxied;
 mod route;
 mod turn;
 
@@ -61,6 +62,8 @@ pub struct Connection {
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
+    /// What came of the header of a proxy, while it may come.
+    header: Option<proxied::Header>,
     /// What decodes before the parser, and what is kept until the connection goes on; a plain one has nothing of it.
     inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
@@ -76,7 +79,7 @@ struct Shared {
     entry: Arc<Entry>,
     dialect: Dialect,
     keepalive: KeepAlive,
-    /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
+    /// Until then a valid CONNECT must have come, or before that what a proxy says, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     /// Handled a slice at a time; one that input waits for, of which there is only one, comes first.
@@ -126,24 +129,41 @@ enum Interruption {
 /// What [`Connection::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReason {
-    /// A client that has not authenticated in time, or a server that has not finished its handshake.
+    /// A client that has not authenticated, or a proxy that has not said whom it speaks for, in time, or a server that has not finished its handshake.
     Authentication,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
 }
 
 impl Connection {
-    /// Takes in a client that connected from `remote`, into the global account.
+    /// Takes in a client that connected from `remote`, or whose proxy did ([`Config::proxy_protocol`]), into the global account.
     pub fn accept_client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
-        Self::accept_client_in(node, node.hub().global_account().id(), now, remote, sink)
+        let account = node.hub().global_account().id();
+        let may_come_by_proxy = node.hub().config().proxy_protocol;
+        let mut connection = Self::client(node, account, now, remote, may_come_by_proxy, sink);
+        if may_come_by_proxy && connection.shared.close.is_none() {
+            connection.expect_header(now);
+        }
+        connection
     }
 
-    /// Takes in a client into an account that the driver chose. If that is gone, so is the client at once.
+    /// Takes in a client that came without a proxy into an account that the driver chose. If that is gone, so is the client at once.
     pub fn accept_client_in<S: Sink>(
         node: &Arc<Node>,
         account: AccountId,
         now: Instant,
         remote: SocketAddr,
+        sink: &mut S,
+    ) -> Self {
+        Self::client(node, account, now, remote, false, sink)
+    }
+
+    fn client<S: Sink>(
+        node: &Arc<Node>,
+        account: AccountId,
+        now: Instant,
+        remote: SocketAddr,
+        may_come_by_proxy: bool,
         sink: &mut S,
     ) -> Self {
         let config = node.hub().config();
@@ -159,7 +179,7 @@ impl Connection {
         };
         let mut shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
         shared.entry.set_account(account);
-        let client = Client::new(&mut shared.context(now, sink));
+        let client = Client::new(&mut shared.context(now, sink), may_come_by_proxy);
         Self::new(shared, Side::Client(client))
     }
 
@@ -211,6 +231,7 @@ impl Connection {
             side,
             parser: Parser::new(),
             unfinished: Vec::new(),
+            header: None,
             inbound: None,
             wanted_bytes: None,
             has_more_input: false,
@@ -308,6 +329,9 @@ impl Connection {
         self.heed_config();
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
+            if self.header.is_some() {
+                return self.refuse_header(now, "timeout", sink);
+            }
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
         }
         match context.shared.keepalive.tick(now) {

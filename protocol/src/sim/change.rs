@@ -96,12 +96,13 @@ pub enum Setting {
 type Alter = fn(&mut Config);
 
 /// What a running node cannot change: its key, and how it becomes another.
-pub(super) const FIXED: [(&str, Alter); 20] = [
+pub(super) const FIXED: [(&str, Alter); 21] = [
     ("server_name", |config| config.server_name = Some("other".to_owned())),
     ("host", |config| "::1".clone_into(&mut config.host)),
     ("port", |config| config.port = Port::Fixed(1)),
     ("client_advertise", |config| config.client_advertise = "other".parse().ok()),
     ("authorization", |config| config.authorization = Authorization::Token("other".into())),
+    ("proxy_protocol", |config| config.proxy_protocol = true),
     ("no_header_support", |config| config.no_header_support = true),
     ("max_closed_clients", |config| config.max_closed_clients += 1),
     ("connect_error_reports", |config| config.connect_error_reports += 1),

@@ -29,6 +29,7 @@ mod buffer;
 mod framed;
 mod inbound;
 mod level;
+mod proxied;
 mod s2;
 
 use std::{error, fmt};
@@ -39,6 +40,7 @@ pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
 
 pub use level::{S2Level, S2Limit, S2Setting};
+pub use proxied::{MAX_TEXT_BYTES, ProxyFault, ProxyRead, ProxyReader};
 pub use s2::{MAX_BLOCK_BYTES, WRITTEN_BLOCK_BYTES};
 
 use framed::{FrameReader, FrameWriter};
