@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod monitor;
 pub mod parser;
 pub mod permissions;
+pub mod proxied;
 pub mod s2;
 mod stream;
 mod subject;
@@ -30,7 +31,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -45,4 +46,5 @@ pub const TARGETS: [Target; 14] = [
     ("tls", tls::run),
     ("mapping", mapping::run),
     ("permissions", permissions::run),
+    ("proxied", proxied::run),
 ];

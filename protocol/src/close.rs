@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a connection ended, under the names that monitoring and logs show (wire.md 8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseReason {
-    /// The peer closed its side.
+    /// The peer closed its side, or is to connect once more.
     ClientClosed,
     /// No valid CONNECT in time, or from a server no INFO.
     AuthenticationTimeout,

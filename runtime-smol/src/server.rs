@@ -222,15 +222,14 @@ impl Server {
                 warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
             }
         }
-        if config
-            .cluster
-            .as_ref()
-            .and_then(|cluster| cluster.tls.as_ref())
-            .is_some_and(|tls| tls.settings().insecure)
-        {
+        let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.tls.as_ref());
+        if of_routes.is_some_and(|tls| tls.settings().insecure) {
             warn!(
                 "TLS certificate chain and hostname of solicited routes will not be verified. DO NOT USE IN PRODUCTION!"
             );
+        }
+        if config.proxy_protocol {
+            info!("PROXY protocol enabled for client connections");
         }
         info!("Server is ready");
         if let (Some(name), Some(routes), Some(cluster)) =

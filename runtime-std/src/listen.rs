@@ -32,6 +32,9 @@ impl Listeners {
             info!("Starting http monitor on {}", monitoring.local_addr()?);
         }
         info!("Listening for client connections on {}", clients.local_addr()?);
+        if config.proxy_protocol {
+            info!("PROXY protocol enabled for client connections");
+        }
         if let Some(routes) = &routes {
             info!("Listening for route connections on {}", routes.local_addr()?);
         }

@@ -132,3 +132,51 @@ fn older_servers_and_nodes_of_our_own_compress_too() {
         ["s2_fast", "s2_fast"],
     );
 }
+
+/// Lets the first server read a file with another `compression`, and says whether its routes are still the same connections.
+fn recompress(servers: &mut [Server; 2], config: &str, modes: [&str; 2]) -> bool {
+    let rids = |server: &Server| {
+        let page = monitor::get(server.ports().monitor, "/routez").expect("a page");
+        page["routes"].as_array().into_iter().flatten().map(|route| route["rid"].clone()).collect::<Vec<_>>()
+    };
+    let before = rids(&servers[0]);
+    servers[0].rewrite_config(config);
+    servers[0].signal("HUP");
+    servers[0].wait_for_log("Reloaded server configuration", TIMEOUT);
+    wait_until("routes are as both want them", TIMEOUT, || {
+        [0, 1].iter().all(|at| shown(&servers[*at]) == [modes[*at]] && rids(&servers[*at]).len() == 4)
+    });
+    before == rids(&servers[0])
+}
+
+#[test]
+fn what_is_wanted_of_compression_may_change_while_servers_run() {
+    let ports = [(); 2].map(|()| reserve_port());
+    let config = |server: usize, mode: &str| {
+        format!(
+            "server_name: S{server}\ncluster {{ name: C, listen: \"127.0.0.1:{}\", compression: {mode}, \
+             routes: [ \"nats://127.0.0.1:{}\" ] }}\n",
+            ports[server], ports[0]
+        )
+    };
+    for kinds in [[Kind::Onehop, Kind::REFERENCE], [Kind::REFERENCE, Kind::Onehop]] {
+        let start = |server: usize, mode| {
+            let options = Options::configured(&config(server, mode));
+            Server::start(kinds[server], Options { name: format!("S{server}"), ..options })
+        };
+        let (Some(first), Some(second)) = (start(0, "s2_fast"), start(1, "s2_better")) else { return };
+        let mut servers = [first, second];
+        wait_for_connections(&[&servers[0], &servers[1]], 4, TIMEOUT);
+        for (mode, modes, is_in_place) in [
+            ("s2_best", ["s2_best", "s2_better"], true),
+            ("s2_auto", ["s2_uncompressed", "s2_better"], true),
+            ("off", ["off", "off"], false),
+            ("accept", ["s2_better", "s2_better"], false),
+            ("s2_fast", ["s2_fast", "s2_better"], true),
+        ] {
+            let stays = recompress(&mut servers, &config(0, mode), modes);
+            assert_eq!(stays, is_in_place, "{kinds:?}: {mode}");
+            talk(&servers, mode);
+        }
+    }
+}

@@ -13,7 +13,12 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Without what `sim_variety.rs` and `sim_tenants.rs` are about.
 fn plain() -> Drawing {
-    Drawing { variety: Variety::None, tenants: Variety::None, ..Drawing::default() }
+    Drawing {
+        variety: Variety::None,
+        tenants: Variety::None,
+        compression: Variety::None,
+        ..Drawing::default()
+    }
 }
 
 fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {

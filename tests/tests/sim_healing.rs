@@ -125,7 +125,14 @@ fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
 
 /// Without what `sim_variety.rs` is about.
 fn drawing(nodes: RangeInclusive<usize>, faults: FaultLevel, healing: Healing) -> Drawing {
-    Drawing { nodes, faults, healing, variety: Variety::None, tenants: Variety::None }
+    Drawing {
+        nodes,
+        faults,
+        healing,
+        variety: Variety::None,
+        tenants: Variety::None,
+        compression: Variety::None,
+    }
 }
 
 #[test]

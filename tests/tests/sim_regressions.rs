@@ -52,7 +52,12 @@ fn what_was_broken_once_of_larger_clusters_is_not_again() {
 
 /// What there was in a world when these were found.
 fn plain() -> Drawing {
-    Drawing { variety: Variety::None, tenants: Variety::None, ..Drawing::default() }
+    Drawing {
+        variety: Variety::None,
+        tenants: Variety::None,
+        compression: Variety::None,
+        ..Drawing::default()
+    }
 }
 
 fn mixed() -> Drawing {

@@ -12,7 +12,14 @@ use onehop_tests::simulation::must_hold;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
-    let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All, tenants: Variety::None };
+    let drawing = Drawing {
+        nodes: 1..=6,
+        faults,
+        healing,
+        variety: Variety::All,
+        tenants: Variety::None,
+        compression: Variety::None,
+    };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }
 
@@ -36,7 +43,9 @@ fn random_varied_clusters_with_heavy_faults_keep_the_rules() {
 
 #[test]
 fn most_worlds_are_drawn_as_if_there_were_no_variety() {
-    let draw = |seed, variety| Scenario::draw(seed, &Drawing { variety, ..Drawing::default() });
+    let draw = |seed, variety| {
+        Scenario::draw(seed, &Drawing { variety, compression: Variety::None, ..Drawing::default() })
+    };
     let is_plain = |seed: &u64| draw(*seed, Variety::Some) == draw(*seed, Variety::None);
     let plain = (0..300).filter(is_plain).count();
     assert!((130..250).contains(&plain), "{plain} of 300");

@@ -45,11 +45,47 @@ pub(super) fn decide(own: &Compression, theirs: &str) -> Option<Decision> {
         (_, OFF) | (Compression::Accept, ACCEPT) => return none(OFF),
         (Compression::Accept, AUTO) => Writing::Always(S2Level::Fast),
         (Compression::Accept, _) => Writing::Always(level?),
-        (Compression::S2(own), _) => Writing::Always(*own),
-        (Compression::Auto(thresholds), _) => Writing::ByRtt(thresholds.clone()),
+        (Compression::S2(_) | Compression::Auto(_), _) => wanted(own)?,
     };
     let says = if let Writing::Always(level) = writes { level.mode() } else { AUTO };
     is_known.then_some(Decision { says, writes: Some(writes) })
+}
+
+/// How a node writes wherever a route is compressed; none if it leaves that to the peer, or never compresses.
+pub(crate) fn wanted(own: &Compression) -> Option<Writing> {
+    match own {
+        Compression::S2(level) => Some(Writing::Always(*level)),
+        Compression::Auto(thresholds) => Some(Writing::ByRtt(thresholds.clone())),
+        Compression::NotSupported | Compression::Off | Compression::Accept => None,
+    }
+}
+
+/// What becomes of a route when this node wants something else of compression (wire.md 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// It stays as it is.
+    AsItIs,
+    /// What this node writes is of another level.
+    InPlace,
+    /// Both have to agree on it, which they do only on a new connection.
+    Anew,
+}
+
+/// What becomes of a route to a peer that said this of compression; none if its handshake is under way.
+pub(super) fn follow(old: &Compression, new: &Compression, theirs: Option<&str>) -> Followed {
+    let has_agreed = match theirs {
+        _ if old == new => return Followed::AsItIs,
+        None => wanted(old).is_some(),
+        // It never compresses, unless it says so because this node did not.
+        Some("") => return Followed::AsItIs,
+        Some(NOT_SUPPORTED) if *old != Compression::NotSupported => return Followed::AsItIs,
+        Some(theirs) => decide(old, theirs).is_some_and(|decision| decision.writes.is_some()),
+    };
+    match new {
+        Compression::NotSupported | Compression::Off if theirs.is_some() && !has_agreed => Followed::AsItIs,
+        Compression::S2(_) | Compression::Auto(_) if has_agreed => Followed::InPlace,
+        _ => Followed::Anew,
+    }
 }
 
 /// What INFO says of a mode.
@@ -81,6 +117,38 @@ mod tests {
                 format!("{says:?}: {}", level.mode())
             }
             Some(Decision { says, writes: Some(Writing::ByRtt(_)) }) => format!("{says:?}: by RTT"),
+        }
+    }
+
+    #[test]
+    fn a_route_follows_in_place_from_one_level_to_another_and_anew_where_both_must_agree() {
+        let level = |level| Compression::S2(level);
+        let [fast, best] = [level(S2Level::Fast), level(S2Level::Best)];
+        let auto = Compression::Auto(RttThresholds::default());
+        let theirs = [None, Some(""), Some("not supported"), Some("off"), Some("accept"), Some("s2_better")];
+        let followed = |old: &Compression, new: &Compression| {
+            theirs.map(|theirs| match follow(old, new, theirs) {
+                Followed::AsItIs => '-',
+                Followed::InPlace => 'p',
+                Followed::Anew => 'a',
+            })
+        };
+        let (off, accept) = (Compression::Off, Compression::Accept);
+        for (old, new, expected) in [
+            (&fast, &fast, "------"),
+            (&fast, &best, "p--app"),
+            (&fast, &auto, "p--app"),
+            (&auto, &best, "p--app"),
+            (&fast, &off, "a---aa"),
+            (&fast, &accept, "a--aaa"),
+            (&off, &fast, "a--aaa"),
+            (&off, &accept, "a--aaa"),
+            (&accept, &fast, "a--aap"),
+            (&accept, &off, "a----a"),
+            (&Compression::NotSupported, &fast, "a-aaaa"),
+            (&fast, &Compression::NotSupported, "a---aa"),
+        ] {
+            assert_eq!(followed(old, new).iter().collect::<String>(), expected, "{old:?} to {new:?}");
         }
     }
 

@@ -64,8 +64,9 @@ impl Handshake {
     pub(super) fn handle_config(&mut self, config: Arc<ClusterConfig>, max_payload: i64) {
         self.own_info.tls_required = config.tls.is_some();
         self.own_info.tls_verify = config.tls.is_some();
-        self.config = config;
+        self.own_info.compression = mode(&config.compression).to_owned();
         self.own_info.max_payload = max_payload;
+        self.config = config;
     }
 
     /// What INFO says on every route, apart from the cluster's name.

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Config, SYSTEM_ACCOUNT};
+use crate::config::{ClusterConfig, Compression, Config, SYSTEM_ACCOUNT};
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
@@ -35,7 +35,7 @@ use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{Connect, Info, ProtocolError};
-use compression::Decision;
+use compression::{Decision, Followed};
 use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
 use name::{Agreement, ClusterName};
 
@@ -43,7 +43,7 @@ use crate::routes::DialId;
 pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
-pub(crate) use compression::Writing;
+pub(crate) use compression::{Writing, wanted};
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
 
@@ -177,7 +177,7 @@ impl Cluster {
     /// Hears of another configuration, in which only differs what may while a node runs.
     pub(crate) fn handle_config(&mut self, now: Instant, config: ClusterConfig, max_payload: i64) {
         let config = Arc::new(config);
-        self.config = config.clone();
+        let old = std::mem::replace(&mut self.config, config.clone());
         self.handshake.handle_config(config.clone(), max_payload);
         self.gossip.handle_config(config.clone());
         let request = || identity::move_request(&mut self.requests);
@@ -187,6 +187,21 @@ impl Cluster {
         // The node heard of the configuration before, and perhaps in between that a peer has moved one of these.
         let pinned = |(peer, account)| Output::Apart { peer, account, is_apart: false };
         self.outputs.extend(unmoved.into_iter().map(pinned));
+        self.follow_compression(&old.compression);
+    }
+
+    /// Lets routes follow what is wanted of compression now (wire.md 5.6). One that does so in place is pinged: it does when it
+    /// is read from.
+    fn follow_compression(&mut self, old: &Compression) {
+        for (id, peer) in self.routes.connections_and_peers() {
+            let info = peer.and_then(|peer| self.gossip.info_of(peer));
+            let theirs = info.map(|info| info.compression.as_str());
+            self.outputs.extend(match compression::follow(old, &self.config.compression, theirs) {
+                Followed::Anew => Some(Output::Close(id, CloseReason::ClientClosed)),
+                Followed::InPlace if peer.is_some() => Some(Output::Send(id, PING.into())),
+                Followed::InPlace | Followed::AsItIs => None,
+            });
+        }
     }
 
     /// What is to be done to connections next. Poll until `None` after every other call.

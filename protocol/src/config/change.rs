@@ -72,6 +72,7 @@ impl Config {
             tls,
             allow_non_tls,
             auth_timeout,
+            proxy_protocol,
             no_header_support,
             max_closed_clients,
             connect_error_reports,
@@ -116,6 +117,7 @@ impl Config {
             ("no_auth_user", *no_auth_user != new.no_auth_user),
             ("mappings", *mappings != new.mappings),
             ("accounts", *accounts != new.accounts || *is_global_account_open != new.is_global_account_open),
+            ("proxy_protocol", *proxy_protocol != new.proxy_protocol),
             ("no_header_support", *no_header_support != new.no_header_support),
             ("max_closed_clients", *max_closed_clients != new.max_closed_clients),
             ("connect_error_reports", *connect_error_reports != new.connect_error_reports),
@@ -170,6 +172,7 @@ impl ClusterConfig {
             ("cluster.ping_interval", *ping_interval != new.ping_interval),
             ("cluster.ping_max", *ping_max != new.ping_max),
             ("cluster.write_deadline", *write_deadline != new.write_deadline),
+            ("cluster.compression", *compression != new.compression),
             ("cluster.limits", *limits != new.limits),
         ]);
         difference.note_fixed(&[
@@ -184,7 +187,6 @@ impl ClusterConfig {
             ),
             ("cluster.pool_size", *pool_size != new.pool_size),
             ("cluster.permissions", *permissions != new.permissions),
-            ("cluster.compression", *compression != new.compression),
             ("cluster.healing", *healing != new.healing),
         ]);
     }

@@ -52,7 +52,7 @@ pub struct ClusterConfig {
     pub ping_max: Option<u32>,
     /// How long one write to a peer may take; `None` is the node's `write_deadline`.
     pub write_deadline: Option<Duration>,
-    /// What this node says about compression of its routes.
+    /// What this node says about compression of its routes. It can change while the node runs.
     pub compression: Compression,
     /// How this node keeps the mesh whole.
     pub healing: Healing,

@@ -94,6 +94,8 @@ pub struct Config {
     pub allow_non_tls: bool,
     /// How long a client may take to present it.
     pub auth_timeout: Duration,
+    /// Clients may come by way of a proxy, which says first whom it speaks for (wire.md 1.14).
+    pub proxy_protocol: bool,
     /// Behaves like a server from before message headers existed.
     pub no_header_support: bool,
     /// How many closed connections monitoring remembers.
@@ -169,6 +171,7 @@ impl Default for Config {
             tls: None,
             allow_non_tls: false,
             auth_timeout: DEFAULT_AUTH_TIMEOUT,
+            proxy_protocol: false,
             no_header_support: false,
             max_closed_clients: 10_000,
             connect_error_reports: 3600,

@@ -62,10 +62,14 @@ impl Client {
         Self::Arrived
     }
 
-    /// Tells a client where it is, or turns it away if there are too many.
-    pub(super) fn greet<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+    /// Tells a client where it is, or turns it away if there are too many. Where one is that may come by way of a proxy is not
+    /// known yet.
+    pub(super) fn greet<S: Sink>(&mut self, context: &mut Context<'_, S>, may_come_by_proxy: bool) {
         *self = Self::Greeted;
-        let info = context.node().greeting(context.entry());
+        let mut info = context.node().greeting(context.entry());
+        if may_come_by_proxy {
+            info.client_ip.clear();
+        }
         context.send(&info.to_line());
         if context.hub().directory().count(Kind::Client) > context.config().max_connections {
             context.report(&ProtocolError::MaximumConnections);
@@ -73,9 +77,9 @@ impl Client {
     }
 
     /// What it says from now on are operations: greets it, if nobody did, and lets it in, if it need not present itself.
-    pub(super) fn handle_open<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+    pub(super) fn handle_open<S: Sink>(&mut self, context: &mut Context<'_, S>, may_come_by_proxy: bool) {
         if matches!(self, Self::Arrived) {
-            self.greet(context);
+            self.greet(context, may_come_by_proxy);
         }
         if context.shared.close.is_some() {
             return;

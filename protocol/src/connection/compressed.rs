@@ -9,6 +9,8 @@ use crate::transport::{S2Limit, S2Setting, WRITTEN_BLOCK_BYTES};
 #[derive(Debug)]
 pub(super) struct Compressed {
     writing: Writing,
+    /// As far as it is known.
+    rtt: Duration,
     setting: S2Setting,
     limit: S2Limit,
 }
@@ -19,7 +21,7 @@ impl Compressed {
     /// one block with the INFO by which it is registered (wire.md 5.3).
     pub(super) fn new(writing: Writing, rtt: Duration, most: usize) -> Self {
         let setting = S2Setting::new(writing.level(rtt));
-        Self { writing, setting, limit: S2Limit::new(most.max(WRITTEN_BLOCK_BYTES)) }
+        Self { writing, rtt, setting, limit: S2Limit::new(most.max(WRITTEN_BLOCK_BYTES)) }
     }
 
     /// For the reader.
@@ -42,8 +44,15 @@ impl Compressed {
         self.setting.get().mode()
     }
 
+    /// Writes otherwise from now on; whether that changes the level.
+    pub(super) fn follow(&mut self, writing: Writing) -> bool {
+        self.writing = writing;
+        self.handle_rtt(self.rtt)
+    }
+
     /// Hears of another round-trip time; whether that changes the level.
-    pub(super) fn handle_rtt(&self, rtt: Duration) -> bool {
+    pub(super) fn handle_rtt(&mut self, rtt: Duration) -> bool {
+        self.rtt = rtt;
         let (level, before) = (self.writing.level(rtt), self.setting.get());
         self.setting.set(level);
         level != before

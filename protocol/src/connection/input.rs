@@ -19,6 +19,9 @@ impl Connection {
         if self.shared.node.is_stopping() {
             return;
         }
+        if self.header.is_some() {
+            return self.handle_header(now, input, sink);
+        }
         self.heed_config();
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);

@@ -16,6 +16,7 @@ mod input;
 mod keepalive;
 mod logging;
 mod opening;
+mod proxied;
 mod route;
 mod turn;
 
@@ -67,6 +68,8 @@ pub struct Connection {
     parser: Parser,
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
+    /// What came of the header of a proxy, while it may come.
+    header: Option<proxied::Header>,
     /// What decodes before the parser, and what is kept until the connection goes on; a plain one has nothing of it.
     inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
@@ -84,7 +87,7 @@ struct Shared {
     keepalive: KeepAlive,
     /// Since when its protocol is spoken: a handshake of TLS comes before that.
     began: Instant,
-    /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
+    /// Until then a valid CONNECT must have come, or before that what a proxy says, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     /// Handled a slice at a time; one that input waits for, of which there is only one, comes first.
@@ -136,24 +139,41 @@ enum Interruption {
 pub enum TimeoutReason {
     /// Of TLS, a client or a server that has not done its part, or has not said whether it wants any.
     Opening,
-    /// A client that has not authenticated in time, or a server that has not finished its handshake.
+    /// A client that has not authenticated, or a proxy that has not said whom it speaks for, in time, or a server that has not finished its handshake.
     Authentication,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
 }
 
 impl Connection {
-    /// Takes in a client that connected from `remote`, into the global account.
+    /// Takes in a client that connected from `remote`, or whose proxy did ([`Config::proxy_protocol`]), into the global account.
     pub fn accept_client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
-        Self::accept_client_in(node, node.hub().global_account().id(), now, remote, sink)
+        let account = node.hub().global_account().id();
+        let may_come_by_proxy = node.hub().config().proxy_protocol;
+        let mut connection = Self::client(node, account, now, remote, may_come_by_proxy, sink);
+        if may_come_by_proxy && connection.shared.close.is_none() {
+            connection.expect_header(now);
+        }
+        connection
     }
 
-    /// Takes in a client into an account that the driver chose. If that is gone, so is the client at once.
+    /// Takes in a client that came without a proxy into an account that the driver chose. If that is gone, so is the client at once.
     pub fn accept_client_in<S: Sink>(
         node: &Arc<Node>,
         account: AccountId,
         now: Instant,
         remote: SocketAddr,
+        sink: &mut S,
+    ) -> Self {
+        Self::client(node, account, now, remote, false, sink)
+    }
+
+    fn client<S: Sink>(
+        node: &Arc<Node>,
+        account: AccountId,
+        now: Instant,
+        remote: SocketAddr,
+        may_come_by_proxy: bool,
         sink: &mut S,
     ) -> Self {
         let config = node.hub().config();
@@ -170,6 +190,9 @@ impl Connection {
         let shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
         shared.entry.set_account(account);
         let mut connection = Self::new(shared, Side::Client(Client::new(node.hub())));
+        if may_come_by_proxy {
+            connection.header = Some(Box::default());
+        }
         connection.open_client(now, sink);
         connection
     }
@@ -227,6 +250,7 @@ impl Connection {
             tls: None,
             parser: Parser::new(),
             unfinished: Vec::new(),
+            header: None,
             inbound: None,
             wanted_bytes: None,
             has_more_input: false,
@@ -292,7 +316,7 @@ impl Connection {
         shared.config = config.clone();
         shared.config_version = version;
         shared.has_new_policy = true;
-        match &self.side {
+        match &mut self.side {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
                 shared.limit_payload();
@@ -304,6 +328,7 @@ impl Connection {
                 shared.dialect.max_control_line = route_control_line(&config);
                 shared.dialect.max_payload = Some(route.payload_limit(&cluster.limits).1);
                 shared.keepalive.adapt(interval, cluster.ping_max.unwrap_or(config.ping_max));
+                route.follow_compression(&shared.entry, &cluster.compression);
             }
         }
     }
@@ -311,6 +336,9 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
+        if let (Some(_), Some(deadline)) = (&self.header, self.shared.auth_deadline) {
+            return (deadline, TimeoutReason::Authentication);
+        }
         if let Some(opening) = &self.opening {
             return (opening.until(), TimeoutReason::Opening);
         }
@@ -324,6 +352,13 @@ impl Connection {
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.heed_config();
+        let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
+        if self.header.is_some() {
+            if is_late {
+                self.refuse_header(now, "timeout", sink);
+            }
+            return;
+        }
         if let Some(opening) = &self.opening {
             if opening.until() <= now {
                 self.handle_opening_timeout(now, sink);
@@ -331,7 +366,7 @@ impl Connection {
             return;
         }
         let mut context = self.shared.context(now, sink);
-        if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
+        if is_late {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
         }
         match context.shared.keepalive.tick(now) {

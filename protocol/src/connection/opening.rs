@@ -24,6 +24,7 @@ use crate::wire::ProtocolError;
 pub(super) struct Opening {
     stage: Stage,
     until: Instant,
+    lasts: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,11 @@ impl Opening {
     pub(super) fn until(&self) -> Instant {
         self.until
     }
+
+    /// Lets the time of this stage begin now: a proxy had to say first whom it speaks for.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.until = now + self.lasts;
+    }
 }
 
 impl Connection {
@@ -51,12 +57,12 @@ impl Connection {
         };
         match tls.settings().handshake_first {
             HandshakeFirst::Always => self.shake_hands_as_server(now, &tls, sink),
-            HandshakeFirst::Within(wait) => self.wait_at(Stage::Silence(tls), now + wait),
+            HandshakeFirst::Within(wait) => self.wait_at(Stage::Silence(tls), now, wait),
             HandshakeFirst::Never => {
                 self.greet(now, sink);
                 if self.shared.config.allow_non_tls {
-                    let until = now + tls.settings().timeout;
-                    self.wait_at(Stage::Choice(tls), until);
+                    let timeout = tls.settings().timeout;
+                    self.wait_at(Stage::Choice(tls), now, timeout);
                 } else {
                     self.shake_hands_as_server(now, &tls, sink);
                 }
@@ -132,8 +138,8 @@ impl Connection {
         }
     }
 
-    fn wait_at(&mut self, stage: Stage, until: Instant) {
-        self.opening = Some(Box::new(Opening { stage, until }));
+    fn wait_at(&mut self, stage: Stage, now: Instant, lasts: Duration) {
+        self.opening = Some(Box::new(Opening { stage, until: now + lasts, lasts }));
         // What comes is not to be taken for operations.
         self.inbound.get_or_insert_default();
     }
@@ -161,7 +167,7 @@ impl Connection {
             Ok(session) => {
                 context.switch_output(session.encoder());
                 context.switch_input(session.decoder());
-                self.wait_at(Stage::Handshake(session), now + tls.settings().timeout);
+                self.wait_at(Stage::Handshake(session), now, tls.settings().timeout);
             }
             Err(error) => {
                 context.log_failed_handshake(Level::Error, &error.to_string());
@@ -229,7 +235,7 @@ impl Connection {
     /// Greets a client, unless it was.
     fn greet<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         if let Side::Client(client) = &mut self.side {
-            client.greet(&mut self.shared.context(now, sink));
+            client.greet(&mut self.shared.context(now, sink), self.header.is_some());
         }
     }
 
@@ -239,7 +245,7 @@ impl Connection {
         self.shared.began = now;
         let mut context = self.shared.context(now, sink);
         match &mut self.side {
-            Side::Client(client) => client.handle_open(&mut context),
+            Side::Client(client) => client.handle_open(&mut context, self.header.is_some()),
             Side::Route(route) => route.handle_open(&mut context),
         }
     }

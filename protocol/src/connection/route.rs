@@ -14,8 +14,8 @@ use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
-use crate::config::RouteLimits;
+use crate::cluster::{self, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
+use crate::config::{Compression, RouteLimits};
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
 use crate::interest::{Extent, Source};
@@ -185,6 +185,17 @@ impl Route {
     /// that: nats-server takes what it reads together with that for plain bytes (wire.md 5.3).
     pub(super) fn is_going_over(&self) -> bool {
         matches!(self, Self::AwaitsInfo { compressed: Some(_), .. })
+    }
+
+    /// Follows what is wanted of compression now, where it is compressed (wire.md 5.6).
+    pub(super) fn follow_compression(&mut self, entry: &Entry, wanted: &Compression) {
+        let (Self::AwaitsInfo { compressed, .. } | Self::Peer(Peer { compressed, .. })) = self else {
+            return;
+        };
+        let (Some(compressed), Some(writing)) = (compressed, cluster::wanted(wanted)) else { return };
+        if compressed.follow(writing) {
+            show_level(entry, compressed);
+        }
     }
 
     /// Frees what only an active peer needs, if it sent no message since the last call.
@@ -561,11 +572,15 @@ fn forget<S: Sink>(context: &mut Context<'_, S>, void: &Void) {
 }
 
 /// Compresses harder or less hard from now on, if the way to the peer became longer or shorter.
-fn adapt<S: Sink>(context: &Context<'_, S>, compressed: &Compressed) {
+fn adapt<S: Sink>(context: &Context<'_, S>, compressed: &mut Compressed) {
     let entry = context.entry();
     if compressed.handle_rtt(entry.rtt()) {
-        entry.set_about(About { compression: Some(compressed.mode()), ..entry.about() });
+        show_level(entry, compressed);
     }
+}
+
+fn show_level(entry: &Entry, compressed: &Compressed) {
+    entry.set_about(About { compression: Some(compressed.mode()), ..entry.about() });
 }
 
 /// Sends the lines that a route begins with.

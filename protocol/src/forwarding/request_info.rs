@@ -81,7 +81,7 @@ impl RequestInfo<'_> {
     fn show(&mut self, publisher: &Entry, start: String) {
         let About { name, lang, version, user, .. } = publisher.about();
         self.start = start;
-        self.host = publisher.remote().ip().to_string();
+        self.host = publisher.origin().ip().to_string();
         self.id = publisher.cid();
         self.user = user.unwrap_or_default();
         (self.name, self.lang, self.ver) = (name, lang, version);

@@ -56,6 +56,8 @@ pub struct Entry {
     cid: u64,
     kind: Kind,
     remote: SocketAddr,
+    /// Where a proxy said that the client is.
+    origin: OnceLock<Box<SocketAddr>>,
     start: Instant,
     flags: AtomicU16,
     traffic: Traffic,
@@ -112,6 +114,7 @@ impl Entry {
             cid,
             kind,
             remote,
+            origin: OnceLock::new(),
             start,
             flags: AtomicU16::new(0),
             traffic: Traffic::default(),
@@ -144,6 +147,16 @@ impl Entry {
     /// The address of the other end.
     pub fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    /// Where the other end is as far as is known: where a proxy said that it is, or else the other end of the connection.
+    pub fn origin(&self) -> SocketAddr {
+        self.origin.get().map_or(self.remote, |origin| **origin)
+    }
+
+    /// Hears where a proxy says that the client is.
+    pub(crate) fn set_origin(&self, origin: SocketAddr) {
+        self.origin.get_or_init(|| Box::new(origin));
     }
 
     /// When it began.

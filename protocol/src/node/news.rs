@@ -177,7 +177,7 @@ impl Node {
     /// What one client alone is told.
     fn address(&self, info: &mut Info, client: &Entry) {
         info.client_id = client.cid();
-        info.client_ip = client.remote().ip().to_string();
+        info.client_ip = client.origin().ip().to_string();
         info.max_payload = self.hub.max_payload_of(client, self.hub.config().max_payload) as i64;
     }
 

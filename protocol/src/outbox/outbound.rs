@@ -106,11 +106,16 @@ impl Outbound {
         self.plain.pending_bytes() + between + self.encoded.len()
     }
 
-    /// Frees the buffers that hold nothing. For a connection that has nothing more to write for now.
+    /// Frees what holds nothing and is not needed all the time. For a connection that has nothing more to write for now.
     pub fn release(&mut self) {
         self.plain.release_into(&mut Outbox::new());
-        self.layers.iter_mut().for_each(|layer| layer.input.release());
-        self.encoded.release();
+        let is_idle = self.encoded.release();
+        for layer in &mut self.layers {
+            layer.input.release();
+            if is_idle {
+                layer.encoder.release();
+            }
+        }
     }
 
     pub(crate) fn plain_mut(&mut self) -> &mut Outbox {

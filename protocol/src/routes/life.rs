@@ -114,6 +114,11 @@ impl RouteConnections {
         self.all.iter()
     }
 
+    /// All, in the order of their ids, each with the server that it is registered for.
+    pub(super) fn with_peers(&self) -> impl Iterator<Item = (ConnectionId, Option<&str>)> {
+        self.all.iter().map(|(id, it)| (*id, it.peer()))
+    }
+
     /// Those that are registered for other servers than this, in the order of their ids.
     pub(super) fn beside(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
         let others = self.all.iter().filter(move |(_, it)| it.peer().is_some_and(|it| it != peer));

@@ -422,6 +422,11 @@ impl Routes {
         self.connections.get(connection)?.peer()
     }
 
+    /// All connections in the order of their ids, each with the peer that it is registered for.
+    pub(crate) fn connections_and_peers(&self) -> impl Iterator<Item = (ConnectionId, Option<&str>)> {
+        self.connections.with_peers()
+    }
+
     /// All registered connections to other servers than this, in the order of their ids.
     pub(crate) fn connections_beside(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
         self.connections.beside(peer)

@@ -82,6 +82,8 @@ pub enum Setting {
     Retries(u32, bool),
     /// [`ClusterConfig::limits`].
     Limits(RouteLimits),
+    /// [`ClusterConfig::compression`]. Not beside [`Change::Transport`], which would replace the same transform.
+    Compression(Compression),
     /// [`Config::max_subscriptions`], [`Config::max_subject_tokens`] and [`Config::max_control_line`]. What clients of a world
     /// do keeps within all that are drawn.
     ClientLimits(usize, u8, usize),
@@ -100,6 +102,7 @@ pub(super) const FIXED: [(&str, Alter); 21] = [
     ("port", |config| config.port = Port::Fixed(1)),
     ("client_advertise", |config| config.client_advertise = "other".parse().ok()),
     ("authorization", |config| config.authorization = Authorization::Token("other".into())),
+    ("proxy_protocol", |config| config.proxy_protocol = true),
     ("no_header_support", |config| config.no_header_support = true),
     ("max_closed_clients", |config| config.max_closed_clients += 1),
     ("connect_error_reports", |config| config.connect_error_reports += 1),
@@ -114,7 +117,6 @@ pub(super) const FIXED: [(&str, Alter); 21] = [
     ("cluster.no_advertise", |config| with_cluster(config, |it| it.no_advertise = true)),
     ("cluster.authorization", |config| with_cluster(config, |it| it.auth_timeout *= 2)),
     ("cluster.pool_size", |config| with_cluster(config, |it| it.pool_size = NonZeroU16::new(9))),
-    ("cluster.compression", |config| with_cluster(config, |it| it.compression = Compression::NotSupported)),
     ("cluster.healing", |config| with_cluster(config, |it| it.healing.interval *= 2)),
 ];
 
@@ -141,6 +143,7 @@ impl Setting {
                 (cluster.connect_retries, cluster.connect_backoff) = (*retries, *backs_off);
             }),
             Self::Limits(limits) => with_cluster(config, |cluster| cluster.limits = limits.clone()),
+            Self::Compression(mode) => with_cluster(config, |cluster| cluster.compression = mode.clone()),
             Self::ClientLimits(subscriptions, tokens, line_bytes) => {
                 config.max_subscriptions = *subscriptions;
                 config.max_subject_tokens = *tokens;

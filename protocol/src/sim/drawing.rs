@@ -11,7 +11,7 @@ use super::node::DEATH_IS_NOTICED;
 use super::scenario::{Member, Operation, Scenario, draw_time};
 use super::tenants::Tenants;
 use super::topology::Topology;
-use super::variety::{Variety, settle_tenants, vary};
+use super::variety::{Variety, settle_compression, settle_tenants, vary};
 use super::world::Fault;
 
 /// How much goes wrong.
@@ -50,6 +50,9 @@ pub struct Drawing {
     /// Whether there are [`Tenants`]: in all worlds, in some, or in none. Where there are, no other accounts come and go, and the rest
     /// stays the same.
     pub tenants: Variety,
+    /// Whether nodes want this and that of compression ([`Scenario::compression`]): in all worlds, in some, or in none. Where they
+    /// do, no connections go on in frames, and the rest stays the same.
+    pub compression: Variety,
 }
 
 impl Default for Drawing {
@@ -60,6 +63,7 @@ impl Default for Drawing {
             healing: Healing::On,
             variety: Variety::Some,
             tenants: Variety::Some,
+            compression: Variety::Some,
         }
     }
 }
@@ -91,6 +95,7 @@ impl Scenario {
             starts_backwards: more.bool(),
             forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
             tenants: Tenants::default(),
+            compression: Vec::new(),
             max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
             dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
@@ -101,6 +106,7 @@ impl Scenario {
         };
         vary(&mut scenario, drawing.variety);
         settle_tenants(&mut scenario, drawing.tenants);
+        settle_compression(&mut scenario, drawing.compression);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

@@ -72,9 +72,10 @@ impl Scenario {
             Seed::Node(node) if self.uses_names => Seed::Name(format!("{node}.example")),
             seed => seed,
         };
-        let specs = self.nodes.iter().zip(routes);
-        let specs =
-            specs.map(|(member, routes)| self.limited(member.spec()).joining(routes.into_iter().map(named)));
+        let specs = self.nodes.iter().zip(routes).enumerate();
+        let specs = specs.map(|(at, (member, routes))| {
+            self.compressing(at, self.limited(member.spec())).joining(routes.into_iter().map(named))
+        });
         let ids: Vec<_> = specs.map(|spec| world.add_node(spec)).collect();
         world.add_name(CLUSTER_NAME, &ids[..ids.len().min(2)]);
         for (at, id) in ids.iter().enumerate() {
@@ -102,6 +103,13 @@ impl Scenario {
         if let Some(bytes) = self.max_pending_bytes {
             spec.config.max_pending = bytes;
             spec.config.max_payload = spec.config.max_payload.min(bytes);
+        }
+        spec
+    }
+
+    fn compressing(&self, at: usize, mut spec: NodeSpec) -> NodeSpec {
+        if let (Some(mode), Some(cluster)) = (self.compression.get(at), &mut spec.config.cluster) {
+            cluster.compression = mode.clone();
         }
         spec
     }

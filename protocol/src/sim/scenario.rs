@@ -11,6 +11,7 @@ use super::node::{NodeSpec, Seed};
 use super::tenants::Tenants;
 use super::topology::Topology;
 use super::world::Fault;
+use crate::config::Compression;
 
 /// Everything that a run consists of. The same scenario gives the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub dials_per_second: Option<u32>,
     /// The accounts that all nodes are configured with.
     pub tenants: Tenants,
+    /// What each node wants of compression; those behind the last leave it to the others.
+    pub compression: Vec<Compression>,
     /// How many bytes may wait for a client; none is the default of
     /// [`Config::max_pending`](crate::config::Config::max_pending).
     pub max_pending_bytes: Option<usize>,
@@ -169,6 +172,7 @@ impl Scenario {
             forget_after: None,
             dials_per_second: None,
             tenants: Tenants::default(),
+            compression: Vec::new(),
             max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),

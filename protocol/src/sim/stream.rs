@@ -42,7 +42,11 @@ pub(super) struct Said {
 
 impl Joint {
     pub(super) fn new(holders: [Option<Holder>; 2], nodes: [NodeId; 2], label: Option<Label>) -> Self {
-        Self { holders: Both(holders), nodes: Both(nodes), label, purpose: None, said: Both::default() }
+        let mut said = Both::<Said>::default();
+        if label.is_some() {
+            said.0.iter_mut().for_each(|said| said.deframer = Deframer::compressed_or_not());
+        }
+        Self { holders: Both(holders), nodes: Both(nodes), label, purpose: None, said }
     }
 
     /// Whether it joins two servers.

@@ -1,5 +1,5 @@
 //! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
-//! configurations that are swapped, and tenants.
+//! configurations that are swapped, tenants, and what is wanted of compression.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::ids::NodeId;
 use super::node::Seed;
 use super::scenario::{Operation, Scenario, draw_time};
 use super::tenants;
-use crate::config::RouteLimits;
+use crate::config::{Compression, RouteLimits, RttThresholds};
+use crate::transport::S2Level;
 
 /// How much a world has that most worlds do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,36 @@ pub(super) fn settle_tenants(scenario: &mut Scenario, variety: Variety) {
         scenario.operations.push((draw_time(rng, scenario.faulty_for), operation));
     }
     scenario.operations.sort_by_key(|(at, _)| *at);
+}
+
+/// Lets nodes want this and that of compression, some of them something else in the middle, from a random stream of its own, too. Then
+/// no connections go on in frames.
+pub(super) fn settle_compression(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x0063_6F6D_7072_6573);
+    if !variety.has(&mut rng.fork()) {
+        return;
+    }
+    scenario.changes.retain(|(_, change)| !matches!(change, Change::Transport(_)));
+    scenario.compression = scenario.nodes.iter().map(|_| draw_compression(rng)).collect();
+    for _ in 0..rng.usize(..5) {
+        let (node, at) = (rng.usize(..scenario.nodes.len()), draw_time(rng, scenario.faulty_for));
+        let setting = Setting::Compression(draw_compression(rng));
+        scenario.changes.push((at, Change::Configure(NodeId(node), vec![setting])));
+    }
+    scenario.changes.sort_by_key(|(at, _)| *at);
+}
+
+/// Something that is likely to be compressed with others.
+fn draw_compression(rng: &mut Rng) -> Compression {
+    match rng.u8(..12) {
+        0 => Compression::NotSupported,
+        1 => Compression::Off,
+        2..5 => Compression::Accept,
+        5..7 => Compression::Auto(RttThresholds::default()),
+        7 => Compression::S2(S2Level::Best),
+        8..10 => Compression::S2(S2Level::Better),
+        _ => Compression::S2(S2Level::Fast),
+    }
 }
 
 /// Frames from the start or from some moment on; perhaps not for ever, or with another key in the end. And clients that go

@@ -5,6 +5,8 @@
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     taken: usize,
+    /// So much was in it since [`Buffer::release`] that as much is likely to come soon.
+    is_busy: bool,
 }
 
 impl Buffer {
@@ -25,6 +27,7 @@ impl Buffer {
         self.taken += count;
         debug_assert!(self.taken <= self.bytes.len());
         if self.is_empty() {
+            self.is_busy |= self.bytes.len() >= BUSY_BYTES;
             self.bytes.clear();
             self.taken = 0;
         }
@@ -39,13 +42,20 @@ impl Buffer {
         &mut self.bytes
     }
 
-    /// Holds no memory if it holds no bytes.
-    pub(crate) fn release(&mut self) {
-        if self.is_empty() {
+    /// Holds no memory from now on if it holds no bytes, and held few since the last call: to give back and get again what a busy
+    /// connection needs for each batch costs more than to fill it. One that becomes idle hears of that with its next PING.
+    /// Returns whether it holds none.
+    pub(crate) fn release(&mut self) -> bool {
+        let is_idle = self.is_empty() && !std::mem::take(&mut self.is_busy);
+        if is_idle {
             *self = Self::default();
         }
+        is_idle
     }
 }
+
+/// With less than this in a batch a connection is idle.
+const BUSY_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
 impl Buffer {

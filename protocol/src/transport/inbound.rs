@@ -87,9 +87,11 @@ impl Inbound {
         self.held.len()
     }
 
-    /// Frees the buffers that hold nothing.
+    /// Frees the buffers that hold nothing and are not needed all the time.
     pub fn release(&mut self) {
-        self.layers.iter_mut().for_each(|layer| layer.plain.release());
+        for layer in &mut self.layers {
+            layer.plain.release();
+        }
     }
 
     /// Lets the innermost layer that can go on do so; false if none can.

@@ -29,6 +29,7 @@ mod buffer;
 mod framed;
 mod inbound;
 mod level;
+mod proxied;
 mod s2;
 mod tls;
 
@@ -40,6 +41,7 @@ pub(crate) use buffer::Buffer;
 pub use inbound::Inbound;
 
 pub use level::{S2Level, S2Limit, S2Setting};
+pub use proxied::{MAX_TEXT_BYTES, ProxyFault, ProxyRead, ProxyReader};
 pub use s2::{MAX_BLOCK_BYTES, WRITTEN_BLOCK_BYTES};
 pub use tls::{
     CertificateFiles, DEFAULT_HANDSHAKE_FIRST_WAIT, DEFAULT_TLS_TIMEOUT, HandshakeFirst, KeyHash,
@@ -133,6 +135,15 @@ impl Encoder {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
             Encoding::S2(writer) => writer.encode(plain, encoded),
             Encoding::Tls(writer) => writer.encode(plain, encoded),
+        }
+    }
+
+    /// Frees what it can make anew. For a connection that has nothing more to write for now.
+    pub fn release(&mut self) {
+        match &mut self.0 {
+            Encoding::Framed(_) => {}
+            Encoding::S2(writer) => writer.release(),
+            Encoding::Tls(_) => {}
         }
     }
 

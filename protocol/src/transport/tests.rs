@@ -401,20 +401,24 @@ fn each_layer_says_that_nothing_follows_once_all_is_encoded() {
 }
 
 #[test]
-fn an_idle_encoded_connection_holds_no_buffer() {
+fn an_encoded_connection_keeps_its_buffers_from_one_busy_batch_to_the_next_and_holds_none_when_idle() {
     let mut writer = Writer::default();
     writer.outbox.switch(Encoder::framed(1));
     writer.outbox.switch(Encoder::framed(2));
-    writer.outbox.push_bytes(&[b'x'; 100_000]);
-    writer.write_all();
-    writer.outbox.release_into(&mut Outbox::new());
-    writer.outbound.release();
-    assert_eq!((writer.outbox.memory_bytes(), writer.outbound.memory_bytes()), (0, 0));
-
     let mut reader = Reader::new(vec![(0, 1), (0, 2)]);
-    assert_eq!(reader.read(&writer.socket), Ok(()));
-    reader.inbound.release();
-    assert_eq!(reader.inbound.memory_bytes(), 0);
+    let batches = [&[b'x'; 100_000][..], &[b'x'; 100_000], b"PING\r\n"];
+    let held = batches.map(|batch| {
+        writer.outbox.push_bytes(batch);
+        writer.write_all();
+        writer.outbox.release_into(&mut Outbox::new());
+        writer.outbound.release();
+        assert_eq!(reader.read(&std::mem::take(&mut writer.socket)), Ok(()));
+        reader.inbound.release();
+        assert_eq!(writer.outbox.memory_bytes(), 0);
+        [writer.outbound.memory_bytes(), reader.inbound.memory_bytes()]
+    });
+    assert!(held[0].iter().all(|bytes| *bytes >= CODED_BYTES), "{held:?}");
+    assert!(held[0] == held[1] && held[2] == [0; 2], "{held:?}");
 }
 
 #[test]

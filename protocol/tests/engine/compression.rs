@@ -184,3 +184,67 @@ fn a_server_that_says_what_it_is_and_all_that_it_wants_in_one_chunk_becomes_a_me
     assert_eq!(scene.closed(peer), None);
     assert_eq!(scene.node("A").node().hub().global_account().index().len(), 20_000);
 }
+
+/// A mesh of two whose routes are compressed as these want it.
+fn pair(modes: [Compression; 2]) -> Scene {
+    let mut scene = Scene::new();
+    for (name, mode) in ["A", "B"].into_iter().zip(modes) {
+        start(&mut scene, name, if name == "A" { &[] } else { &["A"] }, |config| config.compression = mode);
+    }
+    assert!(scene.drive_until(5 * SECOND, |scene| scene.is_mesh(4)));
+    scene
+}
+
+fn recompress(scene: &mut Scene, node: &str, mode: Compression) {
+    scene.reconfigure(node, |config| config.cluster.as_mut().expect("a cluster").compression = mode);
+}
+
+fn routes(scene: &Scene, node: &str) -> Vec<onehop::ConnectionId> {
+    let directory = scene.node(node).node().hub().directory();
+    directory.list(onehop::hub::Kind::Route).iter().map(|route| route.id()).collect()
+}
+
+#[test]
+fn another_level_is_written_at_once_on_the_routes_that_there_are() {
+    let level = |level| Compression::S2(level);
+    let auto = Compression::Auto(RttThresholds(vec![std::time::Duration::from_secs(1)]));
+    for (old, new, expected) in [
+        (level(S2Level::Fast), level(S2Level::Best), "s2_best"),
+        (Compression::Accept, level(S2Level::Best), "s2_best"),
+        (level(S2Level::Fast), auto.clone(), "s2_uncompressed"),
+        (auto, level(S2Level::Fast), "s2_fast"),
+    ] {
+        let mut scene = pair([old, level(S2Level::Better)]);
+        let before = routes(&scene, "A");
+        recompress(&mut scene, "A", new);
+        scene.run_for(SECOND);
+        assert_eq!(written(&scene, "A"), [expected; 4]);
+        assert_eq!(written(&scene, "B"), ["s2_better"; 4]);
+        assert_eq!(routes(&scene, "A"), before, "all are there");
+    }
+}
+
+#[test]
+fn what_both_must_agree_on_is_agreed_on_anew() {
+    let fast = || Compression::S2(S2Level::Fast);
+    for (old, new, expected) in [
+        (fast(), Compression::Off, ["-", "-"]),
+        (fast(), Compression::NotSupported, ["-", "-"]),
+        (fast(), Compression::Accept, ["s2_better", "s2_better"]),
+        (Compression::Off, fast(), ["s2_fast", "s2_better"]),
+        (Compression::NotSupported, fast(), ["s2_fast", "s2_better"]),
+    ] {
+        for node in ["A", "B"] {
+            let better = Compression::S2(S2Level::Better);
+            let modes = if node == "A" { [old.clone(), better] } else { [better, old.clone()] };
+            let mut scene = pair(modes);
+            let before = routes(&scene, node);
+            recompress(&mut scene, node, new.clone());
+            assert!(scene.drive_until(5 * SECOND, |scene| {
+                scene.is_mesh(4) && routes(scene, node).iter().all(|route| !before.contains(route))
+            }));
+            let other = if node == "A" { "B" } else { "A" };
+            assert_eq!([node, other].map(|node| written(&scene, node)), expected.map(|mode| vec![mode; 4]));
+        }
+    }
+}

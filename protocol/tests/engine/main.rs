@@ -24,6 +24,7 @@ mod mesh;
 mod messages;
 mod misuse;
 mod pinned;
+mod proxied;
 mod queues;
 mod reconfigure;
 mod route_limits;

@@ -257,6 +257,28 @@ fn what_is_no_tls_ends_its_connection_without_an_answer() {
 }
 
 #[test]
+fn a_proxy_says_whom_it_speaks_for_before_tls_and_that_has_its_own_time() {
+    let authority = Authority::new("A");
+    let mut scene = Scene::alone(|config| {
+        let settings = TlsSettings { timeout: SECOND, ..authority.node(&[HOST]) };
+        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.proxy_protocol = true;
+    });
+    let peer = connect(&mut scene);
+    scene.run_for(4 * SECOND);
+    scene.send(peer, b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 4222\r\n");
+    scene.run_for(SECOND / 2);
+    let mut client = Client::new(&authority, None, peer);
+    client.say(CONNECT);
+    assert_eq!(client.settle(&mut scene).unwrap(), "PONG\r\n");
+    let silent = connect(&mut scene);
+    scene.run_for(4 * SECOND);
+    assert_eq!(scene.closed(silent), None);
+    scene.run_for(SECOND);
+    assert_eq!(scene.closed(silent), Some(CloseReason::ProtocolViolation));
+}
+
+#[test]
 fn more_handshakes_than_may_begin_in_a_second_are_put_off() {
     let authority = Authority::new("A");
     let mut scene = with_tls(TlsSettings { connection_rate_limit: 2, ..authority.node(&[HOST]) });

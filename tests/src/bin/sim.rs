@@ -21,6 +21,7 @@ usage: sim [options]
                       other configurations (default some)
   --tenants <how>     in none, some or all worlds there are accounts that share streams and services, users who may not do
                       everything, and accounts with a connection of their own (default some)
+  --compression <how> in none, some or all worlds nodes want this and that of compression (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 
@@ -84,6 +85,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--tenants", "none") => options.drawing.tenants = Variety::None,
             ("--tenants", "some") => options.drawing.tenants = Variety::Some,
             ("--tenants", "all") => options.drawing.tenants = Variety::All,
+            ("--compression", "none") => options.drawing.compression = Variety::None,
+            ("--compression", "some") => options.drawing.compression = Variety::Some,
+            ("--compression", "all") => options.drawing.compression = Variety::All,
             _ => return Err(format!("{word} {value} means nothing")),
         }
     }

@@ -27,7 +27,9 @@ impl Batch {
         let per_batch = BATCH_BYTES.div_ceil(longest + payload_bytes + "PUB  1024\r\n\r\n".len());
         let messages = subjects.len().max(per_batch);
         let order: Vec<&String> = subjects.iter().cycle().take(messages).collect();
-        order.chunks(per_batch).map(|part| Self::new(dialect, part, payload_bytes)).collect()
+        let starts = (0..).step_by(per_batch * payload_bytes);
+        let parts = order.chunks(per_batch).zip(starts);
+        parts.map(|(part, start)| Self::new(dialect, part, payload_bytes, start)).collect()
     }
 
     /// Stamps the first messages with consecutive sequence numbers from `first`; at most `limit` of them.
@@ -54,30 +56,39 @@ impl Batch {
         self.payloads.is_empty()
     }
 
-    fn new(dialect: Dialect, subjects: &[&String], payload_bytes: usize) -> Self {
+    /// One whose payloads are the text from `start` on.
+    fn new(dialect: Dialect, subjects: &[&String], payload_bytes: usize, start: usize) -> Self {
         let mut batch = Self { dialect, bytes: Vec::new(), payloads: Vec::new() };
-        for subject in subjects {
-            batch.add(subject, payload_bytes);
+        for (subject, at) in subjects.iter().zip((start..).step_by(payload_bytes)) {
+            batch.add(subject, at..at + payload_bytes);
         }
         batch
     }
 
-    fn add(&mut self, subject: &str, payload_bytes: usize) {
-        self.dialect.before_payload(subject, payload_bytes, &mut self.bytes);
+    fn add(&mut self, subject: &str, payload: Range<usize>) {
+        self.dialect.before_payload(subject, payload.len(), &mut self.bytes);
         let start = self.bytes.len();
-        self.bytes.extend((start..start + payload_bytes).map(text));
-        self.payloads.push(start..start + payload_bytes);
+        self.bytes.extend(payload.map(text));
+        self.payloads.push(start..self.bytes.len());
         self.bytes.extend_from_slice(self.dialect.after_payload());
     }
 }
 
-/// What payloads are made of: readings of sensors as JSON, of which a fifth are digits that follow no rule.
+/// What payloads are made of: readings of sensors as JSON, of which a sixth are digits that follow no rule, and nowhere the same.
 fn text(at: usize) -> u8 {
     const READING: &[u8] = b"{\"sensor\":\"####\",\"value\":##.###,\"unit\":\"C\",\"ok\":true},";
     match READING[at % READING.len()] {
-        b'#' => b'0' + ((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8 % 10,
+        b'#' => b'0' + (mix(at as u64) % 10) as u8,
         byte => byte,
     }
+}
+
+/// The numbers of a sequence that looks random (SplitMix64). A mere product would repeat itself over distances that compression finds.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// Writes `sequence` at the start of a payload and its complement at the end.
@@ -132,7 +143,7 @@ mod tests {
     #[test]
     fn stamping_some_messages_gives_whole_messages_in_sequence() {
         let subjects = ["a", "b", "c"].map(str::to_owned);
-        let mut batch = Batch::new(Dialect::Nats, &subjects.each_ref(), 16);
+        let mut batch = Batch::new(Dialect::Nats, &subjects.each_ref(), 16, 0);
         let (bytes, count) = batch.stamp(7, 2);
         assert_eq!(count, 2);
         assert_eq!(read_back(bytes), [("a".to_owned(), 7), ("b".to_owned(), 8)]);

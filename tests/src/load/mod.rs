@@ -10,7 +10,8 @@
 //! 4. [`traffic`], [`requests`], [`memory`]: the three kinds of load; [`flow`] is one publisher and its subscribers.
 //! 5. [`batch`], [`inbox`], [`connection`], [`dialect`], [`scan`]: bytes out, bytes in.
 //! 6. [`tenants`]: who may do what there; [`tunnel`]: TLS between it and the server.
-//! 7. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies.
+//! 7. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies,
+//!    [`tap`] counts what passes between two.
 //! 8. [`statistics`], [`report`], [`chart`]: medians, tables, the verdict and the drawing.
 //!
 //! [`stop`] ends all of it early, with what was measured until then.
@@ -34,6 +35,7 @@ pub mod run;
 pub mod scan;
 pub mod statistics;
 pub mod stop;
+pub mod tap;
 pub mod tenants;
 pub mod traffic;
 pub mod tunnel;

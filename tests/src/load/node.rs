@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::dialect::Dialect;
+use super::tap::Tap;
 
 /// How long a server may take to accept its first client.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -103,20 +104,33 @@ impl Node {
         Ok([first, second])
     }
 
-    /// The same, where the route is compressed.
+    /// The same with this `compression` of the route, which passes a tap.
+    pub fn tapped_pair(binary: &Binary, compression: &str) -> io::Result<([Self; 2], Tap)> {
+        let [first, second] = [free_port()?, free_port()?];
+        let tap = Tap::before(first)?;
+        let nodes = [
+            Self::clustered(binary, first, first, compression)?,
+            Self::clustered(binary, second, tap.port(), compression)?,
+        ];
+        Ok((nodes, tap))
+    }
+
+    /// The same, where nothing stands in between.
     pub fn compressed_pair(binary: &Binary) -> io::Result<[Self; 2]> {
-        let ports = [free_port()?, free_port()?];
-        let start = |own: u16| {
-            Self::configured(
-                binary,
-                &format!(
-                    "cluster {{ name: versus, listen: \"127.0.0.1:{own}\", \
-                     routes: [\"nats://127.0.0.1:{}\"], compression: s2_fast }}\n",
-                    ports[0]
-                ),
-            )
-        };
-        Ok([start(ports[0])?, start(ports[1])?])
+        let [first, second] = [free_port()?, free_port()?];
+        let start = |port| Self::clustered(binary, port, first, "s2_fast");
+        Ok([start(first)?, start(second)?])
+    }
+
+    /// A server with routes at `port`, which dials `seed`.
+    fn clustered(binary: &Binary, port: u16, seed: u16, compression: &str) -> io::Result<Self> {
+        Self::configured(
+            binary,
+            &format!(
+                "cluster {{ name: versus, listen: \"127.0.0.1:{port}\", \
+                 routes: [\"nats://127.0.0.1:{seed}\"], compression: {compression} }}\n"
+            ),
+        )
     }
 
     /// Where clients connect.

@@ -10,7 +10,8 @@ use super::node::Binary;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-Compares two NATS servers on the same loads, in interleaved rounds: CPU time per message, throughput, latency, memory.
+Compares two NATS servers on the same loads, in interleaved rounds: CPU time per message, throughput, latency, memory,
+bytes that cross a route.
 Besides, other servers get the loads that they can do, too (one to one, fan-out, idle connections): redis-server (RESP)
 and mosquitto (MQTT 3.1.1 at QoS 0) where they are installed, and a relay of this program that copies bytes unread, as
 the floor. Interrupted (SIGINT, SIGTERM, nobody reads its progress), it prints what it has measured until then.

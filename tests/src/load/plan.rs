@@ -35,6 +35,8 @@ pub struct Load {
 pub enum Kind {
     /// Messages as fast as possible.
     Traffic(Traffic),
+    /// The same across a route, whose bytes are counted.
+    RouteBytes(Traffic),
     /// Requests one at a time.
     Requests,
     /// Memory of a server that nobody uses.
@@ -53,7 +55,7 @@ impl Load {
     /// Whether a server of this dialect can be put under the load.
     pub fn suits(&self, dialect: Dialect) -> bool {
         match self.kind {
-            Kind::Traffic(traffic) => traffic.suits(dialect),
+            Kind::Traffic(traffic) | Kind::RouteBytes(traffic) => traffic.suits(dialect),
             Kind::MemoryAtStart | Kind::MemoryPerConnection(_) => dialect != Dialect::Copied,
             Kind::Requests
             | Kind::MemoryPerTlsConnection(_)
@@ -72,7 +74,7 @@ impl Load {
             (Kind::Accounts(_), _) => 8.0,
             (_, Until::Messages(_)) => return None,
             (Kind::Requests, Until::Elapsed(time)) => 0.2 + time.as_secs_f64(),
-            (Kind::Traffic(traffic), Until::Elapsed(time)) => {
+            (Kind::Traffic(traffic) | Kind::RouteBytes(traffic), Until::Elapsed(time)) => {
                 let joining = if traffic.routed { 1.0 } else { 0.0 };
                 0.5 + joining + time.as_secs_f64()
             }
@@ -84,6 +86,7 @@ impl Load {
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
         match self.kind {
             Kind::Traffic(traffic) => traffic.run(binary, until),
+            Kind::RouteBytes(traffic) => traffic.count_route_bytes(binary, until),
             Kind::Requests => requests::run(binary, until),
             Kind::MemoryAtStart => memory::at_start(binary),
             Kind::MemoryPerConnection(count) => memory::per_connection(binary, count),
@@ -98,6 +101,11 @@ impl Load {
 pub fn all(big: bool) -> Vec<Load> {
     let one = Traffic::one_to_one;
     let traffic = |name, traffic| Load { name, kind: Kind::Traffic(traffic) };
+    let routed = |compressed, payload_bytes| Traffic { routed: true, compressed, ..one(payload_bytes) };
+    let route_bytes = |name, compressed, payload_bytes| Load {
+        name,
+        kind: Kind::RouteBytes(routed(compressed, payload_bytes)),
+    };
     let mut loads = vec![
         traffic("one-to-one-16", one(16)),
         traffic("one-to-one-128", one(128)),
@@ -106,11 +114,14 @@ pub fn all(big: bool) -> Vec<Load> {
         traffic("fan-out-100", Traffic { subscribers: 100, ..one(128) }),
         traffic("subjects-wildcard", Traffic { subjects: 1000, interest: Interest::Wildcard, ..one(128) }),
         traffic("subjects-each", Traffic { subjects: 1000, interest: Interest::Each, ..one(128) }),
-        traffic("route-16", Traffic { routed: true, ..one(16) }),
-        traffic("route-128", Traffic { routed: true, ..one(128) }),
-        traffic("route-1024", Traffic { routed: true, ..one(1024) }),
-        traffic("route-s2-128", Traffic { routed: true, compressed: true, ..one(128) }),
-        traffic("route-s2-1024", Traffic { routed: true, compressed: true, ..one(1024) }),
+        traffic("route-16", routed(false, 16)),
+        traffic("route-128", routed(false, 128)),
+        traffic("route-1024", routed(false, 1024)),
+        traffic("route-s2-128", routed(true, 128)),
+        traffic("route-s2-1024", routed(true, 1024)),
+        route_bytes("bytes-route-1024", false, 1024),
+        route_bytes("bytes-route-s2-128", true, 128),
+        route_bytes("bytes-route-s2-1024", true, 1024),
         traffic("tls-16", Traffic { encrypted: true, ..one(16) }),
         traffic("tls-128", Traffic { encrypted: true, ..one(128) }),
         traffic("tls-1024", Traffic { encrypted: true, ..one(1024) }),

@@ -18,6 +18,8 @@ pub enum Metric {
     LatencyP99,
     /// Resident memory: in all, or per connection or subscription, in bytes.
     Memory,
+    /// Bytes between two servers, per message that crosses.
+    RouteBytes,
     /// Until the first client is served, in milliseconds from the start of the process.
     StartUp,
 }
@@ -32,6 +34,7 @@ impl Metric {
             Self::LatencyP50 => "p50 µs",
             Self::LatencyP99 => "p99 µs",
             Self::Memory => "resident",
+            Self::RouteBytes => "route bytes/message",
             Self::StartUp => "ready ms",
         }
     }
@@ -43,6 +46,7 @@ impl Metric {
             | Self::CpuPerRequest
             | Self::LatencyP50
             | Self::LatencyP99
+            | Self::RouteBytes
             | Self::StartUp => digits(value),
             Self::MessagesPerSecond if value >= 1e6 => format!("{} M", digits(value / 1e6)),
             Self::MessagesPerSecond => format!("{} k", digits(value / 1e3)),

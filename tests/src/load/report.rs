@@ -11,10 +11,11 @@ const NOTHING: &str = "–";
 
 /// All tables, and below them why rounds failed.
 pub fn render(sides: &[Side], comparisons: &[Comparison], markdown: bool) -> String {
-    let sections: [(&str, &[Metric]); 4] = [
+    let sections: [(&str, &[Metric]); 5] = [
         ("Messages", &[Metric::CpuPerMessage, Metric::MessagesPerSecond]),
         ("Requests, one at a time", &[Metric::CpuPerRequest, Metric::LatencyP50, Metric::LatencyP99]),
         ("Memory", &[Metric::Memory]),
+        ("Bytes between servers", &[Metric::RouteBytes]),
         ("Many accounts", &[Metric::StartUp, Metric::Memory]),
     ];
     let mut text = String::new();
@@ -90,7 +91,8 @@ fn section(kind: Kind) -> usize {
         | Kind::MemoryPerConnection(_)
         | Kind::MemoryPerTlsConnection(_)
         | Kind::MemoryPerSubscription(_) => 2,
-        Kind::Accounts(_) => 3,
+        Kind::RouteBytes(_) => 3,
+        Kind::Accounts(_) => 4,
     }
 }
 

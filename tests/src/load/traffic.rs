@@ -12,6 +12,7 @@ use super::inbox::{Expectation, Inbox};
 use super::node::{Binary, Node};
 use super::process::CpuTime;
 use super::reading::{Faults, Metric, Reading};
+use super::tap::Tap;
 use super::tenants::{Role, Tenants};
 use super::tunnel::Tunnels;
 
@@ -20,6 +21,9 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// What is published before the measurement starts, so that buffers, caches and threads are there.
 const WARM_UP: Duration = Duration::from_millis(200);
+
+/// What a publisher whose messages are compressed sends before it repeats itself: farther back no server looks.
+const UNREPEATED_BYTES: usize = 4 << 20;
 
 /// How the subscribers of a flow subscribe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,13 @@ pub enum Interest {
     Wildcard,
     /// To many subjects, one subscription each.
     Each,
+}
+
+/// What stands between the clients and the servers, and between these.
+#[derive(Clone, Copy)]
+struct Between<'a> {
+    tap: Option<&'a Tap>,
+    tunnels: Option<&'a Tunnels>,
 }
 
 /// The shape of a load of messages.
@@ -92,21 +103,37 @@ impl Traffic {
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
         let tunnels = self.encrypted.then(Tunnels::new);
         let configuration = tunnels.as_ref().map(Tunnels::configuration).or(self.tenants.configuration());
-        let nodes = match configuration {
+        let nodes: Vec<Node> = match configuration {
             None if self.compressed => Node::compressed_pair(binary)?.into(),
             None if self.routed => Node::pair(binary)?.into(),
             None => vec![Node::alone(binary)?],
             Some(configuration) => vec![Node::configured(binary, &configuration)?],
         };
-        let mut flows: Vec<Flow> = (0..self.flows)
-            .map(|flow| self.open(binary.dialect, &nodes, tunnels.as_ref(), flow))
-            .collect::<Result<_, _>>()?;
+        self.run_on(binary.dialect, &nodes, Between { tap: None, tunnels: tunnels.as_ref() }, until)
+    }
+
+    /// Runs the load once on new servers with a tap between them.
+    pub fn count_route_bytes(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
+        let (nodes, tap) = Node::tapped_pair(binary, if self.compressed { "s2_fast" } else { "off" })?;
+        self.run_on(binary.dialect, &nodes, Between { tap: Some(&tap), tunnels: None }, until)
+    }
+
+    fn run_on(
+        &self,
+        dialect: Dialect,
+        nodes: &[Node],
+        between: Between<'_>,
+        until: Until,
+    ) -> io::Result<Reading> {
+        let Between { tap, tunnels } = between;
+        let mut flows: Vec<Flow> =
+            (0..self.flows).map(|flow| self.open(dialect, nodes, tunnels, flow)).collect::<Result<_, _>>()?;
         if self.routed {
             thread::sleep(SETTLE);
         }
         run_all(&mut flows, warm_up(until))?;
         let pids: Vec<u32> = nodes.iter().map(Node::pid).collect();
-        let reading = measure(&mut flows, &pids, until);
+        let reading = measure(&mut flows, &pids, tap, until);
         // Clients go before their servers do, or each would be cut off.
         drop(flows);
         reading
@@ -132,7 +159,7 @@ impl Traffic {
         let inboxes = (0..self.subscribers).map(open_inbox).collect::<Result<Vec<_>, _>>()?;
         let delivery =
             if self.interest == Interest::Queue { Delivery::OneMember } else { Delivery::Everyone };
-        let batches = Batch::cycle(dialect, &self.subjects(number), self.payload_bytes);
+        let batches = Batch::cycle(dialect, &self.published(number), self.payload_bytes);
         let publisher = connect(first, Role::Publisher)?;
         Flow::open(dialect, publisher, batches, self.payload_bytes, inboxes, delivery)
     }
@@ -142,6 +169,14 @@ impl Traffic {
             return vec![format!("bench.{flow}")];
         }
         (0..self.subjects).map(|number| format!("bench.{flow}.{number}")).collect()
+    }
+
+    /// Where one message after the other goes before all of that is repeated. What is to be compressed must not repeat itself
+    /// where a server would find that.
+    fn published(&self, flow: usize) -> Vec<String> {
+        let subjects = self.subjects(flow);
+        let messages = if self.compressed { UNREPEATED_BYTES / self.payload_bytes } else { subjects.len() };
+        subjects.iter().cycle().take(messages.max(subjects.len())).cloned().collect()
     }
 
     fn expectation(&self, dialect: Dialect, flow: usize) -> Expectation {
@@ -170,9 +205,10 @@ fn warm_up(until: Until) -> Until {
     }
 }
 
-/// Runs the warm flows and reads the servers' CPU time directly before and after.
-fn measure(flows: &mut [Flow], pids: &[u32], until: Until) -> io::Result<Reading> {
+/// Runs the warm flows and reads the servers' CPU time, and what passed the tap, directly before and after.
+fn measure(flows: &mut [Flow], pids: &[u32], tap: Option<&Tap>, until: Until) -> io::Result<Reading> {
     let due_before: u64 = flows.iter().map(Flow::due).sum();
+    let passed_before = tap.map_or(0, Tap::passed_bytes);
     let cpu_before = cpu_times(pids)?;
     let generator_before = CpuTime::of(std::process::id())?;
     let start = Instant::now();
@@ -188,11 +224,18 @@ fn measure(flows: &mut [Flow], pids: &[u32], until: Until) -> io::Result<Reading
     let due = flows.iter().map(Flow::due).sum::<u64>() - due_before;
     let delivered = due.saturating_sub(faults.lost).max(1) as f64;
     let cpu: Duration = cpu_after.iter().zip(&cpu_before).map(|(after, before)| after.since(before)).sum();
-    let values = [
+    let mut values = vec![
         (Metric::CpuPerMessage, cpu.as_secs_f64() * 1e6 / delivered),
         (Metric::MessagesPerSecond, delivered / elapsed.as_secs_f64()),
     ];
-    Ok(Reading { values: values.into(), faults, generator_micros: generator.as_secs_f64() * 1e6 / delivered })
+    if let Some(tap) = tap {
+        values.push((Metric::RouteBytes, (tap.passed_bytes() - passed_before) as f64 / delivered));
+    }
+    Ok(Reading {
+        values: values.into_iter().collect(),
+        faults,
+        generator_micros: generator.as_secs_f64() * 1e6 / delivered,
+    })
 }
 
 fn cpu_times(pids: &[u32]) -> io::Result<Vec<CpuTime>> {

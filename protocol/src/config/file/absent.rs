@@ -79,7 +79,6 @@ pub(super) const TOP_LEVEL: Keys = &[
     ("prof_block_rate", Nothing::Zero),
     ("prof_port", Nothing::Zero),
     ("proxies", Nothing::Empty),
-    ("proxy_protocol", Nothing::False),
     ("remote_syslog", Nothing::Empty),
     ("resolver", Nothing::Never),
     ("resolver_preload", Nothing::Empty),

@@ -86,7 +86,7 @@ fn every_field_of_the_node_is_read() {
         "server_name: n1\nlisten: '127.0.0.1:5222'\nclient_advertise: 'a.example:1'\nhttp: 8222\n\
          max_connections: 10; max_subscriptions: 11; max_sub_tokens: 12\nmax_payload: 2kb, max_control_line: 1k\n\
          max_pending: 3MB, max_closed_clients: 13\nping_interval: 1m30s, ping_max: 4, write_deadline: \"2s\"\n\
-         no_header_support: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
+         no_header_support: true, proxy_protocol: true, connect_error_reports: 5, reconnect_error_reports: 6\n\
          authorization { user: u, password: p, timeout: 0.5 }\n\
          lame_duck_duration: 1m0s, lame_duck_grace_period: 5s, no_system_account: true\n\
          server_tags: [' b', A, 'a', '', 'AZ:Eu1'], queue_affinity: ' Az', server_metadata { k: v }, http_base_path: '/x'\n\
@@ -116,6 +116,7 @@ fn every_field_of_the_node_is_read() {
         tls: None,
         allow_non_tls: false,
         auth_timeout: Duration::from_millis(500),
+        proxy_protocol: true,
         no_header_support: true,
         max_closed_clients: 13,
         connect_error_reports: 5,

@@ -181,6 +181,7 @@ fn limit(field: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Res
         "write_deadline" => config.write_deadline = field.duration_or(defaults.write_deadline, report)?,
         "system_account" | "system" => config.system_account = system_account(field)?,
         "no_system_account" | "no_sys_acc" => config.no_system_account = field.bool()?,
+        "proxy_protocol" => config.proxy_protocol = field.bool()?,
         "no_header_support" => config.no_header_support = field.bool()?,
         "connect_error_reports" => {
             config.connect_error_reports = field.every_or(defaults.connect_error_reports)?;

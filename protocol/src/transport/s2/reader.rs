@@ -1,7 +1,8 @@
 //! Reads chunks.
 
-use minlz::s2::{decode_into, decode_len};
+use minlz::s2::decode_len;
 
+use super::block::{self, ROOM_BYTES};
 use super::{HEAD_BYTES, S2, SNAPPY, SUM_BYTES, kind, sum};
 use crate::transport::buffer::Buffer;
 use crate::transport::{CODED_BYTES, DecodeError, S2Limit};
@@ -60,7 +61,9 @@ impl S2Reader {
         plain.extend_from_slice(&self.block.bytes()[..count]);
         self.block.take(count);
         // It may have been long, and the next one need not be.
-        self.block.release();
+        if self.block.is_empty() {
+            self.block = Buffer::default();
+        }
     }
 
     /// Goes on with the next bytes; false if there are too few.
@@ -95,23 +98,25 @@ impl S2Reader {
             self.has_begun = true;
             return (body == S2 || body == SNAPPY).then_some(());
         }
-        let (expected, block) = body.split_at_checked(SUM_BYTES).filter(|_| self.has_begun)?;
-        let bytes = if kind == kind::UNCOMPRESSED { block.len() } else { decode_len(block).ok()?.0 };
+        let (expected, body) = body.split_at_checked(SUM_BYTES).filter(|_| self.has_begun)?;
+        let (bytes, block) = match kind {
+            kind::UNCOMPRESSED => (body.len(), body),
+            _ => decode_len(body).map(|(bytes, head_bytes)| (bytes, &body[head_bytes..])).ok()?,
+        };
         if bytes > self.limit.bytes() {
             return None;
         }
         let into = if bytes <= CODED_BYTES { plain } else { self.block.end() };
         let start = into.len();
+        let mut is_good = true;
         if kind == kind::UNCOMPRESSED {
             into.extend_from_slice(block);
         } else {
-            into.resize(start + bytes, 0);
-            if decode_into(&mut into[start..], block).is_err() {
-                into.truncate(start);
-                return None;
-            }
+            into.resize(start + bytes + ROOM_BYTES, 0);
+            is_good = block::decode(block, &mut into[start..]).is_some();
+            into.truncate(start + bytes);
         }
-        let is_good = sum(&into[start..]) == expected;
+        is_good = is_good && sum(&into[start..]) == expected;
         if !is_good {
             into.truncate(start);
         }

@@ -200,7 +200,88 @@ fn a_peer_that_is_no_member_yet_may_make_us_hold_only_so_much() {
     assert_eq!(decode(&[b'x'; 50_000]), [true; 2]);
 }
 
+/// What a block means to us, and to others.
+fn decode_block(block: &[u8]) -> [Option<Vec<u8>>; 2] {
+    let theirs = minlz::s2::decode(block).ok();
+    let Ok((bytes, head_bytes)) = minlz::s2::decode_len(block) else { return [None, theirs] };
+    let mut plain = vec![0; bytes + block::ROOM_BYTES];
+    let is_good = block::decode(&block[head_bytes..], &mut plain).is_some();
+    plain.truncate(bytes);
+    [is_good.then_some(plain), theirs]
+}
+
+#[test]
+fn a_block_may_repeat_from_near_and_far_and_as_far_as_before_in_each_of_their_forms() {
+    let of = |bytes: usize, elements: &[&[u8]]| {
+        let mut block =
+            vec![bytes as u8 & 0x7f | 0x80, (bytes >> 7) as u8 & 0x7f | 0x80, (bytes >> 14) as u8];
+        elements.iter().for_each(|element| block.extend_from_slice(element));
+        block
+    };
+    let literal: &[u8] = b"\x1cabcdefgh";
+    let near: &[u8] = b"\x11\x05";
+    for (bytes, elements, ends) in [
+        (8, &[literal][..], "cdefgh"),
+        (16, &[literal, near], "hdefghdef"),
+        (21, &[literal, near, b"\x05\x00"], "hdefghdefghdef"),
+        (24, &[literal, near, b"\x15\x00\x00"], "hdefghdefghdefghd"),
+        (16 + 0x1234 + 260, &[literal, near, b"\x19\x00\x34\x12"], "ghdef"),
+        (16 + 0x10203 + 65540, &[literal, near, b"\x1d\x00\x03\x02\x01"], "ghdefg"),
+        (12, &[literal, b"\x0e\x08\x00"], "habcd"),
+        (40, &[literal, b"\x7f\x03\x00\x00\x00"], "fghfghfg"),
+        (8, &[b"\xf0\x07", &literal[1..]], "gh"),
+        (8, &[b"\xf4\x07\x00", &literal[1..]], "gh"),
+        (8, &[b"\xf8\x07\x00\x00", &literal[1..]], "gh"),
+        (8, &[b"\xfc\x07\x00\x00\x00", &literal[1..]], "gh"),
+    ] {
+        let [ours, theirs] = decode_block(&of(bytes, elements));
+        assert!(ours == theirs, "{elements:?}");
+        assert!(ours.is_some_and(|plain| plain.ends_with(ends.as_bytes())), "{elements:?}");
+    }
+    for (bytes, elements) in [
+        (9, &[literal][..]),
+        (7, &[literal]),
+        (16, &[near, literal]),
+        (12, &[literal, b"\x01\x00"]),
+        (12, &[literal, b"\x0e\x09\x00"]),
+        (12, &[literal, b"\x0e\x00\x00"]),
+        (13, &[literal, b"\x12\x08\x00\x12"]),
+        (8, &[&literal[..8]]),
+        (8, &[b"\xfc\xff\xff\xff\xff", &literal[1..]]),
+        (40, &[literal, b"\x7f\x03\x00\x00"]),
+    ] {
+        assert_eq!(decode_block(&of(bytes, elements)), [None, None], "{elements:?}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_block_means_the_same_to_us_and_to_others_whoever_damaged_it(
+        words in prop::collection::vec("abcd|RMSG [$]G a[.]b|\\{\"x\":[0-9]{0,9}|x{0,90}|[a-z0-9]{0,70}", 0..300),
+        writer in 0usize..4,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let plain = words.concat().into_bytes();
+        let mut block = match writer {
+            0 => minlz::s2::encode(&plain),
+            1 => minlz::s2::encode_better(&plain),
+            2 => minlz::s2::encode_best(&plain),
+            _ => snap::raw::Encoder::new().compress_vec(&plain).expect("it is short"),
+        };
+        let [ours, theirs] = decode_block(&block);
+        prop_assert!(ours.as_ref() == Some(&plain) && ours == theirs);
+        // Not the length, which would take gigabytes.
+        let start = minlz::s2::decode_len(&block).expect("a length").1;
+        for (place, byte) in &damage {
+            if block.len() > start {
+                let at = start + place.index(block.len() - start);
+                block[at] = *byte;
+            }
+        }
+        let [ours, theirs] = decode_block(&block);
+        prop_assert!(ours == theirs);
+    }
+
     #[test]
     fn whatever_is_written_is_read_again_wherever_it_is_divided(
         words in prop::collection::vec("PING|RMSG [$]G a[.]b[.]c 5|hello|[a-z0-9]{0,90}", 0..400),
