@@ -37,6 +37,8 @@ pub enum Place {
     Links,
     /// What waits for one socket.
     Outbox,
+    /// What the two halves of a transform share.
+    Transport,
 }
 
 /// A [`std::sync::Mutex`] with a place.

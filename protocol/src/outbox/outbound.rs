@@ -100,7 +100,10 @@ impl Outbound {
     /// Frees the buffers that hold nothing. For a connection that has nothing more to write for now.
     pub fn release(&mut self) {
         self.plain.release_into(&mut Outbox::new());
-        self.layers.iter_mut().for_each(|layer| layer.input.release());
+        for Layer { input, encoder, .. } in &mut self.layers {
+            input.release();
+            encoder.release();
+        }
         self.encoded.release();
     }
 

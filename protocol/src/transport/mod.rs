@@ -30,6 +30,7 @@ mod framed;
 mod inbound;
 mod level;
 mod s2;
+mod websocket;
 
 use std::{error, fmt};
 
@@ -40,6 +41,10 @@ pub use inbound::Inbound;
 
 pub use level::{S2Level, S2Limit, S2Setting};
 pub use s2::{MAX_BLOCK_BYTES, WRITTEN_BLOCK_BYTES};
+pub use websocket::{
+    MAX_REQUEST_BYTES, MAX_REQUEST_HEADERS, NoOrigin, Origin, WebSocket, WebSocketFault, WebSocketRefusal,
+    WebSocketTerms,
+};
 
 use framed::{FrameReader, FrameWriter};
 use s2::{S2Reader, S2Writer};
@@ -52,6 +57,8 @@ pub struct Decoder(Decoding);
 enum Decoding {
     Framed(FrameReader),
     S2(S2Reader),
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "there are no WebSockets"))]
+    WebSocket(Box<websocket::Reader>),
 }
 
 /// Makes of plain bytes what the peer's [`Decoder`] reads.
@@ -62,6 +69,8 @@ pub struct Encoder(Encoding);
 enum Encoding {
     Framed(FrameWriter),
     S2(S2Writer),
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "there are no WebSockets"))]
+    WebSocket(Box<websocket::Writer>),
 }
 
 /// Why bytes could not be decoded. The connection is to be closed.
@@ -69,6 +78,10 @@ enum Encoding {
 pub enum DecodeError {
     /// They are not what the transform makes.
     Corrupt,
+    /// They ask for no WebSocket that is to be had.
+    NoWebSocket(WebSocketRefusal),
+    /// They are no frames of a WebSocket.
+    Frames(WebSocketFault),
     /// The peer said that nothing follows.
     Ended,
 }
@@ -92,6 +105,7 @@ impl Decoder {
         match &mut self.0 {
             Decoding::Framed(reader) => reader.decode(encoded, plain),
             Decoding::S2(reader) => reader.decode(encoded, plain),
+            Decoding::WebSocket(reader) => reader.decode(encoded, plain),
         }
     }
 }
@@ -114,6 +128,7 @@ impl Encoder {
         match &mut self.0 {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
             Encoding::S2(writer) => writer.encode(plain, encoded),
+            Encoding::WebSocket(writer) => writer.encode(plain, encoded),
         }
     }
 
@@ -123,6 +138,14 @@ impl Encoder {
             Encoding::Framed(writer) => writer.finish(encoded),
             // A stream has no end but that of its connection.
             Encoding::S2(_) => {}
+            Encoding::WebSocket(writer) => writer.finish(encoded),
+        }
+    }
+
+    /// Frees what is only needed while there is something to encode.
+    pub(crate) fn release(&mut self) {
+        if let Encoding::WebSocket(writer) = &mut self.0 {
+            writer.release();
         }
     }
 }
@@ -132,6 +155,7 @@ impl DecodeError {
     pub fn close_reason(self) -> CloseReason {
         match self {
             Self::Corrupt => CloseReason::ReadError,
+            Self::NoWebSocket(_) | Self::Frames(_) => CloseReason::InvalidFrames,
             Self::Ended => CloseReason::ClientClosed,
         }
     }
@@ -139,10 +163,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Corrupt => "bytes that cannot be decoded",
-            Self::Ended => "nothing follows",
-        })
+        match self {
+            Self::Corrupt => f.write_str("bytes that cannot be decoded"),
+            Self::NoWebSocket(refusal) => write!(f, "websocket handshake error: {refusal}"),
+            Self::Frames(fault) => write!(f, "read error: {fault}"),
+            Self::Ended => f.write_str("nothing follows"),
+        }
     }
 }
 
