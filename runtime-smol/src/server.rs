@@ -37,6 +37,7 @@ use crate::worker_thread;
 pub struct Server {
     core: Core,
     clients: Async<TcpListener>,
+    websockets: Option<Async<TcpListener>>,
     routes: Option<Async<TcpListener>>,
     monitoring: Option<Async<TcpListener>>,
     /// Closed when clients are accepted no more.
@@ -98,6 +99,8 @@ impl Server {
             getrandom::fill(&mut config.secret_seed.0).map_err(|fault| format!("no randomness: {fault}"))?;
         }
         let clients = listen(&config.host, config.port).map_err(|fault| listen_error("port", &fault))?;
+        let websockets = config.websocket.as_ref().map(|own| listen(&own.host, own.port)).transpose();
+        let websockets = websockets.map_err(|fault| listen_error("websocket port", &fault))?;
         let cluster = config.cluster.as_ref().map(|cluster| listen(&cluster.host, cluster.port)).transpose();
         let routes = cluster.map_err(|fault| listen_error("router port", &fault))?;
         let address = config.monitoring_address();
@@ -106,6 +109,7 @@ impl Server {
         let clock = Clock::start();
         let listening = Listening {
             client_port: port(&clients),
+            websocket_port: websockets.as_ref().map_or(0, port),
             route_port: routes.as_ref().map_or(0, port),
             interfaces: interfaces(),
             unix_nanos_at_zero: clock::unix_nanos_at_zero(clock.now()),
@@ -130,7 +134,7 @@ impl Server {
             reload_asked: Event::new(),
             longest_turn: Arc::default(),
         };
-        Ok(Self { core, clients, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
+        Ok(Self { core, clients, websockets, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
     }
 
     /// The node that is served.
@@ -143,7 +147,8 @@ impl Server {
         let clients = Some(("nats", "nats", &self.clients));
         let monitoring = self.monitoring.as_ref().map(|listener| ("monitoring", "http", listener));
         let routes = self.routes.as_ref().map(|listener| ("cluster", "nats", listener));
-        let listeners: Vec<_> = [clients, monitoring, routes].into_iter().flatten().collect();
+        let websockets = self.websockets.as_ref().map(|listener| ("websocket", "ws", listener));
+        let listeners: Vec<_> = [clients, monitoring, routes, websockets].into_iter().flatten().collect();
         PortsFile::write(directory, &listeners)
     }
 
@@ -163,7 +168,7 @@ impl Server {
     ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
-        let Self { core, clients, routes, monitoring, clients_closed, watch_pause } = self;
+        let Self { core, clients, websockets, routes, monitoring, clients_closed, watch_pause } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
         let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
@@ -172,6 +177,7 @@ impl Server {
         let watch = Watch::start(loads, watch_pause, move |number| watching.abandon(number));
         let watch = watch.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let listeners = [(clients, SocketKind::Client)].into_iter();
+        let listeners = listeners.chain(websockets.map(|websockets| (websockets, SocketKind::WebSocket)));
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
         let assigning = core.clone();
         let ports =
@@ -212,6 +218,10 @@ impl Server {
         let config = node.hub().config();
         if let (Some(address), Some(listener)) = (config.monitoring_address(), &self.monitoring) {
             info!("Starting http monitor on {}", shown(&address.host, listener));
+        }
+        if let (Some(own), Some(listener)) = (&config.websocket, &self.websockets) {
+            info!("Listening for websocket clients on ws://{}", shown(&own.host, listener));
+            warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
         }
         info!("Listening for client connections on {}", shown(&config.host, &self.clients));
         info!("Server is ready");

@@ -124,6 +124,7 @@ fn drive(
         tests::misbehave(&event);
         let stall = driver::handle(&shared.node, connection, began, event, staging);
         drop(turn);
+        socket.let_encode();
         shared.longest_turn.record(shared.now().since(began));
         shared.pass_on_attention();
         if let Some(reason) = socket.close_request() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use onehop::delivery::{Backlog, Link, Table};
@@ -24,6 +25,8 @@ pub(crate) struct Socket {
     backlog: Mutex<Backlog>,
     /// There is something to write, or nothing ever will be.
     filled: Condvar,
+    /// A transform may have something to say.
+    may_speak: AtomicBool,
     /// Nothing more will ever be written.
     over: Condvar,
 }
@@ -36,6 +39,7 @@ impl Socket {
             turn: Mutex::new(()),
             backlog: Mutex::new(Backlog::new(connection.write_policy())),
             filled: Condvar::new(),
+            may_speak: AtomicBool::new(false),
             over: Condvar::new(),
         }
     }
@@ -45,6 +49,16 @@ impl Socket {
         let mut backlog = self.backlog();
         backlog.request_close(reason);
         self.wake(backlog);
+    }
+
+    /// Lets the writing thread look whether a transform has something to say, after each input.
+    pub(crate) fn let_encode(&self) {
+        let backlog = self.backlog();
+        if backlog.is_coded() {
+            self.may_speak.store(true, Ordering::Relaxed);
+            drop(backlog);
+            self.filled.notify_one();
+        }
     }
 
     /// Why another thread wants the connection ended.
@@ -110,7 +124,7 @@ impl Socket {
                 self.over.notify_all();
                 return None;
             }
-            if !in_flight.outbox.is_empty() {
+            if !in_flight.outbox.is_empty() || self.may_speak.swap(false, Ordering::Relaxed) {
                 return Some(backlog.policy());
             }
             // An idle connection holds no memory for writing.

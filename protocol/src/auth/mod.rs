@@ -117,8 +117,8 @@ impl Guard {
         }
     }
 
-    /// Who presents this, as the client with this number.
-    pub(crate) fn judge(&self, connect: &Connect, cid: u64) -> Finding {
+    /// Who presents this, as the client with this number, which came by WebSocket or did not.
+    pub(crate) fn judge(&self, connect: &Connect, cid: u64, by_websocket: bool) -> Finding {
         match &self.rule {
             Rule::None => Finding::Accepted(None),
             Rule::External => Finding::AskProgram,
@@ -126,7 +126,7 @@ impl Guard {
             Rule::User { user, password } => {
                 password::judge(password, &connect.pass, *user == connect.user, None)
             }
-            Rule::Users(users) => users.judge(connect, &self.nonce(cid)),
+            Rule::Users(users) => users.judge(connect, &self.nonce(cid), by_websocket),
         }
     }
 }

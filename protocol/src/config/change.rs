@@ -85,6 +85,7 @@ impl Config {
             server_metadata,
             http_base_path,
             monitoring,
+            websocket,
             rehearsed_transport,
             seed,
             secret_seed,
@@ -128,6 +129,7 @@ impl Config {
             ),
             ("http_base_path", *http_base_path != new.http_base_path),
             ("monitoring", *monitoring != new.monitoring),
+            ("websocket", *websocket != new.websocket),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);
     }

@@ -25,6 +25,9 @@ use crate::wire::{self, Connect, Info, Message, Op, ProtocolError};
 /// A client.
 #[derive(Debug)]
 pub(super) enum Client {
+    /// It must ask for a WebSocket before anything else, and hears nothing before.
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "there are no WebSockets"))]
+    Upgrading,
     /// It must present itself before anything else.
     Greeted,
     /// It may publish and subscribe.
@@ -110,8 +113,8 @@ impl Client {
         match (&mut *self, op) {
             (_, Op::Connect(json)) => self.handle_connect(context, json),
             (Self::Session(session), _) => session.handle(context, op),
-            // It was refused.
-            (Self::Greeted, _) => {}
+            // It was refused, or has said nothing that would be an operation.
+            (Self::Upgrading | Self::Greeted, _) => {}
         }
     }
 
@@ -133,7 +136,7 @@ impl Client {
         }
         match self {
             Self::Session(session) => session.removal(context),
-            Self::Greeted => Removal::nothing(&context.shared.node),
+            Self::Upgrading | Self::Greeted => Removal::nothing(&context.shared.node),
         }
     }
 
@@ -170,7 +173,8 @@ impl Client {
         if stays_authorized {
             return self.accept(context, &connect);
         }
-        match context.hub().guard().judge(&connect, context.entry().cid()) {
+        let (cid, by_websocket) = (context.entry().cid(), context.entry().has(Flag::WebSocket));
+        match context.hub().guard().judge(&connect, cid, by_websocket) {
             Finding::Accepted(user) => self.accept_as(context, &connect, user),
             Finding::Refused => refuse(context, &connect),
             Finding::AskProgram => context.ask_who_it_is(connect),

@@ -122,7 +122,9 @@ impl Connection {
                 rest = self.handle_plain(now, rest, sink);
                 if rest.is_empty() { break } else { continue }
             }
-            match inbound.decode(&mut rest) {
+            let decoded = inbound.decode(&mut rest);
+            self.handle_upgraded(now, sink);
+            match decoded {
                 Ok([]) => break,
                 Ok(plain) => {
                     let handled = plain.len() - self.handle_plain(now, plain, sink).len();
@@ -151,7 +153,11 @@ impl Connection {
 
     fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
         let mut context = self.shared.context(now, sink);
-        context.log(Level::Debug, error);
+        let level = match error {
+            DecodeError::NoWebSocket(_) | DecodeError::Frames(_) => Level::Error,
+            DecodeError::Corrupt | DecodeError::Ended => Level::Debug,
+        };
+        context.log(level, error);
         context.close(error.close_reason());
     }
 

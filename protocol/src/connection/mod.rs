@@ -17,6 +17,7 @@ mod keepalive;
 mod logging;
 mod route;
 mod turn;
+mod upgrade;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::{Decoder, Inbound};
+use crate::transport::{Decoder, Inbound, WebSocket};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 pub use crate::auth::PasswordCheck;
@@ -67,6 +68,8 @@ pub struct Connection {
     wanted_bytes: Option<usize>,
     /// Not all that was read has been handled.
     has_more_input: bool,
+    /// By which a client comes that asks for it, which it has to before anything else.
+    websocket: Option<WebSocket>,
 }
 
 /// What both kinds of connections have, apart from the parser.
@@ -128,6 +131,8 @@ enum Interruption {
 pub enum TimeoutReason {
     /// A client that has not authenticated in time, or a server that has not finished its handshake.
     Authentication,
+    /// A client that has not asked for its WebSocket in time.
+    Upgrade,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
 }
@@ -146,6 +151,12 @@ impl Connection {
         remote: SocketAddr,
         sink: &mut S,
     ) -> Self {
+        let mut shared = Self::client(node, Kind::Client, account, now, remote);
+        let client = Client::new(&mut shared.context(now, sink));
+        Self::new(shared, Side::Client(client))
+    }
+
+    fn client(node: &Arc<Node>, kind: Kind, account: AccountId, now: Instant, remote: SocketAddr) -> Shared {
         let config = node.hub().config();
         let keepalive = KeepAlive::new(now, config.ping_interval, config.ping_max, true);
         let dialect = Dialect {
@@ -157,10 +168,9 @@ impl Connection {
             dedicated: false,
             leaf_unsub_origin: false,
         };
-        let mut shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
+        let shared = Shared::new(node, kind, now, remote, keepalive, dialect);
         shared.entry.set_account(account);
-        let client = Client::new(&mut shared.context(now, sink));
-        Self::new(shared, Side::Client(client))
+        shared
     }
 
     /// Takes in a server that connected from `remote` to the route port.
@@ -214,6 +224,7 @@ impl Connection {
             inbound: None,
             wanted_bytes: None,
             has_more_input: false,
+            websocket: None,
         }
     }
 
@@ -280,7 +291,12 @@ impl Connection {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
                 shared.limit_payload();
-                shared.keepalive.adapt(config.ping_interval, config.ping_max);
+                let interval = if self.websocket.is_some() {
+                    upgrade::ping_interval(&config)
+                } else {
+                    config.ping_interval
+                };
+                shared.keepalive.adapt(interval, config.ping_max);
             }
             Side::Route(route) => {
                 let cluster = config.cluster.clone().unwrap_or_default();
@@ -295,6 +311,9 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
+        if let Some(deadline) = self.upgrade_deadline() {
+            return (deadline, TimeoutReason::Upgrade);
+        }
         let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
             Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
@@ -305,6 +324,11 @@ impl Connection {
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.heed_config();
+        if let Some(deadline) = self.upgrade_deadline() {
+            return if now >= deadline {
+                self.handle_close_request(CloseReason::ClientClosed)
+            };
+        }
         let mut context = self.shared.context(now, sink);
         if context.shared.auth_deadline.is_some_and(|deadline| now >= deadline) {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
@@ -351,6 +375,9 @@ impl Connection {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         let hub = self.shared.node.hub();
         let account = hub.account_of(&self.shared.entry);
+        if let Some(websocket) = &self.websocket {
+            websocket.handle_end(reason);
+        }
         hub.closed().note(&self.shared.entry, now, reason, account.as_deref());
         let policy = self.write_policy();
         let was_peer = matches!(&self.side, Side::Route(route) if matches!(**route, Route::Peer(_)));

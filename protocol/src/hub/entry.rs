@@ -20,6 +20,8 @@ pub enum Kind {
     Client,
     /// A server of the cluster.
     Route,
+    /// Somebody who has still to ask for a WebSocket, and is a client from then on. Nobody else hears of it.
+    Upgrading,
 }
 
 /// A fact about a connection that others ask for often.
@@ -44,6 +46,8 @@ pub enum Flag {
     MayRespond = 128,
     /// A server from which members of queue groups are taken only if no nearer one takes a message.
     Far = 256,
+    /// A client that asked for a WebSocket and has it.
+    WebSocket = 512,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -132,7 +136,10 @@ impl Entry {
 
     /// What is at the other end.
     pub fn kind(&self) -> Kind {
-        self.kind
+        match self.kind {
+            Kind::Upgrading if self.has(Flag::WebSocket) => Kind::Client,
+            kind => kind,
+        }
     }
 
     /// The address of the other end.

@@ -361,7 +361,7 @@ impl Hub {
             let is_slow = entry.kind() == Kind::Client && reason.is_slowness();
             slow_clients.fetch_add(u64::from(is_slow), Ordering::Relaxed);
             match entry.kind() {
-                Kind::Client => clients.absorb(entry.traffic()),
+                Kind::Client | Kind::Upgrading => clients.absorb(entry.traffic()),
                 Kind::Route => routes.absorb(entry.traffic()),
             }
         }

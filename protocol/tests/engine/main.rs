@@ -35,3 +35,4 @@ mod slow_consumers;
 mod tracing;
 mod transport;
 mod users;
+mod websocket;

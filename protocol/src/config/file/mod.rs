@@ -21,6 +21,7 @@ mod tests;
 mod top_level;
 mod users;
 mod value;
+mod websocket;
 
 use std::fmt;
 

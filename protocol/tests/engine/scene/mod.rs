@@ -115,6 +115,7 @@ impl Scene {
         tweak(&mut config);
         let listening = Listening {
             client_port: CLIENT_PORT,
+            websocket_port: 0,
             route_port: ROUTE_PORT,
             interfaces: Vec::new(),
             unix_nanos_at_zero: 0,
