@@ -58,7 +58,7 @@ impl WebSocket {
 
     /// Whether the peer asked for it as it should, so that it may be spoken to.
     pub fn is_open(&self) -> bool {
-        matches!(self.state().phase, Phase::Open { .. })
+        self.state().is_open()
     }
 
     /// Hears why the connection ends, which the peer is told.
@@ -100,6 +100,10 @@ impl WebSocket {
 }
 
 impl State {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
     pub(super) fn end(&mut self, frame: Vec<u8>) {
         if self.close.is_empty() {
             self.close = frame;

@@ -397,6 +397,11 @@ fn a_client_is_told_why_its_connection_ends() {
 }
 
 #[test]
+fn who_is_left_without_a_reason_is_told_that_the_server_goes() {
+    assert_eq!(Server::open("").finish(), b"\x88\x02\x03\xe9");
+}
+
+#[test]
 fn who_never_asked_is_told_nothing() {
     let mut server = Server::new(terms());
     server.read(b"GET / HT").expect("the beginning of a request");

@@ -40,6 +40,10 @@ impl Writer {
     pub(in crate::transport) fn finish(&mut self, encoded: &mut Vec<u8>) {
         let mut state = self.websocket.state();
         state.say(encoded);
+        if state.is_open() && state.close.is_empty() {
+            // Whoever ends the connection left it no time to say why.
+            state.close = frame::close(frame::code::GOING_AWAY, "");
+        }
         encoded.append(&mut state.close);
     }
 
