@@ -22,6 +22,7 @@ pub mod s2;
 mod stream;
 mod subject;
 pub mod transport;
+pub mod websocket;
 
 pub use choices::Choices;
 
@@ -29,7 +30,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -41,6 +42,7 @@ pub const TARGETS: [Target; 13] = [
     ("http", http::run),
     ("transport", transport::run),
     ("s2", s2::run),
+    ("websocket", websocket::run),
     ("mapping", mapping::run),
     ("permissions", permissions::run),
 ];
