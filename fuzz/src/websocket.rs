@@ -21,6 +21,7 @@ pub fn run(data: &[u8]) {
     };
     let mut server = Server::new(terms);
     let Some(compresses) = server.grant(&request(&mut choices)) else { return };
+    let pieces: Vec<usize> = (0..choices.below(5)).map(|_| 1 + choices.below(256)).collect();
     let mut sent = Sent::default();
     for _ in 0..MAX_MESSAGES {
         if choices.is_empty() {
@@ -28,8 +29,8 @@ pub fn run(data: &[u8]) {
         }
         sent.add(&mut choices, compresses);
     }
-    server.read(&mut choices, &sent);
-    server.write(&mut choices, &sent);
+    server.read(&pieces, &sent);
+    server.write(&sent);
 }
 
 /// Mostly a good one.
@@ -91,11 +92,13 @@ impl Server {
         self.websocket.is_open().then(|| said.contains("permessage-deflate"))
     }
 
-    fn read(&mut self, choices: &mut Choices<'_>, sent: &Sent) {
+    /// In pieces of these lengths, one after the other and again, or at once.
+    fn read(&mut self, pieces: &[usize], sent: &Sent) {
         let (mut all, mut rest) = (Vec::new(), &sent.stream[..]);
         let good = &sent.plain[..sent.good_bytes.unwrap_or(sent.plain.len())];
-        loop {
-            let at_once = if choices.is_empty() { rest.len() } else { choices.below(300) };
+        let mut lengths = pieces.iter().cycle();
+        while !rest.is_empty() {
+            let at_once = lengths.next().map_or(rest.len(), |length| *length);
             let mut piece = &rest[..rest.len().min(at_once)];
             rest = &rest[piece.len()..];
             loop {
@@ -112,16 +115,14 @@ impl Server {
                 assert!(plain.len() <= MOST_AT_ONCE, "{}", plain.len());
                 all.append(&mut plain);
             }
-            if rest.is_empty() && choices.is_empty() {
-                break;
-            }
         }
+        assert!(!sent.must_fail, "a fault is not found");
         assert!(sent.good_bytes.is_some() || all == good, "the bytes that were sent");
     }
 
     /// What is written are frames of bytes, between them at most the answer to a ping, and at the end why.
-    fn write(&mut self, choices: &mut Choices<'_>, sent: &Sent) {
-        let said = choices.bytes();
+    fn write(&mut self, sent: &Sent) {
+        let said = &sent.plain[..sent.plain.len().min(MAX_SAID_BYTES)];
         let mut encoded = Vec::new();
         let taken = self.encoder.encode(said, &mut encoded);
         assert_eq!(taken, said.len());
@@ -153,6 +154,8 @@ struct Sent {
     plain: Vec<u8>,
     /// Behind a fault nothing is said of what is read.
     good_bytes: Option<usize>,
+    /// There is a fault that nobody can miss.
+    must_fail: bool,
     has_pings: bool,
 }
 
@@ -161,35 +164,53 @@ impl Sent {
         let start = self.stream.len();
         match choices.below(8) {
             0 => {
-                self.note_fault();
+                self.note_fault(false);
                 let head = [choices.byte(), 0x80 | choices.byte()];
                 self.stream.extend_from_slice(&head);
                 self.stream.extend_from_slice(choices.bytes());
             }
             1 => {
-                self.note_fault();
+                self.note_fault(false);
                 self.add_message(choices, may_compress);
                 let place = start + choices.below(256) % (self.stream.len() - start);
                 self.stream[place] ^= choices.byte();
             }
             2 => {
-                self.note_fault();
-                self.add_frame(choices, 0x80 | CLOSE, &[3, 232]);
+                self.note_fault(true);
+                self.add_fault(choices);
             }
             _ => self.add_message(choices, may_compress),
         }
     }
 
-    fn note_fault(&mut self) {
+    fn note_fault(&mut self, cannot_be_missed: bool) {
+        // What follows something that may be a fault may be a part of it.
+        self.must_fail |= cannot_be_missed && self.good_bytes.is_none();
         self.good_bytes.get_or_insert(self.plain.len());
+    }
+
+    /// What ends a connection wherever it comes between messages.
+    fn add_fault(&mut self, choices: &mut Choices<'_>) {
+        match choices.below(7) {
+            0 => self.add_frame(choices, 0x80 | CLOSE, &[3, 232]),
+            1 => self.add_frame(choices, 0x80, b"goes on with nothing"),
+            2 => {
+                self.add_frame(choices, BINARY, b"");
+                self.add_frame(choices, 0x80 | BINARY, b"within another");
+            }
+            3 => self.add_frame(choices, 0xa0 | BINARY, b"reserved"),
+            4 => self.add_frame(choices, PING, b"in parts"),
+            5 => self.add_frame(choices, 0x83, b"unknown"),
+            _ => self.stream.extend_from_slice(&[0x82, 1, b'x']),
+        }
     }
 
     /// One in several frames, with pings between them.
     fn add_message(&mut self, choices: &mut Choices<'_>, may_compress: bool) {
-        let body = choices.bytes().repeat(choices.pick(&[1, 1, 3, 100, 3000]));
+        let body = choices.bytes().repeat(choices.pick(&[1, 1, 3, 100, 1000]));
         let is_compressed = choices.flag();
         if is_compressed && (!may_compress || body.len() > MAX_MESSAGE_BYTES) {
-            self.note_fault();
+            self.note_fault(true);
         }
         let payload = if is_compressed { deflated(&body) } else { body.clone() };
         let frames = 1 + choices.below(4);
@@ -246,7 +267,10 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 /// Some of the messages mean more.
-const MAX_MESSAGE_BYTES: usize = 200_000;
+const MAX_MESSAGE_BYTES: usize = 100_000;
+
+/// So much is written in one frame with a short length.
+const MAX_SAID_BYTES: usize = 60_000;
 
 /// More of them tell nothing new.
 const MAX_MESSAGES: usize = 20;

@@ -335,6 +335,51 @@ fn monitoring_and_logs_show_clients_by_websocket_alike() {
 }
 
 #[test]
+fn a_service_of_another_account_hears_that_it_is_asked_by_websocket() {
+    let config = "accounts {
+        A { users: [{user: a, password: p}], exports: [{service: s}] }
+        B { users: [{user: b, password: p}], imports: [{service: {account: A, subject: s}, share: true}] }
+    }
+    websocket { listen: '127.0.0.1:-1', no_tls: true }";
+    for kind in Kind::COMPARED {
+        let Some(server) = Server::start(kind, Options::configured(config)) else { return };
+        let [mut exporter, mut importer] = ["a", "b"].map(|user| {
+            let (mut client, _) = WebSocket::open(server.ports().websocket);
+            let connect =
+                format!("CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"p\"}}");
+            client.send(format!("{connect}\r\nSUB s 1\r\nPING\r\n"));
+            client.read_until("PONG\r\n");
+            client
+        });
+        importer.send("PUB s reply 3\r\nask\r\n");
+        let asked = exporter.read_until("\r\n\r\nask\r\n");
+        let asked = String::from_utf8_lossy(&asked);
+        assert!(asked.contains(r#""kind":"Client","client_type":"websocket"}"#), "{kind}: {asked}");
+    }
+}
+
+#[test]
+fn users_come_in_by_the_way_that_they_may_alike() {
+    let config = "authorization { users: [
+        {user: web, password: p, allowed_connection_types: [WEBSOCKET]}
+        {user: tcp, password: p, allowed_connection_types: [STANDARD]}
+        {user: any, password: p}
+    ] }
+    websocket { listen: '127.0.0.1:-1', no_tls: true }";
+    for kind in Kind::COMPARED {
+        let Some(server) = Server::start(kind, Options::configured(config)) else { return };
+        for (user, comes_in) in [("web", true), ("tcp", false), ("any", true)] {
+            let connect =
+                format!("CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}\r\nPING\r\n");
+            let (mut client, _) = WebSocket::open(server.ports().websocket);
+            client.send(connect);
+            let answer = client.next().expect("an answer");
+            assert_eq!(answer.payload.starts_with(b"PONG"), comes_in, "{kind}: {user}: {answer:?}");
+        }
+    }
+}
+
+#[test]
 fn clients_by_websocket_hear_where_else_they_may_connect_to_in_a_mixed_cluster() {
     let config = |advertise: &str| {
         let websocket =

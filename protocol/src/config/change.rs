@@ -244,7 +244,7 @@ fn differing(keys: &[(&'static str, bool)]) -> impl Iterator<Item = &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RouteLimits;
+    use crate::config::{RouteLimits, WebSocketConfig};
 
     fn clustered() -> Config {
         Config { cluster: Some(ClusterConfig::default()), ..Config::default() }
@@ -271,6 +271,8 @@ mod tests {
         let refused = clustered().changes_to(&new).expect_err("a host cannot change");
         assert_eq!(refused.keys(), ["host", "cluster.name"]);
         assert_eq!(refused.to_string(), "cannot change while the server runs: host, cluster.name");
+        let new = Config { websocket: Some(WebSocketConfig::default()), ..clustered() };
+        assert_eq!(clustered().changes_to(&new).expect_err("a port cannot come").keys(), ["websocket"]);
         let refused = clustered().changes_to(&Config::default()).expect_err("it would leave its cluster");
         assert_eq!(refused.keys(), ["cluster"]);
     }

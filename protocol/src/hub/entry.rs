@@ -142,6 +142,11 @@ impl Entry {
         }
     }
 
+    /// How a client came, as pages and requests to other accounts name it.
+    pub fn client_type(&self) -> &'static str {
+        if self.has(Flag::WebSocket) { "websocket" } else { "nats" }
+    }
+
     /// The address of the other end.
     pub fn remote(&self) -> SocketAddr {
         self.remote

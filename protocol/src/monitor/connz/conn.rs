@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Options;
 use crate::accounts::GLOBAL_ACCOUNT;
-use crate::hub::{Closed, Entry, Flag};
+use crate::hub::{Closed, Entry};
 use crate::monitor::Facts;
 use crate::monitor::format::{age, is_default, round_trip};
 use crate::monitor::printer::Printer;
@@ -142,7 +142,7 @@ impl Conn {
         Self {
             cid: entry.cid(),
             kind: "Client",
-            protocol: if entry.has(Flag::WebSocket) { "websocket" } else { "nats" },
+            protocol: entry.client_type(),
             ip: entry.remote().ip().to_string(),
             port: entry.remote().port(),
             start: facts.time(entry.start()),

@@ -115,7 +115,8 @@ impl Head {
 pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: u64) {
     let mut mask = mask;
     mask.rotate_left((offset % 4) as usize);
-    let wide = u64::from_ne_bytes([mask, mask].concat().try_into().unwrap_or_default());
+    let narrow = u64::from(u32::from_ne_bytes(mask));
+    let wide = narrow << 32 | narrow;
     let mut words = bytes.chunks_exact_mut(8);
     for word in &mut words {
         let masked = u64::from_ne_bytes(word.try_into().unwrap_or_default());

@@ -113,6 +113,15 @@ impl Reader {
     }
 
     fn read_head(&mut self, rest: &mut &[u8]) -> Result<bool, WebSocketFault> {
+        if self.part.is_empty()
+            && let Some((head, after)) = rest.split_at_checked(Head::bytes_of(rest))
+        {
+            // Nearly every head is whole.
+            *rest = after;
+            Head::check([head[0], head[1]])?;
+            self.begin_frame(head)?;
+            return Ok(true);
+        }
         let missing = Head::bytes_of(&self.part) - self.part.len();
         let (found, after) = rest.split_at(rest.len().min(missing));
         *rest = after;
@@ -124,10 +133,15 @@ impl Reader {
             Head::check([first, second])?;
             return Ok(true);
         }
-        let head = Head::read(&self.part)?;
-        self.part.clear();
-        self.stage = if head.is_control() { Stage::Control(head) } else { self.begin_data(head)? };
+        let head = std::mem::take(&mut self.part);
+        self.begin_frame(&head)?;
         Ok(true)
+    }
+
+    fn begin_frame(&mut self, head: &[u8]) -> Result<(), WebSocketFault> {
+        let head = Head::read(head)?;
+        self.stage = if head.is_control() { Stage::Control(head) } else { self.begin_data(head)? };
+        Ok(())
     }
 
     /// Begins a frame of a message, and the message if it is the first.
