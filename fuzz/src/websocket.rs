@@ -222,7 +222,7 @@ impl Sent {
                 self.has_pings = true;
                 self.add_frame(choices, 0x80 | PING, b"between");
             }
-            let kind = if place == 0 { BINARY | u8::from(is_compressed) * 0x40 } else { 0 };
+            let kind = if place == 0 { BINARY | (u8::from(is_compressed) * 0x40) } else { 0 };
             let last = if place + 1 == parts.len() { 0x80 } else { 0 };
             self.add_frame(choices, kind | last, part);
         }

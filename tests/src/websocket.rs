@@ -62,7 +62,7 @@ impl WebSocket {
     /// One that was greeted; the greeting is returned.
     pub fn open(port: u16) -> (Self, String) {
         let (mut websocket, _) = Self::ask(port, "");
-        let greeting = websocket.next().expect("a greeting");
+        let greeting = websocket.next_frame().expect("a greeting");
         (websocket, String::from_utf8(greeting.payload).expect("text"))
     }
 
@@ -78,7 +78,7 @@ impl WebSocket {
     }
 
     /// The next frame; none at the end of the connection.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         let [first, short] = self.read()?;
         let bytes = match short {
             126 => u64::from(u16::from_be_bytes(self.read()?)),
@@ -98,7 +98,7 @@ impl WebSocket {
     pub fn read_until(&mut self, text: &str) -> Vec<u8> {
         let mut read = Vec::new();
         while !read.ends_with(text.as_bytes()) {
-            let frame = self.next().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&read)));
+            let frame = self.next_frame().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&read)));
             assert_eq!(frame.first, MESSAGE, "{frame:?}");
             read.extend(frame.payload);
         }
@@ -107,7 +107,7 @@ impl WebSocket {
 
     /// All that comes until the end of the connection.
     pub fn read_to_end(&mut self) -> Vec<Frame> {
-        std::iter::from_fn(|| self.next()).collect()
+        std::iter::from_fn(|| self.next_frame()).collect()
     }
 
     fn read<const N: usize>(&mut self) -> Option<[u8; N]> {

@@ -281,7 +281,7 @@ fn read_until(web: &mut WebSocket, unread: &mut Vec<u8>, expected: &[u8]) {
             unread.drain(..at + expected.len());
             return;
         }
-        let Frame { first, payload } = web.next().expect("the connection stays");
+        let Frame { first, payload } = web.next_frame().expect("the connection stays");
         unread.extend(if first == COMPRESSED_MESSAGE { inflated(&payload) } else { payload });
     }
 }
@@ -373,7 +373,7 @@ fn users_come_in_by_the_way_that_they_may_alike() {
                 format!("CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"p\"}}\r\nPING\r\n");
             let (mut client, _) = WebSocket::open(server.ports().websocket);
             client.send(connect);
-            let answer = client.next().expect("an answer");
+            let answer = client.next_frame().expect("an answer");
             assert_eq!(answer.payload.starts_with(b"PONG"), comes_in, "{kind}: {user}: {answer:?}");
         }
     }

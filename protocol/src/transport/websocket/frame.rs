@@ -122,7 +122,7 @@ pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: u64) {
         let masked = u64::from_ne_bytes(word.try_into().unwrap_or_default());
         word.copy_from_slice(&(masked ^ wide).to_ne_bytes());
     }
-    words.into_remainder().iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+    words.into_remainder().iter_mut().zip(wide.to_ne_bytes()).for_each(|(byte, mask)| *byte ^= mask);
 }
 
 /// Appends the head of a frame of this node, which is the only one of its message and not masked.

@@ -164,6 +164,7 @@ impl Reader {
         Ok(Stage::Data { head, offset: 0 })
     }
 
+    /// Goes on with the bytes of a frame, up to its end.
     fn read_data(
         &mut self,
         head: Head,
@@ -173,26 +174,21 @@ impl Reader {
     ) -> Result<bool, WebSocketFault> {
         let left = usize::try_from(head.bytes - offset).unwrap_or(usize::MAX);
         let input = &rest[..rest.len().min(left)];
+        if input.is_empty() && left > 0 && !self.is_held_up() {
+            return Ok(false);
+        }
         let taken = match &mut self.message {
-            Message::Compressed(inflater) => {
-                if input.is_empty() && left > 0 && !inflater.is_held_up() {
-                    return Ok(false);
-                }
-                if left == 0 && !inflater.is_held_up() {
-                    self.end_frame(head);
-                    return Ok(true);
-                }
-                inflate_masked(inflater, input, head.mask, offset, plain)?
-            }
-            Message::None | Message::Plain if left == 0 => {
-                self.end_frame(head);
-                return Ok(true);
-            }
+            Message::Compressed(inflater) => inflate_masked(inflater, input, head.mask, offset, plain)?,
             Message::None | Message::Plain => copy_masked(input, head.mask, offset, plain),
         };
         *rest = &rest[taken..];
+        let is_held_up = self.is_held_up();
+        if taken == left && !is_held_up {
+            self.end_frame(head);
+            return Ok(true);
+        }
         self.stage = Stage::Data { head, offset: offset + taken as u64 };
-        Ok(taken > 0 || self.is_held_up())
+        Ok(taken > 0 || is_held_up)
     }
 
     fn end_frame(&mut self, head: Head) {

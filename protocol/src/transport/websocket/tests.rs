@@ -466,7 +466,7 @@ impl Sent {
                 bytes.extend(frame(FINAL | opcode::PING, b"between"));
             }
             let first =
-                if number == 0 { opcode::BINARY | u8::from(self.is_compressed) * COMPRESSED } else { 0 };
+                if number == 0 { opcode::BINARY | (u8::from(self.is_compressed) * COMPRESSED) } else { 0 };
             let last = if number + 2 == places.len() { FINAL } else { 0 };
             bytes.extend(frame(first | last, &payload[pair[0]..pair[1]]));
         }
