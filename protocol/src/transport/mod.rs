@@ -1,7 +1,8 @@
 //! What stands between the bytes of the protocol and the bytes of the socket (design.md 3).
 //!
 //! A connection begins plain: the parser works on the read buffer in place, and whoever pushed to the
-//! [`Outbox`](crate::outbox::Outbox) writes it. In each direction it may then be switched, up to [`MAX_LAYERS`] times, at one
+//! [`Outbox`](crate::outbox::Outbox) writes it. (That of a client by [`WebSocket`] is switched before its first byte.) In each
+//! direction it may then be switched, up to [`MAX_LAYERS`] times, at one
 //! exact byte: what comes after goes through one transform more. The newest is the innermost, next to the protocol; the
 //! oldest is next to the socket, so that S2 lies within WebSocket and that within TLS.
 //!
