@@ -24,6 +24,7 @@ mod stream;
 mod subject;
 pub mod tls;
 pub mod transport;
+pub mod websocket;
 
 pub use choices::Choices;
 
@@ -31,7 +32,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -44,6 +45,7 @@ pub const TARGETS: [Target; 15] = [
     ("transport", transport::run),
     ("s2", s2::run),
     ("tls", tls::run),
+    ("websocket", websocket::run),
     ("mapping", mapping::run),
     ("permissions", permissions::run),
     ("proxied", proxied::run),

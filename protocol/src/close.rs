@@ -19,6 +19,9 @@ pub enum CloseReason {
     WriteError,
     /// The socket failed while reading.
     ReadError,
+    /// What was read is no request for a WebSocket, or no frames of one. Monitoring does not tell it from a socket that failed;
+    /// but this one can still be written to.
+    InvalidFrames,
     /// The peer sent an error. Bytes that are no operation are a [`ProtocolViolation`](Self::ProtocolViolation).
     ParseError,
     /// Too many PINGs were left unanswered.
@@ -76,7 +79,7 @@ impl CloseReason {
             Self::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
             Self::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
             Self::WriteError => "Write Error",
-            Self::ReadError => "Read Error",
+            Self::ReadError | Self::InvalidFrames => "Read Error",
             Self::ParseError => "Parse Error",
             Self::StaleConnection => "Stale Connection",
             Self::ProtocolViolation => "Protocol Violation",

@@ -190,6 +190,9 @@ pub enum SocketKind {
     Client,
     /// A client connected, and whoever accepted it chose its account.
     ClientIn(AccountId),
+    /// A client connected to the port for WebSockets.
+    #[cfg(feature = "websocket")]
+    WebSocket,
     /// A server connected to the route port.
     Route,
     /// A dial succeeded.
@@ -237,6 +240,8 @@ pub fn open<L: Links>(
     let mut connection = match kind {
         SocketKind::Client => Connection::accept_client(node, now, remote, staging),
         SocketKind::ClientIn(account) => Connection::accept_client_in(node, account, now, remote, staging),
+        #[cfg(feature = "websocket")]
+        SocketKind::WebSocket => Connection::accept_websocket(node, now, remote, staging),
         SocketKind::Route => Connection::accept_route(node, now, remote, staging),
         SocketKind::Dialed(id) => Connection::dialed(node, now, id, remote, staging),
     };

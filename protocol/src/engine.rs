@@ -124,6 +124,12 @@ impl Engine {
         Ok(self.open(now, remote, SocketKind::ClientIn(account)))
     }
 
+    /// Takes in whoever connected from `remote` to the port for WebSockets, and is a client once it has asked for one.
+    #[cfg(feature = "websocket")]
+    pub fn handle_accept_websocket(&mut self, now: Instant, remote: SocketAddr) -> ConnectionId {
+        self.open(now, remote, SocketKind::WebSocket)
+    }
+
     /// Adds an account, as [`Node::add_account`].
     pub fn add_account(&mut self, now: Instant, name: &str) -> Result<AccountId, AccountError> {
         let added = self.node.add_account(name, &mut self.staging);

@@ -150,7 +150,7 @@ fn serve(
     for (listener, kind) in listeners {
         let is_closed = async move {
             match kind {
-                SocketKind::Client => drop(clients_closed.recv().await),
+                SocketKind::Client | SocketKind::WebSocket => drop(clients_closed.recv().await),
                 _ => pending().await,
             }
         };

@@ -38,6 +38,7 @@ use crate::worker_thread;
 pub struct Server {
     core: Core,
     clients: Async<TcpListener>,
+    websockets: Option<Async<TcpListener>>,
     routes: Option<Async<TcpListener>>,
     monitoring: Option<Async<TcpListener>>,
     /// Closed when clients are accepted no more.
@@ -99,6 +100,8 @@ impl Server {
             getrandom::fill(&mut config.secret_seed.0).map_err(|fault| format!("no randomness: {fault}"))?;
         }
         let clients = listen(&config.host, config.port).map_err(|fault| listen_error("port", &fault))?;
+        let websockets = config.websocket.as_ref().map(|own| listen(&own.host, own.port)).transpose();
+        let websockets = websockets.map_err(|fault| listen_error("websocket port", &fault))?;
         let cluster = config.cluster.as_ref().map(|cluster| listen(&cluster.host, cluster.port)).transpose();
         let routes = cluster.map_err(|fault| listen_error("router port", &fault))?;
         let address = config.monitoring_address();
@@ -107,6 +110,7 @@ impl Server {
         let clock = Clock::start();
         let listening = Listening {
             client_port: port(&clients),
+            websocket_port: websockets.as_ref().map_or(0, port),
             route_port: routes.as_ref().map_or(0, port),
             interfaces: interfaces(),
             unix_nanos_at_zero: clock::unix_nanos_at_zero(clock.now()),
@@ -131,7 +135,7 @@ impl Server {
             reload_asked: Event::new(),
             longest_turn: Arc::default(),
         };
-        Ok(Self { core, clients, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
+        Ok(Self { core, clients, websockets, routes, monitoring, clients_closed, watch_pause: watch::PAUSE })
     }
 
     /// The node that is served.
@@ -141,10 +145,17 @@ impl Server {
 
     /// Writes where the server listens into a directory.
     pub(crate) fn write_ports_file(&self, directory: &str) -> Option<PortsFile> {
-        let clients = Some(("nats", "nats", &self.clients));
+        let config = self.node().hub().config();
+        let scheme = |is_encrypted, encrypted, plain| if is_encrypted { encrypted } else { plain };
+        let of_clients = scheme(config.tls.is_some() && !config.allow_non_tls, "tls", "nats");
+        let of_routes = scheme(config.cluster.as_ref().is_some_and(|own| own.tls.is_some()), "tls", "nats");
+        let of_websockets =
+            scheme(config.websocket.as_ref().is_some_and(|own| own.tls.is_some()), "wss", "ws");
+        let clients = Some(("nats", of_clients, &self.clients));
         let monitoring = self.monitoring.as_ref().map(|listener| ("monitoring", "http", listener));
-        let routes = self.routes.as_ref().map(|listener| ("cluster", "nats", listener));
-        let listeners: Vec<_> = [clients, monitoring, routes].into_iter().flatten().collect();
+        let routes = self.routes.as_ref().map(|listener| ("cluster", of_routes, listener));
+        let websockets = self.websockets.as_ref().map(|listener| ("websocket", of_websockets, listener));
+        let listeners: Vec<_> = [clients, monitoring, routes, websockets].into_iter().flatten().collect();
         PortsFile::write(directory, &listeners)
     }
 
@@ -164,7 +175,7 @@ impl Server {
     ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
-        let Self { core, clients, routes, monitoring, clients_closed, watch_pause } = self;
+        let Self { core, clients, websockets, routes, monitoring, clients_closed, watch_pause } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
         let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let core = Arc::new(core);
@@ -173,6 +184,7 @@ impl Server {
         let watch = Watch::start(loads, watch_pause, move |number| watching.abandon(number));
         let watch = watch.map_err(|fault| format!("cannot start a thread: {fault}"))?;
         let listeners = [(clients, SocketKind::Client)].into_iter();
+        let listeners = listeners.chain(websockets.map(|websockets| (websockets, SocketKind::WebSocket)));
         let listeners = listeners.chain(routes.map(|routes| (routes, SocketKind::Route))).collect();
         let assigning = core.clone();
         let ports =
@@ -213,6 +225,13 @@ impl Server {
         let config = node.hub().config();
         if let (Some(address), Some(listener)) = (config.monitoring_address(), &self.monitoring) {
             info!("Starting http monitor on {}", shown(&address.host, listener));
+        }
+        if let (Some(own), Some(listener)) = (&config.websocket, &self.websockets) {
+            let scheme = if own.tls.is_some() { "wss" } else { "ws" };
+            info!("Listening for websocket clients on {scheme}://{}", shown(&own.host, listener));
+            if own.tls.is_none() {
+                warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+            }
         }
         info!("Listening for client connections on {}", shown(&config.host, &self.clients));
         if let Some(tls) = &config.tls {

@@ -63,6 +63,7 @@ use crate::shared::Shared;
 pub struct Server {
     shared: Arc<Shared>,
     client_addr: SocketAddr,
+    websocket_addr: Option<SocketAddr>,
     route_addr: Option<SocketAddr>,
     monitor_addr: Option<SocketAddr>,
     control: Option<JoinHandle<()>>,
@@ -106,6 +107,7 @@ impl Server {
         }
         let listeners = Listeners::bind(&config)?;
         let client_addr = listeners.clients.local_addr()?;
+        let websocket_addr = listeners.websockets.as_ref().map(TcpListener::local_addr).transpose()?;
         let route_addr = listeners.routes.as_ref().map(TcpListener::local_addr).transpose()?;
         let monitor_addr = listeners.monitoring.as_ref().map(TcpListener::local_addr).transpose()?;
         let shared = Arc::new(Shared::new(config, &listeners.listening()?, authenticator));
@@ -114,7 +116,8 @@ impl Server {
             let shared = shared.clone();
             move || run(&shared, listeners, &report)
         })?;
-        let server = Self { shared, client_addr, route_addr, monitor_addr, control: Some(control) };
+        let control = Some(control);
+        let server = Self { shared, client_addr, websocket_addr, route_addr, monitor_addr, control };
         started.recv().unwrap_or_else(|_| Err(io::Error::other("the control thread panicked")))?;
         Ok(server)
     }
@@ -122,6 +125,11 @@ impl Server {
     /// Where clients connect to.
     pub fn client_addr(&self) -> SocketAddr {
         self.client_addr
+    }
+
+    /// Where clients connect to by WebSocket; `None` if they do not.
+    pub fn websocket_addr(&self) -> Option<SocketAddr> {
+        self.websocket_addr
     }
 
     /// Where other servers connect to; `None` if the node is in no cluster.
@@ -153,7 +161,8 @@ impl Server {
             return;
         };
         self.shared.begin_shutdown();
-        for address in std::iter::once(self.client_addr).chain(self.route_addr).chain(self.monitor_addr) {
+        let others = [self.websocket_addr, self.route_addr, self.monitor_addr];
+        for address in std::iter::once(self.client_addr).chain(others.into_iter().flatten()) {
             listen::wake(address);
         }
         self.shared.monitoring.shut_all();
@@ -183,11 +192,15 @@ impl Drop for Server {
 
 /// Runs the server on this thread, which becomes the control thread, until it is shut down and all others have ended.
 fn run(shared: &Shared, listeners: Listeners, report: &mpsc::Sender<io::Result<()>>) {
-    let Listeners { clients, routes, monitoring } = listeners;
+    let Listeners { clients, websockets, routes, monitoring } = listeners;
     thread::scope(|scope| {
-        let started = listen::start(scope, shared, clients, SocketKind::Client).and_then(|()| {
-            routes.map_or(Ok(()), |routes| listen::start(scope, shared, routes, SocketKind::Route))
-        });
+        let ports = [
+            (Some(clients), SocketKind::Client),
+            (websockets, SocketKind::WebSocket),
+            (routes, SocketKind::Route),
+        ];
+        let mut ports = ports.into_iter().filter_map(|(listener, kind)| Some((listener?, kind)));
+        let started = ports.try_for_each(|(listener, kind)| listen::start(scope, shared, listener, kind));
         let started = started.and_then(|()| {
             let monitoring = monitoring.as_ref();
             monitoring.map_or(Ok(()), |monitoring| monitor::start(scope, shared, monitoring))

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, T
 use std::thread::{self, Scope};
 use std::time::{Duration, SystemTime};
 
-use log::{error, info};
+use log::{error, info, warn};
 use onehop::Listening;
 use onehop::config::{Config, without_user_info};
 use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
@@ -17,6 +17,7 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct Listeners {
     pub(crate) clients: TcpListener,
+    pub(crate) websockets: Option<TcpListener>,
     pub(crate) routes: Option<TcpListener>,
     pub(crate) monitoring: Option<TcpListener>,
 }
@@ -24,12 +25,21 @@ pub(crate) struct Listeners {
 impl Listeners {
     pub(crate) fn bind(config: &Config) -> io::Result<Self> {
         let clients = bind(&config.host, config.port.to_bind())?;
+        let websocket = config.websocket.as_ref();
+        let websockets = websocket.map(|own| bind(&own.host, own.port.to_bind())).transpose()?;
         let cluster = config.cluster.as_ref();
         let routes = cluster.map(|cluster| bind(&cluster.host, cluster.port.to_bind())).transpose()?;
         let monitoring = config.monitoring_address();
         let monitoring = monitoring.map(|address| bind(&address.host, address.port.to_bind())).transpose()?;
         if let Some(monitoring) = &monitoring {
             info!("Starting http monitor on {}", monitoring.local_addr()?);
+        }
+        if let (Some(websockets), Some(own)) = (&websockets, websocket) {
+            let scheme = if own.tls.is_some() { "wss" } else { "ws" };
+            info!("Listening for websocket clients on {scheme}://{}", websockets.local_addr()?);
+            if own.tls.is_none() {
+                warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+            }
         }
         info!("Listening for client connections on {}", clients.local_addr()?);
         if config.proxy_protocol {
@@ -38,18 +48,22 @@ impl Listeners {
         if let Some(routes) = &routes {
             info!("Listening for route connections on {}", routes.local_addr()?);
         }
-        Ok(Self { clients, routes, monitoring })
+        Ok(Self { clients, websockets, routes, monitoring })
     }
 
     pub(crate) fn listening(&self) -> io::Result<Listening> {
         let clients = self.clients.local_addr()?;
+        let websockets = self.websockets.as_ref().map(TcpListener::local_addr).transpose()?;
+        let everywhere =
+            [Some(clients), websockets].into_iter().flatten().find(|own| own.ip().is_unspecified());
         let routes = self.routes.as_ref().map(TcpListener::local_addr).transpose()?;
         Ok(Listening {
             client_port: clients.port(),
+            websocket_port: websockets.map_or(0, |websockets| websockets.port()),
             route_port: routes.map_or(0, |routes| routes.port()),
             // The machines' clock starts now.
             unix_nanos_at_zero: unix_nanos(),
-            interfaces: if clients.ip().is_unspecified() { interfaces(clients.ip()) } else { Vec::new() },
+            interfaces: everywhere.map_or_else(Vec::new, |own| interfaces(own.ip())),
         })
     }
 }

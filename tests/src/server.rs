@@ -107,6 +107,8 @@ pub struct Ports {
     pub route: u16,
     /// HTTP monitoring.
     pub monitor: u16,
+    /// Clients by WebSocket; only a configuration file opens it.
+    pub websocket: u16,
 }
 
 impl Options {
@@ -134,6 +136,11 @@ impl Options {
     /// Whether the server will open a route port, and log that it did.
     fn is_clustered(&self) -> bool {
         self.cluster.is_some() || self.config.as_ref().is_some_and(|config| config.contains("cluster"))
+    }
+
+    /// Whether the server will open a port for WebSockets, and log that it did.
+    fn has_websockets(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.contains("websocket {"))
     }
 
     fn command_line(&self, config_file: Option<&Path>) -> Vec<String> {
@@ -288,13 +295,17 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
-        let wants_routes = self.options.is_clustered();
+        let (wants_routes, wants_websockets) = (self.options.is_clustered(), self.options.has_websockets());
         let ready = self.log.wait(START_TIMEOUT, |log| {
             let ports = Ports {
                 client: port_after(log, "Listening for client connections on ")?,
                 monitor: port_after(log, "Starting http monitor on ")?,
                 route: match port_after(log, "Listening for route connections on ") {
                     None if wants_routes => return None,
+                    found => found.unwrap_or(0),
+                },
+                websocket: match port_after(log, "Listening for websocket clients on ws") {
+                    None if wants_websockets => return None,
                     found => found.unwrap_or(0),
                 },
             };

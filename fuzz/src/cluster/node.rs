@@ -83,6 +83,7 @@ impl Node {
         };
         let listening = Listening {
             client_port: 4222,
+            websocket_port: 0,
             route_port: ROUTE_PORT,
             interfaces: Vec::new(),
             unix_nanos_at_zero: 0,

@@ -18,8 +18,13 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 
-const LISTENING: Listening =
-    Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
+const LISTENING: Listening = Listening {
+    client_port: 4222,
+    websocket_port: 0,
+    route_port: 6222,
+    interfaces: Vec::new(),
+    unix_nanos_at_zero: 0,
+};
 
 /// What a publisher sends at once.
 pub(crate) struct Batch {

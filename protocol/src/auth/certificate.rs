@@ -1,12 +1,20 @@
-//! Which user a client's certificate is for (wire.md 6.4).
+//! How a client came, and which user its certificate is for (wire.md 6.4).
 
 use super::users::{Known, Users};
 use crate::transport::PeerCertificate;
 
+/// How a client came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) by_websocket: bool,
+    pub(crate) certificate: Certificate<'a>,
+}
+
 /// What a client's certificate says about who it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Certificate<'a> {
     /// Nothing: who it is depends on what it presents.
+    #[default]
     Silent,
     /// Everything, if it showed one.
     Decides(Option<&'a PeerCertificate>),
@@ -15,13 +23,13 @@ pub(crate) enum Certificate<'a> {
 impl Users {
     /// The user that a certificate is for: the first that is named as one of its mail addresses, host names or URIs, or else as
     /// its subject.
-    pub(super) fn of_certificate(&self, certificate: &PeerCertificate) -> Option<Known> {
+    pub(super) fn of_certificate(&self, certificate: &PeerCertificate, by_websocket: bool) -> Option<Known> {
         let PeerCertificate { emails, dns_names, uris, subject, .. } = certificate;
         let mut alternatives = emails.iter().chain(dns_names).chain(uris);
-        alternatives.find_map(|name| self.named(name)).or_else(|| {
+        alternatives.find_map(|name| self.named(name, by_websocket)).or_else(|| {
             let parts = parts(subject);
             let is_meant = |name: &str| name.contains('=') && self::parts(name) == parts;
-            self.named(subject).or_else(|| self.find_named(is_meant))
+            self.named(subject, by_websocket).or_else(|| self.find_named(is_meant, by_websocket))
         })
     }
 }

@@ -21,7 +21,7 @@ mod users;
 use crate::config::{Authorization, Config, Secret, SecretSeed, User};
 use crate::wire::Connect;
 
-pub(crate) use certificate::Certificate;
+pub(crate) use certificate::{Arrival, Certificate};
 pub use password::PasswordCheck;
 pub(crate) use users::Known;
 use users::Users;
@@ -119,8 +119,8 @@ impl Guard {
         }
     }
 
-    /// Who presents this, as the client with this number.
-    pub(crate) fn judge(&self, connect: &Connect, cid: u64, certificate: Certificate<'_>) -> Finding {
+    /// Who presents this, as the client with this number, which came in this way.
+    pub(crate) fn judge(&self, connect: &Connect, cid: u64, arrival: Arrival<'_>) -> Finding {
         match &self.rule {
             Rule::None => Finding::Accepted(None),
             Rule::External => Finding::AskProgram,
@@ -128,7 +128,7 @@ impl Guard {
             Rule::User { user, password } => {
                 password::judge(password, &connect.pass, *user == connect.user, None)
             }
-            Rule::Users(users) => users.judge(connect, &self.nonce(cid), certificate),
+            Rule::Users(users) => users.judge(connect, &self.nonce(cid), arrival),
         }
     }
 }

@@ -27,6 +27,7 @@ fn users() -> Vec<User> {
         User::with_password("joe", "pw"),
         User { account, ..User::with_password("ann", HASH) },
         User { connection_types: Some(vec![ConnectionType::Mqtt]), ..User::with_password("box", "pw") },
+        User { connection_types: Some(vec![ConnectionType::Websocket]), ..User::with_password("web", "pw") },
         User::with_nkey(key),
     ]
 }
@@ -54,7 +55,7 @@ fn accepted(account: &str) -> Option<String> {
 #[test]
 fn a_user_is_who_knows_its_password_and_each_refusal_takes_as_long() {
     let guard = guard(Authorization::Users(users()));
-    let judge = |user, pass| outcome(guard.judge(&connect(user, pass), 1, Certificate::Silent));
+    let judge = |user, pass| outcome(guard.judge(&connect(user, pass), 1, Arrival::default()));
     assert_eq!(judge("joe", "pw"), (accepted("$G"), false));
     assert_eq!(judge("ann", "foobar"), (accepted("A"), true));
     for (user, pass) in [
@@ -64,23 +65,28 @@ fn a_user_is_who_knows_its_password_and_each_refusal_takes_as_long() {
         ("joe", ""),
         ("moe", "foobar"),
         ("box", "pw"),
+        ("web", "pw"),
         ("", "pw"),
         (KEY, ""),
     ] {
         assert_eq!(judge(user, pass), (None, true), "{user} {pass}");
     }
     assert_eq!(
-        outcome(guard.judge(&Connect::default(), 1, Certificate::Silent)),
+        outcome(guard.judge(&Connect::default(), 1, Arrival::default())),
         (None, false),
         "nothing was tried"
     );
+    let by_websocket = |user| {
+        outcome(guard.judge(&connect(user, "pw"), 1, Arrival { by_websocket: true, ..Arrival::default() })).0
+    };
+    assert_eq!(["web", "joe", "box"].map(by_websocket), [accepted("$G"), accepted("$G"), None]);
 }
 
 #[test]
 fn where_no_password_is_a_hash_nothing_takes_long() {
     let guard = guard(Authorization::Users(vec![User::with_password("joe", "pw")]));
-    assert_eq!(outcome(guard.judge(&connect("moe", "pw"), 1, Certificate::Silent)), (None, false));
-    assert_eq!(outcome(guard.judge(&connect("joe", "pv"), 1, Certificate::Silent)), (None, false));
+    assert_eq!(outcome(guard.judge(&connect("moe", "pw"), 1, Arrival::default())), (None, false));
+    assert_eq!(outcome(guard.judge(&connect("joe", "pv"), 1, Arrival::default())), (None, false));
 }
 
 #[test]
@@ -93,7 +99,7 @@ fn a_user_with_a_key_signs_what_its_connection_was_given() {
     let sign = |nonce: &str| BASE64URL_NOPAD.encode(&signature(nonce));
     let judge = |nkey: &str, sig: &str| {
         let connect = Connect { nkey: nkey.to_owned(), sig: sig.to_owned(), ..connect("joe", "pw") };
-        outcome(guard.judge(&connect, 1, Certificate::Silent)).0
+        outcome(guard.judge(&connect, 1, Arrival::default())).0
     };
     assert_eq!(judge(KEY, &sign(&first)), accepted("$G"));
     assert_eq!(judge(KEY, &BASE64.encode(&signature(&first))), accepted("$G"), "so nats-py writes it");
@@ -126,10 +132,10 @@ fn who_presents_nothing_is_the_user_that_needs_nothing() {
             ..Config::default()
         });
         assert!(guard.requires_authorization() && guard.is_open());
-        assert!(outcome(guard.judge(&Connect::default(), 1, Certificate::Silent)).0.is_some());
+        assert!(outcome(guard.judge(&Connect::default(), 1, Arrival::default())).0.is_some());
         let token = Connect { auth_token: "x".to_owned(), ..Connect::default() };
         for wrong in [token, connect("", "x"), connect("ann", "")] {
-            assert_eq!(outcome(guard.judge(&wrong, 1, Certificate::Silent)).0, None);
+            assert_eq!(outcome(guard.judge(&wrong, 1, Arrival::default())).0, None);
         }
     }
 }
@@ -137,14 +143,14 @@ fn who_presents_nothing_is_the_user_that_needs_nothing() {
 #[test]
 fn a_single_user_and_a_token_can_be_hashes_too() {
     let one = guard(Authorization::User { user: "joe".to_owned(), password: HASH.into() });
-    assert_eq!(outcome(one.judge(&connect("joe", "foobar"), 1, Certificate::Silent)), (accepted("$G"), true));
-    assert_eq!(outcome(one.judge(&connect("moe", "foobar"), 1, Certificate::Silent)), (None, true));
+    assert_eq!(outcome(one.judge(&connect("joe", "foobar"), 1, Arrival::default())), (accepted("$G"), true));
+    assert_eq!(outcome(one.judge(&connect("moe", "foobar"), 1, Arrival::default())), (None, true));
     let token = guard(Authorization::Token(HASH.into()));
     let judge = |text: &str| {
         outcome(token.judge(
             &Connect { auth_token: text.to_owned(), ..Connect::default() },
             1,
-            Certificate::Silent,
+            Arrival::default(),
         ))
     };
     assert_eq!(judge("foobar"), (accepted("$G"), true));
@@ -157,7 +163,7 @@ fn the_same_permissions_are_made_ready_once() {
     let users =
         ["a", "b"].map(|name| User { permissions: Some(shared.clone()), ..User::with_password(name, "pw") });
     let guard = guard(Authorization::Users(users.to_vec()));
-    let permissions = |name| match guard.judge(&connect(name, "pw"), 1, Certificate::Silent) {
+    let permissions = |name| match guard.judge(&connect(name, "pw"), 1, Arrival::default()) {
         Finding::Accepted(Some(Known { permissions: Some(permissions), .. })) => permissions,
         other => panic!("{other:?}"),
     };

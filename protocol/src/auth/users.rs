@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Finding;
-use super::certificate::Certificate;
+use super::certificate::{Arrival, Certificate};
 use super::password::{self, PasswordCheck};
 use crate::accounts::GLOBAL_ACCOUNT;
 use crate::config::{self, ConnectionType, Identity, Secret, User};
@@ -31,7 +31,25 @@ pub(crate) struct Known {
     pub(crate) account: Arc<str>,
     /// What it may do; none is everything.
     pub(crate) permissions: Option<Arc<Permissions>>,
-    may_connect: bool,
+    may_connect: Ways,
+}
+
+/// The ways by which somebody may come in.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    plain: bool,
+    websocket: bool,
+}
+
+impl Ways {
+    fn of(types: Option<&[ConnectionType]>) -> Self {
+        let may = |way| types.is_none_or(|types| types.is_empty() || types.contains(&way));
+        Self { plain: may(ConnectionType::Standard), websocket: may(ConnectionType::Websocket) }
+    }
+
+    fn have(self, by_websocket: bool) -> bool {
+        if by_websocket { self.websocket } else { self.plain }
+    }
 }
 
 impl Users {
@@ -62,7 +80,7 @@ impl Users {
     /// Lets in who presents nothing, as somebody who may do everything in the global account.
     pub(super) fn with_open_account(self) -> Self {
         let account = GLOBAL_ACCOUNT.into();
-        let anybody = Known { label: None, account, permissions: None, may_connect: true };
+        let anybody = Known { label: None, account, permissions: None, may_connect: Ways::of(None) };
         Self { anonymous: Some(anybody), ..self }
     }
 
@@ -78,34 +96,36 @@ impl Users {
     }
 
     /// Who signed the nonce, or showed the certificate, or knows the password.
-    pub(super) fn judge(&self, connect: &Connect, nonce: &str, certificate: Certificate<'_>) -> Finding {
+    pub(super) fn judge(&self, connect: &Connect, nonce: &str, arrival: Arrival<'_>) -> Finding {
+        let Arrival { by_websocket, certificate } = arrival;
         if !connect.nkey.is_empty() && !self.by_key.is_empty() {
-            return self.judge_signature(connect, nonce);
+            return self.judge_signature(connect, nonce, by_websocket);
         }
         if let Certificate::Decides(shown) = certificate {
-            let user = shown.and_then(|shown| self.of_certificate(shown));
+            let user = shown.and_then(|shown| self.of_certificate(shown, by_websocket));
             return user.map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
         }
         if [&connect.user, &connect.pass, &connect.auth_token].iter().all(|said| said.is_empty()) {
             return self.anonymous().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
         }
-        self.judge_password(connect)
+        self.judge_password(connect, by_websocket)
     }
 
-    /// The user of this name that may connect.
-    pub(super) fn named(&self, name: &str) -> Option<Known> {
-        self.by_name.get(name).map(|(_, user)| user).filter(|user| user.may_connect).cloned()
+    /// The user of this name that may connect so.
+    pub(super) fn named(&self, name: &str, by_websocket: bool) -> Option<Known> {
+        let user = self.by_name.get(name).map(|(_, user)| user);
+        user.filter(|user| user.may_connect.have(by_websocket)).cloned()
     }
 
-    /// The first user with such a name that may connect.
-    pub(super) fn find_named(&self, is_meant: impl Fn(&str) -> bool) -> Option<Known> {
-        let mut users = self.by_name.iter().filter(|(_, (_, user))| user.may_connect);
+    /// The first user with such a name that may connect so.
+    pub(super) fn find_named(&self, is_meant: impl Fn(&str) -> bool, by_websocket: bool) -> Option<Known> {
+        let mut users = self.by_name.iter().filter(|(_, (_, user))| user.may_connect.have(by_websocket));
         users.find(|(name, _)| is_meant(name)).map(|(_, (_, user))| user.clone())
     }
 
-    fn judge_password(&self, connect: &Connect) -> Finding {
+    fn judge_password(&self, connect: &Connect, by_websocket: bool) -> Finding {
         let nobody = (Secret::default(), None);
-        let user = self.by_name.get(&connect.user).filter(|(_, user)| user.may_connect);
+        let user = self.by_name.get(&connect.user).filter(|(_, user)| user.may_connect.have(by_websocket));
         let is_known = user.is_some();
         let (expected, user) = user.map_or(nobody, |(secret, user)| (secret.clone(), Some(user.clone())));
         match (password::judge(&expected, &connect.pass, is_known, user), &self.dearest) {
@@ -117,17 +137,17 @@ impl Users {
     }
 
     #[cfg(feature = "auth")]
-    fn judge_signature(&self, connect: &Connect, nonce: &str) -> Finding {
+    fn judge_signature(&self, connect: &Connect, nonce: &str, by_websocket: bool) -> Finding {
         let user = || {
             let key = connect.nkey.parse().ok()?;
-            let user = self.by_key.get(&key).filter(|user| user.may_connect)?;
+            let user = self.by_key.get(&key).filter(|user| user.may_connect.have(by_websocket))?;
             super::nkey::is_signed(&key, nonce, &connect.sig).then(|| user.clone())
         };
         user().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)))
     }
 
     #[cfg(not(feature = "auth"))]
-    fn judge_signature(&self, _connect: &Connect, _nonce: &str) -> Finding {
+    fn judge_signature(&self, _connect: &Connect, _nonce: &str, _by_websocket: bool) -> Finding {
         Finding::Refused
     }
 }
@@ -149,10 +169,7 @@ impl Known {
                 let ready = compiled.entry(Arc::as_ptr(permissions));
                 ready.or_insert_with(|| Arc::new(Permissions::new(permissions))).clone()
             }),
-            may_connect: user
-                .connection_types
-                .as_ref()
-                .is_none_or(|types| types.is_empty() || types.contains(&ConnectionType::Standard)),
+            may_connect: Ways::of(user.connection_types.as_deref()),
         }
     }
 }

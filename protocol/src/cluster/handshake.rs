@@ -9,7 +9,7 @@ use super::name::ClusterName;
 use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
-use crate::wire::{Connect, Info, Permissions, ProtocolError};
+use crate::wire::{ClientUrls, Connect, Info, Permissions, ProtocolError};
 
 /// How this node presents itself on routes, and whom it lets in.
 #[derive(Debug)]
@@ -229,8 +229,9 @@ pub(super) fn route_info(
     config: &ClusterConfig,
     base: Info,
     route_port: u16,
-    client_urls: Vec<String>,
+    client_urls: ClientUrls,
 ) -> Info {
+    let client_urls = if config.no_advertise { ClientUrls::default() } else { client_urls };
     let mut info = Info {
         proto: ROUTE_PROTOCOL,
         host: config.host.clone(),
@@ -238,7 +239,8 @@ pub(super) fn route_info(
         auth_required: config.authorization.is_some(),
         tls_required: config.tls.is_some(),
         tls_verify: config.tls.is_some(),
-        connect_urls: if config.no_advertise { Vec::new() } else { client_urls },
+        connect_urls: client_urls.plain,
+        ws_connect_urls: client_urls.websocket,
         compression: mode(&config.compression).to_owned(),
         lnoc: true,
         lnocu: true,

@@ -34,7 +34,7 @@ use crate::routes::{
 use crate::time::Instant;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
-use crate::wire::{Connect, Info, ProtocolError};
+use crate::wire::{ClientUrls, Connect, Info, ProtocolError};
 use compression::{Decision, Followed};
 use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
 use name::{Agreement, ClusterName};
@@ -52,7 +52,7 @@ pub(crate) use moves::{InfoHeard, Void};
 pub(crate) struct Cluster {
     config: Arc<ClusterConfig>,
     port: u16,
-    own_urls: Vec<String>,
+    own_urls: ClientUrls,
     handshake: Handshake,
     routes: Routes,
     gossip: Gossip,
@@ -138,7 +138,7 @@ impl Cluster {
         node: &Config,
         own_info: Info,
         route_port: u16,
-        client_urls: Vec<String>,
+        client_urls: ClientUrls,
         now: Instant,
     ) -> Self {
         let config = Arc::new(config);
@@ -464,12 +464,19 @@ impl Cluster {
         self.routes.solicitation(peer)
     }
 
-    /// What clients of this node may connect to: its own addresses unless left out, whether or not the peers are told, and
+    /// What clients of this node may connect to, by the way that they came: its own addresses unless left out, whether or not the peers are told, and
     /// then those of the peers in the order of their ids. The hasher finds the duplicates.
-    pub(crate) fn connect_urls(&self, with_own: bool, hasher: &KeyedState) -> Vec<String> {
-        let own_urls = if with_own { &*self.own_urls } else { &[] };
+    pub(crate) fn connect_urls(&self, with_own: bool, hasher: &KeyedState) -> ClientUrls {
+        let [plain, websocket] =
+            [false, true].map(|by_websocket| self.urls_of(by_websocket, with_own, hasher));
+        ClientUrls { plain, websocket }
+    }
+
+    fn urls_of(&self, by_websocket: bool, with_own: bool, hasher: &KeyedState) -> Vec<String> {
+        let own_urls = if with_own { &**self.own_urls.of(by_websocket) } else { &[] };
         let own_bytes: usize = own_urls.iter().map(|url| url.len()).sum();
-        let of_peers = self.gossip.connect_urls(MAX_CONNECT_URLS_BYTES.saturating_sub(own_bytes));
+        let of_peers =
+            self.gossip.connect_urls(by_websocket, MAX_CONNECT_URLS_BYTES.saturating_sub(own_bytes));
         let mut seen = HashSet::with_hasher(hasher.clone());
         own_urls.iter().chain(of_peers).filter(|url| seen.insert(*url)).cloned().collect()
     }

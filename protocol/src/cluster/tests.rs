@@ -10,8 +10,8 @@ use crate::config::{ClusterConfig, Config};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
-use crate::wire::Info;
 use crate::wire::system::neighbours;
+use crate::wire::{ClientUrls, Info};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -19,7 +19,7 @@ fn cluster() -> Cluster {
     let config = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
     let own = Info { server_id: "own".to_owned(), server_name: "own".to_owned(), ..Info::default() };
     let node = Config { seed: 1, connect_error_reports: 1, ..Config::default() };
-    Cluster::new(config, &node, own, 1, Vec::new(), NOW)
+    Cluster::new(config, &node, own, 1, ClientUrls::default(), NOW)
 }
 
 fn info(id: &str) -> Info {
@@ -126,10 +126,12 @@ fn what_another_host_calls_itself_is_not_dialed() {
 fn clients_are_told_each_address_once_and_not_endlessly_many_of_one_peer() {
     let mut cluster = cluster();
     let urls = |names: std::ops::Range<u32>| names.map(|name| format!("h{name}:4222")).collect();
-    accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ..info("a") });
+    let ws_connect_urls = vec!["w:80".to_owned(), "w:80".to_owned(), "u@w:80".to_owned()];
+    accept(&mut cluster, 0, Info { connect_urls: urls(0..2), ws_connect_urls, ..info("a") });
     accept(&mut cluster, 1, Info { connect_urls: urls(1..9999), ..info("b") });
     accept(&mut cluster, 2, Info { connect_urls: vec!["x".repeat(300), "c:4222".to_owned()], ..info("c") });
-    let told = cluster.connect_urls(true, &KeyedState::new(1));
+    let ClientUrls { plain: told, websocket } = cluster.connect_urls(true, &KeyedState::new(1));
+    assert_eq!(websocket, ["w:80"]);
     assert_eq!(told[..3], ["h0:4222", "h1:4222", "h2:4222"]);
     assert_eq!(told.len(), 2 + 16 - 1 + 1);
     assert_eq!(told.last().map(String::as_str), Some("c:4222"), "what is too long is no address");
@@ -143,12 +145,12 @@ fn the_addresses_of_many_peers_leave_room_for_the_first_of_each() {
         let connect_urls = (0..16).map(|number| url(peer, number)).collect();
         accept(&mut cluster, peer, Info { connect_urls, ..info(&format!("{peer:03}")) });
     }
-    let told = cluster.connect_urls(true, &KeyedState::new(1));
+    let told = cluster.connect_urls(true, &KeyedState::new(1)).plain;
     assert_eq!(told, (0..100).map(|peer| url(peer, 0)).collect::<Vec<_>>());
     for peer in 100..200 {
         accept(&mut cluster, peer, Info { connect_urls: vec![url(peer, 0)], ..info(&format!("{peer:03}")) });
     }
-    let told = cluster.connect_urls(true, &KeyedState::new(1));
+    let told = cluster.connect_urls(true, &KeyedState::new(1)).plain;
     let bytes: usize = told.iter().map(|url| url.len()).sum();
     assert!((30_000..32 * 1024).contains(&bytes), "{bytes}");
 }
@@ -169,10 +171,12 @@ fn of_a_peer_that_says_much_only_what_is_needed_is_kept() {
     let mut cluster = cluster();
     accept(&mut cluster, 0, Info { domain: "d".repeat(60_000), compression: "off".to_owned(), ..info("a") });
     let urls = (0..1000).map(|n| format!("h{n}:4222")).collect();
-    accept(&mut cluster, 1, Info { connect_urls: urls, domain: "d".to_owned(), ..info("b") });
+    let (connect_urls, ws_connect_urls): (Vec<_>, Vec<_>) = (urls, vec!["h:80".to_owned(); 20]);
+    accept(&mut cluster, 1, Info { connect_urls, ws_connect_urls, domain: "d".to_owned(), ..info("b") });
     let kept = |peer: &str| cluster.peer_info(peer).expect("it is a peer");
     assert_eq!((kept("a").domain.as_str(), kept("a").compression.as_str()), ("", "off"));
-    assert_eq!((kept("b").domain.as_str(), kept("b").connect_urls.len()), ("d", 16));
+    let urls = [kept("b").connect_urls.len(), kept("b").ws_connect_urls.len()];
+    assert_eq!((kept("b").domain.as_str(), urls), ("d", [16, 16]));
 }
 
 #[test]

@@ -88,6 +88,7 @@ impl Config {
             server_metadata,
             http_base_path,
             monitoring,
+            websocket,
             rehearsed_transport,
             seed,
             secret_seed,
@@ -134,6 +135,7 @@ impl Config {
             ),
             ("http_base_path", *http_base_path != new.http_base_path),
             ("monitoring", *monitoring != new.monitoring),
+            ("websocket", *websocket != new.websocket),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);
     }
@@ -250,7 +252,7 @@ fn differing(keys: &[(&'static str, bool)]) -> impl Iterator<Item = &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RouteLimits;
+    use crate::config::{RouteLimits, WebSocketConfig};
 
     fn clustered() -> Config {
         Config { cluster: Some(ClusterConfig::default()), ..Config::default() }
@@ -277,6 +279,8 @@ mod tests {
         let refused = clustered().changes_to(&new).expect_err("a host cannot change");
         assert_eq!(refused.keys(), ["host", "cluster.name"]);
         assert_eq!(refused.to_string(), "cannot change while the server runs: host, cluster.name");
+        let new = Config { websocket: Some(WebSocketConfig::default()), ..clustered() };
+        assert_eq!(clustered().changes_to(&new).expect_err("a port cannot come").keys(), ["websocket"]);
         let refused = clustered().changes_to(&Config::default()).expect_err("it would leave its cluster");
         assert_eq!(refused.keys(), ["cluster"]);
     }

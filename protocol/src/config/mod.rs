@@ -17,6 +17,7 @@ mod seed;
 mod sharing;
 mod user;
 mod validate;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,11 +39,13 @@ pub use seed::SecretSeed;
 pub use sharing::{DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response, Sharing};
 pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};
+pub use websocket::{INFLATED_BESIDE_BYTES, WebSocketConfig};
 
 pub use crate::mapping::{Mapping, MappingDestination};
 pub use crate::nkey::{NoUserKey, UserKey};
 pub use crate::quote::without_user_info;
 use crate::transport::Tls;
+pub use crate::transport::{NoOrigin, Origin};
 
 /// Everything that one node needs to know about its place and its limits (wire.md 1.7, 9.2).
 ///
@@ -135,6 +138,8 @@ pub struct Config {
     /// Where monitoring is served over HTTP; `None` serves none. An empty host is the host of clients: read it
     /// with [`Config::monitoring_address`].
     pub monitoring: Option<Listen>,
+    /// Where clients by WebSocket connect; `None` takes none.
+    pub websocket: Option<WebSocketConfig>,
     /// Lets every connection go on in the frames of a stand-in for the transports to come, with this key: a client from its
     /// first CONNECT and the answer to that on, a route from its first line on in each direction. Where it changes while the node
     /// runs, it holds for what begins then. For tests.
@@ -187,6 +192,7 @@ impl Default for Config {
             server_metadata: BTreeMap::new(),
             http_base_path: String::new(),
             monitoring: None,
+            websocket: None,
             rehearsed_transport: None,
             seed: 0,
             secret_seed: SecretSeed::default(),

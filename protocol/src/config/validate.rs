@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{
     AccountConfig, Authorization, ClusterConfig, Compression, Config, ExportError, GLOBAL_ACCOUNT, Identity,
-    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, User, imports, is_account_name,
+    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, User, WebSocketConfig, imports,
+    is_account_name,
 };
 use crate::mapping::MappingError;
 
@@ -34,6 +35,7 @@ impl Config {
         }
         self.check_accounts()?;
         self.check_authorization()?;
+        self.websocket.as_ref().map_or(Ok(()), WebSocketConfig::validate)?;
         check_cluster_name(self.lone_cluster_name.as_deref())?;
         self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.validate(self.system_account_name()))
     }
@@ -137,6 +139,32 @@ impl ClusterConfig {
             }
         }
         self.compression.validate()
+    }
+}
+
+impl WebSocketConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if !cfg!(feature = "websocket") {
+            return Err(ConfigError::NotBuilt("clients by websocket"));
+        }
+        if self.tls.is_none() && !self.no_tls {
+            return Err(ConfigError::WebSocketWithoutTls);
+        }
+        let durations = [
+            ("websocket handshake_timeout", Some(self.handshake_timeout)),
+            ("websocket ping_interval", self.ping_interval),
+        ];
+        if let Some((name, _)) =
+            durations.into_iter().find(|(_, each)| each.is_some_and(|each| each.is_zero()))
+        {
+            return Err(ConfigError::Zero(name));
+        }
+        // They are written as they are into the answer.
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        let is_value = |value: &str| !value.contains(char::is_control);
+        let wrong = self.headers.iter().find(|(name, value)| !is_name(name) || !is_value(value));
+        wrong.map_or(Ok(()), |(name, _)| Err(ConfigError::WebSocketHeader(name.clone())))
     }
 }
 
@@ -256,6 +284,10 @@ pub enum ConfigError {
     },
     /// This one must be more than nothing.
     Zero(&'static str),
+    /// A port for WebSockets where it is not said that they are not encrypted, as they cannot be.
+    WebSocketWithoutTls,
+    /// What is no header, and is to stand in the answer to who asks for a WebSocket.
+    WebSocketHeader(String),
     /// A `lame_duck_grace_period` that leaves nothing of the `lame_duck_duration`.
     LameDuckGracePeriod,
     /// It needs a feature of this crate that it was built without.
@@ -362,6 +394,8 @@ impl fmt::Display for ConfigError {
             Self::LameDuckGracePeriod => {
                 f.write_str("lame duck grace period should be strictly lower than lame duck duration")
             }
+            Self::WebSocketWithoutTls => f.write_str("websocket requires TLS configuration"),
+            Self::WebSocketHeader(name) => write!(f, "websocket header {name:?} is none"),
             Self::Zero(name) => write!(f, "{name} must be more than zero"),
             Self::NotBuilt(what) => write!(f, "{what} are not supported by this build"),
             Self::DamagedBcrypt => f.write_str(

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::effect::{Question, Verdict};
 use super::turn;
 use crate::accounts::{Account, Seat};
-use crate::auth::{Finding, Known};
+use crate::auth::{Arrival, Finding, Known};
 use crate::close::CloseReason;
 use crate::forwarding::{self, Cache, Courier, LongDelivery, Mapped, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Hub, Kind};
@@ -130,7 +130,7 @@ impl Client {
         match (&mut *self, op) {
             (_, Op::Connect(json)) => self.handle_connect(context, json),
             (Self::Session(session), _) => session.handle(context, op),
-            // It was refused.
+            // It was refused, or has said nothing that would be an operation.
             (Self::Arrived | Self::Greeted, _) => {}
         }
     }
@@ -191,8 +191,10 @@ impl Client {
             return self.accept(context, &connect);
         }
         let finding = {
-            let (entry, certificate) = (context.entry(), context.certificate());
-            context.hub().guard().judge(&connect, entry.cid(), certificate)
+            let entry = context.entry();
+            let by_websocket = entry.has(Flag::WebSocket);
+            let arrival = Arrival { by_websocket, certificate: context.certificate() };
+            context.hub().guard().judge(&connect, entry.cid(), arrival)
         };
         match finding {
             Finding::Accepted(user) => self.accept_as(context, &connect, user),

@@ -8,7 +8,7 @@ use crate::auth::{Certificate, Known, PasswordCheck};
 use crate::close::CloseReason;
 use crate::config::{Config, RouteLimits};
 use crate::forwarding::Trace;
-use crate::hub::{Entry, Hub};
+use crate::hub::{Entry, Flag, Hub};
 use crate::node::Node;
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -47,7 +47,11 @@ impl<S: Sink> Context<'_, S> {
 
     /// What the peer's certificate says about who it is.
     pub(super) fn certificate(&self) -> Certificate<'_> {
-        if !self.config().tls.as_ref().is_some_and(|tls| tls.settings().verify_and_map) {
+        let tls = match self.entry().has(Flag::WebSocket) {
+            true => self.config().websocket.as_ref().and_then(|own| own.tls.as_ref()),
+            false => self.config().tls.as_ref(),
+        };
+        if !tls.is_some_and(|tls| tls.settings().verify_and_map) {
             return Certificate::Silent;
         }
         Certificate::Decides(self.entry().tls().and_then(|tls| tls.peer.first()))

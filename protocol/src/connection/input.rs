@@ -156,12 +156,16 @@ impl Connection {
         }
     }
 
-    fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
+    pub(super) fn handle_decode_error<S: Sink>(&mut self, now: Instant, error: DecodeError, sink: &mut S) {
         if let Some(fault) = self.tls.as_ref().and_then(TlsSession::fault) {
             return self.handle_tls_fault(now, &fault, sink);
         }
         let mut context = self.shared.context(now, sink);
-        context.log(Level::Debug, error);
+        let level = match error {
+            DecodeError::NoWebSocket(_) | DecodeError::Frames(_) => Level::Error,
+            DecodeError::Corrupt | DecodeError::Ended => Level::Debug,
+        };
+        context.log(level, error);
         context.close(error.close_reason());
     }
 

@@ -7,7 +7,7 @@ use log::{Level, debug, log_enabled, trace};
 
 use super::context::Context;
 use crate::close::CloseReason;
-use crate::hub::Kind;
+use crate::hub::{Flag, Kind};
 use crate::nkey::UserKey;
 use crate::outbox::WritePolicy;
 use crate::quote::{QuotedInLog, REDACTED, brief, quoted, without_user_info};
@@ -136,7 +136,7 @@ impl<S: Sink> Context<'_, S> {
     /// Says why TLS came to nothing.
     pub(super) fn log_failed_handshake(&mut self, level: Level, why: &str) {
         let what = match self.entry().kind() {
-            Kind::Client => "TLS handshake error",
+            Kind::Client | Kind::Upgrading => "TLS handshake error",
             Kind::Route => "TLS route handshake error",
         };
         self.log(level, format_args!("{what}: {}", brief(why)));
@@ -148,6 +148,7 @@ impl<S: Sink> Context<'_, S> {
         self.log_left_out(left_out);
         match self.entry().kind() {
             Kind::Client => debug!("{self} - Client connection closed: {reason}"),
+            Kind::Upgrading => {}
             Kind::Route => {
                 let name = self.entry().name();
                 let remote = if name.is_empty() { "" } else { " - Remote: " };
@@ -187,13 +188,16 @@ impl<S: Sink> Context<'_, S> {
     }
 }
 
-/// How log lines name a connection: `<ip>:<port> - cid:<n>`, and who a client is, once that is known.
+/// How log lines name a connection: `<ip>:<port> - cid:<n>` (`wid` by WebSocket, `rid` a route), and who a client is, once that is known.
 impl<S> fmt::Display for Context<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = &self.shared.entry;
         let prefix = match entry.kind() {
+            Kind::Client if entry.has(Flag::WebSocket) => "wid",
             Kind::Client => "cid",
             Kind::Route => "rid",
+            // It has no number yet.
+            Kind::Upgrading => return write!(f, "{}", entry.remote()),
         };
         write!(f, "{} - {prefix}:{}", entry.remote(), entry.cid())?;
         self.shared.label.as_ref().map_or(Ok(()), |label| write!(f, " - {label}"))

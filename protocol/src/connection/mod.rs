@@ -19,6 +19,7 @@ mod opening;
 mod proxied;
 mod route;
 mod turn;
+mod upgrade;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ use crate::outbox::{Pressure, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::transport::{Decoder, Inbound, TlsSession};
+use crate::transport::{Decoder, Inbound, TlsSession, WebSocket};
 use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 
 pub use crate::auth::PasswordCheck;
@@ -76,6 +77,8 @@ pub struct Connection {
     wanted_bytes: Option<usize>,
     /// Not all that was read has been handled.
     has_more_input: bool,
+    /// By which a client comes that asks for it, which it has to before anything else.
+    websocket: Option<WebSocket>,
 }
 
 /// What both kinds of connections have, apart from the parser.
@@ -141,6 +144,8 @@ pub enum TimeoutReason {
     Opening,
     /// A client that has not authenticated, or a proxy that has not said whom it speaks for, in time, or a server that has not finished its handshake.
     Authentication,
+    /// A client that has not asked for its WebSocket in time.
+    Upgrade,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
 }
@@ -176,6 +181,22 @@ impl Connection {
         may_come_by_proxy: bool,
         sink: &mut S,
     ) -> Self {
+        let shared = Self::shared_of_client(node, Kind::Client, account, now, remote);
+        let mut connection = Self::new(shared, Side::Client(Client::new(node.hub())));
+        if may_come_by_proxy {
+            connection.header = Some(Box::default());
+        }
+        connection.open_client(now, sink);
+        connection
+    }
+
+    fn shared_of_client(
+        node: &Arc<Node>,
+        kind: Kind,
+        account: AccountId,
+        now: Instant,
+        remote: SocketAddr,
+    ) -> Shared {
         let config = node.hub().config();
         let keepalive = KeepAlive::new(now, config.ping_interval, config.ping_max, true);
         let dialect = Dialect {
@@ -187,14 +208,9 @@ impl Connection {
             dedicated: false,
             leaf_unsub_origin: false,
         };
-        let shared = Shared::new(node, Kind::Client, now, remote, keepalive, dialect);
+        let shared = Shared::new(node, kind, now, remote, keepalive, dialect);
         shared.entry.set_account(account);
-        let mut connection = Self::new(shared, Side::Client(Client::new(node.hub())));
-        if may_come_by_proxy {
-            connection.header = Some(Box::default());
-        }
-        connection.open_client(now, sink);
-        connection
+        shared
     }
 
     /// Takes in a server that connected from `remote` to the route port.
@@ -254,6 +270,7 @@ impl Connection {
             inbound: None,
             wanted_bytes: None,
             has_more_input: false,
+            websocket: None,
         }
     }
 
@@ -320,7 +337,12 @@ impl Connection {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
                 shared.limit_payload();
-                shared.keepalive.adapt(config.ping_interval, config.ping_max);
+                let interval = if self.websocket.is_some() {
+                    upgrade::ping_interval(&config)
+                } else {
+                    config.ping_interval
+                };
+                shared.keepalive.adapt(interval, config.ping_max);
             }
             Side::Route(route) => {
                 let cluster = config.cluster.clone().unwrap_or_default();
@@ -413,6 +435,9 @@ impl Connection {
         let reason = *self.shared.close.get_or_insert(CloseReason::ClientClosed);
         let hub = self.shared.node.hub();
         let account = hub.account_of(&self.shared.entry);
+        if let Some(websocket) = &self.websocket {
+            websocket.handle_end(reason);
+        }
         hub.closed().note(&self.shared.entry, now, reason, account.as_deref());
         let policy = self.write_policy();
         let was_peer = matches!(&self.side, Side::Route(route) if matches!(**route, Route::Peer(_)));

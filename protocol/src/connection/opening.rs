@@ -1,4 +1,5 @@
-//! What a connection does before its protocol begins, or right behind its greeting: TLS (wire.md 6).
+//! What a connection does before its protocol begins, or right behind its greeting: TLS, or a request for a WebSocket, or one
+//! within the other (wire.md 6).
 //!
 //! Nothing of what comes is an operation as long as this lasts, and what is to be sent waits in the transport.
 
@@ -9,11 +10,13 @@ use log::Level;
 use super::client::Client;
 use super::{Connection, Side, turn};
 use crate::close::CloseReason;
-use crate::hub::Flag;
+use crate::hub::{Flag, Kind};
 use crate::quote::brief;
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
+#[cfg(feature = "websocket")]
+use crate::transport::WebSocket;
 use crate::transport::{
     DecodeError, HandshakeFirst, Inbound, Tls, TlsError, TlsFacts, TlsProgress, TlsSession,
 };
@@ -28,13 +31,16 @@ pub(super) struct Opening {
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// A client chooses by its first byte: TLS or nothing, as it was told.
     Choice(Tls),
     /// A client that says nothing by now is to be greeted before TLS.
     Silence(Tls),
     /// The two sides get to know each other.
     Handshake(TlsSession),
+    /// A client asks for a WebSocket.
+    #[cfg(feature = "websocket")]
+    Upgrade(WebSocket),
 }
 
 impl Opening {
@@ -102,6 +108,12 @@ impl Connection {
                 Ok(_) => return false,
                 Err(error) => self.handle_failed_handshake(now, &session, error, sink),
             },
+            #[cfg(feature = "websocket")]
+            Some(Stage::Upgrade(websocket)) => match inbound.decode(rest) {
+                Ok(_) if websocket.is_open() => self.handle_upgraded(now, sink),
+                Ok(_) => return false,
+                Err(error) => self.handle_decode_error(now, error, sink),
+            },
         }
         true
     }
@@ -121,6 +133,8 @@ impl Connection {
                 context.log(Level::Debug, "TLS handshake timeout");
                 context.close(CloseReason::TlsHandshakeFailure);
             }
+            #[cfg(feature = "websocket")]
+            Stage::Upgrade(_) => self.handle_close_request(CloseReason::ClientClosed),
         }
     }
 
@@ -138,13 +152,13 @@ impl Connection {
         }
     }
 
-    fn wait_at(&mut self, stage: Stage, now: Instant, lasts: Duration) {
+    pub(super) fn wait_at(&mut self, stage: Stage, now: Instant, lasts: Duration) {
         self.opening = Some(Box::new(Opening { stage, until: now + lasts, lasts }));
         // What comes is not to be taken for operations.
         self.inbound.get_or_insert_default();
     }
 
-    fn shake_hands_as_server<S: Sink>(&mut self, now: Instant, tls: &Tls, sink: &mut S) {
+    pub(super) fn shake_hands_as_server<S: Sink>(&mut self, now: Instant, tls: &Tls, sink: &mut S) {
         if self.shared.close.is_some() {
             return;
         }
@@ -180,7 +194,11 @@ impl Connection {
         self.shared.spend(turn::HANDSHAKE);
         self.tls = Some(session.clone());
         let facts = session.facts();
+        let is_upgrading = self.shared.entry.kind() == Kind::Upgrading;
         let tls = match self.side {
+            Side::Client(_) if is_upgrading => {
+                self.shared.config.websocket.as_ref().and_then(|own| own.tls.clone())
+            }
             Side::Client(_) => self.shared.config.tls.clone(),
             Side::Route(_) => self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone()),
         };
@@ -195,6 +213,10 @@ impl Connection {
                 context.log_failed_handshake(Level::Error, why);
                 return context.close(CloseReason::TlsHandshakeFailure);
             }
+        }
+        #[cfg(feature = "websocket")]
+        if is_upgrading {
+            return self.await_upgrade(now, sink);
         }
         if matches!(self.side, Side::Client(Client::Arrived)) {
             self.shared.entry.set(Flag::TlsFirst, true);
@@ -240,7 +262,7 @@ impl Connection {
     }
 
     /// Lets the protocol begin.
-    fn begin<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+    pub(super) fn begin<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.opening = None;
         self.shared.began = now;
         let mut context = self.shared.context(now, sink);

@@ -85,7 +85,7 @@ impl RequestInfo<'_> {
         self.id = publisher.cid();
         self.user = user.unwrap_or_default();
         (self.name, self.lang, self.ver) = (name, lang, version);
-        (self.kind, self.client_type) = ("Client", "nats");
+        (self.kind, self.client_type) = ("Client", publisher.client_type());
     }
 }
 

@@ -117,13 +117,13 @@ impl Gossip {
         let Some(member) = self.members.get_mut(peer) else {
             return;
         };
-        let had_urls = !member.connect_urls().is_empty();
+        let was_open = member.is_open();
         match account {
             Some(account) => drop(member.dedicated.remove(account)),
             None => member.carrier = carrier,
         }
         let is_lost = account.is_none() && carrier.is_none();
-        if had_urls && member.connect_urls().is_empty() {
+        if was_open && !member.is_open() && member.info.has_urls() {
             self.outputs.push_back(Output::ConnectUrlsChanged);
         }
         if member.is_gone() {
@@ -201,11 +201,12 @@ impl Gossip {
         self.members.get(peer).map(|member| &member.info)
     }
 
-    /// Client addresses of the peers, in the order of their ids; some may stand there twice. As many of each as fit into
+    /// Addresses of the peers for one kind of clients, in the order of their ids; some may stand there twice. As many of each as fit into
     /// `max_bytes` if all have so many, so that nobody's many addresses leave no room for another's first.
-    pub(crate) fn connect_urls(&self, max_bytes: usize) -> impl Iterator<Item = &String> {
-        let all = |of_each: usize| {
-            self.members.values().flat_map(move |member| member.connect_urls().iter().take(of_each))
+    pub(crate) fn connect_urls(&self, by_websocket: bool, max_bytes: usize) -> impl Iterator<Item = &String> {
+        let all = move |of_each: usize| {
+            let members = self.members.values();
+            members.flat_map(move |member| member.connect_urls(by_websocket).iter().take(of_each))
         };
         let fits = |of_each: &usize| all(*of_each).map(|url| url_bytes(url)).sum::<usize>() <= max_bytes;
         let of_each = (1..=MAX_CONNECT_URLS).rev().find(fits).unwrap_or(1);
@@ -257,7 +258,7 @@ impl Gossip {
             let lines = naming::lines(&self.own, named);
             self.outputs.extend(lines.into_iter().map(|line| Output::Tell(over, line)));
         }
-        if account.is_none() && !info.connect_urls.is_empty() {
+        if account.is_none() && info.has_urls() {
             self.outputs.push_back(Output::ConnectUrlsChanged);
         }
     }

@@ -87,8 +87,13 @@ impl Member {
     }
 
     /// What this node's clients may connect to instead, while the peer is there to stay.
-    pub(super) fn connect_urls(&self) -> &[String] {
-        if self.carrier.is_some() && !self.leaves { &self.info.connect_urls } else { &[] }
+    pub(super) fn connect_urls(&self, by_websocket: bool) -> &[String] {
+        if self.is_open() { self.info.urls_of(by_websocket) } else { &[] }
+    }
+
+    /// Whether they may connect to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.carrier.is_some() && !self.leaves
     }
 }
 
@@ -97,14 +102,27 @@ impl Member {
 pub(super) fn kept(info: &Info) -> Info {
     // An address has no user: a password in one would be shown to clients and on pages.
     let is_address = |url: &&String| url.len() <= MAX_CONNECT_URL_BYTES && !url.contains('@');
-    let connect_urls = info.connect_urls.iter().filter(is_address).take(MAX_CONNECT_URLS).cloned().collect();
-    let kept = Info { connect_urls, ..info.clone() };
+    let addresses =
+        |urls: &[String]| urls.iter().filter(is_address).take(MAX_CONNECT_URLS).cloned().collect();
+    let [connect_urls, ws_connect_urls] =
+        [&info.connect_urls, &info.ws_connect_urls].map(|urls| addresses(urls));
+    let kept = Info { connect_urls, ws_connect_urls, ..info.clone() };
     if line(&kept, &kept.ip, GossipMode::Disabled).is_some() {
         return kept;
     }
-    let Info { server_id, server_name, connect_urls, route_pool_size, onehop, compression, .. } = kept;
-    let compression = Some(compression).filter(|mode| mode.len() <= MAX_LINE_BYTES).unwrap_or_default();
-    Info { server_id, server_name, connect_urls, route_pool_size, onehop, compression, ..Info::default() }
+    let Info { server_id, server_name, connect_urls, ws_connect_urls, .. } = kept;
+    let compression = Some(kept.compression).filter(|mode| mode.len() <= MAX_LINE_BYTES).unwrap_or_default();
+    let Info { route_pool_size, onehop, .. } = *info;
+    Info {
+        server_id,
+        server_name,
+        connect_urls,
+        ws_connect_urls,
+        route_pool_size,
+        onehop,
+        compression,
+        ..Info::default()
+    }
 }
 
 /// Clients are told no more addresses of one peer than this.

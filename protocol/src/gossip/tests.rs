@@ -395,13 +395,13 @@ fn nats_servers_are_asked_in_turn_and_each_answer_is_heard_once() {
 #[test]
 fn who_leaves_is_not_told_of_any_more() {
     let mut gossip = gossip();
-    join(&mut gossip, 1, &Info { connect_urls: vec!["a:4222".to_owned()], ..onehop("a") }, None);
+    join(&mut gossip, 1, &Info { ws_connect_urls: vec!["a:80".to_owned()], ..onehop("a") }, None);
     join(&mut gossip, 2, &onehop("b"), None);
     outputs(&mut gossip);
-    assert_eq!(gossip.connect_urls(1000).count(), 1);
+    assert_eq!([false, true].map(|by_websocket| gossip.connect_urls(by_websocket, 1000).count()), [0, 1]);
     gossip.handle_info(START, "a", Info { ldm: true, ..onehop("a") });
     assert_eq!(outputs(&mut gossip), [Output::Leaves("a".to_owned()), Output::ConnectUrlsChanged]);
-    assert_eq!(gossip.connect_urls(1000).count(), 0);
+    assert_eq!(gossip.connect_urls(true, 1000).count(), 0);
     gossip.handle_info(START, "b", Info { onehop_digest: OTHER_DIGEST.to_owned(), ..onehop("b") });
     gossip.handle_round(START);
     let lines = told(&mut gossip);

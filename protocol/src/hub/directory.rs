@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+#[cfg(feature = "websocket")]
+use super::Flag;
 use super::{Entry, Kind};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
@@ -21,6 +23,7 @@ struct Slots {
     free: Vec<u32>,
     clients: usize,
     routes: usize,
+    upgrading: usize,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +50,7 @@ impl Directory {
         match kind {
             Kind::Client => slots.clients,
             Kind::Route => slots.routes,
+            Kind::Upgrading => slots.upgrading,
         }
     }
 
@@ -91,6 +95,15 @@ impl Directory {
         entry
     }
 
+    /// Notes that who asked for a WebSocket has it, and is a client from now on.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn handle_upgraded(&self, entry: &Entry) {
+        let mut slots = self.write();
+        *slots.counter(Kind::Upgrading) -= 1;
+        *slots.counter(Kind::Client) += 1;
+        entry.set(Flag::WebSocket, true);
+    }
+
     pub(crate) fn remove(&self, id: ConnectionId) {
         let mut slots = self.write();
         let Some(slot) = slots.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())
@@ -129,6 +142,7 @@ impl Slots {
         match kind {
             Kind::Client => &mut self.clients,
             Kind::Route => &mut self.routes,
+            Kind::Upgrading => &mut self.upgrading,
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Kind {
     Client,
     /// A server of the cluster.
     Route,
+    /// Somebody who has still to ask for a WebSocket, and is a client from then on. Nobody else hears of it.
+    Upgrading,
 }
 
 /// A fact about a connection that others ask for often.
@@ -45,8 +47,10 @@ pub enum Flag {
     MayRespond = 128,
     /// A server from which members of queue groups are taken only if no nearer one takes a message.
     Far = 256,
+    /// A client that asked for a WebSocket and has it.
+    WebSocket = 512,
     /// A client that began with TLS and got INFO within it.
-    TlsFirst = 512,
+    TlsFirst = 1024,
 }
 
 /// The part of a connection that is not its driver's alone: for deliverers, for monitoring.
@@ -141,7 +145,15 @@ impl Entry {
 
     /// What is at the other end.
     pub fn kind(&self) -> Kind {
-        self.kind
+        match self.kind {
+            Kind::Upgrading if self.has(Flag::WebSocket) => Kind::Client,
+            kind => kind,
+        }
+    }
+
+    /// How a client came, as pages and requests to other accounts name it.
+    pub fn client_type(&self) -> &'static str {
+        if self.has(Flag::WebSocket) { "websocket" } else { "nats" }
     }
 
     /// The address of the other end.

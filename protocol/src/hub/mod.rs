@@ -38,6 +38,7 @@ use crate::interest::SubscriptionId;
 use crate::lock::{Mutex, Place, RwLock};
 use crate::mapping::Mappings;
 use crate::time::Instant;
+use crate::transport::TlsSettings;
 use crate::wire::Info;
 
 pub(crate) use allowance::Allowance;
@@ -370,7 +371,7 @@ impl Hub {
             let is_slow = entry.kind() == Kind::Client && reason.is_slowness();
             slow_clients.fetch_add(u64::from(is_slow), Ordering::Relaxed);
             match entry.kind() {
-                Kind::Client => clients.absorb(entry.traffic()),
+                Kind::Client | Kind::Upgrading => clients.absorb(entry.traffic()),
                 Kind::Route => routes.absorb(entry.traffic()),
             }
         }
@@ -410,7 +411,7 @@ impl Hub {
             auth_required: self.guard.requires_authorization(),
             tls_required: tls.is_some() && !config.allow_non_tls,
             tls_available: tls.is_some() && config.allow_non_tls,
-            tls_verify: tls.is_some_and(|tls| tls.verify || tls.verify_and_map),
+            tls_verify: tls.is_some_and(TlsSettings::verifies),
             api_lvl: JETSTREAM_API_LEVEL,
             ..self.base_info()
         }

@@ -83,7 +83,7 @@ impl Totals {
 impl Counters {
     fn of(&self, kind: Kind) -> &Traffic {
         match kind {
-            Kind::Client => &self.clients,
+            Kind::Client | Kind::Upgrading => &self.clients,
             Kind::Route => &self.routes,
         }
     }

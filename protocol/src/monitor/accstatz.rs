@@ -93,7 +93,7 @@ impl Gathering {
         self.next = match (kind, next) {
             (_, Some(next)) => Some((kind, next)),
             (Kind::Client, None) => Some((Kind::Route, 0)),
-            (Kind::Route, None) => None,
+            (Kind::Route | Kind::Upgrading, None) => None,
         };
         self.next.is_none()
     }

@@ -3,6 +3,8 @@
 mod connz;
 mod pieces;
 mod sharing;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,8 +27,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: Config) -> Self {
-        let listening =
-            Listening { client_port: 4222, route_port: 6222, interfaces: Vec::new(), unix_nanos_at_zero: 0 };
+        let listening = Listening {
+            client_port: 4222,
+            websocket_port: 8080,
+            route_port: 6222,
+            interfaces: Vec::new(),
+            unix_nanos_at_zero: 0,
+        };
         let now = at(0);
         Self { node: Node::new(config, &listening, now), now, open: Vec::new() }
     }
@@ -45,6 +52,15 @@ impl World {
     pub(super) fn client(&mut self, lines: &str) -> &mut Connection {
         let client = Connection::accept_client(&self.node, self.now, address(), &mut ());
         self.add(client, lines)
+    }
+
+    /// One that comes by WebSocket.
+    #[cfg(feature = "websocket")]
+    fn web_client(&mut self) -> &mut Connection {
+        let client = Connection::accept_websocket(&self.node, self.now, address(), &mut ());
+        let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+        self.add(client, &format!("{request}{key}\r\n"))
     }
 
     /// A peer that fills one seat, with one member of a queue group behind it.

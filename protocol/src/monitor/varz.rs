@@ -8,6 +8,7 @@ use super::Facts;
 use super::format::{Float, age, is_default, nanos};
 use crate::calendar;
 use crate::cluster::Cluster;
+use crate::config::{HostPort, Origin, WebSocketConfig};
 use crate::hub::{Kind, Totals};
 use crate::identity;
 use crate::node::Node;
@@ -32,6 +33,8 @@ pub(crate) struct Varz {
     tls_verify: bool,
     #[serde(skip_serializing_if = "is_default")]
     connect_urls: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    ws_connect_urls: Vec<String>,
     max_connections: i64,
     #[serde(skip_serializing_if = "is_default")]
     max_subscriptions: i64,
@@ -49,7 +52,7 @@ pub(crate) struct Varz {
     gateway: Absent,
     leaf: Absent,
     mqtt: Absent,
-    websocket: Absent,
+    websocket: WebSocketVarz,
     jetstream: Absent,
     tls_timeout: Float,
     write_deadline: u64,
@@ -124,6 +127,29 @@ struct ClusterVarz {
     tls_cert_not_after: String,
 }
 
+/// The port for WebSockets; empty without one.
+#[derive(Debug, Default, Serialize)]
+struct WebSocketVarz {
+    #[serde(skip_serializing_if = "is_default")]
+    host: String,
+    #[serde(skip_serializing_if = "is_default")]
+    port: u16,
+    #[serde(skip_serializing_if = "is_default")]
+    advertise: String,
+    #[serde(skip_serializing_if = "is_default")]
+    handshake_timeout: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    no_tls: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    same_origin: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    allowed_origins: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    compression: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    tls_cert_not_after: String,
+}
+
 /// A part of nats-server that this node has not.
 #[derive(Debug, Serialize)]
 struct Absent {}
@@ -148,7 +174,7 @@ struct DiskWaits {
 /// Gathers what `/varz` shows.
 pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
     let (hub, config, totals) = (node.hub(), node.hub().config(), node.hub().totals());
-    let info = hub.client_info();
+    let (info, urls) = (hub.client_info(), node.shown_urls());
     let slow = ByKind::new(Totals::get(&totals.slow_clients), Totals::get(&totals.slow_routes));
     let stale = ByKind::new(Totals::get(&totals.stale_clients), Totals::get(&totals.stale_routes));
     let (clients, routes) = (totals.traffic(Kind::Client), totals.traffic(Kind::Route));
@@ -164,7 +190,8 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         auth_required: hub.guard().requires_authorization(),
         tls_required: info.tls_required,
         tls_verify: info.tls_verify,
-        connect_urls: node.shown_urls(),
+        connect_urls: urls.plain,
+        ws_connect_urls: urls.websocket,
         // As a limit 0 is nats-server's default; that nobody may come in is a number below.
         max_connections: if config.max_connections == 0 { -1 } else { count(config.max_connections) },
         max_subscriptions: count(config.max_subscriptions),
@@ -182,7 +209,10 @@ pub(crate) fn varz(node: &Node, facts: &Facts<'_>) -> Varz {
         gateway: Absent {},
         leaf: Absent {},
         mqtt: Absent {},
-        websocket: Absent {},
+        websocket: config
+            .websocket
+            .as_ref()
+            .map_or_else(WebSocketVarz::default, |own| WebSocketVarz::new(own, node)),
         jetstream: Absent {},
         tls_timeout: timeout(config.tls.as_ref()),
         write_deadline: nanos(config.write_deadline),
@@ -268,6 +298,24 @@ impl ClusterVarz {
             tls_cert_not_after: not_after(config.tls.as_ref()),
             pool_size: config.pool_size.map_or(-1, |size| i32::from(size.get())),
             write_deadline: config.write_deadline.map_or(0, nanos),
+        }
+    }
+}
+
+impl WebSocketVarz {
+    fn new(config: &WebSocketConfig, node: &Node) -> Self {
+        let is_default = config.handshake_timeout == WebSocketConfig::default().handshake_timeout;
+        Self {
+            host: config.host.clone(),
+            port: node.websocket_port(),
+            advertise: config.advertise.as_ref().map(HostPort::to_string).unwrap_or_default(),
+            // nats-server shows none that was not chosen.
+            handshake_timeout: if is_default { 0 } else { nanos(config.handshake_timeout) },
+            no_tls: config.no_tls,
+            same_origin: config.same_origin,
+            allowed_origins: config.allowed_origins.iter().map(Origin::to_string).collect(),
+            compression: config.compression,
+            tls_cert_not_after: not_after(config.tls.as_ref()),
         }
     }
 }

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
-use crate::config::{Config, ConfigRefused};
+use crate::config::{Config, ConfigRefused, HostPort};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
@@ -31,8 +31,8 @@ use crate::lock::{Mutex, MutexGuard, Place};
 use crate::routes::{DialCounts, DialId};
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::ProtocolError;
 use crate::wire::encode::err_line;
+use crate::wire::{ClientUrls, ProtocolError};
 
 use announcements::Announcements;
 pub(crate) use announcements::Untold;
@@ -49,6 +49,7 @@ pub struct Node {
     news: News,
     announcements: Announcements,
     is_stopping: AtomicBool,
+    websocket_port: u16,
     start: Instant,
     unix_nanos_at_zero: u64,
 }
@@ -58,6 +59,8 @@ pub struct Node {
 pub struct Listening {
     /// The port that clients connect to.
     pub client_port: u16,
+    /// The port that clients connect to by WebSocket; zero if there is none.
+    pub websocket_port: u16,
     /// The port that other servers connect to; zero if the node is in no cluster.
     pub route_port: u16,
     /// The addresses of this host's interfaces, for a node that listens on all of them; what clients of other nodes are
@@ -86,6 +89,7 @@ impl Node {
             news: News::new(cluster_name),
             announcements,
             is_stopping: AtomicBool::new(false),
+            websocket_port: listening.websocket_port,
             start: now,
             unix_nanos_at_zero: listening.unix_nanos_at_zero,
         })
@@ -239,6 +243,11 @@ impl Node {
         self.cluster().map_or(0, |cluster| cluster.peer_count())
     }
 
+    /// The port that clients connect to by WebSocket.
+    pub(crate) fn websocket_port(&self) -> u16 {
+        self.websocket_port
+    }
+
     /// When it started.
     pub(crate) fn start(&self) -> Instant {
         self.start
@@ -301,20 +310,29 @@ impl Node {
 }
 
 /// The client addresses of this node, as other nodes tell them to their clients (wire.md 1.11).
-fn client_urls(config: &Config, listening: &Listening) -> Vec<String> {
+fn client_urls(config: &Config, listening: &Listening) -> ClientUrls {
+    let interfaces = &listening.interfaces;
+    let plain = urls(&config.host, listening.client_port, config.client_advertise.as_ref(), interfaces);
+    let websocket = config.websocket.as_ref();
+    let by_websocket =
+        websocket.map(|own| urls(&own.host, listening.websocket_port, own.advertise.as_ref(), interfaces));
+    ClientUrls { plain, websocket: by_websocket.unwrap_or_default() }
+}
+
+/// Where a port can be reached that is bound to a host.
+fn urls(host: &str, port: u16, advertised: Option<&HostPort>, interfaces: &[IpAddr]) -> Vec<String> {
     let url = |host: &str, port: u16| match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
     };
-    if let Some(advertised) = &config.client_advertise {
-        return vec![url(&advertised.host, advertised.port.unwrap_or(listening.client_port))];
+    if let Some(advertised) = advertised {
+        return vec![url(&advertised.host, advertised.port.unwrap_or(port))];
     }
-    let listens_everywhere = config.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    if listens_everywhere && !listening.interfaces.is_empty() {
-        let interfaces = listening.interfaces.iter();
-        return interfaces.map(|ip| url(&ip.to_string(), listening.client_port)).collect();
+    let listens_everywhere = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    if listens_everywhere && !interfaces.is_empty() {
+        return interfaces.iter().map(|ip| url(&ip.to_string(), port)).collect();
     }
-    vec![url(&config.host, listening.client_port)]
+    vec![url(host, port)]
 }
 
 /// Tells clients what they are closed for, and closes them.

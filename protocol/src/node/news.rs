@@ -14,7 +14,7 @@ use crate::lock::{Place, RwLock};
 use crate::meter::Meter;
 use crate::sink::Sink;
 use crate::time::Instant;
-use crate::wire::Info;
+use crate::wire::{ClientUrls, Info};
 
 /// What clients are told, and how far they have been.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct News {
 struct Shown {
     cluster: String,
     /// Addresses of this node's and its peers' client ports; empty until a first peer was known.
-    connect_urls: Vec<String>,
+    connect_urls: ClientUrls,
     /// The cluster has changed since this list was made.
     is_outdated: bool,
     /// The list has changed since clients were begun to be told of one.
@@ -138,11 +138,12 @@ impl Node {
 
     /// Tells as many clients as may be at once, from this index on. Returns that of the next.
     fn tell_from<S: Sink>(&self, first: usize, shown: &Shown, sink: &mut S) -> Option<usize> {
-        let mut info = self.info(shown);
-        let most = TOLD_AT_ONCE_BYTES / info.to_line().len() + 1;
+        let mut infos = [false, true].map(|by_websocket| self.info(shown, by_websocket));
+        let most = TOLD_AT_ONCE_BYTES / infos.iter().map(|info| info.to_line().len()).max().unwrap_or(1) + 1;
         let (clients, after) = self.hub.directory().slice(Kind::Client, first);
         for client in clients.iter().take(most).filter(|client| client.has(Flag::AsyncInfo)) {
-            self.address(&mut info, client);
+            let info = &mut infos[usize::from(client.has(Flag::WebSocket))];
+            self.address(info, client);
             sink.announce(client.id(), &info.to_line());
         }
         clients.get(most).map(|next| next.id().index()).or(after)
@@ -154,7 +155,8 @@ impl Node {
         self.renew_shown();
         let guard = self.hub.guard();
         let (auth_required, nonce) = (guard.asks_for_credentials(), guard.nonce(entry.cid()));
-        let mut info = Info { auth_required, nonce, ..self.info(&self.news.shown.read()) };
+        let info = self.info(&self.news.shown.read(), entry.has(Flag::WebSocket));
+        let mut info = Info { auth_required, nonce, ..info };
         self.address(&mut info, entry);
         info
     }
@@ -168,7 +170,7 @@ impl Node {
             connect_info: true,
             remote_account: account.name().to_owned(),
             acc_is_sys: self.hub.system_account().is_some_and(|system| system.id() == account.id()),
-            ..self.info(&shown)
+            ..self.info(&shown, entry.has(Flag::WebSocket))
         };
         self.address(&mut info, entry);
         sink.announce(entry.id(), &info.to_line());
@@ -182,19 +184,26 @@ impl Node {
     }
 
     /// Where clients are told that they may connect to.
-    pub(crate) fn shown_urls(&self) -> Vec<String> {
+    pub(crate) fn shown_urls(&self) -> ClientUrls {
         self.renew_shown();
         self.news.shown.read().connect_urls.clone()
     }
 
-    /// What every client is told.
-    fn info(&self, shown: &Shown) -> Info {
-        Info {
+    /// What every client is told that came one way or the other. Where it came to is said as it was configured.
+    fn info(&self, shown: &Shown, by_websocket: bool) -> Info {
+        let mut info = Info {
             cluster: shown.cluster.clone(),
-            connect_urls: shown.connect_urls.clone(),
+            connect_urls: shown.connect_urls.of(by_websocket).clone(),
             ldm: shown.leaving.is_some(),
             ..self.hub.client_info()
+        };
+        if let (true, Some(websocket)) = (by_websocket, &self.hub.config().websocket) {
+            (info.host, info.port) = (websocket.host.clone(), self.websocket_port);
+            let tls = websocket.tls.as_ref();
+            (info.tls_required, info.tls_available) = (tls.is_some(), tls.is_some());
+            info.tls_verify = tls.is_some_and(|tls| tls.settings().verifies());
         }
+        info
     }
 }
 

@@ -80,7 +80,7 @@ impl Deframer {
         }
         match self.inbound.decode_into(rest, &mut plain) {
             Ok(()) | Err(DecodeError::Ended) => Ok(plain.into()),
-            Err(DecodeError::Corrupt) => Err(DecodeError::Corrupt),
+            Err(error) => Err(error),
         }
     }
 }

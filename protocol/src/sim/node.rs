@@ -281,6 +281,7 @@ impl SimNode {
             }
         }
         let listening = Listening {
+            websocket_port: 0,
             client_port: CLIENT_PORT,
             route_port: ROUTE_PORT,
             interfaces: vec![ip],

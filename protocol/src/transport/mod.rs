@@ -1,7 +1,8 @@
 //! What stands between the bytes of the protocol and the bytes of the socket (design.md 3).
 //!
 //! A connection begins plain: the parser works on the read buffer in place, and whoever pushed to the
-//! [`Outbox`](crate::outbox::Outbox) writes it. In each direction it may then be switched, up to [`MAX_LAYERS`] times, at one
+//! [`Outbox`](crate::outbox::Outbox) writes it. (That of a client by [`WebSocket`] is switched before its first byte.) In each
+//! direction it may then be switched, up to [`MAX_LAYERS`] times, at one
 //! exact byte: what comes after goes through one transform more. The newest is the innermost, next to the protocol; the
 //! oldest is next to the socket, so that S2 lies within WebSocket and that within TLS.
 //!
@@ -32,6 +33,7 @@ mod level;
 mod proxied;
 mod s2;
 mod tls;
+mod websocket;
 
 use std::{error, fmt};
 
@@ -48,6 +50,10 @@ pub use tls::{
     PeerCertificate, Pem, Tls, TlsError, TlsFacts, TlsProgress, TlsSession, TlsSettings, TlsVersion,
     is_spoken_group, is_spoken_suite,
 };
+pub use websocket::{
+    MAX_REQUEST_BYTES, MAX_REQUEST_HEADERS, NoOrigin, Origin, WebSocket, WebSocketFault, WebSocketRefusal,
+    WebSocketTerms,
+};
 
 use framed::{FrameReader, FrameWriter};
 use s2::{S2Reader, S2Writer};
@@ -62,6 +68,8 @@ enum Decoding {
     Framed(FrameReader),
     S2(S2Reader),
     Tls(TlsReader),
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "there are no WebSockets"))]
+    WebSocket(Box<websocket::Reader>),
 }
 
 /// Makes of plain bytes what the peer's [`Decoder`] reads.
@@ -73,6 +81,8 @@ enum Encoding {
     Framed(FrameWriter),
     S2(S2Writer),
     Tls(TlsWriter),
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "there are no WebSockets"))]
+    WebSocket(Box<websocket::Writer>),
 }
 
 /// Why bytes could not be decoded. The connection is to be closed.
@@ -80,6 +90,10 @@ enum Encoding {
 pub enum DecodeError {
     /// They are not what the transform makes.
     Corrupt,
+    /// They ask for no WebSocket that is to be had.
+    NoWebSocket(WebSocketRefusal),
+    /// They are no frames of a WebSocket.
+    Frames(WebSocketFault),
     /// The peer said that nothing follows.
     Ended,
 }
@@ -108,6 +122,7 @@ impl Decoder {
             Decoding::Framed(reader) => reader.decode(encoded, plain),
             Decoding::S2(reader) => reader.decode(encoded, plain),
             Decoding::Tls(reader) => reader.decode(encoded, plain),
+            Decoding::WebSocket(reader) => reader.decode(encoded, plain),
         }
     }
 }
@@ -135,15 +150,16 @@ impl Encoder {
             Encoding::Framed(writer) => writer.encode(plain, encoded),
             Encoding::S2(writer) => writer.encode(plain, encoded),
             Encoding::Tls(writer) => writer.encode(plain, encoded),
+            Encoding::WebSocket(writer) => writer.encode(plain, encoded),
         }
     }
 
     /// Frees what it can make anew. For a connection that has nothing more to write for now.
     pub fn release(&mut self) {
         match &mut self.0 {
-            Encoding::Framed(_) => {}
+            Encoding::Framed(_) | Encoding::Tls(_) => {}
             Encoding::S2(writer) => writer.release(),
-            Encoding::Tls(_) => {}
+            Encoding::WebSocket(writer) => writer.release(),
         }
     }
 
@@ -154,6 +170,7 @@ impl Encoder {
             // A stream has no end but that of its connection.
             Encoding::S2(_) => {}
             Encoding::Tls(writer) => writer.finish(encoded),
+            Encoding::WebSocket(writer) => writer.finish(encoded),
         }
     }
 }
@@ -163,6 +180,7 @@ impl DecodeError {
     pub fn close_reason(self) -> CloseReason {
         match self {
             Self::Corrupt => CloseReason::ReadError,
+            Self::NoWebSocket(_) | Self::Frames(_) => CloseReason::InvalidFrames,
             Self::Ended => CloseReason::ClientClosed,
         }
     }
@@ -170,10 +188,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Corrupt => "bytes that cannot be decoded",
-            Self::Ended => "nothing follows",
-        })
+        match self {
+            Self::Corrupt => f.write_str("bytes that cannot be decoded"),
+            Self::NoWebSocket(refusal) => write!(f, "websocket handshake error: {refusal}"),
+            Self::Frames(fault) => write!(f, "read error: {fault}"),
+            Self::Ended => f.write_str("nothing follows"),
+        }
     }
 }
 

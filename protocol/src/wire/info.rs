@@ -173,7 +173,33 @@ pub struct Permissions {
     pub deny: Vec<String>,
 }
 
+/// Where clients can connect, `host:port`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientUrls {
+    /// Most of them.
+    pub plain: Vec<String>,
+    /// Those that come by WebSocket.
+    pub websocket: Vec<String>,
+}
+
+impl ClientUrls {
+    /// Those for one of the two kinds of clients.
+    pub fn of(&self, by_websocket: bool) -> &Vec<String> {
+        if by_websocket { &self.websocket } else { &self.plain }
+    }
+}
+
 impl Info {
+    /// What a server says of where its clients can connect.
+    pub fn urls_of(&self, by_websocket: bool) -> &[String] {
+        if by_websocket { &self.ws_connect_urls } else { &self.connect_urls }
+    }
+
+    /// Whether it says so at all.
+    pub fn has_urls(&self) -> bool {
+        !self.connect_urls.is_empty() || !self.ws_connect_urls.is_empty()
+    }
+
     /// Reads the JSON text of an `INFO`. Unknown keys are ignored whatever their value.
     ///
     /// # Errors

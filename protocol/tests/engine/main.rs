@@ -37,3 +37,4 @@ mod tls;
 mod tracing;
 mod transport;
 mod users;
+mod websocket;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onehop::CloseReason;
-use onehop::config::{Authorization, Compression, Config, User};
+use onehop::config::{Authorization, Compression, Config, User, WebSocketConfig};
 use onehop::transport::{CertificateFiles, HandshakeFirst, Pem, S2Level, Tls, TlsSettings};
 use proptest::prelude::*;
 use rcgen::{
@@ -119,7 +119,7 @@ impl Client {
             }
             let received = scene.take_bytes(self.peer);
             if received.is_empty() && to_send.is_empty() {
-                return Ok(String::from_utf8(read).unwrap());
+                return Ok(String::from_utf8_lossy(&read).into_owned());
             }
             let mut received = Cursor::new(received);
             while received.position() < received.get_ref().len() as u64 {
@@ -254,6 +254,36 @@ fn what_is_no_tls_ends_its_connection_without_an_answer() {
     scene.send(peer, CONNECT);
     assert_eq!(scene.take(peer), "");
     assert_eq!(scene.closed(peer), Some(CloseReason::TlsHandshakeFailure));
+}
+
+#[test]
+fn a_client_by_websocket_shakes_hands_then_asks_for_it_and_is_greeted_within() {
+    let authority = Authority::new("A");
+    let mut scene = Scene::alone(|config| {
+        let tls = Some(Tls::for_clients(authority.node(&[HOST]), &[]).unwrap());
+        config.websocket = Some(WebSocketConfig { tls, ..WebSocketConfig::default() });
+    });
+    let peer = scene.websocket("A");
+    assert_eq!(scene.take(peer), "", "it has to wait for TLS");
+    let mut client = Client::new(&authority, None, peer);
+    client.say(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let answer = client.settle(&mut scene).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101") && answer.contains("INFO {"), "{answer}");
+    assert!(answer.contains("\"tls_required\":true,\"tls_available\":true"), "{answer}");
+    // PING in a frame whose mask is nothing.
+    client.say(b"\x82\x86\0\0\0\0PING\r\n");
+    assert!(client.settle(&mut scene).unwrap().ends_with("PONG\r\n"));
+    let plain = scene.websocket("A");
+    scene.send(plain, b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(scene.closed(plain), Some(CloseReason::TlsHandshakeFailure));
+    let silent = scene.websocket("A");
+    let mut client = Client::new(&authority, None, silent);
+    client.settle(&mut scene).unwrap();
+    scene.run_for(11 * SECOND);
+    assert_eq!(scene.closed(silent), Some(CloseReason::ClientClosed), "it never asked");
 }
 
 #[test]

@@ -92,13 +92,22 @@ pub(super) const TOP_LEVEL: Keys = &[
     ("trace_verbose", Nothing::False),
     ("trusted", Nothing::Empty),
     ("trusted_keys", Nothing::Empty),
-    ("websocket", Nothing::Empty),
     ("write_timeout", Nothing::Words(&["default", "close"])),
-    ("ws", Nothing::Empty),
 ];
 
 /// Of the `cluster` block.
 pub(super) const CLUSTER: Keys = &[("write_timeout", Nothing::Words(&["default", "retry"]))];
+
+/// Of the `websocket` block.
+pub(super) const WEBSOCKET: Keys = &[
+    ("authentication", Nothing::Empty),
+    ("authorization", Nothing::Empty),
+    ("jwt_cookie", Nothing::Empty),
+    ("no_auth_user", Nothing::Empty),
+    ("pass_cookie", Nothing::Empty),
+    ("token_cookie", Nothing::Empty),
+    ("user_cookie", Nothing::Empty),
+];
 
 /// Of `authorization` blocks.
 pub(super) const AUTHORIZATION: Keys =

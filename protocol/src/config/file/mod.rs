@@ -22,6 +22,7 @@ mod tls;
 mod top_level;
 mod users;
 mod value;
+mod websocket;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@ mod limits;
 mod mappings;
 mod permissions;
 mod sharing;
+mod websocket;
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -132,6 +133,7 @@ fn every_field_of_the_node_is_read() {
         server_metadata: [("k".to_owned(), "v".to_owned())].into(),
         http_base_path: "/x".into(),
         monitoring: Some(Listen { host: String::new(), port: Port::Fixed(8222) }),
+        websocket: None,
         rehearsed_transport: None,
         seed: 0,
         secret_seed: SecretSeed::default(),
@@ -712,6 +714,8 @@ fn what_asks_for_nothing_that_is_missing_is_taken() {
         "disable_sublist_cache: true",
         "leafnodes {}",
         "websocket {}",
+        "websocket { host: a, no_tls: true, authorization {}, jwt_cookie: '' }",
+        "ws { port: 0 }",
         "https_port: 0",
         "no_auth_user: ''",
         "system_account: ''",

@@ -18,7 +18,7 @@ pub(super) fn of_clients(block: &Field<'_>, report: &mut Report<'_>) -> Result<O
     if settings.verify_known_urls {
         return Err("verify_cert_and_check_known_urls not supported in this context".into());
     }
-    let system = authorities(&settings, settings.verify || settings.verify_and_map, report);
+    let system = authorities(&settings, settings.verifies(), report);
     Tls::for_clients(settings, &system).map(Some).map_err(|error| error.to_string().into())
 }
 

@@ -9,7 +9,7 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::users::Known;
 use super::value::{Map, Value};
-use super::{FileSettings, cluster, mappings, tls};
+use super::{FileSettings, cluster, mappings, tls, websocket};
 use crate::config::validate::{MAX_PAYLOAD, check_queue_affinity, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
 
@@ -45,6 +45,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             "cluster" => cluster::read(field, config, report)?,
             "tls" => config.tls = tls::of_clients(field, report)?,
             "allow_non_tls" => config.allow_non_tls = field.bool()?,
+            "websocket" | "ws" => config.websocket = websocket::read(field, report)?,
             "ports_file_dir" => process.ports_file_dir = field.optional_string()?,
             _ if address(field, config)? || limit(field, config, report)? || lame_duck(field, config)? => {}
             key => field.accept_if(asks_for_nothing(TOP_LEVEL, key, field.value))?,

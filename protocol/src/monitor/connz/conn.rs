@@ -172,7 +172,7 @@ impl Conn {
         Self {
             cid: entry.cid(),
             kind: "Client",
-            protocol: "nats",
+            protocol: entry.client_type(),
             ip: entry.origin().ip().to_string(),
             port: entry.origin().port(),
             start: facts.time(entry.start()),

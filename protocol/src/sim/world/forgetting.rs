@@ -45,7 +45,7 @@ impl World {
             return self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
         };
         let memory = engine.node().cluster().and_then(|cluster| cluster.memory_of(&server_id));
-        let shown = engine.node().shown_urls();
+        let shown = engine.node().shown_urls().plain;
         let dead = self.gone.get(&server_id).and_then(|gone| {
             gone.connect_urls.iter().find(|url| shown.contains(url) && !self.is_url_of_any(url))
         });

@@ -63,7 +63,7 @@ impl Tls {
         let clock = Arc::<Clock>::default();
         let keys = Arc::new(Keys::load(&settings.certificates, &provider)?);
         let not_after = keys.first().and_then(not_after);
-        let verifies = is_route || settings.verify || settings.verify_and_map;
+        let verifies = is_route || settings.verifies();
         let trusted =
             if verifies { Some(Trusted::load(settings.authorities.as_ref(), system)?) } else { None };
         let server = server(&settings, &provider, &clock, keys.clone(), trusted.as_ref())?;

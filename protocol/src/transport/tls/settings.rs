@@ -103,6 +103,13 @@ impl Default for TlsSettings {
     }
 }
 
+impl TlsSettings {
+    /// Whether clients have to show a certificate.
+    pub fn verifies(&self) -> bool {
+        self.verify || self.verify_and_map
+    }
+}
+
 impl Pem {
     /// This text.
     pub fn new(text: Vec<u8>) -> Self {

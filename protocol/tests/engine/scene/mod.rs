@@ -115,6 +115,7 @@ impl Scene {
         tweak(&mut config);
         let listening = Listening {
             client_port: CLIENT_PORT,
+            websocket_port: 0,
             route_port: ROUTE_PORT,
             interfaces: Vec::new(),
             unix_nanos_at_zero: 0,
@@ -269,6 +270,13 @@ impl Scene {
     pub(crate) fn client(&mut self, node: &str) -> Peer {
         let (now, remote) = (self.now, self.remote());
         let id = self.engine(node).handle_accept_client(now, remote);
+        self.accepted(node, id)
+    }
+
+    /// Connects to the port of a node for WebSockets.
+    pub(crate) fn websocket(&mut self, node: &str) -> Peer {
+        let (now, remote) = (self.now, self.remote());
+        let id = self.engine(node).handle_accept_websocket(now, remote);
         self.accepted(node, id)
     }
 
