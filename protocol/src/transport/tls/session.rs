@@ -26,7 +26,8 @@ struct Session {
     has_ended: bool,
     /// What came of a record that is not whole, behind what rustls keeps of a handshake that is not.
     incoming: Vec<u8>,
-    /// How much of `incoming` rustls has seen.
+    /// How much of `incoming` rustls has seen: whole records. Only the reader shows it more, so that what is read is read there,
+    /// whatever the writer asks meanwhile.
     seen: usize,
     /// What is to be sent apart from what is encrypted.
     outgoing: Vec<u8>,
@@ -150,6 +151,7 @@ impl TlsReader {
             if session.missing_bytes() > 0 {
                 break;
             }
+            session.seen = session.incoming.len();
             session.process(plain);
         }
         session.release();
@@ -165,10 +167,6 @@ impl TlsReader {
 impl TlsWriter {
     pub(in crate::transport) fn encode(&mut self, plain: &[u8], encoded: &mut Vec<u8>) -> usize {
         let mut session = self.0.session();
-        if session.progress == TlsProgress::Handshake {
-            // Whose turn it is may be this side's, and nobody has said so yet.
-            session.process(&mut Vec::new());
-        }
         session.send(encoded);
         match session.progress {
             TlsProgress::Handshake => 0,
@@ -210,7 +208,6 @@ impl Session {
         if self.progress == TlsProgress::Failed {
             return;
         }
-        self.seen = self.incoming.len();
         loop {
             match self.step(plain) {
                 Step::Next => {}
@@ -231,13 +228,13 @@ impl Session {
     }
 
     fn step(&mut self, plain: &mut Vec<u8>) -> Step {
-        let incoming = &mut self.incoming;
+        let incoming = &mut self.incoming[..self.seen];
         let (discard, step) = match &mut self.side {
             Side::Server(server) => hear(server.process_tls_records(incoming), plain, &mut self.outgoing),
             Side::Client(client) => hear(client.process_tls_records(incoming), plain, &mut self.outgoing),
         };
         self.incoming.drain(..discard);
-        self.seen = self.seen.saturating_sub(discard);
+        self.seen -= discard;
         step
     }
 
@@ -257,8 +254,12 @@ impl Session {
         self.seen = 0;
     }
 
-    /// Appends what is to be sent apart from what is encrypted.
+    /// Appends what is to be sent apart from what is encrypted, and before that: a part of the handshake that is this side's turn,
+    /// an answer to what came, another key.
     fn send(&mut self, encoded: &mut Vec<u8>) {
+        let mut nothing = Vec::new();
+        self.process(&mut nothing);
+        debug_assert!(nothing.is_empty(), "the reader has read all that it showed to rustls");
         encoded.append(&mut self.outgoing);
         self.outgoing = Vec::new();
     }
@@ -269,54 +270,56 @@ impl Session {
         if part.is_empty() {
             return 0;
         }
-        let start = encoded.len();
         let mut room = part.len() + part.len().div_ceil(RECORD_BYTES) * OVERHEAD_BYTES;
         loop {
-            encoded.resize(start + room, 0);
-            let sealed = self.seal(|traffic| traffic.encrypt(part, &mut encoded[start..]));
-            encoded.truncate(start + if let Sealed::Bytes(bytes) = sealed { bytes } else { 0 });
-            match sealed {
+            match self.seal(room, encoded, |traffic, space| traffic.encrypt(part, space)) {
+                Sealed::Written => return part.len(),
                 Sealed::NeedsRoom(bytes) if bytes > room => room = bytes,
-                Sealed::Bytes(_) => return part.len(),
                 Sealed::NeedsRoom(_) | Sealed::Never => {
+                    // So much was written with one key that TLS 1.2 has to end; what rustls says of that is the last word.
+                    self.send(encoded);
                     self.progress = TlsProgress::Failed;
                     return plain.len();
                 }
             }
+            // Another key may come first.
+            self.send(encoded);
         }
     }
 
     /// Lets the peer know that nothing follows.
     fn say_goodbye(&mut self, encoded: &mut Vec<u8>) {
-        let start = encoded.len();
-        encoded.resize(start + GOODBYE_BYTES, 0);
-        let sealed = self.seal(|traffic| traffic.queue_close_notify(&mut encoded[start..]));
-        encoded.truncate(start + if let Sealed::Bytes(bytes) = sealed { bytes } else { 0 });
+        // Where it cannot be said, the end of the connection says it.
+        let _ = self.seal(GOODBYE_BYTES, encoded, |traffic, space| traffic.queue_close_notify(space));
         // Nor is anything read any more: rustls would complain of a fault to a peer that it has taken leave of.
         self.has_ended = true;
     }
 
-    /// Lets rustls write into a buffer, once it has nothing to say of its own.
-    fn seal(&mut self, mut write: impl FnMut(Traffic<'_>) -> Result<usize, EncryptError>) -> Sealed {
-        // What it says of its own may come of what it heard, and of so much having been written with one key.
-        self.process(&mut Vec::new());
-        if self.progress != TlsProgress::Open {
-            return Sealed::Never;
-        }
+    /// Lets rustls write so much behind `encoded`. It has nothing to say of its own: see [`Session::send`].
+    fn seal(
+        &mut self,
+        room: usize,
+        encoded: &mut Vec<u8>,
+        write: impl FnOnce(Traffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Sealed {
+        let start = encoded.len();
+        encoded.resize(start + room, 0);
+        let (incoming, space) = (&mut self.incoming[..self.seen], &mut encoded[start..]);
         let written = match &mut self.side {
-            Side::Server(server) => match server.process_tls_records(&mut self.incoming).state {
-                Ok(ConnectionState::WriteTraffic(traffic)) => write(Traffic::OfServer(traffic)),
-                _ => return Sealed::Never,
+            Side::Server(server) => match server.process_tls_records(incoming).state {
+                Ok(ConnectionState::WriteTraffic(traffic)) => Some(write(Traffic::OfServer(traffic), space)),
+                _ => None,
             },
-            Side::Client(client) => match client.process_tls_records(&mut self.incoming).state {
-                Ok(ConnectionState::WriteTraffic(traffic)) => write(Traffic::OfClient(traffic)),
-                _ => return Sealed::Never,
+            Side::Client(client) => match client.process_tls_records(incoming).state {
+                Ok(ConnectionState::WriteTraffic(traffic)) => Some(write(Traffic::OfClient(traffic), space)),
+                _ => None,
             },
         };
+        encoded.truncate(start + if let Some(Ok(bytes)) = written { bytes } else { 0 });
         match written {
-            Ok(bytes) => Sealed::Bytes(bytes),
-            Err(EncryptError::InsufficientSize(needed)) => Sealed::NeedsRoom(needed.required_size),
-            Err(EncryptError::EncryptExhausted) => Sealed::Never,
+            Some(Ok(_)) => Sealed::Written,
+            Some(Err(EncryptError::InsufficientSize(needed))) => Sealed::NeedsRoom(needed.required_size),
+            Some(Err(EncryptError::EncryptExhausted)) | None => Sealed::Never,
         }
     }
 
@@ -410,7 +413,7 @@ enum Traffic<'a> {
 /// What came of writing.
 #[derive(Clone, Copy)]
 enum Sealed {
-    Bytes(usize),
+    Written,
     NeedsRoom(usize),
     Never,
 }

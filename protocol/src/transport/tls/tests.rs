@@ -198,6 +198,53 @@ fn what_one_side_says_the_other_reads_however_the_bytes_are_divided() {
 }
 
 #[test]
+fn what_is_said_while_a_record_arrives_costs_nothing_of_it() {
+    let authority = Authority::new("A");
+    for length in [1, 4, 5, 6, 20, 500, 3000, 20_000] {
+        let mut pair =
+            shake_hands(routes(&authority, "a.example"), routes(&authority, "b.example"), "b.example");
+        let said: Vec<u8> = (0..60_000_u32).map(|byte| (byte % 251) as u8).collect();
+        pair.client.to_say = said.clone();
+        pair.client.encode();
+        for part in std::mem::take(&mut pair.client.sent).chunks(length) {
+            pair.server.decode(part);
+            pair.server.to_say = b"+OK\r\n".to_vec();
+            pair.server.encode();
+        }
+        assert!(pair.server.read == said, "{length}");
+        let parts = 60_000_usize.div_ceil(length);
+        pair.settle();
+        assert!(
+            pair.client.read.len() >= parts / 2 && pair.client.read.starts_with(b"+OK\r\n+OK"),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn the_last_step_of_a_handshake_may_come_in_pieces_while_there_is_something_to_say() {
+    let authority = Authority::new("A");
+    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    for length in [1, 3, 100, 700] {
+        let mut pair = Pair::new(&tls, &tls, "b.example", Splits::Whole);
+        pair.client.to_say = b"CONNECT {}\r\n".to_vec();
+        pair.server.to_say = b"INFO {}\r\n".to_vec();
+        for _ in 0..4 {
+            pair.client.encode();
+            for part in std::mem::take(&mut pair.client.sent).chunks(length) {
+                pair.server.decode(part);
+                pair.server.encode();
+            }
+            for part in std::mem::take(&mut pair.server.sent).chunks(length) {
+                pair.client.decode(part);
+                pair.client.encode();
+            }
+        }
+        assert_eq!((&*pair.client.read, &*pair.server.read), (&b"INFO {}\r\n"[..], &b"CONNECT {}\r\n"[..]));
+    }
+}
+
+#[test]
 fn both_versions_are_spoken_and_the_older_one_not_where_it_is_too_old() {
     let authority = Authority::new("A");
     let of = |min_version, cipher_suites: &[&str]| TlsSettings {
