@@ -14,7 +14,7 @@ use crate::Choices;
 pub fn run(data: &[u8]) {
     let mut choices = Choices::new(data);
     let tls = tls();
-    let client = tls.connect("fuzz.example", NOW).expect("a name that it has");
+    let client = tls.connect("fuzz.example", &[], NOW).expect("a name that it has");
     let mut ends = [End::new(client), End::new(tls.accept(NOW).expect("a certificate"))];
     let mut is_damaged = false;
     while !choices.is_empty() {

@@ -106,6 +106,10 @@ impl Socket {
                 in_flight.finish();
                 backlog.refill(&mut in_flight.outbox);
             }
+            if backlog.has_ended() && in_flight.waits_for_peer() {
+                // There is no way to say it any more.
+                backlog.stop();
+            }
             if backlog.is_over() {
                 self.over.notify_all();
                 return None;

@@ -45,6 +45,11 @@ impl InFlight {
         self.outbound.encode_from(&mut self.outbox);
     }
 
+    /// Whether what there is can be encoded only once the peer said something.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.outbound.waits_for_peer()
+    }
+
     /// Whether there is something, and it does not wait for the peer to be encoded.
     pub(crate) fn is_to_be_written(&self) -> bool {
         !self.outbox.is_empty() && !self.outbound.waits_for_peer()

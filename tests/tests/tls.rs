@@ -110,6 +110,66 @@ fn a_client_that_shows_what_is_not_good_or_speaks_no_tls_is_logged_and_closed_as
     }
 }
 
+#[test]
+fn a_client_that_hears_itself_as_fast_as_it_speaks_loses_nothing() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    for kind in Kind::RUNTIMES {
+        let Some(server) = Server::start(kind, Options::configured(&authority.block(&own, ""))) else {
+            return;
+        };
+        let (mut conn, _) =
+            TlsConn::connect(server.ports().client, authority.client(None), Begin::AfterInfo).expect("TLS");
+        conn.ask(&[CONNECT, b"SUB a 1\r\n"].concat()).expect("an answer");
+        let message = format!("PUB a 3000\r\n{}\r\n", "x".repeat(3000));
+        for round in 0..100 {
+            let heard = conn.ask(message.repeat(20).as_bytes()).expect("messages and PONG");
+            assert_eq!(heard.matches("MSG a 1 3000\r\n").count(), 20, "{kind}: {round}");
+        }
+    }
+}
+
+#[test]
+fn messages_both_ways_at_once_over_an_encrypted_route_all_arrive() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    for (kinds, settings) in [
+        ([Kind::Onehop, Kind::Onehop], ""),
+        ([Kind::Onehop, Kind::OnehopStd], "compression: s2_fast"),
+        ([Kind::REFERENCE, Kind::Onehop], ""),
+    ] {
+        let ports = [reserve_port(), reserve_port()];
+        let member = |kind| Member { kind, own: &own, settings };
+        let Some(first) = start(&authority, &member(kinds[0]), "S0", ports[0], &[]) else { return };
+        let Some(second) = start(&authority, &member(kinds[1]), "S1", ports[1], &ports[..1]) else { return };
+        wait_for_connections(&[&first, &second], 4, TIMEOUT);
+        talk(&[&first, &second], "before");
+        std::thread::scope(|scope| {
+            for (from, to, subject) in [(&first, &second, "in.there"), (&second, &first, "in.back")] {
+                scope.spawn(move || {
+                    let [mut publisher, mut listener] = [from, to].map(|server| subscriber(server, "a"));
+                    // What it hears itself is not to be in the way.
+                    publisher.send("UNSUB 1\r\n");
+                    std::thread::sleep(Duration::from_millis(300));
+                    let message = format!("PUB {subject} 3000\r\n{}\r\n", "x".repeat(3000));
+                    for _ in 0..100 {
+                        publisher.send(message.repeat(20));
+                        publisher.ping();
+                    }
+                    let of_it = |frames: &[onehop_tests::frame::Frame]| {
+                        frames
+                            .iter()
+                            .filter(|frame| frame.args().first().is_some_and(|arg| arg == subject))
+                            .count()
+                    };
+                    listener.read_until(TIMEOUT, |frames| of_it(frames) >= 2000);
+                    assert_eq!(of_it(listener.frames()), 2000, "{} to {}", from.name(), to.name());
+                });
+            }
+        });
+    }
+}
+
 /// A member of a cluster whose routes are encrypted.
 struct Member<'a> {
     kind: Kind,

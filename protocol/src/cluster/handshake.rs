@@ -9,6 +9,7 @@ use super::name::ClusterName;
 use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
+use crate::transport::{PeerCertificate, Tls};
 use crate::wire::{ClientUrls, Connect, Info, Permissions, ProtocolError};
 
 /// How this node presents itself on routes, and whom it lets in.
@@ -118,8 +119,12 @@ impl Handshake {
     }
 
     /// Judges the CONNECT of a route that was accepted, apart from the cluster's name.
-    pub(super) fn judge_connect(&self, connect: &Connect) -> Result<(), ProtocolError> {
-        if !self.is_authorized(connect) {
+    pub(super) fn judge_connect(
+        &self,
+        connect: &Connect,
+        shown: Option<&PeerCertificate>,
+    ) -> Result<(), ProtocolError> {
+        if !self.is_authorized(connect, shown) {
             return Err(ProtocolError::Authorization);
         }
         if !connect.lang.is_empty() {
@@ -198,7 +203,18 @@ impl Handshake {
         }
     }
 
-    fn is_authorized(&self, connect: &Connect) -> bool {
+    fn is_authorized(&self, connect: &Connect, shown: Option<&PeerCertificate>) -> bool {
+        let ClusterConfig { tls, routes, authorization, .. } = &*self.config;
+        let tls = tls.as_ref().map(Tls::settings);
+        if let Some(tls) = tls.filter(|tls| tls.verify_and_map || tls.verify_known_urls) {
+            let knows = |shown: &PeerCertificate| {
+                let is_known =
+                    tls.verify_known_urls && routes.iter().any(|route| shown.names_host(&route.host));
+                let user = authorization.as_ref().filter(|_| tls.verify_and_map).map(|own| &own.user);
+                is_known || user.is_some_and(|user| shown.names_user(user))
+            };
+            return shown.is_some_and(knows);
+        }
         self.config.authorization.as_ref().is_none_or(|own| {
             let password = own.password.matches(connect.pass.as_bytes());
             own.user == connect.user && password

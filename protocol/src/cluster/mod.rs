@@ -32,6 +32,7 @@ use crate::routes::{
     Cause, DialCounts, Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Reconfigured, Routes, Seat, Seated,
 };
 use crate::time::Instant;
+use crate::transport::PeerCertificate;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{ClientUrls, Connect, Info, ProtocolError};
@@ -291,9 +292,13 @@ impl Cluster {
         self.routes.handle_dial_failed(now, id, why);
     }
 
-    /// Judges the CONNECT of a route that was accepted.
-    pub(crate) fn handle_connect(&mut self, connect: &Connect) -> Result<(), ProtocolError> {
-        self.handshake.judge_connect(connect)?;
+    /// Judges the CONNECT of a route that was accepted, whose peer showed this certificate.
+    pub(crate) fn handle_connect(
+        &mut self,
+        connect: &Connect,
+        shown: Option<&PeerCertificate>,
+    ) -> Result<(), ProtocolError> {
+        self.handshake.judge_connect(connect, shown)?;
         if self.agrees_on_name(&connect.cluster, connect.cluster_dynamic, &connect.name) {
             Ok(())
         } else {

@@ -104,6 +104,7 @@ impl Config {
             ("ping_max", *ping_max != new.ping_max),
             ("write_deadline", *write_deadline != new.write_deadline),
             ("tls", *tls != new.tls),
+            ("authorization.timeout", *auth_timeout != new.auth_timeout),
             ("allow_non_tls", *allow_non_tls != new.allow_non_tls),
             ("server_tags", *server_tags != new.server_tags),
             ("server_metadata", *server_metadata != new.server_metadata),
@@ -114,7 +115,7 @@ impl Config {
             ("host", *host != new.host),
             ("port", *port != new.port),
             ("client_advertise", *client_advertise != new.client_advertise),
-            ("authorization", *authorization != new.authorization || *auth_timeout != new.auth_timeout),
+            ("authorization", *authorization != new.authorization),
             ("no_auth_user", *no_auth_user != new.no_auth_user),
             ("mappings", *mappings != new.mappings),
             ("accounts", *accounts != new.accounts || *is_global_account_open != new.is_global_account_open),
@@ -167,6 +168,7 @@ impl ClusterConfig {
         } = self;
         difference.note_free(&[
             ("cluster.tls", *tls != new.tls),
+            ("cluster.authorization.timeout", *auth_timeout != new.auth_timeout),
             ("cluster.routes", *routes != new.routes),
             ("cluster.accounts", *accounts != new.accounts),
             ("cluster.connect_retries", *connect_retries != new.connect_retries),
@@ -183,10 +185,7 @@ impl ClusterConfig {
             ("cluster.port", *port != new.port),
             ("cluster.advertise", *advertise != new.advertise),
             ("cluster.no_advertise", *no_advertise != new.no_advertise),
-            (
-                "cluster.authorization",
-                *authorization != new.authorization || *auth_timeout != new.auth_timeout,
-            ),
+            ("cluster.authorization", *authorization != new.authorization),
             ("cluster.pool_size", *pool_size != new.pool_size),
             ("cluster.permissions", *permissions != new.permissions),
             ("cluster.healing", *healing != new.healing),

@@ -253,6 +253,10 @@ impl Connection {
         let shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
         let mut connection = Self::new(shared, Side::Route(Box::new(Route::AwaitsConnect)));
         connection.open_route(now, dial, sink);
+        if connection.shared.close.is_some() {
+            // Nothing is to be said where nobody can be sure who hears it.
+            return connection;
+        }
         let route = Route::new(&mut connection.shared.context(now, sink), dial);
         connection.side = Side::Route(Box::new(route));
         connection

@@ -12,7 +12,7 @@ use super::{Connection, Side, turn};
 use crate::close::CloseReason;
 use crate::hub::{Flag, Kind};
 use crate::quote::brief;
-use crate::routes::DialId;
+use crate::routes::{DialError, DialId};
 use crate::sink::Sink;
 use crate::time::Instant;
 #[cfg(feature = "websocket")]
@@ -37,7 +37,7 @@ pub(super) enum Stage {
     /// A client that says nothing by now is to be greeted before TLS.
     Silence(Tls),
     /// The two sides get to know each other.
-    Handshake(TlsSession),
+    Handshake(TlsSession, Tls),
     /// A client asks for a WebSocket.
     #[cfg(feature = "websocket")]
     Upgrade(WebSocket),
@@ -61,18 +61,27 @@ impl Connection {
         let Some(tls) = self.shared.config.tls.clone() else {
             return self.begin(now, sink);
         };
+        if self.shared.node.hub().directory().count(Kind::Client) > self.shared.config.max_connections {
+            // It is told so before anything is done for it.
+            return self.greet(now, sink);
+        }
         match tls.settings().handshake_first {
             HandshakeFirst::Always => self.shake_hands_as_server(now, &tls, sink),
             HandshakeFirst::Within(wait) => self.wait_at(Stage::Silence(tls), now, wait),
             HandshakeFirst::Never => {
                 self.greet(now, sink);
-                if self.shared.config.allow_non_tls {
-                    let timeout = tls.settings().timeout;
-                    self.wait_at(Stage::Choice(tls), now, timeout);
-                } else {
-                    self.shake_hands_as_server(now, &tls, sink);
-                }
+                self.expect_tls(now, tls, sink);
             }
+        }
+    }
+
+    /// A client that was greeted speaks TLS now, or chooses whether to.
+    fn expect_tls<S: Sink>(&mut self, now: Instant, tls: Tls, sink: &mut S) {
+        if self.shared.config.allow_non_tls {
+            let timeout = tls.settings().timeout;
+            self.wait_at(Stage::Choice(tls), now, timeout);
+        } else {
+            self.shake_hands_as_server(now, &tls, sink);
         }
     }
 
@@ -86,7 +95,14 @@ impl Connection {
         };
         let host = self.shared.node.with_cluster(now, sink, |cluster, _| cluster.dialed_host(dial)).flatten();
         let host = host.unwrap_or_else(|| self.shared.entry.remote().ip().to_string());
-        let session = tls.connect(&host, self.calendar(now));
+        let config = self.shared.config.clone();
+        let routes = config.cluster.iter().flat_map(|cluster| &cluster.routes);
+        let known_hosts: Vec<_> = routes.map(|route| route.host.as_str()).collect();
+        let session = tls.connect(&host, &known_hosts, self.calendar(now));
+        if let Err(error) = &session {
+            let why = DialError::Failed(error.to_string());
+            self.shared.node.handle_dial_failed(now, dial, &why);
+        }
         self.shake_hands(now, &tls, session, sink);
     }
 
@@ -102,9 +118,16 @@ impl Connection {
             None => {}
             Some(_) if inbound.is_plain() && rest.is_empty() => return false,
             Some(Stage::Choice(_)) if rest.first() != Some(&TLS_HANDSHAKE) => self.begin(now, sink),
+            Some(Stage::Silence(_))
+                if self.shared.config.allow_non_tls && rest.first() != Some(&TLS_HANDSHAKE) =>
+            {
+                self.begin(now, sink);
+            }
             Some(Stage::Choice(tls) | Stage::Silence(tls)) => self.shake_hands_as_server(now, &tls, sink),
-            Some(Stage::Handshake(session)) => match inbound.decode(rest) {
-                Ok(_) if session.progress() == TlsProgress::Open => self.handle_open(now, &session, sink),
+            Some(Stage::Handshake(session, tls)) => match inbound.decode(rest) {
+                Ok(_) if session.progress() == TlsProgress::Open => {
+                    self.handle_open(now, &session, &tls, sink);
+                }
                 Ok(_) => return false,
                 Err(error) => self.handle_failed_handshake(now, &session, error, sink),
             },
@@ -125,9 +148,9 @@ impl Connection {
             Stage::Choice(_) => self.begin(now, sink),
             Stage::Silence(tls) => {
                 self.greet(now, sink);
-                self.shake_hands_as_server(now, &tls, sink);
+                self.expect_tls(now, tls, sink);
             }
-            Stage::Handshake(session) => {
+            Stage::Handshake(session, _) => {
                 session.give_up();
                 let mut context = self.shared.context(now, sink);
                 context.log(Level::Debug, "TLS handshake timeout");
@@ -140,7 +163,7 @@ impl Connection {
 
     /// The connection ended before it was open; how that is called, and is to be logged.
     pub(super) fn handle_closed_opening<S: Sink>(&mut self, now: Instant, sink: &mut S) {
-        let Some(Stage::Handshake(session)) = self.opening.take().map(|opening| opening.stage) else {
+        let Some(Stage::Handshake(session, _)) = self.opening.take().map(|opening| opening.stage) else {
             return;
         };
         session.give_up();
@@ -162,8 +185,9 @@ impl Connection {
         if self.shared.close.is_some() {
             return;
         }
+        let is_client = matches!(self.side, Side::Client(_));
         let most = tls.settings().connection_rate_limit;
-        if most > 0 && !self.shared.node.hub().may_shake_hands(now, most) {
+        if is_client && most > 0 && !self.shared.node.hub().may_shake_hands(now, most) {
             return self.shared.context(now, sink).report(&ProtocolError::ConnectionThrottled);
         }
         self.shake_hands(now, tls, tls.accept(self.calendar(now)), sink);
@@ -181,7 +205,7 @@ impl Connection {
             Ok(session) => {
                 context.switch_output(session.encoder());
                 context.switch_input(session.decoder());
-                self.wait_at(Stage::Handshake(session), now, tls.settings().timeout);
+                self.wait_at(Stage::Handshake(session, tls.clone()), now, tls.settings().timeout);
             }
             Err(error) => {
                 context.log_failed_handshake(Level::Error, &error.to_string());
@@ -190,24 +214,16 @@ impl Connection {
         }
     }
 
-    fn handle_open<S: Sink>(&mut self, now: Instant, session: &TlsSession, sink: &mut S) {
+    fn handle_open<S: Sink>(&mut self, now: Instant, session: &TlsSession, tls: &Tls, sink: &mut S) {
         self.shared.spend(turn::HANDSHAKE);
         self.tls = Some(session.clone());
         let facts = session.facts();
-        let is_upgrading = self.shared.entry.kind() == Kind::Upgrading;
-        let tls = match self.side {
-            Side::Client(_) if is_upgrading => {
-                self.shared.config.websocket.as_ref().and_then(|own| own.tls.clone())
-            }
-            Side::Client(_) => self.shared.config.tls.clone(),
-            Side::Route(_) => self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone()),
-        };
         let mut context = self.shared.context(now, sink);
         if let Some(facts) = facts {
             context.log(Level::Debug, "TLS handshake complete");
             let TlsFacts { version, cipher_suite, .. } = &facts;
             context.log(Level::Debug, format_args!("TLS version {version}, cipher suite {cipher_suite}"));
-            let verdict = tls.map_or(Ok(()), |tls| tls.judge(&facts));
+            let verdict = tls.judge(&facts);
             context.entry().set_tls(facts);
             if let Err(why) = verdict {
                 context.log_failed_handshake(Level::Error, why);
@@ -215,7 +231,7 @@ impl Connection {
             }
         }
         #[cfg(feature = "websocket")]
-        if is_upgrading {
+        if self.shared.entry.kind() == Kind::Upgrading {
             return self.await_upgrade(now, sink);
         }
         if matches!(self.side, Side::Client(Client::Arrived)) {

@@ -260,10 +260,12 @@ impl Route {
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
+        let entry = context.shared.entry.clone();
+        let shown = entry.tls().and_then(|tls| tls.peer.first());
         let verdict = context
             .shared
             .node
-            .with_cluster(context.now, context.sink, |cluster, _| cluster.handle_connect(&connect));
+            .with_cluster(context.now, context.sink, |cluster, _| cluster.handle_connect(&connect, shown));
         match verdict {
             Some(Ok(())) => {
                 context.shared.auth_deadline = Some(context.now + HANDSHAKE_TIMEOUT);

@@ -378,7 +378,7 @@ pub fn write_encoded(outbound: &mut Outbound, write: &mut impl FnMut(&[u8]) -> i
         outbound.encode();
         let encoded = outbound.encoded();
         if encoded.is_empty() {
-            return Written::All;
+            return if outbound.has_failed() { Written::Failed } else { Written::All };
         }
         let (written, verdict) = judge(encoded.len(), || write(encoded));
         outbound.advance(written);

@@ -62,6 +62,11 @@ impl Outbound {
         self.waits = self.encoded.is_empty() && !self.is_empty();
     }
 
+    /// Whether a transform can encode nothing more. What it had to say of that is encoded.
+    pub fn has_failed(&self) -> bool {
+        self.layers.iter().any(|layer| layer.encoder.has_failed())
+    }
+
     /// Whether all that is left waits for bytes of the peer, as it does during a handshake: to encode again is of no use until
     /// something was read.
     pub fn waits_for_peer(&self) -> bool {

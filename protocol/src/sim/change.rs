@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::ids::NodeId;
 use super::node::Seed;
-use crate::config::{Authorization, ClusterConfig, Compression, Config, Listen, Port, RouteLimits};
+use crate::config::{
+    Authorization, ClusterConfig, Compression, Config, Listen, Port, RouteLimits, UserPassword,
+};
 
 /// Something that is changed while nodes run. A node that is down has changed when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +117,10 @@ pub(super) const FIXED: [(&str, Alter); 21] = [
     ("cluster.port", |config| with_cluster(config, |it| it.port = Port::Fixed(1))),
     ("cluster.advertise", |config| with_cluster(config, |it| it.advertise = "other".parse().ok())),
     ("cluster.no_advertise", |config| with_cluster(config, |it| it.no_advertise = true)),
-    ("cluster.authorization", |config| with_cluster(config, |it| it.auth_timeout *= 2)),
+    ("cluster.authorization", |config| {
+        let other = UserPassword { user: "other".to_owned(), password: "other".into() };
+        with_cluster(config, |it| it.authorization = Some(other.clone()));
+    }),
     ("cluster.pool_size", |config| with_cluster(config, |it| it.pool_size = NonZeroU16::new(9))),
     ("cluster.healing", |config| with_cluster(config, |it| it.healing.interval *= 2)),
 ];

@@ -154,6 +154,14 @@ impl Encoder {
         }
     }
 
+    /// Whether it can encode nothing more, so that all that it is given is lost: the connection is to end.
+    pub fn has_failed(&self) -> bool {
+        match &self.0 {
+            Encoding::Framed(_) | Encoding::S2(_) | Encoding::WebSocket(_) => false,
+            Encoding::Tls(writer) => writer.has_failed(),
+        }
+    }
+
     /// Frees what it can make anew. For a connection that has nothing more to write for now.
     pub fn release(&mut self) {
         match &mut self.0 {

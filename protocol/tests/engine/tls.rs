@@ -4,9 +4,11 @@ use std::io::{Cursor, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use onehop::CloseReason;
-use onehop::config::{Authorization, Compression, Config, User, WebSocketConfig};
+use onehop::config::{
+    Authorization, ClusterConfig, Compression, Config, User, UserPassword, WebSocketConfig,
+};
 use onehop::transport::{CertificateFiles, HandshakeFirst, Pem, S2Level, Tls, TlsSettings};
+use onehop::{CloseReason, Engine, Instant, Listening};
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -411,21 +413,78 @@ fn nodes_become_a_mesh_over_tls_with_pools_and_compression_or_without() {
 }
 
 #[test]
-fn a_member_that_was_only_heard_of_may_show_the_name_of_a_configured_route() {
+fn a_server_that_cannot_be_believed_by_its_name_is_told_nothing_and_dialed_again() {
     let authority = Authority::new("A");
-    let mut scene = Scene::new();
-    let named = |hosts: &[&str]| TlsSettings {
-        known_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-        ..authority.node(&["mesh.example"])
+    let cluster = ClusterConfig {
+        // A system finds it, and no certificate can have such a name.
+        routes: vec!["nats://u:secret@127.1:6222".parse().unwrap()],
+        tls: Some(Tls::for_routes(authority.node(&["a.example"]), &[]).unwrap()),
+        pool_size: None,
+        ..ClusterConfig::default()
     };
-    for (name, routes) in [("A", vec![]), ("B", vec!["A"])] {
-        start(&mut scene, name, &routes, named(&["mesh.example"]), |_| {});
+    let config = Config { cluster: Some(cluster), ..Config::default() };
+    let mut engine = Engine::new(config, &Listening::default(), Instant::ZERO);
+    let mut now = Instant::ZERO;
+    for attempt in 0..3 {
+        let request = engine.poll_dial(now).expect("a dial");
+        let id = engine.handle_dialed(now, request.id, "127.0.0.1:6222".parse().unwrap()).unwrap();
+        assert_eq!(engine.transmit(id).unwrap(), b"", "{attempt}");
+        assert_eq!(engine.poll_closed(), Some((id, CloseReason::TlsHandshakeFailure)));
+        assert!(engine.poll_dial(now).is_none());
+        now += 2 * SECOND;
+        engine.handle_timeout(now);
     }
-    assert!(scene.drive_until(10 * SECOND, |scene| scene.is_mesh(4)), "{}", scene.describe());
-    start(&mut scene, "C", &["A"], named(&["elsewhere.example"]), |_| {});
-    scene.run_for(10 * SECOND);
-    // The others dial it, since they take its name for a good one.
-    assert!(scene.route_count("A", "B") == 4);
+}
+
+#[test]
+fn the_certificate_of_a_server_is_that_of_the_clusters_user_where_it_has_to_be() {
+    let authority = Authority::new("A");
+    for (user, is_let_in) in [("c.example", true), ("d.example", false)] {
+        let mut scene = Scene::new();
+        let maps = |settings: TlsSettings| TlsSettings { verify_and_map: true, ..settings };
+        let with_user = |config: &mut Config| {
+            let password = String::new().as_str().into();
+            config.cluster.as_mut().unwrap().authorization =
+                Some(UserPassword { user: user.to_owned(), password });
+        };
+        for (name, routes) in [("A", vec![]), ("B", vec!["A"])] {
+            let ip = scene.ip(name).to_string();
+            start(&mut scene, name, &routes, maps(authority.node(&[&ip, "c.example"])), with_user);
+        }
+        assert_eq!(scene.drive_until(5 * SECOND, |scene| scene.is_mesh(4)), is_let_in, "{user}");
+    }
+}
+
+#[test]
+fn too_many_clients_are_told_so_before_they_begin_with_tls() {
+    let authority = Authority::new("A");
+    let mut scene = Scene::alone(|config| {
+        let settings = TlsSettings { handshake_first: HandshakeFirst::Always, ..authority.node(&[HOST]) };
+        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.max_connections = 1;
+    });
+    let [first, second] = std::array::from_fn(|_| scene.client("A"));
+    assert_eq!((scene.closed(first), scene.take(first).len()), (None, 0));
+    assert_eq!(scene.closed(second), Some(CloseReason::MaximumConnectionsExceeded));
+    assert!(scene.take(second).ends_with("-ERR 'maximum connections exceeded'\r\n"));
+}
+
+#[test]
+fn who_may_begin_with_tls_or_do_without_may_also_wait_for_info() {
+    let authority = Authority::new("A");
+    let mut scene = Scene::alone(|config| {
+        let handshake_first = HandshakeFirst::Within(Duration::from_millis(50));
+        let settings = TlsSettings { handshake_first, ..authority.node(&[HOST]) };
+        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.allow_non_tls = true;
+    });
+    let [patient, hasty] = std::array::from_fn(|_| scene.client("A"));
+    scene.send(hasty, CONNECT);
+    assert!(scene.take(hasty).ends_with("PONG\r\n"));
+    scene.run_for(Duration::from_millis(60));
+    assert!(scene.take(patient).starts_with("INFO {"));
+    scene.send(patient, CONNECT);
+    assert_eq!(scene.take(patient), "PONG\r\n");
 }
 
 #[test]

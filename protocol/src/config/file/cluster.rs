@@ -11,7 +11,7 @@ use super::value::{Item, Value};
 use super::{compression, healing, limits, permissions, tls};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{
-    ClusterConfig, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions, RouteUrl,
+    ClusterConfig, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions, RouteUrl, Secret,
     SubjectRule, UserPassword,
 };
 use crate::quote::without_user_info;
@@ -19,22 +19,18 @@ use crate::quote::without_user_info;
 /// Without a port to listen on there is no cluster, but its name is told.
 pub(super) fn read(block: &Field<'_>, config: &mut Config, report: &mut Report<'_>) -> Result<(), Fault> {
     let mut cluster = ClusterConfig::default();
-    let (mut port, mut auth_timeout) = (None, None);
+    let (mut port, mut auth_timeout, mut authorization_at) = (None, None, block.position);
     read_fields(block.map()?, report, |field, report| match field.key.as_str() {
         "authorization" => {
+            authorization_at = field.position;
             auth_timeout = authorization(field, &mut cluster, report)?;
             Ok(())
         }
         _ => read_field(field, &mut cluster, &mut port, report),
     });
-    // It depends on routes, wherever those stand.
-    read_fields(block.map()?, report, |field, report| match field.key.as_str() {
-        "tls" => {
-            cluster.tls = tls::of_routes(field, &cluster.routes, report)?;
-            Ok(())
-        }
-        _ => Ok(()),
-    });
+    if lacks_password(&cluster) {
+        report.error(authorization_at, "expected cluster password to be set");
+    }
     cluster.auth_timeout = auth_timeout.unwrap_or_else(|| tls::auth_timeout(cluster.tls.as_ref()));
     (config.cluster, config.lone_cluster_name) = match port {
         Some(port) => (Some(ClusterConfig { port, ..cluster }), None),
@@ -89,7 +85,7 @@ fn read_field(
         }
         "compression" => cluster.compression = compression::read(field, report)?,
         "healing" => cluster.healing = healing::read(field, report)?,
-        "tls" => {}
+        "tls" => cluster.tls = tls::of_routes(field, report)?,
         "limits" => cluster.limits = limits::read(field, report)?,
         key => field.accept_if(asks_for_nothing(CLUSTER, key, field.value))?,
     }
@@ -147,10 +143,17 @@ fn authorization(
     cluster.authorization = match (credentials.user, credentials.password) {
         (None, None) => None,
         (Some(user), Some(password)) => Some(UserPassword { user, password }),
-        (Some(_), None) => return Err("expected cluster password to be set".into()),
+        // It may be that certificates stand for it.
+        (Some(user), None) => Some(UserPassword { user, password: Secret::default() }),
         (None, Some(_)) => return Err("expected cluster user to be set".into()),
     };
     Ok(credentials.timeout)
+}
+
+/// Whether a user is named who could be anybody: neither a password nor a certificate is asked for.
+fn lacks_password(cluster: &ClusterConfig) -> bool {
+    let is_named = cluster.authorization.as_ref().is_some_and(|own| own.password.expose().is_empty());
+    is_named && !cluster.tls.as_ref().is_some_and(|tls| tls.settings().verify_and_map)
 }
 
 fn pool_size(field: &Field<'_>) -> Result<Option<NonZeroU16>, Fault> {

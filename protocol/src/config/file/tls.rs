@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::scalar::parse_duration;
 use super::value::{Item, Value};
-use crate::config::{DEFAULT_AUTH_TIMEOUT, RouteUrl};
+use crate::config::DEFAULT_AUTH_TIMEOUT;
 use crate::transport::{
     CertificateFiles, DEFAULT_HANDSHAKE_FIRST_WAIT, DEFAULT_TLS_TIMEOUT, HandshakeFirst, KeyHash, Pem, Tls,
     TlsSettings, TlsVersion, is_spoken_group, is_spoken_suite,
@@ -22,14 +22,9 @@ pub(super) fn of_clients(block: &Field<'_>, report: &mut Report<'_>) -> Result<O
     Tls::for_clients(settings, &system).map(Some).map_err(|error| error.to_string().into())
 }
 
-/// The block of the cluster, whose routes are these.
-pub(super) fn of_routes(
-    block: &Field<'_>,
-    routes: &[RouteUrl],
-    report: &mut Report<'_>,
-) -> Result<Option<Tls>, Fault> {
-    let Some(mut settings) = read(block, report)? else { return Ok(None) };
-    settings.known_hosts = routes.iter().map(|route| route.host.clone()).collect();
+/// The block of the cluster.
+pub(super) fn of_routes(block: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Tls>, Fault> {
+    let Some(settings) = read(block, report)? else { return Ok(None) };
     let system = authorities(&settings, true, report);
     Tls::for_routes(settings, &system).map(Some).map_err(|error| error.to_string().into())
 }
@@ -203,7 +198,9 @@ fn handshake_first(field: &Field<'_>) -> Result<HandshakeFirst, Fault> {
         "true" | "on" => HandshakeFirst::Always,
         "false" | "off" => HandshakeFirst::Never,
         "auto" | "auto_fallback" => HandshakeFirst::Within(DEFAULT_HANDSHAKE_FIRST_WAIT),
-        duration => match parse_duration(duration) {
+        duration => match parse_duration(duration.trim_start_matches('-')) {
+            // No time at all is no wait for who does it otherwise.
+            Ok(wait) if wait.is_zero() || duration.starts_with('-') => HandshakeFirst::Always,
             Ok(wait) => HandshakeFirst::Within(wait),
             Err(_) => return Err(format!("field {:?}'s value {text:?} is invalid", field.key).into()),
         },

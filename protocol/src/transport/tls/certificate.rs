@@ -33,14 +33,6 @@ fn add(read: &mut PeerCertificate, name: &GeneralName) {
     }
 }
 
-/// Whether one of its host names is this one. A `*` stands for a first label.
-pub(super) fn names_host(certificate: &PeerCertificate, host: &str) -> bool {
-    certificate.dns_names.iter().any(|name| match (name.strip_prefix("*."), host.split_once('.')) {
-        (Some(rest), Some((_, domain))) => rest.eq_ignore_ascii_case(domain),
-        _ => name.eq_ignore_ascii_case(host),
-    })
-}
-
 /// When a certificate ends to be valid, in seconds since 1970.
 pub(super) fn not_after(der: &CertificateDer<'_>) -> Option<u64> {
     let certificate = Certificate::from_der(der).ok()?;

@@ -16,8 +16,8 @@ use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, ClientConfig, ServerConfig, SupportedProtocolVersion};
 
-use super::certificate::{names_host, not_after};
-use super::facts::{PeerCertificate, TlsFacts};
+use super::certificate::not_after;
+use super::facts::TlsFacts;
 use super::keys::Keys;
 use super::session::TlsSession;
 use super::settings::{TlsError, TlsSettings, TlsVersion};
@@ -31,7 +31,7 @@ struct Shared {
     settings: TlsSettings,
     server: Arc<ServerConfig>,
     /// Of routes only.
-    client: Option<Arc<ClientConfig>>,
+    client: Option<(Arc<ClientConfig>, ServerTrust)>,
     clock: Arc<Clock>,
     not_after: Option<u64>,
 }
@@ -68,7 +68,15 @@ impl Tls {
             if verifies { Some(Trusted::load(settings.authorities.as_ref(), system)?) } else { None };
         let server = server(&settings, &provider, &clock, keys.clone(), trusted.as_ref())?;
         let client = match &trusted {
-            Some(trusted) if is_route => Some(Arc::new(client(&settings, &provider, &clock, keys, trusted)?)),
+            Some(trusted) if is_route => {
+                let anybody = settings.insecure;
+                let trust = if anybody {
+                    Ok(ServerTrust::in_anybody(&provider))
+                } else {
+                    ServerTrust::new(trusted, &provider)
+                }?;
+                Some((Arc::new(client(&settings, &provider, &clock, keys, trust.clone())?), trust))
+            }
             _ => None,
         };
         Ok(Self(Arc::new(Shared { settings, server: Arc::new(server), client, clock, not_after })))
@@ -95,15 +103,22 @@ impl Tls {
             .map_err(TlsError::of)
     }
 
-    /// The session of a connection to a server that is known by this name or address, at this time since 1970.
+    /// The session of a connection to a server that is known by this name or address, at this time since 1970. Who is known by
+    /// an address may show a certificate for one of the names of `known_hosts` instead: those of the routes that are configured.
     ///
     /// # Errors
     /// There is nothing to dial with, where this is for clients; or no certificate can have such a name.
-    pub fn connect(&self, host: &str, now: Duration) -> Result<TlsSession, TlsError> {
+    pub fn connect(&self, host: &str, known_hosts: &[&str], now: Duration) -> Result<TlsSession, TlsError> {
         self.0.clock.set(now);
-        let config = self.0.client.clone().ok_or_else(|| TlsError("nothing to dial with".to_owned()))?;
+        let Some((config, trust)) = &self.0.client else {
+            return Err(TlsError("nothing to dial with".to_owned()));
+        };
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| TlsError(format!("{host:?} is no name that a certificate could have")))?;
+        let mut config = config.clone();
+        if let (ServerName::IpAddress(_), Some(trust)) = (&name, trust.clone().in_names(known_hosts)) {
+            Arc::make_mut(&mut config).dangerous().set_certificate_verifier(Arc::new(trust));
+        }
         UnbufferedClientConnection::new(config, name).map(TlsSession::of_client).map_err(TlsError::of)
     }
 
@@ -112,14 +127,10 @@ impl Tls {
     /// # Errors
     /// Why it is not let in, for the log.
     pub(crate) fn judge(&self, facts: &TlsFacts) -> Result<(), &'static str> {
-        let TlsSettings { pinned_keys, verify_known_urls, known_hosts, .. } = self.settings();
+        let pinned_keys = &self.settings().pinned_keys;
         let own = facts.peer.first();
         if !pinned_keys.is_empty() && !own.is_some_and(|own| pinned_keys.contains(&own.key_hash)) {
             return Err("certificate not pinned");
-        }
-        let is_known = |own: &PeerCertificate| known_hosts.iter().any(|host| names_host(own, host));
-        if *verify_known_urls && !own.is_some_and(is_known) {
-            return Err("certificate names no host of the configured routes");
         }
         Ok(())
     }
@@ -240,13 +251,8 @@ fn client(
     provider: &Arc<CryptoProvider>,
     clock: &Arc<Clock>,
     keys: Arc<Keys>,
-    trusted: &Trusted,
+    trust: ServerTrust,
 ) -> Result<ClientConfig, TlsError> {
-    let trust = if settings.insecure {
-        ServerTrust::in_anybody(provider)
-    } else {
-        ServerTrust::new(trusted, &settings.known_hosts, provider)?
-    };
     let mut config = ClientConfig::builder_with_details(provider.clone(), clock.clone())
         .with_protocol_versions(&versions(settings))
         .map_err(TlsError::of)?

@@ -40,3 +40,19 @@ pub struct PeerCertificate {
     /// The URIs that it names.
     pub uris: Vec<String>,
 }
+
+impl PeerCertificate {
+    /// Whether one of its host names is this one. A `*` stands for a first label.
+    pub(crate) fn names_host(&self, host: &str) -> bool {
+        self.dns_names.iter().any(|name| match (name.strip_prefix("*."), host.split_once('.')) {
+            (Some(rest), Some((_, domain))) => rest.eq_ignore_ascii_case(domain),
+            _ => name.eq_ignore_ascii_case(host),
+        })
+    }
+
+    /// Whether it names this user, in any of the ways in which it names somebody.
+    pub(crate) fn names_user(&self, user: &str) -> bool {
+        let mut names = self.emails.iter().chain(&self.dns_names).chain(&self.uris).chain([&self.subject]);
+        names.any(|name| name == user)
+    }
+}

@@ -1,7 +1,9 @@
 //! Why a handshake failed, in the words that nats-server logs, where it has any.
 
-use crate::calendar;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+use super::trust::is_of_authority;
+use crate::calendar;
 
 /// What a log line says of it.
 pub(super) fn describe(error: &Error) -> String {
@@ -58,8 +60,7 @@ fn of_certificate(fault: &CertificateError) -> String {
             "certificate specifies an incompatible key usage".to_owned()
         }
         CertificateError::Revoked => "certificate has been revoked".to_owned(),
-        // As it is made where nobody thinks of it: `openssl req -x509` does.
-        CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+        CertificateError::Other(why) if is_of_authority(why) => {
             "certificate signed by unknown authority: it is an authority's own, and is not listed".to_owned()
         }
         other => other.to_string(),

@@ -176,6 +176,10 @@ impl TlsWriter {
         }
     }
 
+    pub(in crate::transport) fn has_failed(&self) -> bool {
+        self.0.progress() == TlsProgress::Failed
+    }
+
     pub(in crate::transport) fn finish(&mut self, encoded: &mut Vec<u8>) {
         let mut session = self.0.session();
         session.send(encoded);

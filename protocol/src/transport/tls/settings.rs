@@ -15,13 +15,11 @@ pub struct TlsSettings {
     pub authorities: Option<Pem>,
     /// Wants a certificate of each client. Routes always do.
     pub verify: bool,
-    /// Wants one, too, and takes from it which user the client is.
+    /// Wants one, too, and takes from it which user the client is; on routes, that it is the cluster's.
     pub verify_and_map: bool,
-    /// On routes: takes peers only whose certificate names a host of the `routes` that are configured.
+    /// On routes: takes peers whose certificate names a host of the `routes` that are configured, instead of asking for a
+    /// password.
     pub verify_known_urls: bool,
-    /// On routes: the names and addresses of those that are configured. Who was only heard of is known by an address, and may
-    /// show one of these names instead.
-    pub known_hosts: Vec<String>,
     /// Believes a server that is dialled whatever it shows.
     pub insecure: bool,
     /// How long a handshake may take.
@@ -90,7 +88,6 @@ impl Default for TlsSettings {
             verify: false,
             verify_and_map: false,
             verify_known_urls: false,
-            known_hosts: Vec::new(),
             connection_rate_limit: 0,
             insecure: false,
             timeout: DEFAULT_TLS_TIMEOUT,

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rcgen::{
@@ -138,7 +139,7 @@ struct Pair {
 impl Pair {
     fn new(client: &Tls, server: &Tls, host: &str, splits: Splits) -> Self {
         Self {
-            client: End::new(client.connect(host, NOW).unwrap()),
+            client: End::new(client.connect(host, &[], NOW).unwrap()),
             server: End::new(server.accept(NOW).unwrap()),
             splits,
         }
@@ -322,7 +323,7 @@ fn what_is_no_tls_or_too_long_or_cut_off_is_a_fault_and_holds_little() {
     let authority = Authority::new("A");
     let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
     let hello = {
-        let mut client = End::new(tls.connect("b.example", NOW).unwrap());
+        let mut client = End::new(tls.connect("b.example", &[], NOW).unwrap());
         client.encode();
         client.sent
     };
@@ -418,23 +419,49 @@ fn a_client_gets_the_certificate_for_the_name_that_it_asks_for() {
 }
 
 #[test]
-fn peers_are_judged_by_pinned_keys_and_known_hosts_too() {
+fn peers_are_judged_by_pinned_keys_too() {
     let authority = Authority::new("A");
     let own = authority.sign("b.example", |_| {});
-    let pair = shake_hands(routes(&authority, "a.example"), settings(&authority, own.clone()), "b.example");
+    let pair = shake_hands(routes(&authority, "a.example"), settings(&authority, own), "b.example");
     let facts = pair.client.session.facts().unwrap();
-    let judge = |change: &dyn Fn(&mut TlsSettings)| {
-        let mut settings = routes(&authority, "a.example");
-        change(&mut settings);
+    let judge = |pinned_keys: BTreeSet<KeyHash>| {
+        let settings = TlsSettings { pinned_keys, ..routes(&authority, "a.example") };
         Tls::for_routes(settings, &[]).unwrap().judge(&facts)
     };
-    assert_eq!(judge(&|settings| settings.pinned_keys = [facts.peer[0].key_hash].into()), Ok(()));
-    assert_eq!(judge(&|settings| settings.pinned_keys = [[7; 32]].into()), Err("certificate not pinned"));
-    let known = |host: &'static str| {
-        move |settings: &mut TlsSettings| {
-            (settings.verify_known_urls, settings.known_hosts) = (true, vec![host.to_owned()]);
-        }
+    assert_eq!(judge([facts.peer[0].key_hash].into()), Ok(()));
+    assert_eq!(judge([[7; 32]].into()), Err("certificate not pinned"));
+}
+
+#[test]
+fn a_certificate_names_hosts_and_users() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let shown = PeerCertificate {
+        subject: "CN=joe".to_owned(),
+        emails: names(&["joe@example.com"]),
+        dns_names: names(&["a.example", "*.b.example"]),
+        ..PeerCertificate::default()
     };
-    assert_eq!(judge(&known("B.example")), Ok(()));
-    assert!(judge(&known("c.example")).is_err());
+    let hosts = ["A.example", "x.b.example", "b.example", "x.y.b.example", "c.example"];
+    assert_eq!(hosts.map(|host| shown.names_host(host)), [true, true, false, false, false]);
+    let users = ["CN=joe", "joe@example.com", "a.example", "joe"];
+    assert_eq!(users.map(|user| shown.names_user(user)), [true, true, true, false]);
+}
+
+#[test]
+fn who_is_known_by_an_address_may_show_one_of_the_known_names() {
+    let authority = Authority::new("A");
+    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    for (host, known, is_good) in [
+        ("192.0.2.1", &["b.example"][..], true),
+        ("192.0.2.1", &["192.0.2.2", "c.example"], false),
+        ("c.example", &["b.example"], false),
+        ("b.example", &[], true),
+    ] {
+        let client = End::new(tls.connect(host, known, NOW).unwrap());
+        let server = End::new(tls.accept(NOW).unwrap());
+        let mut pair = Pair { client, server, splits: Splits::Whole };
+        pair.settle();
+        assert_eq!(pair.progress() == [TlsProgress::Open; 2], is_good, "{host} {known:?}");
+    }
+    assert!(tls.connect("127.1", &[], NOW).is_err());
 }

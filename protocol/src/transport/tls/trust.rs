@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::OtherError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -35,7 +36,7 @@ pub(super) struct ClientTrust {
 }
 
 /// Which servers that are dialled are believed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerTrust {
     /// None believes whatever they show.
     inner: Option<Arc<WebPkiServerVerifier>>,
@@ -71,22 +72,23 @@ impl ClientTrust {
 }
 
 impl ServerTrust {
-    pub(super) fn new(
-        trusted: &Trusted,
-        known_hosts: &[String],
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, TlsError> {
+    pub(super) fn new(trusted: &Trusted, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let inner = WebPkiServerVerifier::builder_with_provider(trusted.roots.clone(), provider.clone());
         let inner = inner.build().map_err(|error| TlsError(error.to_string()))?;
         let algorithms = provider.signature_verification_algorithms;
-        let names = known_hosts.iter().filter_map(|host| ServerName::try_from(host.clone()).ok());
-        let known_names = names.filter(|name| matches!(name, ServerName::DnsName(_))).collect();
-        Ok(Self { inner: Some(inner), listed: trusted.listed.clone(), known_names, algorithms })
+        Ok(Self { inner: Some(inner), listed: trusted.listed.clone(), known_names: Vec::new(), algorithms })
     }
 
     pub(super) fn in_anybody(provider: &CryptoProvider) -> Self {
         let algorithms = provider.signature_verification_algorithms;
         Self { inner: None, listed: Vec::new(), known_names: Vec::new(), algorithms }
+    }
+
+    /// The same, where a server that is known by an address may have one of these names; none where there are none.
+    pub(super) fn in_names(self, known_hosts: &[&str]) -> Option<Self> {
+        let names = known_hosts.iter().filter_map(|host| ServerName::try_from((*host).to_owned()).ok());
+        let known_names: Vec<_> = names.filter(|name| matches!(name, ServerName::DnsName(_))).collect();
+        (!known_names.is_empty()).then_some(Self { known_names, ..self })
     }
 
     /// Whether a certificate is for one of the servers that may be meant.
@@ -110,7 +112,7 @@ impl ClientCertVerifier for ClientTrust {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         self.inner.verify_client_cert(own, between, now).or_else(|error| {
-            if !self.listed.contains(own) {
+            if !is_of_nobody(&error) || !self.listed.contains(own) {
                 return Err(error);
             }
             check_time(own, now)?;
@@ -158,7 +160,7 @@ impl ServerCertVerifier for ServerTrust {
             Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             ) if self.check_names(own, name).is_ok() => Ok(ServerCertVerified::assertion()),
-            _ if self.listed.contains(own) => {
+            _ if is_of_nobody(&error) && self.listed.contains(own) => {
                 check_time(own, now)?;
                 self.check_names(own, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -188,6 +190,21 @@ impl ServerCertVerifier for ServerTrust {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether nothing is wrong but that nobody else who is trusted signed it.
+fn is_of_nobody(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        // As it is made where nobody thinks of it: `openssl req -x509` does.
+        Error::InvalidCertificate(CertificateError::Other(why)) => is_of_authority(why),
+        _ => false,
+    }
+}
+
+/// Whether a certificate is an authority's own.
+pub(super) fn is_of_authority(why: &OtherError) -> bool {
+    why.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// Whether a certificate that is believed for being listed is valid now.
