@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, Subscriber};
 use bytes::Bytes;
+use onehop_tests::certificates::Authority;
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
 use onehop_tests::server::{Kind, Options, Server};
 use smol::stream::StreamExt;
@@ -43,6 +44,31 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 async fn connect(server: &Server) -> Client {
     options().connect(server.url()).await.expect("the server accepts a client")
+}
+
+#[test]
+fn a_client_library_speaks_tls() {
+    let authority = Authority::new("A");
+    let (own, client) = (authority.sign("server"), authority.sign("client"));
+    for kind in Kind::RUNTIMES {
+        let Some(server) = Server::start(kind, Options::configured(&authority.block(&own, "verify: true")))
+        else {
+            return;
+        };
+        block_on(async {
+            let options = options()
+                .require_tls(true)
+                .add_root_certificates(authority.file())
+                .add_client_certificate(client.cert_file().to_owned(), client.key_file().to_owned());
+            let url = server.url().replace("127.0.0.1", "localhost");
+            let client = options.connect(url).await.expect("the server accepts a client");
+            let mut heard = client.subscribe("a").await.expect("a subscription");
+            for size in [0, 1, 100, 20_000, 900_000] {
+                client.publish("a", vec![b'x'; size].into()).await.expect("publishing works");
+                assert_eq!(next(&mut heard).await.payload.len(), size, "{kind}");
+            }
+        });
+    }
 }
 
 fn options() -> ConnectOptions {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use onehop_tests::certificates::Authority;
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
 use onehop_tests::real_server::{not_run, python_package};
 use onehop_tests::server::{Kind, Options, Server};
@@ -25,6 +26,32 @@ fn nats_py_comes_in_with_keys_and_passwords_and_hears_what_it_may_not() {
         println!("{kind}");
         let Some(server) = Server::start(kind, Options::configured(CONFIG)) else { continue };
         assert_eq!(python.checks("users.py", &[&server.url(), SEED, OTHER_SEED]), 5);
+    }
+}
+
+#[test]
+fn nats_py_speaks_tls_after_info_and_before() {
+    let Some(python) = python() else { return };
+    let authority = Authority::new("A");
+    let (own, client) = (authority.sign("server"), authority.sign("client"));
+    let path = |path: &Path| path.display().to_string();
+    let (ca, cert, key) = (path(&authority.file()), path(client.cert_file()), path(client.key_file()));
+    for (settings, first, found) in [
+        ("verify: true", "never", 2),
+        ("handshake_first: true", "only", 2),
+        ("handshake_first: auto", "too", 3),
+    ] {
+        for kind in Kind::COMPARED {
+            println!("{kind}: {settings}");
+            let options = Options::configured(&authority.block(&own, settings));
+            let Some(server) = Server::start(kind, options) else { continue };
+            let url = server.url().replace("nats://", "tls://");
+            assert_eq!(
+                python.checks("tls.py", &[&url, &ca, &cert, &key, first]),
+                found,
+                "{kind}: {settings}"
+            );
+        }
     }
 }
 

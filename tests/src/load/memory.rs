@@ -10,7 +10,7 @@ use super::node::{Binary, Node};
 use super::process::{open_file_limit, resident_bytes};
 use super::reading::{Metric, Reading};
 use super::tenants;
-use super::tunnel::Tunnels;
+use super::tunnel::TlsTunnels;
 use crate::tls::{Begin, TlsConn};
 
 /// How long a server is left alone before its memory is read.
@@ -47,7 +47,7 @@ pub fn per_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
 /// Resident memory per connection that speaks TLS, finished its handshakes and then said nothing.
 pub fn per_tls_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
     let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
-    let tunnels = Tunnels::new();
+    let tunnels = TlsTunnels::new();
     let node = Node::configured(binary, &tunnels.configuration())?;
     let before = settled_bytes(&node)?;
     let open = |_| {

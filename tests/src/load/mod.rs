@@ -9,7 +9,7 @@
 //! 3. [`run`]: one load, one server, one round, one [`reading::Reading`].
 //! 4. [`traffic`], [`requests`], [`memory`]: the three kinds of load; [`flow`] is one publisher and its subscribers.
 //! 5. [`batch`], [`inbox`], [`connection`], [`dialect`], [`scan`]: bytes out, bytes in.
-//! 6. [`tenants`]: who may do what there; [`tunnel`]: TLS between it and the server.
+//! 6. [`tenants`]: who may do what there; [`tunnel`]: TLS or frames of a WebSocket on the way.
 //! 7. [`node`], [`process`]: the server under test, its CPU time and its memory; [`relay`] is the one that only copies,
 //!    [`tap`] counts what passes between two.
 //! 8. [`statistics`], [`report`], [`chart`]: medians, tables, the verdict and the drawing.
@@ -21,6 +21,7 @@ pub mod chart;
 pub mod connection;
 pub mod dialect;
 pub mod flow;
+mod frames;
 pub mod inbox;
 pub mod memory;
 pub mod node;

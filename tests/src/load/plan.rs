@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::requests;
 use super::tenants::Tenants;
 use super::traffic::{Interest, Traffic};
+use super::tunnel::Way;
 
 /// The loads whose ratio `--check` looks at.
 pub const CHECKED: [&str; 5] = ["one-to-one-16", "one-to-one-128", "fan-out-10", "route-16", "route-128"];
@@ -122,13 +123,16 @@ pub fn all(big: bool) -> Vec<Load> {
         route_bytes("bytes-route-1024", false, 1024),
         route_bytes("bytes-route-s2-128", true, 128),
         route_bytes("bytes-route-s2-1024", true, 1024),
-        traffic("tls-16", Traffic { encrypted: true, ..one(16) }),
-        traffic("tls-128", Traffic { encrypted: true, ..one(128) }),
-        traffic("tls-1024", Traffic { encrypted: true, ..one(1024) }),
-        traffic("tls-16384", Traffic { encrypted: true, ..one(16 * 1024) }),
-        traffic("tls-fan-out-10-128", Traffic { encrypted: true, subscribers: 10, ..one(128) }),
-        traffic("tls-fan-out-10-1024", Traffic { encrypted: true, subscribers: 10, ..one(1024) }),
+        traffic("tls-16", Traffic { way: Way::Tls, ..one(16) }),
+        traffic("tls-128", Traffic { way: Way::Tls, ..one(128) }),
+        traffic("tls-1024", Traffic { way: Way::Tls, ..one(1024) }),
+        traffic("tls-16384", Traffic { way: Way::Tls, ..one(16 * 1024) }),
+        traffic("tls-fan-out-10-128", Traffic { way: Way::Tls, subscribers: 10, ..one(128) }),
+        traffic("tls-fan-out-10-1024", Traffic { way: Way::Tls, subscribers: 10, ..one(1024) }),
         traffic("one-to-one-16384", one(16 * 1024)),
+        traffic("websocket-16", Traffic { way: Way::WebSocket, ..one(16) }),
+        traffic("websocket-128", Traffic { way: Way::WebSocket, ..one(128) }),
+        traffic("websocket-1024", Traffic { way: Way::WebSocket, ..one(1024) }),
         traffic("queue-3", Traffic { subscribers: 3, interest: Interest::Queue, ..one(128) }),
         traffic("pairs-4", Traffic { flows: 4, ..one(128) }),
         traffic("users-16", Traffic { tenants: Tenants::Users, ..one(16) }),

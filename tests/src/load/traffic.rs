@@ -14,7 +14,7 @@ use super::process::CpuTime;
 use super::reading::{Faults, Metric, Reading};
 use super::tap::Tap;
 use super::tenants::{Role, Tenants};
-use super::tunnel::Tunnels;
+use super::tunnel::{Tunnels, Way};
 
 /// How long a new cluster is left alone after the first message got through: the other connections of its pool come up.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -62,8 +62,8 @@ pub struct Traffic {
     pub routed: bool,
     /// Whether that route is compressed (`s2_fast`).
     pub compressed: bool,
-    /// Whether clients speak TLS.
-    pub encrypted: bool,
+    /// How clients come.
+    pub way: Way,
     /// Who they are.
     pub tenants: Tenants,
 }
@@ -79,7 +79,7 @@ impl Traffic {
             interest: Interest::Plain,
             routed: false,
             compressed: false,
-            encrypted: false,
+            way: Way::Plain,
             tenants: Tenants::None,
         }
     }
@@ -90,7 +90,7 @@ impl Traffic {
     pub fn suits(&self, dialect: Dialect) -> bool {
         let plain = self.interest == Interest::Plain
             && !self.routed
-            && !self.encrypted
+            && self.way == Way::Plain
             && self.tenants == Tenants::None;
         match dialect {
             Dialect::Nats => true,
@@ -101,7 +101,7 @@ impl Traffic {
 
     /// Runs the load once on new servers.
     pub fn run(&self, binary: &Binary, until: Until) -> io::Result<Reading> {
-        let tunnels = self.encrypted.then(Tunnels::new);
+        let tunnels = Tunnels::by(self.way)?;
         let configuration = tunnels.as_ref().map(Tunnels::configuration).or(self.tenants.configuration());
         let nodes: Vec<Node> = match configuration {
             None if self.compressed => Node::compressed_pair(binary)?.into(),

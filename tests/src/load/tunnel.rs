@@ -1,4 +1,4 @@
-//! TLS for clients that speak none: each connects to a tunnel of its own here, which speaks TLS to the server.
+//! TLS and WebSocket for clients that speak neither: each connects to a tunnel of its own here, which speaks it to the server.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,18 +9,85 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
+use super::frames;
 use crate::certificates::Authority;
 
 /// As much as one read takes.
-const READ_BYTES: usize = 128 * 1024;
+pub(super) const READ_BYTES: usize = 128 * 1024;
+
+/// By which way clients come to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As they are.
+    Plain,
+    /// By TLS.
+    Tls,
+    /// By WebSocket, without compression.
+    WebSocket,
+}
+
+/// Tunnels to one server.
+pub enum Tunnels {
+    /// By TLS.
+    Tls(TlsTunnels),
+    /// By WebSocket, to this port.
+    WebSocket(u16),
+}
+
+impl Tunnels {
+    /// Those of a way, once a server has their configuration; none where clients come as they are.
+    pub fn by(way: Way) -> io::Result<Option<Self>> {
+        Ok(match way {
+            Way::Plain => None,
+            Way::Tls => Some(Self::Tls(TlsTunnels::new())),
+            Way::WebSocket => {
+                let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+                Some(Self::WebSocket(port))
+            }
+        })
+    }
+
+    /// What a server is to be configured with.
+    pub fn configuration(&self) -> String {
+        match self {
+            Self::Tls(tunnels) => tunnels.configuration(),
+            Self::WebSocket(port) => format!("websocket {{ listen: \"127.0.0.1:{port}\", no_tls: true }}\n"),
+        }
+    }
+
+    /// The address of a new tunnel to a server, for one connection.
+    pub fn open(&self, server: SocketAddr) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tls(tunnels) => {
+                let config = tunnels.config();
+                listen(move |client| pass_on(client, server, config))
+            }
+            Self::WebSocket(port) => {
+                let server = (Ipv4Addr::LOCALHOST, *port).into();
+                listen(move |client| frames::pass_on(client, server))
+            }
+        }
+    }
+}
+
+/// Lets one connection to a new port be served.
+fn listen(serve: impl FnOnce(TcpStream) -> io::Result<()> + Send + 'static) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        // Whoever connected finds its connection closed.
+        let _ = listener.accept().and_then(|(client, _)| serve(client));
+    });
+    Ok(address)
+}
 
 /// Who signed the server's certificate.
-pub struct Tunnels {
+pub struct TlsTunnels {
     authority: Authority,
     config: Arc<ClientConfig>,
 }
 
-impl Tunnels {
+impl TlsTunnels {
     /// Ready to be opened, once a server has the configuration.
     pub fn new() -> Self {
         let authority = Authority::new("versus");
@@ -38,21 +105,9 @@ impl Tunnels {
     pub fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
-
-    /// The address of a new tunnel to a server, for one connection.
-    pub fn open(&self, server: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let config = self.config.clone();
-        thread::spawn(move || {
-            // Whoever connected finds its connection closed.
-            let _ = listener.accept().and_then(|(client, _)| pass_on(client, server, config));
-        });
-        Ok(address)
-    }
 }
 
-impl Default for Tunnels {
+impl Default for TlsTunnels {
     fn default() -> Self {
         Self::new()
     }
@@ -78,12 +133,17 @@ fn pass_on(mut client: TcpStream, server: SocketAddr, config: Arc<ClientConfig>)
     result
 }
 
+/// Waits until one of the two has something to be read, and says which.
+pub(super) fn wait_for_either(client: &TcpStream, server: &TcpStream) -> io::Result<[bool; 2]> {
+    let mut ready = [PollFd::new(client, PollFlags::IN), PollFd::new(server, PollFlags::IN)];
+    poll(&mut ready, None)?;
+    Ok([0, 1].map(|side: usize| !ready[side].revents().is_empty()))
+}
+
 fn pump(client: &mut TcpStream, server: &mut TcpStream, tls: &mut ClientConnection) -> io::Result<()> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let mut ready = [PollFd::new(client, PollFlags::IN), PollFd::new(server, PollFlags::IN)];
-        poll(&mut ready, None)?;
-        let [from_client, from_server] = [0, 1].map(|side: usize| !ready[side].revents().is_empty());
+        let [from_client, from_server] = wait_for_either(client, server)?;
         if from_client {
             match client.read(&mut buffer)? {
                 0 => return Ok(()),
