@@ -29,7 +29,7 @@ pub enum Way {
 /// Tunnels to one server.
 pub enum Tunnels {
     /// By TLS.
-    Tls(TlsTunnels),
+    Tls(Box<TlsTunnels>),
     /// By WebSocket, to this port.
     WebSocket(u16),
 }
@@ -39,7 +39,7 @@ impl Tunnels {
     pub fn by(way: Way) -> io::Result<Option<Self>> {
         Ok(match way {
             Way::Plain => None,
-            Way::Tls => Some(Self::Tls(TlsTunnels::new())),
+            Way::Tls => Some(Self::Tls(Box::default())),
             Way::WebSocket => {
                 let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
                 Some(Self::WebSocket(port))
