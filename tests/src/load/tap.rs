@@ -57,8 +57,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) -> io::Resul
         if count == 0 {
             return to.shutdown(Shutdown::Write);
         }
-        to.write_all(&bytes[..count])?;
+        // Counted first: whoever reads what passed may ask for the number at once.
         passed.fetch_add(count as u64, Ordering::Relaxed);
+        to.write_all(&bytes[..count])?;
     }
 }
 
