@@ -17,6 +17,7 @@ fn plain() -> Drawing {
         variety: Variety::None,
         tenants: Variety::None,
         compression: Variety::None,
+        websockets: Variety::None,
         ..Drawing::default()
     }
 }

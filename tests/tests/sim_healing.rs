@@ -132,6 +132,7 @@ fn drawing(nodes: RangeInclusive<usize>, faults: FaultLevel, healing: Healing) -
         variety: Variety::None,
         tenants: Variety::None,
         compression: Variety::None,
+        websockets: Variety::None,
     }
 }
 

@@ -19,6 +19,7 @@ fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healin
         variety: Variety::Some,
         tenants: Variety::All,
         compression: Variety::Some,
+        websockets: Variety::Some,
     };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }

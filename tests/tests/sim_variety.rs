@@ -19,6 +19,7 @@ fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healin
         variety: Variety::All,
         tenants: Variety::None,
         compression: Variety::None,
+        websockets: Variety::None,
     };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }

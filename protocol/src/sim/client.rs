@@ -1,5 +1,6 @@
 //! A simulated client: it subscribes, publishes numbered messages, asks and answers, and remembers all it hears.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,6 +10,7 @@ use super::framing::Deframer;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::End;
 use super::tenants::{Login, Rights};
+use super::websocket::ClientSocket;
 use crate::time::Instant;
 use crate::transport::{DecodeError, Encoder};
 use crate::wire::Info;
@@ -66,6 +68,8 @@ pub struct SimClient {
     pub(super) is_presented: bool,
     /// How many operations it will have had an answer to by then: it is told of each, as who says no CONNECT is.
     answers: usize,
+    /// By which it comes, if it does.
+    websocket: Option<ClientSocket>,
     /// What it writes behind its CONNECT goes through this, if anything.
     encoder: Option<Encoder>,
     deframer: Deframer,
@@ -110,6 +114,7 @@ impl SimClient {
             written_bytes: 0,
             is_presented: false,
             answers: 0,
+            websocket: None,
             encoder: None,
             deframer: Deframer::counting(ANSWER),
             unfinished: Vec::new(),
@@ -119,6 +124,19 @@ impl SimClient {
             infos: 0,
             errors: Vec::new(),
         }
+    }
+
+    /// It comes by WebSocket. Returns the request for that.
+    pub(super) fn come_by_websocket(&mut self, compresses: bool) -> Vec<u8> {
+        let websocket = self.websocket.insert(ClientSocket::new(compresses));
+        let request = websocket.request();
+        self.written_bytes += request.len() as u64;
+        request
+    }
+
+    /// Whether it came by WebSocket.
+    pub fn is_by_websocket(&self) -> bool {
+        self.websocket.is_some()
     }
 
     /// It says with its CONNECT who it is, and may do so much from then on.
@@ -273,7 +291,7 @@ impl SimClient {
         self.answers + 1
     }
 
-    /// The bytes that go to the server for these.
+    /// The bytes that go to the server for these; none for now if it may not say anything yet.
     fn write(&mut self, plain: Vec<u8>) -> Vec<u8> {
         let bytes = match &mut self.encoder {
             Some(encoder) => {
@@ -283,11 +301,29 @@ impl SimClient {
             }
             None => plain,
         };
-        self.written_bytes += bytes.len() as u64;
-        bytes
+        let Some(websocket) = &mut self.websocket else {
+            self.written_bytes += bytes.len() as u64;
+            return bytes;
+        };
+        let frames = websocket.wrap(&bytes);
+        self.written_bytes += frames.len() as u64;
+        websocket.pass(frames)
     }
 
-    /// Takes in bytes from the server.
+    /// What it could not say before and may say now.
+    pub(super) fn take_waiting(&mut self) -> Option<Vec<u8>> {
+        self.websocket.as_mut()?.take_waiting()
+    }
+
+    /// What stands in the frames of its WebSocket, if it came by one.
+    pub(super) fn unwrap<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
+        match &mut self.websocket {
+            Some(websocket) => websocket.hear(bytes).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Takes in what the server says.
     pub(super) fn hear(&mut self, at: Instant, bytes: &[u8]) -> Result<Vec<Heard>, DecodeError> {
         let mut all = std::mem::take(&mut self.unfinished);
         all.extend_from_slice(&self.deframer.read(bytes)?);

@@ -11,7 +11,7 @@ use super::node::DEATH_IS_NOTICED;
 use super::scenario::{Member, Operation, Scenario, draw_time};
 use super::tenants::Tenants;
 use super::topology::Topology;
-use super::variety::{Variety, settle_compression, settle_tenants, vary};
+use super::variety::{Variety, settle_compression, settle_tenants, settle_websockets, vary};
 use super::world::Fault;
 
 /// How much goes wrong.
@@ -53,6 +53,8 @@ pub struct Drawing {
     /// Whether nodes want this and that of compression ([`Scenario::compression`]): in all worlds, in some, or in none. Where they
     /// do, no connections go on in frames, and the rest stays the same.
     pub compression: Variety,
+    /// Whether some clients come by WebSocket instead: in all worlds, in some, or in none. The rest stays the same.
+    pub websockets: Variety,
 }
 
 impl Default for Drawing {
@@ -64,6 +66,7 @@ impl Default for Drawing {
             variety: Variety::Some,
             tenants: Variety::Some,
             compression: Variety::Some,
+            websockets: Variety::Some,
         }
     }
 }
@@ -96,6 +99,7 @@ impl Scenario {
             forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
             tenants: Tenants::default(),
             compression: Vec::new(),
+            takes_websockets: false,
             max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
             dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
@@ -107,6 +111,7 @@ impl Scenario {
         vary(&mut scenario, drawing.variety);
         settle_tenants(&mut scenario, drawing.tenants);
         settle_compression(&mut scenario, drawing.compression);
+        settle_websockets(&mut scenario, drawing.websockets);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

@@ -6,7 +6,7 @@
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
-//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `tap`, `trace`, `stream`); rules, nodes, accounts that share and
+//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `websocket`, `tap`, `trace`, `stream`); rules, nodes, accounts that share and
 //! users who may not do everything, clients, and the ledger of messages (`rule`, `node`, `tenants`, `client`, `ledger`); the `world`
 //! that joins them; scenarios, how they are drawn, and their runs (`topology`,
 //! `scenario`, `variety`, `drawing`, `run`, `shrink`); and `explore`.
@@ -62,6 +62,7 @@ mod tenants;
 mod topology;
 mod trace;
 mod variety;
+mod websocket;
 mod world;
 
 pub use change::{ACCOUNTS, Change, Setting};

@@ -114,6 +114,8 @@ pub(super) struct SimNode {
     pub(super) refuses: bool,
     pub(super) server_id: String,
     pub(super) connect_urls: Vec<String>,
+    /// The same for those by WebSocket.
+    pub(super) ws_connect_urls: Vec<String>,
     /// When it is to be woken; earlier wishes are void.
     pub(super) timer: Option<Instant>,
     /// Something is due then; otherwise it is to be asked then.
@@ -241,6 +243,7 @@ impl SimNode {
             refuses: false,
             server_id: String::new(),
             connect_urls: Vec::new(),
+            ws_connect_urls: Vec::new(),
             timer: None,
             timer_is_due: false,
             timer_asked_at: Instant::ZERO,
@@ -267,6 +270,11 @@ impl SimNode {
         if self.spec.is_behind_nat { address(self.id, u8::MAX - self.moves) } else { self.ip() }
     }
 
+    /// Where clients of any kind can reach it.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &String> {
+        self.connect_urls.iter().chain(&self.ws_connect_urls)
+    }
+
     /// Starts it, with another identity than before.
     pub(super) fn start(&mut self, seed: u64, routes: Vec<RouteUrl>, now: Instant) {
         let ip = self.ip();
@@ -281,7 +289,7 @@ impl SimNode {
             }
         }
         let listening = Listening {
-            websocket_port: 0,
+            websocket_port: if config.websocket.is_some() { WEBSOCKET_PORT } else { 0 },
             client_port: CLIENT_PORT,
             route_port: ROUTE_PORT,
             interfaces: vec![ip],
@@ -291,6 +299,8 @@ impl SimNode {
         self.incarnation += 1;
         self.server_id = engine.node().hub().server_id().to_owned();
         self.connect_urls = vec![format!("{ip}:{CLIENT_PORT}")];
+        let by_websocket = self.spec.config.websocket.iter();
+        self.ws_connect_urls = by_websocket.map(|_| format!("{ip}:{WEBSOCKET_PORT}")).collect();
         self.engine = Some(engine);
         self.timer = None;
         self.refuses = false;
@@ -355,6 +365,8 @@ fn address(node: NodeId, moves: u8) -> IpAddr {
 
 /// Where every simulated node listens for peers.
 pub(super) const ROUTE_PORT: u16 = 6222;
+/// Where a simulated node that takes clients by WebSocket listens for them.
+pub(super) const WEBSOCKET_PORT: u16 = 8080;
 /// Where every simulated node listens for clients.
 pub(super) const CLIENT_PORT: u16 = 4222;
 /// So long after the last fault every dead connection was found by pings and write deadlines

@@ -14,6 +14,7 @@ use super::topology::CLUSTER_NAME;
 use super::trace::Lines;
 use super::world::{Statistics, World};
 use crate::accounts::GLOBAL_ACCOUNT;
+use crate::config::WebSocketConfig;
 use crate::time::Instant;
 
 /// How a run ended.
@@ -74,7 +75,8 @@ impl Scenario {
         };
         let specs = self.nodes.iter().zip(routes).enumerate();
         let specs = specs.map(|(at, (member, routes))| {
-            self.compressing(at, self.limited(member.spec())).joining(routes.into_iter().map(named))
+            self.compressing(at, self.listening(self.limited(member.spec())))
+                .joining(routes.into_iter().map(named))
         });
         let ids: Vec<_> = specs.map(|spec| world.add_node(spec)).collect();
         world.add_name(CLUSTER_NAME, &ids[..ids.len().min(2)]);
@@ -104,6 +106,12 @@ impl Scenario {
             spec.config.max_pending = bytes;
             spec.config.max_payload = spec.config.max_payload.min(bytes);
         }
+        spec
+    }
+
+    fn listening(&self, mut spec: NodeSpec) -> NodeSpec {
+        let websocket = || WebSocketConfig { no_tls: true, compression: true, ..WebSocketConfig::default() };
+        spec.config.websocket = self.takes_websockets.then(websocket);
         spec
     }
 
@@ -197,6 +205,12 @@ impl Scenario {
         let places = accounts.flat_map(|account| nodes().map(move |node| (node, account)));
         let mut clients: Vec<_> =
             places.filter_map(|(node, account)| world.connect_in(node, account, true)).collect();
+        // At every other node they compress.
+        let by_websocket = |node: NodeId| (node, None, node.0 % 2 == 0);
+        let by_websocket = nodes().map(by_websocket);
+        clients.extend(by_websocket.filter_map(|(node, login, compresses)| {
+            world.connect_by_websocket(node, login, true, compresses)
+        }));
         let users = self.tenants.logins().flat_map(|login| nodes().map(move |node| (node, login)));
         clients.extend(users.filter_map(|(node, login)| world.connect_as(node, login, true)));
         clients
@@ -235,6 +249,12 @@ impl Operation {
                 if let Some(login) = logins.get(login % logins.len().max(1)) {
                     world.connect_as(NodeId(node % world.node_count().max(1)), *login, echo);
                 }
+            }
+            Self::ConnectByWebSocket { node, login, echo, compresses } => {
+                let logins: Vec<_> = world.tenants.logins().collect();
+                let login = login.and_then(|login| logins.get(login % logins.len().max(1)).copied());
+                let node = NodeId(node % world.node_count().max(1));
+                world.connect_by_websocket(node, login, echo, compresses);
             }
             Self::Arrive { node } => {
                 world.arrive(NodeId(node % world.node_count().max(1)));

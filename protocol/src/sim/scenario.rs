@@ -38,6 +38,8 @@ pub struct Scenario {
     pub tenants: Tenants,
     /// What each node wants of compression; those behind the last leave it to the others.
     pub compression: Vec<Compression>,
+    /// Whether nodes take clients by WebSocket, too.
+    pub takes_websockets: bool,
     /// How many bytes may wait for a client; none is the default of
     /// [`Config::max_pending`](crate::config::Config::max_pending).
     pub max_pending_bytes: Option<usize>,
@@ -93,6 +95,17 @@ pub enum Operation {
         login: usize,
         /// Whether it wants its own messages too.
         echo: bool,
+    },
+    /// A client connects to a node by WebSocket, if that takes any.
+    ConnectByWebSocket {
+        /// Which node.
+        node: usize,
+        /// As which of the users of all tenants, if it names one.
+        login: Option<usize>,
+        /// Whether it wants its own messages too.
+        echo: bool,
+        /// Whether it reads and writes compressed messages.
+        compresses: bool,
     },
     /// A client connects to a node and does not present itself for now.
     Arrive {
@@ -173,6 +186,7 @@ impl Scenario {
             dials_per_second: None,
             tenants: Tenants::default(),
             compression: Vec::new(),
+            takes_websockets: false,
             max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),

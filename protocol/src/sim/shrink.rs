@@ -80,6 +80,7 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.dials_per_second = None);
     add(&|it| it.max_pending_bytes = None);
     add(&|it| it.compression.clear());
+    add(&|it| it.takes_websockets = false);
     add(&|it| it.tenants = Tenants::default());
     add(&|it| it.tenants.pinned.clear());
     add(&|it| it.tenants.mapped.clear());

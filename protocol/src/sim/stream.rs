@@ -8,6 +8,7 @@ use super::ids::{ClientId, NodeId, Sid};
 use super::label::Label;
 use super::net::{Both, End, StreamId};
 use super::tap::Tap;
+use super::websocket::FrameReader;
 use crate::id::ConnectionId;
 
 /// Who holds one end of a stream.
@@ -36,6 +37,8 @@ pub(super) struct Joint {
 pub(super) struct Said {
     /// The subscriptions of the writer's clients that the reader knows of once it has read so many bytes.
     pub(super) told: BTreeMap<(ClientId, Sid), u64>,
+    /// What is said by WebSocket goes through this first.
+    pub(super) websocket: Option<FrameReader>,
     pub(super) deframer: Deframer,
     pub(super) tap: Tap,
 }

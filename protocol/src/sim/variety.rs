@@ -1,5 +1,6 @@
 //! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
-//! configurations that are swapped, tenants, and what is wanted of compression.
+//! configurations that are swapped, tenants, what is wanted of compression, and clients by
+//! WebSocket.
 
 use std::time::Duration;
 
@@ -95,6 +96,25 @@ pub(super) fn settle_compression(scenario: &mut Scenario, variety: Variety) {
         scenario.changes.push((at, Change::Configure(NodeId(node), vec![setting])));
     }
     scenario.changes.sort_by_key(|(at, _)| *at);
+}
+
+/// Lets clients come by WebSocket instead, from a random stream of its own, too.
+pub(super) fn settle_websockets(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x7765_6273_6F63_6B65);
+    if !variety.has(&mut rng.fork()) {
+        return;
+    }
+    scenario.takes_websockets = true;
+    for (_, operation) in &mut scenario.operations {
+        let (node, login, echo) = match *operation {
+            Operation::Connect { node, echo } => (node, None, echo),
+            Operation::ConnectAs { node, login, echo } => (node, Some(login), echo),
+            _ => continue,
+        };
+        if rng.bool() {
+            *operation = Operation::ConnectByWebSocket { node, login, echo, compresses: rng.bool() };
+        }
+    }
 }
 
 /// Something that is likely to be compressed with others.

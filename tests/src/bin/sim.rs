@@ -22,6 +22,7 @@ usage: sim [options]
   --tenants <how>     in none, some or all worlds there are accounts that share streams and services, users who may not do
                       everything, and accounts with a connection of their own (default some)
   --compression <how> in none, some or all worlds nodes want this and that of compression (default some)
+  --websockets <how>  in none, some or all worlds some clients come by WebSocket (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
 
@@ -88,6 +89,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--compression", "none") => options.drawing.compression = Variety::None,
             ("--compression", "some") => options.drawing.compression = Variety::Some,
             ("--compression", "all") => options.drawing.compression = Variety::All,
+            ("--websockets", "none") => options.drawing.websockets = Variety::None,
+            ("--websockets", "some") => options.drawing.websockets = Variety::Some,
+            ("--websockets", "all") => options.drawing.websockets = Variety::All,
             _ => return Err(format!("{word} {value} means nothing")),
         }
     }

@@ -23,7 +23,8 @@ impl World {
     /// A node that ran is gone: all others have to forget the server that it was.
     pub(in crate::sim) fn note_gone(&mut self, id: NodeId) {
         let node = &self.nodes[id.0];
-        let (server_id, connect_urls) = (node.server_id.clone(), node.connect_urls.clone());
+        let server_id = node.server_id.clone();
+        let connect_urls = node.urls().cloned().collect();
         self.vacated.insert(node.ip(), self.now);
         for other in &self.nodes {
             let at = self.now + other.remembers_for();
@@ -45,10 +46,12 @@ impl World {
             return self.watches.push(self.now + LOOK_AGAIN, Watch::Forgotten(server_id, by));
         };
         let memory = engine.node().cluster().and_then(|cluster| cluster.memory_of(&server_id));
-        let shown = engine.node().shown_urls().plain;
-        let dead = self.gone.get(&server_id).and_then(|gone| {
-            gone.connect_urls.iter().find(|url| shown.contains(url) && !self.is_url_of_any(url))
-        });
+        let shown = engine.node().shown_urls();
+        let is_shown = |url| shown.plain.contains(url) || shown.websocket.contains(url);
+        let dead = self
+            .gone
+            .get(&server_id)
+            .and_then(|gone| gone.connect_urls.iter().find(|url| is_shown(url) && !self.is_url_of_any(url)));
         let memory = memory.map(str::to_owned).or_else(|| dead.map(|url| format!("sends clients to {url}")));
         if let Some(memory) = memory {
             let since = self.gone.get(&server_id).map_or(self.now, |gone| gone.at);
@@ -92,7 +95,7 @@ impl World {
     }
 
     fn is_url_of_any(&self, url: &String) -> bool {
-        self.nodes.iter().any(|node| node.engine.is_some() && node.connect_urls.contains(url))
+        self.nodes.iter().any(|node| node.engine.is_some() && node.urls().any(|own| own == url))
     }
 }
 

@@ -296,15 +296,17 @@ impl World {
     }
 
     fn check_connect_urls(&self) -> Result<(), Violation> {
-        let up = self.nodes.iter().filter(|node| node.engine.is_some());
-        let wanted: BTreeSet<&String> = up.flat_map(|node| &node.connect_urls).collect();
+        let up = || self.nodes.iter().filter(|node| node.engine.is_some());
+        let plain: BTreeSet<&String> = up().flat_map(|node| &node.connect_urls).collect();
+        let by_websocket: BTreeSet<&String> = up().flat_map(|node| &node.ws_connect_urls).collect();
         if self.ids.len() < 2 {
             return Ok(());
         }
         // Who has not said that it takes INFO at any time is told once.
         for client in self.clients.iter().filter(|client| client.is_open && client.is_presented) {
             let known: BTreeSet<&String> = client.connect_urls().iter().collect();
-            if known != wanted {
+            let wanted = if client.is_by_websocket() { &by_websocket } else { &plain };
+            if known != *wanted {
                 let text = format!("{} at {} knows {known:?}, not {wanted:?}", client.id, client.node);
                 return Err(Violation::new(Rule::ConnectUrls, text));
             }

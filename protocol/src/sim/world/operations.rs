@@ -1,9 +1,11 @@
 //! What clients do, and what is noted about it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::World;
 use crate::accounts::GLOBAL_ACCOUNT;
+use crate::id::ConnectionId;
 use crate::sim::client::{ANSWER, Heard, SimClient};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
@@ -13,6 +15,7 @@ use crate::sim::node::Socket;
 use crate::sim::rule::{Rule, Violation};
 use crate::sim::stream::{Holder, Joint, Purpose, Said};
 use crate::sim::tenants::{Login, Place, Verdict, is_for_answer};
+use crate::sim::websocket::FrameReader;
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -33,6 +36,36 @@ impl World {
         let rights = self.tenants.have(login.account()).then(|| self.tenants.rights_of(login))?;
         let id = self.attach(node, GLOBAL_ACCOUNT, echo)?;
         self.clients[id.0].come_in_as(login, rights);
+        self.say_connect(id);
+        self.pump(node);
+        Some(id)
+    }
+
+    /// Connects a client by WebSocket, as a user of a tenant or not, that reads and writes compressed messages or not; none if the
+    /// node is down or takes none, or there is no such tenant.
+    pub fn connect_by_websocket(
+        &mut self,
+        node: NodeId,
+        login: Option<Login>,
+        echo: bool,
+        compresses: bool,
+    ) -> Option<ClientId> {
+        self.nodes[node.0].spec.config.websocket.as_ref()?;
+        if login.is_some_and(|login| !self.tenants.have(login.account())) {
+            return None;
+        }
+        let remote = self.next_remote();
+        let connection = self.nodes[node.0].engine.as_mut()?.handle_accept_websocket(self.now, remote);
+        let id = self.seat(node, connection, GLOBAL_ACCOUNT, echo);
+        let client = &mut self.clients[id.0];
+        if let Some(login) = login {
+            client.come_in_as(login, self.tenants.rights_of(login));
+        }
+        let request = client.come_by_websocket(compresses);
+        if let Some(joint) = self.joints.get_mut(client.end.stream) {
+            joint.said.0.iter_mut().for_each(|said| said.websocket = Some(FrameReader::default()));
+        }
+        self.write_as_client(id, request);
         self.say_connect(id);
         self.pump(node);
         Some(id)
@@ -75,11 +108,22 @@ impl World {
     }
 
     fn attach(&mut self, node: NodeId, account: &str, echo: bool) -> Option<ClientId> {
-        let id = ClientId(self.clients.len());
-        let remote = ([10, 255, (id.0 >> 8) as u8, id.0 as u8], 40_000).into();
+        let remote = self.next_remote();
         let engine = self.nodes[node.0].engine.as_mut()?;
         let account_id = engine.node().hub().accounts().find(account.as_bytes())?.id();
         let connection = engine.handle_accept_client_in(self.now, account_id, remote).ok()?;
+        Some(self.seat(node, connection, account, echo))
+    }
+
+    /// Where the next client connects from.
+    fn next_remote(&self) -> SocketAddr {
+        let number = self.clients.len();
+        ([10, 255, (number >> 8) as u8, number as u8], 40_000).into()
+    }
+
+    /// Joins a client with the connection that its node made for it.
+    fn seat(&mut self, node: NodeId, connection: ConnectionId, account: &str, echo: bool) -> ClientId {
+        let id = ClientId(self.clients.len());
         let stream = self.network.attach(node.host(), CLIENT_LATENCY, self.now);
         let holders = [Holder::Client(id), Holder::Node(node, connection)].map(Some);
         self.joints.insert(stream, Joint::new(holders, [node, node], None));
@@ -89,7 +133,7 @@ impl World {
         if let Some(joint) = self.joints.get_mut(stream) {
             joint.said[end.side].deframer = Deframer::counting(ANSWER);
         }
-        Some(id)
+        id
     }
 
     /// Closes a client's connection.
@@ -208,7 +252,16 @@ impl World {
 
     /// What a client does when it reads.
     pub(in crate::sim) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
-        let Ok(heard) = self.clients[id.0].hear(self.now, bytes) else {
+        let client = &mut self.clients[id.0];
+        let Ok(bytes) = client.unwrap(bytes) else {
+            let text = format!("what {id} hears is nothing that its WebSocket may say");
+            return self.fail(Violation::new(Rule::Transport, text));
+        };
+        let (heard, waiting) = (client.hear(self.now, &bytes), client.take_waiting());
+        if let Some(waiting) = waiting {
+            self.write_as_client(id, waiting);
+        }
+        let Ok(heard) = heard else {
             // The node is of another opinion on frames, since it just changed that.
             return self.disconnect(id);
         };
@@ -260,8 +313,13 @@ impl World {
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
         let (is_dialer, mut purpose) = (end == end.stream.dialer(), joint.purpose.clone());
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
-        let Said { deframer, tap, .. } = &mut joint.said[end.side];
-        let Ok(bytes) = deframer.read(bytes) else {
+        let Said { websocket, deframer, tap, .. } = &mut joint.said[end.side];
+        let bytes = match websocket {
+            // Its client finds out what is wrong.
+            Some(websocket) => websocket.read(bytes).unwrap_or_default(),
+            None => bytes.to_vec(),
+        };
+        let Ok(bytes) = deframer.read(&bytes) else {
             return self.note_corrupt(end, is_route);
         };
         let mut tap = std::mem::take(tap);
