@@ -6,8 +6,8 @@
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
-//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `websocket`, `tap`, `trace`, `stream`); rules, nodes, accounts that share and
-//! users who may not do everything, clients, and the ledger of messages (`rule`, `node`, `tenants`, `client`, `ledger`); the `world`
+//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `websocket`, `tap`, `trace`, `stream`); rules, nodes, accounts
+//! that share and users who may not do everything, clients, and the ledger of messages (`rule`, `node`, `tenants`, `client`, `ledger`); the `world`
 //! that joins them; scenarios, how they are drawn, and their runs (`topology`,
 //! `scenario`, `variety`, `drawing`, `run`, `shrink`); and `explore`.
 //!

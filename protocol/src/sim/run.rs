@@ -206,11 +206,9 @@ impl Scenario {
         let mut clients: Vec<_> =
             places.filter_map(|(node, account)| world.connect_in(node, account, true)).collect();
         // At every other node they compress.
-        let by_websocket = |node: NodeId| (node, None, node.0 % 2 == 0);
-        let by_websocket = nodes().map(by_websocket);
-        clients.extend(by_websocket.filter_map(|(node, login, compresses)| {
-            world.connect_by_websocket(node, login, true, compresses)
-        }));
+        let by_websocket =
+            |node: NodeId| world.connect_by_websocket(node, None, true, node.0.is_multiple_of(2));
+        clients.extend(nodes().filter_map(by_websocket));
         let users = self.tenants.logins().flat_map(|login| nodes().map(move |node| (node, login)));
         clients.extend(users.filter_map(|(node, login)| world.connect_as(node, login, true)));
         clients

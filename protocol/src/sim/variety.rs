@@ -1,6 +1,5 @@
 //! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
-//! configurations that are swapped, tenants, what is wanted of compression, and clients by
-//! WebSocket.
+//! configurations that are swapped, tenants, what is wanted of compression, and clients by WebSocket.
 
 use std::time::Duration;
 

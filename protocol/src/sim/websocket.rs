@@ -1,5 +1,5 @@
-//! The client's end of a WebSocket (RFC 6455, wire.md 6.5), and a reader of what either end writes. Both are written apart from the
-//! transform that servers have, which this is to find wrong.
+//! The client's end of a WebSocket (RFC 6455, wire.md 6.5), and a reader of what either end writes. Both share nothing with the
+//! transform of servers, so that what is wrong there is found here.
 
 use std::io::{Read, Write};
 
@@ -95,7 +95,7 @@ impl ClientSocket {
     }
 }
 
-/// The frames of a client, which are masked.
+/// What a client writes as frames, each with the same mask.
 struct Framing {
     mask: [u8; 4],
     frames: Vec<u8>,
@@ -123,7 +123,6 @@ impl Framing {
 /// Reads what one end writes: what asks for a WebSocket or grants it, and then frames.
 #[derive(Debug, Default)]
 pub(super) struct FrameReader {
-    /// None until the request, or the answer to it, was read.
     phase: Phase,
     /// Messages may be compressed.
     compresses: bool,
@@ -135,8 +134,10 @@ pub(super) struct FrameReader {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
+    /// The request, or the answer to it.
     #[default]
     Opening,
+    /// Frames.
     Open,
     /// The writer said that nothing follows.
     Closed,

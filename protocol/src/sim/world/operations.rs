@@ -1,5 +1,6 @@
 //! What clients do, and what is noted about it.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -316,8 +317,8 @@ impl World {
         let Said { websocket, deframer, tap, .. } = &mut joint.said[end.side];
         let bytes = match websocket {
             // Its client finds out what is wrong.
-            Some(websocket) => websocket.read(bytes).unwrap_or_default(),
-            None => bytes.to_vec(),
+            Some(websocket) => Cow::Owned(websocket.read(bytes).unwrap_or_default()),
+            None => Cow::Borrowed(bytes),
         };
         let Ok(bytes) = deframer.read(&bytes) else {
             return self.note_corrupt(end, is_route);
