@@ -39,7 +39,8 @@ fn random_clusters_with_tenants_and_heavy_faults_keep_the_rules() {
 #[test]
 fn a_world_with_tenants_is_another_only_in_what_they_do() {
     let draw = |seed, tenants| {
-        Scenario::draw(seed, &Drawing { variety: Variety::None, tenants, ..Drawing::default() })
+        let none = Variety::None;
+        Scenario::draw(seed, &Drawing { variety: none, websockets: none, tenants, ..Drawing::default() })
     };
     for seed in 0..100 {
         let (with, without) = (draw(seed, Variety::All), draw(seed, Variety::None));

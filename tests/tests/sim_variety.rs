@@ -45,7 +45,8 @@ fn random_varied_clusters_with_heavy_faults_keep_the_rules() {
 #[test]
 fn most_worlds_are_drawn_as_if_there_were_no_variety() {
     let draw = |seed, variety| {
-        Scenario::draw(seed, &Drawing { variety, compression: Variety::None, ..Drawing::default() })
+        let none = Variety::None;
+        Scenario::draw(seed, &Drawing { variety, compression: none, websockets: none, ..Drawing::default() })
     };
     let is_plain = |seed: &u64| draw(*seed, Variety::Some) == draw(*seed, Variety::None);
     let plain = (0..300).filter(is_plain).count();
