@@ -1,6 +1,5 @@
-//! How a client came, and which user its certificate is for (wire.md 6.4).
+//! How a client came, and whom its certificate names (wire.md 6.4).
 
-use super::users::{Known, Users};
 use crate::transport::PeerCertificate;
 
 /// How a client came.
@@ -20,18 +19,10 @@ pub(crate) enum Certificate<'a> {
     Decides(Option<&'a PeerCertificate>),
 }
 
-impl Users {
-    /// The user that a certificate is for: the first that is named as one of its mail addresses, host names or URIs, or else as
-    /// its subject.
-    pub(super) fn of_certificate(&self, certificate: &PeerCertificate, by_websocket: bool) -> Option<Known> {
-        let PeerCertificate { emails, dns_names, uris, subject, .. } = certificate;
-        let mut alternatives = emails.iter().chain(dns_names).chain(uris);
-        alternatives.find_map(|name| self.named(name, by_websocket)).or_else(|| {
-            let parts = parts(subject);
-            let is_meant = |name: &str| name.contains('=') && self::parts(name) == parts;
-            self.named(subject, by_websocket).or_else(|| self.find_named(is_meant, by_websocket))
-        })
-    }
+/// Tells which names of users mean this subject of a certificate, however they are written.
+pub(super) fn means(subject: &str) -> impl Fn(&str) -> bool + use<> {
+    let meant = parts(subject);
+    move |name| name.contains('=') && parts(name) == meant
 }
 
 /// The parts of a distinguished name, in an order that does not depend on how it is written. A comma that is a part of one has

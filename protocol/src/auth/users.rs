@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Finding;
-use super::certificate::{Arrival, Certificate};
+use super::certificate::{self, Arrival, Certificate};
 use super::password::{self, PasswordCheck};
 use crate::accounts::GLOBAL_ACCOUNT;
 use crate::config::{self, ConnectionType, Identity, Secret, User};
 use crate::nkey::UserKey;
 use crate::permissions::Permissions;
+use crate::transport::PeerCertificate;
 use crate::wire::Connect;
 
 /// Users by what they present.
@@ -111,14 +112,21 @@ impl Users {
         self.judge_password(connect, by_websocket)
     }
 
+    /// The user that a certificate is for: the first that is named as one of its mail addresses, host names or URIs, or else as
+    /// its subject.
+    fn of_certificate(&self, shown: &PeerCertificate, by_websocket: bool) -> Option<Known> {
+        let exactly = shown.names().find_map(|name| self.named(name, by_websocket));
+        exactly.or_else(|| self.find_named(certificate::means(&shown.subject), by_websocket))
+    }
+
     /// The user of this name that may connect so.
-    pub(super) fn named(&self, name: &str, by_websocket: bool) -> Option<Known> {
+    fn named(&self, name: &str, by_websocket: bool) -> Option<Known> {
         let user = self.by_name.get(name).map(|(_, user)| user);
         user.filter(|user| user.may_connect.have(by_websocket)).cloned()
     }
 
     /// The first user with such a name that may connect so.
-    pub(super) fn find_named(&self, is_meant: impl Fn(&str) -> bool, by_websocket: bool) -> Option<Known> {
+    fn find_named(&self, is_meant: impl Fn(&str) -> bool, by_websocket: bool) -> Option<Known> {
         let mut users = self.by_name.iter().filter(|(_, (_, user))| user.may_connect.have(by_websocket));
         users.find(|(name, _)| is_meant(name)).map(|(_, (_, user))| user.clone())
     }

@@ -211,7 +211,7 @@ impl Handshake {
                 let is_known =
                     tls.verify_known_urls && routes.iter().any(|route| shown.names_host(&route.host));
                 let user = authorization.as_ref().filter(|_| tls.verify_and_map).map(|own| &own.user);
-                is_known || user.is_some_and(|user| shown.names_user(user))
+                is_known || user.is_some_and(|user| shown.names().any(|name| name == user))
             };
             return shown.is_some_and(knows);
         }

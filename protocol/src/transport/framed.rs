@@ -5,7 +5,7 @@
 
 use fastrand::Rng;
 
-use super::{CODED_BYTES, DecodeError};
+use super::DecodeError;
 
 /// Makes frames.
 #[derive(Debug)]
@@ -24,13 +24,8 @@ pub(super) struct FrameReader {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Length,
-    Body {
-        missing: u8,
-        sum: u8,
-    },
+    Body { missing: u8, sum: u8 },
     Sum(u8),
-    /// What follows is wrong, and every further call says so.
-    Failed(DecodeError),
 }
 
 impl FrameWriter {
@@ -61,37 +56,30 @@ impl FrameReader {
         Self { stream: Rng::with_seed(key), state: State::Length }
     }
 
-    pub(super) fn decode(&mut self, encoded: &[u8], plain: &mut Vec<u8>) -> Result<usize, DecodeError> {
-        let found_before = plain.len();
-        let mut rest = encoded;
-        while let Some(byte) = rest.first().filter(|_| plain.len() < CODED_BYTES) {
-            let mut taken = 1;
-            self.state = match self.state {
-                State::Length => match *byte {
-                    0 => State::Failed(DecodeError::Ended),
-                    length if usize::from(length) > MAX_FRAME_BYTES => State::Failed(DecodeError::Corrupt),
-                    missing => State::Body { missing, sum: 0 },
-                },
-                State::Body { missing, sum: sum_before } => {
-                    taken = rest.len().min(usize::from(missing));
-                    let start = plain.len();
-                    plain.extend(rest[..taken].iter().map(|byte| byte ^ self.stream.u8(..)));
-                    let sum = sum(sum_before, &plain[start..]);
-                    match missing - taken as u8 {
-                        0 => State::Sum(sum),
-                        missing => State::Body { missing, sum },
-                    }
+    pub(super) fn step(&mut self, rest: &mut &[u8], plain: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        let Some(byte) = rest.first() else { return Ok(false) };
+        let mut taken = 1;
+        self.state = match self.state {
+            State::Length => match *byte {
+                0 => return Err(DecodeError::Ended),
+                length if usize::from(length) > MAX_FRAME_BYTES => return Err(DecodeError::Corrupt),
+                missing => State::Body { missing, sum: 0 },
+            },
+            State::Body { missing, sum: sum_before } => {
+                taken = rest.len().min(usize::from(missing));
+                let start = plain.len();
+                plain.extend(rest[..taken].iter().map(|byte| byte ^ self.stream.u8(..)));
+                let sum = sum(sum_before, &plain[start..]);
+                match missing - taken as u8 {
+                    0 => State::Sum(sum),
+                    missing => State::Body { missing, sum },
                 }
-                State::Sum(sum) if sum == *byte => State::Length,
-                State::Sum(_) => State::Failed(DecodeError::Corrupt),
-                State::Failed(_) => break,
-            };
-            rest = &rest[taken..];
-        }
-        match self.state {
-            State::Failed(error) if plain.len() == found_before => Err(error),
-            _ => Ok(encoded.len() - rest.len()),
-        }
+            }
+            State::Sum(sum) if sum == *byte => State::Length,
+            State::Sum(_) => return Err(DecodeError::Corrupt),
+        };
+        *rest = &rest[taken..];
+        Ok(true)
     }
 }
 

@@ -61,7 +61,11 @@ use tls::{TlsReader, TlsWriter};
 
 /// Makes plain bytes of what the peer's [`Encoder`] made.
 #[derive(Debug)]
-pub struct Decoder(Decoding);
+pub struct Decoder {
+    decoding: Decoding,
+    /// What follows is wrong, and every further call says so.
+    fault: Option<DecodeError>,
+}
 
 #[derive(Debug)]
 enum Decoding {
@@ -102,27 +106,47 @@ impl Decoder {
     /// The stand-in for the transforms to come: frames that are encrypted so simply that nobody may rely on it.
     #[doc(hidden)]
     pub fn framed(key: u64) -> Self {
-        Self(Decoding::Framed(FrameReader::new(key)))
+        Self::new(Decoding::Framed(FrameReader::new(key)))
     }
 
     /// Reads what servers compress on routes (wire.md 5.4).
     pub fn s2(limit: S2Limit) -> Self {
-        Self(Decoding::S2(S2Reader::new(limit)))
+        Self::new(Decoding::S2(S2Reader::new(limit)))
     }
 
     fn tls(reader: TlsReader) -> Self {
-        Self(Decoding::Tls(reader))
+        Self::new(Decoding::Tls(reader))
+    }
+
+    fn new(decoding: Decoding) -> Self {
+        Self { decoding, fault: None }
     }
 
     /// Takes bytes from the start of `encoded` and appends what they mean to `plain`; returns how many it took: all,
     /// unless `plain` holds [`CODED_BYTES`] before. Given nothing, it goes on with what it took earlier. A fault is found
     /// only by a call that appends nothing, so that what was good before it is handled first.
     pub fn decode(&mut self, encoded: &[u8], plain: &mut Vec<u8>) -> Result<usize, DecodeError> {
-        match &mut self.0 {
-            Decoding::Framed(reader) => reader.decode(encoded, plain),
-            Decoding::S2(reader) => reader.decode(encoded, plain),
-            Decoding::Tls(reader) => reader.decode(encoded, plain),
-            Decoding::WebSocket(reader) => reader.decode(encoded, plain),
+        let (mut rest, found_before) = (encoded, plain.len());
+        while self.fault.is_none() && plain.len() < CODED_BYTES {
+            match self.step(&mut rest, plain) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+        match self.fault {
+            Some(fault) if plain.len() == found_before => Err(fault),
+            _ => Ok(encoded.len() - rest.len()),
+        }
+    }
+
+    /// Goes on with the next bytes; false if that takes more of them. After a fault it is not asked again.
+    fn step(&mut self, rest: &mut &[u8], plain: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        match &mut self.decoding {
+            Decoding::Framed(reader) => reader.step(rest, plain),
+            Decoding::S2(reader) => reader.step(rest, plain),
+            Decoding::Tls(reader) => reader.step(rest, plain),
+            Decoding::WebSocket(reader) => reader.step(rest, plain),
         }
     }
 }

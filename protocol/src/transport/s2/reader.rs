@@ -29,30 +29,11 @@ enum State {
     },
     /// So much of a chunk that says nothing is still to come.
     Skipped(usize),
-    /// What follows is wrong, and every further call says so.
-    Failed,
 }
 
 impl S2Reader {
     pub(in crate::transport) fn new(limit: S2Limit) -> Self {
         Self { state: State::Head, has_begun: false, limit, part: Vec::new(), block: Buffer::default() }
-    }
-
-    pub(in crate::transport) fn decode(
-        &mut self,
-        encoded: &[u8],
-        plain: &mut Vec<u8>,
-    ) -> Result<usize, DecodeError> {
-        let found_before = plain.len();
-        let mut rest = encoded;
-        self.hand_on(plain);
-        while plain.len() < CODED_BYTES && self.step(&mut rest, plain) {
-            self.hand_on(plain);
-        }
-        match self.state {
-            State::Failed if plain.len() == found_before => Err(DecodeError::Corrupt),
-            _ => Ok(encoded.len() - rest.len()),
-        }
     }
 
     /// Hands on what there is room for of a long block.
@@ -66,30 +47,32 @@ impl S2Reader {
         }
     }
 
-    /// Goes on with the next bytes; false if there are too few.
-    fn step(&mut self, rest: &mut &[u8], plain: &mut Vec<u8>) -> bool {
+    /// Goes on with what a long block meant, or else with the next bytes; false if there are too few.
+    pub(in crate::transport) fn step(
+        &mut self,
+        rest: &mut &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<bool, DecodeError> {
         match self.state {
+            _ if !self.block.is_empty() => self.hand_on(plain),
             State::Head => {
-                let Some(head) = whole(&mut self.part, HEAD_BYTES, rest) else { return false };
-                self.state = state_behind(&head, self.limit.bytes());
+                let Some(head) = whole(&mut self.part, HEAD_BYTES, rest) else { return Ok(false) };
+                self.state = state_behind(&head, self.limit.bytes()).ok_or(DecodeError::Corrupt)?;
             }
             State::Body { kind, bytes } => {
-                let Some(body) = whole(&mut self.part, bytes, rest) else { return false };
-                self.state = match self.read(kind, &body, plain) {
-                    Some(()) => State::Head,
-                    None => State::Failed,
-                };
+                let Some(body) = whole(&mut self.part, bytes, rest) else { return Ok(false) };
+                self.read(kind, &body, plain).ok_or(DecodeError::Corrupt)?;
+                self.state = State::Head;
             }
             State::Skipped(0) => self.state = State::Head,
             State::Skipped(bytes) => {
                 let skipped = rest.len().min(bytes);
                 *rest = &rest[skipped..];
                 self.state = State::Skipped(bytes - skipped);
-                return skipped > 0;
+                return Ok(skipped > 0);
             }
-            State::Failed => return false,
         }
-        true
+        Ok(true)
     }
 
     /// Reads the body of a chunk; none if it is wrong.
@@ -124,18 +107,18 @@ impl S2Reader {
     }
 }
 
-/// What follows a head.
-fn state_behind(head: &[u8], most: usize) -> State {
+/// What follows a head, if that is good.
+fn state_behind(head: &[u8], most: usize) -> Option<State> {
     let [kind, low, middle, high] = [head[0], head[1], head[2], head[3]];
     let bytes = u32::from_le_bytes([low, middle, high, 0]) as usize;
     match kind {
-        kind::IDENTIFIER if bytes == S2.len() => State::Body { kind, bytes },
-        kind::UNCOMPRESSED if bytes <= SUM_BYTES + most => State::Body { kind, bytes },
+        kind::IDENTIFIER if bytes == S2.len() => Some(State::Body { kind, bytes }),
+        kind::UNCOMPRESSED if bytes <= SUM_BYTES + most => Some(State::Body { kind, bytes }),
         // One that cannot be compressed becomes somewhat longer.
-        kind::COMPRESSED if bytes <= SUM_BYTES + most + most / 4 => State::Body { kind, bytes },
-        kind::IDENTIFIER => State::Failed,
-        kind if kind >= kind::FIRST_SKIPPABLE => State::Skipped(bytes),
-        _ => State::Failed,
+        kind::COMPRESSED if bytes <= SUM_BYTES + most + most / 4 => Some(State::Body { kind, bytes }),
+        kind::IDENTIFIER => None,
+        kind if kind >= kind::FIRST_SKIPPABLE => Some(State::Skipped(bytes)),
+        _ => None,
     }
 }
 

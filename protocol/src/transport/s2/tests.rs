@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::transport::{CODED_BYTES, DecodeError, Decoder, Encoder, S2Level, S2Limit};
+use crate::transport::{CODED_BYTES, DecodeError, Decoder, Decoding, Encoder, S2Level, S2Limit};
 
 const LEVELS: [S2Level; 4] = [S2Level::Uncompressed, S2Level::Fast, S2Level::Better, S2Level::Best];
 
@@ -166,16 +166,17 @@ fn a_long_block_is_handed_on_bit_by_bit_and_its_memory_is_given_back() {
     let block: Vec<u8> = (0..MAX_BLOCK_BYTES).map(|at| (at / 1000) as u8).collect();
     let encoded = [BEGIN, &compressed(&block), PING].concat();
     assert!(encoded.len() < MAX_BLOCK_BYTES / 20, "it is a bomb");
-    let (mut reader, mut plain) = (S2Reader::new(S2Limit::default()), Vec::new());
-    let mut taken = reader.decode(&encoded, &mut plain).expect("good bytes");
+    let (mut decoder, mut plain) = (Decoder::s2(S2Limit::default()), Vec::new());
+    let mut taken = decoder.decode(&encoded, &mut plain).expect("good bytes");
     let mut all = Vec::new();
     while !plain.is_empty() {
         assert!(plain.len() <= CODED_BYTES);
         all.append(&mut plain);
-        taken += reader.decode(&encoded[taken..], &mut plain).expect("good bytes");
+        taken += decoder.decode(&encoded[taken..], &mut plain).expect("good bytes");
     }
     assert_eq!((all.len(), taken), (MAX_BLOCK_BYTES + 6, encoded.len()));
     assert!(all.starts_with(&block) && all.ends_with(b"PING\r\n"));
+    let Decoding::S2(reader) = decoder.decoding else { panic!("it reads S2") };
     assert_eq!(reader.memory_bytes(), 0);
 }
 
@@ -183,19 +184,17 @@ fn a_long_block_is_handed_on_bit_by_bit_and_its_memory_is_given_back() {
 fn a_peer_that_is_no_member_yet_may_make_us_hold_only_so_much() {
     let limit = S2Limit::new(1000);
     let decode = |block: &[u8]| {
-        let (mut reader, mut plain) = (S2Reader::new(limit.clone()), Vec::new());
         [compressed(block), chunk(kind::UNCOMPRESSED, &[&sum(block), block])].map(|chunk| {
             let whole = [BEGIN, &chunk].concat();
-            reader = S2Reader::new(limit.clone());
-            plain.clear();
-            let taken = reader.decode(&whole, &mut plain);
+            let (mut decoder, mut plain) = (Decoder::s2(limit.clone()), Vec::new());
+            let taken = decoder.decode(&whole, &mut plain);
             taken.is_ok() && plain == block
         })
     };
     assert_eq!((decode(&[b'x'; 1000]), decode(&[b'x'; 1001])), ([true; 2], [false; 2]));
-    let mut reader = S2Reader::new(limit.clone());
+    let mut decoder = Decoder::s2(limit.clone());
     let head = [BEGIN, b"\x01\xed\x03\x00"].concat();
-    assert!(reader.decode(&head, &mut Vec::new()).is_err(), "a chunk of 1005 bytes is none");
+    assert!(decoder.decode(&head, &mut Vec::new()).is_err(), "a chunk of 1005 bytes is none");
     limit.raise();
     assert_eq!(decode(&[b'x'; 50_000]), [true; 2]);
 }

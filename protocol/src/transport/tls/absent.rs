@@ -114,11 +114,11 @@ impl TlsSession {
 }
 
 impl TlsReader {
-    pub(in crate::transport) fn decode(
+    pub(in crate::transport) fn step(
         &mut self,
-        _encoded: &[u8],
+        _rest: &mut &[u8],
         _plain: &mut Vec<u8>,
-    ) -> Result<usize, DecodeError> {
+    ) -> Result<bool, DecodeError> {
         match self.0 {}
     }
 }

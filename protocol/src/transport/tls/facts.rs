@@ -50,9 +50,8 @@ impl PeerCertificate {
         })
     }
 
-    /// Whether it names this user, in any of the ways in which it names somebody.
-    pub(crate) fn names_user(&self, user: &str) -> bool {
-        let mut names = self.emails.iter().chain(&self.dns_names).chain(&self.uris).chain([&self.subject]);
-        names.any(|name| name == user)
+    /// All by which it names somebody: mail addresses, host names, URIs, and its subject.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.emails.iter().chain(&self.dns_names).chain(&self.uris).chain([&self.subject])
     }
 }

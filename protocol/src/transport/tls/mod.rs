@@ -23,6 +23,8 @@ mod keys;
 #[cfg(feature = "tls")]
 mod session;
 mod settings;
+#[cfg(feature = "tls")]
+mod suites;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
 #[cfg(feature = "tls")]
@@ -33,11 +35,13 @@ pub use absent::{Tls, TlsSession, is_spoken_group, is_spoken_suite};
 #[cfg(not(feature = "tls"))]
 pub(in crate::transport) use absent::{TlsReader, TlsWriter};
 #[cfg(feature = "tls")]
-pub use context::{Tls, is_spoken_group, is_spoken_suite};
+pub use context::Tls;
 #[cfg(feature = "tls")]
 pub use session::TlsSession;
 #[cfg(feature = "tls")]
 pub(in crate::transport) use session::{TlsReader, TlsWriter};
+#[cfg(feature = "tls")]
+pub use suites::{is_spoken_group, is_spoken_suite};
 
 pub use facts::{PeerCertificate, TlsFacts, TlsProgress};
 pub use settings::{

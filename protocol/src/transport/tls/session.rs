@@ -12,6 +12,7 @@ use super::certificate;
 use super::facts::{TlsFacts, TlsProgress};
 use super::fault;
 use super::settings::TlsVersion;
+use super::suites::name_of_suite;
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::transport::{CODED_BYTES, DecodeError, Decoder, Encoder};
 
@@ -116,7 +117,7 @@ impl TlsSession {
             ProtocolVersion::TLSv1_3 => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         };
-        let cipher_suite = super::context::name_of_suite(common.negotiated_cipher_suite()?.suite());
+        let cipher_suite = name_of_suite(common.negotiated_cipher_suite()?.suite());
         let shown = common.peer_certificates().unwrap_or_default();
         Some(TlsFacts { version, cipher_suite, peer: shown.iter().map(certificate::read).collect() })
     }
@@ -136,31 +137,26 @@ impl TlsSession {
 }
 
 impl TlsReader {
-    pub(in crate::transport) fn decode(
+    /// Goes on with the next record; false if it is not whole.
+    pub(in crate::transport) fn step(
         &mut self,
-        encoded: &[u8],
+        rest: &mut &[u8],
         plain: &mut Vec<u8>,
-    ) -> Result<usize, DecodeError> {
-        let found_before = plain.len();
+    ) -> Result<bool, DecodeError> {
         let mut session = self.0.session();
-        let mut taken = 0;
-        while plain.len() < CODED_BYTES && session.goes_on() {
-            let missing = session.missing_bytes().min(encoded.len() - taken);
-            session.incoming.extend_from_slice(&encoded[taken..taken + missing]);
-            taken += missing;
-            if session.missing_bytes() > 0 {
-                break;
-            }
+        session.check()?;
+        let (found, after) = rest.split_at(session.missing_bytes().min(rest.len()));
+        session.incoming.extend_from_slice(found);
+        *rest = after;
+        let is_whole = session.missing_bytes() == 0;
+        if is_whole {
             session.seen = session.incoming.len();
             session.process(plain);
         }
-        session.release();
-        match session.progress {
-            _ if plain.len() > found_before => Ok(taken),
-            TlsProgress::Failed => Err(DecodeError::Corrupt),
-            _ if session.has_ended => Err(DecodeError::Ended),
-            _ => Ok(taken),
+        if rest.is_empty() {
+            session.release();
         }
+        Ok(is_whole)
     }
 }
 
@@ -190,8 +186,13 @@ impl TlsWriter {
 }
 
 impl Session {
-    fn goes_on(&self) -> bool {
-        self.progress != TlsProgress::Failed && !self.has_ended
+    /// Whether more is to be read.
+    fn check(&self) -> Result<(), DecodeError> {
+        match self.progress {
+            TlsProgress::Failed => Err(DecodeError::Corrupt),
+            _ if self.has_ended => Err(DecodeError::Ended),
+            _ => Ok(()),
+        }
     }
 
     /// How much is missing until a record is whole that rustls has not seen: one at a time, so that none is decrypted before

@@ -26,7 +26,7 @@ impl WebSocket {
 }
 
 impl Reader {
-    pub(in crate::transport) fn decode(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<usize, DecodeError> {
+    pub(in crate::transport) fn step(&mut self, _: &mut &[u8], _: &mut Vec<u8>) -> Result<bool, DecodeError> {
         match *self {}
     }
 }

@@ -34,8 +34,6 @@ enum Stage {
     Tail {
         left: usize,
     },
-    /// What follows is wrong, and every further call says so.
-    Failed(DecodeError),
 }
 
 /// The message whose frames are being read.
@@ -53,28 +51,12 @@ impl Reader {
         Self { websocket, compresses: false, stage, part, message }
     }
 
-    pub(in crate::transport) fn decode(
-        &mut self,
-        encoded: &[u8],
-        plain: &mut Vec<u8>,
-    ) -> Result<usize, DecodeError> {
-        let found_before = plain.len();
-        let mut rest = encoded;
-        while plain.len() < CODED_BYTES {
-            match self.step(&mut rest, plain) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => self.stage = Stage::Failed(error),
-            }
-        }
-        match self.stage {
-            Stage::Failed(error) if plain.len() == found_before => Err(error),
-            _ => Ok(encoded.len() - rest.len()),
-        }
-    }
-
     /// Goes on with the next bytes; false if there are too few.
-    fn step(&mut self, rest: &mut &[u8], plain: &mut Vec<u8>) -> Result<bool, DecodeError> {
+    pub(in crate::transport) fn step(
+        &mut self,
+        rest: &mut &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<bool, DecodeError> {
         match self.stage {
             Stage::Request => self.read_request(rest).map_err(|refusal| self.refuse(refusal)),
             Stage::Head => self.read_head(rest).map_err(|fault| self.fail(fault)),
@@ -83,7 +65,6 @@ impl Reader {
                 self.read_data(head, offset, rest, plain).map_err(|fault| self.fail(fault))
             }
             Stage::Tail { left } => self.read_tail(left, plain).map_err(|fault| self.fail(fault)),
-            Stage::Failed(_) => Ok(false),
         }
     }
 

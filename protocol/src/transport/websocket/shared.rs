@@ -48,7 +48,7 @@ impl WebSocket {
 
     /// The half that reads. There is one.
     pub fn decoder(&self) -> Decoder {
-        Decoder(Decoding::WebSocket(Box::new(Reader::new(self.clone()))))
+        Decoder::new(Decoding::WebSocket(Box::new(Reader::new(self.clone()))))
     }
 
     /// The half that writes. There is one.
