@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use flate2::{Compress, Compression, FlushCompress};
 use onehop::CloseReason;
+use onehop::sim::websocket::{deflate, push_frame};
 use onehop::transport::{DecodeError, Decoder, Encoder, WebSocket, WebSocketTerms};
 
 use crate::Choices;
@@ -212,7 +212,7 @@ impl Sent {
         if is_compressed && (!may_compress || body.len() > MAX_MESSAGE_BYTES) {
             self.note_fault(true);
         }
-        let payload = if is_compressed { deflated(&body) } else { body.clone() };
+        let payload = if is_compressed { deflate(&body) } else { body.clone() };
         let frames = 1 + choices.below(4);
         let bytes = payload.len().div_ceil(frames).max(1);
         let mut parts: Vec<&[u8]> = payload.chunks(bytes).collect();
@@ -230,30 +230,8 @@ impl Sent {
     }
 
     fn add_frame(&mut self, choices: &mut Choices<'_>, first: u8, payload: &[u8]) {
-        let mask = [choices.byte(), 1, 2, 3];
-        self.stream.push(first);
-        match payload.len() {
-            short @ 0..=125 => self.stream.push(0x80 | short as u8),
-            middle @ 126..=0xffff => {
-                self.stream.push(0x80 | 126);
-                self.stream.extend((middle as u16).to_be_bytes());
-            }
-            long => {
-                self.stream.push(0x80 | 127);
-                self.stream.extend((long as u64).to_be_bytes());
-            }
-        }
-        self.stream.extend(mask);
-        self.stream.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        push_frame(&mut self.stream, first, [choices.byte(), 1, 2, 3], payload);
     }
-}
-
-fn deflated(body: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::with_capacity(body.len() + body.len() / 8 + 100);
-    let mut stream = Compress::new(Compression::fast(), false);
-    stream.compress_vec(body, &mut compressed, FlushCompress::Sync).expect("compressed");
-    compressed.truncate(compressed.len() - 4);
-    compressed
 }
 
 const REQUEST: &[u8] =

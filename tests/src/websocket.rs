@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use onehop::sim::websocket::push_frame;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The lines of a good request behind the first, without the empty one at its end.
@@ -118,21 +120,8 @@ impl WebSocket {
 
 /// A frame of a client, masked.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x5a, 0, 0xff, 0x21];
-    let mut frame = vec![first];
-    match payload.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        middle @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((middle as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(0x80 | 127);
-            frame.extend((long as u64).to_be_bytes());
-        }
-    }
-    frame.extend(mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let mut frame = Vec::new();
+    push_frame(&mut frame, first, [0x5a, 0, 0xff, 0x21], payload);
     frame
 }
 

@@ -62,7 +62,7 @@ mod tenants;
 mod topology;
 mod trace;
 mod variety;
-mod websocket;
+pub mod websocket;
 mod world;
 
 pub use change::{ACCOUNTS, Change, Setting};

@@ -41,33 +41,33 @@ impl ClientSocket {
     /// something between them, or compressed. The last byte of the operation is always the last one that is written.
     pub(super) fn wrap(&mut self, operation: &[u8]) -> Vec<u8> {
         self.sayings += 1;
-        let mut framing =
-            Framing { mask: self.sayings.wrapping_mul(0x9E37_79B9).to_be_bytes(), frames: Vec::new() };
+        let (mask, mut frames) = (self.sayings.wrapping_mul(0x9E37_79B9).to_be_bytes(), Vec::new());
+        let mut push = |first, payload: &[u8]| push_frame(&mut frames, first, mask, payload);
         let (half, last) = (operation.len() / 2, operation.len().saturating_sub(1));
         match self.sayings % 4 {
-            0 => framing.push(FINAL | BINARY, operation),
+            0 => push(FINAL | BINARY, operation),
             1 => {
-                framing.push(TEXT, b"");
-                framing.push(CONTINUATION, &operation[..half]);
-                framing.push(FINAL | PING, b"between");
-                framing.push(FINAL | CONTINUATION, &operation[half..]);
+                push(TEXT, b"");
+                push(CONTINUATION, &operation[..half]);
+                push(FINAL | PING, b"between");
+                push(FINAL | CONTINUATION, &operation[half..]);
             }
             2 if self.compresses => {
                 // What was said may be known before the last byte of what is compressed is there.
                 let (start, end) = operation.split_at(last);
                 let compressed = deflate(start);
                 let (first, second) = compressed.split_at(compressed.len() / 2);
-                framing.push(COMPRESSED | BINARY, first);
-                framing.push(FINAL | CONTINUATION, second);
-                framing.push(FINAL | BINARY, end);
+                push(COMPRESSED | BINARY, first);
+                push(FINAL | CONTINUATION, second);
+                push(FINAL | BINARY, end);
             }
             _ => {
-                framing.push(FINAL | PONG, b"");
-                framing.push(BINARY, &operation[..half]);
-                framing.push(FINAL | CONTINUATION, &operation[half..]);
+                push(FINAL | PONG, b"");
+                push(BINARY, &operation[..half]);
+                push(FINAL | CONTINUATION, &operation[half..]);
             }
         }
-        framing.frames
+        frames
     }
 
     /// What of that may be written now.
@@ -95,29 +95,25 @@ impl ClientSocket {
     }
 }
 
-/// What a client writes as frames, each with the same mask.
-struct Framing {
-    mask: [u8; 4],
-    frames: Vec<u8>,
-}
-
-impl Framing {
-    fn push(&mut self, first: u8, payload: &[u8]) {
-        self.frames.push(first);
-        match payload.len() {
-            length @ ..126 => self.frames.push(MASKED | length as u8),
-            length @ ..65_536 => {
-                self.frames.push(MASKED | TWO_BYTES);
-                self.frames.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-            length => {
-                self.frames.push(MASKED | EIGHT_BYTES);
-                self.frames.extend_from_slice(&(length as u64).to_be_bytes());
-            }
+/// Appends a frame of a client, with its mask. `first` is its first byte, which says what it is.
+pub fn push_frame(frames: &mut Vec<u8>, first: u8, mask: [u8; 4], payload: &[u8]) {
+    frames.push(first);
+    match payload.len() {
+        length @ ..126 => frames.push(MASKED | length as u8),
+        length @ ..65_536 => {
+            frames.push(MASKED | TWO_BYTES);
+            frames.extend_from_slice(&(length as u16).to_be_bytes());
         }
-        self.frames.extend_from_slice(&self.mask);
-        self.frames.extend(payload.iter().zip(self.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        length => {
+            frames.push(MASKED | EIGHT_BYTES);
+            frames.extend_from_slice(&(length as u64).to_be_bytes());
+        }
     }
+    frames.extend_from_slice(&mask);
+    let start = frames.len();
+    frames.extend_from_slice(payload);
+    let words = frames[start..].chunks_mut(mask.len());
+    words.flat_map(|word| word.iter_mut().zip(mask)).for_each(|(byte, mask)| *byte ^= mask);
 }
 
 /// Reads what one end writes: what asks for a WebSocket or grants it, and then frames.
@@ -237,8 +233,8 @@ impl Frame {
     }
 }
 
-/// A message for itself, without what each would end with (RFC 7692 7.2.1).
-fn deflate(message: &[u8]) -> Vec<u8> {
+/// Compresses a message for itself, without what each would end with (RFC 7692 7.2.1).
+pub fn deflate(message: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     // Writing into a vector cannot fail.
     let _ = encoder.write_all(message).and_then(|()| encoder.flush());

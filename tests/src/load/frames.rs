@@ -3,7 +3,10 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use onehop::sim::websocket::push_frame;
+
 use super::tunnel::{READ_BYTES, wait_for_either};
+use crate::websocket::MESSAGE;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: versus\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -44,7 +47,7 @@ fn pump(mut client: &TcpStream, mut server: &TcpStream) -> io::Result<()> {
                 return Ok(());
             }
             frame.clear();
-            push_frame(&mut frame, &buffer[..read]);
+            push_frame(&mut frame, MESSAGE, MASK, &buffer[..read]);
             server.write_all(&frame)?;
         }
         if from_server {
@@ -57,26 +60,6 @@ fn pump(mut client: &TcpStream, mut server: &TcpStream) -> io::Result<()> {
             client.write_all(&plain)?;
         }
     }
-}
-
-/// A binary message of one frame, masked.
-fn push_frame(frame: &mut Vec<u8>, payload: &[u8]) {
-    frame.push(0x82);
-    match payload.len() {
-        length @ ..126 => frame.push(0x80 | length as u8),
-        length @ ..65_536 => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&MASK);
-    let start = frame.len();
-    frame.extend_from_slice(payload);
-    frame[start..].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= MASK[at % 4]);
 }
 
 /// Takes the heads of frames out of what a server sends, which masks nothing.
@@ -126,7 +109,7 @@ mod tests {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
             let payload: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
             let mut frame = Vec::new();
-            push_frame(&mut frame, &payload);
+            push_frame(&mut frame, MESSAGE, MASK, &payload);
             // As a server writes it: without the mask.
             let head = frame.len() - length - MASK.len();
             let mut unmasked = frame[..head].to_vec();

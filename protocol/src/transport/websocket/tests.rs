@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::frame::{COMPRESSED, FINAL, opcode};
 use super::*;
 use crate::close::CloseReason;
+use crate::sim::websocket::push_frame;
 use crate::transport::{CODED_BYTES, DecodeError, Decoder, Encoder};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -85,21 +86,8 @@ impl Server {
 
 /// A frame of a client.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [1, 2, 3, 250];
-    let mut frame = vec![first];
-    match payload.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        middle @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((middle as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(0x80 | 127);
-            frame.extend((long as u64).to_be_bytes());
-        }
-    }
-    frame.extend(mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let mut frame = Vec::new();
+    push_frame(&mut frame, first, [1, 2, 3, 250], payload);
     frame
 }
 
