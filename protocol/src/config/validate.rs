@@ -94,32 +94,23 @@ impl Config {
     }
 
     fn check_above_zero(&self) -> Result<(), ConfigError> {
-        let durations = [
-            ("ping_interval", self.ping_interval),
-            ("write_deadline", self.write_deadline),
-            ("authorization timeout", self.auth_timeout),
-        ];
-        let zero = durations.into_iter().find(|(_, duration)| duration.is_zero()).map(|(name, _)| name);
-        match zero.or((self.max_control_line == 0).then_some("max_control_line")) {
-            Some(name) => Err(ConfigError::Zero(name)),
-            None => Ok(()),
-        }
+        check_durations(&[
+            ("ping_interval", Some(self.ping_interval)),
+            ("write_deadline", Some(self.write_deadline)),
+            ("authorization timeout", Some(self.auth_timeout)),
+        ])?;
+        if self.max_control_line == 0 { Err(ConfigError::Zero("max_control_line")) } else { Ok(()) }
     }
 }
 
 impl ClusterConfig {
     fn validate(&self, system_account: Option<&str>) -> Result<(), ConfigError> {
         check_cluster_name(self.name.as_deref())?;
-        if self.auth_timeout.is_zero() {
-            return Err(ConfigError::Zero("cluster authorization timeout"));
-        }
-        for (name, duration) in
-            [("cluster ping_interval", self.ping_interval), ("cluster write_deadline", self.write_deadline)]
-        {
-            if duration.is_some_and(|duration| duration.is_zero()) {
-                return Err(ConfigError::Zero(name));
-            }
-        }
+        check_durations(&[
+            ("cluster authorization timeout", Some(self.auth_timeout)),
+            ("cluster ping_interval", self.ping_interval),
+            ("cluster write_deadline", self.write_deadline),
+        ])?;
         if self.authorization.as_ref().is_some_and(|own| own.password.is_bcrypt()) {
             return Err(ConfigError::BcryptClusterPassword);
         }
@@ -150,15 +141,10 @@ impl WebSocketConfig {
         if self.tls.is_none() && !self.no_tls {
             return Err(ConfigError::WebSocketWithoutTls);
         }
-        let durations = [
+        check_durations(&[
             ("websocket handshake_timeout", Some(self.handshake_timeout)),
             ("websocket ping_interval", self.ping_interval),
-        ];
-        if let Some((name, _)) =
-            durations.into_iter().find(|(_, each)| each.is_some_and(|each| each.is_zero()))
-        {
-            return Err(ConfigError::Zero(name));
-        }
+        ])?;
         // They are written as they are into the answer.
         let is_name =
             |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
@@ -166,6 +152,12 @@ impl WebSocketConfig {
         let wrong = self.headers.iter().find(|(name, value)| !is_name(name) || !is_value(value));
         wrong.map_or(Ok(()), |(name, _)| Err(ConfigError::WebSocketHeader(name.clone())))
     }
+}
+
+/// Where there is a duration, there is more than none.
+fn check_durations(durations: &[(&'static str, Option<Duration>)]) -> Result<(), ConfigError> {
+    let zero = durations.iter().find(|(_, duration)| duration.is_some_and(|duration| duration.is_zero()));
+    zero.map_or(Ok(()), |(name, _)| Err(ConfigError::Zero(name)))
 }
 
 impl Compression {

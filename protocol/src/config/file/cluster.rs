@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::absent::{CLUSTER, asks_for_nothing};
 use super::credentials::Credentials;
-use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
+use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::users::Known;
 use super::value::{Item, Value};
 use super::{compression, healing, limits, permissions, tls};
@@ -62,13 +62,7 @@ fn read_field(
         }
         "host" | "net" => cluster.host = field.optional_string()?.unwrap_or(defaults.host),
         "port" => *port = field.port()?,
-        "cluster_advertise" | "advertise" => {
-            let text = field.optional_string()?;
-            let parse = |text: String| {
-                text.parse().map_err(|error| faulty_address("cluster_advertise", &text, error))
-            };
-            cluster.advertise = text.map(parse).transpose()?;
-        }
+        "cluster_advertise" | "advertise" => cluster.advertise = field.advertised("cluster_advertise")?,
         "no_advertise" => cluster.no_advertise = field.bool()?,
         "routes" => cluster.routes = routes(field.array()?, report),
         "connect_retries" if field.is_below_zero() => cluster.connect_retries = 0,
@@ -79,10 +73,7 @@ fn read_field(
         "permissions" => cluster.permissions = route_permissions(field, report)?,
         "ping_interval" => cluster.ping_interval = ping_interval(field, report)?,
         "ping_max" => cluster.ping_max = Some(field.at_most(i64::from(i32::MAX))?).filter(|max| *max != 0),
-        "write_deadline" => {
-            let deadline = field.duration_or(Duration::ZERO, report)?;
-            cluster.write_deadline = Some(deadline).filter(|deadline| !deadline.is_zero());
-        }
+        "write_deadline" => cluster.write_deadline = field.optional_duration(report)?,
         "compression" => cluster.compression = compression::read(field, report)?,
         "healing" => cluster.healing = healing::read(field, report)?,
         "tls" => cluster.tls = tls::of_routes(field, report)?,
@@ -214,10 +205,10 @@ fn go_type(value: &Value) -> &'static str {
 }
 
 fn ping_interval(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Duration>, Fault> {
-    let interval = field.duration_or(Duration::ZERO, report)?;
-    if interval > MAX_CLUSTER_PING_INTERVAL {
+    let interval = field.optional_duration(report)?;
+    if interval > Some(MAX_CLUSTER_PING_INTERVAL) {
         let advice = "Cluster 'ping_interval' will reset to 30s which is the max for routes";
         report.warning(field.position, advice);
     }
-    Ok(Some(interval).filter(|interval| !interval.is_zero()))
+    Ok(interval)
 }

@@ -39,7 +39,9 @@ impl Credentials {
                 "user" | "username" => credentials.user = Some(credential(field)?),
                 "password" | "pass" => credentials.password = Some(secret(field)?),
                 "token" => credentials.token = Some(secret(field)?),
-                "timeout" => credentials.timeout = Some(field.timeout_or(DEFAULT_AUTH_TIMEOUT)?),
+                "timeout" => {
+                    credentials.timeout = Some(field.timeout_or("authorization", DEFAULT_AUTH_TIMEOUT)?)
+                }
                 "users" => credentials.users = Some(users::read(field, Place::Authorization, known, report)?),
                 "default_permissions" | "default_permission" | "permissions" => {
                     credentials.default_permissions = Some(Arc::new(permissions::read(field, report)?));

@@ -6,7 +6,7 @@ use super::Sources;
 use super::scalar::parse_duration;
 use super::value::{Item, Map, Position, Value, in_order};
 use crate::config::address::parse_listen;
-use crate::config::{AddressError, Port};
+use crate::config::{AddressError, HostPort, Port};
 use crate::quote::without_user_info;
 
 /// Faults and warnings with their places.
@@ -126,6 +126,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// One text, or a list of them.
+    pub(super) fn texts(&self) -> Result<Vec<&'a str>, Fault> {
+        match self.value {
+            Value::String(text) => Ok(vec![text]),
+            _ => self.array()?.iter().map(|item| self.text_of(&item.value)).collect(),
+        }
+    }
+
     pub(super) fn bool(&self) -> Result<bool, Fault> {
         match self.value {
             Value::Bool(value) => Ok(*value),
@@ -220,6 +228,12 @@ impl<'a> Field<'a> {
         Ok(if duration.is_zero() { default } else { duration })
     }
 
+    /// The same, where 0 asks for none of its own.
+    pub(super) fn optional_duration(&self, report: &mut Report<'_>) -> Result<Option<Duration>, Fault> {
+        let duration = self.duration_or(Duration::ZERO, report)?;
+        Ok(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+
     /// A duration as Go writes them.
     pub(super) fn go_duration(&self) -> Result<Duration, Fault> {
         let text = self.string()?;
@@ -238,9 +252,9 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The `timeout` of an authorization block: seconds, or a duration. 0 asks for the default.
-    pub(super) fn timeout_or(&self, default: Duration) -> Result<Duration, Fault> {
-        let prefix = "error parsing authorization config, 'timeout'";
+    /// The `timeout` of an authorization or `tls` block: seconds, or a duration. 0 asks for the default.
+    pub(super) fn timeout_or(&self, block: &str, default: Duration) -> Result<Duration, Fault> {
+        let prefix = format!("error parsing {block} config, 'timeout'");
         let duration = match self.value {
             Value::String(text) => parse_duration(text).map_err(|error| format!("{prefix} {error}"))?,
             Value::Float(seconds) => {
@@ -285,6 +299,12 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The address that others are told; `what` is how nats-server calls it where it is faulty.
+    pub(super) fn advertised(&self, what: &str) -> Result<Option<HostPort>, Fault> {
+        let parse = |text: String| text.parse().map_err(|error| faulty_address(what, &text, error).into());
+        self.optional_string()?.map(parse).transpose()
+    }
+
     fn expected(&self, what: &str) -> Fault {
         format!("expected {what} for {:?}, got {}", self.key, type_name(self.value)).into()
     }
@@ -295,7 +315,7 @@ const NOT_BELOW_ZERO: [&str; 5] =
     ["max_control_line", "ping_interval", "ping_max", "timeout", "write_deadline"];
 
 /// What is wrong with an address, which is shown without user and password, should they stand in it.
-pub(super) fn faulty_address(what: &str, address: &str, error: AddressError) -> String {
+fn faulty_address(what: &str, address: &str, error: AddressError) -> String {
     format!("{what} {:?}: {error}", without_user_info(address))
 }
 

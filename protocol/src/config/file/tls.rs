@@ -98,7 +98,9 @@ fn read_field(field: &Field<'_>, block: &mut Block, report: &mut Report<'_>) -> 
         "verify_and_map" => settings.verify_and_map = switch(field)?,
         "verify_cert_and_check_known_urls" => settings.verify_known_urls = switch(field)?,
         "allow_insecure_cipher_suites" => block.allows_insecure_suites = switch(field)?,
-        "timeout" => settings.timeout = timeout(field)?,
+        // Less than nothing is no time at all.
+        "timeout" if field.is_below_zero() => settings.timeout = Duration::ZERO,
+        "timeout" => settings.timeout = field.timeout_or("tls", DEFAULT_TLS_TIMEOUT)?,
         "handshake_first" | "first" | "immediate" => settings.handshake_first = handshake_first(field)?,
         "min_version" | "minimum_version" => settings.min_version = min_version(field)?,
         "cipher_suites" => (settings.cipher_suites, block.insecure_suites) = cipher_suites(field, report)?,
@@ -171,19 +173,6 @@ fn certs(field: &Field<'_>, report: &mut Report<'_>) -> Result<Vec<CertificateFi
 }
 
 /// Seconds, or a duration. 0 asks for the default, and less than that is no time at all.
-fn timeout(field: &Field<'_>) -> Result<Duration, Fault> {
-    let duration = match field.value {
-        _ if field.is_below_zero() => return Ok(Duration::ZERO),
-        Value::String(text) => {
-            parse_duration(text).map_err(|error| format!("error parsing tls config, 'timeout' {error}"))?
-        }
-        Value::Float(seconds) => Duration::try_from_secs_f64(*seconds)
-            .map_err(|_| "error parsing tls config, 'timeout' is out of the range")?,
-        _ => Duration::from_secs(field.at_most(i64::MAX)?),
-    };
-    Ok(if duration.is_zero() { DEFAULT_TLS_TIMEOUT } else { duration })
-}
-
 fn handshake_first(field: &Field<'_>) -> Result<HandshakeFirst, Fault> {
     let text = match field.value {
         Value::Bool(true) => return Ok(HandshakeFirst::Always),

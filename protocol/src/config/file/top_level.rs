@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::absent::{TOP_LEVEL, asks_for_nothing};
 use super::accounts::{Accounts, Single};
 use super::credentials::Credentials;
-use super::fields::{Fault, Field, Report, faulty_address, read_fields};
+use super::fields::{Fault, Field, Report, read_fields};
 use super::users::Known;
-use super::value::{Map, Value};
+use super::value::Map;
 use super::{FileSettings, cluster, mappings, tls, websocket};
 use crate::config::validate::{MAX_PAYLOAD, check_queue_affinity, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
@@ -90,12 +90,7 @@ fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
         }
         "host" | "net" => config.host = field.optional_string()?.unwrap_or(defaults.host),
         "port" => config.port = field.port()?.unwrap_or(defaults.port),
-        "client_advertise" => {
-            let text = field.optional_string()?;
-            let parse =
-                |text: String| text.parse().map_err(|error| faulty_address("client_advertise", &text, error));
-            config.client_advertise = text.map(parse).transpose()?;
-        }
+        "client_advertise" => config.client_advertise = field.advertised("client_advertise")?,
         "http" => {
             let (host, port) = field.listen()?;
             set_monitoring(config, host, port);
@@ -111,12 +106,8 @@ fn address(field: &Field<'_>, config: &mut Config) -> Result<bool, Fault> {
 
 /// One or several, each once, without blanks around it and in lower case.
 fn tags(field: &Field<'_>) -> Result<Vec<String>, Fault> {
-    let texts = match field.value {
-        Value::String(text) => vec![text.as_str()],
-        _ => field.array()?.iter().map(|item| field.text_of(&item.value)).collect::<Result<_, _>>()?,
-    };
     let mut tags: Vec<String> = Vec::new();
-    for tag in texts.into_iter().map(|text| text.trim().to_lowercase()) {
+    for tag in field.texts()?.into_iter().map(|text| text.trim().to_lowercase()) {
         if !tag.is_empty() && !tags.contains(&tag) {
             tags.push(tag);
         }

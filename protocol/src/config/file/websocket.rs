@@ -1,9 +1,7 @@
 //! The fields of the `websocket` block.
 
-use std::time::Duration;
-
 use super::absent::{WEBSOCKET, asks_for_nothing};
-use super::fields::{Fault, Field, Report, faulty_address, read_fields, type_name};
+use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::tls;
 use super::value::Value;
 use crate::config::{Port, WebSocketConfig};
@@ -35,12 +33,7 @@ fn read_field(
         }
         "host" | "net" => websocket.host = field.optional_string()?.unwrap_or(defaults.host),
         "port" => *port = field.port()?,
-        "advertise" => {
-            let text = field.optional_string()?;
-            let parse =
-                |text: String| text.parse().map_err(|error| faulty_address("advertise", &text, error));
-            websocket.advertise = text.map(parse).transpose()?;
-        }
+        "advertise" => websocket.advertise = field.advertised("advertise")?,
         "tls" => websocket.tls = tls::of_clients(field, report)?,
         "no_tls" => websocket.no_tls = field.bool()?,
         "same_origin" => websocket.same_origin = field.bool()?,
@@ -52,10 +45,7 @@ fn read_field(
             websocket.handshake_timeout = field.duration_or(defaults.handshake_timeout, report)?;
         }
         "headers" => websocket.headers = headers(field)?,
-        "ping_interval" => {
-            let interval = field.duration_or(Duration::ZERO, report)?;
-            websocket.ping_interval = Some(interval).filter(|interval| !interval.is_zero());
-        }
+        "ping_interval" => websocket.ping_interval = field.optional_duration(report)?,
         key => field.accept_if(asks_for_nothing(WEBSOCKET, key, field.value))?,
     }
     Ok(())
@@ -63,14 +53,10 @@ fn read_field(
 
 /// One, or a list of them.
 fn origins(field: &Field<'_>) -> Result<Vec<Origin>, Fault> {
-    let texts = match field.value {
-        Value::String(text) => vec![text.as_str()],
-        _ => field.array()?.iter().map(|item| field.text_of(&item.value)).collect::<Result<_, _>>()?,
-    };
     let parse = |text: &str| {
         text.parse().map_err(|error| format!("unable to parse allowed origin: {text:?} is {error}").into())
     };
-    texts.into_iter().map(parse).collect()
+    field.texts()?.into_iter().map(parse).collect()
 }
 
 /// By name, so that their order is always the same.
