@@ -136,7 +136,7 @@ fn tls() -> &'static Tls {
             certificates: vec![CertificateFiles { chain, key: pem(include_bytes!("tls/key.pem")) }],
             ..TlsSettings::default()
         };
-        Tls::for_routes(settings, &[]).expect("files that belong together")
+        Tls::for_routes(settings, Vec::new).expect("files that belong together")
     })
 }
 

@@ -135,7 +135,7 @@ impl Client {
 }
 
 fn with_tls(settings: TlsSettings) -> Scene {
-    Scene::alone(|config| config.tls = Some(Tls::for_clients(settings, &[]).unwrap()))
+    Scene::alone(|config| config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap()))
 }
 
 /// Connects, and takes the INFO that comes first.
@@ -210,7 +210,7 @@ fn whoever_wants_may_begin_with_tls_where_that_is_let() {
 fn where_tls_is_only_available_a_client_chooses_by_its_first_byte() {
     let authority = Authority::new("A");
     let mut scene = Scene::alone(|config| {
-        config.tls = Some(Tls::for_clients(authority.node(&[HOST]), &[]).unwrap());
+        config.tls = Some(Tls::for_clients(authority.node(&[HOST]), Vec::new).unwrap());
         config.allow_non_tls = true;
     });
     let plain = connect(&mut scene);
@@ -236,7 +236,7 @@ fn a_handshake_that_does_not_get_on_is_ended_and_who_may_do_without_is_let_in() 
     assert_eq!((scene.closed(silent), scene.closed(slow)), (failed, failed));
 
     let mut scene = Scene::alone(|config| {
-        config.tls = Some(Tls::for_clients(settings(), &[]).unwrap());
+        config.tls = Some(Tls::for_clients(settings(), Vec::new).unwrap());
         config.allow_non_tls = true;
         config.authorization = Authorization::Token("t".into());
     });
@@ -262,7 +262,7 @@ fn what_is_no_tls_ends_its_connection_without_an_answer() {
 fn a_client_by_websocket_shakes_hands_then_asks_for_it_and_is_greeted_within() {
     let authority = Authority::new("A");
     let mut scene = Scene::alone(|config| {
-        let tls = Some(Tls::for_clients(authority.node(&[HOST]), &[]).unwrap());
+        let tls = Some(Tls::for_clients(authority.node(&[HOST]), Vec::new).unwrap());
         config.websocket = Some(WebSocketConfig { tls, ..WebSocketConfig::default() });
     });
     let peer = scene.websocket("A");
@@ -293,7 +293,7 @@ fn a_proxy_says_whom_it_speaks_for_before_tls_and_that_has_its_own_time() {
     let authority = Authority::new("A");
     let mut scene = Scene::alone(|config| {
         let settings = TlsSettings { timeout: SECOND, ..authority.node(&[HOST]) };
-        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap());
         config.proxy_protocol = true;
     });
     let peer = connect(&mut scene);
@@ -332,7 +332,7 @@ fn a_client_is_the_user_that_its_certificate_is_for_whatever_it_says() {
     let user = |name: &str| User::with_password(name, "secret");
     let mut scene = Scene::alone(|config| {
         let settings = TlsSettings { verify_and_map: true, ..authority.node(&[HOST]) };
-        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap());
         config.authorization =
             Authorization::Users(["joe@example.com", "O=Devices, CN=ann"].map(user).into());
     });
@@ -376,7 +376,7 @@ fn start(
 ) {
     scene.start(name, routes, |config| {
         let cluster = config.cluster.as_mut().expect("a cluster");
-        cluster.tls = Some(Tls::for_routes(settings, &[]).unwrap());
+        cluster.tls = Some(Tls::for_routes(settings, Vec::new).unwrap());
         change(config);
     });
 }
@@ -418,7 +418,7 @@ fn a_server_that_cannot_be_believed_by_its_name_is_told_nothing_and_dialed_again
     let cluster = ClusterConfig {
         // A system finds it, and no certificate can have such a name.
         routes: vec!["nats://u:secret@127.1:6222".parse().unwrap()],
-        tls: Some(Tls::for_routes(authority.node(&["a.example"]), &[]).unwrap()),
+        tls: Some(Tls::for_routes(authority.node(&["a.example"]), Vec::new).unwrap()),
         pool_size: None,
         ..ClusterConfig::default()
     };
@@ -460,7 +460,7 @@ fn too_many_clients_are_told_so_before_they_begin_with_tls() {
     let authority = Authority::new("A");
     let mut scene = Scene::alone(|config| {
         let settings = TlsSettings { handshake_first: HandshakeFirst::Always, ..authority.node(&[HOST]) };
-        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap());
         config.max_connections = 1;
     });
     let [first, second] = std::array::from_fn(|_| scene.client("A"));
@@ -475,7 +475,7 @@ fn who_may_begin_with_tls_or_do_without_may_also_wait_for_info() {
     let mut scene = Scene::alone(|config| {
         let handshake_first = HandshakeFirst::Within(Duration::from_millis(50));
         let settings = TlsSettings { handshake_first, ..authority.node(&[HOST]) };
-        config.tls = Some(Tls::for_clients(settings, &[]).unwrap());
+        config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap());
         config.allow_non_tls = true;
     });
     let [patient, hasty] = std::array::from_fn(|_| scene.client("A"));

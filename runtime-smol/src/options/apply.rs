@@ -1,7 +1,6 @@
 //! Flags override the configuration file.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
@@ -92,19 +91,16 @@ impl Flags {
         let pair =
             CertificateFiles { chain: read(chain).map_err(of_pair)?, key: read(key).map_err(of_pair)? };
         let authorities = self.tls_authorities.as_ref().map(read).transpose().map_err(Failure::new)?;
-        let asks_system = self.tls_verify && authorities.is_none();
         let settings = TlsSettings {
             certificates: vec![pair],
             authorities,
             verify: self.tls_verify,
             ..TlsSettings::default()
         };
-        let system = if asks_system { sources.system_authorities() } else { Vec::new() };
-        config.tls = Some(Tls::for_clients(settings, &system).map_err(Failure::new)?);
         if config.auth_timeout == DEFAULT_AUTH_TIMEOUT {
-            // A handshake comes first, as where a file asks for it.
-            config.auth_timeout += Duration::from_secs(1);
+            config.auth_timeout = settings.auth_timeout();
         }
+        config.tls = Some(Tls::for_clients(settings, || sources.system_authorities()).map_err(Failure::new)?);
         Ok(())
     }
 

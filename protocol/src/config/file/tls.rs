@@ -18,26 +18,22 @@ pub(super) fn of_clients(block: &Field<'_>, report: &mut Report<'_>) -> Result<O
     if settings.verify_known_urls {
         return Err("verify_cert_and_check_known_urls not supported in this context".into());
     }
-    let system = authorities(&settings, settings.verifies(), report);
-    Tls::for_clients(settings, &system).map(Some).map_err(|error| error.to_string().into())
+    Tls::for_clients(settings, || report.sources().system_authorities())
+        .map(Some)
+        .map_err(|error| error.to_string().into())
 }
 
 /// The block of the cluster.
 pub(super) fn of_routes(block: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Tls>, Fault> {
     let Some(settings) = read(block, report)? else { return Ok(None) };
-    let system = authorities(&settings, true, report);
-    Tls::for_routes(settings, &system).map(Some).map_err(|error| error.to_string().into())
+    Tls::for_routes(settings, || report.sources().system_authorities())
+        .map(Some)
+        .map_err(|error| error.to_string().into())
 }
 
-/// How long it may take to authenticate where nothing is said of that: longer where a handshake comes first.
+/// How long it may take to authenticate where nothing is said of that.
 pub(super) fn auth_timeout(tls: Option<&Tls>) -> Duration {
-    tls.map_or(DEFAULT_AUTH_TIMEOUT, |tls| tls.settings().timeout + Duration::from_secs(1))
-}
-
-/// Whom the system trusts, where that is asked for.
-fn authorities(settings: &TlsSettings, verifies: bool, report: &Report<'_>) -> Vec<Vec<u8>> {
-    let asks_system = verifies && settings.authorities.is_none();
-    if asks_system { report.sources().system_authorities() } else { Vec::new() }
+    tls.map_or(DEFAULT_AUTH_TIMEOUT, |tls| tls.settings().auth_timeout())
 }
 
 /// What is written before it is known what belongs together.

@@ -28,7 +28,10 @@ impl Tls {
     ///
     /// # Errors
     /// Always: this was built without TLS.
-    pub fn for_clients(_settings: TlsSettings, _system: &[Vec<u8>]) -> Result<Self, TlsError> {
+    pub fn for_clients(
+        _settings: TlsSettings,
+        _system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         Err(TlsError(NOT_BUILT.to_owned()))
     }
 
@@ -36,7 +39,10 @@ impl Tls {
     ///
     /// # Errors
     /// Always: this was built without TLS.
-    pub fn for_routes(_settings: TlsSettings, _system: &[Vec<u8>]) -> Result<Self, TlsError> {
+    pub fn for_routes(
+        _settings: TlsSettings,
+        _system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         Err(TlsError(NOT_BUILT.to_owned()))
     }
 

@@ -39,12 +39,15 @@ struct Shared {
 struct Clock(AtomicU64);
 
 impl Tls {
-    /// For a port that clients connect to. `system` are the certificates that the system trusts, in DER; they are needed
-    /// where certificates are verified and no authorities are set.
+    /// For a port that clients connect to. `system` is asked for the certificates that the system trusts, in DER, where
+    /// certificates are verified and no authorities are set.
     ///
     /// # Errors
     /// The certificates and keys are no such, or do not belong together; or there is nothing that both sides could speak.
-    pub fn for_clients(settings: TlsSettings, system: &[Vec<u8>]) -> Result<Self, TlsError> {
+    pub fn for_clients(
+        settings: TlsSettings,
+        system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         Self::new(settings, system, false)
     }
 
@@ -52,11 +55,18 @@ impl Tls {
     ///
     /// # Errors
     /// As [`Tls::for_clients`].
-    pub fn for_routes(settings: TlsSettings, system: &[Vec<u8>]) -> Result<Self, TlsError> {
+    pub fn for_routes(
+        settings: TlsSettings,
+        system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         Self::new(settings, system, true)
     }
 
-    fn new(settings: TlsSettings, system: &[Vec<u8>], is_route: bool) -> Result<Self, TlsError> {
+    fn new(
+        settings: TlsSettings,
+        system: impl FnOnce() -> Vec<Vec<u8>>,
+        is_route: bool,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(provider(&settings)?);
         let clock = Arc::<Clock>::default();
         let keys = Arc::new(Keys::load(&settings.certificates, &provider)?);

@@ -105,6 +105,11 @@ impl TlsSettings {
     pub fn verifies(&self) -> bool {
         self.verify || self.verify_and_map
     }
+
+    /// How long a client may take to authenticate where nothing is said of that: the handshake comes first.
+    pub fn auth_timeout(&self) -> Duration {
+        self.timeout + Duration::from_secs(1)
+    }
 }
 
 impl Pem {

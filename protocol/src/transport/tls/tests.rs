@@ -171,8 +171,8 @@ impl Pair {
 }
 
 fn shake_hands(client: TlsSettings, server: TlsSettings, host: &str) -> Pair {
-    let client = Tls::for_routes(client, &[]).unwrap();
-    let server = Tls::for_routes(server, &[]).unwrap();
+    let client = Tls::for_routes(client, Vec::new).unwrap();
+    let server = Tls::for_routes(server, Vec::new).unwrap();
     let mut pair = Pair::new(&client, &server, host, Splits::Whole);
     pair.settle();
     pair
@@ -181,7 +181,7 @@ fn shake_hands(client: TlsSettings, server: TlsSettings, host: &str) -> Pair {
 #[test]
 fn what_one_side_says_the_other_reads_however_the_bytes_are_divided() {
     let authority = Authority::new("A");
-    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    let tls = Tls::for_routes(routes(&authority, "b.example"), Vec::new).unwrap();
     let random = |seed| Splits::Random(fastrand::Rng::with_seed(seed));
     for splits in [Splits::Whole, Splits::Bytes, random(1), random(2)] {
         let mut pair = Pair::new(&tls, &tls, "b.example", splits);
@@ -225,7 +225,7 @@ fn what_is_said_while_a_record_arrives_costs_nothing_of_it() {
 #[test]
 fn the_last_step_of_a_handshake_may_come_in_pieces_while_there_is_something_to_say() {
     let authority = Authority::new("A");
-    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    let tls = Tls::for_routes(routes(&authority, "b.example"), Vec::new).unwrap();
     for length in [1, 3, 100, 700] {
         let mut pair = Pair::new(&tls, &tls, "b.example", Splits::Whole);
         pair.client.to_say = b"CONNECT {}\r\n".to_vec();
@@ -321,7 +321,7 @@ fn certificates_that_are_no_good_are_refused_with_the_reason_on_both_sides() {
 #[test]
 fn what_is_no_tls_or_too_long_or_cut_off_is_a_fault_and_holds_little() {
     let authority = Authority::new("A");
-    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    let tls = Tls::for_routes(routes(&authority, "b.example"), Vec::new).unwrap();
     let hello = {
         let mut client = End::new(tls.connect("b.example", &[], NOW).unwrap());
         client.encode();
@@ -368,7 +368,7 @@ fn a_block_that_cannot_be_used_is_told_in_the_words_of_nats_server() {
     let (ours, others) = (Authority::new("A"), Authority::new("B"));
     let CertificateFiles { chain, key } = ours.sign("b.example", |_| {});
     let other_key = others.sign("b.example", |_| {}).key;
-    let error = |settings| Tls::for_routes(settings, &[]).unwrap_err().to_string();
+    let error = |settings| Tls::for_routes(settings, Vec::new).unwrap_err().to_string();
     let of =
         |chain: &Pem, key: &Pem| settings(&ours, CertificateFiles { chain: chain.clone(), key: key.clone() });
     let faulty = "error parsing X509 certificate/key pair: tls:";
@@ -426,7 +426,7 @@ fn peers_are_judged_by_pinned_keys_too() {
     let facts = pair.client.session.facts().unwrap();
     let judge = |pinned_keys: BTreeSet<KeyHash>| {
         let settings = TlsSettings { pinned_keys, ..routes(&authority, "a.example") };
-        Tls::for_routes(settings, &[]).unwrap().judge(&facts)
+        Tls::for_routes(settings, Vec::new).unwrap().judge(&facts)
     };
     assert_eq!(judge([facts.peer[0].key_hash].into()), Ok(()));
     assert_eq!(judge([[7; 32]].into()), Err("certificate not pinned"));
@@ -450,7 +450,7 @@ fn a_certificate_names_hosts_and_users() {
 #[test]
 fn who_is_known_by_an_address_may_show_one_of_the_known_names() {
     let authority = Authority::new("A");
-    let tls = Tls::for_routes(routes(&authority, "b.example"), &[]).unwrap();
+    let tls = Tls::for_routes(routes(&authority, "b.example"), Vec::new).unwrap();
     for (host, known, is_good) in [
         ("192.0.2.1", &["b.example"][..], true),
         ("192.0.2.1", &["192.0.2.2", "c.example"], false),

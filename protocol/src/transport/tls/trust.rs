@@ -47,12 +47,15 @@ pub(super) struct ServerTrust {
 }
 
 impl Trusted {
-    pub(super) fn load(authorities: Option<&Pem>, system: &[Vec<u8>]) -> Result<Self, TlsError> {
+    pub(super) fn load(
+        authorities: Option<&Pem>,
+        system: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Self, TlsError> {
         let unusable = || TlsError("failed to parse root ca certificate".to_owned());
         let mut roots = RootCertStore::empty();
         let Some(authorities) = authorities else {
             // Some that a system has may not be understood.
-            roots.add_parsable_certificates(system.iter().map(|der| CertificateDer::from(der.as_slice())));
+            roots.add_parsable_certificates(system().into_iter().map(CertificateDer::from));
             return Ok(Self { roots: Arc::new(roots), listed: Vec::new() });
         };
         let listed = certificates(authorities).filter(|listed| !listed.is_empty()).ok_or_else(unusable)?;
