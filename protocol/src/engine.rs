@@ -454,8 +454,7 @@ impl Engine {
     /// Sends what a connection led to, and ends those that are to end.
     fn conclude(&mut self, now: Instant, id: ConnectionId) {
         self.flush(now);
-        // What was read may want an answer of a transform.
-        self.staging.links_mut().with(id, |mut slot| slot.encode());
+        self.staging.links_mut().with(id, |mut slot| slot.encode_answers());
         if self.connections[&id].poll_close().is_some() {
             self.staging.links_mut().to_end.push_back(id);
         }

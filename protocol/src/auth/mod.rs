@@ -71,6 +71,13 @@ pub(crate) enum Finding {
     CheckPassword(PasswordCheck, Option<Known>),
 }
 
+impl Finding {
+    /// Lets in the user that a client is, if it is one.
+    fn of(user: Option<Known>) -> Self {
+        user.map_or(Self::Refused, |user| Self::Accepted(Some(user)))
+    }
+}
+
 impl Guard {
     pub(crate) fn new(config: &Config) -> Self {
         let rule = match &config.authorization {

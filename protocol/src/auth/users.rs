@@ -103,11 +103,10 @@ impl Users {
             return self.judge_signature(connect, nonce, by_websocket);
         }
         if let Certificate::Decides(shown) = certificate {
-            let user = shown.and_then(|shown| self.of_certificate(shown, by_websocket));
-            return user.map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
+            return Finding::of(shown.and_then(|shown| self.of_certificate(shown, by_websocket)));
         }
         if [&connect.user, &connect.pass, &connect.auth_token].iter().all(|said| said.is_empty()) {
-            return self.anonymous().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)));
+            return Finding::of(self.anonymous());
         }
         self.judge_password(connect, by_websocket)
     }
@@ -116,24 +115,24 @@ impl Users {
     /// its subject.
     fn of_certificate(&self, shown: &PeerCertificate, by_websocket: bool) -> Option<Known> {
         let exactly = shown.names().find_map(|name| self.named(name, by_websocket));
-        exactly.or_else(|| self.find_named(certificate::means(&shown.subject), by_websocket))
+        let user = exactly.or_else(|| self.find_named(certificate::means(&shown.subject), by_websocket));
+        user.map(|(_, user)| user.clone())
     }
 
     /// The user of this name that may connect so.
-    fn named(&self, name: &str, by_websocket: bool) -> Option<Known> {
-        let user = self.by_name.get(name).map(|(_, user)| user);
-        user.filter(|user| user.may_connect.have(by_websocket)).cloned()
+    fn named(&self, name: &str, by_websocket: bool) -> Option<&(Secret, Known)> {
+        self.by_name.get(name).filter(|(_, user)| user.may_connect.have(by_websocket))
     }
 
     /// The first user with such a name that may connect so.
-    fn find_named(&self, is_meant: impl Fn(&str) -> bool, by_websocket: bool) -> Option<Known> {
+    fn find_named(&self, is_meant: impl Fn(&str) -> bool, by_websocket: bool) -> Option<&(Secret, Known)> {
         let mut users = self.by_name.iter().filter(|(_, (_, user))| user.may_connect.have(by_websocket));
-        users.find(|(name, _)| is_meant(name)).map(|(_, (_, user))| user.clone())
+        users.find(|(name, _)| is_meant(name)).map(|(_, user)| user)
     }
 
     fn judge_password(&self, connect: &Connect, by_websocket: bool) -> Finding {
         let nobody = (Secret::default(), None);
-        let user = self.by_name.get(&connect.user).filter(|(_, user)| user.may_connect.have(by_websocket));
+        let user = self.named(&connect.user, by_websocket);
         let is_known = user.is_some();
         let (expected, user) = user.map_or(nobody, |(secret, user)| (secret.clone(), Some(user.clone())));
         match (password::judge(&expected, &connect.pass, is_known, user), &self.dearest) {
@@ -151,7 +150,7 @@ impl Users {
             let user = self.by_key.get(&key).filter(|user| user.may_connect.have(by_websocket))?;
             super::nkey::is_signed(&key, nonce, &connect.sig).then(|| user.clone())
         };
-        user().map_or(Finding::Refused, |user| Finding::Accepted(Some(user)))
+        Finding::of(user())
     }
 
     #[cfg(not(feature = "auth"))]

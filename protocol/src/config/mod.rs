@@ -208,6 +208,17 @@ impl Config {
         self.system_account.as_deref().or_else(default)
     }
 
+    /// TLS for clients that come by WebSocket, or for the others.
+    pub(crate) fn client_tls(&self, by_websocket: bool) -> Option<&Tls> {
+        if by_websocket { self.websocket.as_ref()?.tls.as_ref() } else { self.tls.as_ref() }
+    }
+
+    /// How long after one PING the next is sent to clients that come by WebSocket, or to the others.
+    pub(crate) fn client_ping_interval(&self, by_websocket: bool) -> Duration {
+        let own = self.websocket.as_ref().filter(|_| by_websocket).and_then(|own| own.ping_interval);
+        own.unwrap_or(self.ping_interval)
+    }
+
     /// The tag by which peers know whether this node is near them: the first of the `server_tags` that is
     /// `<queue_affinity>:<value>`, where the value is not empty.
     pub fn affinity_tag(&self) -> Option<&str> {

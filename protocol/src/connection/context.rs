@@ -47,14 +47,11 @@ impl<S: Sink> Context<'_, S> {
 
     /// What the peer's certificate says about who it is.
     pub(super) fn certificate(&self) -> Certificate<'_> {
-        let tls = match self.entry().has(Flag::WebSocket) {
-            true => self.config().websocket.as_ref().and_then(|own| own.tls.as_ref()),
-            false => self.config().tls.as_ref(),
-        };
+        let tls = self.config().client_tls(self.entry().has(Flag::WebSocket));
         if !tls.is_some_and(|tls| tls.settings().verify_and_map) {
             return Certificate::Silent;
         }
-        Certificate::Decides(self.entry().tls().and_then(|tls| tls.peer.first()))
+        Certificate::Decides(self.entry().shown_certificate())
     }
 
     /// Sends protocol lines to the peer.

@@ -19,6 +19,7 @@ mod opening;
 mod proxied;
 mod route;
 mod turn;
+#[cfg(feature = "websocket")]
 mod upgrade;
 
 use std::collections::VecDeque;
@@ -53,6 +54,7 @@ pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
 pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
 use opening::Opening;
+use proxied::Header;
 #[cfg(feature = "sim")]
 pub(crate) use route::HANDSHAKE_TIMEOUT;
 use route::Route;
@@ -70,7 +72,7 @@ pub struct Connection {
     /// An operation whose end has not been read yet.
     unfinished: Vec<u8>,
     /// What came of the header of a proxy, while it may come.
-    header: Option<proxied::Header>,
+    header: Option<Box<Header>>,
     /// What decodes before the parser, and what is kept until the connection goes on; a plain one has nothing of it.
     inbound: Option<Box<Inbound>>,
     /// How long the unfinished operation will be, if that is known.
@@ -90,7 +92,7 @@ struct Shared {
     keepalive: KeepAlive,
     /// Since when its protocol is spoken: a handshake of TLS comes before that.
     began: Instant,
-    /// Until then a valid CONNECT must have come, or before that what a proxy says, or on a route whatever its handshake waits for.
+    /// Until then a valid CONNECT must have come, or on a route whatever its handshake waits for.
     auth_deadline: Option<Instant>,
     close: Option<CloseReason>,
     /// Handled a slice at a time; one that input waits for, of which there is only one, comes first.
@@ -140,12 +142,11 @@ enum Interruption {
 /// What [`Connection::poll_timeout`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReason {
-    /// Of TLS, a client or a server that has not done its part, or has not said whether it wants any.
+    /// Of TLS, a client or a server that has not done its part, or has not said whether it wants any; or a client that has not asked
+    /// for its WebSocket in time.
     Opening,
     /// A client that has not authenticated, or a proxy that has not said whom it speaks for, in time, or a server that has not finished its handshake.
     Authentication,
-    /// A client that has not asked for its WebSocket in time.
-    Upgrade,
     /// The next PING, or the verdict that the peer is gone.
     KeepAlive,
 }
@@ -153,12 +154,9 @@ pub enum TimeoutReason {
 impl Connection {
     /// Takes in a client that connected from `remote`, or whose proxy did ([`Config::proxy_protocol`]), into the global account.
     pub fn accept_client<S: Sink>(node: &Arc<Node>, now: Instant, remote: SocketAddr, sink: &mut S) -> Self {
-        let account = node.hub().global_account().id();
-        let may_come_by_proxy = node.hub().config().proxy_protocol;
-        let mut connection = Self::client(node, account, now, remote, may_come_by_proxy, sink);
-        if may_come_by_proxy && connection.shared.close.is_none() {
-            connection.expect_header(now);
-        }
+        let mut connection = Self::client(node, node.hub().global_account().id(), now, remote);
+        connection.header = connection.shared.config.proxy_protocol.then(|| Box::new(Header::new(now)));
+        connection.open_client(now, sink);
         connection
     }
 
@@ -170,24 +168,14 @@ impl Connection {
         remote: SocketAddr,
         sink: &mut S,
     ) -> Self {
-        Self::client(node, account, now, remote, false, sink)
-    }
-
-    fn client<S: Sink>(
-        node: &Arc<Node>,
-        account: AccountId,
-        now: Instant,
-        remote: SocketAddr,
-        may_come_by_proxy: bool,
-        sink: &mut S,
-    ) -> Self {
-        let shared = Self::shared_of_client(node, Kind::Client, account, now, remote);
-        let mut connection = Self::new(shared, Side::Client(Client::new(node.hub())));
-        if may_come_by_proxy {
-            connection.header = Some(Box::default());
-        }
+        let mut connection = Self::client(node, account, now, remote);
         connection.open_client(now, sink);
         connection
+    }
+
+    fn client(node: &Arc<Node>, account: AccountId, now: Instant, remote: SocketAddr) -> Self {
+        let shared = Self::shared_of_client(node, Kind::Client, account, now, remote);
+        Self::new(shared, Side::Client(Client::new(node.hub())))
     }
 
     fn shared_of_client(
@@ -341,11 +329,7 @@ impl Connection {
             Side::Client(_) => {
                 shared.dialect.max_control_line = config.max_control_line;
                 shared.limit_payload();
-                let interval = if self.websocket.is_some() {
-                    upgrade::ping_interval(&config)
-                } else {
-                    config.ping_interval
-                };
+                let interval = config.client_ping_interval(self.websocket.is_some());
                 shared.keepalive.adapt(interval, config.ping_max);
             }
             Side::Route(route) => {
@@ -362,8 +346,8 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is to be called, and why. Poll again after every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
-        if let (Some(_), Some(deadline)) = (&self.header, self.shared.auth_deadline) {
-            return (deadline, TimeoutReason::Authentication);
+        if let Some(header) = &self.header {
+            return (header.until(), TimeoutReason::Authentication);
         }
         if let Some(opening) = &self.opening {
             return (opening.until(), TimeoutReason::Opening);
@@ -378,9 +362,8 @@ impl Connection {
     /// Does what is due by now. Harmless if nothing is.
     pub fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.heed_config();
-        let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
-        if self.header.is_some() {
-            if is_late {
+        if let Some(header) = &self.header {
+            if header.until() <= now {
                 self.refuse_header(now, "timeout", sink);
             }
             return;
@@ -391,6 +374,7 @@ impl Connection {
             }
             return;
         }
+        let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
         let mut context = self.shared.context(now, sink);
         if is_late {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
@@ -444,7 +428,7 @@ impl Connection {
         }
         hub.closed().note(&self.shared.entry, now, reason, account.as_deref());
         let policy = self.write_policy();
-        let was_peer = matches!(&self.side, Side::Route(route) if matches!(**route, Route::Peer(_)));
+        let was_member = matches!(&self.side, Side::Route(route) if route.is_member());
         let mut context = self.shared.context(now, sink);
         context.log_slowness(reason, &policy);
         let mut removal = match &mut self.side {
@@ -460,7 +444,7 @@ impl Connection {
             }
         }
         node.hub().directory().remove(entry.id());
-        if was_peer {
+        if was_member {
             // Not before: who looks then which servers are there must not find this one.
             node.hub().note_servers();
         }

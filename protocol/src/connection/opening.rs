@@ -27,7 +27,6 @@ use crate::wire::ProtocolError;
 pub(super) struct Opening {
     stage: Stage,
     until: Instant,
-    lasts: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -49,9 +48,9 @@ impl Opening {
         self.until
     }
 
-    /// Lets the time of this stage begin now: a proxy had to say first whom it speaks for.
-    pub(super) fn begin_anew(&mut self, now: Instant) {
-        self.until = now + self.lasts;
+    /// Gives this stage more time: a proxy had to say first whom it speaks for.
+    pub(super) fn delay(&mut self, by: Duration) {
+        self.until += by;
     }
 }
 
@@ -93,7 +92,7 @@ impl Connection {
         let Some(dial) = dial else {
             return self.shake_hands_as_server(now, &tls, sink);
         };
-        let host = self.shared.node.with_cluster(now, sink, |cluster, _| cluster.dialed_host(dial)).flatten();
+        let host = self.shared.node.cluster().and_then(|cluster| cluster.dialed_host(dial));
         let host = host.unwrap_or_else(|| self.shared.entry.remote().ip().to_string());
         let config = self.shared.config.clone();
         let routes = config.cluster.iter().flat_map(|cluster| &cluster.routes);
@@ -176,7 +175,7 @@ impl Connection {
     }
 
     pub(super) fn wait_at(&mut self, stage: Stage, now: Instant, lasts: Duration) {
-        self.opening = Some(Box::new(Opening { stage, until: now + lasts, lasts }));
+        self.opening = Some(Box::new(Opening { stage, until: now + lasts }));
         // What comes is not to be taken for operations.
         self.inbound.get_or_insert_default();
     }
@@ -259,8 +258,7 @@ impl Connection {
 
     /// TLS broke off that was spoken already. With 1.3 a server that dialed hears only now that what it showed was no good.
     pub(super) fn handle_tls_fault<S: Sink>(&mut self, now: Instant, fault: &str, sink: &mut S) {
-        let is_member = matches!(&self.side, Side::Route(route) if route.is_member());
-        let is_refused = matches!(self.side, Side::Route(_)) && !is_member;
+        let is_refused = matches!(&self.side, Side::Route(route) if !route.is_member());
         let mut context = self.shared.context(now, sink);
         if is_refused {
             context.log_failed_handshake(Level::Error, fault);

@@ -4,26 +4,23 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::{Connection, Shared};
+use super::Connection;
 use crate::close::CloseReason;
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::transport::{ProxyRead, ProxyReader};
 
 impl Connection {
-    /// Lets what comes first be such a header, or show that there is none. The time to authenticate begins behind it.
-    pub(super) fn expect_header(&mut self, now: Instant) {
-        self.shared.auth_deadline = Some(now + HEADER_TIMEOUT);
-    }
-
     /// Reads of the header what came of it, and goes on with what stands behind it.
     #[cold]
     pub(super) fn handle_header<S: Sink>(&mut self, now: Instant, input: &[u8], sink: &mut S) {
-        let Some(header) = self.header.as_mut().filter(|_| self.shared.close.is_none()) else {
+        let Some(Header { reader, since }) =
+            self.header.as_deref_mut().filter(|_| self.shared.close.is_none())
+        else {
             return;
         };
-        let mut rest = input;
-        let said = match header.read(&mut rest) {
+        let (mut rest, waited) = (input, now.since(*since));
+        let said = match reader.read(&mut rest) {
             Ok(ProxyRead::More) => return,
             Ok(ProxyRead::Origin(origin)) => {
                 origin.into_iter().for_each(|origin| self.shared.entry.set_origin(origin));
@@ -33,9 +30,12 @@ impl Connection {
             Err(fault) => return self.refuse_header(now, fault, sink),
         };
         self.header = None;
-        self.shared.begin_authentication(now);
+        // What has to come in time is waited for from now on.
+        if let Some(deadline) = &mut self.shared.auth_deadline {
+            *deadline += waited;
+        }
         if let Some(opening) = &mut self.opening {
-            opening.begin_anew(now);
+            opening.delay(waited);
         }
         for said in [&said, rest] {
             if !said.is_empty() {
@@ -53,16 +53,24 @@ impl Connection {
     }
 }
 
-impl Shared {
-    /// Gives a client that must present itself time for that.
-    fn begin_authentication(&mut self, now: Instant) {
-        let must_present_itself = self.node.hub().guard().requires_authorization();
-        self.auth_deadline = must_present_itself.then(|| now + self.config.auth_timeout);
-    }
+/// A header that has not come.
+#[derive(Debug)]
+pub(super) struct Header {
+    reader: ProxyReader,
+    since: Instant,
 }
 
-/// What is known of a header that has not come.
-pub(super) type Header = Box<ProxyReader>;
+impl Header {
+    /// What comes first may be one, or show that there is none.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { reader: ProxyReader::default(), since: now }
+    }
+
+    /// Until when it has to come.
+    pub(super) fn until(&self) -> Instant {
+        self.since + HEADER_TIMEOUT
+    }
+}
 
 /// How long a proxy may take for its header, as with nats-server.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

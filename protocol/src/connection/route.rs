@@ -76,8 +76,6 @@ impl Route {
     /// Greets a peer: with INFO if it dialed this node, with CONNECT if this node dialed it.
     pub(super) fn new<S: Sink>(context: &mut Context<'_, S>, dial: Option<DialId>) -> Self {
         let (id, remote) = (context.entry().id(), context.entry().remote());
-        let shared = &mut *context.shared;
-        shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
         context.log(Level::Info, "Route connection created");
         let greeting = context.shared.node.with_cluster(context.now, context.sink, |cluster, _| match dial {
             None => cluster.handle_accepted(id, remote),
@@ -94,19 +92,14 @@ impl Route {
         greet(context, &greeting.lines);
         context.entry().set_permissions(context.shared.node.exports());
         let route = if dial.is_some() { Self::awaits_info(context, None) } else { Self::AwaitsConnect };
-        route.limit_handshake(context);
+        route.handle_open(context);
         route
     }
 
-    /// What the peer says from now on are operations.
+    /// What the peer says from now on are operations, and its handshake may not take long.
     pub(super) fn handle_open<S: Sink>(&self, context: &mut Context<'_, S>) {
         let shared = &mut *context.shared;
         shared.keepalive.begin(context.now, FIRST_PING_AFTER, &mut shared.rng);
-        self.limit_handshake(context);
-    }
-
-    /// From now on its handshake may not take long.
-    fn limit_handshake<S: Sink>(&self, context: &mut Context<'_, S>) {
         let cluster = context.config().cluster.as_ref();
         let auth_timeout = cluster.filter(|cluster| cluster.authorization.is_some()).map(|c| c.auth_timeout);
         let is_to_authenticate = matches!(self, Self::AwaitsConnect);
@@ -261,7 +254,7 @@ impl Route {
             }
         };
         let entry = context.shared.entry.clone();
-        let shown = entry.tls().and_then(|tls| tls.peer.first());
+        let shown = entry.shown_certificate();
         let verdict = context
             .shared
             .node

@@ -103,6 +103,13 @@ impl SlotMut<'_> {
         self.note_written();
     }
 
+    /// Encodes what transforms have to say of what was read. A plain connection has none.
+    pub(super) fn encode_answers(&mut self) {
+        if self.slot.backlog.is_coded() {
+            self.encode();
+        }
+    }
+
     /// Notes whether there is still something to write.
     pub(super) fn note_written(&mut self) {
         if self.slot.wants_write() {

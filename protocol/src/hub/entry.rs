@@ -12,7 +12,7 @@ use crate::id::{AccountId, ConnectionId};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::permissions::{Permissions, Replies};
 use crate::time::Instant;
-use crate::transport::TlsFacts;
+use crate::transport::{PeerCertificate, TlsFacts};
 
 /// What is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,6 +205,11 @@ impl Entry {
     /// What came of TLS, once that is spoken.
     pub fn tls(&self) -> Option<&TlsFacts> {
         self.tls.get().map(|facts| &**facts)
+    }
+
+    /// The certificate that the peer showed, if any.
+    pub(crate) fn shown_certificate(&self) -> Option<&PeerCertificate> {
+        self.tls()?.peer.first()
     }
 
     /// Notes what came of TLS. Once.

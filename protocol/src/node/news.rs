@@ -197,7 +197,7 @@ impl Node {
             ldm: shown.leaving.is_some(),
             ..self.hub.client_info()
         };
-        if let (true, Some(websocket)) = (by_websocket, &self.hub.config().websocket) {
+        if by_websocket && let Some(websocket) = &self.hub.config().websocket {
             (info.host, info.port) = (websocket.host.clone(), self.websocket_port);
             let tls = websocket.tls.as_ref();
             (info.tls_required, info.tls_available) = (tls.is_some(), tls.is_some());

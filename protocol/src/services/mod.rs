@@ -259,6 +259,9 @@ impl Services {
 
     /// Says what came of reading the configuration again. Returns how much was done; none if nobody is to be answered.
     fn answer_reload<S: Sink>(&mut self, now: Instant, sink: &mut S) -> Option<usize> {
+        if self.reloads.is_empty() {
+            return None;
+        }
         let account = self.node.hub().system_account().cloned()?;
         let (reply, body) = self.reloads.next(&self.node, now, self.answers + 1)?;
         self.answers += 1;

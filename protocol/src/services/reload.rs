@@ -33,6 +33,11 @@ impl Reloads {
         true
     }
 
+    /// Whether nobody is to be answered, now or later.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.due.is_empty()
+    }
+
     /// The next answer and where it goes, as the `number`th; none if there is none to be given now.
     pub(super) fn next(&mut self, node: &Node, now: Instant, number: u64) -> Option<(Box<[u8]>, Vec<u8>)> {
         if let Some((ended, outcome)) = node.hub().reload().take_outcome() {
