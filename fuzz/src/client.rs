@@ -94,13 +94,7 @@ impl World {
             tenants = Tenants::choose(choices);
             tenants::settle(&mut config, users, &tenants);
         }
-        let listening = Listening {
-            client_port: 4222,
-            websocket_port: 0,
-            route_port: 0,
-            interfaces: Vec::new(),
-            unix_nanos_at_zero: 0,
-        };
+        let listening = Listening { client_port: 4222, ..Listening::default() };
         let model = Model::new(config.clone(), tenants);
         let engine = Engine::new(config, &listening, Instant::ZERO);
         Self { engine, now: Instant::ZERO, clients: BTreeMap::new(), accepted: 0, model, is_unsure: false }

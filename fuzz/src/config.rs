@@ -47,13 +47,7 @@ fn assert_usable(settings: FileSettings) {
         return;
     }
     let _ = config.monitoring_address();
-    let listening = Listening {
-        client_port: 4222,
-        websocket_port: 0,
-        route_port: 6222,
-        interfaces: Vec::new(),
-        unix_nanos_at_zero: 0,
-    };
+    let listening = Listening { client_port: 4222, route_port: 6222, ..Listening::default() };
     let mut engine = Engine::new(config, &listening, Instant::ZERO);
     let somewhere = "127.0.0.1:1".parse().expect("an address");
     let client = engine.handle_accept_client(Instant::ZERO, somewhere);

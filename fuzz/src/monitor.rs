@@ -54,13 +54,7 @@ impl World {
             server_name: Some("n\"\u{2028}".to_owned()),
             ..Config::default()
         };
-        let listening = Listening {
-            client_port: 4222,
-            websocket_port: 0,
-            route_port: 6222,
-            interfaces: Vec::new(),
-            unix_nanos_at_zero: 0,
-        };
+        let listening = Listening { client_port: 4222, route_port: 6222, ..Listening::default() };
         Self {
             engine: Engine::new(config, &listening, Instant::ZERO),
             now: Instant::ZERO,

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A pinned release of `nats-server`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +116,34 @@ pub fn not_run(what: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {what}");
 }
 
+/// What was found; or none, after printing `NOT RUN` with the reason.
+///
+/// # Panics
+///
+/// With `CI` set, if it was not found.
+pub fn or_not_run<T>(name: &str, found: Result<T, String>) -> Option<T> {
+    let reason = match found {
+        Ok(found) => return Some(found),
+        Err(reason) => reason,
+    };
+    assert!(std::env::var_os("CI").is_none(), "{name} is needed in CI: {reason}");
+    not_run(&format!("{name}: {reason}"));
+    None
+}
+
+/// Runs a script of a client that comes to its end, and counts what it found in order.
+///
+/// # Panics
+///
+/// If it fails, with what it said.
+pub fn checks(command: &mut Command) -> usize {
+    let output = command.output().expect("the interpreter starts");
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{complained}");
+    said.matches(": ok").count()
+}
+
 /// A directory that holds a Python package with its dependencies left out, for `PYTHONPATH`, and the interpreter for it.
 ///
 /// # Errors
@@ -182,18 +211,21 @@ fn fetched_dir() -> PathBuf {
     target_dir().join("real-servers")
 }
 
-/// Fills a private directory and renames it into place: test processes that fetch the same thing at once never see half of it.
+/// Fills a private directory and renames it into place: tests that fetch the same thing at once, in one process or in several,
+/// never see half of it.
 fn install_atomically(
     home: &Path,
     fill: impl FnOnce(&Path) -> Result<(), Unavailable>,
 ) -> Result<(), Unavailable> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = home.file_name().expect("a fetched thing has a name").to_string_lossy();
-    let staging = fetched_dir().join(format!(".{name}.{}", std::process::id()));
+    let staging = fetched_dir().join(format!(".{name}.{}.{number}", std::process::id()));
     let failed = |what: &str, error: std::io::Error| Unavailable::Failed(format!("{what}: {error}"));
     let _ = fs::remove_dir_all(&staging);
     fs::create_dir_all(&staging).map_err(|error| failed("cannot create a directory", error))?;
     let outcome = fill(&staging).and_then(|()| match fs::rename(&staging, home) {
-        Err(_) if home.exists() => Ok(()), // another process was faster
+        Err(_) if home.exists() => Ok(()), // another was faster
         other => other.map_err(|error| failed("cannot move what was fetched into place", error)),
     });
     let _ = fs::remove_dir_all(&staging);

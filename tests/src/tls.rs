@@ -1,6 +1,6 @@
 //! A client that speaks TLS by rustls, which knows nothing of onehop.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,11 @@ impl TlsConn {
         Ok((Self { stream }, info))
     }
 
+    /// What it is made of.
+    pub fn into_parts(self) -> (ClientConnection, TcpStream) {
+        (self.stream.conn, self.stream.sock)
+    }
+
     /// Sends bytes.
     ///
     /// # Errors
@@ -59,9 +64,15 @@ impl TlsConn {
     ///
     /// # Errors
     ///
-    /// As of a socket; the end of input too.
+    /// As of a socket; the end of input too, even in the middle of a line.
     pub fn line(&mut self) -> io::Result<String> {
-        line(&mut self.stream)
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        if line.ends_with(b"\n") {
+            Ok(String::from_utf8_lossy(&line).into_owned())
+        } else {
+            Err(ErrorKind::UnexpectedEof.into())
+        }
     }
 
     /// Sends bytes and a PING, and reads all that comes up to its PONG.
@@ -82,7 +93,8 @@ impl TlsConn {
     }
 }
 
-fn line(from: &mut impl Read) -> io::Result<String> {
+/// Reads a line and no byte more: what comes behind it may be encrypted.
+fn line(from: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     while !line.ends_with(b"\n") {

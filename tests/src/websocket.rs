@@ -1,6 +1,6 @@
 //! A client by WebSocket that does what a test wants of it, right or wrong.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -49,15 +49,7 @@ impl WebSocket {
     /// If it is not granted.
     pub fn ask(port: u16, headers: &str) -> (Self, String) {
         let mut stream = connect(port);
-        write!(stream, "GET / HTTP/1.1\r\n{ASKS}{headers}\r\n").expect("the server reads");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("an answer");
-            head.extend(byte);
-        }
-        let head = String::from_utf8(head).expect("text");
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let head = request_on(&mut stream, headers).expect("a WebSocket");
         (Self { stream }, head.trim_end().to_owned())
     }
 
@@ -116,6 +108,24 @@ impl WebSocket {
         let mut bytes = [0; N];
         self.stream.read_exact(&mut bytes).ok().map(|()| bytes)
     }
+}
+
+/// Asks for a WebSocket on a connection, with these headers besides, and returns the head of the answer.
+///
+/// # Errors
+///
+/// As of a socket; what was answered, if it is not granted.
+pub fn request_on(stream: &mut TcpStream, headers: &str) -> io::Result<String> {
+    stream.write_all(format!("GET / HTTP/1.1\r\n{ASKS}{headers}\r\n").as_bytes())?;
+    let mut head = Vec::new();
+    // Behind it frames may follow at once, which are read by others.
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    if head.starts_with("HTTP/1.1 101 ") { Ok(head) } else { Err(io::Error::other(head)) }
 }
 
 /// A frame of a client, masked.

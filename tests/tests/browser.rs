@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use onehop_tests::real_server::{node_packages, not_run};
+use onehop_tests::real_server::{checks, node_packages, or_not_run};
 use onehop_tests::server::{Kind, Options, Server};
 
 /// What both clients do.
@@ -55,25 +55,12 @@ struct Node {
 impl Node {
     /// None where they are not to be had, which is said.
     fn with(name: &str, packages: &[&str]) -> Option<Self> {
-        match node_packages(name, packages) {
-            Ok((interpreter, packages)) => Some(Self { interpreter, packages }),
-            Err(reason) => {
-                assert!(std::env::var_os("CI").is_none(), "{name} is needed in CI: {reason}");
-                not_run(&format!("{name}: {reason}"));
-                None
-            }
-        }
+        let (interpreter, packages) = or_not_run(name, node_packages(name, packages))?;
+        Some(Self { interpreter, packages })
     }
 
-    /// Runs a script that comes to its end, and counts what it found in order.
     fn checks(&self, script: &str, arguments: &[&str]) -> usize {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node").join(script);
-        let mut command = Command::new(&self.interpreter);
-        let output = command.arg(script).arg(&self.packages).args(arguments).output();
-        let output = output.expect("the interpreter starts");
-        let (said, complained) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}\n{complained}");
-        said.matches(": ok").count()
+        checks(Command::new(&self.interpreter).arg(script).arg(&self.packages).args(arguments))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onehop_tests::certificates::Authority;
 use onehop_tests::mesh::{Topology, start, wait_for_mesh};
-use onehop_tests::real_server::{not_run, python_package};
+use onehop_tests::real_server::{checks, or_not_run, python_package};
 use onehop_tests::server::{Kind, Options, Server};
 use onehop_tests::users::{CONFIG, OTHER_SEED, SEED};
 
@@ -63,26 +63,14 @@ struct Python {
 
 /// None where the library is not to be had, which is said.
 fn python() -> Option<Python> {
-    match python_package("nats-py[nkeys]==2.12.0") {
-        Ok((package, interpreter)) => Some(Python { interpreter, package }),
-        Err(reason) => {
-            assert!(std::env::var_os("CI").is_none(), "nats-py is needed in CI: {reason}");
-            not_run(&format!("nats-py: {reason}"));
-            None
-        }
-    }
+    let (package, interpreter) = or_not_run("nats-py", python_package("nats-py[nkeys]==2.12.0"))?;
+    Some(Python { interpreter, package })
 }
 
 impl Python {
-    /// Runs a script that comes to its end, and counts what it found in order.
     fn checks(&self, script: &str, arguments: &[&str]) -> usize {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
         let mut command = Command::new(&self.interpreter);
-        command.arg(script).args(arguments).env("PYTHONPATH", &self.package);
-        let output = command.output().expect("the interpreter of the virtual environment starts");
-        let (said, complained) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}\n{complained}");
-        said.matches(": ok").count()
+        checks(command.arg(script).args(arguments).env("PYTHONPATH", &self.package))
     }
 }

@@ -4,23 +4,12 @@ use std::time::Duration;
 
 use onehop::sim::{
     Drawing, Fault, FaultLevel, Healing, Lines, Member, NetworkConfig, NodeId, NodeSpec, Operation, Rule,
-    Scenario, Seed, Topology, Variety, World,
+    Scenario, Seed, Topology, World,
 };
 use onehop_tests::simulation::must_hold;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Without what `sim_variety.rs` and `sim_tenants.rs` are about.
-fn plain() -> Drawing {
-    Drawing {
-        variety: Variety::None,
-        tenants: Variety::None,
-        compression: Variety::None,
-        websockets: Variety::None,
-        ..Drawing::default()
-    }
-}
 
 fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, drawing)));
@@ -71,19 +60,22 @@ fn go_like_nodes_that_start_one_after_the_other_become_a_mesh() {
 
 #[test]
 fn random_quiet_clusters_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::None, healing: Healing::Off, nodes: 1..=6, ..plain() };
+    let drawing =
+        Drawing { faults: FaultLevel::None, healing: Healing::Off, nodes: 1..=6, ..Drawing::plain() };
     draw_and_run(0..60, &drawing);
 }
 
 #[test]
 fn random_clusters_with_faults_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::Light, healing: Healing::Off, nodes: 1..=6, ..plain() };
+    let drawing =
+        Drawing { faults: FaultLevel::Light, healing: Healing::Off, nodes: 1..=6, ..Drawing::plain() };
     draw_and_run(1_000..1_060, &drawing);
 }
 
 #[test]
 fn random_clusters_with_heavy_faults_keep_the_rules() {
-    let drawing = Drawing { faults: FaultLevel::Heavy, healing: Healing::Off, nodes: 1..=6, ..plain() };
+    let drawing =
+        Drawing { faults: FaultLevel::Heavy, healing: Healing::Off, nodes: 1..=6, ..Drawing::plain() };
     draw_and_run(2_000..2_060, &drawing);
 }
 

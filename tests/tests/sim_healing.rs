@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onehop::sim::{
     Change, Drawing, Fault, FaultLevel, Healing, Lines, Member, NodeId, Scenario, Seed, Setting, Topology,
-    Variety, World,
+    World,
 };
 use onehop_tests::simulation::must_hold;
 
@@ -125,15 +125,7 @@ fn draw_and_run(seeds: std::ops::Range<u64>, drawing: &Drawing) {
 
 /// Without what `sim_variety.rs` is about.
 fn drawing(nodes: RangeInclusive<usize>, faults: FaultLevel, healing: Healing) -> Drawing {
-    Drawing {
-        nodes,
-        faults,
-        healing,
-        variety: Variety::None,
-        tenants: Variety::None,
-        compression: Variety::None,
-        websockets: Variety::None,
-    }
+    Drawing { nodes, faults, healing, ..Drawing::plain() }
 }
 
 #[test]

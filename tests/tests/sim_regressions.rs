@@ -3,7 +3,8 @@
 use onehop::sim::{Drawing, FaultLevel, Healing, Lines, Scenario, Variety};
 use onehop_tests::simulation::must_hold;
 
-/// Seeds of [`Scenario::draw`] for up to six nodes, what may go wrong, who heals, and what was found.
+/// Seeds of [`Scenario::draw`] for up to six nodes, what may go wrong, who heals, and what was found. There was no more than
+/// [`Drawing::plain`] in a world when these were found.
 const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
     (
         1571,
@@ -24,7 +25,7 @@ const ONCE_BROKEN: [(u64, FaultLevel, Healing, &str); 9] = [
 #[test]
 fn what_was_broken_once_is_not_again() {
     for (seed, faults, healing, what) in ONCE_BROKEN {
-        let scenario = Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing, ..plain() });
+        let scenario = Scenario::draw(seed, &Drawing { nodes: 1..=6, faults, healing, ..Drawing::plain() });
         println!("{seed}: {what}");
         must_hold(&scenario);
     }
@@ -50,25 +51,14 @@ fn what_was_broken_once_of_larger_clusters_is_not_again() {
     }
 }
 
-/// What there was in a world when these were found.
-fn plain() -> Drawing {
-    Drawing {
-        variety: Variety::None,
-        tenants: Variety::None,
-        compression: Variety::None,
-        websockets: Variety::None,
-        ..Drawing::default()
-    }
-}
-
 fn mixed() -> Drawing {
     let (faults, healing) = (FaultLevel::Heavy, Healing::Mixed);
-    Drawing { nodes: 2..=8, faults, healing, variety: Variety::Some, ..plain() }
+    Drawing { nodes: 2..=8, faults, healing, variety: Variety::Some, ..Drawing::plain() }
 }
 
 #[test]
 fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_configured_one() {
-    let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..plain() };
+    let drawing = Drawing { faults: FaultLevel::Heavy, variety: Variety::All, ..Drawing::plain() };
     assert_eq!(Scenario::draw(476, &drawing).run(Lines::Dropped).violation, None);
 }
 
@@ -76,7 +66,7 @@ fn a_route_that_is_configured_no_more_in_the_middle_of_its_handshake_is_no_confi
 #[test]
 fn random_large_clusters_become_whole_after_faults() {
     for faults in [FaultLevel::None, FaultLevel::Light, FaultLevel::Heavy] {
-        let drawing = Drawing { nodes: 12..=16, faults, ..plain() };
+        let drawing = Drawing { nodes: 12..=16, faults, ..Drawing::plain() };
         let violation = Scenario::draw(0, &drawing).run(Lines::Dropped).violation;
         assert_eq!(violation, None, "{faults:?}");
     }

@@ -12,15 +12,7 @@ use onehop_tests::simulation::must_hold;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
-    let drawing = Drawing {
-        nodes: 1..=5,
-        faults,
-        healing,
-        variety: Variety::Some,
-        tenants: Variety::All,
-        compression: Variety::Some,
-        websockets: Variety::Some,
-    };
+    let drawing = Drawing { nodes: 1..=5, faults, healing, tenants: Variety::All, ..Drawing::default() };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }
 

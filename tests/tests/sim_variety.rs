@@ -12,15 +12,7 @@ use onehop_tests::simulation::must_hold;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
-    let drawing = Drawing {
-        nodes: 1..=6,
-        faults,
-        healing,
-        variety: Variety::All,
-        tenants: Variety::None,
-        compression: Variety::None,
-        websockets: Variety::None,
-    };
+    let drawing = Drawing { nodes: 1..=6, faults, healing, variety: Variety::All, ..Drawing::plain() };
     seeds.for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
 }
 

@@ -81,13 +81,7 @@ impl Node {
             cluster: Some(cluster),
             ..Config::default()
         };
-        let listening = Listening {
-            client_port: 4222,
-            websocket_port: 0,
-            route_port: ROUTE_PORT,
-            interfaces: Vec::new(),
-            unix_nanos_at_zero: 0,
-        };
+        let listening = Listening { client_port: 4222, route_port: ROUTE_PORT, ..Listening::default() };
         let mut engine = Engine::new(config, &listening, now);
         let client = engine.handle_accept_client(now, ([127, 0, 0, 1], 1).into());
         let mut node = Self { engine, client, stream: ClientStream::default(), subs: Vec::new() };

@@ -27,13 +27,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: Config) -> Self {
-        let listening = Listening {
-            client_port: 4222,
-            websocket_port: 8080,
-            route_port: 6222,
-            interfaces: Vec::new(),
-            unix_nanos_at_zero: 0,
-        };
+        let listening =
+            Listening { client_port: 4222, websocket_port: 8080, route_port: 6222, ..Listening::default() };
         let now = at(0);
         Self { node: Node::new(config, &listening, now), now, open: Vec::new() }
     }

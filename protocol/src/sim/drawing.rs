@@ -71,6 +71,15 @@ impl Default for Drawing {
     }
 }
 
+impl Drawing {
+    /// Without all that a [`Variety`] says of: what most worlds do without, tenants, compression and clients by WebSocket. The rest is
+    /// as by default.
+    pub fn plain() -> Self {
+        let none = Variety::None;
+        Self { variety: none, tenants: none, compression: none, websockets: none, ..Self::default() }
+    }
+}
+
 impl Scenario {
     /// Draws one. The seed and what may be drawn decide it.
     pub fn draw(seed: u64, drawing: &Drawing) -> Self {

@@ -80,22 +80,23 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--healing", "on") => options.drawing.healing = Healing::On,
             ("--healing", "off") => options.drawing.healing = Healing::Off,
             ("--healing", "mixed") => options.drawing.healing = Healing::Mixed,
-            ("--variety", "none") => options.drawing.variety = Variety::None,
-            ("--variety", "some") => options.drawing.variety = Variety::Some,
-            ("--variety", "all") => options.drawing.variety = Variety::All,
-            ("--tenants", "none") => options.drawing.tenants = Variety::None,
-            ("--tenants", "some") => options.drawing.tenants = Variety::Some,
-            ("--tenants", "all") => options.drawing.tenants = Variety::All,
-            ("--compression", "none") => options.drawing.compression = Variety::None,
-            ("--compression", "some") => options.drawing.compression = Variety::Some,
-            ("--compression", "all") => options.drawing.compression = Variety::All,
-            ("--websockets", "none") => options.drawing.websockets = Variety::None,
-            ("--websockets", "some") => options.drawing.websockets = Variety::Some,
-            ("--websockets", "all") => options.drawing.websockets = Variety::All,
+            ("--variety", _) => options.drawing.variety = variety(&word, &value)?,
+            ("--tenants", _) => options.drawing.tenants = variety(&word, &value)?,
+            ("--compression", _) => options.drawing.compression = variety(&word, &value)?,
+            ("--websockets", _) => options.drawing.websockets = variety(&word, &value)?,
             _ => return Err(format!("{word} {value} means nothing")),
         }
     }
     Ok(Some(options))
+}
+
+fn variety(word: &str, value: &str) -> Result<Variety, String> {
+    match value {
+        "none" => Ok(Variety::None),
+        "some" => Ok(Variety::Some),
+        "all" => Ok(Variety::All),
+        _ => Err(format!("{word} {value} means nothing")),
+    }
 }
 
 /// One run with everything that is known of it.

@@ -1,15 +1,12 @@
 //! The frames of a WebSocket, as the client of a tunnel speaks them (RFC 6455 5).
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use onehop::sim::websocket::push_frame;
 
 use super::tunnel::{READ_BYTES, wait_for_either};
-use crate::websocket::MESSAGE;
-
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: versus\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+use crate::websocket::{MESSAGE, request_on};
 
 /// Any will do.
 const MASK: [u8; 4] = [0x17, 0x2a, 0x9c, 0x55];
@@ -18,21 +15,8 @@ const MASK: [u8; 4] = [0x17, 0x2a, 0x9c, 0x55];
 pub(super) fn pass_on(client: TcpStream, server: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(server)?;
     server.set_nodelay(true)?;
-    client.set_nodelay(true)?;
-    server.write_all(REQUEST)?;
-    let mut answer = Vec::new();
-    let mut byte = [0];
-    while !answer.ends_with(b"\r\n\r\n") {
-        server.read_exact(&mut byte)?;
-        answer.push(byte[0]);
-    }
-    if !answer.starts_with(b"HTTP/1.1 101") {
-        return Err(io::Error::other("the server makes no WebSocket"));
-    }
-    let result = pump(&client, &server);
-    // Both sides are to hear of it.
-    let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
-    result
+    request_on(&mut server, "")?;
+    pump(&client, &server)
 }
 
 fn pump(mut client: &TcpStream, mut server: &TcpStream) -> io::Result<()> {

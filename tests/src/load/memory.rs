@@ -33,31 +33,20 @@ pub fn at_start(binary: &Binary) -> io::Result<Reading> {
 
 /// Resident memory per connection that finished its handshake and then said nothing.
 pub fn per_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
-    let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
     let node = Node::alone(binary)?;
-    let before = settled_bytes(&node)?;
-    let opened =
-        (0..count).map(|_| Connection::open_as(binary.dialect, node.address()).map(Connection::into_stream));
-    let streams = opened.collect::<Result<Vec<_>, _>>()?;
-    let after = settled_bytes(&node)?;
-    drop(streams);
-    Ok(reading((after - before) / count as f64))
+    per_held(&node, count, || {
+        Connection::open_as(binary.dialect, node.address()).map(Connection::into_stream)
+    })
 }
 
 /// Resident memory per connection that speaks TLS, finished its handshakes and then said nothing.
 pub fn per_tls_connection(binary: &Binary, count: usize) -> io::Result<Reading> {
-    let count = open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
     let tunnels = TlsTunnels::new();
     let node = Node::configured(binary, &tunnels.configuration())?;
-    let before = settled_bytes(&node)?;
-    let open = |_| {
+    per_held(&node, count, || {
         let (mut client, _) = TlsConn::connect(node.address().port(), tunnels.config(), Begin::AfterInfo)?;
         client.ask(binary.dialect.greeting()).map(|_| client)
-    };
-    let clients = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
-    let after = settled_bytes(&node)?;
-    drop(clients);
-    Ok(reading((after - before) / count as f64))
+    })
 }
 
 /// Resident memory per subscription, each to a subject of its own, all of one connection.
@@ -79,8 +68,7 @@ pub fn of_accounts(binary: &Binary, count: usize) -> io::Result<Reading> {
     let start = Instant::now();
     let node = Node::configured(binary, &tenants::accounts(count))?;
     let start_up = start.elapsed();
-    let clients =
-        open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1));
+    let clients = within_file_limit(count);
     let open = |number| {
         Connection::open_with(binary.dialect, node.address(), &tenants::greeting_of(&format!("u{number}")))
     };
@@ -96,6 +84,21 @@ pub fn of_accounts(binary: &Binary, count: usize) -> io::Result<Reading> {
     let per_subscription = (after - before) / (clients * SUBSCRIPTIONS_PER_ACCOUNT) as f64;
     let values = [(Metric::StartUp, start_up.as_secs_f64() * 1e3), (Metric::Memory, per_subscription)];
     Ok(Reading { values: values.into(), ..Reading::default() })
+}
+
+/// So many connections, or as many as may be open.
+fn within_file_limit(count: usize) -> usize {
+    open_file_limit().map_or(count, |limit| count.min(limit.saturating_sub(OTHER_FILES)).max(1))
+}
+
+/// Resident memory per connection that `open` makes, as long as so many are held.
+fn per_held<T>(node: &Node, count: usize, open: impl Fn() -> io::Result<T>) -> io::Result<Reading> {
+    let count = within_file_limit(count);
+    let before = settled_bytes(node)?;
+    let held = (0..count).map(|_| open()).collect::<io::Result<Vec<_>>>()?;
+    let after = settled_bytes(node)?;
+    drop(held);
+    Ok(reading((after - before) / count as f64))
 }
 
 fn settled_bytes(node: &Node) -> io::Result<f64> {

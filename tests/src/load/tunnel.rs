@@ -1,16 +1,17 @@
 //! TLS and WebSocket for clients that speak neither: each connects to a tunnel of its own here, which speaks it to the server.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::frames;
+use super::node::free_port;
 use crate::certificates::Authority;
+use crate::tls::{Begin, TlsConn};
 
 /// As much as one read takes.
 pub(super) const READ_BYTES: usize = 128 * 1024;
@@ -40,10 +41,7 @@ impl Tunnels {
         Ok(match way {
             Way::Plain => None,
             Way::Tls => Some(Self::Tls(Box::default())),
-            Way::WebSocket => {
-                let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-                Some(Self::WebSocket(port))
-            }
+            Way::WebSocket => Some(Self::WebSocket(free_port()?)),
         })
     }
 
@@ -60,7 +58,7 @@ impl Tunnels {
         match self {
             Self::Tls(tunnels) => {
                 let config = tunnels.config();
-                listen(move |client| pass_on(client, server, config))
+                listen(move |client| pass_on(client, server.port(), config))
             }
             Self::WebSocket(port) => {
                 let server = (Ipv4Addr::LOCALHOST, *port).into();
@@ -70,13 +68,16 @@ impl Tunnels {
     }
 }
 
-/// Lets one connection to a new port be served.
+/// Lets one connection to a new port be served. Both sides hear of the end when what serves it drops their connections.
 fn listen(serve: impl FnOnce(TcpStream) -> io::Result<()> + Send + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         // Whoever connected finds its connection closed.
-        let _ = listener.accept().and_then(|(client, _)| serve(client));
+        let _ = listener.accept().and_then(|(client, _)| {
+            client.set_nodelay(true)?;
+            serve(client)
+        });
     });
     Ok(address)
 }
@@ -113,24 +114,13 @@ impl Default for TlsTunnels {
     }
 }
 
-fn pass_on(mut client: TcpStream, server: SocketAddr, config: Arc<ClientConfig>) -> io::Result<()> {
-    let mut server = TcpStream::connect(server)?;
-    server.set_nodelay(true)?;
-    client.set_nodelay(true)?;
-    let mut info = Vec::new();
-    // No byte more is there until this side begins.
-    BufReader::new(&server).read_until(b'\n', &mut info)?;
-    client.write_all(&info)?;
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+/// Connects to a server by TLS, and lets a client speak through it.
+fn pass_on(mut client: TcpStream, port: u16, config: Arc<ClientConfig>) -> io::Result<()> {
+    let (connection, info) = TlsConn::connect(port, config, Begin::AfterInfo)?;
+    client.write_all(info.as_bytes())?;
+    let (mut tls, mut server) = connection.into_parts();
     tls.set_buffer_limit(None);
-    while tls.is_handshaking() {
-        tls.complete_io(&mut server)?;
-    }
-    let result = pump(&mut client, &mut server, &mut tls);
-    // Both sides are to hear of it.
-    let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
-    result
+    pump(&mut client, &mut server, &mut tls)
 }
 
 /// Waits until one of the two has something to be read, and says which.

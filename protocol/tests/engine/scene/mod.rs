@@ -113,13 +113,8 @@ impl Scene {
             ..Config::default()
         };
         tweak(&mut config);
-        let listening = Listening {
-            client_port: CLIENT_PORT,
-            websocket_port: 0,
-            route_port: ROUTE_PORT,
-            interfaces: Vec::new(),
-            unix_nanos_at_zero: 0,
-        };
+        let listening =
+            Listening { client_port: CLIENT_PORT, route_port: ROUTE_PORT, ..Listening::default() };
         let engine = Engine::new(config, &listening, self.now);
         self.nodes.insert(name.to_owned(), Node { engine, sockets: BTreeMap::new() });
     }
