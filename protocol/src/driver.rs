@@ -9,7 +9,7 @@
 //! holds it up; [`AcceptFaults`] says what to do when that fails. It makes a [`Node`], and a place where all links are
 //! found: [`delivery::Table`](crate::delivery::Table) for threads. A link of its own holds a socket and, behind a lock, a
 //! [`Backlog`](crate::delivery::Backlog); it implements [`Link`]. Each thread that drives connections has a [`Staging`] of
-//! its own.
+//! its own. What it listens on is said in the log by [`log_client_port`] and its like.
 //!
 //! **For each socket**, accepted or dialled, one driver:
 //!
@@ -158,6 +158,7 @@ mod accept;
 mod authenticator;
 mod longest_turn;
 mod password_checks;
+mod ready;
 
 use std::any::Any;
 use std::io;
@@ -182,6 +183,7 @@ pub use accept::{ACCEPT_BACKLOG, AcceptFaults};
 pub use authenticator::{Authenticator, NobodyJudges, check_authenticator};
 pub use longest_turn::LongestTurn;
 pub use password_checks::{MAX_WAITING_CHECKS, PasswordChecks};
+pub use ready::{log_client_port, log_monitoring_port, log_route_port, log_websocket_port};
 
 /// How a socket came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

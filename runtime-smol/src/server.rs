@@ -11,7 +11,6 @@ use log::{error, info, warn};
 use onehop::config::{Config, ConfigRefused, SecretSeed};
 use onehop::delivery::Staging;
 use onehop::driver::{self, Authenticator, LongestTurn, PasswordChecks, SocketKind};
-use onehop::transport::HandshakeFirst;
 use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
     Services,
@@ -224,32 +223,12 @@ impl Server {
         info!("  ID:       {}", node.hub().server_id());
         let config = node.hub().config();
         if let (Some(address), Some(listener)) = (config.monitoring_address(), &self.monitoring) {
-            info!("Starting http monitor on {}", shown(&address.host, listener));
+            driver::log_monitoring_port(shown(&address.host, listener));
         }
         if let (Some(own), Some(listener)) = (&config.websocket, &self.websockets) {
-            let scheme = if own.tls.is_some() { "wss" } else { "ws" };
-            info!("Listening for websocket clients on {scheme}://{}", shown(&own.host, listener));
-            if own.tls.is_none() {
-                warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
-            }
+            driver::log_websocket_port(own, shown(&own.host, listener));
         }
-        info!("Listening for client connections on {}", shown(&config.host, &self.clients));
-        if let Some(tls) = &config.tls {
-            let what = if config.allow_non_tls { "available" } else { "required" };
-            info!("TLS {what} for client connections");
-            if tls.settings().handshake_first == HandshakeFirst::Always {
-                warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
-            }
-        }
-        let of_routes = config.cluster.as_ref().and_then(|cluster| cluster.tls.as_ref());
-        if of_routes.is_some_and(|tls| tls.settings().insecure) {
-            warn!(
-                "TLS certificate chain and hostname of solicited routes will not be verified. DO NOT USE IN PRODUCTION!"
-            );
-        }
-        if config.proxy_protocol {
-            info!("PROXY protocol enabled for client connections");
-        }
+        driver::log_client_port(&config, shown(&config.host, &self.clients));
         info!("Server is ready");
         if let (Some(name), Some(routes), Some(cluster)) =
             (node.cluster_name(), &self.routes, &config.cluster)
@@ -258,7 +237,7 @@ impl Server {
             if cluster.name.is_none() {
                 warn!("Cluster name was dynamically generated, consider setting one");
             }
-            info!("Listening for route connections on {}", shown(&cluster.host, routes));
+            driver::log_route_port(cluster, shown(&cluster.host, routes));
         }
     }
 

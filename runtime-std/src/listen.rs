@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, T
 use std::thread::{self, Scope};
 use std::time::{Duration, SystemTime};
 
-use log::{error, info, warn};
+use log::error;
 use onehop::Listening;
 use onehop::config::{Config, without_user_info};
-use onehop::driver::{ACCEPT_BACKLOG, AcceptFaults, SocketKind};
+use onehop::driver::{self, ACCEPT_BACKLOG, AcceptFaults, SocketKind};
 
 use crate::connection;
 use crate::shared::Shared;
@@ -32,21 +32,14 @@ impl Listeners {
         let monitoring = config.monitoring_address();
         let monitoring = monitoring.map(|address| bind(&address.host, address.port.to_bind())).transpose()?;
         if let Some(monitoring) = &monitoring {
-            info!("Starting http monitor on {}", monitoring.local_addr()?);
+            driver::log_monitoring_port(monitoring.local_addr()?);
         }
-        if let (Some(websockets), Some(own)) = (&websockets, websocket) {
-            let scheme = if own.tls.is_some() { "wss" } else { "ws" };
-            info!("Listening for websocket clients on {scheme}://{}", websockets.local_addr()?);
-            if own.tls.is_none() {
-                warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
-            }
+        if let (Some(own), Some(websockets)) = (websocket, &websockets) {
+            driver::log_websocket_port(own, websockets.local_addr()?);
         }
-        info!("Listening for client connections on {}", clients.local_addr()?);
-        if config.proxy_protocol {
-            info!("PROXY protocol enabled for client connections");
-        }
-        if let Some(routes) = &routes {
-            info!("Listening for route connections on {}", routes.local_addr()?);
+        driver::log_client_port(config, clients.local_addr()?);
+        if let (Some(cluster), Some(routes)) = (cluster, &routes) {
+            driver::log_route_port(cluster, routes.local_addr()?);
         }
         Ok(Self { clients, websockets, routes, monitoring })
     }

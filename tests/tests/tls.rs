@@ -357,9 +357,7 @@ fn tls_is_asked_for_by_flags_too() {
     for kind in Kind::COMPARED {
         let flags = ["--tlsverify", "--tlscert", &cert, "--tlskey", &key, "--tlscacert", &ca];
         let Some(server) = Server::start(kind, Options::default().with(&flags)) else { return };
-        if kind != Kind::OnehopStd {
-            server.wait_for_log("TLS required for client connections", TIMEOUT);
-        }
+        server.wait_for_log("TLS required for client connections", TIMEOUT);
         let config = authority.client(Some(&client));
         let (mut conn, info) =
             TlsConn::connect(server.ports().client, config, Begin::AfterInfo).expect("TLS");

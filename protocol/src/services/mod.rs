@@ -8,7 +8,8 @@
 //! driver that also dials for the node, once for each node.
 //!
 //! Today it answers which routes this server has, and hears what other servers answer to that (wire.md 10.3): a
-//! nats-server tells a newcomer to the members and never the members to a newcomer, so a node that heals asks.
+//! nats-server tells a newcomer to the members and never the members to a newcomer, so a node that heals asks. It takes
+//! requests to read the configuration again, and tells other servers how many clients an account has here.
 //!
 //! Inside, top down:
 //! - here: which questions are answered, when, and how much of that is done at once.
