@@ -347,7 +347,9 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> (Instant, TimeoutReason) {
         if let Some(header) = &self.header {
-            return (header.until(), TimeoutReason::Authentication);
+            let greeting = self.greeting_due().map(|at| (at, TimeoutReason::Opening));
+            let end = (header.until(), TimeoutReason::Authentication);
+            return greeting.filter(|(at, _)| *at < header.until()).unwrap_or(end);
         }
         if let Some(opening) = &self.opening {
             return (opening.until(), TimeoutReason::Opening);
@@ -365,6 +367,8 @@ impl Connection {
         if let Some(header) = &self.header {
             if header.until() <= now {
                 self.refuse_header(now, "timeout", sink);
+            } else if self.greeting_due().is_some_and(|at| at <= now) {
+                self.handle_opening_timeout(now, sink);
             }
             return;
         }

@@ -74,6 +74,13 @@ impl Connection {
         }
     }
 
+    /// When a client is to be greeted that says nothing, if it was not: it may wait for that, even if it could have begun with the
+    /// header of a proxy.
+    pub(super) fn greeting_due(&self) -> Option<Instant> {
+        let opening = self.opening.as_ref().filter(|opening| matches!(opening.stage, Stage::Silence(_)));
+        opening.map(|opening| opening.until)
+    }
+
     /// A client that was greeted speaks TLS now, or chooses whether to.
     fn expect_tls<S: Sink>(&mut self, now: Instant, tls: Tls, sink: &mut S) {
         if self.shared.config.allow_non_tls {

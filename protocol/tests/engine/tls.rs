@@ -487,6 +487,30 @@ fn who_may_begin_with_tls_or_do_without_may_also_wait_for_info() {
     assert_eq!(scene.take(patient), "PONG\r\n");
 }
 
+/// With `handshake_first: auto` as without: whoever has no proxy may wait for INFO, and so may who has one.
+#[test]
+fn where_proxies_may_come_a_client_that_waits_is_greeted_all_the_same() {
+    let authority = Authority::new("A");
+    for header in ["", "PROXY TCP4 192.0.2.7 10.0.0.1 1234 4222\r\n"] {
+        let mut scene = Scene::alone(|config| {
+            let handshake_first = HandshakeFirst::Within(Duration::from_millis(50));
+            let settings = TlsSettings { handshake_first, ..authority.node(&[HOST]) };
+            config.tls = Some(Tls::for_clients(settings, Vec::new).unwrap());
+            (config.allow_non_tls, config.proxy_protocol) = (true, true);
+        });
+        let [plain, encrypted] = std::array::from_fn(|_| scene.client("A"));
+        [plain, encrypted].into_iter().for_each(|peer| scene.send(peer, header.as_bytes()));
+        scene.run_for(Duration::from_millis(60));
+        assert!(scene.take(plain).starts_with("INFO {"));
+        scene.send(plain, CONNECT);
+        assert_eq!(scene.take(plain), "PONG\r\n");
+        assert!(scene.take(encrypted).starts_with("INFO {"));
+        let mut client = Client::new(&authority, None, encrypted);
+        client.say(CONNECT);
+        assert_eq!(client.settle(&mut scene).unwrap(), "PONG\r\n");
+    }
+}
+
 #[test]
 fn who_shows_what_is_not_good_stays_outside_and_disturbs_nobody() {
     let (ours, others) = (Authority::new("A"), Authority::new("B"));
