@@ -137,7 +137,7 @@ impl TlsSession {
 }
 
 impl TlsReader {
-    /// Goes on with the next record; false if it is not whole.
+    /// Goes on with the head of the next record, or with the rest of it; false if that is not whole.
     pub(in crate::transport) fn step(
         &mut self,
         rest: &mut &[u8],
@@ -156,7 +156,7 @@ impl TlsReader {
         if rest.is_empty() {
             session.release();
         }
-        Ok(is_whole)
+        Ok(is_whole || !rest.is_empty())
     }
 }
 

@@ -246,6 +246,18 @@ fn the_last_step_of_a_handshake_may_come_in_pieces_while_there_is_something_to_s
 }
 
 #[test]
+fn a_decoder_takes_all_that_it_is_given() {
+    let authority = Authority::new("A");
+    let server =
+        Tls::for_clients(settings(&authority, authority.sign("a.example", |_| {})), Vec::new).unwrap();
+    let client = Tls::for_routes(routes(&authority, "a.example"), Vec::new).unwrap();
+    let Pair { mut client, mut server, .. } = Pair::new(&client, &server, "a.example", Splits::Whole);
+    let mut hello = Vec::new();
+    client.encoder.encode(b"", &mut hello);
+    assert_eq!(server.decoder.decode(&hello, &mut Vec::new()), Ok(hello.len()));
+}
+
+#[test]
 fn both_versions_are_spoken_and_the_older_one_not_where_it_is_too_old() {
     let authority = Authority::new("A");
     let of = |min_version, cipher_suites: &[&str]| TlsSettings {
