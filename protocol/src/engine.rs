@@ -53,6 +53,8 @@ pub struct Engine {
     dialing: BTreeSet<DialId>,
     /// Connections that may have an effect to ask for.
     asking: BTreeSet<ConnectionId>,
+    #[cfg(feature = "sim")]
+    keeps_legible: bool,
 }
 
 /// A call that makes no sense. It never happens because of what a peer sent, and changes nothing.
@@ -98,6 +100,8 @@ impl Engine {
             closing: BTreeMap::new(),
             dialing: BTreeSet::new(),
             asking: BTreeSet::new(),
+            #[cfg(feature = "sim")]
+            keeps_legible: false,
         }
     }
 
@@ -422,12 +426,17 @@ impl Engine {
         let connection = driver::open(&self.node, now, remote, kind, &mut self.staging);
         let id = connection.id();
         let backlog = Backlog::new(connection.write_policy());
-        let slot = Slot { entry: connection.entry().clone(), backlog, outbound: Outbound::new() };
+        let slot = Slot { entry: connection.entry().clone(), backlog, outbound: self.new_outbound() };
         self.staging.links_mut().insert(id, slot);
         self.timers.insert((connection.poll_timeout().0, id));
         self.connections.insert(id, connection);
         self.conclude(now, id);
         id
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn new_outbound(&self) -> Outbound {
+        Outbound::new()
     }
 
     /// Lets a connection hear something and carries out what follows from it for all of them.
@@ -491,6 +500,29 @@ impl Engine {
                 self.closing.insert(id, Closing { reason, backlog, outbound });
             }
         }
+    }
+}
+
+#[cfg(feature = "sim")]
+impl Engine {
+    /// Keeps what is said on all connections that come from now on as it is without TLS ([`Engine::take_legible`]).
+    pub(crate) fn keep_legible(&mut self) {
+        self.keeps_legible = true;
+    }
+
+    /// What was made for a socket since the last call, as it is without TLS; none if nothing of the connection is encoded, or this is
+    /// not kept. More may be in it than [`Engine::poll_transmit`] showed.
+    pub(crate) fn take_legible(&mut self, id: ConnectionId) -> Option<Vec<u8>> {
+        let (backlog, outbound) = self.outgoing(id).ok()?;
+        if backlog.is_coded() { outbound.take_legible() } else { None }
+    }
+
+    fn new_outbound(&self) -> Outbound {
+        let mut outbound = Outbound::new();
+        if self.keeps_legible {
+            outbound.keep_legible();
+        }
+        outbound
     }
 }
 

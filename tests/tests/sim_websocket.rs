@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use onehop::config::WebSocketConfig;
 use onehop::sim::{
-    Drawing, FaultLevel, Healing, Lines, NetworkConfig, NodeSpec, Operation, Scenario, Seed, Variety, World,
+    Drawing, FaultLevel, Healing, Lines, NetworkConfig, NodeSpec, Operation, Scenario, Seed, Variety, Way,
+    World,
 };
 use onehop_tests::simulation::must_hold;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn by_websocket(compresses: bool) -> Way {
+    Way { websocket: Some(compresses), ..Way::default() }
+}
 
 fn draw_and_run(seeds: std::ops::Range<u64>, faults: FaultLevel, healing: Healing) {
     let drawing = Drawing { faults, healing, websockets: Variety::All, ..Drawing::default() };
@@ -24,14 +29,21 @@ fn random_clusters_with_clients_by_websocket_keep_the_rules() {
 
 #[test]
 fn a_world_with_clients_by_websocket_is_another_only_in_that() {
-    let draw = |seed, websockets| Scenario::draw(seed, &Drawing { websockets, ..Drawing::default() });
+    let draw = |seed, websockets| {
+        Scenario::draw(
+            seed,
+            &Drawing { websockets, tls: Variety::None, proxies: Variety::None, ..Drawing::default() },
+        )
+    };
     let mut by_websocket = 0;
     for seed in 0..100 {
         let (mut with, without) = (draw(seed, Variety::All), draw(seed, Variety::None));
         assert!(with.takes_websockets && !without.takes_websockets);
         with.takes_websockets = false;
         for (_, operation) in &mut with.operations {
-            if let Operation::ConnectByWebSocket { node, login, echo, .. } = *operation {
+            if let Operation::ConnectBy { node, login, echo, way } = *operation
+                && way.websocket.is_some()
+            {
                 by_websocket += 1;
                 *operation = match login {
                     Some(login) => Operation::ConnectAs { node, login, echo },
@@ -61,7 +73,7 @@ fn messages_of_all_sizes_cross_between_clients_of_all_kinds_wherever_their_frame
     world.run_for(5 * SECOND).unwrap();
     let mut clients: Vec<_> = [a, b].map(|node| world.connect(node, true).unwrap()).into();
     for (node, compresses) in [(a, false), (a, true), (b, false), (b, true)] {
-        clients.push(world.connect_by_websocket(node, None, true, compresses).unwrap());
+        clients.push(world.connect_by(node, None, true, by_websocket(compresses)).unwrap());
     }
     for client in &clients {
         world.subscribe(*client, "a.>", None, false);
@@ -88,5 +100,5 @@ fn a_node_that_takes_no_websockets_has_no_clients_by_them() {
     let mut world = World::new(1, NetworkConfig::default(), Lines::Dropped);
     let node = world.add_node(NodeSpec::new(Some(3)));
     world.start(node);
-    assert_eq!(world.connect_by_websocket(node, None, true, false), None);
+    assert_eq!(world.connect_by(node, None, true, by_websocket(false)), None);
 }

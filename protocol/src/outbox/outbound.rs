@@ -29,6 +29,8 @@ pub struct Outbound {
     finishes: bool,
     /// What is left can be encoded once more was read.
     waits: bool,
+    #[cfg(feature = "sim")]
+    legible: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -160,6 +162,8 @@ impl Outbound {
         let chunk = self.plain.next_chunk();
         let taken = chunk.len().min(CODED_BYTES);
         self.encoded.end().extend_from_slice(&chunk[..taken]);
+        #[cfg(feature = "sim")]
+        self.legible.iter_mut().for_each(|legible| legible.extend_from_slice(&chunk[..taken]));
         self.note_coded(taken);
         taken > 0
     }
@@ -183,6 +187,11 @@ impl Outbound {
             *is_finished = true;
         }
         let moved = taken > 0 || output.len() > before;
+        #[cfg(feature = "sim")]
+        if let Some(legible) = self.legible.as_mut().filter(|_| place == 0) {
+            let said = if encoder.encrypts() { &chunk[..taken] } else { &output.bytes()[before..] };
+            legible.extend_from_slice(said);
+        }
         if is_innermost {
             self.note_coded(taken)
         } else {
@@ -194,6 +203,19 @@ impl Outbound {
     fn note_coded(&mut self, plain_bytes: usize) {
         self.plain.drop_first(plain_bytes);
         self.coded_plain_bytes += plain_bytes;
+    }
+}
+
+#[cfg(feature = "sim")]
+impl Outbound {
+    /// Keeps from now on what is made for the socket as it would be without TLS, for who reads along.
+    pub(crate) fn keep_legible(&mut self) {
+        self.legible.get_or_insert_default();
+    }
+
+    /// What was made since the last call, if it is kept. The socket may not have taken all of it.
+    pub(crate) fn take_legible(&mut self) -> Option<Vec<u8>> {
+        self.legible.as_mut().map(std::mem::take)
     }
 }
 

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::framing::Deframer;
 use super::ids::{ClientId, MessageId, NodeId, Sid};
 use super::net::End;
+use super::passage::{Misheard, Passage, Way};
 use super::tenants::{Login, Rights};
 use super::websocket::ClientSocket;
 use crate::time::Instant;
@@ -68,6 +70,10 @@ pub struct SimClient {
     pub(super) is_presented: bool,
     /// How many operations it will have had an answer to by then: it is told of each, as who says no CONNECT is.
     answers: usize,
+    /// Where its proxy says that it comes from, if it has one.
+    pub(super) origin: Option<SocketAddr>,
+    /// What is around all else that it writes, if anything is.
+    passage: Option<Passage>,
     /// By which it comes, if it does.
     websocket: Option<ClientSocket>,
     /// What it writes behind its CONNECT goes through this, if anything.
@@ -87,6 +93,13 @@ pub struct SimClient {
 pub(super) enum Asked {
     Publish(MessageId),
     Subscribe(Sid),
+}
+
+/// What stands in what a client read, and what it writes because of that.
+#[derive(Debug)]
+pub(super) struct Unwrapped<'a> {
+    pub(super) plain: Cow<'a, [u8]>,
+    pub(super) answer: Vec<u8>,
 }
 
 /// What a client has to do because of what it read.
@@ -114,6 +127,8 @@ impl SimClient {
             written_bytes: 0,
             is_presented: false,
             answers: 0,
+            origin: None,
+            passage: None,
             websocket: None,
             encoder: None,
             deframer: Deframer::counting(ANSWER),
@@ -126,12 +141,23 @@ impl SimClient {
         }
     }
 
-    /// It comes by WebSocket. Returns the request for that.
-    pub(super) fn come_by_websocket(&mut self, compresses: bool) -> Vec<u8> {
-        let websocket = self.websocket.insert(ClientSocket::new(compresses));
-        let request = websocket.request();
-        self.written_bytes += request.len() as u64;
-        request
+    /// It does not speak before it was greeted.
+    pub(super) fn await_greeting(&mut self) {
+        self.passage = Some(Passage::new(None, true));
+    }
+
+    /// It comes by a way of its own. Returns what it says before anything else.
+    pub(super) fn come_by(&mut self, way: Way) -> Vec<u8> {
+        let passage = self.passage.insert(Passage::new(way.tls, way.websocket.is_none()));
+        let proxy = way.proxy.map(|version| (version, version.origin_of(self.id)));
+        self.origin = proxy.map(|(_, origin)| origin);
+        let mut bytes = passage.begin(proxy);
+        if let Some(compresses) = way.websocket {
+            let request = self.websocket.insert(ClientSocket::new(compresses)).request();
+            self.written_bytes += request.len() as u64;
+            bytes.extend(passage.pass(&request));
+        }
+        bytes
     }
 
     /// Whether it came by WebSocket.
@@ -250,6 +276,7 @@ impl SimClient {
 
     /// What it asked for, and was not named yet, whose last byte is among the first `bytes` of what it wrote.
     pub(super) fn asked_within(&mut self, bytes: u64) -> Vec<Asked> {
+        let bytes = self.passage.as_mut().map_or(bytes, |passage| passage.said_within(bytes));
         let count = self.asked.iter().take_while(|(end, _)| *end <= bytes).count();
         self.asked.drain(..count).map(|(_, asked)| asked).collect()
     }
@@ -301,26 +328,47 @@ impl SimClient {
             }
             None => plain,
         };
-        let Some(websocket) = &mut self.websocket else {
-            self.written_bytes += bytes.len() as u64;
-            return bytes;
+        let bytes = match &mut self.websocket {
+            Some(websocket) => {
+                let frames = websocket.wrap(&bytes);
+                self.written_bytes += frames.len() as u64;
+                websocket.pass(frames)
+            }
+            None => {
+                self.written_bytes += bytes.len() as u64;
+                bytes
+            }
         };
-        let frames = websocket.wrap(&bytes);
-        self.written_bytes += frames.len() as u64;
-        websocket.pass(frames)
+        self.pass(bytes)
     }
 
-    /// What it could not say before and may say now.
-    pub(super) fn take_waiting(&mut self) -> Option<Vec<u8>> {
-        self.websocket.as_mut()?.take_waiting()
-    }
-
-    /// What stands in the frames of its WebSocket, if it came by one.
-    pub(super) fn unwrap<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
-        match &mut self.websocket {
-            Some(websocket) => websocket.hear(bytes).map(Cow::Owned),
-            None => Ok(Cow::Borrowed(bytes)),
+    /// What is written for these bytes; none for now if it was not let in.
+    fn pass(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        match &mut self.passage {
+            Some(passage) => passage.pass(&bytes),
+            None => bytes,
         }
+    }
+
+    /// What it wrote lately, as who reads along could if there were no TLS; none if that is what is written.
+    pub(super) fn take_legible(&mut self) -> Option<Vec<u8>> {
+        self.passage.as_mut().map(Passage::take_legible)
+    }
+
+    /// What the server says by these bytes, which come next, and what the client writes because they came.
+    pub(super) fn unwrap<'a>(&mut self, bytes: &'a [u8]) -> Result<Unwrapped<'a>, Misheard> {
+        let (mut plain, mut answer) = (Cow::Borrowed(bytes), Vec::new());
+        if let Some(passage) = &mut self.passage {
+            let (heard, then) = passage.hear(bytes)?;
+            (plain, answer) = (heard.into(), then);
+        }
+        if let Some(websocket) = &mut self.websocket {
+            plain = websocket.hear(&plain).map_err(|_| Misheard::Forbidden)?.into();
+            if let Some(waiting) = websocket.take_waiting() {
+                answer.extend(self.pass(waiting));
+            }
+        }
+        Ok(Unwrapped { plain, answer })
     }
 
     /// Takes in what the server says.

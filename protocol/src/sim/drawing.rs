@@ -11,7 +11,9 @@ use super::node::DEATH_IS_NOTICED;
 use super::scenario::{Member, Operation, Scenario, draw_time};
 use super::tenants::Tenants;
 use super::topology::Topology;
-use super::variety::{Variety, settle_compression, settle_tenants, settle_websockets, vary};
+use super::variety::{
+    Variety, settle_compression, settle_proxies, settle_tenants, settle_tls, settle_websockets, vary,
+};
 use super::world::Fault;
 
 /// How much goes wrong.
@@ -55,6 +57,11 @@ pub struct Drawing {
     pub compression: Variety,
     /// Whether some clients come by WebSocket instead: in all worlds, in some, or in none. The rest stays the same.
     pub websockets: Variety,
+    /// Whether servers speak TLS with each other, and some clients with them: in all worlds, in some, or in none. The rest stays the
+    /// same.
+    pub tls: Variety,
+    /// Whether some clients come by way of a proxy: in all worlds, in some, or in none. The rest stays the same.
+    pub proxies: Variety,
 }
 
 impl Default for Drawing {
@@ -67,16 +74,25 @@ impl Default for Drawing {
             tenants: Variety::Some,
             compression: Variety::Some,
             websockets: Variety::Some,
+            tls: Variety::Some,
+            proxies: Variety::Some,
         }
     }
 }
 
 impl Drawing {
-    /// Without all that a [`Variety`] says of: what most worlds do without, tenants, compression and clients by WebSocket. The rest is
-    /// as by default.
+    /// Without all that a [`Variety`] says of. The rest is as by default.
     pub fn plain() -> Self {
         let none = Variety::None;
-        Self { variety: none, tenants: none, compression: none, websockets: none, ..Self::default() }
+        Self {
+            variety: none,
+            tenants: none,
+            compression: none,
+            websockets: none,
+            tls: none,
+            proxies: none,
+            ..Self::default()
+        }
     }
 }
 
@@ -109,6 +125,8 @@ impl Scenario {
             tenants: Tenants::default(),
             compression: Vec::new(),
             takes_websockets: false,
+            takes_proxies: false,
+            tls: None,
             max_pending_bytes: (more.u8(..4) == 0).then_some(20 * 1024),
             dials_per_second: (more.u8(..4) == 0).then_some(8),
             network,
@@ -121,6 +139,8 @@ impl Scenario {
         settle_tenants(&mut scenario, drawing.tenants);
         settle_compression(&mut scenario, drawing.compression);
         settle_websockets(&mut scenario, drawing.websockets);
+        settle_tls(&mut scenario, drawing.tls);
+        settle_proxies(&mut scenario, drawing.proxies);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

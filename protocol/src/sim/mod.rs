@@ -6,7 +6,7 @@
 //! [`Scenario::explore`] follow every order in which things can arrive in it, instead of one.
 //!
 //! From the bottom up, so that none imports what comes after it: the network ([`net`], and `queue`); what all are called
-//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `websocket`, `tap`, `trace`, `stream`); rules, nodes, accounts
+//! (`ids`, `label`, `subject`); what is said on streams (`framing`, `websocket`, `encryption`, `passage`, `tap`, `trace`, `stream`); rules, nodes, accounts
 //! that share and users who may not do everything, clients, and the ledger of messages (`rule`, `node`, `tenants`, `client`, `ledger`); the `world`
 //! that joins them; scenarios, how they are drawn, and their runs (`topology`,
 //! `scenario`, `variety`, `drawing`, `run`, `shrink`); and `explore`.
@@ -41,6 +41,7 @@
 mod change;
 mod client;
 mod drawing;
+mod encryption;
 mod explore;
 mod framing;
 mod ids;
@@ -48,6 +49,7 @@ mod label;
 mod ledger;
 pub mod net;
 mod node;
+mod passage;
 mod queue;
 mod rule;
 #[cfg(test)]
@@ -72,6 +74,7 @@ pub use explore::{Arrival, BadOrder, Explored, Verdict, explore};
 pub use ids::{ClientId, MessageId, NodeId, Sid};
 pub use net::NetworkConfig;
 pub use node::{DEATH_IS_NOTICED, NodeSpec, Seed};
+pub use passage::{Compresses, ProxyVersion, TlsStart, Way};
 pub use rule::{Rule, Violation};
 pub use run::{CONVERGENCE_BOUND, DIALS_PER_ROUTE, Outcome, SETTLING};
 pub use scenario::{FILTERS, Member, Operation, QUEUES, RESPONDERS, SUBJECTS, Scenario};

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::encryption;
 use super::ids::NodeId;
 use super::label::Labels;
 use super::net::End;
@@ -16,6 +17,7 @@ use crate::id::ConnectionId;
 use crate::node::Listening;
 use crate::routes::DialId;
 use crate::time::Instant;
+use crate::transport::HandshakeFirst;
 
 /// What a node is configured with to join the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,14 @@ impl NodeSpec {
         if let Some(cluster) = &mut self.config.cluster {
             cluster.healing = if on { Healing::default() } else { Healing::none() };
         }
+        self
+    }
+
+    /// The same with TLS on its routes and for clients that want it, who may begin as said. All nodes of such a world have one
+    /// certificate, and all must speak TLS to be members.
+    #[must_use]
+    pub fn encrypted(mut self, handshake_first: HandshakeFirst) -> Self {
+        encryption::encrypt(&mut self.config, handshake_first);
         self
     }
 
@@ -295,7 +305,11 @@ impl SimNode {
             interfaces: vec![ip],
             unix_nanos_at_zero: 0,
         };
-        let engine = Engine::new(config, &listening, now);
+        let is_encrypted = config.tls.is_some();
+        let mut engine = Engine::new(config, &listening, now);
+        if is_encrypted {
+            engine.keep_legible();
+        }
         self.incarnation += 1;
         self.server_id = engine.node().hub().server_id().to_owned();
         self.connect_urls = vec![format!("{ip}:{CLIENT_PORT}")];

@@ -57,13 +57,13 @@ fn pipe(world: &World, from: NodeId, to: NodeId) -> End {
 /// Writes as if one node had written it to the other.
 fn forge(world: &mut World, from: NodeId, to: NodeId, lines: &str) {
     let end = pipe(world, from, to);
-    world.write(end, lines.as_bytes().to_vec());
+    world.write(end, lines.as_bytes().to_vec(), None);
 }
 
 /// Writes as if a client's node had written it to the client.
 fn tell(world: &mut World, client: ClientId, lines: &str) {
     let end = world.clients[client.0].end.other();
-    world.write(end, lines.as_bytes().to_vec());
+    world.write(end, lines.as_bytes().to_vec(), None);
 }
 
 /// Takes away what is on its way.

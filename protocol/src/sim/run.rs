@@ -7,6 +7,7 @@ use super::change::ACCOUNTS;
 use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
 use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
+use super::passage::{ProxyVersion, TlsStart, Way};
 use super::rule::{Rule, Violation};
 use super::scenario::{FILTERS, Operation, QUEUES, RESPONDERS, SUBJECTS, Scenario};
 use super::tenants::MAPPED;
@@ -112,6 +113,10 @@ impl Scenario {
     fn listening(&self, mut spec: NodeSpec) -> NodeSpec {
         let websocket = || WebSocketConfig { no_tls: true, compression: true, ..WebSocketConfig::default() };
         spec.config.websocket = self.takes_websockets.then(websocket);
+        spec.config.proxy_protocol = self.takes_proxies;
+        if let Some(handshake_first) = self.tls {
+            spec = spec.encrypted(handshake_first);
+        }
         spec
     }
 
@@ -205,13 +210,31 @@ impl Scenario {
         let places = accounts.flat_map(|account| nodes().map(move |node| (node, account)));
         let mut clients: Vec<_> =
             places.filter_map(|(node, account)| world.connect_in(node, account, true)).collect();
-        // At every other node they compress.
-        let by_websocket =
-            |node: NodeId| world.connect_by_websocket(node, None, true, node.0.is_multiple_of(2));
-        clients.extend(nodes().filter_map(by_websocket));
+        for way in self.ways() {
+            clients.extend(nodes().filter_map(|node| world.connect_by(node, None, true, way)));
+        }
         let users = self.tenants.logins().flat_map(|login| nodes().map(move |node| (node, login)));
         clients.extend(users.filter_map(|(node, login)| world.connect_as(node, login, true)));
         clients
+    }
+
+    /// Those by which clients can come, but for a plain connection of their own.
+    fn ways(&self) -> Vec<Way> {
+        let after_info = self.tls.map(|_| TlsStart::AfterInfo);
+        let at_once = self.tls.map(|_| TlsStart::AtOnce);
+        let by_websocket = |compresses| Way { websocket: Some(compresses), tls: at_once, proxy: None };
+        let by_proxy = |version| Way { proxy: Some(version), tls: after_info, websocket: None };
+        let mut ways = Vec::new();
+        if self.takes_websockets {
+            ways.extend([false, true].map(by_websocket));
+        }
+        if self.takes_proxies {
+            ways.extend([ProxyVersion::V1, ProxyVersion::V2].map(by_proxy));
+        }
+        if self.tls.is_some() {
+            ways.extend([after_info, at_once].map(|tls| Way { tls, ..Way::default() }));
+        }
+        ways
     }
 
     /// Where pools differ in size, a question and the interest in its answer take different routes, so that the answer may
@@ -248,11 +271,11 @@ impl Operation {
                     world.connect_as(NodeId(node % world.node_count().max(1)), *login, echo);
                 }
             }
-            Self::ConnectByWebSocket { node, login, echo, compresses } => {
+            Self::ConnectBy { node, login, echo, way } => {
                 let logins: Vec<_> = world.tenants.logins().collect();
                 let login = login.and_then(|login| logins.get(login % logins.len().max(1)).copied());
                 let node = NodeId(node % world.node_count().max(1));
-                world.connect_by_websocket(node, login, echo, compresses);
+                world.connect_by(node, login, echo, way);
             }
             Self::Arrive { node } => {
                 world.arrive(NodeId(node % world.node_count().max(1)));

@@ -8,10 +8,12 @@ use super::change::Change;
 use super::ids::NodeId;
 use super::net::NetworkConfig;
 use super::node::{NodeSpec, Seed};
+use super::passage::Way;
 use super::tenants::Tenants;
 use super::topology::Topology;
 use super::world::Fault;
 use crate::config::Compression;
+use crate::transport::HandshakeFirst;
 
 /// Everything that a run consists of. The same scenario gives the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct Scenario {
     pub compression: Vec<Compression>,
     /// Whether nodes take clients by WebSocket, too.
     pub takes_websockets: bool,
+    /// Whether clients may come by way of a proxy that says so.
+    pub takes_proxies: bool,
+    /// Whether servers speak TLS with each other, and clients that want it with them; and then who of the two begins.
+    pub tls: Option<HandshakeFirst>,
     /// How many bytes may wait for a client; none is the default of
     /// [`Config::max_pending`](crate::config::Config::max_pending).
     pub max_pending_bytes: Option<usize>,
@@ -96,16 +102,16 @@ pub enum Operation {
         /// Whether it wants its own messages too.
         echo: bool,
     },
-    /// A client connects to a node by WebSocket, if that takes any.
-    ConnectByWebSocket {
+    /// A client connects to a node by a way of its own, if the node lets anybody come so.
+    ConnectBy {
         /// Which node.
         node: usize,
         /// As which of the users of all tenants, if it names one.
         login: Option<usize>,
         /// Whether it wants its own messages too.
         echo: bool,
-        /// Whether it reads and writes compressed messages.
-        compresses: bool,
+        /// How it comes.
+        way: Way,
     },
     /// A client connects to a node and does not present itself for now.
     Arrive {
@@ -187,6 +193,8 @@ impl Scenario {
             tenants: Tenants::default(),
             compression: Vec::new(),
             takes_websockets: false,
+            takes_proxies: false,
+            tls: None,
             max_pending_bytes: None,
             network: NetworkConfig::default(),
             faults: Vec::new(),

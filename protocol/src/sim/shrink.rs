@@ -81,6 +81,8 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.max_pending_bytes = None);
     add(&|it| it.compression.clear());
     add(&|it| it.takes_websockets = false);
+    add(&|it| it.takes_proxies = false);
+    add(&|it| it.tls = None);
     add(&|it| it.tenants = Tenants::default());
     add(&|it| it.tenants.pinned.clear());
     add(&|it| it.tenants.mapped.clear());

@@ -1,5 +1,5 @@
 //! What a drawn world has besides nodes, faults and clients: connections that go on in frames, accounts that come and go,
-//! configurations that are swapped, tenants, what is wanted of compression, and clients by WebSocket.
+//! configurations that are swapped, tenants, what is wanted of compression, TLS, and clients that come by ways of their own.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use fastrand::Rng;
 use super::change::{ACCOUNTS, Change, FIXED, Setting};
 use super::ids::NodeId;
 use super::node::Seed;
+use super::passage::{ProxyVersion, TlsStart, Way};
 use super::scenario::{Operation, Scenario, draw_time};
 use super::tenants;
 use crate::config::{Compression, RouteLimits, RttThresholds};
-use crate::transport::S2Level;
+use crate::transport::{DEFAULT_HANDSHAKE_FIRST_WAIT, HandshakeFirst, S2Level};
 
 /// How much a world has that most worlds do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +105,59 @@ pub(super) fn settle_websockets(scenario: &mut Scenario, variety: Variety) {
         return;
     }
     scenario.takes_websockets = true;
+    reroute(scenario, |way| {
+        if rng.bool() {
+            way.websocket = Some(rng.bool());
+        }
+    });
+}
+
+/// Lets servers speak TLS, and clients that come by WebSocket, and some of the others, from a random stream of its own, too.
+pub(super) fn settle_tls(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x0074_6C73_746C_7374);
+    if !variety.has(&mut rng.fork()) {
+        return;
+    }
+    let may_begin = rng.bool();
+    scenario.tls = Some(match may_begin {
+        true => HandshakeFirst::Within(DEFAULT_HANDSHAKE_FIRST_WAIT),
+        false => HandshakeFirst::Never,
+    });
+    reroute(scenario, |way| {
+        let (wants, begins) = (rng.bool(), may_begin && rng.bool());
+        way.tls = match way.websocket {
+            Some(_) => Some(TlsStart::AtOnce),
+            None => wants.then_some(if begins { TlsStart::AtOnce } else { TlsStart::AfterInfo }),
+        };
+    });
+}
+
+/// Lets some of the clients that come by no WebSocket come through a proxy, from a random stream of its own, too.
+pub(super) fn settle_proxies(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x0070_726F_7869_6573);
+    if !variety.has(&mut rng.fork()) {
+        return;
+    }
+    scenario.takes_proxies = true;
+    reroute(scenario, |way| {
+        let version = if rng.bool() { ProxyVersion::V1 } else { ProxyVersion::V2 };
+        way.proxy = (way.websocket.is_none() && rng.bool()).then_some(version);
+    });
+}
+
+/// Lets clients come by other ways. Who has none of its own stays as it is.
+fn reroute(scenario: &mut Scenario, mut change: impl FnMut(&mut Way)) {
     for (_, operation) in &mut scenario.operations {
-        let (node, login, echo) = match *operation {
-            Operation::Connect { node, echo } => (node, None, echo),
-            Operation::ConnectAs { node, login, echo } => (node, Some(login), echo),
+        let (node, login, echo, mut way) = match *operation {
+            Operation::Connect { node, echo } => (node, None, echo, Way::default()),
+            Operation::ConnectAs { node, login, echo } => (node, Some(login), echo, Way::default()),
+            Operation::ConnectBy { node, login, echo, way } => (node, login, echo, way),
             _ => continue,
         };
-        if rng.bool() {
-            *operation = Operation::ConnectByWebSocket { node, login, echo, compresses: rng.bool() };
+        let before = way;
+        change(&mut way);
+        if way != before {
+            *operation = Operation::ConnectBy { node, login, echo, way };
         }
     }
 }

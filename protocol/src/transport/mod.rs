@@ -186,6 +186,12 @@ impl Encoder {
         }
     }
 
+    /// Whether nobody but the peer can read what it makes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn encrypts(&self) -> bool {
+        matches!(self.0, Encoding::Tls(_))
+    }
+
     /// Frees what it can make anew. For a connection that has nothing more to write for now.
     pub fn release(&mut self) {
         match &mut self.0 {

@@ -81,7 +81,7 @@ fn a_line_of_a_dedicated_connection_is_in_its_account() {
     let dedicated = &node.routes[&world.nodes[B.0].server_id].dedicated;
     let (_, route) = dedicated.iter().find(|(account, _)| account == TENANTS[1]).expect("it is pinned");
     let end = node.socket(*route).expect("it is open").end;
-    world.write(end, b"RMSG x 3\r\nm0;\r\n".to_vec());
+    world.write(end, b"RMSG x 3\r\nm0;\r\n".to_vec(), None);
     assert_broken(&mut world, Rule::Isolation, "n0 sends m0 in T1, not in T0");
 }
 

@@ -112,7 +112,8 @@ impl World {
                 bytes.extend_from_slice(&slice[..slice.len().min(size - bytes.len())]);
             }
             let _ = engine.advance(connection, size);
-            self.write(end, bytes);
+            let legible = engine.take_legible(connection);
+            self.write(end, bytes, legible.as_deref());
         }
     }
 }

@@ -76,7 +76,12 @@ impl World {
         let (Some(socket), Some(engine)) = (node.socket(route), &node.engine) else {
             return;
         };
-        let each = if engine.is_encoded(route) { MOST_FRAMED_BYTES } else { 1 };
+        let is_encrypted = engine.node().hub().config().tls.is_some();
+        let each = match engine.is_encoded(route) {
+            true if is_encrypted => MOST_ENCRYPTED_BYTES,
+            true => MOST_FRAMED_BYTES,
+            false => 1,
+        };
         let waiting = engine.pending_bytes(route) as u64 * each;
         if let Some(joint) = self.joints.get_mut(socket.end.stream) {
             let end = self.network.written_bytes(socket.end) + waiting;
@@ -215,3 +220,5 @@ struct Routes {
 
 /// What one byte takes in frames at the most: where it has one to itself.
 const MOST_FRAMED_BYTES: u64 = 3;
+/// The same in records of TLS, where it has a frame to itself, too.
+const MOST_ENCRYPTED_BYTES: u64 = MOST_FRAMED_BYTES + 22;

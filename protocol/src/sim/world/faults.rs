@@ -66,8 +66,8 @@ impl World {
         self.end_node(id, Some(Ending::Fin));
     }
 
-    /// Lets a node tell another of so many servers that there are not, each somewhere else, if there is a route. Nothing
-    /// else may be on its way.
+    /// Lets a node tell another of so many servers that there are not, each somewhere else, if there is a route, which is
+    /// plain. Nothing else may be on its way.
     pub fn lie(&mut self, by: NodeId, to: NodeId, servers: usize) {
         self.trace.note(self.now, [13 << 32 | by.0 as u64, to.0 as u64, servers as u64], || {
             format!("{by} tells {to} of {servers} servers that there are not")
@@ -84,7 +84,7 @@ impl World {
                 "INFO {{\"server_id\":\"NLIE{n}\",\"ip\":\"nats-route://{ip}:{ROUTE_PORT}/\",\"port\":{ROUTE_PORT}}}\r\n"
             )
         };
-        self.write(end, (0..servers).map(lie).collect::<String>().into_bytes());
+        self.write(end, (0..servers).map(lie).collect::<String>().into_bytes(), None);
     }
 
     pub(in crate::sim) fn begin_fault(&mut self, fault: Fault) {

@@ -25,7 +25,7 @@ impl World {
         self.nodes[to.0].open(socket);
         self.servers += 1;
         let connect = r#"{"verbose":false,"pedantic":false,"headers":true,"cluster":"sim"}"#;
-        self.write(stream.dialer(), format!("CONNECT {connect}\r\nINFO {info}\r\n").into_bytes());
+        self.write(stream.dialer(), format!("CONNECT {connect}\r\nINFO {info}\r\n").into_bytes(), None);
         self.pump(to);
         Some(Impostor(stream.dialer()))
     }

@@ -16,6 +16,7 @@ use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::ledger::{ExpectedGroup, Group};
 use crate::sim::node::{SimNode, wanted_routes};
 use crate::sim::rule::{Rule, Violation};
+use crate::sim::stream::Holder;
 use crate::sim::subject::matches;
 use crate::sim::tenants::ALL_ANSWERS;
 use crate::time::Instant;
@@ -146,10 +147,12 @@ impl World {
     }
 
     /// Checks what holds once the mesh is whole and everything that was under way has arrived: nothing was lost, all
-    /// know each other's interest, all clients know all nodes.
+    /// know each other's interest, all clients know all nodes, and each is known by where it comes from.
     pub fn check_settled(&self) -> Result<(), Violation> {
         self.check_connected()?;
-        self.check_connect_urls().map_err(|violation| Violation { at: self.now, ..violation })
+        self.check_origins()
+            .and_then(|()| self.check_connect_urls())
+            .map_err(|violation| Violation { at: self.now, ..violation })
     }
 
     /// Checks what holds even where pairs of nodes are not connected, once everything that was under way has arrived: nothing
@@ -293,6 +296,24 @@ impl World {
         let is_connected =
             |a: NodeId, b: NodeId| self.is_exact(a, &self.nodes[b.0].server_id) && is_old(a, b);
         id == other || is_connected(id, other) && is_connected(other, id)
+    }
+
+    /// Whether nodes know where clients come from whose proxies say so.
+    fn check_origins(&self) -> Result<(), Violation> {
+        for client in self.clients.iter().filter(|client| client.is_open && client.is_presented) {
+            let engine = self.nodes[client.node.0].engine.as_ref();
+            let Some(Holder::Node(_, connection)) = self.joints.holder(client.end.other()) else { continue };
+            let entry = engine.and_then(|engine| engine.node().hub().directory().get(connection));
+            let known = entry.map(|entry| entry.origin());
+            if client.origin.is_some() && known != client.origin {
+                let text = format!(
+                    "{} takes {} to come from {known:?}, not {:?}",
+                    client.node, client.id, client.origin
+                );
+                return Err(Violation::new(Rule::Transport, text));
+            }
+        }
+        Ok(())
     }
 
     fn check_connect_urls(&self) -> Result<(), Violation> {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use super::World;
 use crate::accounts::GLOBAL_ACCOUNT;
 use crate::id::ConnectionId;
-use crate::sim::client::{ANSWER, Heard, SimClient};
+use crate::sim::client::{ANSWER, Heard, SimClient, Unwrapped};
 use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::ledger::{Publication, Refused};
 use crate::sim::net::{End, Ending};
 use crate::sim::node::Socket;
+use crate::sim::passage::{Misheard, Way};
 use crate::sim::rule::{Rule, Violation};
 use crate::sim::stream::{Holder, Joint, Purpose, Said};
 use crate::sim::tenants::{Login, Place, Verdict, is_for_answer};
 use crate::sim::websocket::FrameReader;
+use crate::transport::HandshakeFirst;
 
 impl World {
     /// Connects a client to a node; none if the node is down. With `echo` it gets its own messages too.
@@ -42,31 +44,36 @@ impl World {
         Some(id)
     }
 
-    /// Connects a client by WebSocket, as a user of a tenant or not, that reads and writes compressed messages or not; none if the
-    /// node is down or takes none, or there is no such tenant.
-    pub fn connect_by_websocket(
+    /// Connects a client by a way of its own, as a user of a tenant or not; none if the node is down or nobody can come so, or there is
+    /// no such tenant.
+    pub fn connect_by(
         &mut self,
         node: NodeId,
         login: Option<Login>,
         echo: bool,
-        compresses: bool,
+        way: Way,
     ) -> Option<ClientId> {
-        self.nodes[node.0].spec.config.websocket.as_ref()?;
-        if login.is_some_and(|login| !self.tenants.have(login.account())) {
+        if !way.is_open(&self.nodes[node.0].spec.config)
+            || login.is_some_and(|login| !self.tenants.have(login.account()))
+        {
             return None;
         }
         let remote = self.next_remote();
-        let connection = self.nodes[node.0].engine.as_mut()?.handle_accept_websocket(self.now, remote);
+        let engine = self.nodes[node.0].engine.as_mut()?;
+        let connection = match way.websocket {
+            Some(_) => engine.handle_accept_websocket(self.now, remote),
+            None => engine.handle_accept_client(self.now, remote),
+        };
         let id = self.seat(node, connection, GLOBAL_ACCOUNT, echo);
         let client = &mut self.clients[id.0];
         if let Some(login) = login {
             client.come_in_as(login, self.tenants.rights_of(login));
         }
-        let request = client.come_by_websocket(compresses);
-        if let Some(joint) = self.joints.get_mut(client.end.stream) {
+        let first = client.come_by(way);
+        if let Some(joint) = self.joints.get_mut(client.end.stream).filter(|_| way.websocket.is_some()) {
             joint.said.0.iter_mut().for_each(|said| said.websocket = Some(FrameReader::default()));
         }
-        self.write_as_client(id, request);
+        self.write_as_client(id, first);
         self.say_connect(id);
         self.pump(node);
         Some(id)
@@ -130,7 +137,13 @@ impl World {
         self.joints.insert(stream, Joint::new(holders, [node, node], None));
         let end = stream.acceptor();
         self.nodes[node.0].open(Socket { connection, end, peer: None, is_client: true });
-        self.clients.push(SimClient::new(id, node, account, stream.dialer(), echo, self.now));
+        let mut client = SimClient::new(id, node, account, stream.dialer(), echo, self.now);
+        let tls = self.nodes[node.0].spec.config.tls.as_ref();
+        if tls.is_some_and(|tls| tls.settings().handshake_first != HandshakeFirst::Never) {
+            // Whoever speaks at once is expected to speak TLS.
+            client.await_greeting();
+        }
+        self.clients.push(client);
         if let Some(joint) = self.joints.get_mut(stream) {
             joint.said[end.side].deframer = Deframer::counting(ANSWER);
         }
@@ -242,11 +255,15 @@ impl World {
     }
 
     pub(in crate::sim) fn write_as_client(&mut self, id: ClientId, bytes: Vec<u8>) {
-        let end = self.clients[id.0].end;
+        let client = &mut self.clients[id.0];
+        let (end, legible) = (client.end, client.take_legible());
+        let mut legible = legible.as_deref();
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.network.portion(rest.len()));
-            self.write(end, now.to_vec());
+            self.write(end, now.to_vec(), legible);
+            // All of it was noted with the first part.
+            legible = legible.map(|_| [].as_slice());
             rest = later;
         }
     }
@@ -254,14 +271,16 @@ impl World {
     /// What a client does when it reads.
     pub(in crate::sim) fn hear(&mut self, id: ClientId, bytes: &[u8]) {
         let client = &mut self.clients[id.0];
-        let Ok(bytes) = client.unwrap(bytes) else {
-            let text = format!("what {id} hears is nothing that its WebSocket may say");
-            return self.fail(Violation::new(Rule::Transport, text));
+        let Unwrapped { plain, answer } = match client.unwrap(bytes) {
+            Ok(unwrapped) => unwrapped,
+            Err(Misheard::Refused) => return self.disconnect(id),
+            Err(Misheard::Forbidden) => {
+                let text = format!("what {id} hears is nothing that TLS or its WebSocket may say");
+                return self.fail(Violation::new(Rule::Transport, text));
+            }
         };
-        let (heard, waiting) = (client.hear(self.now, &bytes), client.take_waiting());
-        if let Some(waiting) = waiting {
-            self.write_as_client(id, waiting);
-        }
+        let heard = client.hear(self.now, &plain);
+        self.write_as_client(id, answer);
         let Ok(heard) = heard else {
             // The node is of another opinion on frames, since it just changed that.
             return self.disconnect(id);

@@ -25,9 +25,13 @@ impl World {
         }
     }
 
-    /// Writes bytes and notes what they say.
-    pub(in crate::sim) fn write(&mut self, end: End, bytes: Vec<u8>) {
-        self.tap(end, &bytes);
+    /// Writes bytes and notes what they say: what is `legible` instead of them, if they are encrypted. (Of what is encrypted only the
+    /// length is the same in each run.)
+    pub(in crate::sim) fn write(&mut self, end: End, bytes: Vec<u8>, legible: Option<&[u8]>) {
+        if legible.is_some() {
+            self.trace.take(&bytes.len().to_le_bytes());
+        }
+        self.tap(end, legible.unwrap_or(&bytes));
         if self.network.write(end, bytes, self.now) {
             self.note_reset(end.stream);
         }
