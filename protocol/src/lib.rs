@@ -21,6 +21,7 @@
 //! | `node` | the [`Node`], which all connections share: the hub, the cluster behind its lock, what passes between them |
 //! | `cluster` | gossip and routes wired into one machine |
 //! | **[`gossip`]** | whom to tell of whom |
+//! | [`discovery`] | servers that sources tell of: whom of them to dial, and when |
 //! | **`routes`** | the route table: peers, pools of connections, duplicates, when to dial |
 //! | **`forwarding`** | who gets a message, given where it came from: the one hop; what a connection remembers of that |
 //! | `delivery` | what a batch leads to, staged until its end |
@@ -135,6 +136,7 @@ mod cluster;
 pub mod config;
 pub mod connection;
 pub mod delivery;
+pub mod discovery;
 pub mod docs;
 pub mod driver;
 mod engine;

@@ -13,7 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["connection"],
     &["node"],
     &["cluster"],
-    &["gossip", "routes"],
+    &["discovery", "gossip", "routes"],
     &["forwarding"],
     &["delivery"],
     &["hub"],

@@ -92,6 +92,7 @@ impl Config {
             rehearsed_transport,
             seed,
             secret_seed,
+            discovery,
         } = self;
         difference.note_free(&[
             ("max_connections", *max_connections != new.max_connections),
@@ -137,6 +138,7 @@ impl Config {
             ("http_base_path", *http_base_path != new.http_base_path),
             ("monitoring", *monitoring != new.monitoring),
             ("websocket", *websocket != new.websocket),
+            ("discovery", *discovery != new.discovery),
             ("seed", *seed != new.seed || *secret_seed != new.secret_seed),
         ]);
     }

@@ -7,6 +7,7 @@ mod account;
 mod address;
 mod change;
 mod cluster;
+mod discovery;
 mod file;
 mod healing;
 mod imports;
@@ -29,6 +30,7 @@ pub use change::ConfigRefused;
 pub use cluster::{
     ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL, RoutePermissions, RttThresholds,
 };
+pub use discovery::{DEFAULT_DISCOVERY_INTERVAL, Discovery, Source};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
 pub use imports::{ExportError, ImportError};
@@ -109,6 +111,8 @@ pub struct Config {
     pub reconnect_error_reports: u32,
     /// Makes this node a member of a cluster; `None` stands alone.
     pub cluster: Option<ClusterConfig>,
+    /// Where the first address of the cluster may come from, beside [`ClusterConfig::routes`].
+    pub discovery: Discovery,
     /// Of a node that stands alone: the name of a cluster that clients and monitoring are told. No spaces, and not `_`.
     pub lone_cluster_name: Option<String>,
     /// In how long clients are sent away one after another before a stop (lame duck mode), the grace period included.
@@ -182,6 +186,7 @@ impl Default for Config {
             connect_error_reports: 3600,
             reconnect_error_reports: 1,
             cluster: None,
+            discovery: Discovery::default(),
             lone_cluster_name: None,
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),

@@ -98,7 +98,7 @@ pub enum Setting {
 type Alter = fn(&mut Config);
 
 /// What a running node cannot change: its key, and how it becomes another.
-pub(super) const FIXED: [(&str, Alter); 21] = [
+pub(super) const FIXED: [(&str, Alter); 22] = [
     ("server_name", |config| config.server_name = Some("other".to_owned())),
     ("host", |config| "::1".clone_into(&mut config.host)),
     ("port", |config| config.port = Port::Fixed(1)),
@@ -110,6 +110,7 @@ pub(super) const FIXED: [(&str, Alter); 21] = [
     ("connect_error_reports", |config| config.connect_error_reports += 1),
     ("reconnect_error_reports", |config| config.reconnect_error_reports += 1),
     ("monitoring", |config| config.monitoring = Some(Listen { host: String::new(), port: Port::Any })),
+    ("discovery", |config| config.discovery.mdns = !config.discovery.mdns),
     ("seed", |config| config.seed ^= 1),
     ("cluster", |config| config.cluster = None),
     ("cluster.name", |config| with_cluster(config, |it| it.name = Some("other".to_owned()))),
