@@ -16,6 +16,9 @@ use crate::real_server::{Version, target_dir};
 /// How long a server may take from its start to `Server is ready`.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a server may take to read its configuration file again.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Which program to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -225,7 +228,7 @@ impl Server {
         self.log.text()
     }
 
-    /// How many bytes it has logged so far.
+    /// How many bytes it has logged so far: a mark for [`wait_for_log_since`](Self::wait_for_log_since), until it is restarted.
     pub fn log_bytes(&self) -> usize {
         self.log.bytes()
     }
@@ -236,8 +239,18 @@ impl Server {
     ///
     /// If it does not within `timeout`.
     pub fn wait_for_log(&self, text: &str, timeout: Duration) {
-        let found = self.log.wait(timeout, |log| log.contains(text).then_some(()));
-        assert!(found.is_some(), "{} never logged {text:?}:\n{}", self.name(), self.log());
+        self.wait_for_log_since(0, text, timeout);
+    }
+
+    /// Waits until the log contains `text` behind its first `mark` bytes, and returns what stands there.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within `timeout`.
+    pub fn wait_for_log_since(&self, mark: usize, text: &str, timeout: Duration) -> String {
+        let news = |log: &str| Some(&log[mark..]).filter(|news| news.contains(text)).map(str::to_owned);
+        let found = self.log.wait(timeout, news);
+        found.unwrap_or_else(|| panic!("{} never logged {text:?}:\n{}", self.name(), self.log()))
     }
 
     /// A monitoring page, for example `/varz`.
@@ -260,6 +273,29 @@ impl Server {
         let pid = self.process.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to {}", self.name());
+    }
+
+    /// Lets it read its configuration file again, and returns what it logged meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The same, where it goes on as it was because of a fault.
+    ///
+    /// # Panics
+    ///
+    /// If it says neither within twenty seconds.
+    pub fn reload(&self) -> Result<String, String> {
+        let mark = self.log_bytes();
+        self.signal("HUP");
+        let outcome = |log: &str| {
+            let news = log[mark..].to_owned();
+            if news.contains("Failed to reload server configuration: ") {
+                return Some(Err(news));
+            }
+            news.contains("Reloaded server configuration").then_some(Ok(news))
+        };
+        let found = self.log.wait(RELOAD_TIMEOUT, outcome);
+        found.unwrap_or_else(|| panic!("{} did not read its file:\n{}", self.name(), self.log()))
     }
 
     /// Waits for the process to exit by itself.

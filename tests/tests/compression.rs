@@ -141,8 +141,7 @@ fn recompress(servers: &mut [Server; 2], config: &str, modes: [&str; 2]) -> bool
     };
     let before = rids(&servers[0]);
     servers[0].rewrite_config(config);
-    servers[0].signal("HUP");
-    servers[0].wait_for_log("Reloaded server configuration", TIMEOUT);
+    servers[0].reload().expect("a good file");
     wait_until("routes are as both want them", TIMEOUT, || {
         [0, 1].iter().all(|at| shown(&servers[*at]) == [modes[*at]] && rids(&servers[*at]).len() == 4)
     });

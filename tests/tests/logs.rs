@@ -67,7 +67,7 @@ fn a_configuration_that_is_refused_is_not_quoted_where_it_holds_a_secret() {
 fn who_repeats_a_fault_for_seconds_does_not_fill_the_log() {
     for kind in Kind::RUNTIMES {
         let Some(server) = Server::start(kind, Options::default().with(&["-D"])) else { return };
-        let before = server.log().len();
+        let before = server.log_bytes();
         let mut client = RawConn::connect(server.ports().client);
         client.send("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
         let (start, mut faults) = (Instant::now(), 0);

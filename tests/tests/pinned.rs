@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use onehop_tests::frame::Frame;
-use onehop_tests::mesh::wait_until;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
@@ -37,11 +36,8 @@ impl Cluster {
     /// Lets a member read that these accounts are pinned.
     fn reload(&mut self, place: usize, pinned: &str) {
         let server = &mut self.servers[place];
-        let said = server.log_bytes();
         server.rewrite_config(&config(&self.ports, place, pinned));
-        server.signal("HUP");
-        let is_done = || server.log()[said..].contains("Reloaded server configuration");
-        wait_until("the file is read", TIMEOUT, is_done);
+        server.reload().expect("a good file");
     }
 
     /// Lets each client publish once to all. How often each got each of these messages, once nothing more comes.
@@ -179,9 +175,8 @@ fn an_account_cannot_be_pinned_where_there_are_no_pools() {
         let unpooled = |pinned| config(&ports, 0, pinned).replace("name: C", "name: C, pool_size: -1");
         let Some(mut server) = Server::start(kind, Options::configured(&unpooled(""))) else { return };
         server.rewrite_config(&unpooled("A"));
-        server.signal("HUP");
-        server.wait_for_log("Failed to reload server configuration: ", TIMEOUT);
+        let said = server.reload().expect_err("a file that makes no sense");
         let why = "pool_size cannot be negative if pinned accounts are specified";
-        assert!(server.log().contains(why), "{kind}: {}", server.log());
+        assert!(said.contains(why), "{kind}: {said}");
     }
 }

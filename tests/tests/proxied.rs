@@ -128,11 +128,8 @@ fn a_wrong_header_ends_the_connection_and_the_log_says_why() {
             let mut client = client(server, &header);
             assert!(client.read_until_closed(TIMEOUT), "{}", header.escape_ascii());
             assert_eq!(client.frames().len(), 1, "nothing but the INFO");
-            let log = || server.log()[said..].to_owned();
-            wait_until("a word about it", TIMEOUT, || {
-                log().contains("Client connection closed: Protocol Violation")
-            });
-            let log = log();
+            let log =
+                server.wait_for_log_since(said, "Client connection closed: Protocol Violation", TIMEOUT);
             assert!(log.contains("[WRN]") && log.contains("Error reading PROXY protocol header"), "{log}");
             assert!(log.contains(why), "{why}: {log}");
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onehop_tests::mesh::wait_until;
 use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
@@ -17,9 +16,7 @@ fn limits_and_what_is_logged_change_when_the_file_is_read_again() {
         let Some(mut server) = Server::start(kind, Options::configured("max_payload: 10")) else { return };
         let mut client = greeted(&server, 10);
         server.rewrite_config("max_payload: 20, debug: true");
-        server.signal("HUP");
-        server.wait_for_log("Reloaded server configuration", TIMEOUT);
-        let log = server.log();
+        let log = server.reload().expect("a good file");
         assert!(log.contains("Reloaded: max_payload") && log.contains("Reloaded: debug"), "{kind}: {log}");
         client.send("SUB a 1\r\nPUB a 20\r\n01234567890123456789\r\n");
         client.expect(0, "MSG");
@@ -36,11 +33,7 @@ fn what_cannot_change_is_named_and_then_nothing_changes() {
         let faults = [("server_name: other", "name"), ("max_payload: ten", ".conf:2"), ("a {", "")];
         for (text, named) in faults {
             server.rewrite_config(&format!("max_payload: 20, debug: true\n{text}"));
-            let said = server.log_bytes();
-            server.signal("HUP");
-            let failed = || server.log()[said..].contains("Failed to reload server configuration: ");
-            wait_until("a word about it", TIMEOUT, failed);
-            let log = server.log()[said..].to_lowercase();
+            let log = server.reload().expect_err(text).to_lowercase();
             assert!(log.contains(named) && !log.contains("reloaded"), "{kind}: {log}");
         }
         client.send("PUB a 11\r\n");
@@ -53,9 +46,9 @@ fn what_cannot_change_is_named_and_then_nothing_changes() {
 fn a_server_that_was_given_no_file_has_nothing_to_read_again() {
     for kind in KINDS {
         let Some(server) = Server::start(kind, Options::default()) else { return };
-        server.signal("HUP");
+        let log = server.reload().expect_err("there is no file");
         let why = "can only reload config when a file is provided using -c or --config";
-        server.wait_for_log(&format!("Failed to reload server configuration: {why}"), TIMEOUT);
+        assert!(log.contains(&format!("Failed to reload server configuration: {why}")), "{kind}: {log}");
     }
 }
 

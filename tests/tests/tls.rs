@@ -93,7 +93,7 @@ fn a_client_that_shows_what_is_not_good_or_speaks_no_tls_is_logged_and_closed_as
             let connected = TlsConn::connect(server.ports().client, ours.client(shown), Begin::AfterInfo);
             let refused = connected.and_then(|(mut conn, _)| conn.ask(CONNECT));
             assert!(refused.is_err(), "{kind}");
-            wait_until("a word about it", TIMEOUT, || server.log()[before..].contains(logged));
+            server.wait_for_log_since(before, logged, TIMEOUT);
         }
         let mut plain = RawConn::connect(server.ports().client);
         plain.send("CONNECT {}\r\nPING\r\n");
@@ -312,7 +312,7 @@ fn a_server_that_shows_what_is_not_good_stays_outside_with_one_line_and_disturbs
         let before = first.log_bytes();
         let Some(third) = start(&ours, &member(bad), "S2", reserve_port(), &ports[..1]) else { return };
         third.wait_for_log("TLS route handshake error: remote error: tls: ", TIMEOUT);
-        wait_until("a word about it", TIMEOUT, || first.log()[before..].contains(why));
+        first.wait_for_log_since(before, why, TIMEOUT);
         talk(&[&first, &second], "beside one that is not good");
         let line = first.log()[before..].lines().find(|line| line.contains(why)).map(str::to_owned);
         assert!(
@@ -336,8 +336,8 @@ fn another_certificate_is_shown_after_a_reload_and_connections_stay() {
             || monitor::get(server.ports().monitor, "/varz").expect("a page")["tls_cert_not_after"].clone();
         assert_eq!(expiry(), "2090-01-01T00:00:00Z", "{kind}");
         authority.sign_as("server", |params| params.not_after = date_time_ymd(2091, 1, 1));
-        server.signal("HUP");
-        server.wait_for_log("Reloaded: tls", TIMEOUT);
+        let log = server.reload().expect("a good file");
+        assert!(log.contains("Reloaded: tls"), "{kind}: {log}");
         if kind == Kind::Onehop {
             assert_eq!(expiry(), "2091-01-01T00:00:00Z");
         }
