@@ -125,12 +125,8 @@ fn wait_for_connections_or_fault(
 /// # Panics
 ///
 /// If it does not hold within `timeout`.
-pub fn wait_until(what: &str, timeout: Duration, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + timeout;
-    while !done() {
-        assert!(Instant::now() < deadline, "after {timeout:?}, still not: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn wait_until(what: &str, timeout: Duration, done: impl FnMut() -> bool) {
+    assert!(try_until(timeout, done), "after {timeout:?}, still not: {what}");
 }
 
 /// Whether `done` holds within `timeout`, asked every 10 ms.

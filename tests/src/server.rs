@@ -253,7 +253,16 @@ impl Server {
         found.unwrap_or_else(|| panic!("{} never logged {text:?}:\n{}", self.name(), self.log()))
     }
 
-    /// A monitoring page, for example `/varz`.
+    /// A monitoring page, for example `/varz`, of a server that is there to show it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, with what went wrong.
+    pub fn page(&self, path: &str) -> Value {
+        self.monitor(path).unwrap_or_else(|why| panic!("{} shows no page: {why}", self.name()))
+    }
+
+    /// The same of one that may be gone.
     ///
     /// # Errors
     ///

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use onehop_tests::mesh::{wait_for_connections, wait_until};
-use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
@@ -47,7 +46,7 @@ fn client(server: &Server) -> RawConn {
 
 /// How the routes of a server are compressed, as it says: each kind once.
 fn shown(server: &Server) -> Vec<String> {
-    let page = monitor::get(server.ports().monitor, "/routez").expect("a page");
+    let page = server.page("/routez");
     let routes = page["routes"].as_array().cloned().unwrap_or_default();
     let mut shown: Vec<_> =
         routes.iter().map(|route| route["compression"].as_str().unwrap_or("-").to_owned()).collect();
@@ -136,7 +135,7 @@ fn older_servers_and_nodes_of_our_own_compress_too() {
 /// Lets the first server read a file with another `compression`, and says whether its routes are still the same connections.
 fn recompress(servers: &mut [Server; 2], config: &str, modes: [&str; 2]) -> bool {
     let rids = |server: &Server| {
-        let page = monitor::get(server.ports().monitor, "/routez").expect("a page");
+        let page = server.page("/routez");
         page["routes"].as_array().into_iter().flatten().map(|route| route["rid"].clone()).collect::<Vec<_>>()
     };
     let before = rids(&servers[0]);

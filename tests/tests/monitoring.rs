@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use onehop_tests::mesh::wait_until;
 use onehop_tests::server::{Kind, Options, Server};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,20 +55,15 @@ fn pages_show_the_connections_and_what_waits_for_them() {
         client.send("CONNECT {\"verbose\":false,\"name\":\"me\"}\r\nSUB a 1\r\n");
         client.ping();
         // The client may have its PONG before the server has counted that as written.
-        let is_written = |page: &serde_json::Value| page["connections"][0]["pending_bytes"] == 0;
-        let mut page = server.monitor("/connz?subs=1").expect("monitoring is on");
-        for _ in 0..100 {
-            if is_written(&page) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            page = server.monitor("/connz?subs=1").expect("monitoring is on");
-        }
-        assert!(is_written(&page), "{kind}: {page}");
+        let mut page = serde_json::Value::Null;
+        wait_until("all is written", TIMEOUT, || {
+            page = server.page("/connz?subs=1");
+            page["connections"][0]["pending_bytes"] == 0
+        });
         let connection = &page["connections"][0];
         assert_eq!(connection["name"], "me", "{kind}");
         assert_eq!(connection["subscriptions_list"], serde_json::json!(["a"]), "{kind}");
-        let varz = server.monitor("/varz").expect("monitoring is on");
+        let varz = server.page("/varz");
         assert_eq!((&varz["connections"], &varz["http_host"]), (&1.into(), &"127.0.0.1".into()), "{kind}");
         assert!(varz["mem"].as_u64() > Some(100_000) && varz["cores"].as_u64() > Some(0), "{kind}: {varz}");
     }
@@ -138,8 +134,7 @@ fn pages_that_nobody_reads_hold_up_nobody_and_take_no_memory() {
     for kind in Kind::RUNTIMES {
         let Some(server) = Server::start(kind, Options::default()) else { return };
         let mut client = subscribed(&server);
-        let memory_bytes =
-            || server.monitor("/varz").expect("monitoring is on")["mem"].as_u64().expect("a number");
+        let memory_bytes = || server.page("/varz")["mem"].as_u64().expect("a number");
         let before = memory_bytes();
         let request = format!("GET /subsz?subs=1&limit={SUBSCRIPTIONS} HTTP/1.1\r\nHost: x\r\n\r\n");
         let unread: Vec<_> = (0..300)

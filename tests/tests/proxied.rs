@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use onehop_tests::mesh::wait_until;
-use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server};
 
@@ -32,7 +31,7 @@ fn client(server: &Server, said: &[u8]) -> RawConn {
 
 /// Where the only client is.
 fn shown(server: &Server) -> (String, u64) {
-    let page = monitor::get(server.ports().monitor, "/connz").expect("a page");
+    let page = server.page("/connz");
     let [client] = &page["connections"].as_array().expect("a list")[..] else { panic!("{page}") };
     (client["ip"].as_str().expect("an address").to_owned(), client["port"].as_u64().expect("a port"))
 }
@@ -71,10 +70,7 @@ fn a_client_is_shown_where_its_proxy_says_that_it_is() {
             assert_eq!(shown_ip, ip.unwrap_or("127.0.0.1"), "{}", header.escape_ascii());
             assert_eq!(port == 1234, ip.is_some());
             drop(client);
-            wait_until("it is gone", TIMEOUT, || {
-                let page = monitor::get(server.ports().monitor, "/connz").expect("a page");
-                page["num_connections"] == 0
-            });
+            wait_until("it is gone", TIMEOUT, || server.page("/connz")["num_connections"] == 0);
         }
     });
 }

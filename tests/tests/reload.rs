@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server};
@@ -74,8 +73,7 @@ fn a_client_of_the_system_account_asks_for_the_file_to_be_read_again_and_hears_w
         let mut client = RawConn::connect(server.ports().client);
         client.send("CONNECT {\"user\":\"s\",\"pass\":\"p\",\"verbose\":false}\r\nSUB in 1\r\n");
         client.ping();
-        let varz = monitor::get(server.ports().monitor, "/varz").expect("a page");
-        let id = varz["server_id"].as_str().expect("an id").to_owned();
+        let id = server.page("/varz")["server_id"].as_str().expect("an id").to_owned();
         let mut ask = |question: &str| {
             let before = client.frames().len();
             client.send(format!("PUB $SYS.REQ.SERVER.{id}.RELOAD in {}\r\n{question}\r\n", question.len()));
@@ -101,6 +99,5 @@ fn a_client_of_the_system_account_asks_for_the_file_to_be_read_again_and_hears_w
 }
 
 fn max_payload_is(server: &Server, bytes: usize) {
-    let varz = monitor::get(server.ports().monitor, "/varz").expect("a page");
-    assert_eq!(varz["max_payload"], bytes, "{}", server.log());
+    assert_eq!(server.page("/varz")["max_payload"], bytes, "{}", server.log());
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use onehop_tests::certificates::{Authority, Certificate, date_time_ymd};
 use onehop_tests::mesh::{wait_for_connections, wait_until};
-use onehop_tests::monitor;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
@@ -23,8 +22,8 @@ fn flags_of(info: &str) -> Vec<&str> {
 
 /// What `/connz` says of the TLS of the newest client, and `/varz` of that of the server.
 fn shown(server: &Server) -> serde_json::Value {
-    let connz = monitor::get(server.ports().monitor, "/connz?auth=1").expect("a page");
-    let varz = monitor::get(server.ports().monitor, "/varz").expect("a page");
+    let connz = server.page("/connz?auth=1");
+    let varz = server.page("/varz");
     let of = |page: &serde_json::Value| -> serde_json::Value {
         let fields = page.as_object().expect("an object").iter();
         let is_tls = |key: &str| key.starts_with("tls") || key == "auth_timeout" || key == "type";
@@ -103,7 +102,7 @@ fn a_client_that_shows_what_is_not_good_or_speaks_no_tls_is_logged_and_closed_as
             "TLS handshake error: tls: first record does not look like a TLS handshake",
             TIMEOUT,
         );
-        let closed = monitor::get(server.ports().monitor, "/connz?state=closed").expect("a page");
+        let closed = server.page("/connz?state=closed");
         let reasons: Vec<_> =
             closed["connections"].as_array().expect("a list").iter().map(|it| it["reason"].clone()).collect();
         assert!(reasons.iter().all(|reason| reason == "TLS Handshake Failure"), "{kind}: {reasons:?}");
@@ -332,8 +331,7 @@ fn another_certificate_is_shown_after_a_reload_and_connections_stay() {
         let (mut early, _) =
             TlsConn::connect(server.ports().client, authority.client(None), Begin::AfterInfo).expect("TLS");
         early.ask(CONNECT).expect("an answer");
-        let expiry =
-            || monitor::get(server.ports().monitor, "/varz").expect("a page")["tls_cert_not_after"].clone();
+        let expiry = || server.page("/varz")["tls_cert_not_after"].clone();
         assert_eq!(expiry(), "2090-01-01T00:00:00Z", "{kind}");
         authority.sign_as("server", |params| params.not_after = date_time_ymd(2091, 1, 1));
         let log = server.reload().expect("a good file");

@@ -4,10 +4,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Config, Port};
 use onehop::transport::{DecodeError, Decoder, Encoder, Inbound};
+use onehop_tests::mesh::wait_until;
 use smol::channel::{self, Sender};
 
 const KEY: u64 = 5;
@@ -52,11 +53,8 @@ impl Pair {
             });
             served.expect("a thread");
         });
-        let started = Instant::now();
-        while node.hub().directory().count(onehop::hub::Kind::Route) < 4 {
-            assert!(started.elapsed() < PATIENCE, "no whole route");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let routes = || node.hub().directory().count(onehop::hub::Kind::Route);
+        wait_until("a whole route", PATIENCE, || routes() >= 4);
         Self { std, smol_client_port: node.hub().client_port(), end_of_smol, smol: Some(smol) }
     }
 

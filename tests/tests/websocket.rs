@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use onehop_tests::mesh::wait_until;
 use onehop_tests::server::{Kind, Options, Server};
 use onehop_tests::websocket::{
     ASKS, CLOSE, COMPRESSED_MESSAGE, Frame, MESSAGE, OFFERS_COMPRESSION, PING, PONG, WebSocket, answer_to,
@@ -151,18 +152,14 @@ fn what_is_wrong_with_frames_ends_one_connection_and_is_logged_and_shown_alike()
 
 /// Why connections were closed, once there are so many.
 fn closed_reasons(server: &Server, count: usize) -> Vec<String> {
-    for _ in 0..200 {
-        let page = server.monitor("/connz?state=closed").expect("monitoring is on");
-        let closed = page["connections"].as_array().expect("a list");
-        if closed.len() >= count {
-            return closed
-                .iter()
-                .map(|each| each["reason"].as_str().unwrap_or_default().to_owned())
-                .collect();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("fewer than {count} connections are closed");
+    let mut reasons: Vec<String> = Vec::new();
+    wait_until("connections are closed", PATIENCE, || {
+        let page = server.page("/connz?state=closed");
+        let closed = page["connections"].as_array().expect("a list").iter();
+        reasons = closed.map(|each| each["reason"].as_str().unwrap_or_default().to_owned()).collect();
+        reasons.len() >= count
+    });
+    reasons
 }
 
 /// The frames that a client reads when it says this; data as one text, with what differs between servers left out.
@@ -321,10 +318,10 @@ fn monitoring_and_logs_show_clients_by_websocket_alike() {
         client.read_until("PONG\r\n");
         let info: Value = serde_json::from_str(greeting.trim_start_matches("INFO ")).expect("JSON");
         assert_eq!(info["port"], server.ports().websocket, "{kind}");
-        let connection = server.monitor("/connz").expect("monitoring is on")["connections"][0].clone();
+        let connection = server.page("/connz")["connections"][0].clone();
         let log = server.log();
         assert!(log.contains(" - wid:") && log.contains("DO NOT USE IN PRODUCTION"), "{kind}: {log}");
-        let mut port = server.monitor("/varz").expect("monitoring is on")["websocket"].clone();
+        let mut port = server.page("/varz")["websocket"].clone();
         port["port"] = json!("as it was chosen");
         Some((port, connection["type"].clone(), connection["kind"].clone(), info["host"].clone()))
     };
@@ -399,15 +396,12 @@ fn clients_by_websocket_hear_where_else_they_may_connect_to_in_a_mixed_cluster()
             let info: Value = serde_json::from_str(greeting.trim_start_matches("INFO ")).expect("JSON");
             info["connect_urls"].clone()
         };
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while urls(&own) != json!(["own.example:81", "real.example:80"])
-            || urls(&real) != json!(["real.example:80", "own.example:81"])
-        {
-            assert!(std::time::Instant::now() < deadline, "{kind}: {} {}", urls(&own), urls(&real));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("both know both", PATIENCE, || {
+            urls(&own) == json!(["own.example:81", "real.example:80"])
+                && urls(&real) == json!(["real.example:80", "own.example:81"])
+        });
         for server in [&own, &real] {
-            let varz = server.monitor("/varz").expect("monitoring is on");
+            let varz = server.page("/varz");
             assert_eq!(varz["ws_connect_urls"], urls(server), "{kind}");
             let plain = varz["connect_urls"].to_string();
             assert!(!plain.contains("example"), "{plain}");

@@ -45,7 +45,6 @@ fn pages_show_what_is_exported_and_imported_and_who_waits_for_an_answer() {
 }
 
 fn pages(server: &Server) -> Value {
-    let page = |path: &str| server.monitor(path).expect("the server is monitored");
     let sorted = |list: &Value, keep: &dyn Fn(&Value) -> bool| {
         let list = list.as_array().into_iter().flatten().filter(|entry| keep(entry));
         let mut list: Vec<Value> = list.map(without_ids).collect();
@@ -53,7 +52,7 @@ fn pages(server: &Server) -> Value {
         list
     };
     let account = |name: &str| {
-        let detail = &page(&format!("/accountz?acc={name}"))["account_detail"];
+        let detail = &server.page(&format!("/accountz?acc={name}"))["account_detail"];
         let responses = detail["responses"].as_object().into_iter().flatten();
         let mut responses: Vec<String> = responses
             .map(|(reply, response)| {
@@ -67,9 +66,9 @@ fn pages(server: &Server) -> Value {
             responses
         ])
     };
-    let elsewhere = &page("/subsz?subs=1&acc=A")["subscriptions_list"];
-    let tested = &page("/subsz?subs=1&test=st.5")["subscriptions_list"];
-    let connections = &page("/connz?subs=detail")["connections"];
+    let elsewhere = &server.page("/subsz?subs=1&acc=A")["subscriptions_list"];
+    let tested = &server.page("/subsz?subs=1&test=st.5")["subscriptions_list"];
+    let connections = &server.page("/connz?subs=detail")["connections"];
     let own = connections.as_array().into_iter().flatten().map(|client| {
         let mut list = sorted(&client["subscriptions_list_detail"], &|_| true);
         list.iter_mut().filter(|entry| entry["subject"] == "from.>").for_each(without_count);

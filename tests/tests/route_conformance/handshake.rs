@@ -55,7 +55,7 @@ fn the_fields_of_onehop_nodes_are_ignored_by_every_nats_server() {
         assert!(!route.is_closed(), "{version}");
         let errors: Vec<_> = route.frames().iter().filter(|frame| frame.op() == "-ERR").collect();
         assert!(errors.is_empty(), "{version}: {errors:?}");
-        let routes = server.monitor("/routez").expect("monitoring is on");
+        let routes = server.page("/routez");
         assert_eq!(routes["num_routes"], 1, "{version}");
         assert_eq!(routes["routes"][0]["remote_id"], onehop_tests::peer::server_id("P"), "{version}");
         assert!(!server.log().contains("NKNOWN"), "{version}: {}", server.log());

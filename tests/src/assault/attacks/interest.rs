@@ -10,6 +10,7 @@ use crate::assault::member::Member;
 use crate::assault::victim::{Arena, Cost, Watch, clients_of, clustered};
 use crate::load::connection::Connection;
 use crate::load::process::resident_bytes;
+use crate::mesh::try_until;
 use crate::peer::Identity;
 use crate::server::{Options, Server};
 
@@ -173,12 +174,8 @@ fn aftermath(arena: &Arena, server: &Server, count: usize, watch: Watch<'_>) -> 
     thread::sleep(arena.time(AFTERMATH));
     let mut figures = watch.end(vec![Figure::effort("subscriptions", count)])?;
     let left = || server.monitor("/subsz").ok()?["num_subscriptions"].as_u64();
-    let deadline = Instant::now() + PATIENCE;
-    let is_forgotten = || left().is_some_and(|left| left < count as u64);
-    while !is_forgotten() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(100));
-    }
-    figures.push(Figure::done("all are forgotten", usize::from(is_forgotten())));
+    let is_forgotten = try_until(PATIENCE, || left().is_some_and(|left| left < count as u64));
+    figures.push(Figure::done("all are forgotten", usize::from(is_forgotten)));
     Ok(figures)
 }
 

@@ -9,6 +9,7 @@ use super::interest::interested_member;
 use crate::assault::figure::Figure;
 use crate::assault::member::Member;
 use crate::assault::victim::{Arena, Watch, clustered};
+use crate::mesh::try_until;
 use crate::peer::Identity;
 use crate::server::{Options, Server};
 use crate::traffic::client;
@@ -160,12 +161,6 @@ fn dead_server(number: usize) -> Identity {
 /// Waits until the server has a route; how long that took.
 fn wait_for_routes(server: &Server, patience: Duration) -> Option<Duration> {
     let started = Instant::now();
-    while started.elapsed() < patience {
-        let routes = server.monitor("/routez").ok().and_then(|page| page["num_routes"].as_u64());
-        if routes.is_some_and(|routes| routes > 0) {
-            return Some(started.elapsed());
-        }
-        thread::sleep(Duration::from_millis(25));
-    }
-    None
+    let routes = || server.monitor("/routez").ok()?["num_routes"].as_u64();
+    try_until(patience, || routes() > Some(0)).then(|| started.elapsed())
 }

@@ -12,7 +12,7 @@ use crate::assault::victim::{Arena, clients_of};
 use crate::frame::Frame;
 use crate::load::connection::Connection;
 use crate::load::scan::{Item, scan};
-use crate::mesh::{self, Topology, wait_for_mesh};
+use crate::mesh::{self, Topology, try_until, wait_for_mesh};
 use crate::raw::RawConn;
 use crate::server::Options;
 use crate::traffic::client;
@@ -158,10 +158,7 @@ impl Subscriber {
                 .map(|(number, wanted)| wanted.saturating_sub(self.count_of(number)))
                 .sum()
         };
-        let deadline = Instant::now() + STRAGGLERS;
-        while lost() > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(20));
-        }
+        try_until(STRAGGLERS, || lost() == 0);
         lost()
     }
 }
