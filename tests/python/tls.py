@@ -1,5 +1,5 @@
-"""What nats-py, the Python client, does over TLS: python tls.py URL CA CERT KEY. With a certificate of its own, or the server's alone
-verified; TLS after INFO, or before it."""
+"""What nats-py, the Python client, does over TLS: python tls.py URL CA CERT KEY FIRST. With a certificate of its own it begins
+before INFO if FIRST is "only", after it if "never", and does both if "too"; and it leaves a server whose authority it does not know."""
 
 import asyncio
 import ssl

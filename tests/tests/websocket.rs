@@ -103,7 +103,7 @@ fn pages_come_in_from_where_they_may_be_from_alike() {
     }
 }
 
-/// What is wrong with bytes behind a good start, what is logged of it, and whether they are compressed.
+/// Bytes behind a good start with something wrong with them, and what is logged of it.
 fn faults() -> Vec<(Vec<u8>, &'static str)> {
     let deflated = deflated(&b"PING\r\n".repeat(2_000_000));
     vec![
