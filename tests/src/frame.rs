@@ -52,6 +52,12 @@ impl Frame {
         serde_json::from_slice(&self.line[start..]).ok()
     }
 
+    /// Whether a client gets a message on this subject by it.
+    pub fn is_on(&self, subject: &str) -> bool {
+        let mut words = self.line.split(|&byte| byte == b' ');
+        matches!(words.next(), Some(b"MSG" | b"HMSG")) && words.next() == Some(subject.as_bytes())
+    }
+
     /// The reply of a message that has one, to a client as well as on a route.
     pub fn reply(&self) -> Option<String> {
         let sizes = match self.op() {

@@ -6,11 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::certificates::Authority;
-use crate::mesh::{try_until, wait_for_connections};
-use crate::monitor;
-use crate::raw::RawConn;
+use crate::mesh::{cluster_block, compressions, wait_for_connections};
 use crate::real_server::Version;
 use crate::server::{Kind, Options, Server, reserve_port};
+use crate::traffic::check_sizes;
 
 /// How long anything may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -118,26 +117,22 @@ impl Combination {
     ///
     /// # Errors
     ///
-    /// What was not as it should be.
+    /// That a server cannot be had here, or how routes are compressed otherwise than they should be.
     ///
     /// # Panics
     ///
-    /// If a server does not start, or is not joined in time, with its log.
+    /// If a server does not start, with its log, is not joined in time, or messages do not come as they were.
     pub fn run(&self) -> Result<(), String> {
         let authority = Authority::new("A");
         let own = authority.sign("server");
         let tls = if self.is_encrypted { authority.block(&own, "") } else { String::new() };
         let ports = [reserve_port(), reserve_port()];
         let start = |place: usize, kind: Kind| {
-            let settings = self.settings(kind);
-            let routes =
-                if place == 0 { String::new() } else { format!("\"nats://localhost:{}\"", ports[0]) };
-            let config = format!(
-                "cluster {{ name: C, listen: \"127.0.0.1:{}\", routes: [{routes}], {settings}\n{tls} }}\n",
-                ports[place]
-            );
-            let mut options = Options::configured(&config);
-            options.name = format!("S{place}");
+            let settings = format!("{}\n{tls}", self.settings(kind));
+            let config = cluster_block(ports[place], &ports[..place], &settings);
+            // The certificate knows that name too, by which only those who are configured are dialed.
+            let config = config.replace("nats://127.0.0.1", "nats://localhost");
+            let options = Options::configured(&config).named(format!("S{place}"));
             Server::start(kind, options).ok_or_else(|| "a server cannot be had here".to_owned())
         };
         let real = Kind::Real(self.version);
@@ -145,10 +140,10 @@ impl Combination {
         let servers = [start(0, kinds[0])?, start(1, kinds[1])?];
         let connections = if self.version.pools_routes() { self.pool.connections } else { 1 };
         wait_for_connections(&[&servers[0], &servers[1]], connections, TIMEOUT);
-        talk(&servers)?;
+        check_sizes(&servers);
         let ours = &servers[usize::from(!self.is_dialed)];
         let expected = if self.version.pools_routes() { self.compression.written } else { "not supported" };
-        let shown = shown(ours);
+        let shown = compressions(ours);
         // On a busy machine even a neighbour may be far away.
         let is_auto = expected == "s2_auto" && shown.iter().all(|mode| mode.starts_with("s2_"));
         if is_auto || shown == [expected] {
@@ -180,52 +175,6 @@ impl fmt::Display for Combination {
         write!(f, "{version} {direction}, pool {ours} here and {theirs} there, ")?;
         write!(f, "compression {own_mode} here and {their_mode} there, {tls}")
     }
-}
-
-/// Messages of several sizes come whole and in their order, both ways.
-fn talk(servers: &[Server; 2]) -> Result<(), String> {
-    for (from, to) in [(0, 1), (1, 0)] {
-        let [mut publisher, mut listener] = [client(&servers[from]), client(&servers[to])];
-        let is_heard = try_until(TIMEOUT, || {
-            publisher.send("PUB in.ready 0\r\n\r\n");
-            publisher.ping();
-            listener.read_until_quiet(Duration::from_millis(20));
-            listener.frames().iter().any(|frame| frame.args().first().is_some_and(|arg| arg == "in.ready"))
-        });
-        if !is_heard {
-            return Err(format!("{from} is not heard at {to}"));
-        }
-        listener.read_until_quiet(Duration::from_millis(50));
-        let before = listener.frames().len();
-        let body =
-            |size: usize| (0..size).map(|at| b"{\"value\":0123456789}"[at * at % 20]).collect::<Vec<u8>>();
-        let bodies = [0, 1, 100, 5_000, 200_000, 3].map(body);
-        for body in &bodies {
-            publisher.send([format!("PUB in.x {}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat());
-        }
-        listener.read_until(TIMEOUT, |frames| frames.len() >= before + bodies.len());
-        let came: Vec<_> = listener.frames()[before..].iter().map(|frame| frame.payload.clone()).collect();
-        if came != bodies.map(Some) {
-            return Err(format!("what came from {from} to {to} differs"));
-        }
-    }
-    Ok(())
-}
-
-fn client(server: &Server) -> RawConn {
-    let mut client = RawConn::connect(server.ports().client);
-    client.send("CONNECT {\"verbose\":false}\r\nSUB in.> 1\r\n");
-    client.ping();
-    client
-}
-
-/// How the routes of a server are compressed, as it says: each kind once.
-fn shown(server: &Server) -> Vec<String> {
-    let page = monitor::get(server.ports().monitor, "/routez").unwrap_or_default();
-    let routes = page["routes"].as_array().cloned().unwrap_or_default();
-    let shown: BTreeSet<_> =
-        routes.iter().map(|route| route["compression"].as_str().unwrap_or("-").to_owned()).collect();
-    shown.into_iter().collect()
 }
 
 #[cfg(test)]

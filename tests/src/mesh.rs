@@ -1,6 +1,6 @@
 //! Clusters of servers, and waiting for every pair of members to be connected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -71,6 +71,23 @@ fn options(cluster: &str, topology: Topology, ports: &[u16], index: usize) -> Op
     let mut options = Options::member(cluster, &format!("S{}", index + 1), &known);
     options.ports.route = ports[index];
     options
+}
+
+/// The block of a configuration file for a member of the cluster `C` that listens for routes on `port` and dials `routes`, with
+/// what else is to stand there.
+pub fn cluster_block(port: u16, routes: &[u16], settings: &str) -> String {
+    let urls: Vec<_> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+    let urls = urls.join(", ");
+    format!("cluster {{ name: C, listen: \"127.0.0.1:{port}\", routes: [ {urls} ]\n{settings} }}\n")
+}
+
+/// How the routes of a server are compressed, as it says: each kind once.
+pub fn compressions(server: &Server) -> Vec<String> {
+    let page = server.page("/routez");
+    let routes = page["routes"].as_array().into_iter().flatten();
+    let modes: BTreeSet<_> =
+        routes.map(|route| route["compression"].as_str().unwrap_or("-").to_owned()).collect();
+    modes.into_iter().collect()
 }
 
 /// Waits until every pair of the servers is connected by exactly as many connections as its two kinds have, and by

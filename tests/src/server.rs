@@ -130,6 +130,11 @@ impl Options {
         Self { config: Some(config.to_owned()), ..Self::default() }
     }
 
+    /// The same with a name.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// The same with more arguments.
     pub fn with(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&argument| argument.to_owned()));

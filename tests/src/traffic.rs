@@ -12,12 +12,56 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\"
 /// How many messages show the order between a publisher and a subscriber.
 const BURST: usize = 20;
 
+/// Of bodies: none, next to what is not worth compressing, next to a block of a compressed stream, and many blocks.
+const SIZES: [usize; 10] = [0, 1, 31, 32, 100, 5_000, 64 * 1024, 300_000, 900_000, 3];
+
 /// A client of this server that understands headers and hears of missing responders, after its first `PONG`.
 pub fn client(server: &Server) -> RawConn {
     let mut conn = RawConn::connect(server.ports().client);
     conn.send(CONNECT);
     conn.ping();
     conn
+}
+
+/// The client of a user, after it has said these lines.
+pub fn user(server: &Server, name: &str, password: &str, lines: &str) -> RawConn {
+    let mut conn = RawConn::connect(server.ports().client);
+    let credentials = format!("\"user\":\"{name}\",\"pass\":\"{password}\",\"verbose\"");
+    conn.send(CONNECT.replace("\"verbose\"", &credentials) + lines);
+    conn.ping();
+    conn
+}
+
+/// How often a client got a message on this subject that ends so, whatever headers it has.
+pub fn count(client: &RawConn, subject: &str, text: &str) -> usize {
+    payloads(client, subject).filter(|payload| payload.ends_with(text.as_bytes())).count()
+}
+
+/// From each of two servers to the other: bodies of many sizes, as they were and in their order.
+///
+/// # Panics
+///
+/// If one is lost, changed or out of order.
+pub fn check_sizes(servers: &[Server; 2]) {
+    for [from, to] in [[0, 1], [1, 0]].map(|pair| pair.map(|place: usize| &servers[place])) {
+        let (mut publisher, mut listener) = (client(from), client(to));
+        listener.send("SUB body.* 1\r\n");
+        listener.ping();
+        wait_for_interest(&mut publisher, &mut listener, "body.ready");
+        let bodies = SIZES.map(|size| body(size));
+        for body in &bodies {
+            publisher.send([format!("PUB body.x {}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat());
+        }
+        publisher.ping();
+        let is_body = |frame: &&Frame| frame.is_on("body.x");
+        listener.read_until(TIMEOUT, |frames| frames.iter().filter(is_body).count() >= bodies.len());
+        assert!(
+            payloads(&listener, "body.x").eq(&bodies),
+            "what came from {} to {} differs",
+            from.name(),
+            to.name()
+        );
+    }
 }
 
 /// From every server to every server, itself included: messages in order, headers, a reply and a payload of `large` bytes.
@@ -45,7 +89,8 @@ pub fn check_every_pair(servers: &[Server], large: usize) {
     for (to, subscriber) in subscribers.iter_mut().enumerate() {
         subscriber.ping();
         let wanted = servers.len() * (BURST + 3);
-        let count = subscriber.frames().iter().filter(|frame| is_about(frame, "pair.")).count();
+        let is_of_pair = |frame: &&Frame| frame.payload.is_some() && frame.args()[0].starts_with("pair.");
+        let count = subscriber.frames().iter().filter(is_of_pair).count();
         assert_eq!(count, wanted, "messages at {}", servers[to].name());
     }
 }
@@ -121,7 +166,7 @@ pub fn check_no_responders(servers: &[Server]) {
 pub fn wait_for_interest(publisher: &mut RawConn, subscriber: &mut RawConn, subject: &str) {
     let before = subscriber.frames().len();
     let deadline = Instant::now() + TIMEOUT;
-    let arrived = |frames: &[Frame]| frames.iter().skip(before).any(|frame| is_about(frame, subject));
+    let arrived = |frames: &[Frame]| frames.iter().skip(before).any(|frame| frame.is_on(subject));
     while !subscriber.read_until(Duration::from_millis(20), arrived) {
         assert!(Instant::now() < deadline, "interest in {subject} never arrived");
         publisher.send(format!("PUB {subject} 0\r\n\r\n"));
@@ -165,6 +210,11 @@ fn messages(from: usize, to: usize, large: usize) -> Vec<u8> {
     bytes
 }
 
+/// What can be compressed somewhat.
+fn body(size: usize) -> Vec<u8> {
+    (0..size).map(|at| b"{\"value\":0123456789}"[at * at % 20]).collect()
+}
+
 fn large_payload(size: usize) -> Vec<u8> {
     (0..size).map(|index| (index % 251) as u8).collect()
 }
@@ -172,7 +222,7 @@ fn large_payload(size: usize) -> Vec<u8> {
 fn check_received(conn: &mut RawConn, before: usize, from: usize, to: usize, large: usize, pair: &str) {
     let subject = format!("pair.{from}.{to}");
     let mine = |frames: &[Frame]| -> Vec<Frame> {
-        frames.iter().skip(before).filter(|frame| is_about(frame, &subject)).cloned().collect()
+        frames.iter().skip(before).filter(|frame| frame.is_on(&subject)).cloned().collect()
     };
     let complete = conn.read_until(TIMEOUT, |frames| mine(frames).len() >= BURST + 3);
     let got = mine(conn.frames());
@@ -190,20 +240,11 @@ fn check_answer(requester: &mut RawConn, responder: &mut RawConn, inbox: &str, p
     let before = requester.frames().len();
     // The request's server may not know of the inbox yet, as with any two clients that never met.
     let deadline = Instant::now() + TIMEOUT;
-    let arrived = |frames: &[Frame]| frames.iter().skip(before).any(|frame| is_about(frame, inbox));
+    let arrived = |frames: &[Frame]| frames.iter().skip(before).any(|frame| frame.is_on(inbox));
     while !requester.read_until(Duration::from_millis(50), arrived) {
         assert!(Instant::now() < deadline, "{pair}: no answer arrived at {inbox}");
         responder.send(format!("PUB {inbox} 2\r\nok\r\n"));
     }
-}
-
-fn is_about(frame: &Frame, subject: &str) -> bool {
-    let prefix = subject.ends_with('.');
-    matches!(frame.op(), "MSG" | "HMSG")
-        && frame
-            .args()
-            .first()
-            .is_some_and(|found| if prefix { found.starts_with(subject) } else { found == subject })
 }
 
 fn is_notice(frame: &Frame) -> bool {
@@ -214,8 +255,7 @@ fn is_notice(frame: &Frame) -> bool {
 fn request_until(conn: &mut RawConn, service: &str, failure: &str, wanted: impl Fn(&Frame) -> bool) {
     let before = conn.frames().len();
     let deadline = Instant::now() + TIMEOUT;
-    let came =
-        |frames: &[Frame]| frames.iter().skip(before).any(|frame| is_about(frame, "box") && wanted(frame));
+    let came = |frames: &[Frame]| frames.iter().skip(before).any(|frame| frame.is_on("box") && wanted(frame));
     while !conn.read_until(Duration::from_millis(50), came) {
         assert!(Instant::now() < deadline, "{failure} for {service}: {:?}", &conn.frames()[before..]);
         conn.send(format!("PUB {service} box 0\r\n\r\n"));
@@ -225,18 +265,15 @@ fn request_until(conn: &mut RawConn, service: &str, failure: &str, wanted: impl 
 /// Reads from all members until `count` messages to the queue have come, and a little longer for any that come twice.
 fn collect(members: &mut [RawConn], count: usize) -> Vec<Vec<Vec<u8>>> {
     let deadline = Instant::now() + TIMEOUT;
-    let payloads = |conn: &RawConn| -> Vec<Vec<u8>> {
-        conn.frames()
-            .iter()
-            .filter(|frame| is_about(frame, "work"))
-            .filter_map(|frame| frame.payload.clone())
-            .collect()
-    };
-    while members.iter().map(|member| payloads(member).len()).sum::<usize>() < count
+    while members.iter().map(|member| payloads(member, "work").count()).sum::<usize>() < count
         && Instant::now() < deadline
     {
         members.iter_mut().for_each(|member| member.read_until_quiet(Duration::from_millis(10)));
     }
     members.iter_mut().for_each(RawConn::ping);
-    members.iter().map(payloads).collect()
+    members.iter().map(|member| payloads(member, "work").cloned().collect()).collect()
+}
+
+fn payloads<'a>(conn: &'a RawConn, subject: &str) -> impl Iterator<Item = &'a Vec<u8>> {
+    conn.frames().iter().filter(move |frame| frame.is_on(subject)).filter_map(|frame| frame.payload.as_ref())
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use onehop_tests::mesh::{wait_for_connections, wait_until};
-use onehop_tests::raw::RawConn;
+use onehop_tests::mesh::{cluster_block, compressions, wait_for_connections, wait_until};
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
+use onehop_tests::traffic::check_sizes;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -16,13 +16,8 @@ fn pair(members: [Member; 2]) -> Option<[Server; 2]> {
     let ports = [(); 2].map(|()| reserve_port());
     let start = |number: usize| {
         let (kind, settings) = members[number];
-        let cluster = format!(
-            "cluster {{ name: C, listen: \"127.0.0.1:{}\", routes: [ \"nats://127.0.0.1:{}\" ], {settings} }}\n",
-            ports[number], ports[0]
-        );
-        let mut options = Options::configured(&cluster);
-        options.name = format!("S{number}");
-        Server::start(kind, options)
+        let config = cluster_block(ports[number], &ports[..1], settings);
+        Server::start(kind, Options::configured(&config).named(format!("S{number}")))
     };
     let servers = [start(0)?, start(1)?];
     // The default pool has three, and the system account has one.
@@ -37,58 +32,12 @@ fn pair(members: [Member; 2]) -> Option<[Server; 2]> {
     Some(servers)
 }
 
-fn client(server: &Server) -> RawConn {
-    let mut client = RawConn::connect(server.ports().client);
-    client.send("CONNECT {\"verbose\":false}\r\nSUB in.> 1\r\n");
-    client.ping();
-    client
-}
-
-/// How the routes of a server are compressed, as it says: each kind once.
-fn shown(server: &Server) -> Vec<String> {
-    let page = server.page("/routez");
-    let routes = page["routes"].as_array().cloned().unwrap_or_default();
-    let mut shown: Vec<_> =
-        routes.iter().map(|route| route["compression"].as_str().unwrap_or("-").to_owned()).collect();
-    shown.sort_unstable();
-    shown.dedup();
-    shown
-}
-
-/// Sends bodies of many sizes both ways, and checks that each comes as it was and in its order.
-fn talk(servers: &[Server; 2], context: &str) {
-    let mut clients = [client(&servers[0]), client(&servers[1])];
-    for (from, to) in [(0, 1), (1, 0)] {
-        wait_until("interest is known", TIMEOUT, || {
-            clients[from].send("PUB in.ready 0\r\n\r\n");
-            clients[from].ping();
-            clients[to].read_until_quiet(Duration::from_millis(20));
-            clients[to].frames().iter().any(|frame| frame.args().first().is_some_and(|arg| arg == "in.ready"))
-        });
-        clients[to].read_until_quiet(Duration::from_millis(50));
-        let before = clients[to].frames().len();
-        let text =
-            |size: usize| (0..size).map(|at| b"{\"value\":0123456789}"[(at * at) % 20]).collect::<Vec<u8>>();
-        let bodies: Vec<_> = [0, 1, 31, 32, 100, 5_000, 64 * 1024, 300_000, 900_000, 3].map(text).into();
-        for body in &bodies {
-            clients[from].send([format!("PUB in.x {}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat());
-        }
-        clients[from].ping();
-        let got = |frames: &[onehop_tests::frame::Frame]| frames[before..].len() >= bodies.len();
-        assert!(clients[to].read_until(TIMEOUT, got), "{context}: {from} to {to}");
-        let payloads: Vec<_> =
-            clients[to].frames()[before..].iter().map(|frame| frame.payload.clone()).collect();
-        let expected: Vec<_> = bodies.into_iter().map(Some).collect();
-        assert!(payloads == expected, "{context}: what came from {from} to {to} differs");
-    }
-}
-
 fn compress(members: [Member; 2], expected: [&str; 2]) {
     let context = format!("{members:?}");
     println!("{context}");
     let Some(servers) = pair(members) else { return };
-    talk(&servers, &context);
-    let shown = [shown(&servers[0]), shown(&servers[1])];
+    check_sizes(&servers);
+    let shown = servers.each_ref().map(compressions);
     assert_eq!(shown, expected.map(|mode| vec![mode.to_owned()]), "{context}");
 }
 
@@ -142,7 +91,7 @@ fn recompress(servers: &mut [Server; 2], config: &str, modes: [&str; 2]) -> bool
     servers[0].rewrite_config(config);
     servers[0].reload().expect("a good file");
     wait_until("routes are as both want them", TIMEOUT, || {
-        [0, 1].iter().all(|at| shown(&servers[*at]) == [modes[*at]] && rids(&servers[*at]).len() == 4)
+        [0, 1].iter().all(|at| compressions(&servers[*at]) == [modes[*at]] && rids(&servers[*at]).len() == 4)
     });
     before == rids(&servers[0])
 }
@@ -151,16 +100,13 @@ fn recompress(servers: &mut [Server; 2], config: &str, modes: [&str; 2]) -> bool
 fn what_is_wanted_of_compression_may_change_while_servers_run() {
     let ports = [(); 2].map(|()| reserve_port());
     let config = |server: usize, mode: &str| {
-        format!(
-            "server_name: S{server}\ncluster {{ name: C, listen: \"127.0.0.1:{}\", compression: {mode}, \
-             routes: [ \"nats://127.0.0.1:{}\" ] }}\n",
-            ports[server], ports[0]
-        )
+        let cluster = cluster_block(ports[server], &ports[..1], &format!("compression: {mode}"));
+        format!("server_name: S{server}\n{cluster}")
     };
     for kinds in [[Kind::Onehop, Kind::REFERENCE], [Kind::REFERENCE, Kind::Onehop]] {
         let start = |server: usize, mode| {
             let options = Options::configured(&config(server, mode));
-            Server::start(kinds[server], Options { name: format!("S{server}"), ..options })
+            Server::start(kinds[server], options.named(format!("S{server}")))
         };
         let (Some(first), Some(second)) = (start(0, "s2_fast"), start(1, "s2_better")) else { return };
         let mut servers = [first, second];
@@ -172,9 +118,10 @@ fn what_is_wanted_of_compression_may_change_while_servers_run() {
             ("accept", ["s2_better", "s2_better"], false),
             ("s2_fast", ["s2_fast", "s2_better"], true),
         ] {
+            println!("{kinds:?}: {mode}");
             let stays = recompress(&mut servers, &config(0, mode), modes);
             assert_eq!(stays, is_in_place, "{kinds:?}: {mode}");
-            talk(&servers, mode);
+            check_sizes(&servers);
         }
     }
 }
