@@ -117,7 +117,7 @@ impl Combination {
     ///
     /// # Errors
     ///
-    /// That a server cannot be had here, or how routes are compressed otherwise than they should be.
+    /// That a server cannot be had here, or that routes are compressed otherwise than they should be.
     ///
     /// # Panics
     ///
@@ -130,7 +130,7 @@ impl Combination {
         let start = |place: usize, kind: Kind| {
             let settings = format!("{}\n{tls}", self.settings(kind));
             let config = cluster_block(ports[place], &ports[..place], &settings);
-            // The certificate knows that name too, by which only those who are configured are dialed.
+            // So that the name in the certificate is looked at too.
             let config = config.replace("nats://127.0.0.1", "nats://localhost");
             let options = Options::configured(&config).named(format!("S{place}"));
             Server::start(kind, options).ok_or_else(|| "a server cannot be had here".to_owned())

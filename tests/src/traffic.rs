@@ -12,7 +12,7 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\"
 /// How many messages show the order between a publisher and a subscriber.
 const BURST: usize = 20;
 
-/// Of bodies: none, next to what is not worth compressing, next to a block of a compressed stream, and many blocks.
+/// Of bodies, from none to many blocks of a compressed stream.
 const SIZES: [usize; 10] = [0, 1, 31, 32, 100, 5_000, 64 * 1024, 300_000, 900_000, 3];
 
 /// A client of this server that understands headers and hears of missing responders, after its first `PONG`.
@@ -48,7 +48,7 @@ pub fn check_sizes(servers: &[Server; 2]) {
         listener.send("SUB body.* 1\r\n");
         listener.ping();
         wait_for_interest(&mut publisher, &mut listener, "body.ready");
-        let bodies = SIZES.map(|size| body(size));
+        let bodies = SIZES.map(body);
         for body in &bodies {
             publisher.send([format!("PUB body.x {}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat());
         }

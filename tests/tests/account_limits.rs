@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use onehop_tests::mesh::wait_for_mesh;
+use onehop_tests::mesh::{cluster_block, wait_for_mesh};
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
@@ -13,7 +13,6 @@ const HEARSAY: Duration = Duration::from_millis(1500);
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// With settings of the cluster behind it.
 const CONFIG: &str = "system_account: SYS\naccounts {\n\
     A { users: [{user: a, password: p}], limits: {max_connections: 3} }\n\
     SYS { users: [{user: s, password: p}] }\n}\n";
@@ -21,12 +20,9 @@ const CONFIG: &str = "system_account: SYS\naccounts {\n\
 fn pair(kinds: [Kind; 2]) -> Option<[Server; 2]> {
     let ports = [(); 2].map(|()| reserve_port());
     let start = |number: usize| {
-        let port = ports[number];
-        let cluster = format!("cluster {{ name: C, listen: \"127.0.0.1:{port}\", ");
-        let routes = format!("routes: [ \"nats://127.0.0.1:{}\" ] }}\n", ports[0]);
-        let mut options = Options::configured(&format!("{CONFIG}{cluster}{routes}"));
-        options.name = format!("S{number}");
-        Server::start(kinds[number], options)
+        let cluster = cluster_block(ports[number], &ports[..1], "");
+        let options = Options::configured(&format!("{CONFIG}{cluster}"));
+        Server::start(kinds[number], options.named(format!("S{number}")))
     };
     let servers = [start(0)?, start(1)?];
     wait_for_mesh(&[&servers[0], &servers[1]], TIMEOUT);

@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use onehop_tests::mesh::{Topology, start, start_at_once, wait_for_connections, wait_for_mesh, wait_until};
+use onehop_tests::mesh::{
+    POOLED_CONNECTIONS, Topology, cluster_block, start, start_at_once, wait_for_connections, wait_for_mesh,
+    wait_until,
+};
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
-use onehop_tests::server::{Kind, Options, Server};
+use onehop_tests::server::{Kind, Options, Server, reserve_port};
 use onehop_tests::traffic::{
-    check_every_pair, check_no_responders, check_queue_group, client, known_urls, wait_for_interest,
+    check_every_pair, check_no_responders, check_queue_group, client, count, known_urls, wait_for_interest,
 };
 
 /// How long a mesh may take to form or to heal.
@@ -33,17 +36,13 @@ fn a_chain_of_three_is_a_full_mesh() {
     check_no_responders(&servers);
 }
 
-/// A chain of members with these settings of their clusters, which become so many connections of each pair.
-fn form_with(settings: [(Kind, &str); 3], connections: usize) -> Option<Vec<Server>> {
+/// A chain of members with these settings of theirs and of their clusters, which become so many connections of each pair.
+fn form_with(members: [(Kind, &str, &str); 3], connections: usize) -> Option<Vec<Server>> {
     let mut servers = Vec::<Server>::new();
-    for (number, (kind, settings)) in (1..).zip(settings) {
+    for (number, (kind, own, settings)) in (1..).zip(members) {
         let known: Vec<_> = servers.last().map(|server| server.ports().route).into_iter().collect();
-        let known = known.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect::<String>();
-        let config =
-            format!("cluster {{ name: C, listen: \"127.0.0.1:-1\", routes: [ {known} ]\n{settings} }}\n");
-        let mut options = Options::configured(&config);
-        options.name = format!("S{number}");
-        servers.push(Server::start(kind, options)?);
+        let config = format!("{own}\n{}", cluster_block(reserve_port(), &known, settings));
+        servers.push(Server::start(kind, Options::configured(&config).named(format!("S{number}")))?);
     }
     wait_for_connections(&servers.iter().collect::<Vec<_>>(), connections, MESH_TIMEOUT);
     Some(servers)
@@ -52,7 +51,7 @@ fn form_with(settings: [(Kind, &str); 3], connections: usize) -> Option<Vec<Serv
 #[test]
 fn a_pinned_account_has_a_connection_between_each_pair_in_a_mesh_with_a_go_server_in_every_place() {
     for place in 0..3 {
-        let mut settings = [(Kind::Onehop, "accounts: [ \"$G\" ]"); 3];
+        let mut settings = [(Kind::Onehop, "", "accounts: [ \"$G\" ]"); 3];
         settings[place].0 = Kind::REFERENCE;
         let Some(servers) = form_with(settings, 5) else { return };
         check_every_pair(&servers, MIB);
@@ -68,7 +67,7 @@ fn members_whose_pools_differ_are_a_full_mesh() {
         [[Kind::Onehop, Kind::REFERENCE, Kind::Onehop], [Kind::REFERENCE, Kind::Onehop, Kind::Onehop]]
     {
         let [a, b, c] = kinds;
-        let settings = [(a, "pool_size: 5"), (b, "pool_size: 1"), (c, "pool_size: 5")];
+        let settings = [(a, "", "pool_size: 5"), (b, "", "pool_size: 1"), (c, "", "pool_size: 5")];
         let Some(servers) = form_with(settings, 6) else { return };
         check_every_pair(&servers, 1000);
     }
@@ -78,7 +77,8 @@ fn members_whose_pools_differ_are_a_full_mesh() {
 fn a_member_that_does_not_pool_has_one_connection_with_others_whatever_they_pin() {
     for kinds in [[Kind::REFERENCE, Kind::Onehop], [Kind::Onehop, Kind::REFERENCE]] {
         let pinned = "pool_size: 1, accounts: [ \"$G\" ]";
-        let settings = [(kinds[0], "pool_size: -1"), (kinds[1], pinned), (kinds[0], "pool_size: -1")];
+        let unpooled = (kinds[0], "", "pool_size: -1");
+        let settings = [unpooled, (kinds[1], "", pinned), unpooled];
         let Some(servers) = form_with(settings, 1) else { return };
         check_every_pair(&servers, 1000);
         check_no_responders(&servers);
@@ -250,21 +250,19 @@ fn a_terminated_member_leaves_in_order() {
     check_every_pair(&servers[..2], 1000);
 }
 
-/// How many of `count` messages to a queue group each member gets of what is published here.
-fn shares(publisher: &mut RawConn, members: &mut [RawConn], count: usize) -> Vec<usize> {
-    let got = |member: &RawConn| {
-        member.frames().iter().filter(|frame| frame.to_string().starts_with("MSG work ")).count()
-    };
+/// How many of these messages to a queue group each member gets of what is published here.
+fn shares(publisher: &mut RawConn, members: &mut [RawConn], messages: usize) -> Vec<usize> {
+    let got = |member: &RawConn| count(member, "work", "x");
     let before: Vec<_> = members.iter().map(got).collect();
-    publisher.send("PUB work 1\r\nx\r\n".repeat(count));
+    publisher.send("PUB work 1\r\nx\r\n".repeat(messages));
     publisher.ping();
     let mut shares = Vec::new();
     wait_until("each message is there", MESH_TIMEOUT, || {
         members.iter_mut().for_each(|member| member.read_until_quiet(Duration::from_millis(10)));
         shares = members.iter().zip(&before).map(|(member, before)| got(member) - before).collect();
-        shares.iter().sum::<usize>() >= count
+        shares.iter().sum::<usize>() >= messages
     });
-    assert_eq!(shares.iter().sum::<usize>(), count, "{shares:?}");
+    assert_eq!(shares.iter().sum::<usize>(), messages, "{shares:?}");
     shares
 }
 
@@ -272,19 +270,8 @@ fn shares(publisher: &mut RawConn, members: &mut [RawConn], count: usize) -> Vec
 #[test]
 fn near_members_of_a_queue_group_are_preferred_beside_a_go_server_that_knows_nothing_of_it() {
     let (here, go) = ("server_tags: [\"az:1\"], queue_affinity: az", "server_tags: [\"az:1\"]");
-    let mut servers = Vec::<Server>::new();
-    for (number, (kind, zone)) in
-        (1..).zip([(Kind::Onehop, here), (Kind::Onehop, here), (Kind::REFERENCE, go)])
-    {
-        let known: Vec<_> = servers.last().map(|server| server.ports().route).into_iter().collect();
-        let known = known.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect::<String>();
-        let cluster = format!("cluster {{ name: C, listen: \"127.0.0.1:-1\", routes: [ {known} ] }}\n");
-        let mut options = Options::configured(&format!("{zone}\n{cluster}"));
-        options.name = format!("S{number}");
-        let Some(server) = Server::start(kind, options) else { return };
-        servers.push(server);
-    }
-    wait_for_mesh(&servers.iter().collect::<Vec<_>>(), MESH_TIMEOUT);
+    let members = [(Kind::Onehop, here, ""), (Kind::Onehop, here, ""), (Kind::REFERENCE, go, "")];
+    let Some(servers) = form_with(members, POOLED_CONNECTIONS) else { return };
     let mut publishers: Vec<_> = servers.iter().map(client).collect();
     let mut members: Vec<_> = servers[1..].iter().map(client).collect();
     for member in &mut members {

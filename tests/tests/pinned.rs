@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use onehop_tests::frame::Frame;
+use onehop_tests::mesh::cluster_block;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
+use onehop_tests::traffic::{count, user};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -89,30 +90,12 @@ impl Cluster {
 }
 
 fn config(ports: &[u16], place: usize, pinned: &str) -> String {
-    let routes: Vec<_> = ports[..place].iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
-    format!(
-        "server_name: S{place}\naccounts {{ A {{ users: [{{user: a, password: p}}] }} }}\n\
-         cluster {{ name: C, listen: \"127.0.0.1:{}\", routes: [ {} ], accounts: [ {pinned} ] }}\n",
-        ports[place],
-        routes.join(", ")
-    )
+    let cluster = cluster_block(ports[place], &ports[..place], &format!("accounts: [ {pinned} ]"));
+    format!("server_name: S{place}\naccounts {{ A {{ users: [{{user: a, password: p}}] }} }}\n{cluster}")
 }
 
 fn client(server: &Server) -> RawConn {
-    let mut client = RawConn::connect(server.ports().client);
-    client
-        .send("CONNECT {\"user\":\"a\",\"pass\":\"p\",\"verbose\":false}\r\nSUB all 1\r\nSUB queue q 2\r\n");
-    client.ping();
-    client
-}
-
-/// How often a client got this on a subject.
-fn count(client: &RawConn, subject: &str, text: &str) -> usize {
-    let is_it = |frame: &&Frame| {
-        let is_on_subject = frame.op() == "MSG" && frame.args().first().is_some_and(|it| it == subject);
-        is_on_subject && frame.payload.as_deref() == Some(text.as_bytes())
-    };
-    client.frames().iter().filter(is_it).count()
+    user(server, "a", "p", "SUB all 1\r\nSUB queue q 2\r\n")
 }
 
 /// The account moves to connections of its own, member by member in this order, and back in the other.

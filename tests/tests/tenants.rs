@@ -4,9 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use onehop_tests::mesh::cluster_block;
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
+use onehop_tests::traffic::{count, user};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -29,13 +31,11 @@ impl Cluster {
     /// Each member with its settings of the cluster. None if one cannot be had here, which was said.
     fn start(members: [(Kind, &str); 3]) -> Option<Self> {
         let ports = [(); 3].map(|()| reserve_port());
-        let routes = ports.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
         let mut servers = Vec::new();
         for ((number, (kind, settings)), port) in members.into_iter().enumerate().zip(ports) {
-            let cluster = format!("name: C, listen: \"127.0.0.1:{port}\", routes: [ {routes} ], {settings}");
-            let mut options = Options::configured(&format!("{ACCOUNTS}cluster {{ {cluster} }}\n"));
-            options.name = format!("S{number}");
-            servers.push(Server::start(kind, options)?);
+            let cluster = cluster_block(port, &ports, settings);
+            let options = Options::configured(&format!("{ACCOUNTS}{cluster}"));
+            servers.push(Server::start(kind, options.named(format!("S{number}")))?);
         }
         let a = servers.iter().map(|server| tenant(server, "a")).collect();
         let b = servers.iter().map(|server| tenant(server, "b")).collect();
@@ -145,28 +145,13 @@ impl Cluster {
     }
 }
 
-fn tenant(server: &Server, user: &str) -> RawConn {
-    let mut client = RawConn::connect(server.ports().client);
-    client.send(format!(
-        "CONNECT {{\"user\":\"{user}\",\"pass\":\"p\",\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\n"
-    ));
+fn tenant(server: &Server, name: &str) -> RawConn {
     let place = server.name().trim_start_matches('S');
-    client.send(match user {
+    let lines = match name {
         "a" => format!("SUB s.> 1\r\nSUB own.> 2\r\nSUB q.{place} 3\r\n"),
         _ => format!("SUB in.> 1\r\nSUB own.> 2\r\nSUB box.{place} 3\r\n"),
-    });
-    client.ping();
-    client
-}
-
-/// How often a client got this on a subject.
-fn count(client: &RawConn, subject: &str, text: &str) -> usize {
-    let is_it = |frame: &&onehop_tests::frame::Frame| {
-        let is_message =
-            frame.op().ends_with("MSG") && frame.args().first().is_some_and(|first| first == subject);
-        is_message && frame.payload.as_ref().is_some_and(|payload| payload.ends_with(text.as_bytes()))
     };
-    client.frames().iter().filter(is_it).count()
+    user(server, name, "p", &lines)
 }
 
 fn talk_through_restarts(members: [(Kind, &str); 3]) {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use onehop_tests::certificates::{Authority, Certificate, date_time_ymd};
-use onehop_tests::mesh::{wait_for_connections, wait_until};
+use onehop_tests::frame::Frame;
+use onehop_tests::mesh::{cluster_block, wait_for_connections, wait_until};
 use onehop_tests::raw::RawConn;
 use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
 use onehop_tests::tls::{Begin, TlsConn};
+use onehop_tests::traffic::user;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false}\r\n";
@@ -155,12 +157,7 @@ fn messages_both_ways_at_once_over_an_encrypted_route_all_arrive() {
                         publisher.send(message.repeat(20));
                         publisher.ping();
                     }
-                    let of_it = |frames: &[onehop_tests::frame::Frame]| {
-                        frames
-                            .iter()
-                            .filter(|frame| frame.args().first().is_some_and(|arg| arg == subject))
-                            .count()
-                    };
+                    let of_it = |frames: &[Frame]| frames.iter().filter(|frame| frame.is_on(subject)).count();
                     listener.read_until(TIMEOUT, |frames| of_it(frames) >= 2000);
                     assert_eq!(of_it(listener.frames()), 2000, "{} to {}", from.name(), to.name());
                 });
@@ -183,26 +180,18 @@ fn start(
     port: u16,
     routes: &[u16],
 ) -> Option<Server> {
-    let urls: Vec<_> = routes.iter().map(|port| format!("\"nats://localhost:{port}\"")).collect();
-    let (tls, settings) = (authority.block(member.own, ""), member.settings);
-    let config = format!(
-        "accounts {{ A {{ users: [{{ user: a, password: a }}] }}, B {{ users: [{{ user: b, password: b }}] }} }}\n\
-         cluster {{ name: C, listen: \"127.0.0.1:{port}\", routes: [ {} ], {settings}\n {tls} }}\n",
-        urls.join(", ")
-    );
-    let mut options = Options::configured(&config).with(&["-D"]);
-    options.name = name.to_owned();
-    Server::start(member.kind, options)
+    let settings = format!("{}\n{}", member.settings, authority.block(member.own, ""));
+    // So that the name in the certificate is looked at too.
+    let cluster = cluster_block(port, routes, &settings).replace("nats://127.0.0.1", "nats://localhost");
+    let accounts =
+        "accounts { A { users: [{ user: a, password: a }] }, B { users: [{ user: b, password: b }] } }";
+    let options = Options::configured(&format!("{accounts}\n{cluster}"));
+    Server::start(member.kind, options.named(name).with(&["-D"]))
 }
 
 /// A subscriber of an account, once it is known to be one.
-fn subscriber(server: &Server, user: &str) -> RawConn {
-    let mut client = RawConn::connect(server.ports().client);
-    client.send(format!(
-        "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"{user}\"}}\r\nSUB in.> 1\r\n"
-    ));
-    client.ping();
-    client
+fn subscriber(server: &Server, name: &str) -> RawConn {
+    user(server, name, name, "SUB in.> 1\r\n")
 }
 
 /// Whether messages of both accounts go both ways between all.
@@ -211,9 +200,8 @@ fn talk(servers: &[&Server], context: &str) {
         if from == to {
             continue;
         }
-        for user in ["a", "b"] {
-            let (mut publisher, mut listener) =
-                (subscriber(servers[from], user), subscriber(servers[to], user));
+        for name in ["a", "b"] {
+            let [mut publisher, mut listener] = [from, to].map(|place| subscriber(servers[place], name));
             let body = "x".repeat(50_000);
             wait_until(&format!("{context}: {from} is heard at {to}"), TIMEOUT, || {
                 publisher.send(format!("PUB in.x {}\r\n{body}\r\n", body.len()));

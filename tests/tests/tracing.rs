@@ -1,13 +1,13 @@
 //! Messages that are traced (wire.md 7.10): nats-server and onehop deliver them alike and say the same of them, each alone and
 //! together in a cluster.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onehop_tests::frame::Frame;
 use onehop_tests::mask;
 use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server};
+use onehop_tests::traffic::wait_for_interest;
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,7 +127,8 @@ fn outcomes(here: Kind, there: Kind) -> Option<Vec<(&'static str, Outcome)>> {
         client(&second, "SUB work 1\r\nSUB other q 2\r\nSUB mark 3\r\nSUB ready 4\r\n"),
     ];
     let mut publisher = client(&first, "SUB events 9\r\nSUB in 8\r\n");
-    wait_for_interest(&first, &mut workers[1], &mut publisher);
+    // It is the last that the far one wants.
+    wait_for_interest(&mut publisher, &mut workers[1], "ready");
     wait_for_all(&mut publisher, &mut workers);
     let outcomes = HEADERS.iter().map(|headers| {
         let before = workers.each_ref().map(|worker| messages(worker, "work"));
@@ -167,18 +168,6 @@ fn client(server: &Server, lines: &str) -> RawConn {
     client
 }
 
-/// Until what the far client wants is known at the near server, the last of it too.
-fn wait_for_interest(near: &Server, far: &mut RawConn, publisher: &mut RawConn) {
-    let start = Instant::now();
-    while messages(far, "ready") == 0 {
-        assert!(start.elapsed() < TIMEOUT, "no interest came: {}", near.log());
-        publisher.send("PUB ready 0\r\n\r\n");
-        publisher.ping();
-        thread::sleep(Duration::from_millis(50));
-        far.read_until_quiet(Duration::from_millis(50));
-    }
-}
-
 /// Until the workers have all that was published before.
 fn wait_for_all(publisher: &mut RawConn, workers: &mut [RawConn]) {
     let marks: Vec<_> = workers.iter().map(|worker| messages(worker, "mark")).collect();
@@ -194,11 +183,7 @@ fn messages(client: &RawConn, subject: &str) -> usize {
 }
 
 fn count(frames: &[Frame], subject: &str) -> usize {
-    let is_one = |line: &[u8]| {
-        let mut words = line.split(|byte| *byte == b' ');
-        words.next().is_some_and(|op| op.ends_with(b"MSG")) && words.next() == Some(subject.as_bytes())
-    };
-    frames.iter().filter(|frame| is_one(&frame.line)).count()
+    frames.iter().filter(|frame| frame.is_on(subject)).count()
 }
 
 /// The server that says something, what it says of the message, and each event, without what differs from run to run.

@@ -224,10 +224,7 @@ impl Bystander {
 /// Whether what is published arrives, tried again and again.
 fn reaches(publisher: &mut RawConn, subscriber: &mut RawConn, subject: &str, wait: Duration) -> bool {
     let deadline = Instant::now() + wait;
-    let arrived = |frames: &[onehop_tests::frame::Frame]| {
-        let is_it = |line: &[u8]| line.split(|byte| *byte == b' ').nth(1) == Some(subject.as_bytes());
-        frames.iter().any(|frame| frame.op() == "MSG" && is_it(&frame.line))
-    };
+    let arrived = |frames: &[onehop_tests::frame::Frame]| frames.iter().any(|frame| frame.is_on(subject));
     while Instant::now() < deadline {
         publisher.send(format!("PUB {subject} 5\r\nprobe\r\n"));
         if subscriber.read_until(Duration::from_millis(20), arrived) {

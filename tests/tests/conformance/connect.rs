@@ -147,7 +147,7 @@ fn a_second_connect_starts_afresh() {
 #[test]
 fn info_tells_names_cluster_and_advertised_address() {
     let hello = [case("INFO").client(0, "CONNECT {\"verbose\":false,\"protocol\":1}\r\n").with_greeting()];
-    let named = Options { name: "alpha".to_owned(), ..Options::default() };
+    let named = Options::default().named("alpha");
     compare(&named, &hello);
     compare(&named.clone().with(&["--client_advertise", "example.org:4333"]), &hello);
     compare(&Options::member("C", "alpha", &[]), &hello);

@@ -73,7 +73,7 @@ fn the_server_dials_a_pooling_member() {
 #[test]
 fn a_client_connects() {
     check("client", |kind| {
-        let server = Server::start(kind, Options { name: "alpha".to_owned(), ..Options::default() })?;
+        let server = Server::start(kind, Options::default().named("alpha"))?;
         let mut text = String::new();
         let mut conn = RawConn::connect(server.ports().client);
         conn.expect(0, "INFO");

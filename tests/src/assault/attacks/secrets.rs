@@ -133,7 +133,7 @@ fn guarded(name: &str, port: &str, routes: &str, args: &[&str]) -> Options {
          cluster {{ name: C, host: 127.0.0.1, port: {port}, {routes}\n\
          authorization {{ user: me, password: \"{MARK}\" }} }}\n"
     );
-    Options { name: name.to_owned(), ..Options::configured(&config).with(args) }
+    Options::configured(&config).named(name).with(args)
 }
 
 /// What the program says of a configuration with a password and a fault.
