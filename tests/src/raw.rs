@@ -1,6 +1,6 @@
 //! A TCP connection for raw bytes: what a test wants to send, and whatever comes back.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,21 @@ impl RawConn {
         }
         true
     }
+}
+
+/// Reads until what came ends so, and no byte more: what is behind it may be for another reader.
+///
+/// # Errors
+///
+/// As of what is read from; its end, too.
+pub fn read_up_to(from: &mut impl Read, end: &[u8]) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        read.extend(byte);
+    }
+    Ok(read)
 }
 
 /// How many of the frames are `PONG`.

@@ -1,12 +1,14 @@
 //! A client that speaks TLS by rustls, which knows nothing of onehop.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::raw::read_up_to;
 
 /// A connection to a server, encrypted from some byte on.
 pub struct TlsConn {
@@ -33,7 +35,8 @@ impl TlsConn {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
         let info = match begin {
-            Begin::AfterInfo => line(&mut socket)?,
+            // What comes behind it may be encrypted.
+            Begin::AfterInfo => String::from_utf8_lossy(&read_up_to(&mut socket, b"\n")?).into_owned(),
             Begin::AtOnce => String::new(),
         };
         let name = ServerName::try_from("localhost").expect("a name");
@@ -91,15 +94,4 @@ impl TlsConn {
             answer += &line;
         }
     }
-}
-
-/// Reads a line and no byte more: what comes behind it may be encrypted.
-fn line(from: &mut TcpStream) -> io::Result<String> {
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while !line.ends_with(b"\n") {
-        from.read_exact(&mut byte)?;
-        line.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&line).into_owned())
 }

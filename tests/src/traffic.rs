@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::frame::Frame;
 use crate::raw::RawConn;
 use crate::server::Server;
@@ -174,10 +176,19 @@ pub fn wait_for_interest(publisher: &mut RawConn, subscriber: &mut RawConn, subj
     publisher.ping();
 }
 
+/// What the server told this client of itself, each time.
+pub fn infos(conn: &RawConn) -> impl DoubleEndedIterator<Item = Value> {
+    conn.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json)
+}
+
+/// Of how many addresses the server told this client, each time.
+pub fn known_counts(conn: &RawConn) -> Vec<usize> {
+    infos(conn).map(|info| info["connect_urls"].as_array().map_or(0, Vec::len)).collect()
+}
+
 /// The addresses that the server last told this client of.
 pub fn known_urls(conn: &RawConn) -> Vec<String> {
-    let mut infos = conn.frames().iter().filter(|frame| frame.op() == "INFO");
-    let last = infos.next_back().and_then(Frame::json).unwrap_or_default();
+    let last = infos(conn).next_back().unwrap_or_default();
     let mut urls: Vec<String> = last["connect_urls"]
         .as_array()
         .into_iter()

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use onehop::sim::websocket::push_frame;
 
+use crate::raw::read_up_to;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The lines of a good request behind the first, without the empty one at its end.
@@ -117,14 +119,7 @@ impl WebSocket {
 /// As of a socket; what was answered, if it is not granted.
 pub fn request_on(stream: &mut TcpStream, headers: &str) -> io::Result<String> {
     stream.write_all(format!("GET / HTTP/1.1\r\n{ASKS}{headers}\r\n").as_bytes())?;
-    let mut head = Vec::new();
-    // Behind it frames may follow at once, which are read by others.
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.extend(byte);
-    }
-    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    let head = String::from_utf8(read_up_to(stream, b"\r\n\r\n")?).map_err(io::Error::other)?;
     if head.starts_with("HTTP/1.1 101 ") { Ok(head) } else { Err(io::Error::other(head)) }
 }
 

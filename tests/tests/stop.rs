@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use onehop_tests::frame::Frame;
 use onehop_tests::mesh::{Topology, start, wait_for_mesh, wait_until};
-use onehop_tests::raw::{RawConn, count_pongs};
+use onehop_tests::raw::{RawConn, count_pongs, read_up_to};
 use onehop_tests::server::{Kind, Options, Server};
-use onehop_tests::traffic::{client, wait_for_interest};
+use onehop_tests::traffic::{client, infos, known_counts, wait_for_interest};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,13 +23,7 @@ fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop
     let patient = Options::configured("write_deadline: \"60s\"");
     for kind in Kind::RUNTIMES {
         let Some(mut server) = Server::start(kind, patient.clone()) else { return };
-        let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
-        subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
-        read_past_pong(&mut subscriber);
-        let mut publisher = client(&server);
-        let messages = format!("PUB a 1024\r\n{}\r\n", "x".repeat(1024)).repeat(100);
-        (0..MESSAGES / 100).for_each(|_| publisher.send(&messages));
-        publisher.ping();
+        let (subscriber, _publisher) = flooded(&server, MESSAGES);
         server.signal("TERM");
         // As with nats-server, whoever is impatient changes nothing.
         server.signal("INT");
@@ -44,13 +38,7 @@ fn a_subscriber_that_reads_slowly_gets_all_that_was_acknowledged_before_the_stop
 fn a_client_that_reads_nothing_is_not_waited_for_beyond_the_write_deadline() {
     for kind in Kind::RUNTIMES {
         let Some(mut server) = Server::start(kind, Options::default()) else { return };
-        let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
-        subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
-        read_past_pong(&mut subscriber);
-        let mut publisher = client(&server);
-        let messages = format!("PUB a 1024\r\n{}\r\n", "x".repeat(1024)).repeat(100);
-        (0..200).for_each(|_| publisher.send(&messages));
-        publisher.ping();
+        let _both = flooded(&server, 20_000);
         let stopped = Instant::now();
         server.signal("TERM");
         expect_exit(&mut server);
@@ -58,13 +46,16 @@ fn a_client_that_reads_nothing_is_not_waited_for_beyond_the_write_deadline() {
     }
 }
 
-fn read_past_pong(stream: &mut TcpStream) {
-    let mut read = Vec::new();
-    while !read.ends_with(b"PONG\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("an answer");
-        read.extend_from_slice(&byte);
-    }
+/// A subscriber that has read none of so many messages, and their publisher, which had its PONG behind them.
+fn flooded(server: &Server, messages: usize) -> (TcpStream, RawConn) {
+    let mut subscriber = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
+    subscriber.write_all(b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").expect("written");
+    read_up_to(&mut subscriber, b"PONG\r\n").expect("an answer");
+    let mut publisher = client(server);
+    let batch = format!("PUB a 1024\r\n{}\r\n", "x".repeat(1024)).repeat(100);
+    (0..messages / 100).for_each(|_| publisher.send(&batch));
+    publisher.ping();
+    (subscriber, publisher)
 }
 
 /// Reads about 5 MB a second until the end, sends something now and then as clients do, and closes; how many bytes came.
@@ -241,8 +232,7 @@ fn told_at_end(
         let url = url.replace(&format!(":{}", neighbour.ports().client), ":STAYS");
         url.replace(&format!(":{}", leaver.ports().client), ":LEAVES")
     };
-    let infos = client.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json);
-    let mut told: Vec<_> = infos
+    let mut told: Vec<_> = infos(&client)
         .map(|info| {
             let urls = info["connect_urls"].as_array().into_iter().flatten();
             (info["ldm"] == true, urls.filter_map(|url| url.as_str().map(name)).collect())
@@ -264,8 +254,7 @@ const ADVERTISED: [(&str, &[&str], &[&str]); 4] = [
 /// A client that is told of fewer servers than before does not know where to go when its own ends.
 fn expect_no_forgetting(client: &mut RawConn) {
     assert!(client.read_until_closed(PATIENCE));
-    let infos = client.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json);
-    let known: Vec<_> = infos.map(|info| info["connect_urls"].as_array().map_or(0, Vec::len)).collect();
+    let known = known_counts(client);
     assert!(known.is_sorted(), "told of {known:?} servers");
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use onehop::config::{ClusterConfig, Config, Port};
 use onehop::transport::{DecodeError, Decoder, Encoder, Inbound};
 use onehop_tests::mesh::wait_until;
+use onehop_tests::raw::read_up_to;
 use smol::channel::{self, Sender};
 
 const KEY: u64 = 5;
@@ -86,12 +87,7 @@ impl Client {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.write_all(b"CONNECT {\"verbose\":true}\r\n").expect("written");
-        let mut heard = Vec::new();
-        while !heard.ends_with(b"+OK\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("a greeting");
-            heard.push(byte[0]);
-        }
+        read_up_to(&mut stream, b"+OK\r\n").expect("a greeting");
         let mut inbound = Inbound::default();
         inbound.switch(Decoder::framed(KEY));
         let mut client = Self { stream, encoder: Encoder::framed(KEY), inbound, heard: Vec::new() };

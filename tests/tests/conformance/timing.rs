@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use onehop_tests::raw::read_up_to;
 use onehop_tests::script::{To, case, compare};
 use onehop_tests::server::{Kind, Options, Server};
 
@@ -74,12 +75,7 @@ fn write_until_that_fails(server: &Server, fault: &str) -> (Duration, String) {
     let mut client = TcpStream::connect(("127.0.0.1", server.ports().client)).expect("a connection");
     client.set_read_timeout(Some(LONG)).expect("a timeout");
     client.write_all(terse("PING\r\n").as_bytes()).expect("written");
-    let mut greeting = Vec::new();
-    while !greeting.ends_with(b"PONG\r\n") {
-        let mut byte = [0];
-        client.read_exact(&mut byte).expect("an answer");
-        greeting.extend_from_slice(&byte);
-    }
+    read_up_to(&mut client, b"PONG\r\n").expect("an answer");
     client.write_all(fault.as_bytes()).expect("written");
     let began = Instant::now();
     while client.write_all(b"PUB a 0\r\n\r\n").is_ok() && began.elapsed() < LONG {

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::assault::figure::{Figure, Harm};
 use crate::assault::victim::{Arena, clients_of};
-use crate::frame::Frame;
 use crate::load::connection::Connection;
 use crate::load::scan::{Item, scan};
 use crate::mesh::{self, Topology, try_until, wait_for_mesh};
 use crate::raw::RawConn;
 use crate::server::Options;
-use crate::traffic::client;
+use crate::traffic::{client, known_counts};
 
 /// Bytes of each message.
 const PAYLOAD: usize = 1_024;
@@ -167,9 +166,7 @@ impl Subscriber {
 /// to go.
 fn is_told_to_forget(onlooker: &mut RawConn) -> bool {
     onlooker.read_until_closed(PATIENCE);
-    let infos = onlooker.frames().iter().filter(|frame| frame.op() == "INFO").filter_map(Frame::json);
-    let counts: Vec<usize> = infos.map(|info| info["connect_urls"].as_array().map_or(0, Vec::len)).collect();
-    !counts.is_sorted()
+    !known_counts(onlooker).is_sorted()
 }
 
 /// Reads at [`BYTES_PER_SECOND`] until the end; how many messages came.
