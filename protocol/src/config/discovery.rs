@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::HostPort;
+use super::{ConfigError, HostPort};
 
 /// The sources that are asked, each of which is off unless it is set. What they tell of is dialed like a configured route, and is a
 /// member once the handshake says so.
@@ -17,7 +17,7 @@ pub struct Discovery {
     pub mdns: bool,
     /// A program that prints addresses, one `host:port` a line, and its arguments.
     pub command: Vec<String>,
-    /// How long after one answer of a name or a program the next is asked for.
+    /// How long after one answer of a name or a program the next is asked for: from a second to an hour.
     pub interval: Duration,
 }
 
@@ -51,6 +51,51 @@ impl Discovery {
     pub fn is_on(&self) -> bool {
         self.peers_file.is_some() || !self.dns.is_empty() || self.mdns || !self.command.is_empty()
     }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        check_peers_file(self.peers_file.as_deref())?;
+        check_dns(&self.dns)?;
+        check_command(&self.command)?;
+        check_interval(self.interval)
+    }
+}
+
+pub(super) fn check_peers_file(path: Option<&str>) -> Result<(), ConfigError> {
+    check_texts(Source::PeersFile, 1, path)
+}
+
+pub(super) fn check_dns(names: &[HostPort]) -> Result<(), ConfigError> {
+    check_texts(Source::Dns, MAX_DISCOVERY_NAMES, names.iter().map(|name| name.host.as_str()))
+}
+
+pub(super) fn check_command(words: &[String]) -> Result<(), ConfigError> {
+    check_texts(Source::Command, MAX_COMMAND_WORDS, words.iter().map(String::as_str))
+}
+
+pub(super) fn check_interval(interval: Duration) -> Result<(), ConfigError> {
+    let (shortest, longest) = (SHORTEST_DISCOVERY_INTERVAL, LONGEST_DISCOVERY_INTERVAL);
+    if (shortest..=longest).contains(&interval) {
+        Ok(())
+    } else {
+        Err(ConfigError::DiscoveryInterval { shortest, longest })
+    }
+}
+
+/// That one of them is empty is never meant: it comes from a variable that nobody set.
+fn check_texts<'a>(
+    source: Source,
+    most: usize,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Result<(), ConfigError> {
+    for (index, text) in texts.into_iter().enumerate() {
+        if text.is_empty() {
+            return Err(ConfigError::EmptyInDiscovery(source));
+        }
+        if index >= most {
+            return Err(ConfigError::TooManyInDiscovery { source, most });
+        }
+    }
+    Ok(())
 }
 
 impl Source {
@@ -72,3 +117,15 @@ impl fmt::Display for Source {
 
 /// How often names and programs are asked.
 pub const DEFAULT_DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Neither names nor programs are asked without a pause.
+const SHORTEST_DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An address that is older leads to nobody soon enough.
+const LONGEST_DISCOVERY_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Each may have many addresses, and one is enough.
+const MAX_DISCOVERY_NAMES: usize = 64;
+
+/// The program and its arguments.
+const MAX_COMMAND_WORDS: usize = 64;

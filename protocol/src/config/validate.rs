@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AccountConfig, Authorization, ClusterConfig, Compression, Config, ExportError, GLOBAL_ACCOUNT, Identity,
-    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, User, WebSocketConfig, imports,
+    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, Source, User, WebSocketConfig, imports,
     is_account_name,
 };
 use crate::mapping::MappingError;
@@ -37,6 +37,10 @@ impl Config {
         self.check_authorization()?;
         self.websocket.as_ref().map_or(Ok(()), WebSocketConfig::validate)?;
         check_cluster_name(self.lone_cluster_name.as_deref())?;
+        self.discovery.validate()?;
+        if self.discovery.is_on() && self.cluster.is_none() {
+            return Err(ConfigError::DiscoveryWithoutCluster);
+        }
         self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.validate(self.system_account_name()))
     }
 
@@ -248,6 +252,24 @@ pub enum ConfigError {
     ClusterNameReserved,
     /// Routes to connect to, but no cluster to be in.
     RoutesWithoutCluster,
+    /// A cluster's servers are to be found, but there is no cluster to be in.
+    DiscoveryWithoutCluster,
+    /// A source is to be asked with nothing.
+    EmptyInDiscovery(Source),
+    /// A source is to be asked with more than it may be.
+    TooManyInDiscovery {
+        /// This one.
+        source: Source,
+        /// So many names or words are the most.
+        most: usize,
+    },
+    /// Sources are to be asked too often or too rarely.
+    DiscoveryInterval {
+        /// They may be asked so often.
+        shortest: Duration,
+        /// And so rarely.
+        longest: Duration,
+    },
     /// The same route twice.
     DuplicateRoute(RouteUrl),
     /// Accounts with connections of their own, where connections are not pooled.
@@ -357,6 +379,16 @@ impl fmt::Display for ConfigError {
             Self::RoutesWithoutCluster => {
                 f.write_str("solicited routes require cluster capabilities, e.g. --cluster")
             }
+            Self::DiscoveryWithoutCluster => {
+                f.write_str("discovery requires cluster capabilities, e.g. --cluster")
+            }
+            Self::EmptyInDiscovery(source) => write!(f, "discovery {source} cannot have an empty text"),
+            Self::TooManyInDiscovery { source, most } => {
+                write!(f, "discovery {source} cannot have more than {most} entries")
+            }
+            Self::DiscoveryInterval { shortest, longest } => {
+                write!(f, "discovery interval must be from {shortest:?} to {longest:?}")
+            }
             Self::DuplicateRoute(route) => write!(f, "duplicate route entry: {route}"),
             Self::PinnedWithoutPool => {
                 f.write_str("pool_size cannot be negative if pinned accounts are specified")
@@ -432,6 +464,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::{Discovery, HostPort};
 
     #[test]
     fn the_defaults_are_valid() {
@@ -462,6 +495,37 @@ mod tests {
         let grace = "lame duck grace period should be strictly lower than lame duck duration";
         assert_eq!(refused(|c| c.lame_duck_grace_period = c.lame_duck_duration), grace);
         assert_eq!(refused(|c| c.lone_cluster_name = Some("_".into())), "cluster name is reserved");
+    }
+
+    #[test]
+    fn a_broken_rule_of_discovery_is_named() {
+        let judged = |cluster: Option<ClusterConfig>, discovery: Discovery| {
+            let config = Config { cluster, discovery, ..Config::default() };
+            config.validate().map_err(|error| error.to_string())
+        };
+        let texts = |len| vec!["a".to_owned(); len];
+        let names = |len| vec![HostPort { host: "a".to_owned(), port: None }; len];
+        let no_name = HostPort { host: String::new(), port: Some(5) };
+        let by_file = |path: &str| Discovery { peers_file: Some(path.to_owned()), ..Discovery::default() };
+        let by_name = |dns| Discovery { dns, ..Discovery::default() };
+        let by_command = |command| Discovery { command, ..Discovery::default() };
+        let by_mdns = |secs| Discovery { mdns: true, interval: Duration::from_secs(secs), ..by_name(vec![]) };
+        for on in [by_file("a"), by_name(names(64)), by_command(texts(64)), by_mdns(1), by_mdns(3600)] {
+            assert_eq!(judged(Some(ClusterConfig::default()), on.clone()), Ok(()));
+            let alone = "discovery requires cluster capabilities, e.g. --cluster";
+            assert_eq!(judged(None, on), Err(alone.to_owned()));
+        }
+        for (discovery, text) in [
+            (by_file(""), "discovery peers_file cannot have an empty text"),
+            (by_name(vec![no_name]), "discovery dns cannot have an empty text"),
+            (by_name(names(65)), "discovery dns cannot have more than 64 entries"),
+            (by_command(vec![String::new()]), "discovery command cannot have an empty text"),
+            (by_command(texts(65)), "discovery command cannot have more than 64 entries"),
+            (by_mdns(0), "discovery interval must be from 1s to 3600s"),
+            (by_mdns(3601), "discovery interval must be from 1s to 3600s"),
+        ] {
+            assert_eq!(judged(Some(ClusterConfig::default()), discovery), Err(text.to_owned()));
+        }
     }
 
     #[test]

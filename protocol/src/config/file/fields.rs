@@ -315,7 +315,7 @@ const NOT_BELOW_ZERO: [&str; 5] =
     ["max_control_line", "ping_interval", "ping_max", "timeout", "write_deadline"];
 
 /// What is wrong with an address, which is shown without user and password, should they stand in it.
-fn faulty_address(what: &str, address: &str, error: AddressError) -> String {
+pub(super) fn faulty_address(what: &str, address: &str, error: AddressError) -> String {
     format!("{what} {:?}: {error}", without_user_info(address))
 }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod cluster;
 mod compression;
 mod credentials;
+mod discovery;
 mod fields;
 mod healing;
 mod limits;

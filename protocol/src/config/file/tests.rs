@@ -1,4 +1,5 @@
 mod accounts;
+mod discovery;
 mod healing;
 mod limits;
 mod mappings;
@@ -13,8 +14,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Authorization, ClusterConfig, Compression, Healing, HostPort, Listen, MAX_PAYLOAD, Port, RouteLimits,
-    RoutePermissions, Rules, SecretSeed, SubjectRule,
+    Authorization, ClusterConfig, Compression, Discovery, Healing, HostPort, Listen, MAX_PAYLOAD, Port,
+    RouteLimits, RoutePermissions, Rules, SecretSeed, SubjectRule,
 };
 
 /// Variables and files that the tests below name.
@@ -123,6 +124,7 @@ fn every_field_of_the_node_is_read() {
         connect_error_reports: 5,
         reconnect_error_reports: 6,
         cluster: None,
+        discovery: Discovery::default(),
         lone_cluster_name: None,
         lame_duck_duration: Duration::from_secs(60),
         lame_duck_grace_period: Duration::from_secs(5),
@@ -854,6 +856,9 @@ fn piece() -> impl Strategy<Value = String> {
             "interval",
             "limits",
             "max_peers",
+            "discovery",
+            "dns",
+            "command",
         ])
         .prop_map(str::to_owned),
         "[ -~]{0,4}",

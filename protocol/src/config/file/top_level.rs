@@ -9,7 +9,7 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, read_fields};
 use super::users::Known;
 use super::value::Map;
-use super::{FileSettings, cluster, mappings, tls, websocket};
+use super::{FileSettings, cluster, discovery, mappings, tls, websocket};
 use crate::config::validate::{MAX_PAYLOAD, check_queue_affinity, check_server_name};
 use crate::config::{Authorization, Config, Listen, Port};
 
@@ -43,6 +43,7 @@ pub(super) fn read(root: &Map, settings: &mut FileSettings, report: &mut Report<
             }
             "no_auth_user" => config.no_auth_user = field.optional_string()?,
             "cluster" => cluster::read(field, config, report)?,
+            "discovery" => config.discovery = discovery::read(field, report)?,
             "tls" => config.tls = tls::of_clients(field, report)?,
             "allow_non_tls" => config.allow_non_tls = field.bool()?,
             "websocket" | "ws" => config.websocket = websocket::read(field, report)?,

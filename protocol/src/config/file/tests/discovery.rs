@@ -1,0 +1,95 @@
+//! The `discovery` block.
+
+use super::*;
+
+fn discovery(text: &str) -> Discovery {
+    config(&format!("discovery {{ {text} }}")).discovery
+}
+
+fn name(host: &str, port: Option<u16>) -> HostPort {
+    HostPort { host: host.to_owned(), port }
+}
+
+/// A list of so many words, each of which is another.
+fn list(len: usize) -> String {
+    let words: Vec<_> = (0..len).map(|number| format!("'w{number}'")).collect();
+    format!("[{}]", words.join(", "))
+}
+
+#[test]
+fn every_field_of_the_discovery_block_is_read() {
+    let read = discovery(
+        "peers_file: '/var/lib/onehop/peers', dns: ['seeds.example:6333', a, '[::1]:5'], mdns: true\n\
+         command: [/usr/local/bin/find-peers, '--all'], interval: '90s'",
+    );
+    let expected = Discovery {
+        peers_file: Some("/var/lib/onehop/peers".to_owned()),
+        dns: vec![name("seeds.example", Some(6333)), name("a", None), name("::1", Some(5))],
+        mdns: true,
+        command: vec!["/usr/local/bin/find-peers".to_owned(), "--all".to_owned()],
+        interval: Duration::from_secs(90),
+    };
+    assert_eq!(read, expected);
+    assert_eq!(discovery("Mdns: on"), Discovery { mdns: true, ..Discovery::default() });
+    assert_eq!(discovery("mdns: false, dns: [], command: [], interval: 0s"), Discovery::default());
+    for (text, interval) in [("1s", 1), ("1h", 3600)] {
+        assert_eq!(discovery(&format!("interval: {text}")).interval, Duration::from_secs(interval));
+    }
+}
+
+#[test]
+fn one_name_and_a_program_without_arguments_need_no_list() {
+    assert_eq!(discovery("dns: ' seeds.example '").dns, [name("seeds.example", None)]);
+    assert_eq!(discovery("command: 'find peers'").command, ["find peers"], "blanks divide nothing");
+    assert_eq!(discovery("dns: [a, 'a:5', a]").dns, [name("a", None), name("a", Some(5))], "each once");
+    assert_eq!(discovery("command: [a, a]").command, ["a", "a"]);
+}
+
+#[test]
+fn only_so_many_names_and_words_are_taken() {
+    assert_eq!(discovery(&format!("dns: {}", list(64))).dns.len(), 64);
+    assert_eq!(discovery(&format!("command: {}", list(64))).command.len(), 64);
+    for key in ["dns", "command"] {
+        let told = error(&format!("discovery {{\n{key}: {} }}", list(65)));
+        assert_eq!(told, format!("x.conf:2:1: discovery {key} cannot have more than 64 entries"));
+    }
+}
+
+#[test]
+fn a_faulty_field_of_the_discovery_block_is_told() {
+    for (text, message) in [
+        ("peers_file: 5", "expected a string for \"peers_file\", got int64"),
+        ("peers_file: ''", "discovery peers_file cannot have an empty text"),
+        ("peers_file: $EMPTY", "discovery peers_file cannot have an empty text"),
+        ("dns: true", "expected an array for \"dns\", got bool"),
+        ("dns: [a, 5]", "error parsing dns: unsupported type int64"),
+        ("dns: ''", "dns \"\": missing host in address"),
+        ("dns: [a, ' ']", "dns \" \": missing host in address"),
+        ("dns: ':6222'", "dns \":6222\": missing host in address"),
+        ("dns: 'a:b'", "dns \"a:b\": the port must be a number from 1 to 65535"),
+        ("dns: '::1'", "dns \"::1\": not a host, an IPv4 address or an IPv6 address in brackets"),
+        (
+            "dns: 'nats://a:5'",
+            "dns \"nats://a:5\": not a host, an IPv4 address or an IPv6 address in brackets",
+        ),
+        ("dns: 'u:s3cret@a'", "dns \"[REDACTED]@a\": the port must be a number from 1 to 65535"),
+        ("mdns: 5", "expected a boolean for \"mdns\", got int64"),
+        ("command: {}", "expected an array for \"command\", got map"),
+        ("command: [a, 5]", "error parsing command: unsupported type int64"),
+        ("command: ''", "discovery command cannot have an empty text"),
+        ("command: [a, '']", "discovery command cannot have an empty text"),
+        ("interval: abc", "error parsing interval: time: invalid duration \"abc\""),
+        ("interval: 999ms", "discovery interval must be from 1s to 3600s"),
+        ("interval: 61m", "discovery interval must be from 1s to 3600s"),
+        ("seeds: [a]", "unknown field \"seeds\""),
+    ] {
+        assert_eq!(error(&format!("discovery {{\n{text} }}")), format!("x.conf:2:1: {message}"), "{text:?}");
+    }
+    let both = "x.conf:1:12: expected a boolean for \"mdns\", got int64\nx.conf:1:21: unknown field \"a\"";
+    assert_eq!(error("discovery { mdns: 5, a: 5 }"), both);
+    assert_eq!(error("discovery: true"), "x.conf:1:0: Expected map to define discovery, got bool");
+    assert_eq!(error("cluster {\ndiscovery {} }"), "x.conf:2:1: unknown field \"discovery\"");
+    let warnings = read("discovery { interval: 5 }").unwrap().warnings;
+    let advice = "interval should be converted to a duration";
+    assert_eq!(warnings, [format!("x.conf:1:12: invalid use of field \"interval\": {advice}")]);
+}
