@@ -11,9 +11,10 @@ use std::sync::Arc;
 use crate::accounts::AccountError;
 use crate::close::CloseReason;
 use crate::cluster::{DialError, DialRequest};
-use crate::config::{Config, ConfigRefused};
+use crate::config::{Config, ConfigRefused, Source};
 use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Links, Staging};
+use crate::discovery::Found;
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::{Listening, Node};
@@ -132,6 +133,11 @@ impl Engine {
     #[cfg(feature = "websocket")]
     pub fn handle_accept_websocket(&mut self, now: Instant, remote: SocketAddr) -> ConnectionId {
         self.open(now, remote, SocketKind::WebSocket)
+    }
+
+    /// Hears of servers from a source, as [`Node::handle_found`].
+    pub fn handle_found(&mut self, now: Instant, source: Source, teller: &str, found: &[Found]) {
+        self.node.handle_found(now, source, teller, found);
     }
 
     /// Adds an account, as [`Node::add_account`].

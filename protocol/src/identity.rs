@@ -21,6 +21,7 @@ pub(crate) enum Stream {
     Services,
     Nonces,
     Requests,
+    Discovery,
     /// One per connection, by its number.
     Connection(u64),
 }
@@ -34,6 +35,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
         Stream::Services => 5,
         Stream::Nonces => 6,
         Stream::Requests => 7,
+        Stream::Discovery => 8,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
     // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.

@@ -46,6 +46,8 @@ impl Cluster {
             handshake,
             routes,
             gossip,
+            // Nobody explores what sources tell.
+            finding: _,
             requests: _,
             round_at: _,
             outputs,

@@ -9,6 +9,7 @@
 #[cfg(feature = "sim")]
 mod audit;
 mod compression;
+mod finding;
 mod handshake;
 mod moves;
 mod name;
@@ -18,18 +19,21 @@ mod tests;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Compression, Config, SYSTEM_ACCOUNT};
+use crate::config::{ClusterConfig, Compression, Config, SYSTEM_ACCOUNT, Source};
+use crate::discovery::{Candidates, DamagedFile, Found, Told};
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::{
     Cause, DialCounts, Hearsay, Kinds, Newcomer, NotSeated, Own, Purpose, Reconfigured, Routes, Seat, Seated,
+    dials_first,
 };
 use crate::time::Instant;
 use crate::transport::PeerCertificate;
@@ -37,6 +41,7 @@ use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
 use crate::wire::{ClientUrls, Connect, Info, ProtocolError};
 use compression::{Decision, Followed};
+use finding::Finding;
 use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
 use name::{Agreement, ClusterName};
 
@@ -57,6 +62,7 @@ pub(crate) struct Cluster {
     handshake: Handshake,
     routes: Routes,
     gossip: Gossip,
+    finding: Finding,
     /// Where requests to move accounts get their names.
     requests: Rng,
     /// When both look after the mesh again. At the same time, so that an idle node wakes up once.
@@ -157,7 +163,9 @@ impl Cluster {
             system_account: node.system_account_name().map(Arc::from),
         };
         let rng = identity::stream(node.seed, Stream::Dials);
+        let finding = Finding::new(identity::stream(node.seed, Stream::Discovery));
         Self {
+            finding,
             port: route_port,
             own_urls: client_urls,
             routes: Routes::new(config.clone(), own, rng, now),
@@ -214,6 +222,7 @@ impl Cluster {
     /// What is to be dialed now. Poll until `None` after every other call and when [`Cluster::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
+        self.finding.follow(now, &mut self.routes);
         self.routes.poll_dial(now)
     }
 
@@ -222,7 +231,7 @@ impl Cluster {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let of_gossip = self.gossip.poll_timeout();
         let of_routes = self.routes.poll_timeout().into_iter().chain(self.routes.next_timeout());
-        of_routes.chain(of_gossip).chain(self.next_round()).min()
+        of_routes.chain(of_gossip).chain(self.finding.poll_timeout()).chain(self.next_round()).min()
     }
 
     /// Looks after the mesh, if it is time.
@@ -434,6 +443,9 @@ impl Cluster {
             let forgotten = |account| Output::Apart { peer: lost.peer.clone(), account, is_apart: false };
             self.outputs.extend(apart.map(forgotten));
             let account = lost.seat.account();
+            if !self.routes.is_peer(&lost.peer) {
+                self.finding.handle_lost(now, &lost.peer);
+            }
             self.gossip.handle_left(now, &lost.peer, account, self.routes.carrier(&lost.peer, account));
             self.pass_on(now);
         }
@@ -489,6 +501,39 @@ impl Cluster {
     /// How many attempts to reach servers were begun.
     pub(crate) fn dial_counts(&self) -> DialCounts {
         self.routes.dial_counts()
+    }
+
+    /// Hears of servers from a source, which has it from `teller` ([`Node::handle_found`](crate::Node::handle_found)).
+    pub(crate) fn handle_found(&mut self, now: Instant, source: Source, teller: &str, found: &[Found]) {
+        let own_id = &self.handshake.own_info().server_id;
+        let healing = &self.config.healing;
+        let wait = if healing.arbitrate { healing.arbitration_delay } else { Duration::ZERO };
+        self.finding.candidates.handle_found(now, source, teller, found, |server| match server {
+            it if it == own_id => Told::Itself,
+            it if self.routes.is_peer(it) => Told::Member,
+            it if dials_first(own_id, it) => Told::Stranger(Duration::ZERO),
+            _ => Told::Stranger(wait),
+        });
+    }
+
+    /// Reads the text of a peers file, which then tells of servers like any other source.
+    ///
+    /// # Errors
+    /// It is none; then nothing of it is known.
+    pub(crate) fn load_known_servers(&mut self, now: Instant, text: &str) -> Result<(), DamagedFile> {
+        let found = self.finding.known.load(text)?;
+        self.handle_found(now, Source::PeersFile, "", &found);
+        Ok(())
+    }
+
+    /// The text of the peers file, if members are elsewhere than when this was last asked.
+    pub(crate) fn take_known_servers(&mut self) -> Option<String> {
+        self.finding.known.take_text()
+    }
+
+    /// What came of what sources told.
+    pub(crate) fn candidates(&self) -> &Candidates {
+        &self.finding.candidates
     }
 
     fn own_id(&self) -> &str {
@@ -556,6 +601,7 @@ impl Cluster {
             is_explicit: self.routes.solicitation(peer).1,
         };
         self.gossip.handle_joined(now, joined);
+        self.finding.handle_joined(peer, self.routes.url_of(peer));
         self.pass_on(now);
     }
 

@@ -1,4 +1,27 @@
-//! Finding servers that nobody configured (design.md 6): what sources tell of becomes dials, a few at a time.
+//! Finding servers that nobody configured (design.md 6).
+//!
+//! Sources tell of servers: a file, names, the local network, a program. What they tell is not believed. [`Candidates`] says whom
+//! of them to dial, a few at a time, so that neither many nor false words keep a node from those that are there; who is dialed is a
+//! member only once the ordinary handshake of a route says so. [`KnownServers`] is what a node keeps of its members for the
+//! next start.
+//!
+//! Both are values without IO and know nothing of connections. The cluster calls them, and nobody else; runtimes bring what
+//! sources say to [`Node::handle_found`](crate::Node::handle_found).
+
+mod address;
+mod candidates;
+mod known;
+mod teller;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, DEFAULT_ROUTE_PORT, MAX_HOST_BYTES};
+pub use candidates::{
+    Candidates, MAX_CANDIDATES_PER_TELLER, MAX_TELLERS, MAX_UNDER_WAY_PER_TELLER, Shown, State,
+    TRIALS_PER_SECOND, Told, Trial,
+};
+pub use known::{DamagedFile, KnownServers, MAX_FILE_BYTES, MAX_KNOWN_SERVERS};
+pub use teller::Counts;
 
 use crate::config::HostPort;
 
@@ -10,6 +33,3 @@ pub struct Found {
     /// Its id, if the source knows that: who is a member already is not dialed, and of two that find each other one waits.
     pub server_id: Option<String>,
 }
-
-/// Where servers listen for each other unless they are told otherwise.
-pub const DEFAULT_ROUTE_PORT: u16 = 6222;

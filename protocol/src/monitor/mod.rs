@@ -9,7 +9,7 @@
 //! Inside, top down:
 //! - `http`: requests and answers as bytes, and who may have a connection.
 //! - `process`: the [`Monitor`] of a running server.
-//! - here: which page is asked for. `varz`, `healthz`, `accountz`, `accstatz`: pages that are made at once; `absent`: those of
+//! - here: which page is asked for. `varz`, `healthz`, `accountz`, `accstatz`, `discoveryz`: pages that are made at once; `absent`: those of
 //!   what is not here; `sharing`: what accounts have of each other.
 //! - `rendering`: pages that are made piece by piece: `connz`, `routez`, `subsz`. `walk`: how they go through many
 //!   subscriptions; `subscriptions`: how these are listed; `budget`: what all of them may hold.
@@ -20,6 +20,7 @@ mod accountz;
 mod accstatz;
 mod budget;
 mod connz;
+mod discoveryz;
 mod format;
 mod healthz;
 #[cfg(feature = "monitor-http")]
@@ -113,6 +114,7 @@ enum Page {
     Accstatz,
     Connz,
     DebugVars,
+    Discoveryz,
     Gatewayz,
     Healthz,
     Ipqueuesz,
@@ -173,6 +175,7 @@ fn answer(
         Page::Accountz => Reply::Whole(accountz::accountz(node, facts, query)?),
         Page::Accstatz => Reply::Whole(accstatz::accstatz(node, facts, query)?),
         Page::DebugVars => Reply::Whole(absent::vars(facts)),
+        Page::Discoveryz => Reply::Whole(discoveryz::discoveryz(node, facts)),
         Page::Gatewayz => Reply::Whole(absent::gatewayz(node, facts, query)?),
         Page::Ipqueuesz => Reply::Whole(absent::ipqueuesz(query)?),
         Page::Jsz => Reply::Whole(absent::jsz(node, facts, query)?),
@@ -187,12 +190,13 @@ fn answer(
 
 impl Page {
     /// In the order of their paths.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Index,
         Self::Accountz,
         Self::Accstatz,
         Self::Connz,
         Self::DebugVars,
+        Self::Discoveryz,
         Self::Gatewayz,
         Self::Healthz,
         Self::Ipqueuesz,
@@ -230,6 +234,7 @@ impl Page {
             Self::Accountz => "/accountz",
             Self::Accstatz => "/accstatz",
             Self::DebugVars => "/debug/vars",
+            Self::Discoveryz => "/discoveryz",
             Self::Gatewayz => "/gatewayz",
             Self::Ipqueuesz => "/ipqueuesz",
             Self::Jsz => "/jsz",
@@ -250,6 +255,7 @@ impl Page {
             Self::Accountz => "Accounts",
             Self::Accstatz => "Account statistics",
             Self::DebugVars => "Process",
+            Self::Discoveryz => "Discovery",
             Self::Gatewayz => "Gateways",
             Self::Ipqueuesz => "Queues",
             Self::Jsz => "JetStream",

@@ -1,6 +1,7 @@
 //! Pages against a node with clients and a peer, and against what nats-server shows.
 
 mod connz;
+mod discoveryz;
 mod pieces;
 mod sharing;
 #[cfg(feature = "websocket")]
@@ -236,7 +237,7 @@ fn routez_counts_dials_by_their_causes_once_there_are_any() {
     while world.node.poll_dial(at(0)).is_some() {}
     let dials = &world.json("/routez")["onehop_dials"];
     assert_eq!((&dials["configured"], &dials["account"], &dials["retry"]), (&1.into(), &1.into(), &0.into()));
-    assert_eq!(dials.as_object().expect("an object").len(), 11);
+    assert_eq!(dials.as_object().expect("an object").len(), 12);
 }
 
 #[test]

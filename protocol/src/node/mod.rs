@@ -23,7 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
-use crate::config::{Config, ConfigRefused, HostPort};
+use crate::config::{Config, ConfigRefused, HostPort, Source};
+use crate::discovery::{DamagedFile, Found};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
@@ -117,6 +118,33 @@ impl Node {
         self.tell_clients(now, sink);
         self.send_away(now, sink);
         self.tell_late(now, sink);
+    }
+
+    /// Hears of servers from a source (design.md 6), which has it from `teller`: a name that it was asked for, or the id of a server
+    /// that tells of itself; empty where there is only one. Some of them are dialed then, a few at a time; a node without a
+    /// cluster dials none.
+    pub fn handle_found(&self, now: Instant, source: Source, teller: &str, found: &[Found]) {
+        if let Some(mut cluster) = self.cluster() {
+            cluster.handle_found(now, source, teller, found);
+        }
+        self.hub.want_attention();
+    }
+
+    /// Reads the text of a peers file, which was written for an earlier run of this node ([`Node::take_known_servers`]).
+    ///
+    /// # Errors
+    /// It is none; then nothing of it is known.
+    pub fn load_known_servers(&self, now: Instant, text: &str) -> Result<(), DamagedFile> {
+        let loaded = self.cluster().map(|mut cluster| cluster.load_known_servers(now, text));
+        self.hub.want_attention();
+        loaded.unwrap_or(Ok(()))
+    }
+
+    /// The text that is to replace that of the peers file; none if members are where they were when this was last asked. To be
+    /// asked when [`Node::take_attention`] says so, though not more often than once in a while.
+    #[must_use]
+    pub fn take_known_servers(&self) -> Option<String> {
+        self.cluster()?.take_known_servers()
     }
 
     /// How many attempts to reach other servers were begun since the start, by their causes.

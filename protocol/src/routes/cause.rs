@@ -5,6 +5,8 @@
 pub(crate) enum Cause {
     /// It is configured.
     Configured,
+    /// A source told of it (design.md 6).
+    Discovered,
     /// A peer told of it, as nats-server tells of newcomers.
     Gossip,
     /// A pool with a peer has another slot.
@@ -57,8 +59,9 @@ impl std::iter::Sum for DialCounts {
     }
 }
 
-const CAUSES: [(Cause, &str); 11] = [
+const CAUSES: [(Cause, &str); 12] = [
     (Cause::Configured, "configured"),
+    (Cause::Discovered, "discovered"),
     (Cause::Gossip, "gossip"),
     (Cause::Pool, "pool"),
     (Cause::Account, "account"),
@@ -82,7 +85,7 @@ mod tests {
             (0..times).for_each(|_| counts.note(cause));
         }
         let numbers: Vec<_> = counts.iter().map(|(_, number)| number).collect();
-        assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
         assert_eq!(counts.iter().next(), Some(("configured", 1)));
         assert_eq!([counts, counts].into_iter().sum::<DialCounts>().total(), 2 * counts.total());
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use log::debug;
 
-use super::cause::DialCounts;
+use super::cause::{Cause, DialCounts};
 use super::dial::{Attempt, Class, Dial, DialId, Target};
 use super::dial_index::DialIndex;
 use super::pace::{Pace, RETRY_PAUSE, doubled, first_pause, jitter};
@@ -147,6 +147,11 @@ impl Dials {
         self.index.is_for(server)
     }
 
+    /// The dial of a pool at a place, the oldest if there are several.
+    pub(super) fn at(&self, url: &RouteUrl) -> Option<DialId> {
+        self.index.at_place(url, None).next()
+    }
+
     /// Whether a dial, by a name or not, may lead to a connection of this kind to a server.
     pub(super) fn may_lead_to(&self, server: &str, name: &RouteUrl, account: &Option<String>) -> bool {
         let by_name = self.index.at_place(name, account.clone());
@@ -202,7 +207,9 @@ impl Dials {
         let dial = self.dials.get(&id)?;
         let failures = dial.failures.saturating_add(1);
         let (explicit, is_remembered) = (dial.purpose.explicit, dial.is_remembered(now, failures));
-        if !explicit && !is_remembered && failures > config.connect_retries {
+        // Whoever wants such a server tried wants it again later.
+        let is_tried_once = dial.cause == Cause::Discovered;
+        if !explicit && !is_remembered && (failures > config.connect_retries || is_tried_once) {
             return self.remove(id).map(|dial| Dial { failures, ..dial });
         }
         // By its pool it is found out whether a server is there.
@@ -223,6 +230,16 @@ impl Dials {
             dial.attempt = Attempt::Waiting(at);
         });
         None
+    }
+
+    /// Whether a server that a source told of, and that is being tried, is configured meanwhile; from now on it is nothing else.
+    pub(super) fn is_adopted(&mut self, id: DialId) -> bool {
+        let Some(dial) = self.dials.get_mut(&id) else { return false };
+        let is_adopted = dial.purpose.explicit && dial.cause == Cause::Discovered;
+        if is_adopted {
+            dial.cause = Cause::Configured;
+        }
+        is_adopted
     }
 
     /// A configured server is there now, so that what waits for another attempt to reach it by the same address is due.
@@ -263,7 +280,6 @@ pub(crate) const MAX_DIALS: usize = 4096;
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::cause::Cause;
     use super::super::dial::{HEARSAY_ATTEMPTS, Purpose};
     use super::super::tellers::{MAX_HEARSAY, MAX_HEARSAY_PER_TELLER};
     use super::*;

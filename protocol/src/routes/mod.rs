@@ -50,8 +50,7 @@ pub(crate) use seat::{Newcomer, NoSeat, Seat};
 pub(crate) use table::Routes;
 #[cfg(feature = "sim")]
 pub(crate) use tellers::MAX_HEARSAY;
-#[cfg(feature = "sim")]
 pub(crate) use turn::dials_first;
-pub(crate) use verdict::{Hearsay, Kinds, NotSeated, Notice, Reconfigured, Seated};
+pub(crate) use verdict::{Hearsay, Kinds, Led, NotSeated, Notice, Reconfigured, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

@@ -16,7 +16,7 @@ use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::{Newcomer, Seat};
-use super::verdict::{Hearsay, Lost, NotSeated, Notice, Reconfigured, Seated};
+use super::verdict::{Hearsay, Led, Lost, NotSeated, Notice, Reconfigured, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -164,6 +164,22 @@ impl Routes {
         ended
     }
 
+    /// Wants a server of which a source told tried once, as the dial that is returned; none if somebody is at it already.
+    pub(crate) fn try_found(&mut self, now: Instant, url: RouteUrl) -> Option<DialId> {
+        self.wishes.want_found(now, url)
+    }
+
+    /// What came of such dials since this was last asked. To be asked after every other call.
+    #[must_use]
+    pub(crate) fn take_led(&mut self) -> Vec<(DialId, Led)> {
+        self.wishes.take_led()
+    }
+
+    /// Where a server can be dialed that there is a connection to, if that is known.
+    pub(crate) fn url_of(&self, server: &str) -> Option<&RouteUrl> {
+        self.peers.get(server)?.url()
+    }
+
     /// What is to be dialed now. Poll until `None` after every other call and when [`Routes::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
@@ -281,11 +297,11 @@ impl Routes {
             // Where the seat is of another kind than all that are taken, any connection tells whether the peer still has them.
             let holder = peer.holder(&seat).or_else(|| peer.gossip_carrier());
             let probed = holder.filter(|holder| self.remembers && self.connections.probe(*holder, now));
-            self.wishes.end(dial);
+            dial.into_iter().for_each(|dial| self.wishes.end_at(now, dial, newcomer.id));
             return Err(NotSeated::Duplicate { probed });
         }
         let continues = purpose.is_some() && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
-        self.wishes.end(dial);
+        dial.into_iter().for_each(|dial| self.wishes.end_at(now, dial, newcomer.id));
         if let Some(Purpose { url, explicit: true, account: None, .. }) =
             purpose.as_ref().filter(|_| is_first)
         {

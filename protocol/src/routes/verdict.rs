@@ -61,6 +61,17 @@ pub(crate) struct Notice {
     pub(crate) request: String,
 }
 
+/// What came of a dial that [`Routes::try_found`](super::Routes::try_found) wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// There is a route to this server.
+    To(String),
+    /// It led to this node.
+    ToItself,
+    /// To nobody who is a member.
+    Nowhere,
+}
+
 /// A server that somebody told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hearsay {

@@ -21,7 +21,7 @@ use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::Seat;
 use super::turn::dials_first;
-use super::verdict::{Hearsay, Kinds};
+use super::verdict::{Hearsay, Kinds, Led};
 use crate::config::{ClusterConfig, RouteUrl};
 use crate::quote::brief;
 use crate::time::Instant;
@@ -45,6 +45,8 @@ pub(super) struct Wishes {
     pub(super) guesses: Guesses,
     pub(super) doubts: Doubts,
     pub(super) cold: ColdPeers,
+    /// What came of the dials of servers that sources told of.
+    led: Vec<(DialId, Led)>,
     /// Addresses that turned out to be this node's own.
     pub(super) own_addresses: Vec<SocketAddr>,
     rng: Rng,
@@ -66,6 +68,7 @@ impl Wishes {
             guesses: Guesses::default(),
             doubts: Doubts::default(),
             cold: ColdPeers::default(),
+            led: Vec::new(),
             own_addresses: Vec::new(),
             rng,
         };
@@ -131,10 +134,42 @@ impl Wishes {
         self.dials.get(id).map(|dial| &dial.purpose)
     }
 
-    /// Ends a wish.
+    /// Wants a server of which a source told tried once; none if somebody is at it.
+    pub(super) fn want_found(&mut self, now: Instant, url: RouteUrl) -> Option<DialId> {
+        if self.dials.at(&url).is_some() {
+            return None;
+        }
+        self.dials.add(Dial::new(Cause::Discovered, url.clone(), None, now));
+        self.dials.at(&url)
+    }
+
+    /// What came of such attempts since this was last asked.
+    pub(super) fn take_led(&mut self) -> Vec<(DialId, Led)> {
+        std::mem::take(&mut self.led)
+    }
+
+    /// Ends a wish, which led nowhere or is fulfilled otherwise.
     pub(super) fn end(&mut self, dial: Option<DialId>) {
-        if let Some(dial) = dial {
-            self.dials.remove(dial);
+        dial.into_iter().for_each(|dial| self.end_as(dial, Led::Nowhere));
+    }
+
+    /// Ends a wish that led to a server. Where only its pool was dialed, since it was found, its accounts are wanted, too.
+    pub(super) fn end_at(&mut self, now: Instant, dial: DialId, server: &str) {
+        if let Some(found) = self.dials.get(dial).filter(|dial| dial.cause == Cause::Discovered) {
+            let url = found.purpose.url.clone();
+            let accounts: Vec<_> = self.plan.accounts().map(str::to_owned).collect();
+            let until = self.remembered_until(now);
+            for account in accounts {
+                let dial = Dial::new(Cause::Account, url.clone(), Some(account), now);
+                self.dials.add(Dial { target: Target::Server(server.to_owned()), until, ..dial });
+            }
+        }
+        self.end_as(dial, Led::To(server.to_owned()));
+    }
+
+    fn end_as(&mut self, id: DialId, led: Led) {
+        if self.dials.remove(id).is_some_and(|dial| dial.cause == Cause::Discovered) {
+            self.led.push((id, led));
         }
     }
 
@@ -146,9 +181,9 @@ impl Wishes {
         match why {
             DialError::OnlySelf => {
                 info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
-                if let Some(dial) = self.dials.remove(id) {
-                    self.doubt(now, &Dial { failures: HEARSAY_ATTEMPTS, ..dial });
-                }
+                let given_up = Dial { failures: HEARSAY_ATTEMPTS, ..dial.clone() };
+                self.end_as(id, Led::ToItself);
+                self.doubt(now, &given_up);
             }
             DialError::Failed(why) => {
                 dial.report_failure(why, self.error_reports);
@@ -163,8 +198,13 @@ impl Wishes {
             return self.end(Some(id));
         }
         if let Some(given_up) = self.dials.fail(id, failure, now, &self.config, &mut self.rng) {
+            if given_up.cause == Cause::Discovered {
+                self.led.push((id, Led::Nowhere));
+            }
             self.doubt(now, &given_up);
             self.keep_cold(now, given_up);
+        } else if self.dials.is_adopted(id) {
+            self.led.push((id, Led::Nowhere));
         }
     }
 
@@ -239,7 +279,7 @@ impl Wishes {
         info!("Detected route to self, ignoring \"{}\"", brief(&dial.purpose.url));
         let is_full = self.own_addresses.len() >= MAX_OWN_ADDRESSES;
         if dial.purpose.url.host.parse::<IpAddr>().is_ok() || is_full {
-            self.dials.remove(id);
+            self.end_as(id, Led::ToItself);
         }
         if !self.own_addresses.contains(&remote) && !is_full {
             self.own_addresses.push(remote);

@@ -12,7 +12,8 @@ use super::scenario::{Member, Operation, Scenario, draw_time};
 use super::tenants::Tenants;
 use super::topology::Topology;
 use super::variety::{
-    Variety, settle_compression, settle_proxies, settle_tenants, settle_tls, settle_websockets, vary,
+    Variety, settle_compression, settle_discovery, settle_proxies, settle_tenants, settle_tls,
+    settle_websockets, vary,
 };
 use super::world::Fault;
 
@@ -62,6 +63,9 @@ pub struct Drawing {
     pub tls: Variety,
     /// Whether some clients come by way of a proxy: in all worlds, in some, or in none. The rest stays the same.
     pub proxies: Variety,
+    /// Whether nodes find each other by sources instead of configured routes: in all worlds, in some, or in none. The rest stays the
+    /// same, but for changes of configured routes, which there are none.
+    pub discovery: Variety,
 }
 
 impl Default for Drawing {
@@ -76,6 +80,7 @@ impl Default for Drawing {
             websockets: Variety::Some,
             tls: Variety::Some,
             proxies: Variety::Some,
+            discovery: Variety::Some,
         }
     }
 }
@@ -91,6 +96,7 @@ impl Drawing {
             websockets: none,
             tls: none,
             proxies: none,
+            discovery: none,
             ..Self::default()
         }
     }
@@ -124,6 +130,7 @@ impl Scenario {
             forget_after: (more.u8(..4) == 0).then_some(faulty_for + DEATH_IS_NOTICED),
             tenants: Tenants::default(),
             compression: Vec::new(),
+            finds: false,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,
@@ -141,6 +148,7 @@ impl Scenario {
         settle_websockets(&mut scenario, drawing.websockets);
         settle_tls(&mut scenario, drawing.tls);
         settle_proxies(&mut scenario, drawing.proxies);
+        settle_discovery(&mut scenario, drawing.discovery);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

@@ -80,6 +80,9 @@ impl Scenario {
                 .joining(routes.into_iter().map(named))
         });
         let ids: Vec<_> = specs.map(|spec| world.add_node(spec)).collect();
+        for id in ids.iter().filter(|_| self.finds) {
+            world.tell_instead(*id, world.nodes[id.0].spec.routes.clone());
+        }
         world.add_name(CLUSTER_NAME, &ids[..ids.len().min(2)]);
         for (at, id) in ids.iter().enumerate() {
             world.add_name(&format!("{id}.example"), &[*id]);
@@ -137,7 +140,8 @@ impl Scenario {
         let whole_after = self.converge(world)?;
         if whole_after.is_some() {
             self.check_traffic(world)?;
-            if self.is_quiet() && self.changes.is_empty() && self.nodes.iter().all(|member| member.heals) {
+            let is_configured = self.changes.is_empty() && !self.finds;
+            if self.is_quiet() && is_configured && self.nodes.iter().all(|member| member.heals) {
                 check_dials(world, self)?;
             }
         }

@@ -40,6 +40,8 @@ pub struct Scenario {
     pub tenants: Tenants,
     /// What each node wants of compression; those behind the last leave it to the others.
     pub compression: Vec<Compression>,
+    /// Whether nodes are told by sources where they would otherwise be configured to find each other, in the middle of lies.
+    pub finds: bool,
     /// Whether nodes take clients by WebSocket, too.
     pub takes_websockets: bool,
     /// Whether clients may come by way of a proxy that says so.
@@ -192,6 +194,7 @@ impl Scenario {
             dials_per_second: None,
             tenants: Tenants::default(),
             compression: Vec::new(),
+            finds: false,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,

@@ -145,6 +145,15 @@ pub(super) fn settle_proxies(scenario: &mut Scenario, variety: Variety) {
     });
 }
 
+/// Lets nodes find each other by sources, from a random stream of its own, too.
+pub(super) fn settle_discovery(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x6469_7363_6F76_6572);
+    if variety.has(&mut rng.fork()) {
+        scenario.finds = true;
+        scenario.changes.retain(|(_, change)| change.routes().is_none());
+    }
+}
+
 /// Lets clients come by other ways. Who has none of its own stays as it is.
 fn reroute(scenario: &mut Scenario, mut change: impl FnMut(&mut Way)) {
     for (_, operation) in &mut scenario.operations {

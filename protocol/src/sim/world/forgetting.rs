@@ -67,6 +67,10 @@ impl World {
         let Ok(ip) = host.parse::<IpAddr>() else {
             return;
         };
+        if self.sources.contains_key(&id) {
+            // What sources told is tried for longer.
+            return;
+        }
         let node = &mut self.nodes[id.0];
         let left_at = self.vacated.get(&ip).copied();
         let Some(left_at) = left_at.filter(|left_at| self.now > *left_at + node.remembers_for()) else {

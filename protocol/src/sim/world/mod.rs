@@ -1,7 +1,7 @@
 //! The world: virtual time, nodes, clients and the network between them.
 //!
 //! Its parts are what happens in it (`operations`, `faults`, `changes`, `impostor`), what a runtime does for each node
-//! (`drive`, `dial`, `transport`), and what is checked at every step and in the end (`expectations`, `replies`, `invariants`,
+//! (`drive`, `dial`, `transport`), what tells nodes of each other (`sources`), and what is checked at every step and in the end (`expectations`, `replies`, `invariants`,
 //! `limits`, `forgetting`).
 
 mod changes;
@@ -15,6 +15,7 @@ mod invariants;
 mod limits;
 mod operations;
 mod replies;
+mod sources;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,10 @@ pub struct World {
     pub(in crate::sim) servers: usize,
     /// Those that are no more.
     pub(in crate::sim) gone: BTreeMap<String, Gone>,
+    /// Of the nodes that sources tell where to find others, whom they are to find.
+    pub(in crate::sim) sources: BTreeMap<NodeId, Vec<Seed>>,
+    /// How many servers were told of that there are not.
+    pub(in crate::sim) false_ones: usize,
     /// Addresses that nobody has any more, since when.
     pub(in crate::sim) vacated: BTreeMap<IpAddr, Instant>,
 }
@@ -110,6 +115,8 @@ pub(in crate::sim) enum Event {
     /// A node wanted to be woken.
     Wake(NodeId),
     Start(NodeId),
+    /// The sources of a node that was started so often tell it what they know.
+    Tell(NodeId, u32),
     Fault(Box<Fault>),
     /// The end of a fault that lasts.
     Heal(Box<Fault>),
@@ -141,6 +148,8 @@ impl World {
             watches: Queue::new(),
             servers: 0,
             gone: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            false_ones: 0,
             vacated: BTreeMap::new(),
         }
     }
@@ -173,7 +182,9 @@ impl World {
         if self.nodes[id.0].engine.is_some() || self.nodes[id.0].is_gone_for_good {
             return;
         }
-        let routes = self.nodes[id.0].spec.routes.iter().map(|seed| self.url(seed)).collect();
+        let finds = self.sources.contains_key(&id);
+        let seeds = self.nodes[id.0].spec.routes.iter().filter(|_| !finds);
+        let routes = seeds.map(|seed| self.url(seed)).collect();
         let node = &mut self.nodes[id.0];
         // Each start is another server.
         let number = u64::from(node.incarnation) << 32 | id.0 as u64;
@@ -184,6 +195,7 @@ impl World {
         self.servers += 1;
         self.trace.note(self.now, [1 << 32 | id.0 as u64, 0, 0], || format!("{id} starts"));
         self.pump(id);
+        self.tell_again(id, self.nodes[id.0].incarnation);
     }
 
     /// Starts a node after a while.
@@ -298,6 +310,7 @@ impl World {
         match event {
             Event::Wake(id) => self.wake(id),
             Event::Start(id) => self.start(id),
+            Event::Tell(id, incarnation) => self.tell_again(id, incarnation),
             Event::Fault(fault) => self.begin_fault(*fault),
             Event::Heal(fault) => self.end_fault(&fault),
             Event::Change(change) => self.change(*change),
