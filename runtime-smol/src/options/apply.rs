@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
-    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, Port, RouteUrl, Sources, UserPassword,
+    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, Port, Sources, UserPassword,
 };
+use onehop::discovery::DEFAULT_ROUTE_PORT;
 use onehop::transport::{CertificateFiles, Pem, Tls, TlsSettings};
 
 use super::{Failure, Flags, Options};
@@ -16,7 +17,8 @@ impl Flags {
         self.apply_addresses(&mut options.config)?;
         self.apply_authorization(&mut options.config)?;
         self.apply_tls(&mut options.config, sources)?;
-        self.apply_cluster(options)
+        self.apply_cluster(options)?;
+        self.apply_discovery(&mut options.config)
     }
 
     fn apply_process(&self, options: &mut Options) {
@@ -106,24 +108,8 @@ impl Flags {
 
     fn apply_cluster(&self, options: &mut Options) -> Result<(), Failure> {
         let config = &mut options.config;
-        match self.cluster.as_deref() {
-            None => {}
-            Some("") => {
-                let name = config.cluster.take().and_then(|cluster| cluster.name);
-                config.lone_cluster_name = name.or(config.lone_cluster_name.take());
-            }
-            Some(url) => {
-                let name = config.lone_cluster_name.take();
-                let new = || ClusterConfig { name, ..ClusterConfig::default() };
-                let mut cluster = config.cluster.take().unwrap_or_else(new);
-                if listen(url, &mut cluster)? {
-                    config.cluster = Some(cluster);
-                } else {
-                    config.lone_cluster_name = cluster.name;
-                }
-            }
-        }
-        let routes = self.routes.as_deref().map(parse_routes).transpose()?;
+        self.place_cluster(config)?;
+        let routes = self.routes.as_deref().map(|urls| parse_all("routes", urls)).transpose()?;
         let Some(cluster) = &mut config.cluster else {
             if routes.is_some_and(|routes| !routes.is_empty()) {
                 return Err(Failure::new(ConfigError::RoutesWithoutCluster));
@@ -141,6 +127,55 @@ impl Flags {
             cluster.advertise = parse_advertise("cluster_advertise", advertise)?;
         }
         Ok(())
+    }
+
+    /// Where the cluster listens; no cluster where that is nowhere.
+    fn place_cluster(&self, config: &mut Config) -> Result<(), Failure> {
+        match self.cluster.as_deref() {
+            None if config.cluster.is_none() && self.discovered_cluster().is_some() => {
+                let (name, port) = (config.lone_cluster_name.take(), Port::Fixed(DEFAULT_ROUTE_PORT));
+                config.cluster = Some(ClusterConfig { name, port, ..ClusterConfig::default() });
+            }
+            None => {}
+            Some("") => {
+                let name = config.cluster.take().and_then(|cluster| cluster.name);
+                config.lone_cluster_name = name.or(config.lone_cluster_name.take());
+            }
+            Some(url) => {
+                let name = config.lone_cluster_name.take();
+                let new = || ClusterConfig { name, ..ClusterConfig::default() };
+                let mut cluster = config.cluster.take().unwrap_or_else(new);
+                if listen(url, &mut cluster)? {
+                    config.cluster = Some(cluster);
+                } else {
+                    config.lone_cluster_name = cluster.name;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where other servers of the cluster are looked for, once it is known what the cluster is called.
+    fn apply_discovery(&self, config: &mut Config) -> Result<(), Failure> {
+        override_text(&mut config.discovery.peers_file, &self.peers_file);
+        let names = self.discover_dns.as_ref().map(|names| names.join(","));
+        let names = names.map(|names| parse_all("discover_dns", &names)).transpose()?;
+        override_with(&mut config.discovery.dns, names);
+        override_with(&mut config.discovery.mdns, self.discover.as_ref().map(|name| !name.is_empty()));
+        let Some((name, cluster)) = self.discovered_cluster().zip(config.cluster.as_mut()) else {
+            return Ok(());
+        };
+        let own = cluster.name.get_or_insert_with(|| name.to_owned());
+        if own == name {
+            return Ok(());
+        }
+        let text = format!("invalid value {name:?} for flag -discover: the name of the cluster is {own:?}");
+        Err(Failure::new(text))
+    }
+
+    /// The cluster whose servers are looked for, in which the node is then itself.
+    fn discovered_cluster(&self) -> Option<&str> {
+        self.discover.as_deref().filter(|name| !name.is_empty())
     }
 
     /// What to say of a flag for a cluster where there is no cluster.
@@ -171,16 +206,16 @@ fn listen(url: &str, cluster: &mut ClusterConfig) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// The comma-separated routes, without repetitions.
-fn parse_routes(text: &str) -> Result<Vec<RouteUrl>, Failure> {
-    let mut routes = Vec::new();
-    for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
-        let route = parse_address("routes", url)?;
-        if !routes.contains(&route) {
-            routes.push(route);
+/// The comma-separated addresses, without repetitions.
+fn parse_all<T: FromStr<Err = AddressError> + PartialEq>(flag: &str, text: &str) -> Result<Vec<T>, Failure> {
+    let mut addresses = Vec::new();
+    for text in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        let address = parse_address(flag, text)?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
-    Ok(routes)
+    Ok(addresses)
 }
 
 /// The address is not repeated in the message: it may hold a password.

@@ -1,4 +1,4 @@
-//! nats-server's command line (wire.md 9.5).
+//! nats-server's command line (wire.md 9.5), and what it has no flags for (wire.md 14.5).
 //!
 //! Flags have one or two dashes and take their value as `-flag value` or `-flag=value`; a switch takes one only as
 //! `-flag=value`. The first word that is not a flag ends them, in the manner of Go's flags.
@@ -212,7 +212,7 @@ fn resolve(flags: Flags, sources: &dyn Sources) -> Result<Options, Failure> {
     Ok(options)
 }
 
-/// What the flags say. Of a repeated flag the last counts. An empty text says that there is to be nothing of the kind, whatever
+/// What the flags say. Of a repeated flag the last counts, but what `discover_dns` says adds up. An empty text says that there is to be nothing of the kind, whatever
 /// the configuration file says; but it takes no protection away (wire.md 13).
 #[derive(Default)]
 struct Flags {
@@ -246,6 +246,9 @@ struct Flags {
     no_advertise: Option<bool>,
     cluster_advertise: Option<String>,
     connect_retries: Option<i64>,
+    discover: Option<String>,
+    discover_dns: Option<Vec<String>>,
+    peers_file: Option<String>,
     signal: Option<String>,
     version: bool,
     help: bool,
@@ -304,6 +307,9 @@ impl Flags {
             // Without JetStream nothing is stored.
             Flag::StoreDir => {}
             Flag::ClusterAdvertise => self.cluster_advertise = Some(value),
+            Flag::Discover => self.discover = Some(value),
+            Flag::DiscoverDns => self.discover_dns.get_or_insert_default().push(value),
+            Flag::PeersFile => self.peers_file = Some(value),
         }
         Ok(())
     }
@@ -348,6 +354,9 @@ enum Flag {
     NoAdvertise,
     ClusterAdvertise,
     ConnectRetries,
+    Discover,
+    DiscoverDns,
+    PeersFile,
     PortsFileDir,
     StoreDir,
     Signal,
@@ -390,6 +399,9 @@ impl Flag {
             "no_advertise" => Self::NoAdvertise,
             "cluster_advertise" => Self::ClusterAdvertise,
             "connect_retries" => Self::ConnectRetries,
+            "discover" => Self::Discover,
+            "discover_dns" => Self::DiscoverDns,
+            "peers_file" => Self::PeersFile,
             "v" | "version" => Self::Version,
             "h" | "help" => Self::Help,
             _ => return None,

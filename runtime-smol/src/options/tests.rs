@@ -1,4 +1,4 @@
-use onehop::config::{Authorization, ClusterConfig, Included, Port, UserPassword};
+use onehop::config::{Authorization, ClusterConfig, Discovery, Included, Port, UserPassword};
 use proptest::prelude::*;
 
 use super::*;
@@ -386,10 +386,102 @@ fn a_cluster_name_without_a_cluster_is_told_all_the_same() {
     assert_eq!((cluster.unwrap().name.as_deref(), lone_cluster_name), (Some("f"), None));
 }
 
+#[test]
+fn every_flag_of_discovery_is_read() {
+    let line = "--discover c --peers_file p --discover_dns a,,b:5 --discover_dns [::1]:7,a";
+    let Config { cluster, discovery, .. } = run(line).config;
+    let expected = Discovery {
+        peers_file: Some("p".into()),
+        dns: ["a", "b:5", "[::1]:7"].map(|name| name.parse().unwrap()).to_vec(),
+        mdns: true,
+        ..Discovery::default()
+    };
+    assert_eq!(discovery, expected);
+    let port = Port::Fixed(6222);
+    let expected = ClusterConfig { name: Some("c".into()), port, ..ClusterConfig::default() };
+    assert_eq!(cluster, Some(expected), "on all addresses");
+}
+
+#[test]
+fn who_looks_for_a_cluster_is_in_it() {
+    let place = |line: &str, file| {
+        let Config { cluster, lone_cluster_name, discovery, .. } = run_with(line, file).config;
+        let ClusterConfig { name, host, port, .. } = cluster.expect(line);
+        assert!(discovery.mdns && lone_cluster_name.is_none(), "{line}");
+        (name.expect(line), host, port.to_bind())
+    };
+    let at = |host: &str, port| ("c".to_owned(), host.to_owned(), port);
+    assert_eq!(place("--discover c --cluster_name c", ""), at("0.0.0.0", 6222));
+    assert_eq!(place("--cluster nats://h:5 --discover c", ""), at("h", 5));
+    let file = "cluster { port: 7, host: '127.0.0.1' }";
+    assert_eq!(place("-c x.conf --discover c", file), at("127.0.0.1", 7));
+    assert_eq!(place("-c x.conf --discover c --cluster nats://h:5", file), at("h", 5));
+    assert_eq!(place("-c x.conf --discover c", "cluster { name: c, port: 7 }"), at("0.0.0.0", 7));
+    assert_eq!(place("-c x.conf --discover c", "cluster { name: c }"), at("0.0.0.0", 6222));
+    for name in ["c", "''"] {
+        let line = format!("-c x.conf --discover c --cluster_name {name}");
+        assert_eq!(place(&line, "cluster { name: f, port: 7 }"), at("0.0.0.0", 7), "the flag holds");
+    }
+    let routes = cluster("--discover c --routes nats://a:1 --connect_retries 7");
+    assert_eq!((routes.routes.len(), routes.connect_retries), (1, 7));
+}
+
+#[test]
+fn flags_of_discovery_override_the_same_field_of_the_file() {
+    let file = "cluster { port: 7 }\n\
+                discovery { peers_file: f, dns: [a, b], mdns: true, command: c, interval: 5s }";
+    let read = |flags: &str| run_with(&format!("-c x.conf {flags}"), file).config.discovery;
+    let unchanged = read("");
+    let dns = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    assert_eq!(read("--peers_file p"), Discovery { peers_file: Some("p".into()), ..unchanged.clone() });
+    assert_eq!(read("--discover_dns b:5"), Discovery { dns: dns(&["b:5"]), ..unchanged.clone() });
+    assert_eq!(read("--discover c"), unchanged);
+    assert_eq!(read("--discover ''"), Discovery { mdns: false, ..unchanged.clone() });
+    let none = read("--discover '' --discover_dns '' --peers_file ''");
+    assert_eq!(none, Discovery { peers_file: None, dns: vec![], mdns: false, ..unchanged });
+    assert_eq!(run("--discover '' --discover_dns '' --peers_file ''"), run(""));
+    let file = "cluster { port: 7 }, discovery { mdns: false }";
+    assert!(run_with("-c x.conf --discover c", file).config.discovery.mdns);
+}
+
+#[test]
+fn what_cannot_be_looked_for_is_told() {
+    let other = "invalid value \"c\" for flag -discover: the name of the cluster is \"f\"";
+    assert_eq!(refused("--discover c --cluster_name f"), other);
+    for file in ["cluster { name: f, port: 7 }", "cluster { name: f }"] {
+        assert_eq!(refused_with("-c x.conf --discover c", file), other);
+        assert_eq!(refused_with("-c x.conf --discover c --cluster nats://h:5", file), other);
+    }
+    let alone = "discovery requires cluster capabilities, e.g. --cluster";
+    for line in ["--peers_file p", "--discover_dns a", "--discover c --cluster ''"] {
+        assert_eq!(refused(line), alone, "{line}");
+    }
+    let many: Vec<_> = (0..65).map(|number| format!("a{number}")).collect();
+    for (line, message) in [
+        ("--discover _", "cluster name is reserved"),
+        ("--discover a\tb", "cluster name cannot contain spaces"),
+        ("--discover c --discover_dns :5", "invalid value for flag -discover_dns: missing host in address"),
+        (
+            "--discover c --discover_dns a,b:c",
+            "invalid value for flag -discover_dns: the port must be a number from 1 to 65535",
+        ),
+        (
+            "--discover c --discover_dns nats://a:5",
+            "invalid value for flag -discover_dns: not a host, an IPv4 address or an IPv6 address in brackets",
+        ),
+        (
+            &format!("--discover c --discover_dns {}", many.join(",")),
+            "discovery dns cannot have more than 64 entries",
+        ),
+    ] {
+        assert_eq!(refused(line), message, "{line}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_arguments_panic(
-        arguments in prop::collection::vec("(--?)?(p|c|D|DV|tls|cluster|routes|user|pass|t|bogus)?(=)?[ -~é]{0,6}", 0..6)
+        arguments in prop::collection::vec("(--?)?(p|c|D|DV|tls|cluster|routes|discover|discover_dns|user|pass|t|bogus)?(=)?[ -~é]{0,6}", 0..6)
     ) {
         let _ = parse(arguments, &File("port: 5"));
     }

@@ -48,6 +48,13 @@ Cluster Options:
         --cluster_advertise <string> Cluster address to advertise to other servers
         --connect_retries <number>   For implicit routes, number of connect retries
 
+Discovery Options:
+        --discover <name>            Be in this cluster and find its servers in the local network; they reach
+                                     this one at port 6222 unless a cluster is configured
+        --discover_dns <host[:port]> Names whose addresses are servers (default port: 6222), divided by commas
+                                     or each with a flag of its own
+        --peers_file <file>          File to keep the servers of the cluster in, for the next start
+
 Common Options:
     -h, --help                       Show this message
     -v, --version                    Show version
