@@ -1,4 +1,4 @@
-//! Where a node looks for the first address of its cluster (design.md 6).
+//! Where a node looks for the first address of its cluster (design.md 6, wire.md 14.5).
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The `discovery` block, which is not one of nats-server's: where the first address of the cluster may come from.
+//! The `discovery` block, which is not one of nats-server's: where the first address of the cluster may come from
+//! (wire.md 14.5).
 
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use crate::config::discovery::{check_command, check_dns, check_interval, check_peers_file};
