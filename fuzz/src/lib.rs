@@ -9,6 +9,7 @@ mod choices;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod discovery;
 pub mod encode;
 pub mod http;
 pub mod interest;
@@ -32,7 +33,7 @@ pub use choices::Choices;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by name, which is also the name of the folder of their corpus.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("parser", parser::run),
     ("encode", encode::run),
     ("json", json::run),
@@ -40,6 +41,7 @@ pub const TARGETS: [Target; 16] = [
     ("cluster", cluster::run),
     ("interest", interest::run),
     ("config", config::run),
+    ("discovery", discovery::run),
     ("monitor", monitor::run),
     ("http", http::run),
     ("transport", transport::run),

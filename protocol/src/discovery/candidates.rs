@@ -1,12 +1,11 @@
 //! Whom of those that sources told of to dial, and when.
 //!
-//! Each teller has a quota of its own, and they take turns, so that nobody's many words delay another's few. Half of the
-//! attempts are kept for servers that were members before. Who could not be reached waits longer and longer, gives way to others
-//! of the same teller, and is forgotten once nobody tells of it any more.
+//! Sources take turns, and within each those that it has it from: its tellers. Each has a quota of its own, so that nobody's many
+//! words delay another's few. Half of the attempts are kept for servers that were members before. Who could not be reached waits
+//! longer and longer, gives way to others of the same teller, and is forgotten once nobody tells of it any more.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Bound;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -26,8 +25,8 @@ pub struct Candidates {
     tellers: BTreeMap<TellerId, Teller>,
     counts: BTreeMap<Source, Counts>,
     pace: Meter,
-    /// Whose turn was the last, of those who tell of members, and of all others.
-    served: [Option<TellerId>; 2],
+    /// Whose turn was the last, of those who tell of others than members, and of these.
+    turns: [Turns; 2],
     /// Whether it is the turn of servers that were members before.
     is_turn_of_proven: bool,
     rng: Rng,
@@ -35,6 +34,13 @@ pub struct Candidates {
 
 /// A source, and whom it has it from, if it says so.
 type TellerId = (Source, String);
+
+/// Who was served last.
+#[derive(Debug, Default)]
+struct Turns {
+    source: Option<Source>,
+    tellers: BTreeMap<Source, String>,
+}
 
 #[derive(Debug)]
 struct Candidate {
@@ -107,7 +113,7 @@ impl Candidates {
             tellers: BTreeMap::new(),
             counts: BTreeMap::new(),
             pace: Meter::default(),
-            served: [None, None],
+            turns: Default::default(),
             is_turn_of_proven: true,
             rng,
         }
@@ -147,7 +153,7 @@ impl Candidates {
         let (is_proven, teller, address) =
             lanes.into_iter().find_map(|is_proven| self.next_due(now, is_proven))?;
         self.is_turn_of_proven = !is_proven;
-        self.served[usize::from(is_proven)] = Some(teller.clone());
+        self.turns[usize::from(is_proven)].note(&teller);
         self.pace.take(now, PAUSE);
         self.counts.entry(teller.0).or_default().tried += 1;
         self.tellers.get_mut(&teller)?.under_way += 1;
@@ -226,14 +232,15 @@ impl Candidates {
         })
     }
 
-    /// Whether a teller is heard: there may be too many of them, of whom then the one gives way who told nothing good for longest.
+    /// Whether a teller is heard: a source may have too many of them, of whom then the one gives way who told nothing good for longest.
     fn admit(&mut self, now: Instant, id: &TellerId) -> bool {
         if let Some(teller) = self.tellers.get_mut(id) {
             teller.told_at = now;
             return true;
         }
-        if self.tellers.len() >= MAX_TELLERS {
-            let useless = self.tellers.iter().filter(|(_, teller)| self.is_useless(teller));
+        let of_source = || self.tellers.iter().filter(|((source, _), _)| *source == id.0);
+        if of_source().count() >= MAX_TELLERS {
+            let useless = of_source().filter(|(_, teller)| self.is_useless(teller));
             let Some((useless, _)) = useless.min_by_key(|(_, teller)| teller.told_at) else { return false };
             self.drop_teller(&useless.clone());
         }
@@ -322,20 +329,15 @@ impl Candidates {
 
     /// Of those that were members before, or of the others, the next that is due: of the teller whose turn it is.
     fn next_due(&self, now: Instant, is_proven: bool) -> Option<(bool, TellerId, Address)> {
-        let after = match &self.served[usize::from(is_proven)] {
-            Some(served) => Bound::Excluded(served.clone()),
-            None => Bound::Unbounded,
-        };
-        let in_turn = self.tellers.range((after, Bound::Unbounded)).chain(&self.tellers);
-        let may_begin = in_turn.filter(|(_, teller)| teller.under_way < MAX_UNDER_WAY_PER_TELLER);
-        may_begin
-            .filter_map(|(id, teller)| {
-                let of_lane = teller.addresses.iter().filter(|address| self.is_proven(address) == is_proven);
-                let due = of_lane.filter_map(|address| Some((self.due_at(address)?, address)));
-                let (_, address) = due.filter(|(at, _)| *at <= now).min()?;
-                Some((is_proven, id.clone(), address.clone()))
-            })
-            .next()
+        let may_begin = self.tellers.iter().filter(|(_, it)| it.under_way < MAX_UNDER_WAY_PER_TELLER);
+        let due = may_begin.filter_map(|(id, teller)| {
+            let of_lane = teller.addresses.iter().filter(|address| self.is_proven(address) == is_proven);
+            let due = of_lane.filter_map(|address| Some((self.due_at(address)?, address)));
+            due.filter(|(at, _)| *at <= now).min().map(|(_, address)| (id, address))
+        });
+        let turns = &self.turns[usize::from(is_proven)];
+        let (id, address) = due.min_by_key(|(id, _)| turns.place_of(id))?;
+        Some((is_proven, id.clone(), address.clone()))
     }
 
     fn is_proven(&self, address: &Address) -> bool {
@@ -364,6 +366,20 @@ impl Candidates {
             }
             self.tellers.retain(|_, teller| !teller.addresses.is_empty() || teller.under_way > 0);
         }
+    }
+}
+
+impl Turns {
+    /// How soon it is somebody's turn: first that of the sources behind the last one, and of each of them its tellers likewise.
+    fn place_of<'a>(&self, (source, teller): &'a TellerId) -> impl Ord + use<'a> {
+        let is_behind = self.source.is_none_or(|last| *source > last);
+        let is_teller_behind = self.tellers.get(source).is_none_or(|last| teller > last);
+        (!is_behind, *source, !is_teller_behind, teller.as_str())
+    }
+
+    fn note(&mut self, (source, teller): &TellerId) {
+        self.source = Some(*source);
+        self.tellers.insert(*source, teller.clone());
     }
 }
 
@@ -407,7 +423,7 @@ pub const MAX_CANDIDATES_PER_TELLER: usize = 64;
 /// So many of them are tried at once, each for seconds where somebody takes the connection and stays silent.
 pub const MAX_UNDER_WAY_PER_TELLER: usize = 4;
 
-/// So many tellers are heard.
+/// So many tellers are heard of each source.
 pub const MAX_TELLERS: usize = 16;
 
 /// The share of a second that one attempt takes at the allowed pace.

@@ -65,10 +65,14 @@ fn run(
 
 #[test]
 fn many_false_words_of_one_keep_nobody_from_the_few_of_another() {
-    for teller in ["", "liar"] {
+    for tellers in [1, 1_000] {
         let mut candidates = candidates();
-        candidates.handle_found(START, Source::Mdns, teller, &false_ones(100_000), stranger);
-        assert_eq!(candidates.counts(Source::Mdns).left_out, 100_000 - MAX_CANDIDATES_PER_TELLER as u64);
+        for teller in 0..tellers {
+            let told = false_ones(100_000 / tellers);
+            candidates.handle_found(START, Source::Mdns, &teller.to_string(), &told, stranger);
+        }
+        let kept = MAX_CANDIDATES_PER_TELLER * tellers.min(MAX_TELLERS);
+        assert_eq!(candidates.counts(Source::Mdns).left_out, (100_000 - kept) as u64);
         candidates.handle_found(START, Source::Dns, "", &[found("good")], stranger);
         let begun = run(&mut candidates, START, START + 2 * SECOND, |_| Trial::Failed);
         let at = begun.iter().find(|(_, host)| host == "good").expect("it is tried").0;
@@ -216,9 +220,12 @@ fn of_too_many_tellers_those_are_heard_that_tell_anything_good() {
     };
     let later = START + 20 * SECOND;
     run(&mut candidates, START, later, reached);
-    candidates.handle_found(later, Source::Dns, "", &[found("late")], stranger);
-    assert_eq!(candidates.shown(Source::Dns).count(), 1);
+    candidates.handle_found(later, Source::Mdns, "late", &[found("late")], stranger);
+    assert!(candidates.shown(Source::Mdns).any(|it| it.address.to_string() == "late:6222"));
     assert!(candidates.shown(Source::Mdns).any(|it| it.state == State::Member));
+    assert_eq!(candidates.shown(Source::Mdns).count(), MAX_TELLERS);
+    candidates.handle_found(later, Source::Dns, "", &[found("other")], stranger);
+    assert_eq!(candidates.shown(Source::Dns).count(), 1, "another source has tellers of its own");
 }
 
 #[test]
@@ -292,9 +299,9 @@ proptest! {
                 under_way.push(address);
             }
             prop_assert!(candidates.poll_timeout().is_none_or(|at| at > now));
-            prop_assert!(under_way.len() <= MAX_TELLERS * MAX_UNDER_WAY_PER_TELLER);
+            prop_assert!(under_way.len() <= Source::ALL.len() * MAX_TELLERS * MAX_UNDER_WAY_PER_TELLER);
             let shown: usize = Source::ALL.iter().map(|source| candidates.shown(*source).count()).sum();
-            prop_assert!(shown <= MAX_TELLERS * MAX_CANDIDATES_PER_TELLER);
+            prop_assert!(shown <= Source::ALL.len() * MAX_TELLERS * MAX_CANDIDATES_PER_TELLER);
         }
     }
 }
