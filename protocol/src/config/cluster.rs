@@ -61,6 +61,11 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// Whether a server that is dialed has to show who it is.
+    pub(super) fn proves_the_dialed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.settings().insecure)
+    }
+
     /// The accounts that have a connection of their own to each peer that pools: none if this node does not, else those that
     /// are chosen and that of the system, if there is one (wire.md 4.1).
     pub fn pinned<'a>(&'a self, system_account: Option<&'a str>) -> impl Iterator<Item = &'a str> {

@@ -41,6 +41,12 @@ impl Config {
         if self.discovery.is_on() && self.cluster.is_none() {
             return Err(ConfigError::DiscoveryWithoutCluster);
         }
+        // Whoever is dialed need not know the password, and anybody can announce himself (design.md 6).
+        let is_closed =
+            |cluster: &ClusterConfig| cluster.authorization.is_some() && !cluster.proves_the_dialed();
+        if self.discovery.mdns && self.cluster.as_ref().is_some_and(is_closed) {
+            return Err(ConfigError::DiscoveryWithoutTls);
+        }
         self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.validate(self.system_account_name()))
     }
 
@@ -254,6 +260,8 @@ pub enum ConfigError {
     RoutesWithoutCluster,
     /// A cluster's servers are to be found, but there is no cluster to be in.
     DiscoveryWithoutCluster,
+    /// Whoever announces himself in the local network would be a member of a cluster that asks for a password.
+    DiscoveryWithoutTls,
     /// A source is to be asked with nothing.
     EmptyInDiscovery(Source),
     /// A source is to be asked with more than it may be.
@@ -382,6 +390,9 @@ impl fmt::Display for ConfigError {
             Self::DiscoveryWithoutCluster => {
                 f.write_str("discovery requires cluster capabilities, e.g. --cluster")
             }
+            Self::DiscoveryWithoutTls => {
+                f.write_str("discovery mdns requires tls that verifies, where the cluster has authorization")
+            }
             Self::EmptyInDiscovery(source) => write!(f, "discovery {source} cannot have an empty text"),
             Self::TooManyInDiscovery { source, most } => {
                 write!(f, "discovery {source} cannot have more than {most} entries")
@@ -464,7 +475,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Discovery, HostPort};
+    use crate::config::{Discovery, HostPort, UserPassword};
 
     #[test]
     fn the_defaults_are_valid() {
@@ -526,6 +537,20 @@ mod tests {
         ] {
             assert_eq!(judged(Some(ClusterConfig::default()), discovery), Err(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_cluster_with_a_password_finds_nobody_in_the_local_network_who_cannot_show_who_he_is() {
+        let judged = |has_password: bool, mdns: bool| {
+            let user = UserPassword { user: "a".to_owned(), password: "b".into() };
+            let authorization = has_password.then_some(user);
+            let cluster = Some(ClusterConfig { authorization, ..ClusterConfig::default() });
+            let peers_file = Some("peers".to_owned());
+            let discovery = Discovery { mdns, peers_file, ..Discovery::default() };
+            Config { cluster, discovery, ..Config::default() }.validate()
+        };
+        assert_eq!(judged(true, true), Err(ConfigError::DiscoveryWithoutTls));
+        assert_eq!([judged(false, true), judged(true, false)], [Ok(()), Ok(())]);
     }
 
     #[test]

@@ -133,8 +133,13 @@ impl Flags {
     fn place_cluster(&self, config: &mut Config) -> Result<(), Failure> {
         match self.cluster.as_deref() {
             None if config.cluster.is_none() && self.discovered_cluster().is_some() => {
-                let (name, port) = (config.lone_cluster_name.take(), Port::Fixed(DEFAULT_ROUTE_PORT));
-                config.cluster = Some(ClusterConfig { name, port, ..ClusterConfig::default() });
+                if let Some(name) = &config.lone_cluster_name {
+                    // What the file says besides of who may be in it was not even read.
+                    let text = format!("flag -discover needs a port for the cluster {name:?} of the file");
+                    return Err(Failure::new(text));
+                }
+                let port = Port::Fixed(DEFAULT_ROUTE_PORT);
+                config.cluster = Some(ClusterConfig { port, ..ClusterConfig::default() });
             }
             None => {}
             Some("") => {

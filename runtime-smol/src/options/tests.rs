@@ -417,7 +417,6 @@ fn who_looks_for_a_cluster_is_in_it() {
     assert_eq!(place("-c x.conf --discover c", file), at("127.0.0.1", 7));
     assert_eq!(place("-c x.conf --discover c --cluster nats://h:5", file), at("h", 5));
     assert_eq!(place("-c x.conf --discover c", "cluster { name: c, port: 7 }"), at("0.0.0.0", 7));
-    assert_eq!(place("-c x.conf --discover c", "cluster { name: c }"), at("0.0.0.0", 6222));
     for name in ["c", "''"] {
         let line = format!("-c x.conf --discover c --cluster_name {name}");
         assert_eq!(place(&line, "cluster { name: f, port: 7 }"), at("0.0.0.0", 7), "the flag holds");
@@ -449,9 +448,12 @@ fn what_cannot_be_looked_for_is_told() {
     let other = "invalid value \"c\" for flag -discover: the name of the cluster is \"f\"";
     assert_eq!(refused("--discover c --cluster_name f"), other);
     for file in ["cluster { name: f, port: 7 }", "cluster { name: f }"] {
-        assert_eq!(refused_with("-c x.conf --discover c", file), other);
         assert_eq!(refused_with("-c x.conf --discover c --cluster nats://h:5", file), other);
     }
+    assert_eq!(refused_with("-c x.conf --discover c", "cluster { name: f, port: 7 }"), other);
+    // It may have more in it, such as who may be a member.
+    let portless = "flag -discover needs a port for the cluster \"f\" of the file";
+    assert_eq!(refused_with("-c x.conf --discover f", "cluster { name: f }"), portless);
     let alone = "discovery requires cluster capabilities, e.g. --cluster";
     for line in ["--peers_file p", "--discover_dns a", "--discover c --cluster ''"] {
         assert_eq!(refused(line), alone, "{line}");
