@@ -1,0 +1,241 @@
+//! Where a onehop server hears of others: the sources of addresses that [`onehop::config::Discovery`] names, as threads of the
+//! standard library, so that any runtime can use them.
+//!
+//! A source looks and tells; it decides nothing. Whom to dial, and when, is for [`onehop::discovery`], and who is a member for
+//! the handshake. So what is told here needs no trust, and may be wrong, old or told twice.
+//!
+//! | source | feature | threads | asks |
+//! |---|---|---|---|
+//! | [`Source::Dns`] | `dns` | one per name | the system for all IPv4 and IPv6 addresses of a name |
+//! | [`Source::Mdns`] | `mdns` | two | the local network for `_onehop._tcp.local.`, and tells it of this server |
+//! | [`Source::Command`] | `command` | one | a program, which prints one `host:port` a line |
+//!
+//! None of the features is on unless it is chosen; a source that is set and not built in is an error of [`Sources::start`].
+//! [`Source::PeersFile`] is none of these: it is read by whoever writes it.
+//!
+//! A source that fails does not end and stops nobody: it says so in the log, once until something changes, and asks again after
+//! [`interval`](onehop::config::Discovery::interval), from which up to a tenth is taken at random. All threads are named
+//! `onehop-…`, but for the one that `mdns-sd` starts (`mDNS_daemon`).
+//!
+//! # Limits
+//!
+//! | | |
+//! |---|---|
+//! | [`MAX_ADDRESSES`] | addresses of one name, or one answer of a program; what comes after them is left out |
+//! | [`MAX_OUTPUT_BYTES`] | what a program may print; then it is killed, and the whole lines before that count |
+//! | [`COMMAND_TIMEOUT`] | how long it may take; the same |
+//! | [`MAX_SERVICES`] | servers of the local network that are told of again and again; others are told of only when they announce themselves |
+//! | [`MAX_SERVICE_ADDRESSES`] | addresses of each |
+//! | [`MAX_CACHED_RECORDS`] | what others may make mDNS remember; then it starts from nothing |
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use onehop::config::{Discovery, Source};
+//! use onehop::discovery::Found;
+//! use onehop_discovery::{Listener, Own, Sources};
+//!
+//! struct Print;
+//!
+//! impl Listener for Print {
+//!     fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
+//!         println!("{source} {teller}: {found:?}");
+//!     }
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 6222, advertise: None };
+//! let sources = Sources::start(&Discovery::default(), &own, Arc::new(Print))?;
+//! drop(sources);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+#[cfg_attr(not(any(feature = "dns", feature = "mdns", feature = "command")), allow(dead_code))]
+mod audience;
+#[cfg(all(feature = "command", unix))]
+mod command;
+#[cfg(feature = "dns")]
+mod dns;
+#[cfg(feature = "mdns")]
+mod mdns;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onehop::config::{Discovery, HostPort, Source};
+use onehop::discovery::Found;
+
+use crate::audience::Audience;
+
+/// Who hears what sources tell. Called from their threads, by one at a time.
+pub trait Listener: Send + Sync + 'static {
+    /// A source told of these servers, of one at least. It tells of them again and again for as long as it knows them.
+    ///
+    /// `teller` tells the informants of a source apart: the name for [`Source::Dns`], the id of the server that announced itself
+    /// for [`Source::Mdns`], and "" for [`Source::Command`], which has only one. Ids are what others wrote: some
+    /// [128 bytes](MAX_ID_BYTES) at the most, visible ASCII.
+    ///
+    /// Whoever ends the sources waits for this call, so it must not wait for him.
+    fn found(&self, source: Source, teller: &str, found: Vec<Found>);
+}
+
+/// What this server tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its id, by which it knows its own announcement, too.
+    pub server_id: String,
+    /// The name of its cluster. Others hear only a hash of it.
+    pub cluster: String,
+    /// Where it listens for other servers.
+    pub route_port: u16,
+    /// Where others reach it, if that is configured. They are told of it before the addresses that the machine has.
+    pub advertise: Option<HostPort>,
+}
+
+/// All sources that are set, at work until they are dropped.
+///
+/// Once they are, nobody is told anything more, a program that ran is killed, and the announcement in the local network is
+/// withdrawn. Only a thread for which the system resolves a name goes on until the system answers.
+pub struct Sources {
+    audience: Arc<Audience>,
+    #[cfg(all(feature = "command", unix))]
+    _command: Option<command::Command>,
+    #[cfg(feature = "mdns")]
+    _mdns: Option<mdns::Mdns>,
+}
+
+impl Sources {
+    /// Starts those of `settings`.
+    ///
+    /// # Errors
+    /// A source is set that is not built in ([`io::ErrorKind::Unsupported`]), or no thread can be started.
+    pub fn start(settings: &Discovery, own: &Own, listener: Arc<dyn Listener>) -> io::Result<Self> {
+        check_built_in(settings)?;
+        #[cfg(not(feature = "mdns"))]
+        let _ = own;
+        // Dropped if one of them fails, so that none of the others goes on.
+        #[cfg_attr(not(any(feature = "mdns", feature = "command")), allow(unused_mut))]
+        let mut sources = Self {
+            audience: Arc::new(Audience::new(listener)),
+            #[cfg(all(feature = "command", unix))]
+            _command: None,
+            #[cfg(feature = "mdns")]
+            _mdns: None,
+        };
+        #[cfg(feature = "dns")]
+        for name in &settings.dns {
+            dns::start(name.clone(), settings.interval, sources.audience.clone())?;
+        }
+        #[cfg(all(feature = "command", unix))]
+        if !settings.command.is_empty() {
+            let limits = command::Limits::default();
+            let started = command::Command::start(settings, limits, sources.audience.clone())?;
+            sources._command = Some(started);
+        }
+        #[cfg(feature = "mdns")]
+        if settings.mdns {
+            sources._mdns = Some(mdns::Mdns::start(own, settings.interval, sources.audience.clone())?);
+        }
+        Ok(sources)
+    }
+}
+
+/// What each source holds ends with it.
+impl Drop for Sources {
+    fn drop(&mut self) {
+        self.audience.leave();
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+fn check_built_in(settings: &Discovery) -> io::Result<()> {
+    let sources = [
+        (Source::Dns, !settings.dns.is_empty(), cfg!(feature = "dns")),
+        (Source::Mdns, settings.mdns, cfg!(feature = "mdns")),
+        (Source::Command, !settings.command.is_empty(), cfg!(all(feature = "command", unix))),
+    ];
+    match sources.iter().find(|(_, is_set, is_built_in)| *is_set && !is_built_in) {
+        Some((source, ..)) => {
+            let why = format!(
+                "discovery by {source} is not built in: it takes the feature {source} of onehop-discovery"
+            );
+            Err(io::Error::new(io::ErrorKind::Unsupported, why))
+        }
+        None => Ok(()),
+    }
+}
+
+/// So many addresses of one name, or of one answer of a program, are told of.
+pub const MAX_ADDRESSES: usize = 1024;
+
+/// So much of what a program prints is read.
+pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// So long may a program take.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// So many servers of the local network are remembered.
+pub const MAX_SERVICES: usize = 64;
+
+/// So many addresses of one server of the local network are told of.
+pub const MAX_SERVICE_ADDRESSES: usize = 16;
+
+/// A server of the local network whose id is longer is ignored.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// So many records of other servers mDNS may remember when it is looked after, once in an interval.
+pub const MAX_CACHED_RECORDS: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Listener for Nobody {
+        fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
+            panic!("{source} {teller} told of {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_not_built_in_is_an_error_that_says_so() {
+        let name = HostPort { host: "localhost".to_owned(), port: None };
+        let all = [
+            ("dns", Discovery { dns: vec![name], ..Discovery::default() }, cfg!(feature = "dns")),
+            ("mdns", Discovery { mdns: true, ..Discovery::default() }, cfg!(feature = "mdns")),
+            (
+                "command",
+                Discovery { command: vec!["true".to_owned()], ..Discovery::default() },
+                cfg!(all(feature = "command", unix)),
+            ),
+        ];
+        let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 1, advertise: None };
+        for (name, settings, is_built_in) in all {
+            if is_built_in {
+                assert!(check_built_in(&settings).is_ok());
+                continue;
+            }
+            let error = Sources::start(&settings, &own, Arc::new(Nobody)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains(&format!("the feature {name} of")), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_where_nothing_is_set() {
+        let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 1, advertise: None };
+        drop(Sources::start(&Discovery::default(), &own, Arc::new(Nobody)).unwrap());
+    }
+}

@@ -1,0 +1,80 @@
+//! A listener that keeps what it is told.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use onehop::config::{Discovery, HostPort, Source};
+use onehop::discovery::Found;
+use onehop_discovery::{Listener, Own, Sources};
+
+/// Others may use the machine, too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All that was told, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<Note>>>);
+
+/// What was told at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) source: Source,
+    pub(crate) teller: String,
+    pub(crate) found: Vec<Found>,
+}
+
+impl Listener for Notes {
+    fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
+        self.0.lock().unwrap().push(Note { source, teller: teller.to_owned(), found });
+    }
+}
+
+impl Notes {
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Note> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn tellers(&self) -> Vec<String> {
+        self.all().into_iter().map(|note| note.teller).collect()
+    }
+}
+
+pub(crate) fn own(server_id: &str, cluster: &str) -> Own {
+    Own { server_id: server_id.to_owned(), cluster: cluster.to_owned(), route_port: 6222, advertise: None }
+}
+
+/// Settings that ask as often as possible.
+pub(crate) fn settings() -> Discovery {
+    Discovery { interval: Duration::from_millis(10), ..Discovery::default() }
+}
+
+pub(crate) fn start(settings: &Discovery, own: &Own) -> (Sources, Notes) {
+    let notes = Notes::default();
+    let sources = Sources::start(settings, own, Arc::new(notes.clone())).unwrap();
+    (sources, notes)
+}
+
+pub(crate) fn address(text: &str) -> HostPort {
+    text.parse().unwrap()
+}
+
+/// Waits for something to become true.
+pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    assert!(is_true_in_time(&mut is_true), "not within {PATIENCE:?}: {what}");
+}
+
+pub(crate) fn is_true_in_time(mut is_true: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !is_true() {
+        if started.elapsed() > PATIENCE {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
