@@ -11,6 +11,7 @@
 
 pub mod clock;
 mod dial;
+mod discovery;
 mod driver;
 pub mod files;
 mod listen;

@@ -15,12 +15,14 @@ use onehop::{
     CloseReason, DialError, DialId, DialRequest, IMPLEMENTATION, Instant, Listening, NATS_VERSION, Node,
     Services,
 };
+use onehop_discovery::Sources;
 use smol::Executor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::{FutureExt, yield_now};
 
 use crate::clock::{self, Clock};
 use crate::dial::dial;
+use crate::discovery;
 use crate::listen::{Ports, interfaces, listen, listen_error, port, shown};
 use crate::load::lightest;
 use crate::logger::FATAL;
@@ -174,6 +176,7 @@ impl Server {
     ) -> Result<(), String> {
         self.log_start();
         let subject = self.monitored();
+        let route_port = self.routes.as_ref().map_or(0, port);
         let Self { core, clients, websockets, routes, monitoring, clients_closed, watch_pause } = self;
         let monitoring = monitoring.map(|listener| Monitoring::start(listener, subject)).transpose();
         let monitoring = monitoring.map_err(|fault| format!("cannot start a thread: {fault}"))?;
@@ -191,13 +194,17 @@ impl Server {
                 assigning.assign(job)
             });
         let ports = ports.map_err(|fault| format!("cannot start a thread: {fault}"))?;
+        let sources = discovery::start(&core.shared, route_port)?.map(Arc::new);
         let executor = Arc::new(Executor::new());
         async_io::block_on(executor.run(async {
-            let control = executor.spawn(core.clone().control(executor.clone()));
+            let control = executor.spawn(core.clone().control(executor.clone(), sources.clone()));
             end(core.clone()).await;
             info!("Initiating Shutdown...");
             control.cancel().await;
         }));
+        discovery::keep(&core.shared.node, sources.as_deref());
+        // Nobody is told of this server any more, and it looks for nobody.
+        drop(sources);
         // Those who come back at once would keep the server from ever having none: the ports are closed first.
         ports.close();
         drop(monitoring);
@@ -265,7 +272,7 @@ impl Server {
 
 impl Core {
     /// Drives what belongs to no connection: the cluster, its dials, and the node's services.
-    async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>) {
+    async fn control(self: Arc<Self>, executor: Arc<Executor<'static>>, sources: Option<Arc<Sources>>) {
         let mut staging = worker::staging(&self.shared.node, &self.shared.sockets);
         let mut services = Services::new(&self.shared.node, &mut staging);
         loop {
@@ -286,6 +293,7 @@ impl Core {
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
+            discovery::keep(node, sources.as_deref());
             let timeout = driver::poll_timeout(node, &services);
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {

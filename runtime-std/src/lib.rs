@@ -7,6 +7,8 @@
 //! - if the configuration says where monitoring is served, one thread that accepts its connections, and one for each of
 //!   these, of which there are at most [`MAX_CONNECTIONS`](onehop::monitor::http::MAX_CONNECTIONS);
 //! - one control thread, which starts a thread for each dial that the node asks for;
+//! - if the configuration says where other servers may be looked for, those of [`onehop_discovery`], of which each source is a
+//!   feature of this package, too;
 //! - two threads per connection: one reads, drives the connection and writes into the outboxes of those it concerns;
 //!   the other writes what waits in the connection's own outbox. So there are 6,000 accepted connections at the most;
 //!   more are closed at once.
@@ -37,6 +39,7 @@
 mod alarm;
 mod connection;
 mod dial;
+mod discovery;
 mod listen;
 mod monitor;
 mod password_checks;
@@ -54,6 +57,7 @@ use std::thread::{self, JoinHandle, Scope};
 use onehop::config::{Config, SecretSeed};
 use onehop::driver::{self, Authenticator, SocketKind};
 use onehop::{Node, Services};
+use onehop_discovery::Sources;
 
 use crate::listen::Listeners;
 use crate::shared::Shared;
@@ -111,10 +115,11 @@ impl Server {
         let route_addr = listeners.routes.as_ref().map(TcpListener::local_addr).transpose()?;
         let monitor_addr = listeners.monitoring.as_ref().map(TcpListener::local_addr).transpose()?;
         let shared = Arc::new(Shared::new(config, &listeners.listening()?, authenticator));
+        let sources = discovery::start(&shared, route_addr.map_or(0, |address| address.port()))?;
         let (report, started) = mpsc::channel();
         let control = thread::Builder::new().name("onehop-control".to_owned()).spawn({
             let shared = shared.clone();
-            move || run(&shared, listeners, &report)
+            move || run(&shared, listeners, sources.as_ref(), &report)
         })?;
         let control = Some(control);
         let server = Self { shared, client_addr, websocket_addr, route_addr, monitor_addr, control };
@@ -191,7 +196,12 @@ impl Drop for Server {
 }
 
 /// Runs the server on this thread, which becomes the control thread, until it is shut down and all others have ended.
-fn run(shared: &Shared, listeners: Listeners, report: &mpsc::Sender<io::Result<()>>) {
+fn run(
+    shared: &Shared,
+    listeners: Listeners,
+    sources: Option<&Sources>,
+    report: &mpsc::Sender<io::Result<()>>,
+) {
     let Listeners { clients, websockets, routes, monitoring } = listeners;
     thread::scope(|scope| {
         let ports = [
@@ -207,12 +217,17 @@ fn run(shared: &Shared, listeners: Listeners, report: &mpsc::Sender<io::Result<(
         });
         // If it cannot be told, nobody is left to be told.
         let _ = report.send(started);
-        dial_until_shutdown(scope, shared);
+        dial_until_shutdown(scope, shared, sources);
     });
+    discovery::keep(shared, sources);
 }
 
 /// Drives what belongs to no connection until the end: the cluster, its dials, and the node's services.
-fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Shared) {
+fn dial_until_shutdown<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared,
+    sources: Option<&Sources>,
+) {
     let mut services = Services::new(&shared.node, &mut shared.staging());
     while !shared.is_shutting_down() {
         let now = shared.now();
@@ -222,6 +237,7 @@ fn dial_until_shutdown<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }
+        discovery::keep(shared, sources);
         let next = driver::poll_timeout(&shared.node, &services);
         let pause = next.map(|at| at.since(shared.now()));
         shared.attention.wait(pause);

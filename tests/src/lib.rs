@@ -39,6 +39,7 @@ pub mod mask;
 pub mod matrix;
 pub mod mesh;
 pub mod monitor;
+pub mod namespace;
 pub mod peer;
 pub mod raw;
 pub mod real_server;

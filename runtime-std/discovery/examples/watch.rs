@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{env, io, process, thread};
 
 use onehop::config::{Discovery, HostPort, Source};
-use onehop::discovery::Found;
+use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
 struct Print;
@@ -14,6 +14,11 @@ impl Listener for Print {
     fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
         let addresses: Vec<_> = found.iter().map(|found| found.address.to_string()).collect();
         println!("{source} {teller}: {}", addresses.join(" "));
+    }
+
+    fn load(&self, text: &str) -> Result<(), DamagedFile> {
+        print!("{text}");
+        Ok(())
     }
 }
 

@@ -9,9 +9,9 @@
 //! | [`Source::Dns`] | `dns` | one per name | the system for all IPv4 and IPv6 addresses of a name |
 //! | [`Source::Mdns`] | `mdns` | two | the local network for `_onehop._tcp.local.`, and tells it of this server |
 //! | [`Source::Command`] | `command` | one | a program, which prints one `host:port` a line |
+//! | [`Source::PeersFile`] | none | one | a file, at the start; from then on it is written ([`Sources::keep`]) |
 //!
 //! None of the features is on unless it is chosen; a source that is set and not built in is an error of [`Sources::start`].
-//! [`Source::PeersFile`] is none of these: it is read by whoever writes it.
 //!
 //! A source that fails does not end and stops nobody: it says so in the log, once until something changes, and asks again after
 //! [`interval`](onehop::config::Discovery::interval), from which up to a tenth is taken at random. All threads are named
@@ -34,7 +34,7 @@
 //! use std::sync::Arc;
 //!
 //! use onehop::config::{Discovery, Source};
-//! use onehop::discovery::Found;
+//! use onehop::discovery::{DamagedFile, Found};
 //! use onehop_discovery::{Listener, Own, Sources};
 //!
 //! struct Print;
@@ -42,6 +42,11 @@
 //! impl Listener for Print {
 //!     fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
 //!         println!("{source} {teller}: {found:?}");
+//!     }
+//!
+//!     fn load(&self, text: &str) -> Result<(), DamagedFile> {
+//!         println!("{text}");
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -62,16 +67,19 @@ mod command;
 mod dns;
 #[cfg(feature = "mdns")]
 mod mdns;
+mod peers_file;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::warn;
 use onehop::config::{Discovery, HostPort, Source};
-use onehop::discovery::Found;
+use onehop::discovery::{DamagedFile, Found};
 
 use crate::audience::Audience;
+use crate::peers_file::PeersFile;
 
 /// Who hears what sources tell. Called from their threads, by one at a time.
 pub trait Listener: Send + Sync + 'static {
@@ -83,6 +91,13 @@ pub trait Listener: Send + Sync + 'static {
     ///
     /// Whoever ends the sources waits for this call, so it must not wait for him.
     fn found(&self, source: Source, teller: &str, found: Vec<Found>);
+
+    /// The text of the peers file, once, within [`Sources::start`]: for
+    /// [`Node::load_known_servers`](onehop::Node::load_known_servers).
+    ///
+    /// # Errors
+    /// It is no such text. That is said in the log.
+    fn load(&self, text: &str) -> Result<(), DamagedFile>;
 }
 
 /// What this server tells of itself.
@@ -108,6 +123,7 @@ pub struct Sources {
     _command: Option<command::Command>,
     #[cfg(feature = "mdns")]
     _mdns: Option<mdns::Mdns>,
+    peers_file: Option<PeersFile>,
 }
 
 impl Sources {
@@ -120,14 +136,18 @@ impl Sources {
         #[cfg(not(feature = "mdns"))]
         let _ = own;
         // Dropped if one of them fails, so that none of the others goes on.
-        #[cfg_attr(not(any(feature = "mdns", feature = "command")), allow(unused_mut))]
         let mut sources = Self {
-            audience: Arc::new(Audience::new(listener)),
+            audience: Arc::new(Audience::new(listener.clone())),
             #[cfg(all(feature = "command", unix))]
             _command: None,
             #[cfg(feature = "mdns")]
             _mdns: None,
+            peers_file: None,
         };
+        if let Some(path) = &settings.peers_file {
+            load(path, &*listener);
+            sources.peers_file = Some(PeersFile::start(path.into())?);
+        }
         #[cfg(feature = "dns")]
         for name in &settings.dns {
             dns::start(name.clone(), settings.interval, sources.audience.clone())?;
@@ -143,6 +163,22 @@ impl Sources {
             sources._mdns = Some(mdns::Mdns::start(own, settings.interval, sources.audience.clone())?);
         }
         Ok(sources)
+    }
+
+    /// Has the peers file replaced, if there is one, by what [`Node::take_known_servers`](onehop::Node::take_known_servers) gave:
+    /// a second later, or before the sources end.
+    pub fn keep(&self, text: String) {
+        if let Some(file) = &self.peers_file {
+            file.keep(text);
+        }
+    }
+}
+
+/// Whoever was a member is told of before anybody else.
+fn load(path: &str, listener: &dyn Listener) {
+    let text = peers_file::read(path.as_ref());
+    if let Some(Err(fault)) = text.map(|text| listener.load(&text)) {
+        warn!("Ignoring the peers file {path}: {fault}");
     }
 }
 
@@ -206,6 +242,10 @@ mod tests {
     impl Listener for Nobody {
         fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
             panic!("{source} {teller} told of {found:?}");
+        }
+
+        fn load(&self, text: &str) -> Result<(), DamagedFile> {
+            panic!("{text} is loaded");
         }
     }
 

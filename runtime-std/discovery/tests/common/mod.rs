@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use onehop::config::{Discovery, HostPort, Source};
-use onehop::discovery::Found;
+use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
 /// Others may use the machine, too.
@@ -27,6 +27,10 @@ pub(crate) struct Note {
 impl Listener for Notes {
     fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
         self.0.lock().unwrap().push(Note { source, teller: teller.to_owned(), found });
+    }
+
+    fn load(&self, text: &str) -> Result<(), DamagedFile> {
+        panic!("{text} is loaded")
     }
 }
 
