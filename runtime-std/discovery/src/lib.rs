@@ -132,7 +132,7 @@ impl Sources {
     /// # Errors
     /// A source is set that is not built in ([`io::ErrorKind::Unsupported`]), or no thread can be started.
     pub fn start(settings: &Discovery, own: &Own, listener: Arc<dyn Listener>) -> io::Result<Self> {
-        check_built_in(settings)?;
+        check_built_in(settings, is_built_in)?;
         #[cfg(not(feature = "mdns"))]
         let _ = own;
         // Dropped if one of them fails, so that none of the others goes on.
@@ -195,20 +195,28 @@ impl fmt::Debug for Sources {
     }
 }
 
-fn check_built_in(settings: &Discovery) -> io::Result<()> {
+fn check_built_in(settings: &Discovery, is_built_in: impl Fn(Source) -> bool) -> io::Result<()> {
     let sources = [
-        (Source::Dns, !settings.dns.is_empty(), cfg!(feature = "dns")),
-        (Source::Mdns, settings.mdns, cfg!(feature = "mdns")),
-        (Source::Command, !settings.command.is_empty(), cfg!(all(feature = "command", unix))),
+        (Source::Dns, !settings.dns.is_empty()),
+        (Source::Mdns, settings.mdns),
+        (Source::Command, !settings.command.is_empty()),
     ];
-    match sources.iter().find(|(_, is_set, is_built_in)| *is_set && !is_built_in) {
-        Some((source, ..)) => {
-            let why = format!(
-                "discovery by {source} is not built in: it takes the feature {source} of onehop-discovery"
-            );
+    match sources.into_iter().find(|(source, is_set)| *is_set && !is_built_in(*source)) {
+        Some((source, _)) => {
+            let why = format!("discovery by {source} is not built in (feature {source} of onehop-discovery)");
             Err(io::Error::new(io::ErrorKind::Unsupported, why))
         }
         None => Ok(()),
+    }
+}
+
+fn is_built_in(source: Source) -> bool {
+    match source {
+        Source::Dns => cfg!(feature = "dns"),
+        Source::Mdns => cfg!(feature = "mdns"),
+        Source::Command => cfg!(all(feature = "command", unix)),
+        // Read by whoever writes it.
+        Source::PeersFile => false,
     }
 }
 
@@ -252,24 +260,15 @@ mod tests {
     #[test]
     fn a_source_that_is_not_built_in_is_an_error_that_says_so() {
         let name = HostPort { host: "localhost".to_owned(), port: None };
-        let all = [
-            ("dns", Discovery { dns: vec![name], ..Discovery::default() }, cfg!(feature = "dns")),
-            ("mdns", Discovery { mdns: true, ..Discovery::default() }, cfg!(feature = "mdns")),
-            (
-                "command",
-                Discovery { command: vec!["true".to_owned()], ..Discovery::default() },
-                cfg!(all(feature = "command", unix)),
-            ),
-        ];
-        let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 1, advertise: None };
-        for (name, settings, is_built_in) in all {
-            if is_built_in {
-                assert!(check_built_in(&settings).is_ok());
-                continue;
-            }
-            let error = Sources::start(&settings, &own, Arc::new(Nobody)).unwrap_err();
+        for (source, settings) in [
+            (Source::Dns, Discovery { dns: vec![name], ..Discovery::default() }),
+            (Source::Mdns, Discovery { mdns: true, ..Discovery::default() }),
+            (Source::Command, Discovery { command: vec!["true".to_owned()], ..Discovery::default() }),
+        ] {
+            let error = check_built_in(&settings, |other| other != source).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-            assert!(error.to_string().contains(&format!("the feature {name} of")), "{error}");
+            assert!(error.to_string().contains(&format!("discovery by {source} is not built in")), "{error}");
+            assert!(check_built_in(&settings, |other| other == source).is_ok());
         }
     }
 

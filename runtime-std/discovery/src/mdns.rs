@@ -178,12 +178,13 @@ impl Listening {
             self.known.remove(&resolved.fullname);
             return;
         };
-        let is_known = self.known.contains_key(&resolved.fullname);
-        if is_known && self.known[&resolved.fullname] == service {
+        let known = self.known.get(&resolved.fullname);
+        if known == Some(&service) {
             return;
         }
+        let has_place = known.is_some() || self.known.len() < MAX_SERVICES;
         self.audience.tell(Source::Mdns, &service.id, service.found.clone());
-        if is_known || self.known.len() < MAX_SERVICES {
+        if has_place {
             self.known.insert(resolved.fullname.clone(), service);
         } else {
             debug!(

@@ -1,0 +1,30 @@
+//! Threads and file descriptors of the whole process, so this file has one test only.
+#![cfg(all(feature = "command", feature = "dns", feature = "mdns", target_os = "linux"))]
+
+mod common;
+
+use std::fs;
+
+use common::{address, own, settings, start, wait_until};
+use onehop::config::{Discovery, Source};
+
+#[test]
+fn sources_that_ended_leave_no_thread_and_no_descriptor() {
+    let before = resources();
+    for _ in 0..3 {
+        let command = ["echo", "a:1"].map(str::to_owned).to_vec();
+        let all = Discovery { dns: vec![address("localhost")], mdns: true, command, ..settings() };
+        let (sources, notes) = start(&all, &own("NA", "leaks"));
+        let told = |source| notes.all().iter().any(|note| note.source == source);
+        wait_until("names and the program were asked", || told(Source::Dns) && told(Source::Command));
+        drop(sources);
+        wait_until("nothing is left", || resources() == before);
+    }
+}
+
+/// How many threads and open file descriptors this process has.
+fn resources() -> (usize, usize) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    (threads.trim().parse().unwrap(), fs::read_dir("/proc/self/fd").unwrap().count())
+}
