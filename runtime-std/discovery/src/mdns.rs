@@ -320,7 +320,10 @@ const LONGEST_LOOK: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::Listener;
 
     fn own(id: &str, cluster: &str) -> Own {
         Own { server_id: id.to_owned(), cluster: cluster.to_owned(), route_port: 6222, advertise: None }
@@ -404,6 +407,45 @@ mod tests {
         for id in ["", "N B", "N\u{e9}", "N\x1b[0m", &long] {
             assert_eq!(read(&[("v", "1"), ("id", id), ("c", &cluster)], 1), None, "{id}");
         }
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Listener for Count {
+        fn found(&self, _: Source, _: &str, _: Vec<Found>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn so_many_servers_are_remembered_and_others_are_told_of_when_they_announce_themselves() {
+        let a = own("NA", "C");
+        let count = Arc::new(Count::default());
+        let mut listening = Listening {
+            slot: DaemonSlot::default(),
+            announcement: announcement(&a).unwrap(),
+            reader: Reader::new(&a),
+            interval: Duration::ZERO,
+            audience: Arc::new(Audience::new(count.clone())),
+            known: BTreeMap::new(),
+        };
+        let tell = |listening: &mut Listening, number: usize, ip| {
+            let before = count.0.load(Ordering::Relaxed);
+            let mut service = resolved(&own(&format!("N{number}"), "C"), ip);
+            service.fullname = format!("{number}.{SERVICE_TYPE}");
+            listening.handle_resolved(&service);
+            count.0.load(Ordering::Relaxed) - before
+        };
+        for number in 0..MAX_SERVICES + 10 {
+            assert_eq!(tell(&mut listening, number, "10.0.0.1"), 1);
+        }
+        assert_eq!(listening.known.len(), MAX_SERVICES);
+        assert_eq!(tell(&mut listening, 0, "10.0.0.1"), 0, "nothing is new");
+        assert_eq!(tell(&mut listening, 0, "10.0.0.2"), 1, "it has another address");
+        assert_eq!(tell(&mut listening, MAX_SERVICES, "10.0.0.1"), 1, "it was not remembered");
+        listening.tell_again();
+        assert_eq!(count.0.load(Ordering::Relaxed), MAX_SERVICES + 10 + 2 + MAX_SERVICES);
     }
 
     #[test]
