@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use event_listener::Event;
 use onehop::Node;
-use onehop::config::Source;
+use onehop::config::{ClusterConfig, Source};
 use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
@@ -26,7 +26,7 @@ pub(crate) fn start(shared: &Shared, route_port: u16) -> Result<Option<Sources>,
         server_id: node.hub().server_id().to_owned(),
         cluster: node.cluster_name().unwrap_or_default(),
         route_port,
-        advertise: config.cluster.as_ref().and_then(|cluster| cluster.advertise.clone()),
+        advertise: config.cluster.as_ref().and_then(ClusterConfig::reached_at),
     };
     let ear = Ear { node: node.clone(), clock: *clock, attention: attention.clone() };
     let started = Sources::start(&config.discovery, &own, Arc::new(ear));

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use onehop::config::Source;
+use onehop::config::{ClusterConfig, Source};
 use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
@@ -22,7 +22,7 @@ pub(crate) fn start(shared: &Arc<Shared>, route_port: u16) -> io::Result<Option<
         server_id: shared.node.hub().server_id().to_owned(),
         cluster: shared.node.cluster_name().unwrap_or_default(),
         route_port,
-        advertise: config.cluster.as_ref().and_then(|cluster| cluster.advertise.clone()),
+        advertise: config.cluster.as_ref().and_then(ClusterConfig::reached_at),
     };
     Sources::start(&config.discovery, &own, Arc::new(Ear(shared.clone()))).map(Some)
 }

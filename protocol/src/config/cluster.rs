@@ -1,5 +1,6 @@
 //! What a member of a cluster can choose.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -61,6 +62,13 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// Where others reach this node, as far as the configuration tells: where it says so, or the one address that it listens on.
+    pub fn reached_at(&self) -> Option<HostPort> {
+        let is_one = self.host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
+        let own_address = || HostPort { host: self.host.clone(), port: None };
+        self.advertise.clone().or_else(|| is_one.then(own_address))
+    }
+
     /// Whether a server that is dialed has to show who it is.
     pub(super) fn proves_the_dialed(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.settings().insecure)

@@ -292,7 +292,7 @@ proptest! {
                 Step::Trial(_) => {}
                 Step::Member(id) => candidates.handle_member(&id.to_string()),
                 Step::Lost(id) => candidates.handle_lost(now, &id.to_string()),
-                Step::Wait(millis) => now = now + Duration::from_millis(millis.into()),
+                Step::Wait(millis) => now += Duration::from_millis(millis.into()),
             }
             while let Some(address) = candidates.poll(now) {
                 prop_assert!(!under_way.contains(&address));

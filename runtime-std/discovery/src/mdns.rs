@@ -142,6 +142,10 @@ impl Listening {
         while self.audience.is_there() {
             self.listen(&events, Instant::now() + pause(self.interval).clamp(SHORTEST_LOOK, LONGEST_LOOK));
             was_announced |= news.try_iter().any(|event| matches!(event, DaemonEvent::Announce(..)));
+            if !self.audience.is_there() {
+                // Nor does the daemon answer any more.
+                break;
+            }
             // A daemon does not try again to open its sockets.
             if !was_announced {
                 return Err("no interface takes multicast".to_owned());
@@ -310,7 +314,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 
 const AGAIN_PAUSE: Duration = Duration::from_millis(10);
 
-const METRICS_PATIENCE: Duration = Duration::from_secs(10);
+const METRICS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// To be announced takes a second or two.
 const SHORTEST_LOOK: Duration = Duration::from_secs(10);
@@ -321,6 +325,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(24 * 3600);
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use onehop::discovery::DamagedFile;
 
     use super::*;
     use crate::Listener;
@@ -415,6 +421,10 @@ mod tests {
     impl Listener for Count {
         fn found(&self, _: Source, _: &str, _: Vec<Found>) {
             self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn load(&self, text: &str) -> Result<(), DamagedFile> {
+            panic!("{text} is loaded")
         }
     }
 
