@@ -147,7 +147,6 @@ impl Client {
 
     /// Returns what is to be removed.
     pub(super) fn handle_closed<S: Sink>(&mut self, context: &mut Context<'_, S>) -> Removal {
-        sit(context, None);
         if let Some(reason) = context.shared.close {
             context.log_closed(reason);
         }

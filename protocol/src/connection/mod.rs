@@ -439,7 +439,7 @@ impl Connection {
             Side::Client(client) => client.handle_closed(&mut context),
             Side::Route(route) => route.handle_closed(&mut context, reason),
         };
-        let Shared { node, entry, chores, .. } = self.shared;
+        let Shared { node, entry, chores, seat, .. } = self.shared;
         for chore in chores {
             match chore {
                 Chore::Remove(rest) => removal.absorb(rest),
@@ -448,9 +448,13 @@ impl Connection {
             }
         }
         node.hub().directory().remove(entry.id());
+        // Not before: who looks then which servers are there, or counts clients, must not find this one.
         if was_member {
-            // Not before: who looks then which servers are there must not find this one.
             node.hub().note_servers();
+        }
+        if let Some(account) = seat.as_ref().map(Seat::account) {
+            drop(seat);
+            node.hub().note_clients(account);
         }
         node.hub().record_closed(&entry, reason);
         if !removal.handle_slice(now, sink) {

@@ -1,12 +1,15 @@
 //! Questions of a client of the system account, which hears the answers.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use serde_json::Value;
 
 use super::answer::MAX_OWN_ANSWER_BYTES;
 use super::*;
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Config};
+use crate::config::{AccountConfig, Authorization, ClusterConfig, Config, User};
 use crate::connection::Connection;
+use crate::hub::Kind;
 use crate::node::Listening;
 use crate::outbox::Delivery;
 use crate::transport::Encoder;
@@ -322,6 +325,40 @@ fn who_looks_which_servers_are_there_does_so_once_more_when_a_route_is_gone() {
     assert!(node.hub().directory().get(id).is_some());
     let _ = world.route.handle_closed(world.now, &mut world.ear);
     assert!(node.hub().directory().get(id).is_none() && node.hub().census().take_servers());
+}
+
+/// The node's driver may have its turn at any moment while a client ends.
+#[test]
+fn whoever_counts_the_clients_of_an_account_while_one_ends_is_told_to_count_again() {
+    let user = User { account: Some("A".to_owned()), ..User::with_password("a", "p") };
+    let (accounts, authorization) = (vec![AccountConfig::new("A")], Authorization::Users(vec![user]));
+    let config = Config { accounts, authorization, ..Config::default() };
+    let node = Node::new(config, &Listening::default(), Instant::ZERO);
+    let (counts, is_over, counted) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                counts.store(true, Ordering::SeqCst);
+                if !node.hub().census().take().is_empty() {
+                    counted.store(node.hub().directory().count(Kind::Client), Ordering::SeqCst);
+                }
+                counts.store(false, Ordering::SeqCst);
+            }
+        });
+        let mut wrong = 0;
+        for _ in 0..1_000 {
+            let remote = ([127, 0, 0, 1], 1).into();
+            let mut client = Connection::accept_client(&node, Instant::ZERO, remote, &mut ());
+            client.handle_input(Instant::ZERO, b"CONNECT {\"user\":\"a\",\"pass\":\"p\"}\r\n", &mut ());
+            let _ = client.handle_closed(Instant::ZERO, &mut ());
+            while !node.hub().census().is_empty() || counts.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            wrong += usize::from(counted.load(Ordering::SeqCst) > 0);
+        }
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(wrong, 0, "so many times a client that is gone was counted last");
+    });
 }
 
 #[test]
