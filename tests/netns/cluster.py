@@ -19,6 +19,7 @@ cluster {{
   ping_interval: "1s"
   ping_max: 2
 }}
+{discovery}
 """
 # A pair that is slower than this to deliver a message does not count as connected, in seconds.
 PROBE_WAIT = 0.25
@@ -44,12 +45,15 @@ class Cluster:
         for host in list(self.processes):
             self.kill(host)
 
-    def start(self, host, *seeds):
-        """Starts the server of a host with routes to the present addresses of the seeds. The client follows in `attach`."""
+    def start(self, host, *seeds, discovery=""):
+        """Starts the server of a host with routes to the present addresses of the seeds. The client follows in `attach`.
+
+        `discovery` stands in the file as it is.
+        """
         routes = ", ".join(f'"nats://{self.network.address(seed)}:{ROUTE_PORT}"' for seed in seeds)
         config = self.folder / f"h{host}.conf"
         ports = {"client": CLIENT_PORT, "route": ROUTE_PORT, "monitor": MONITOR_PORT}
-        config.write_text(CONFIG.format(host=host, routes=routes, **ports))
+        config.write_text(CONFIG.format(host=host, routes=routes, discovery=discovery, **ports))
         inside = ["ip", "netns", "exec", self.network.namespace(host)]
         with open(self._log(host), "ab") as log:
             self.processes[host] = subprocess.Popen(

@@ -80,7 +80,8 @@ def planned_runs(options):
     runs = []
     for name in options.scenario or SCENARIOS:
         scenario = SCENARIOS[name]
-        for servers in ("all Go", "all onehop", *scenario.mixtures):
+        alike = ("all onehop",) if scenario.is_bridged else ("all Go", "all onehop")
+        for servers in (*alike, *scenario.mixtures):
             wanted = not options.servers or servers in options.servers
             if wanted and None not in programs(options, servers, nodes_of(options, scenario)).values():
                 runs.append((name, servers))
@@ -122,7 +123,7 @@ def run_once(options, name, servers, number):
         if options.logs:
             folder = Path(options.logs) / f"{name}-{servers}-{number + 1}".replace(" ", "-")
             folder.mkdir(parents=True)
-        with Network(nodes) as network, Cluster(network, programs(options, servers, nodes), folder) as cluster:
+        with Network(nodes, scenario.is_bridged) as network, Cluster(network, programs(options, servers, nodes), folder) as cluster:
             outcome = scenario.run(cluster, options.watch)
             time.sleep(0.1)
             return outcome, cluster.logged("Duplicate Route")

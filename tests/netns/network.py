@@ -1,6 +1,7 @@
-"""Hosts in network namespaces of their own, joined by a router in another one.
+"""Hosts in network namespaces of their own, joined by a router in another one, or by a bridge.
 
-Every host has a private network to the router, which forwards between them. A cut is a routing rule of the router that discards
+Every host has a private network to the router, which forwards between them. On a bridge they are in one network, where multicast
+reaches all, and nothing is cut. A cut is a routing rule of the router that discards
 packets from one address to another without a word (`blackhole`), as a firewall's DROP does: nobody gets an ICMP error or a reset.
 So nothing but iproute2 is needed, and nothing exists outside of the namespaces except their names.
 """
@@ -43,10 +44,11 @@ def require_namespaces():
 class Network:
     """Hosts 1 to `hosts`, each in its own namespace, that can reach each other until they are cut. Closing it removes all of it."""
 
-    def __init__(self, hosts):
+    def __init__(self, hosts, is_bridged=False):
         self.prefix = f"onehop-{os.getpid()}-{next(NUMBERS)}"
         self.router = f"{self.prefix}-router"
         self.hosts = range(1, hosts + 1)
+        self.is_bridged = is_bridged
         self.places = {host: 0 for host in self.hosts}
         self.made = []
         self.cuts = set()
@@ -57,6 +59,9 @@ class Network:
             # Nobody answers for an address that no host has, as after a host went away.
             ip("-n", self.router, "route", "add", "blackhole", "default")
             run("ip", "netns", "exec", self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+            if self.is_bridged:
+                ip("-n", self.router, "link", "add", "bridge", "type", "bridge")
+                ip("-n", self.router, "link", "set", "bridge", "up")
             for host in self.hosts:
                 self._make_host(host)
         except BaseException:
@@ -78,7 +83,7 @@ class Network:
 
     def address(self, host):
         """Where the others reach a host at present."""
-        return f"10.{77 + self.places[host]}.{host}.2"
+        return f"10.77.0.{host}" if self.is_bridged else f"10.{77 + self.places[host]}.{host}.2"
 
     def move(self, host):
         """Gives a host another address in another network; nobody answers for the old one. Cuts of the old address are lifted."""
@@ -169,6 +174,10 @@ class Network:
 
     def _give_address(self, host):
         address = self.address(host)
+        if self.is_bridged:
+            ip("-n", self.router, "link", "set", f"h{host}", "master", "bridge")
+            ip("-n", self.namespace(host), "address", "add", f"{address}/24", "dev", "net")
+            return
         gateway = address.rpartition(".")[0] + ".1"
         ip("-n", self.router, "address", "add", f"{gateway}/24", "dev", f"h{host}")
         ip("-n", self.namespace(host), "address", "add", f"{address}/24", "dev", "net")

@@ -114,6 +114,16 @@ def shielded(cluster, watch):
     return finish(cluster, outcome, cluster.pairs())
 
 
+def one_network(cluster, watch):
+    """servers of one local network that know nothing but the name of their cluster start at the same moment"""
+    began = time.monotonic()
+    for host in cluster.network.hosts:
+        cluster.start(host, discovery="discovery { mdns: true }")
+    cluster.attach(*cluster.network.hosts)
+    outcome = Outcome(cluster.time_to_mesh(began, watch), heals=False)
+    return finish(cluster, outcome, cluster.pairs(), count=100)
+
+
 def cut_pair(cluster, watch, cut):
     """Cuts the pair of a chain of three that no configuration names."""
     mesh = form_chain(cluster, watch)
@@ -173,6 +183,8 @@ class Scenario:
     nodes: int
     mixtures: tuple = ("mixed",)
     resizable: bool = False
+    # Whether the hosts are in one network, where only onehop finds others.
+    is_bridged: bool = False
 
 
 THREE = ("onehop in the middle", "onehop at one end")
@@ -185,4 +197,5 @@ SCENARIOS = {
     "partition": Scenario(partition, 6, ("mixed", "one onehop"), resizable=True),
     "join-without-seed": Scenario(join_without_seed, 4),
     "shielded": Scenario(shielded, 3, ("onehop at one end",)),
+    "one-network": Scenario(one_network, 5, (), resizable=True, is_bridged=True),
 }

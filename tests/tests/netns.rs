@@ -1,4 +1,5 @@
-//! Clusters on hosts of their own, in network namespaces, whose network is cut and restored (`netns/heal.py`).
+//! Clusters on hosts of their own, in network namespaces, whose network is cut and restored, or is one in which they find each other
+//! (`netns/heal.py`).
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,15 +23,24 @@ fn one_onehop_between_two_go_servers_makes_them_connect_again() {
     heals_after_a_cut("onehop in the middle", &programs);
 }
 
+#[test]
+fn servers_of_one_network_that_know_only_the_name_of_their_cluster_become_a_mesh() {
+    let Some(onehop) = Kind::Onehop.binary() else { return };
+    run("one-network", "all onehop", &["--onehop".as_ref(), onehop.as_os_str()]);
+}
+
 /// Runs the chain of three whose ends are cut from each other, and fails unless they connect again and lose nothing afterwards.
-///
-/// Prints `NOT RUN` and returns where there are no namespaces, in CI too: whether there are is not ours to choose.
 fn heals_after_a_cut(servers: &str, programs: &[&OsStr]) {
+    run("chain3-cut", servers, programs);
+}
+
+/// Prints `NOT RUN` and returns where there are no namespaces, in CI too: whether there are is not ours to choose.
+fn run(scenario: &str, servers: &str, programs: &[&OsStr]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("netns").join("heal.py");
     let output = Command::new("python3")
         .arg("-B")
         .arg(script)
-        .args(["--scenario", "chain3-cut", "--servers", servers, "--must-heal", servers])
+        .args(["--scenario", scenario, "--servers", servers, "--must-heal", servers])
         .args(programs)
         .output();
     let output = match output {
