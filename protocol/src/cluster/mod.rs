@@ -1,9 +1,9 @@
-//! Gossip and routes put together: what a route brings is judged, given to the one and the other, and what they want becomes
-//! what is to be done to connections.
+//! Gossip, routes and discovery put together: what a route or a source brings is judged, given to one and another, and what they
+//! want becomes what is to be done to connections.
 //!
 //! A [`Cluster`] decides itself only who is let in ([`handshake`], [`name`]). Which connections there are and what is dialed
-//! is the route table's ([`Routes`]), whom to tell of whom is [`Gossip`]'s; neither knows the other, and this is the one
-//! place where what one says reaches the other. The wiring in [`crate::node`] guards it with one lock, so that a
+//! is the route table's ([`Routes`]), whom to tell of whom is [`Gossip`]'s, whom of those that sources tell of to try is that of the
+//! [`Candidates`]; none knows another, and this is the one place where what one says reaches another. The wiring in [`crate::node`] guards it with one lock, so that a
 //! decision and its consequences (a seat taken, gossip queued) are one step. It is never on the path of a message.
 
 #[cfg(feature = "sim")]
