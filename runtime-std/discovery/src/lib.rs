@@ -6,7 +6,7 @@
 //!
 //! | source | feature | threads | asks |
 //! |---|---|---|---|
-//! | [`Source::Dns`] | `dns` | one per name | the system for all IPv4 and IPv6 addresses of a name |
+//! | [`Source::Dns`] | `dns` | one per name | the system for all IPv4 and IPv6 addresses of a name; name servers for the hosts and ports of one that begins with an underscore |
 //! | [`Source::Mdns`] | `mdns` | two | the local network for `_onehop._tcp.local.`, and tells it of this server |
 //! | [`Source::Command`] | `command` | one | a program, which prints one `host:port` a line |
 //! | [`Source::PeersFile`] | none | one | a file, at the start; from then on it is written ([`Sources::keep`]) |
@@ -17,11 +17,24 @@
 //! [`interval`](onehop::config::Discovery::interval), from which up to a tenth is taken at random. All threads are named
 //! `onehop-…`, but for the one that `mdns-sd` starts (`mDNS_daemon`).
 //!
+//! # Services
+//!
+//! A name such as `_nats-route._tcp.example` is that of a service: its SRV records say which hosts have it, and at which ports, so a
+//! port that is configured with the name says nothing. It is taken as a whole, no search domain is added. The name servers of
+//! `/etc/resolv.conf` are asked, with its `timeout` and `attempts`, and where there are none, one on this machine: by UDP, and by
+//! TCP where an answer is too long for that. Aliases (CNAME) are followed within the answer. All addresses of all hosts are told,
+//! those of the lowest priority first, and of these those of the greatest weight: those that came along with the answer, or else
+//! those that the system knows. The next answer is asked for as soon as the TTL of this one is over, not sooner than after a second,
+//! nor later than after `interval`.
+//!
 //! # Limits
 //!
 //! | | |
 //! |---|---|
 //! | [`MAX_ADDRESSES`] | addresses of one name, or one answer of a program; what comes after them is left out |
+//! | [`MAX_TARGETS`] | hosts of one service; those that are to be tried last are left out |
+//! | [`MAX_DNS_ANSWER_BYTES`] | an answer of a name server; no longer one can be sent |
+//! | [`MAX_DNS_TIMEOUT`], [`MAX_DNS_ATTEMPTS`], [`MAX_NAME_SERVERS`] | how long a name server is waited for, how often each is asked, and how many; `/etc/resolv.conf` may say less |
 //! | [`MAX_OUTPUT_BYTES`] | what a program may print; then it is killed, and the whole lines before that count |
 //! | [`COMMAND_TIMEOUT`] | how long it may take; the same |
 //! | [`MAX_SERVICES`] | servers of the local network that are told of again and again; others are told of only when they announce themselves |
@@ -116,7 +129,7 @@ pub struct Own {
 /// All sources that are set, at work until they are dropped.
 ///
 /// Once they are, nobody is told anything more, a program that ran is killed, and the announcement in the local network is
-/// withdrawn. Only a thread for which the system resolves a name goes on until the system answers.
+/// withdrawn. Only a thread that waits for the system to resolve a name, or for a name server, goes on until that answers.
 pub struct Sources {
     audience: Arc<Audience>,
     #[cfg(all(feature = "command", unix))]
@@ -222,6 +235,21 @@ fn is_built_in(source: Source) -> bool {
 
 /// So many addresses of one name, or of one answer of a program, are told of.
 pub const MAX_ADDRESSES: usize = 1024;
+
+/// So many hosts of one service are told of.
+pub const MAX_TARGETS: usize = 64;
+
+/// So long may an answer of a name server be.
+pub const MAX_DNS_ANSWER_BYTES: usize = u16::MAX as usize;
+
+/// So long a name server is waited for.
+pub const MAX_DNS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// So often a name server is asked before it is a failure.
+pub const MAX_DNS_ATTEMPTS: u32 = 5;
+
+/// So many name servers are asked.
+pub const MAX_NAME_SERVERS: usize = 3;
 
 /// So much of what a program prints is read.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
