@@ -12,6 +12,8 @@ pub struct Discovery {
     /// A file in which is kept who was a member: it survives a restart. It is made with mode 0600.
     pub peers_file: Option<String>,
     /// Names whose addresses are servers, with the route port (by default 6222): all that the system knows for each, again and again.
+    /// One that begins with an underscore is a service (`_nats-route._tcp.example`): its SRV records name hosts and ports, and the port
+    /// here counts for nothing.
     pub dns: Vec<HostPort>,
     /// Servers of the local network tell each other of themselves.
     pub mdns: bool,

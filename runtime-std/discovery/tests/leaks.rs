@@ -16,7 +16,8 @@ fn sources_that_ended_leave_no_thread_and_no_descriptor() {
     let before = resources();
     for _ in 0..3 {
         let command = ["echo", "a:1"].map(str::to_owned).to_vec();
-        let all = Discovery { dns: vec![address("localhost")], mdns: true, command, ..settings() };
+        let dns = vec![address("localhost"), address("_nobody._tcp.invalid")];
+        let all = Discovery { dns, mdns: true, command, ..settings() };
         let (sources, notes) = start(&all, &own("NA", "leaks"));
         let told = |source| notes.all().iter().any(|note| note.source == source);
         wait_until("names and the program were asked", || told(Source::Dns) && told(Source::Command));

@@ -28,7 +28,8 @@ impl NameServers {
 
     /// What is not understood is passed over: most of the file is for others.
     fn parse(text: &str, interface_index: impl Fn(&str) -> Option<u32>) -> Self {
-        let mut servers = Self { addresses: Vec::new(), timeout: DEFAULT_TIMEOUT, attempts: DEFAULT_ATTEMPTS };
+        let mut servers =
+            Self { addresses: Vec::new(), timeout: DEFAULT_TIMEOUT, attempts: DEFAULT_ATTEMPTS };
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
@@ -78,7 +79,7 @@ fn interface_index(name: &str) -> Option<u32> {
 
 fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut text)?;
+    File::open(path)?.take(MAX_CONF_BYTES).read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -93,8 +94,8 @@ const DEFAULT_ATTEMPTS: u32 = 2;
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// No such file is longer.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// What comes after that is not read.
+const MAX_CONF_BYTES: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use simple_dns::rdata::{RData, SRV};
 use simple_dns::{
-    CLASS, Name, OPCODE, Packet, PacketFlag, Question, RCODE, ResourceRecord, SimpleDnsError, TYPE, header_buffer,
+    CLASS, Name, OPCODE, Packet, PacketFlag, Question, RCODE, ResourceRecord, SimpleDnsError, TYPE,
+    header_buffer,
 };
 
 use crate::{MAX_ADDRESSES, MAX_TARGETS};
@@ -198,3 +199,300 @@ const LEAST_RECORD_BYTES: usize = 1 + 2 + 2 + 4 + 2;
 
 /// Aliases of aliases may go round and round.
 const MAX_ALIASES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use simple_dns::rdata::{A, AAAA, CNAME, TXT};
+
+    use super::*;
+
+    const NAME: &str = "_nats-route._tcp.example";
+
+    fn question(name: &str) -> Vec<u8> {
+        query(1, name).unwrap()
+    }
+
+    fn record<'a>(name: &'a str, ttl: u32, rdata: RData<'a>) -> ResourceRecord<'a> {
+        ResourceRecord::new(Name::new_unchecked(name), CLASS::IN, ttl, rdata)
+    }
+
+    fn srv(priority: u16, weight: u16, port: u16, target: &str) -> RData<'_> {
+        RData::SRV(SRV { priority, weight, port, target: Name::new_unchecked(target) })
+    }
+
+    fn alias(target: &str) -> RData<'_> {
+        RData::CNAME(CNAME(Name::new_unchecked(target)))
+    }
+
+    fn a(last: u8) -> RData<'static> {
+        RData::A(A { address: Ipv4Addr::new(10, 0, 0, last).into() })
+    }
+
+    fn aaaa() -> RData<'static> {
+        RData::AAAA(AAAA { address: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into() })
+    }
+
+    fn reply<'a>(answers: &[ResourceRecord<'a>], additional_records: &[ResourceRecord<'a>]) -> Packet<'a> {
+        let mut packet = Packet::new_reply(1);
+        let name = Name::new_unchecked(NAME);
+        packet.questions.push(Question::new(name, TYPE::SRV.into(), CLASS::IN.into(), false));
+        packet.answers.extend_from_slice(answers);
+        packet.additional_records.extend_from_slice(additional_records);
+        packet
+    }
+
+    fn bytes(answers: &[ResourceRecord<'_>], additional_records: &[ResourceRecord<'_>]) -> Vec<u8> {
+        reply(answers, additional_records).build_bytes_vec_compressed().unwrap()
+    }
+
+    fn targets(answers: &[ResourceRecord<'_>]) -> Vec<String> {
+        let service = read(&bytes(answers, &[])).unwrap();
+        service.targets.into_iter().map(|target| format!("{}:{}", target.host, target.port)).collect()
+    }
+
+    #[test]
+    fn the_lowest_priority_is_first_then_the_greatest_weight() {
+        let answers = [
+            record(NAME, 1, srv(2, 9, 5, "d.example")),
+            record(NAME, 1, srv(1, 5, 7, "c.example")),
+            record(NAME, 1, srv(1, 5, 6, "B.example")),
+            record(NAME, 1, srv(1, 6, 8, "a.example")),
+            record(NAME, 1, srv(3, 0, 6, "b.example")),
+        ];
+        assert_eq!(targets(&answers), ["a.example:8", "b.example:6", "c.example:7", "d.example:5"]);
+    }
+
+    #[test]
+    fn what_is_no_host_at_a_port_is_left_out() {
+        let strange = Name::new_with_labels(&[simple_dns::Label::new_unchecked(&b"a.b\0"[..])]);
+        let strange = RData::SRV(SRV { priority: 0, weight: 0, port: 1, target: strange });
+        assert_eq!(targets(&[record(NAME, 1, srv(0, 0, 0, "a.example"))]), [""; 0]);
+        assert_eq!(targets(&[record(NAME, 1, srv(0, 0, 1, ""))]), [""; 0]);
+        assert_eq!(targets(&[record(NAME, 1, srv(0, 0, 1, "\u{e9}.example"))]), [""; 0]);
+        assert_eq!(targets(&[record(NAME, 1, strange)]), [""; 0]);
+    }
+
+    #[test]
+    fn only_so_many_hosts_of_a_service_are_told_of() {
+        let hosts: Vec<_> = (0..2 * MAX_TARGETS).map(|number| format!("{number:03}.example")).collect();
+        let hosts: Vec<_> = hosts.iter().rev().map(|host| record(NAME, 1, srv(0, 0, 1, host))).collect();
+        let targets = targets(&hosts);
+        assert_eq!(targets.len(), MAX_TARGETS);
+        assert_eq!(targets[0], "000.example:1");
+    }
+
+    #[test]
+    fn records_of_others_say_nothing() {
+        let mut chaos = record(NAME, 1, srv(0, 0, 1, "a.example"));
+        chaos.class = CLASS::CH;
+        let others =
+            [chaos, record("_nats-route._udp.example", 1, srv(0, 0, 1, "a.example")), record(NAME, 1, a(1))];
+        assert_eq!(read(&bytes(&others, &[])), Err(Failure::NoRecords));
+        assert_eq!(read(&bytes(&[], &[record(NAME, 1, srv(0, 0, 1, "a.example"))])), Err(Failure::NoRecords));
+        let own = record("_NATS-ROUTE._tcp.EXAMPLE", 1, srv(0, 0, 1, "a.example"));
+        assert_eq!(targets(&[own]), ["a.example:1"]);
+    }
+
+    #[test]
+    fn addresses_that_came_along_are_taken_for_the_hosts_that_have_them() {
+        let answers =
+            [record(NAME, 9, srv(0, 0, 1, "a.example")), record(NAME, 9, srv(1, 0, 2, "b.example"))];
+        let along =
+            [record("A.example", 7, a(1)), record("a.example", 8, aaaa()), record("c.example", 1, a(3))];
+        let service = read(&bytes(&answers, &along)).unwrap();
+        let ips = |index: usize| service.targets[index].ips.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(ips(0), ["10.0.0.1", "fd00::1"]);
+        assert_eq!(ips(1), [""; 0]);
+        assert_eq!(service.ttl, Duration::from_secs(7), "that of c.example is of no use");
+    }
+
+    #[test]
+    fn aliases_are_followed_as_far_as_the_answer_goes() {
+        let answers = [
+            record("_b.example", 5, alias("_c.example")),
+            record(NAME, 9, alias("_b.example")),
+            record("_c.example", 9, srv(0, 0, 1, "a.example")),
+        ];
+        assert_eq!(read(&bytes(&answers, &[])).unwrap().ttl, Duration::from_secs(5));
+        assert_eq!(targets(&answers), ["a.example:1"]);
+        assert_eq!(read(&bytes(&answers[..2], &[])), Err(Failure::NoRecords));
+        let round = [record(NAME, 9, alias("_b.example")), record("_b.example", 9, alias(NAME))];
+        assert_eq!(read(&bytes(&round, &[])), Err(Failure::NoRecords));
+    }
+
+    #[test]
+    fn the_smallest_ttl_counts_and_one_that_is_too_large_means_none() {
+        let ttl = |ttls: &[u32]| {
+            let answers: Vec<_> =
+                ttls.iter().map(|ttl| record(NAME, *ttl, srv(0, 0, 1, "a.example"))).collect();
+            read(&bytes(&answers, &[])).unwrap().ttl.as_secs()
+        };
+        assert_eq!(ttl(&[300, 20, 40]), 20);
+        assert_eq!(ttl(&[i32::MAX as u32]), i32::MAX as u64);
+        assert_eq!(ttl(&[300, 1 << 31]), 0);
+    }
+
+    #[test]
+    fn a_failure_is_told_with_the_code_that_the_server_gave() {
+        let failure = |code| {
+            let mut packet = reply(&[], &[]);
+            *packet.rcode_mut() = code;
+            read(&packet.build_bytes_vec().unwrap()).unwrap_err()
+        };
+        assert_eq!(failure(RCODE::NameError), Failure::NoSuchName);
+        assert_eq!(failure(RCODE::ServerFailure), Failure::Refused(RCODE::ServerFailure));
+        assert!(failure(RCODE::NameError).is_final() && !failure(RCODE::ServerFailure).is_final());
+    }
+
+    #[test]
+    fn only_an_answer_to_the_question_is_one() {
+        let good = bytes(&[], &[]);
+        assert!(is_reply(&question(NAME), &good));
+        assert!(
+            is_reply(&question("_NATS-route._TCP.example."), &good),
+            "case and the last dot mean nothing"
+        );
+        assert!(!is_reply(&question("_nats-route._udp.example"), &good));
+        assert!(!is_reply(&question("_nats-route._tcp.example2"), &good));
+        assert!(!is_reply(&query(2, NAME).unwrap(), &good));
+        assert!(!is_reply(&question(NAME), &question(NAME)), "a question is no answer");
+        for (at, bits) in [(2, 0x08), (5, 1), (good.len() - 3, 1), (good.len() - 1, 2)] {
+            let mut other = good.clone();
+            other[at] ^= bits;
+            assert!(!is_reply(&question(NAME), &other), "{at}");
+        }
+        (0..good.len()).for_each(|length| assert!(!is_reply(&question(NAME), &good[..length])));
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_not_asked_for() {
+        let long = format!("_{}.example", "a".repeat(63));
+        assert!(matches!(query(1, &long), Err(Failure::NoName(_))));
+        assert!(matches!(query(1, &"_a.".repeat(100)), Err(Failure::NoName(_))));
+    }
+
+    #[test]
+    fn more_records_than_there_can_be_are_refused_before_there_is_room_for_them() {
+        let mut packet = bytes(&[], &[]);
+        packet[6..12].fill(0xff);
+        assert_eq!(read(&packet), Err(Failure::Unreadable(SimpleDnsError::InsufficientData)));
+    }
+
+    /// Each record is named by a pointer to the last of a chain of them, as long as a packet can have it.
+    #[test]
+    fn pointers_that_lead_far_or_nowhere_end() {
+        let mut chain = bytes(&[], &[]);
+        let (record, chain_end) = ([0xc0_u8, 0, 0, 1, 0, 1, 0, 0, 0, 1], 0x3f00_u16);
+        // One record of an unknown type has the chain as its data.
+        chain.extend([0, 0xff, 0, 0, 1, 0, 0, 0, 1]);
+        let data_bytes = chain_end - chain.len() as u16 - 2;
+        chain.extend(data_bytes.to_be_bytes());
+        chain.extend([1, b'a', 0]);
+        let mut target = chain.len() as u16 - 3;
+        while chain.len() + 2 <= usize::from(chain_end) {
+            let here = chain.len() as u16;
+            chain.extend((0xc000 | target).to_be_bytes());
+            target = here;
+        }
+        chain.resize(chain_end.into(), 0);
+        let mut answers = 1_u16;
+        while chain.len() + record.len() + 6 < u16::MAX.into() {
+            chain.extend((0xc000 | target).to_be_bytes());
+            chain.extend(&record[2..]);
+            chain.extend([0, 4, 1, 2, 3, 4]);
+            answers += 1;
+        }
+        chain[6..8].copy_from_slice(&answers.to_be_bytes());
+        assert_eq!(read(&chain), Err(Failure::NoRecords));
+        let mut to_itself = bytes(&[record_of_pointer()], &[]);
+        let at = to_itself.len() - 2;
+        to_itself[at..].copy_from_slice(&(0xc000 | at as u16).to_be_bytes());
+        assert!(matches!(read(&to_itself), Err(Failure::Unreadable(_))));
+    }
+
+    /// The target ends the packet with a pointer to the name.
+    fn record_of_pointer() -> ResourceRecord<'static> {
+        record(NAME, 1, srv(0, 0, 1, NAME))
+    }
+
+    fn sample() -> Vec<u8> {
+        let text = TXT::new().with_string("v=1").unwrap();
+        let answers = [
+            record(NAME, 9, alias("_b.example")),
+            record("_b.example", 9, srv(0, 0, 1, "a.example")),
+            record("_b.example", 9, srv(0, 0, 1, "b.example")),
+        ];
+        let along =
+            [record("a.example", 7, a(1)), record("b.example", 8, aaaa()), record("b", 1, RData::TXT(text))];
+        bytes(&answers, &along)
+    }
+
+    /// Zeros, pointers and lengths of labels are what leads anywhere.
+    fn likely_byte(number: u16) -> u8 {
+        let [kind, byte] = number.to_be_bytes();
+        match kind % 4 {
+            0 => 0,
+            1 => 0xc0,
+            2 => byte % 64,
+            _ => byte,
+        }
+    }
+
+    fn check_read(packet: &[u8]) {
+        if let Ok(service) = read(packet) {
+            assert!(service.targets.len() <= MAX_TARGETS);
+            for target in service.targets {
+                assert!(target.port != 0 && !target.host.is_empty() && target.ips.len() <= MAX_ADDRESSES);
+                assert!(target.host.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+        is_reply(&question(NAME), packet);
+        is_truncated(packet);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn any_bytes_are_an_answer_or_a_failure(
+            counts in prop::array::uniform4(0_u8..4),
+            body in prop::collection::vec(any::<u16>().prop_map(likely_byte), 0..150),
+        ) {
+            let mut packet = vec![0, 1, 0x80, 0];
+            packet.extend(counts.into_iter().flat_map(|count| [0, count]));
+            packet.extend(&body);
+            check_read(&packet);
+            check_read(&body);
+        }
+
+        #[test]
+        fn any_damage_to_an_answer_is_borne(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            length in any::<prop::sample::Index>(),
+            is_cut in any::<bool>(),
+        ) {
+            let mut packet = sample();
+            for (at, byte) in changes {
+                let at = at.index(packet.len());
+                packet[at] = byte;
+            }
+            if is_cut {
+                packet.truncate(length.index(packet.len()));
+            }
+            check_read(&packet);
+        }
+
+        /// All types of records that the parser knows, each with whatever data.
+        #[test]
+        fn any_record_is_borne(kind in 0_u16..300, data in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut packet = bytes(&[], &[]);
+            packet[7] = 1;
+            packet.extend([0xc0, 12]);
+            packet.extend(kind.to_be_bytes());
+            packet.extend([0, 1, 0, 0, 0, 1, 0, data.len() as u8]);
+            packet.extend(data);
+            check_read(&packet);
+        }
+    }
+}

@@ -12,7 +12,11 @@ use crate::MAX_DNS_ANSWER_BYTES;
 ///
 /// # Errors
 /// What an operator should know. It is the same text for the same trouble.
-pub(super) fn ask(name: &str, servers: &NameServers, is_wanted: impl Fn() -> bool) -> Result<Service, String> {
+pub(super) fn ask(
+    name: &str,
+    servers: &NameServers,
+    is_wanted: impl Fn() -> bool,
+) -> Result<Service, String> {
     let mut trouble = String::new();
     for _ in 0..servers.attempts {
         for server in &servers.addresses {
