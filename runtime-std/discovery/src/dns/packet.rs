@@ -101,7 +101,7 @@ fn check_counts(packet: &[u8]) -> simple_dns::Result<()> {
         header_buffer::additional_records(packet)?,
     ];
     let least_bytes = records.into_iter().map(|count| usize::from(count) * LEAST_RECORD_BYTES).sum::<usize>();
-    if least_bytes <= packet.len() { Ok(()) } else { Err(SimpleDnsError::InsufficientData) }
+    if least_bytes <= packet.len() { Ok(()) } else { Err(SimpleDnsError::InvalidHeaderData) }
 }
 
 /// The name that a name stands for within the answer, and how long it does.
@@ -376,7 +376,7 @@ mod tests {
     fn more_records_than_there_can_be_are_refused_before_there_is_room_for_them() {
         let mut packet = bytes(&[], &[]);
         packet[6..12].fill(0xff);
-        assert_eq!(read(&packet), Err(Failure::Unreadable(SimpleDnsError::InsufficientData)));
+        assert_eq!(read(&packet), Err(Failure::Unreadable(SimpleDnsError::InvalidHeaderData)));
     }
 
     /// Each record is named by a pointer to the last of a chain of them, as long as a packet can have it.
