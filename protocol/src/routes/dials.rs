@@ -111,9 +111,11 @@ impl Dials {
     pub(super) fn drop_configured(&mut self, is_gone: impl Fn(&RouteUrl) -> bool) {
         let is_meant = |dial: &Dial| dial.purpose.explicit && is_gone(&dial.purpose.url);
         let meant = self.dials.iter().filter(|(_, dial)| is_meant(dial));
-        let meant: Vec<_> = meant.map(|(id, dial)| (*id, dial.is_under_way())).collect();
-        for (id, is_under_way) in meant {
-            if is_under_way {
+        // Whoever wants one tried of which a source told hears what came of that.
+        let goes_on = |dial: &Dial| dial.is_under_way() || dial.cause == Cause::Discovered;
+        let meant: Vec<_> = meant.map(|(id, dial)| (*id, goes_on(dial))).collect();
+        for (id, goes_on) in meant {
+            if goes_on {
                 self.change(id, |dial| {
                     dial.purpose.explicit = false;
                     dial.until = None;
@@ -232,14 +234,18 @@ impl Dials {
         None
     }
 
-    /// Whether a server that a source told of, and that is being tried, is configured meanwhile; from now on it is nothing else.
+    /// Whether a server that a source told of, and that is being tried, is configured meanwhile, or was a peer that is wanted back;
+    /// from now on it is nothing else.
     pub(super) fn is_adopted(&mut self, id: DialId) -> bool {
-        let Some(dial) = self.dials.get_mut(&id) else { return false };
-        let is_adopted = dial.purpose.explicit && dial.cause == Cause::Discovered;
-        if is_adopted {
-            dial.cause = Cause::Configured;
-        }
-        is_adopted
+        let Some(dial) = self.dials.get_mut(&id).filter(|dial| dial.cause == Cause::Discovered) else {
+            return false;
+        };
+        dial.cause = match (dial.purpose.explicit, dial.until) {
+            (true, _) => Cause::Configured,
+            (false, Some(_)) => Cause::Lost,
+            (false, None) => return false,
+        };
+        true
     }
 
     /// A configured server is there now, so that what waits for another attempt to reach it by the same address is due.

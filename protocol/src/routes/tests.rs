@@ -8,8 +8,8 @@ use fastrand::Rng;
 
 use super::turn::dials_first;
 use super::{
-    Cause, DialError, DialRequest, Hearsay, Kinds, Newcomer, NoSeat, NotSeated, Notice, Own, Reconfigured,
-    Routes, Seat, Seated,
+    Cause, DialError, DialRequest, Hearsay, Kinds, Led, Newcomer, NoSeat, NotSeated, Notice, Own,
+    Reconfigured, Routes, Seat, Seated,
 };
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
@@ -723,4 +723,46 @@ fn a_dial_that_ends_at_the_node_itself_is_given_up() {
     let again = dials(&mut routes, START);
     assert!(again.iter().all(|dial| dial.host == "name.example"), "a name may lead elsewhere: {again:?}");
     assert!(again.iter().all(|dial| dial.own_addresses == [remote()]) && !again.is_empty());
+}
+
+fn fail_due(routes: &mut Routes, now: Instant) {
+    for dial in dials(routes, now) {
+        routes.handle_dial_failed(now, dial.id, &DialError::Failed("nobody".to_owned()));
+    }
+}
+
+#[test]
+fn what_comes_of_an_attempt_is_told_though_the_peer_that_is_there_was_lost_meanwhile() {
+    let mut routes = routes(&[]);
+    accept(&mut routes, START, 1, &newcomer("peer", 0)).expect("there is a seat");
+    let url = "nats://10.0.0.9:6222".parse().expect("an address");
+    let trial = routes.try_found(START, url).expect("nobody is at it");
+    assert_eq!(dials(&mut routes, START).len(), 1);
+    routes.handle_closed(START + SECOND, connection(1), CloseReason::ClientClosed);
+    routes.handle_dial_failed(START + SECOND, trial, &DialError::Failed("nobody".to_owned()));
+    assert_eq!(routes.take_led(), [(trial, Led::Nowhere)]);
+    assert_eq!(dials(&mut routes, START + 10 * SECOND).len(), 1, "it is wanted back");
+}
+
+#[test]
+fn what_comes_of_an_attempt_is_told_though_the_server_was_configured_for_a_moment() {
+    let healing = Healing { dials_per_second: 1, ..Healing::default() };
+    let mut routes = routes_with(&[], healing.clone());
+    let urls: Vec<RouteUrl> = ["10.0.0.1", "10.0.0.9"]
+        .map(|host| format!("nats://{host}:6222").parse().expect("an address"))
+        .into();
+    let trials: Vec<_> =
+        urls.iter().map(|url| routes.try_found(START, url.clone()).expect("nobody is at it")).collect();
+    fail_due(&mut routes, START);
+    for configured in [&urls[1..], &[]] {
+        let config = ClusterConfig {
+            routes: configured.to_vec(),
+            healing: healing.clone(),
+            ..ClusterConfig::default()
+        };
+        configure(&mut routes, START, config);
+    }
+    fail_due(&mut routes, START + 2 * SECOND);
+    assert_eq!(routes.take_led(), trials.iter().map(|trial| (*trial, Led::Nowhere)).collect::<Vec<_>>());
+    assert_eq!(routes.poll_timeout(), None);
 }
