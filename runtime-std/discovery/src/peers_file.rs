@@ -32,8 +32,12 @@ struct State {
 /// What stands in the file; none if there is no file. One that cannot be read is said in the log and counts as none: a server
 /// is not to fail for what it can find out again.
 pub(crate) fn read(path: &Path) -> Option<String> {
-    let text = File::open(path).and_then(|file| {
-        let mut text = Vec::new();
+    let text = fs::metadata(path).and_then(|metadata| {
+        if !metadata.is_file() {
+            // A pipe might keep the server from its start.
+            return Err(io::Error::other("it is no file"));
+        }
+        let (file, mut text) = (File::open(path)?, Vec::new());
         // One byte more shows that it is too long.
         file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
@@ -83,22 +87,26 @@ impl Newest {
 
     fn write_to(&self, path: &Path) {
         let mut has_failed = false;
-        while let Some(text) = self.next() {
+        while let Some(text) = self.next(if has_failed { RETRY_PAUSE } else { MOMENT }) {
             let written = replace(path, &text);
             if let (Err(fault), false) = (&written, has_failed) {
                 warn!("Cannot write the peers file {}: {fault}", path.display());
             }
             has_failed = written.is_err();
+            let mut state = self.lock();
+            if has_failed && !state.has_ended {
+                state.text.get_or_insert(text);
+            }
         }
     }
 
-    /// The next text, a moment after it came; none once all is written and nothing follows.
-    fn next(&self) -> Option<String> {
+    /// The next text, so long after it came; none once all is written and nothing follows.
+    fn next(&self, pause: Duration) -> Option<String> {
         let is_idle = |state: &mut State| state.text.is_none() && !state.has_ended;
         let waited = self.changed.wait_while(self.lock(), is_idle);
         drop(waited);
         // Members come and go together.
-        let waited = self.changed.wait_timeout_while(self.lock(), MOMENT, |state| !state.has_ended);
+        let waited = self.changed.wait_timeout_while(self.lock(), pause, |state| !state.has_ended);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.text.take()
     }
@@ -110,7 +118,9 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    // Whatever is there, such as a link to what is somebody else's, is not written to.
+    let _ = fs::remove_file(&beside);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
     let mut file = options.open(&beside)?;
@@ -127,6 +137,9 @@ const PRIVATE: u32 = 0o600;
 
 /// So long others may change who is a member before it is written.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// After it could not be written, as where a disk was full.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +179,42 @@ mod tests {
         let file = PeersFile::start(path).unwrap();
         file.keep("a".to_owned());
         drop(file);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_before_the_end() {
+        let path = place("later").join("peers");
+        let file = PeersFile::start(path.clone()).unwrap();
+        file.keep("a".to_owned());
+        thread::sleep(MOMENT + MOMENT / 2);
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        drop(file);
+        assert_eq!(read(&path).as_deref(), Some("a"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_where_the_file_is_prepared_is_not_followed() {
+        let path = place("link");
+        let other = path.with_file_name("other");
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, path.with_file_name("peers.new")).unwrap();
+        replace(&path, "a").unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(read(&path).as_deref(), Some("a"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_waits_for_who_writes_into_a_pipe() {
+        let path = place("pipe");
+        let made =
+            std::process::Command::new("mkfifo").args([&path, &path.with_file_name("peers.new")]).status();
+        assert!(made.unwrap().success());
+        assert_eq!(read(&path), None);
+        replace(&path, "a").unwrap();
+        assert_eq!(read(&path).as_deref(), Some("a"));
     }
 
     #[test]
