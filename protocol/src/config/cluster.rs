@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, Rules, UserPassword,
 };
-use crate::transport::{S2Level, Tls};
+use crate::transport::{S2Level, Tls, TlsSettings};
 
 /// How this node takes part in a cluster (wire.md 3, 4.1, 9.3).
 ///
@@ -69,9 +69,11 @@ impl ClusterConfig {
         self.advertise.clone().or_else(|| is_one.then(own_address))
     }
 
-    /// Whether a server that is dialed has to show who it is.
+    /// Whether a server that is dialed has to show who it is, to be one of those that the operator's authorities know: for a name
+    /// that is anybody's, anybody gets a certificate of an authority that all systems trust.
     pub(super) fn proves_the_dialed(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| !tls.settings().insecure)
+        let is_proof = |settings: &TlsSettings| !settings.insecure && settings.authorities.is_some();
+        self.tls.as_ref().is_some_and(|tls| is_proof(tls.settings()))
     }
 
     /// The accounts that have a connection of their own to each peer that pools: none if this node does not, else those that

@@ -477,3 +477,25 @@ fn who_is_known_by_an_address_may_show_one_of_the_known_names() {
     }
     assert!(tls.connect("127.1", &[], NOW).is_err());
 }
+
+#[test]
+fn who_is_found_in_the_local_network_is_told_a_password_only_if_chosen_authorities_vouch_for_it() {
+    use crate::config::{ClusterConfig, Config, ConfigError, Discovery, UserPassword};
+    let authority = Authority::new("CA");
+    let everybodys = || vec![authority.0.der().to_vec()];
+    let judged = |change: &dyn Fn(&mut TlsSettings)| {
+        let mut settings = routes(&authority, "a.example");
+        change(&mut settings);
+        let user = UserPassword { user: "a".to_owned(), password: "b".into() };
+        let cluster = ClusterConfig {
+            tls: Some(Tls::for_routes(settings, everybodys).unwrap()),
+            authorization: Some(user),
+            ..ClusterConfig::default()
+        };
+        let discovery = Discovery { mdns: true, ..Discovery::default() };
+        Config { cluster: Some(cluster), discovery, ..Config::default() }.validate()
+    };
+    assert_eq!(judged(&|_| {}), Ok(()));
+    assert_eq!(judged(&|settings| settings.insecure = true), Err(ConfigError::DiscoveryWithoutTls));
+    assert_eq!(judged(&|settings| settings.authorities = None), Err(ConfigError::DiscoveryWithoutTls));
+}
