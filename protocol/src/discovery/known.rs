@@ -50,8 +50,11 @@ impl KnownServers {
         Ok(all)
     }
 
-    /// Notes that a member is there.
+    /// Notes that a member is there. What it calls itself is its own affair, and not kept if no line could hold it.
     pub(crate) fn note(&mut self, address: Address, server_id: &str) {
+        if !is_id(server_id) {
+            return;
+        }
         let known = Known { address, server_id: server_id.to_owned() };
         if self.servers.front() == Some(&known) {
             return;
@@ -79,9 +82,12 @@ impl KnownServers {
 fn read(line: &str) -> Option<Known> {
     let (address, server_id) = line.split_once(' ')?;
     let told: HostPort = address.parse().ok()?;
-    let is_id = !server_id.is_empty() && server_id.bytes().all(|byte| byte.is_ascii_graphic());
-    let address = Address::new(&told).filter(|_| is_id && server_id.len() <= MAX_ID_BYTES)?;
+    let address = Address::new(&told).filter(|_| is_id(server_id))?;
     Some(Known { address, server_id: server_id.to_owned() })
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl fmt::Display for DamagedFile {
@@ -153,6 +159,21 @@ mod tests {
         assert!(text.len() < MAX_FILE_BYTES && text.contains("h99:6222 99\n") && !text.contains("h35:"));
         let longer = format!("{text}h0:6222 0\nh1:6222 1\n");
         assert_eq!(KnownServers::default().load(&longer).expect("a text").len(), MAX_KNOWN_SERVERS);
+        known.load(&format!("{HEAD}\n{}", "other:6222 O\n".repeat(2))).expect("a text");
+        known.note(address("new"), "N");
+        let text = known.take_text().expect("it has changed");
+        assert_eq!((text.lines().count(), text.contains("other")), (1 + MAX_KNOWN_SERVERS, false));
+    }
+
+    #[test]
+    fn no_member_makes_the_file_unreadable() {
+        for id in ["A B", "A\nB", "\u{e9}", "", &"A".repeat(MAX_ID_BYTES + 1)] {
+            let mut known = KnownServers::default();
+            known.note(address("good"), "G");
+            known.note(address("odd"), id);
+            let text = known.take_text().expect("it has changed");
+            assert_eq!(KnownServers::default().load(&text).map(|found| found.len()), Ok(1), "{id:?}");
+        }
     }
 
     #[test]
