@@ -4,6 +4,7 @@
 //! words delay another's few. Half of the attempts are kept for servers that were members before. Who could not be reached waits
 //! longer and longer, gives way to others of the same teller, and is forgotten once nobody tells of it any more.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
@@ -50,6 +51,10 @@ struct Candidate {
     failures: u32,
     /// A member was there once.
     is_proven: bool,
+    /// Who is there is known by its own word.
+    is_met: bool,
+    /// Some tell of it without a word of who is there, so that another's word of that does not do.
+    is_nameless: bool,
     told_at: Instant,
     /// On whose word it is being tried.
     on_word_of: Option<TellerId>,
@@ -181,9 +186,9 @@ impl Candidates {
             Trial::Joined(server) => {
                 counts.joined += 1;
                 (candidate.state, candidate.failures, candidate.is_proven) = (State::Member, 0, true);
-                candidate.server = Some(server);
+                (candidate.server, candidate.is_met) = (Some(server), true);
             }
-            Trial::Itself => candidate.state = State::Itself,
+            Trial::Itself => (candidate.state, candidate.is_met) = (State::Itself, true),
             Trial::Busy => candidate.state = State::Waits(now + FIRST_PAUSE + pause),
             Trial::Failed => {
                 counts.failed += 1;
@@ -199,7 +204,8 @@ impl Candidates {
 
     /// Hears that there is a route to a server: nobody of its name is to be dialed.
     pub fn handle_member(&mut self, server: &str) {
-        for candidate in self.of_server(server).filter(|it| matches!(it.state, State::Waits(_))) {
+        let is_meant = |it: &&mut Candidate| matches!(it.state, State::Waits(_)) && it.is_believed();
+        for candidate in self.of_server(server).filter(is_meant) {
             candidate.state = State::Member;
         }
     }
@@ -240,7 +246,7 @@ impl Candidates {
         }
         let of_source = || self.tellers.iter().filter(|((source, _), _)| *source == id.0);
         if of_source().count() >= MAX_TELLERS {
-            let useless = of_source().filter(|(_, teller)| self.is_useless(teller));
+            let useless = of_source().filter(|(_, teller)| self.is_useless(now, teller));
             let Some((useless, _)) = useless.min_by_key(|(_, teller)| teller.told_at) else { return false };
             self.drop_teller(&useless.clone());
         }
@@ -248,12 +254,13 @@ impl Candidates {
         true
     }
 
-    /// Whether all that somebody told was tried in vain.
-    fn is_useless(&self, teller: &Teller) -> bool {
+    /// Whether all that somebody told was tried in vain, or is old: who comes back may tell of himself by another name.
+    fn is_useless(&self, now: Instant, teller: &Teller) -> bool {
         let is_good = |address: &Address| {
             self.candidates.get(address).is_some_and(|it| it.is_proven || it.failures == 0)
         };
-        teller.under_way == 0 && !teller.addresses.iter().any(is_good)
+        let is_silent = now.since(teller.told_at) >= FORGET_AFTER;
+        teller.under_way == 0 && (is_silent || !teller.addresses.iter().any(is_good))
     }
 
     fn drop_teller(&mut self, id: &TellerId) {
@@ -280,7 +287,7 @@ impl Candidates {
     fn note(&mut self, now: Instant, id: &TellerId, address: Address, server: Option<&str>, told: Told) {
         let Some(teller) = self.tellers.get(id) else { return };
         if !teller.addresses.contains(&address) {
-            if teller.addresses.len() >= MAX_CANDIDATES_PER_TELLER && !self.make_room(id) {
+            if teller.addresses.len() >= MAX_CANDIDATES_PER_TELLER && !self.make_room(now, id) {
                 return self.leave_out(id.0, 1);
             }
             self.counts.entry(id.0).or_default().told += 1;
@@ -296,9 +303,10 @@ impl Candidates {
                     Told::Member => State::Member,
                     Told::Stranger(wait) => State::Waits(now + wait + pause),
                 };
-                let server = server.map(str::to_owned);
                 place.insert(Candidate {
-                    server,
+                    server: server.map(str::to_owned),
+                    is_met: false,
+                    is_nameless: server.is_none(),
                     state,
                     failures: 0,
                     is_proven,
@@ -310,14 +318,18 @@ impl Candidates {
         }
     }
 
-    /// Lets the one of a teller's addresses that was tried in vain most often give way; false if none was.
-    fn make_room(&mut self, id: &TellerId) -> bool {
-        let failures = |address: &&Address| {
-            let waits = self.candidates.get(*address).filter(|it| matches!(it.state, State::Waits(_)));
-            waits.filter(|it| !it.is_proven).map_or(0, |it| it.failures)
+    /// Lets the one of a teller's addresses that was tried in vain most often give way; false if none was. Where a member was
+    /// before gives way only if nobody has told of it for long.
+    fn make_room(&mut self, now: Instant, id: &TellerId) -> bool {
+        let worth = |address: &Address| {
+            let failed = self.candidates.get(address).filter(|it| it.failures > 0);
+            let gives_way = |it: &&Candidate| !it.is_proven || now.since(it.told_at) >= FORGET_AFTER;
+            let waits = failed.filter(|it| matches!(it.state, State::Waits(_))).filter(gives_way)?;
+            Some((waits.is_proven, Reverse(waits.failures)))
         };
         let told = self.tellers.get(id).into_iter().flat_map(|teller| &teller.addresses);
-        let Some(worst) = told.max_by_key(failures).filter(|worst| failures(worst) > 0).cloned() else {
+        let worst = told.filter_map(|address| Some((worth(address)?, address))).min();
+        let Some(worst) = worst.map(|(_, address)| address.clone()) else {
             return false;
         };
         if let Some(teller) = self.tellers.get_mut(id) {
@@ -388,19 +400,29 @@ impl Candidate {
     fn renew(&mut self, now: Instant, server: Option<&str>, told: Told, is_proven: bool) {
         self.told_at = now;
         self.is_proven |= is_proven;
-        let Some(server) = server.filter(|server| self.server.as_deref() != Some(*server)) else { return };
-        // Who was there is there no more, or nobody knew who it is.
-        if self.state != State::UnderWay {
-            self.server = Some(server.to_owned());
-            match (self.state, told) {
-                (_, Told::Itself) => self.state = State::Itself,
-                (_, Told::Member) => self.state = State::Member,
-                (State::Member | State::Itself, Told::Stranger(wait)) => {
-                    self.state = State::Waits(now + wait)
-                }
-                _ => {}
-            }
+        self.is_nameless |= server.is_none();
+        if self.state == State::UnderWay {
+            return;
         }
+        // Who was there is there no more, or nobody knew who it is.
+        let is_news = |server: &&str| self.server.as_deref() != Some(*server);
+        let told = server.filter(is_news).map(|server| {
+            (self.server, self.is_met) = (Some(server.to_owned()), false);
+            told
+        });
+        let is_settled = matches!(self.state, State::Member | State::Itself);
+        match told {
+            Some(Told::Itself) if self.is_believed() => self.state = State::Itself,
+            Some(Told::Member) if self.is_believed() => self.state = State::Member,
+            Some(Told::Stranger(wait)) if is_settled => self.state = State::Waits(now + wait),
+            _ if is_settled && !self.is_believed() => self.state = State::Waits(now),
+            _ => {}
+        }
+    }
+
+    /// Whether what is known of who is there is enough not to dial it.
+    fn is_believed(&self) -> bool {
+        self.is_met || !self.is_nameless
     }
 
     /// How long it waits after it could not be reached.

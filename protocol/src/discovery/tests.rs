@@ -131,10 +131,43 @@ fn half_of_the_attempts_are_kept_for_those_that_were_members_before() {
 fn who_cannot_be_reached_is_tried_after_longer_and_longer_pauses() {
     let mut candidates = candidates();
     candidates.handle_found(START, Source::PeersFile, "", &[found("a")], stranger);
-    let begun = run(&mut candidates, START, START + 3600 * SECOND, |_| Trial::Failed);
+    let begun = run(&mut candidates, START, START + 2 * 3600 * SECOND, |_| Trial::Failed);
     let pauses: Vec<_> = begun.windows(2).map(|pair| pair[1].0.since(pair[0].0).as_secs() - 1).collect();
     assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
-    assert!(begun.len() > 50, "who was a member once is tried for ever");
+    assert!(begun.len() > 110, "who was a member once is tried for ever");
+}
+
+#[test]
+fn who_was_reached_once_is_tried_for_ever_and_soon_and_who_is_told_of_is_not_forgotten() {
+    let hour = 3600 * SECOND;
+    let mut candidates = candidates();
+    candidates.handle_found(START, Source::Dns, "", &[found("a"), found("b"), found("c")], stranger);
+    run(&mut candidates, START, START + 60 * SECOND, |_| Trial::Failed);
+    let joins = |address: &Address| match &*address.host_port().host {
+        "a" => Trial::Joined("A".to_owned()),
+        _ => Trial::Failed,
+    };
+    run(&mut candidates, START + 60 * SECOND, START + 180 * SECOND, joins);
+    let now = START + 180 * SECOND;
+    candidates.handle_lost(now, "A");
+    let begun = run(&mut candidates, now, now + 9 * SECOND, |_| Trial::Failed);
+    let of_a = begun.iter().filter(|(_, host)| host == "a").count();
+    assert_eq!(of_a, 2, "after five seconds, and one more: what failed before it was there does not count");
+    let half = now + hour / 2;
+    run(&mut candidates, now + 9 * SECOND, half, |_| Trial::Failed);
+    candidates.handle_found(half, Source::Dns, "", &[found("b")], stranger);
+    run(&mut candidates, half, half + hour * 5 / 6, |_| Trial::Failed);
+    let shown: Vec<_> = candidates.shown(Source::Dns).map(|it| it.address.to_string()).collect();
+    assert_eq!(shown, ["a:6222", "b:6222"]);
+}
+
+#[test]
+fn who_is_dialed_by_somebody_else_is_tried_a_second_later() {
+    let mut candidates = candidates();
+    candidates.handle_found(START, Source::Dns, "", &[found("a")], stranger);
+    let address = candidates.poll(START + SECOND).expect("it is due");
+    candidates.handle_trial(START + SECOND, &address, Trial::Busy);
+    assert!(candidates.poll_timeout().is_some_and(|at| at >= START + 2 * SECOND));
 }
 
 #[test]
@@ -226,6 +259,74 @@ fn of_too_many_tellers_those_are_heard_that_tell_anything_good() {
     assert_eq!(candidates.shown(Source::Mdns).count(), MAX_TELLERS);
     candidates.handle_found(later, Source::Dns, "", &[found("other")], stranger);
     assert_eq!(candidates.shown(Source::Dns).count(), 1, "another source has tellers of its own");
+}
+
+#[test]
+fn who_comes_back_by_another_name_again_and_again_keeps_nobody_from_being_heard() {
+    let (mut candidates, mut now) = (candidates(), START);
+    for round in 0..MAX_TELLERS {
+        let id = round.to_string();
+        candidates.handle_found(now, Source::Mdns, &id, &[named("a", &id)], stranger);
+        run(&mut candidates, now, now + 60 * SECOND, |_| Trial::Joined(id.clone()));
+        now += 60 * SECOND;
+        candidates.handle_lost(now, &id);
+    }
+    candidates.handle_found(now, Source::Mdns, "new", &[named("b", "new")], stranger);
+    assert_eq!(candidates.counts(Source::Mdns).left_out, 1, "each of the others may be there still");
+    now += 3600 * SECOND;
+    let last = (MAX_TELLERS - 1).to_string();
+    candidates.handle_found(now, Source::Mdns, &last, &[found("c")], stranger);
+    candidates.handle_found(now, Source::Mdns, "new", &[named("b", "new")], stranger);
+    let shown: Vec<_> = candidates.shown(Source::Mdns).map(|it| it.address.to_string()).collect();
+    assert_eq!(shown, ["a:6222", "b:6222", "c:6222"]);
+}
+
+#[test]
+fn where_members_were_long_ago_there_is_room_for_others() {
+    let (mut candidates, mut now) = (candidates(), START);
+    for round in 0..MAX_CANDIDATES_PER_TELLER {
+        let host = format!("h{round}");
+        candidates.handle_found(now, Source::Dns, "", &[found(&host)], stranger);
+        let trial = |address: &Address| match address.host_port().host == host {
+            true => Trial::Joined(host.clone()),
+            false => Trial::Failed,
+        };
+        run(&mut candidates, now, now + 10 * SECOND, trial);
+        now += 10 * SECOND;
+        candidates.handle_lost(now, &host);
+    }
+    run(&mut candidates, now, now + 60 * SECOND, |_| Trial::Failed);
+    let fresh = |candidates: &Candidates| {
+        candidates.shown(Source::Dns).any(|it| it.address.to_string() == "new:6222")
+    };
+    candidates.handle_found(now + 60 * SECOND, Source::Dns, "", &[found("new")], stranger);
+    assert!(!fresh(&candidates), "they may come back");
+    candidates.handle_found(now + 3600 * SECOND, Source::Dns, "", &[found("new")], stranger);
+    assert!(fresh(&candidates));
+}
+
+#[test]
+fn the_word_of_one_that_a_member_is_there_does_not_keep_what_others_tell_of_from_being_tried() {
+    let judge = |id: &str| if id == "M" { Told::Member } else { Told::Stranger(Duration::ZERO) };
+    let (lie, minute) = ([named("a", "M")], START + 60 * SECOND);
+    let tries = |mut candidates: Candidates| {
+        candidates.handle_member("M");
+        run(&mut candidates, minute, minute + 60 * SECOND, |_| Trial::Joined("A".to_owned())).len()
+    };
+    let mut lied_first = candidates();
+    lied_first.handle_found(START, Source::Mdns, "M", &lie, judge);
+    assert_eq!(lied_first.poll_timeout(), None);
+    lied_first.handle_found(START, Source::Dns, "", &[found("a")], judge);
+    assert_eq!(tries(lied_first), 1);
+    let mut lied_later = candidates();
+    lied_later.handle_found(START, Source::PeersFile, "", &[found("a")], judge);
+    lied_later.handle_found(START, Source::Mdns, "M", &lie, judge);
+    assert_eq!(tries(lied_later), 1);
+    let mut met = candidates();
+    met.handle_found(START, Source::Dns, "", &[found("a")], judge);
+    run(&mut met, START, START + SECOND, |_| Trial::Joined("A".to_owned()));
+    met.handle_found(START + SECOND, Source::Mdns, "M", &lie, judge);
+    assert_eq!(tries(met), 1, "another may be there now");
 }
 
 #[test]
