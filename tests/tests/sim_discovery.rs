@@ -107,3 +107,11 @@ fn random_clusters_that_find_each_other_in_the_middle_of_lies_keep_the_rules() {
     draw_and_run(10..20, FaultLevel::Light, Healing::On);
     draw_and_run(20..30, FaultLevel::Heavy, Healing::On);
 }
+
+/// Where a server that was found joined two groups, nobody told the one of the other.
+#[test]
+fn what_was_broken_once_is_not_again() {
+    let (faults, healing) = (FaultLevel::Heavy, Healing::Mixed);
+    let drawing = Drawing { faults, healing, discovery: Variety::All, ..Drawing::default() };
+    [21_989, 22_401].into_iter().for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
+}

@@ -126,8 +126,9 @@ const SHORTEST_DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
 /// An address that is older leads to nobody soon enough.
 const LONGEST_DISCOVERY_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Each may have many addresses, and one is enough.
-const MAX_DISCOVERY_NAMES: usize = 64;
+/// Each may have many addresses, and one is enough. So many are heard at the same time, too
+/// ([`MAX_TELLERS`](crate::discovery::MAX_TELLERS)).
+const MAX_DISCOVERY_NAMES: usize = 16;
 
 /// The program and its arguments.
 const MAX_COMMAND_WORDS: usize = 64;

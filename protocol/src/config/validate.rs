@@ -41,6 +41,9 @@ impl Config {
         if self.discovery.is_on() && self.cluster.is_none() {
             return Err(ConfigError::DiscoveryWithoutCluster);
         }
+        if self.discovery.mdns && self.configured_cluster_name().is_none() {
+            return Err(ConfigError::DiscoveryWithoutName);
+        }
         // Whoever is dialed need not know the password, and anybody can announce himself (design.md 6).
         let is_closed =
             |cluster: &ClusterConfig| cluster.authorization.is_some() && !cluster.proves_the_dialed();
@@ -260,6 +263,8 @@ pub enum ConfigError {
     RoutesWithoutCluster,
     /// A cluster's servers are to be found, but there is no cluster to be in.
     DiscoveryWithoutCluster,
+    /// The local network is to be searched for a cluster whose name nobody can know.
+    DiscoveryWithoutName,
     /// Whoever announces himself in the local network would be a member of a cluster that asks for a password.
     DiscoveryWithoutTls,
     /// A source is to be asked with nothing.
@@ -390,6 +395,7 @@ impl fmt::Display for ConfigError {
             Self::DiscoveryWithoutCluster => {
                 f.write_str("discovery requires cluster capabilities, e.g. --cluster")
             }
+            Self::DiscoveryWithoutName => f.write_str("discovery mdns requires a name for the cluster"),
             Self::DiscoveryWithoutTls => {
                 f.write_str("discovery mdns requires tls that verifies, where the cluster has authorization")
             }
@@ -514,6 +520,7 @@ mod tests {
             let config = Config { cluster, discovery, ..Config::default() };
             config.validate().map_err(|error| error.to_string())
         };
+        let named = || ClusterConfig { name: Some("C".to_owned()), ..ClusterConfig::default() };
         let texts = |len| vec!["a".to_owned(); len];
         let names = |len| vec![HostPort { host: "a".to_owned(), port: None }; len];
         let no_name = HostPort { host: String::new(), port: Some(5) };
@@ -521,22 +528,24 @@ mod tests {
         let by_name = |dns| Discovery { dns, ..Discovery::default() };
         let by_command = |command| Discovery { command, ..Discovery::default() };
         let by_mdns = |secs| Discovery { mdns: true, interval: Duration::from_secs(secs), ..by_name(vec![]) };
-        for on in [by_file("a"), by_name(names(64)), by_command(texts(64)), by_mdns(1), by_mdns(3600)] {
-            assert_eq!(judged(Some(ClusterConfig::default()), on.clone()), Ok(()));
+        for on in [by_file("a"), by_name(names(16)), by_command(texts(64)), by_mdns(1), by_mdns(3600)] {
+            assert_eq!(judged(Some(named()), on.clone()), Ok(()));
             let alone = "discovery requires cluster capabilities, e.g. --cluster";
             assert_eq!(judged(None, on), Err(alone.to_owned()));
         }
         for (discovery, text) in [
             (by_file(""), "discovery peers_file cannot have an empty text"),
             (by_name(vec![no_name]), "discovery dns cannot have an empty text"),
-            (by_name(names(65)), "discovery dns cannot have more than 64 entries"),
+            (by_name(names(17)), "discovery dns cannot have more than 16 entries"),
             (by_command(vec![String::new()]), "discovery command cannot have an empty text"),
             (by_command(texts(65)), "discovery command cannot have more than 64 entries"),
             (by_mdns(0), "discovery interval must be from 1s to 3600s"),
             (by_mdns(3601), "discovery interval must be from 1s to 3600s"),
         ] {
-            assert_eq!(judged(Some(ClusterConfig::default()), discovery), Err(text.to_owned()));
+            assert_eq!(judged(Some(named()), discovery), Err(text.to_owned()));
         }
+        let nameless = "discovery mdns requires a name for the cluster";
+        assert_eq!(judged(Some(ClusterConfig::default()), by_mdns(1)), Err(nameless.to_owned()));
     }
 
     #[test]
@@ -544,7 +553,8 @@ mod tests {
         let judged = |has_password: bool, mdns: bool| {
             let user = UserPassword { user: "a".to_owned(), password: "b".into() };
             let authorization = has_password.then_some(user);
-            let cluster = Some(ClusterConfig { authorization, ..ClusterConfig::default() });
+            let name = Some("C".to_owned());
+            let cluster = Some(ClusterConfig { name, authorization, ..ClusterConfig::default() });
             let peers_file = Some("peers".to_owned());
             let discovery = Discovery { mdns, peers_file, ..Discovery::default() };
             Config { cluster, discovery, ..Config::default() }.validate()

@@ -1,7 +1,7 @@
 //! Where a server may be.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 
 use crate::config::{HostPort, RouteUrl};
 
@@ -15,13 +15,16 @@ pub struct Address {
 impl Address {
     /// None if it is nothing that could be dialed.
     pub fn new(told: &HostPort) -> Option<Self> {
-        let host = told.host.to_ascii_lowercase();
-        let is_name = || host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-        let is_host = !host.is_empty()
-            && host.len() <= MAX_HOST_BYTES
-            && (is_name() || host.parse::<Ipv6Addr>().is_ok());
         let port = told.port.unwrap_or(DEFAULT_ROUTE_PORT);
-        is_host.then_some(Self { host, port })
+        let host = match told.host.parse::<IpAddr>() {
+            // It may be written in many ways.
+            Ok(ip) => ip.to_canonical().to_string(),
+            Err(_) => told.host.strip_suffix('.').unwrap_or(&told.host).to_ascii_lowercase(),
+        };
+        let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+        let is_name = !host.contains(':') || host.parse::<IpAddr>().is_ok();
+        let is_host = (1..=MAX_HOST_BYTES).contains(&host.len()) && host.bytes().all(is_of_host) && is_name;
+        (is_host && port > 0).then_some(Self { host, port })
     }
 
     /// The route to it.
@@ -60,13 +63,19 @@ mod tests {
         for (text, expected) in [
             ("10.0.0.1", "10.0.0.1:6222"),
             ("Seed.Example:7", "seed.example:7"),
+            ("seed.example.", "seed.example:6222"),
             ("[fd00::1]:6222", "[fd00::1]:6222"),
+            ("[fd00:0:0::1]", "[fd00::1]:6222"),
+            ("[::ffff:10.0.0.1]", "10.0.0.1:6222"),
         ] {
             assert_eq!(shown(text).as_deref(), Some(expected));
         }
-        for host in ["", "a b", "a\r\nPUB", "é", &"a".repeat(MAX_HOST_BYTES + 1), "fe80::1%eth0", "a/b"] {
+        for host in
+            ["", "a b", "a\r\nPUB", "é", &"a".repeat(MAX_HOST_BYTES + 1), "fe80::1%eth0", "a:b", "a/b", "."]
+        {
             let told = HostPort { host: host.to_owned(), port: Some(1) };
             assert_eq!(Address::new(&told), None, "{host:?}");
         }
+        assert_eq!(Address::new(&HostPort { host: "a".to_owned(), port: Some(0) }), None);
     }
 }

@@ -138,6 +138,8 @@ impl Candidates {
         if !self.admit(now, &id) {
             return self.leave_out(source, found.len());
         }
+        let (found, too_many) = found.split_at(found.len().min(MAX_FOUND_AT_ONCE));
+        self.leave_out(source, too_many.len());
         for Found { address, server_id } in found {
             let told = server_id.as_deref().map_or(Told::Stranger(Duration::ZERO), &judge);
             match Address::new(address) {
@@ -438,6 +440,9 @@ fn jitter(rng: &mut Rng) -> Duration {
 
 /// So many candidates are tried per second, whoever told of them; as many at once after a while of none.
 pub const TRIALS_PER_SECOND: u32 = 5;
+
+/// So many addresses are looked at that are told at once.
+pub const MAX_FOUND_AT_ONCE: usize = 1024;
 
 /// So many addresses are kept on one teller's word.
 pub const MAX_CANDIDATES_PER_TELLER: usize = 64;

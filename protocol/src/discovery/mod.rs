@@ -17,8 +17,8 @@ mod tests;
 
 pub use address::{Address, DEFAULT_ROUTE_PORT, MAX_HOST_BYTES};
 pub use candidates::{
-    Candidates, MAX_CANDIDATES_PER_TELLER, MAX_TELLERS, MAX_UNDER_WAY_PER_TELLER, Shown, State,
-    TRIALS_PER_SECOND, Told, Trial,
+    Candidates, MAX_CANDIDATES_PER_TELLER, MAX_FOUND_AT_ONCE, MAX_TELLERS, MAX_UNDER_WAY_PER_TELLER, Shown,
+    State, TRIALS_PER_SECOND, Told, Trial,
 };
 pub use known::{DamagedFile, KnownServers, MAX_FILE_BYTES, MAX_KNOWN_SERVERS};
 pub use teller::Counts;

@@ -189,7 +189,9 @@ impl Dial {
         let every = if self.reconnect { reconnects } else { connects };
         let attempt = self.failures.saturating_add(1);
         let is_guess = matches!(self.target, Target::Guess(_));
-        if !is_guess && attempt == 1 || every > 0 && attempt.is_multiple_of(every) {
+        // That a server which somebody told of is not there is no error: `/discoveryz` shows it.
+        let is_hearsay = self.cause == Cause::Discovered && !self.purpose.explicit;
+        if !is_hearsay && (!is_guess && attempt == 1 || every > 0 && attempt.is_multiple_of(every)) {
             error!("Error trying to connect to route (attempt {attempt}): {why}");
         } else {
             debug!("Error trying to connect to route (attempt {attempt}): {why}");

@@ -139,7 +139,10 @@ impl Wishes {
         if self.dials.at(&url).is_some() {
             return None;
         }
-        self.dials.add(Dial::new(Cause::Discovered, url.clone(), None, now));
+        let mut dial = Dial::new(Cause::Discovered, url.clone(), None, now);
+        // It may join two groups that know nothing of each other: both must hear of it (wire.md 3.3).
+        dial.purpose.gossip_mode = GossipMode::Override;
+        self.dials.add(dial);
         self.dials.at(&url)
     }
 

@@ -427,7 +427,7 @@ fn who_looks_for_a_cluster_is_in_it() {
 
 #[test]
 fn flags_of_discovery_override_the_same_field_of_the_file() {
-    let file = "cluster { port: 7 }\n\
+    let file = "cluster { name: c, port: 7 }\n\
                 discovery { peers_file: f, dns: [a, b], mdns: true, command: c, interval: 5s }";
     let read = |flags: &str| run_with(&format!("-c x.conf {flags}"), file).config.discovery;
     let unchanged = read("");
@@ -473,7 +473,7 @@ fn what_cannot_be_looked_for_is_told() {
         ),
         (
             &format!("--discover c --discover_dns {}", many.join(",")),
-            "discovery dns cannot have more than 64 entries",
+            "discovery dns cannot have more than 16 entries",
         ),
     ] {
         assert_eq!(refused(line), message, "{line}");

@@ -13,9 +13,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::{Level, log};
-use onehop::config::{Discovery, HostPort, Source};
+use onehop::config::{Discovery, HostPort, Source, without_user_info};
 use onehop::discovery::Found;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::audience::{Audience, pause};
@@ -162,11 +163,20 @@ fn wait(pipes: &mut [&mut Pipe], remaining: Duration, end: &UnixStream) -> io::R
 /// Whether the program itself ended. It is left as it is, so that its number still stands for it and what it started.
 fn has_ended(child: &Child) -> io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    Ok(waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_some())
+    match waitid(WaitId::Pid(Pid::from_child(child)), options) {
+        // Where SIGCHLD is ignored, nobody is kept for who waits.
+        Err(Errno::CHILD) => Ok(true),
+        status => Ok(status?.is_some()),
+    }
 }
 
 /// Ends the program, and what it started and left in its group.
 fn kill(child: &mut Child) -> io::Result<ExitStatus> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if let Err(Errno::CHILD) = waitid(WaitId::Pid(Pid::from_child(child)), options) {
+        // Its number may be another's by now, and nobody knows how it ended.
+        return Ok(ExitStatus::default());
+    }
     // There may be nobody left.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     child.wait()
@@ -315,10 +325,10 @@ impl Trouble {
     }
 }
 
-/// The start of what somebody else wrote, as a log may show it.
+/// The start of what somebody else wrote, as a log may show it: without user and password of a URL.
 fn quote(text: &[u8]) -> String {
-    let start = &text[..text.len().min(QUOTED_BYTES)];
-    let start: String = String::from_utf8_lossy(start).chars().take(MAX_QUOTED_CHARS).collect();
+    let start = String::from_utf8_lossy(&text[..text.len().min(QUOTED_BYTES)]);
+    let start: String = without_user_info(&start).chars().take(MAX_QUOTED_CHARS).collect();
     format!("{start:?}")
 }
 

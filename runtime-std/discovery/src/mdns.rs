@@ -319,8 +319,8 @@ const METRICS_PATIENCE: Duration = Duration::from_secs(2);
 /// To be announced takes a second or two.
 const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 
-/// Instants do not reach any further for sure.
-const LONGEST_LOOK: Duration = Duration::from_secs(24 * 3600);
+/// So long the daemon may remember more of others than it should.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -488,6 +488,7 @@ fn who_is_found_in_the_local_network_is_told_a_password_only_if_chosen_authoriti
         change(&mut settings);
         let user = UserPassword { user: "a".to_owned(), password: "b".into() };
         let cluster = ClusterConfig {
+            name: Some("C".to_owned()),
             tls: Some(Tls::for_routes(settings, everybodys).unwrap()),
             authorization: Some(user),
             ..ClusterConfig::default()
