@@ -262,6 +262,8 @@ pub enum ConfigError {
     DiscoveryWithoutCluster,
     /// Whoever announces himself in the local network would be a member of a cluster that asks for a password.
     DiscoveryWithoutTls,
+    /// Members are to find each other in the DHT, but share no secret.
+    DhtWithoutSecret,
     /// A source is to be asked with nothing.
     EmptyInDiscovery(Source),
     /// A source is to be asked with more than it may be.
@@ -393,6 +395,9 @@ impl fmt::Display for ConfigError {
             Self::DiscoveryWithoutTls => {
                 f.write_str("discovery mdns requires tls that verifies, where the cluster has authorization")
             }
+            Self::DhtWithoutSecret => {
+                f.write_str("discovery dht requires a secret that the members share: secret or secret_file")
+            }
             Self::EmptyInDiscovery(source) => write!(f, "discovery {source} cannot have an empty text"),
             Self::TooManyInDiscovery { source, most } => {
                 write!(f, "discovery {source} cannot have more than {most} entries")
@@ -475,7 +480,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Discovery, HostPort, UserPassword};
+    use crate::config::{Dht, Discovery, HostPort, SharedSecret, UserPassword};
 
     #[test]
     fn the_defaults_are_valid() {
@@ -551,6 +556,20 @@ mod tests {
         };
         assert_eq!(judged(true, true), Err(ConfigError::DiscoveryWithoutTls));
         assert_eq!([judged(false, true), judged(true, false)], [Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn the_dht_needs_a_secret_and_may_be_used_by_a_cluster_with_a_password() {
+        let judged = |secret: Option<[u8; 32]>| {
+            let user = UserPassword { user: "a".to_owned(), password: "b".into() };
+            let cluster = Some(ClusterConfig { authorization: Some(user), ..ClusterConfig::default() });
+            let (dht, secret) = (Some(Dht::default()), secret.map(SharedSecret::from));
+            let discovery = Discovery { dht, secret, ..Discovery::default() };
+            Config { cluster, discovery, ..Config::default() }.validate().map_err(|error| error.to_string())
+        };
+        assert_eq!(judged(Some([1; 32])), Ok(()));
+        let alone = "discovery dht requires a secret that the members share: secret or secret_file";
+        assert_eq!(judged(None), Err(alone.to_owned()));
     }
 
     #[test]
