@@ -35,3 +35,12 @@ pub struct Found {
     /// Its id, if the source knows that: who is a member already is not dialed, and of two that find each other one waits.
     pub server_id: Option<String>,
 }
+
+/// What a node knows of its cluster that those may be told who look for it ([`Node::reach`](crate::Node::reach)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The ids of members that can be reached, this node itself among them, and where.
+    pub members: Vec<(String, HostPort)>,
+    /// There is no route to anybody.
+    pub is_alone: bool,
+}

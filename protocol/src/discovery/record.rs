@@ -4,6 +4,7 @@
 //! length, whatever it tells. All keys come from the secret that the members share, and are others each day. Nothing here knows
 //! the time or asks for randomness: both are handed in.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -68,6 +69,11 @@ pub fn slots_of<'a>(own: &str, reachable: impl IntoIterator<Item = &'a str>, ran
     }
     let first = |slot: u8| reachable.iter().max_by_key(|id| (rank(slot, id), **id));
     (0..SLOTS).filter(|slot| first(*slot) == Some(&own)).collect()
+}
+
+/// Puts those first that come first in a slot, which are others in each: where one cannot tell of all, together they tell of more.
+pub fn sort_for(slot: u8, servers: &mut [Announced]) {
+    servers.sort_by_cached_key(|server| Reverse(rank(slot, &server.server_id)));
 }
 
 fn rank(slot: u8, server_id: &str) -> [u8; 32] {
@@ -303,7 +309,7 @@ const IPV6: u8 = 6;
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
+    use proptest::collection::{btree_set, vec};
     use proptest::prelude::*;
     use proptest::sample::Index;
 
@@ -387,7 +393,7 @@ mod tests {
         }
 
         #[test]
-        fn each_slot_has_one_writer_whoever_they_are(ids: BTreeSet<u16>) {
+        fn each_slot_has_one_writer_whoever_they_are(ids in btree_set(0..1000_u16, 0..10)) {
             let ids: Vec<_> = ids.iter().map(|id| format!("N{id}")).collect();
             let all = || ids.iter().map(String::as_str);
             let written: Vec<_> = all().flat_map(|own| slots_of(own, all(), 0)).collect();

@@ -32,7 +32,7 @@ impl Audience {
     }
 
     /// Whether somebody still hears.
-    #[cfg(feature = "mdns")]
+    #[cfg(any(feature = "mdns", feature = "dht"))]
     pub(crate) fn is_there(&self) -> bool {
         !*self.has_left.lock().unwrap_or_else(PoisonError::into_inner)
     }
