@@ -147,7 +147,7 @@ impl Rounds {
     fn run(mut self) {
         let mut last_trouble = None;
         while self.wait() {
-            let trouble = self.round().err();
+            let trouble = self.round().unwrap_or_else(Some);
             log_change(last_trouble.as_deref(), trouble.as_deref());
             last_trouble = trouble;
         }
@@ -179,8 +179,11 @@ impl Rounds {
         soon.min(regular)
     }
 
-    /// Reads all that there is, and writes what this server has to write.
-    fn round(&mut self) -> Result<(), String> {
+    /// Reads all that there is, and writes what this server has to write. Returns what is to be said of it.
+    ///
+    /// # Errors
+    /// It is to be tried again.
+    fn round(&mut self) -> Result<Option<String>, String> {
         let members = self.inbox.lock().reach.members.clone();
         if members != self.told {
             self.told_at = Some(Instant::now());
@@ -235,7 +238,7 @@ type Slots = [Option<MutableItem>; SLOTS as usize];
 type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 impl Member {
-    fn round(&mut self, members: &[(String, HostPort)]) -> Result<(), String> {
+    fn round(&mut self, members: &[(String, HostPort)]) -> Result<Option<String>, String> {
         let node = self.start_node()?;
         let now_secs = now_secs();
         let (slots, damaged) = self.read(&node, now_secs);
@@ -244,7 +247,7 @@ impl Member {
         }
         self.write(&node, now_secs, members, &slots)?;
         // Only who knows the secret can have written that.
-        damaged.map_or(Ok(()), |slot| Err(format!("what stands in slot {slot} is damaged")))
+        Ok(damaged.map(|slot| format!("what stands in slot {slot} is damaged")))
     }
 
     /// A node that lives for one round, on any free port.
