@@ -34,11 +34,11 @@ pub(crate) struct Pace {
     pub(crate) moment: Duration,
     /// What changes is not told more often.
     pub(crate) between: Duration,
-    /// Between two rounds while this server knows nobody.
+    /// Between two rounds while this server knows nobody, in the end.
     pub(crate) alone: Duration,
     /// Between two rounds otherwise: nodes forget what is not written again within two hours.
     pub(crate) regular: Duration,
-    /// After a round that failed; doubled with each, up to `alone`.
+    /// After a round that failed, or while it knows nobody: others may have started together with it. Doubled with each, up to `alone`.
     pub(crate) again: Duration,
 }
 
@@ -102,7 +102,7 @@ impl Dht {
             inbox: inbox.clone(),
             ended_at: now,
             pauses: [Duration::ZERO; 2],
-            failures: 0,
+            tries: 0,
             told: Vec::new(),
             told_at: None,
         };
@@ -137,7 +137,8 @@ struct Rounds {
     /// When the last round ended, and when the next one begins while nothing changes: if this server knows somebody, and if not.
     ended_at: Instant,
     pauses: [Duration; 2],
-    failures: u32,
+    /// How many rounds in a row failed, or were those of a server that knew nobody.
+    tries: u32,
     /// What was to be told then, and when that was.
     told: Vec<(String, HostPort)>,
     told_at: Option<Instant>,
@@ -192,12 +193,12 @@ impl Rounds {
         // What strangers send goes through code of others. It ends with its node, and not for ever.
         let round = panic::catch_unwind(AssertUnwindSafe(|| self.member.round(&self.told)));
         let outcome = round.unwrap_or_else(|_| Err("a node of it panicked".to_owned()));
-        self.failures = if outcome.is_ok() { 0 } else { self.failures.saturating_add(1) };
         self.ended_at = Instant::now();
         let Pace { regular, alone, again, .. } = self.pace;
-        let again = again.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-        let pauses = if self.failures == 0 { [regular, alone] } else { [again.min(alone); 2] };
-        self.pauses = pauses.map(pause);
+        let is_alone = self.inbox.lock().reach.is_alone;
+        self.tries = if outcome.is_ok() && !is_alone { 0 } else { self.tries.saturating_add(1) };
+        let soon = again.saturating_mul(1 << self.tries.saturating_sub(1).min(16)).min(alone);
+        self.pauses = if outcome.is_ok() { [regular, soon] } else { [soon; 2] }.map(pause);
         outcome
     }
 }
@@ -588,7 +589,7 @@ mod tests {
             }),
             ended_at: now,
             pauses: [secs(3600), secs(300)],
-            failures: 0,
+            tries: 0,
             told: Vec::new(),
             told_at: None,
         };
