@@ -121,7 +121,7 @@ fn members_that_know_one_secret_find_each_other_by_the_dht() {
     };
     let stranger = server(Kind::Onehop, "O", "02");
     let members: Vec<_> = Kind::RUNTIMES.map(|kind| server(kind, "M", "01")).into_iter().collect();
-    wait_for_mesh(&members.iter().collect::<Vec<_>>(), Duration::from_secs(60));
+    wait_for_mesh(&members.iter().collect::<Vec<_>>(), Duration::from_secs(120));
     assert_eq!(counts(&stranger, "dht"), [0; 3], "who does not know the secret is told of nobody");
 }
 

@@ -49,7 +49,7 @@ impl Default for Pace {
             between: Duration::from_secs(60),
             alone: Duration::from_secs(5 * 60),
             regular: Duration::from_secs(3600),
-            again: Duration::from_secs(10),
+            again: Duration::from_secs(5),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Dht {
             pace,
             inbox: inbox.clone(),
             ended_at: now,
-            pauses: [Duration::ZERO; 2],
+            pauses: [FIRST_PAUSE; 2],
             tries: 0,
             told: Vec::new(),
             told_at: None,
@@ -188,6 +188,7 @@ impl Rounds {
         let members = self.inbox.lock().reach.members.clone();
         if members != self.told {
             self.told_at = Some(Instant::now());
+            self.tries = 0;
         }
         self.told = members;
         // What strangers send goes through code of others. It ends with its node, and not for ever.
@@ -461,6 +462,9 @@ fn announced(server_id: &str, address: &HostPort, seen_secs: u64) -> Announced {
 fn now_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+/// What there is to tell is known as soon as a server has started.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where nodes of the DHT listen.
 const DEFAULT_PORT: u16 = 6881;
