@@ -1,4 +1,5 @@
-//! What sources tell of servers reaches the node, and where its members are reaches the peers file.
+//! What sources tell of servers reaches the node, and where its members are reaches the peers file and those who
+//! look for them.
 
 use std::sync::Arc;
 
@@ -39,6 +40,13 @@ pub(crate) fn keep(node: &Node, sources: Option<&Sources>) {
         && let Some(text) = node.take_known_servers()
     {
         sources.keep(text);
+    }
+}
+
+/// Lets those who look for the cluster know who can be reached.
+pub(crate) fn tell(node: &Node, sources: Option<&Sources>) {
+    if let Some(sources) = sources.filter(|sources| sources.tells()) {
+        sources.tell(node.reach());
     }
 }
 

@@ -294,6 +294,7 @@ impl Core {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
             discovery::keep(node, sources.as_deref());
+            discovery::tell(node, sources.as_deref());
             let timeout = driver::poll_timeout(node, &services);
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {

@@ -238,6 +238,7 @@ fn dial_until_shutdown<'scope>(
             dial::start(scope, shared, request);
         }
         discovery::keep(shared, sources);
+        discovery::tell(shared, sources);
         let next = driver::poll_timeout(&shared.node, &services);
         let pause = next.map(|at| at.since(shared.now()));
         shared.attention.wait(pause);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainline::Testnet;
 use onehop_tests::mesh::{Topology, cluster_block, start, wait_for_mesh, wait_until};
 use onehop_tests::namespace::is_own_network;
 use onehop_tests::real_server::target_dir;
@@ -102,6 +103,26 @@ fn a_damaged_peers_file_is_ignored_and_replaced() {
         let is_written = || fs::read_to_string(&path).is_ok_and(|text| text.contains(&port.to_string()));
         wait_until("it is written anew", TIMEOUT, is_written);
     }
+}
+
+#[test]
+fn members_that_know_one_secret_find_each_other_by_the_dht() {
+    let dht = Testnet::builder(8).build().expect("a DHT on this machine");
+    let nodes: Vec<_> = dht.bootstrap.iter().map(|node| format!("\"{node}\"")).collect();
+    let server = |kind, name: &str, secret: &str| {
+        let config = format!(
+            "cluster {{ name: C, listen: \"127.0.0.1:{}\" }}\n\
+             discovery {{ dht: {{ bootstrap: [{}], local_addresses: true }}, secret: \"{secret}{}\" }}\n",
+            reserve_port(),
+            nodes.join(", "),
+            "00".repeat(31),
+        );
+        Server::start(kind, Options::configured(&config).named(name)).expect("onehop is here")
+    };
+    let stranger = server(Kind::Onehop, "O", "02");
+    let members: Vec<_> = Kind::RUNTIMES.map(|kind| server(kind, "M", "01")).into_iter().collect();
+    wait_for_mesh(&members.iter().collect::<Vec<_>>(), Duration::from_secs(120));
+    assert_eq!(counts(&stranger, "dht"), [0; 3], "who does not know the secret is told of nobody");
 }
 
 #[test]

@@ -25,8 +25,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::close::CloseReason;
-use crate::config::{ClusterConfig, Compression, Config, SYSTEM_ACCOUNT, Source};
-use crate::discovery::{Candidates, DamagedFile, Found, Told};
+use crate::config::{ClusterConfig, Compression, Config, HostPort, SYSTEM_ACCOUNT, Source};
+use crate::discovery::{Candidates, DamagedFile, Found, Reach, Told};
 use crate::gossip::{Arrival, Gossip, Heard, Joined, Output as Said};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
@@ -529,6 +529,19 @@ impl Cluster {
     /// The text of the peers file, if members are elsewhere than when this was last asked.
     pub(crate) fn take_known_servers(&mut self) -> Option<String> {
         self.finding.known.take_text()
+    }
+
+    /// Who can be reached: peers that this node has dialed, and itself where its configuration says so.
+    pub(crate) fn reach(&self) -> Reach {
+        let own = self.config.reached_at().map(|address| {
+            let port = Some(address.port.unwrap_or(self.port));
+            (self.own_id().to_owned(), HostPort { port, ..address })
+        });
+        let dialed = self
+            .routes
+            .dialed()
+            .map(|(id, url)| (id.to_owned(), HostPort { host: url.host.clone(), port: Some(url.port) }));
+        Reach { members: own.into_iter().chain(dialed).collect(), is_alone: self.peer_count() == 0 }
     }
 
     /// What came of what sources told.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Cluster, DialError, Output};
 use crate::accounts::SYSTEM_ACCOUNT;
-use crate::config::{ClusterConfig, Config};
+use crate::config::{ClusterConfig, Config, Source};
+use crate::discovery::{Found, Reach};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
@@ -16,7 +17,11 @@ use crate::wire::{ClientUrls, Info};
 const NOW: Instant = Instant::ZERO;
 
 fn cluster() -> Cluster {
-    let config = ClusterConfig { name: Some("c".to_owned()), ..ClusterConfig::default() };
+    configured(ClusterConfig::default())
+}
+
+fn configured(config: ClusterConfig) -> Cluster {
+    let config = ClusterConfig { name: Some("c".to_owned()), ..config };
     let own = Info { server_id: "own".to_owned(), server_name: "own".to_owned(), ..Info::default() };
     let node = Config { seed: 1, connect_error_reports: 1, ..Config::default() };
     Cluster::new(config, &node, own, 1, ClientUrls::default(), NOW)
@@ -227,4 +232,28 @@ fn what_a_peer_has_moved_is_apart_for_that_no_more_once_this_node_pins_it() {
     let config = ClusterConfig { name: Some("c".to_owned()), accounts, ..ClusterConfig::default() };
     let pinned = apart(&mut |cluster| cluster.handle_config(NOW, config.clone(), 1));
     assert_eq!(pinned, of_p(false));
+}
+
+#[test]
+fn whom_this_node_dialed_can_be_reached_and_itself_where_its_configuration_says_so() {
+    let member = |id: &str, address: &str| (id.to_owned(), address.parse().expect("an address"));
+    let mut cluster = cluster();
+    assert_eq!(cluster.reach(), Reach { members: Vec::new(), is_alone: true });
+    accept(&mut cluster, 0, info("accepted"));
+    assert_eq!(cluster.reach(), Reach { members: Vec::new(), is_alone: false });
+
+    let found = Found { address: "peer.example:7".parse().expect("an address"), server_id: None };
+    cluster.handle_found(NOW, Source::Command, "", &[found]);
+    let dial = cluster.poll_dial(NOW + Duration::from_secs(1)).expect("it is to be dialed");
+    assert_eq!(cluster.reach().members, [], "it is not there yet");
+    let connection = ConnectionId::new(1, 0);
+    cluster.handle_dialed(dial.id, connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+    cluster.handle_first_info(NOW, connection, info("dialed"), false, |_| true).expect("it is registered");
+    assert_eq!(cluster.reach().members, [member("dialed", "peer.example:7")]);
+
+    let advertise =
+        |text: &str| configured(ClusterConfig { advertise: text.parse().ok(), ..ClusterConfig::default() });
+    let alone = Reach { members: vec![member("own", "own.example:1")], is_alone: true };
+    assert_eq!(advertise("own.example").reach(), alone, "at its port");
+    assert_eq!(advertise("own.example:9").reach().members, [member("own", "own.example:9")]);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{ConfigError, HostPort};
+use super::{ConfigError, HostPort, SharedSecret};
 
 /// The sources that are asked, each of which is off unless it is set. What they tell of is dialed like a configured route, and is a
 /// member once the handshake says so.
@@ -17,10 +17,23 @@ pub struct Discovery {
     pub dns: Vec<HostPort>,
     /// Servers of the local network tell each other of themselves.
     pub mdns: bool,
+    /// Members leave each other word in the mainline DHT, which needs a [secret](Self::secret).
+    pub dht: Option<Dht>,
+    /// What the members know and nobody else.
+    pub secret: Option<SharedSecret>,
     /// A program that prints addresses, one `host:port` a line, and its arguments.
     pub command: Vec<String>,
     /// How long after one answer of a name or a program the next is asked for: from a second to an hour.
     pub interval: Duration,
+}
+
+/// How the mainline DHT is used (wire.md 14.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dht {
+    /// Nodes of the DHT that are asked first, with port 6881 if they have none. If there are none, the well-known ones are.
+    pub bootstrap: Vec<HostPort>,
+    /// Addresses that mean something only in a local network are told, too: for a DHT that is one's own.
+    pub local_addresses: bool,
 }
 
 /// Who may tell of servers.
@@ -32,6 +45,8 @@ pub enum Source {
     Dns,
     /// [`Discovery::mdns`].
     Mdns,
+    /// [`Discovery::dht`].
+    Dht,
     /// [`Discovery::command`].
     Command,
 }
@@ -42,6 +57,8 @@ impl Default for Discovery {
             peers_file: None,
             dns: Vec::new(),
             mdns: false,
+            dht: None,
+            secret: None,
             command: Vec::new(),
             interval: DEFAULT_DISCOVERY_INTERVAL,
         }
@@ -51,13 +68,18 @@ impl Default for Discovery {
 impl Discovery {
     /// Whether any source is set.
     pub fn is_on(&self) -> bool {
-        self.peers_file.is_some() || !self.dns.is_empty() || self.mdns || !self.command.is_empty()
+        let is_told = self.peers_file.is_some() || !self.dns.is_empty() || !self.command.is_empty();
+        is_told || self.mdns || self.dht.is_some()
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         check_peers_file(self.peers_file.as_deref())?;
         check_dns(&self.dns)?;
         check_command(&self.command)?;
+        self.dht.as_ref().map_or(Ok(()), check_dht)?;
+        if self.dht.is_some() && self.secret.is_none() {
+            return Err(ConfigError::DhtWithoutSecret);
+        }
         check_interval(self.interval)
     }
 }
@@ -72,6 +94,10 @@ pub(super) fn check_dns(names: &[HostPort]) -> Result<(), ConfigError> {
 
 pub(super) fn check_command(words: &[String]) -> Result<(), ConfigError> {
     check_texts(Source::Command, MAX_COMMAND_WORDS, words.iter().map(String::as_str))
+}
+
+pub(super) fn check_dht(dht: &Dht) -> Result<(), ConfigError> {
+    check_texts(Source::Dht, MAX_DHT_NODES, dht.bootstrap.iter().map(|node| node.host.as_str()))
 }
 
 pub(super) fn check_interval(interval: Duration) -> Result<(), ConfigError> {
@@ -102,7 +128,7 @@ fn check_texts<'a>(
 
 impl Source {
     /// All that there are, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::PeersFile, Self::Dns, Self::Mdns, Self::Command];
+    pub const ALL: [Self; 5] = [Self::PeersFile, Self::Dns, Self::Mdns, Self::Dht, Self::Command];
 }
 
 /// As the configuration calls it.
@@ -112,6 +138,7 @@ impl fmt::Display for Source {
             Self::PeersFile => "peers_file",
             Self::Dns => "dns",
             Self::Mdns => "mdns",
+            Self::Dht => "dht",
             Self::Command => "command",
         })
     }
@@ -129,6 +156,9 @@ const LONGEST_DISCOVERY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Each may have many addresses, and one is enough. So many are heard at the same time, too
 /// ([`MAX_TELLERS`](crate::discovery::MAX_TELLERS)).
 const MAX_DISCOVERY_NAMES: usize = 16;
+
+/// Of the nodes by which the DHT is entered one is enough, too.
+const MAX_DHT_NODES: usize = 64;
 
 /// The program and its arguments.
 const MAX_COMMAND_WORDS: usize = 64;

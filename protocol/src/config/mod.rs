@@ -15,6 +15,7 @@ mod limits;
 mod permissions;
 mod secret;
 mod seed;
+mod shared_secret;
 mod sharing;
 mod user;
 mod validate;
@@ -30,7 +31,7 @@ pub use change::ConfigRefused;
 pub use cluster::{
     ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL, RoutePermissions, RttThresholds,
 };
-pub use discovery::{DEFAULT_DISCOVERY_INTERVAL, Discovery, Source};
+pub use discovery::{DEFAULT_DISCOVERY_INTERVAL, Dht, Discovery, Source};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
 pub use imports::{ExportError, ImportError};
@@ -38,6 +39,7 @@ pub use limits::RouteLimits;
 pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
 pub use secret::Secret;
 pub use seed::SecretSeed;
+pub use shared_secret::{NoSharedSecret, SHARED_SECRET_BYTES, SharedSecret};
 pub use sharing::{DEFAULT_RESPONSE_THRESHOLD, Export, ExportKind, Import, ImportKind, Response, Sharing};
 pub use user::{ConnectionType, Identity, NoConnectionType, User};
 pub use validate::{ConfigError, MAX_PAYLOAD};

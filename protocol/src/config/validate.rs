@@ -44,10 +44,12 @@ impl Config {
         if self.discovery.mdns && self.configured_cluster_name().is_none() {
             return Err(ConfigError::DiscoveryWithoutName);
         }
-        // Whoever is dialed need not know the password, and anybody can announce himself (design.md 6).
+        // Whoever is dialed need not know the password, and anybody in the network, or who knows the secret, can announce himself
+        // (design.md 6).
         let is_closed =
             |cluster: &ClusterConfig| cluster.authorization.is_some() && !cluster.proves_the_dialed();
-        if self.discovery.mdns && self.cluster.as_ref().is_some_and(is_closed) {
+        let tells_of_others = self.discovery.mdns || self.discovery.dht.is_some();
+        if tells_of_others && self.cluster.as_ref().is_some_and(is_closed) {
             return Err(ConfigError::DiscoveryWithoutTls);
         }
         self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.validate(self.system_account_name()))
@@ -267,6 +269,8 @@ pub enum ConfigError {
     DiscoveryWithoutName,
     /// Whoever announces himself in the local network would be a member of a cluster that asks for a password.
     DiscoveryWithoutTls,
+    /// Members are to find each other in the DHT, but share no secret.
+    DhtWithoutSecret,
     /// A source is to be asked with nothing.
     EmptyInDiscovery(Source),
     /// A source is to be asked with more than it may be.
@@ -396,8 +400,11 @@ impl fmt::Display for ConfigError {
                 f.write_str("discovery requires cluster capabilities, e.g. --cluster")
             }
             Self::DiscoveryWithoutName => f.write_str("discovery mdns requires a name for the cluster"),
-            Self::DiscoveryWithoutTls => {
-                f.write_str("discovery mdns requires tls that verifies, where the cluster has authorization")
+            Self::DiscoveryWithoutTls => f.write_str(
+                "discovery mdns and dht require tls that verifies, where the cluster has authorization",
+            ),
+            Self::DhtWithoutSecret => {
+                f.write_str("discovery dht requires a secret that the members share: secret or secret_file")
             }
             Self::EmptyInDiscovery(source) => write!(f, "discovery {source} cannot have an empty text"),
             Self::TooManyInDiscovery { source, most } => {
@@ -481,7 +488,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Discovery, HostPort, UserPassword};
+    use crate::config::{Dht, Discovery, HostPort, SharedSecret, UserPassword};
 
     #[test]
     fn the_defaults_are_valid() {
@@ -549,18 +556,34 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_with_a_password_finds_nobody_in_the_local_network_who_cannot_show_who_he_is() {
-        let judged = |has_password: bool, mdns: bool| {
+    fn a_cluster_with_a_password_finds_nobody_who_cannot_show_who_he_is() {
+        let judged = |has_password: bool, mdns: bool, dht: bool| {
             let user = UserPassword { user: "a".to_owned(), password: "b".into() };
             let authorization = has_password.then_some(user);
             let name = Some("C".to_owned());
             let cluster = Some(ClusterConfig { name, authorization, ..ClusterConfig::default() });
             let peers_file = Some("peers".to_owned());
-            let discovery = Discovery { mdns, peers_file, ..Discovery::default() };
+            let (dht, secret) = (dht.then(Dht::default), dht.then(|| SharedSecret::from([1; 32])));
+            let discovery = Discovery { mdns, dht, secret, peers_file, ..Discovery::default() };
             Config { cluster, discovery, ..Config::default() }.validate()
         };
-        assert_eq!(judged(true, true), Err(ConfigError::DiscoveryWithoutTls));
-        assert_eq!([judged(false, true), judged(true, false)], [Ok(()), Ok(())]);
+        for (mdns, dht) in [(true, false), (false, true)] {
+            assert_eq!(judged(true, mdns, dht), Err(ConfigError::DiscoveryWithoutTls));
+        }
+        assert_eq!([judged(false, true, true), judged(true, false, false)], [Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn the_dht_needs_a_secret() {
+        let judged = |secret: Option<[u8; 32]>| {
+            let cluster = Some(ClusterConfig::default());
+            let (dht, secret) = (Some(Dht::default()), secret.map(SharedSecret::from));
+            let discovery = Discovery { dht, secret, ..Discovery::default() };
+            Config { cluster, discovery, ..Config::default() }.validate().map_err(|error| error.to_string())
+        };
+        assert_eq!(judged(Some([1; 32])), Ok(()));
+        let alone = "discovery dht requires a secret that the members share: secret or secret_file";
+        assert_eq!(judged(None), Err(alone.to_owned()));
     }
 
     #[test]

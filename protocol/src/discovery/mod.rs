@@ -1,6 +1,6 @@
 //! Finding servers that nobody configured (design.md 6).
 //!
-//! Sources tell of servers: a file, names, the local network, a program. What they tell is not believed. [`Candidates`] says whom
+//! Sources tell of servers: a file, names, the local network, the DHT, a program. What they tell is not believed. [`Candidates`] says whom
 //! of them to dial, a few at a time, so that neither many nor false words keep a node from those that are there; who is dialed is a
 //! member only once the ordinary handshake of a route says so. [`KnownServers`] is what a node keeps of its members for the
 //! next start.
@@ -11,6 +11,8 @@
 mod address;
 mod candidates;
 mod known;
+#[cfg(feature = "dht")]
+pub mod record;
 mod teller;
 #[cfg(test)]
 mod tests;
@@ -32,4 +34,13 @@ pub struct Found {
     pub address: HostPort,
     /// Its id, if the source knows that: who is a member already is not dialed, and of two that find each other one waits.
     pub server_id: Option<String>,
+}
+
+/// What a node knows of its cluster that those may be told who look for it ([`Node::reach`](crate::Node::reach)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The ids of members that can be reached, this node itself among them, and where.
+    pub members: Vec<(String, HostPort)>,
+    /// There is no route to anybody.
+    pub is_alone: bool,
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::cluster::{Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused, HostPort, Source};
-use crate::discovery::{DamagedFile, Found};
+use crate::discovery::{DamagedFile, Found, Reach};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::Matches;
@@ -145,6 +145,12 @@ impl Node {
     #[must_use]
     pub fn take_known_servers(&self) -> Option<String> {
         self.cluster()?.take_known_servers()
+    }
+
+    /// What is known of the cluster that those may be told who look for it. To be asked when [`Node::take_attention`] says so.
+    pub fn reach(&self) -> Reach {
+        let alone = || Reach { members: Vec::new(), is_alone: true };
+        self.cluster().map_or_else(alone, |cluster| cluster.reach())
     }
 
     /// How many attempts to reach other servers were begun since the start, by their causes.

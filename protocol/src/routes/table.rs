@@ -471,6 +471,11 @@ impl Routes {
         self.peers.len()
     }
 
+    /// The peers that this node dialed, and where.
+    pub(crate) fn dialed(&self) -> impl Iterator<Item = (&str, &RouteUrl)> {
+        self.peers.iter().filter_map(|(id, peer)| Some((id.as_str(), &peer.solicited.as_ref()?.url)))
+    }
+
     /// How many attempts to reach servers were begun.
     pub(crate) fn dial_counts(&self) -> DialCounts {
         self.wishes.counts()

@@ -32,12 +32,13 @@ impl Audience {
     }
 
     /// Whether somebody still hears.
-    #[cfg(any(feature = "dns", feature = "mdns"))]
+    #[cfg(any(feature = "dht", feature = "dns", feature = "mdns"))]
     pub(crate) fn is_there(&self) -> bool {
         !*self.has_left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for so long; returns whether somebody still hears then.
+    #[cfg_attr(not(any(feature = "command", feature = "dns", feature = "mdns")), allow(dead_code))]
     pub(crate) fn wait(&self, pause: Duration) -> bool {
         let has_left = self.has_left.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.left.wait_timeout_while(has_left, pause, |has_left| !*has_left);

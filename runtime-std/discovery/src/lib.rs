@@ -8,6 +8,7 @@
 //! |---|---|---|---|
 //! | [`Source::Dns`] | `dns` | one per name | the system for all IPv4 and IPv6 addresses of a name; name servers for the hosts and ports of one that begins with an underscore |
 //! | [`Source::Mdns`] | `mdns` | two | the local network for `_onehop._tcp.local.`, and tells it of this server |
+//! | [`Source::Dht`] | `dht` | one, and one more for some seconds while it asks | the mainline DHT for what other members wrote there, and writes there itself ([`Sources::tell`]) |
 //! | [`Source::Command`] | `command` | one | a program, which prints one `host:port` a line |
 //! | [`Source::PeersFile`] | none | one | a file, at the start; from then on it is written ([`Sources::keep`]) |
 //!
@@ -72,15 +73,22 @@
 //! ```
 #![forbid(unsafe_code)]
 
-#[cfg_attr(not(any(feature = "dns", feature = "mdns", feature = "command")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "dns", feature = "mdns", feature = "dht", feature = "command")),
+    allow(dead_code)
+)]
 mod audience;
 #[cfg(all(feature = "command", unix))]
 mod command;
+#[cfg(feature = "dht")]
+mod dht;
 #[cfg(feature = "dns")]
 mod dns;
 #[cfg(feature = "mdns")]
 mod mdns;
 mod peers_file;
+#[cfg(feature = "dht")]
+mod public;
 
 use std::fmt;
 use std::io;
@@ -89,7 +97,7 @@ use std::time::Duration;
 
 use log::warn;
 use onehop::config::{Discovery, HostPort, Source};
-use onehop::discovery::{DamagedFile, Found};
+use onehop::discovery::{DamagedFile, Found, Reach};
 
 use crate::audience::Audience;
 use crate::peers_file::PeersFile;
@@ -99,7 +107,7 @@ pub trait Listener: Send + Sync + 'static {
     /// A source told of these servers, of one at least. It tells of them again and again for as long as it knows them.
     ///
     /// `teller` tells the informants of a source apart: the name for [`Source::Dns`], the id of the server that announced itself
-    /// for [`Source::Mdns`], and "" for [`Source::Command`], which has only one. Ids are what others wrote: some
+    /// for [`Source::Mdns`], `slot` and a number for [`Source::Dht`], and "" for [`Source::Command`], which has only one. Ids are what others wrote: some
     /// [128 bytes](MAX_ID_BYTES) at the most, visible ASCII.
     ///
     /// Whoever ends the sources waits for this call, so it must not wait for him.
@@ -134,6 +142,8 @@ pub struct Sources {
     audience: Arc<Audience>,
     #[cfg(all(feature = "command", unix))]
     _command: Option<command::Command>,
+    #[cfg(feature = "dht")]
+    dht: Option<dht::Dht>,
     #[cfg(feature = "mdns")]
     _mdns: Option<mdns::Mdns>,
     peers_file: Option<PeersFile>,
@@ -146,13 +156,15 @@ impl Sources {
     /// A source is set that is not built in ([`io::ErrorKind::Unsupported`]), or no thread can be started.
     pub fn start(settings: &Discovery, own: &Own, listener: Arc<dyn Listener>) -> io::Result<Self> {
         check_built_in(settings, is_built_in)?;
-        #[cfg(not(feature = "mdns"))]
+        #[cfg(not(any(feature = "mdns", feature = "dht")))]
         let _ = own;
         // Dropped if one of them fails, so that none of the others goes on.
         let mut sources = Self {
             audience: Arc::new(Audience::new(listener.clone())),
             #[cfg(all(feature = "command", unix))]
             _command: None,
+            #[cfg(feature = "dht")]
+            dht: None,
             #[cfg(feature = "mdns")]
             _mdns: None,
             peers_file: None,
@@ -175,7 +187,31 @@ impl Sources {
         if settings.mdns {
             sources._mdns = Some(mdns::Mdns::start(own, settings.interval, sources.audience.clone())?);
         }
+        #[cfg(feature = "dht")]
+        if let (Some(dht), Some(secret)) = (&settings.dht, &settings.secret) {
+            let pace = dht::Pace::default();
+            sources.dht = Some(dht::Dht::start(dht, secret, own, pace, sources.audience.clone())?);
+        }
         Ok(sources)
+    }
+
+    /// Whether anybody is told what [`Sources::tell`] is called with.
+    pub fn tells(&self) -> bool {
+        #[cfg(feature = "dht")]
+        return self.dht.is_some();
+        #[cfg(not(feature = "dht"))]
+        return false;
+    }
+
+    /// Has others told who can be reached, as [`Node::reach`](onehop::Node::reach) says: a second later, if it is something new, though not
+    /// more often than once in a minute. May be called as often as one likes.
+    pub fn tell(&self, reach: Reach) {
+        #[cfg(feature = "dht")]
+        if let Some(dht) = &self.dht {
+            dht.tell(reach);
+        }
+        #[cfg(not(feature = "dht"))]
+        let _ = reach;
     }
 
     /// Has the peers file replaced, if there is one, by what [`Node::take_known_servers`](onehop::Node::take_known_servers) gave:
@@ -212,6 +248,7 @@ fn check_built_in(settings: &Discovery, is_built_in: impl Fn(Source) -> bool) ->
     let sources = [
         (Source::Dns, !settings.dns.is_empty()),
         (Source::Mdns, settings.mdns),
+        (Source::Dht, settings.dht.is_some()),
         (Source::Command, !settings.command.is_empty()),
     ];
     match sources.into_iter().find(|(source, is_set)| *is_set && !is_built_in(*source)) {
@@ -227,6 +264,7 @@ fn is_built_in(source: Source) -> bool {
     match source {
         Source::Dns => cfg!(feature = "dns"),
         Source::Mdns => cfg!(feature = "mdns"),
+        Source::Dht => cfg!(feature = "dht"),
         Source::Command => cfg!(all(feature = "command", unix)),
         // Read by whoever writes it.
         Source::PeersFile => false,
@@ -271,6 +309,8 @@ pub const MAX_CACHED_RECORDS: usize = 8192;
 
 #[cfg(test)]
 mod tests {
+    use onehop::config::Dht;
+
     use super::*;
 
     struct Nobody;
@@ -291,6 +331,7 @@ mod tests {
         for (source, settings) in [
             (Source::Dns, Discovery { dns: vec![name], ..Discovery::default() }),
             (Source::Mdns, Discovery { mdns: true, ..Discovery::default() }),
+            (Source::Dht, Discovery { dht: Some(Dht::default()), ..Discovery::default() }),
             (Source::Command, Discovery { command: vec!["true".to_owned()], ..Discovery::default() }),
         ] {
             let error = check_built_in(&settings, |other| other != source).unwrap_err();

@@ -1,12 +1,13 @@
 //! Threads and file descriptors of the whole process, so this file has one test only.
-#![cfg(all(feature = "command", feature = "dns", feature = "mdns", target_os = "linux"))]
+#![cfg(all(feature = "command", feature = "dht", feature = "dns", feature = "mdns", target_os = "linux"))]
 
 mod common;
 
-use std::fs;
+use std::time::Duration;
+use std::{fs, thread};
 
 use common::{address, is_own_network, own, settings, start, wait_until};
-use onehop::config::{Discovery, Source};
+use onehop::config::{Dht, Discovery, Source};
 
 #[test]
 fn sources_that_ended_leave_no_thread_and_no_descriptor() {
@@ -16,11 +17,14 @@ fn sources_that_ended_leave_no_thread_and_no_descriptor() {
     let before = resources();
     for _ in 0..3 {
         let command = ["echo", "a:1"].map(str::to_owned).to_vec();
+        let dht = Some(Dht { bootstrap: vec![address("127.0.0.1:1")], local_addresses: false });
         let dns = vec![address("localhost"), address("_nobody._tcp.invalid")];
-        let all = Discovery { dns, mdns: true, command, ..settings() };
+        let all = Discovery { dns, mdns: true, dht, secret: Some([1; 32].into()), command, ..settings() };
         let (sources, notes) = start(&all, &own("NA", "leaks"));
         let told = |source| notes.all().iter().any(|note| note.source == source);
         wait_until("names and the program were asked", || told(Source::Dns) && told(Source::Command));
+        // The DHT is asked meanwhile, and does not answer.
+        thread::sleep(Duration::from_millis(200));
         drop(sources);
         wait_until("nothing is left", || resources() == before);
     }

@@ -1,9 +1,12 @@
 //! The `discovery` block, which is not one of nats-server's: where the first address of the cluster may come from
 //! (wire.md 14.5).
 
+use zeroize::Zeroizing;
+
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
-use crate::config::discovery::{check_command, check_dns, check_interval, check_peers_file};
-use crate::config::{ConfigError, Discovery, HostPort};
+use super::value::Value;
+use crate::config::discovery::{check_command, check_dht, check_dns, check_interval, check_peers_file};
+use crate::config::{ConfigError, Dht, Discovery, HostPort, NoSharedSecret, SharedSecret};
 
 /// A block of sources, none of which is asked unless it is set.
 pub(super) fn read(block: &Field<'_>, report: &mut Report<'_>) -> Result<Discovery, Fault> {
@@ -21,10 +24,20 @@ fn read_field(field: &Field<'_>, discovery: &mut Discovery, report: &mut Report<
             check_peers_file(discovery.peers_file.as_deref()).map_err(fault)?;
         }
         "dns" => {
-            discovery.dns = names(field)?;
+            discovery.dns = names(field, "dns")?;
             check_dns(&discovery.dns).map_err(fault)?;
         }
         "mdns" => discovery.mdns = field.bool()?,
+        "dht" => {
+            discovery.dht = read_dht(field, report)?;
+            discovery.dht.as_ref().map_or(Ok(()), check_dht).map_err(fault)?;
+        }
+        "secret" => discovery.secret = Some(secret(field, field.string()?)?),
+        "secret_file" => {
+            let text = report.sources().file(field.string()?)?;
+            let text = Zeroizing::new(String::from_utf8(text).unwrap_or_default());
+            discovery.secret = Some(secret(field, &text)?);
+        }
         "command" => {
             discovery.command = field.texts()?.into_iter().map(str::to_owned).collect();
             check_command(&discovery.command).map_err(fault)?;
@@ -38,11 +51,33 @@ fn read_field(field: &Field<'_>, discovery: &mut Discovery, report: &mut Report<
     Ok(())
 }
 
+/// Whether it is used, or how.
+fn read_dht(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Dht>, Fault> {
+    if let Value::Bool(is_on) = field.value {
+        return Ok(is_on.then(Dht::default));
+    }
+    let mut dht = Dht::default();
+    read_fields(field.map()?, report, |field, _| {
+        match field.key.as_str() {
+            "bootstrap" => dht.bootstrap = names(field, "bootstrap")?,
+            "local_addresses" => dht.local_addresses = field.bool()?,
+            _ => return Err(Fault::UnknownField),
+        }
+        Ok(())
+    });
+    Ok(Some(dht))
+}
+
+/// The text itself is not told again.
+fn secret(field: &Field<'_>, text: &str) -> Result<SharedSecret, Fault> {
+    text.parse().map_err(|error: NoSharedSecret| format!("invalid {}: {error}", field.key).into())
+}
+
 /// One or several, each once.
-fn names(field: &Field<'_>) -> Result<Vec<HostPort>, Fault> {
+fn names(field: &Field<'_>, what: &str) -> Result<Vec<HostPort>, Fault> {
     let mut names = Vec::new();
     for text in field.texts()? {
-        let name = text.parse().map_err(|error| faulty_address("dns", text, error))?;
+        let name = text.parse().map_err(|error| faulty_address(what, text, error))?;
         if !names.contains(&name) {
             names.push(name);
         }

@@ -33,7 +33,7 @@ fn what_sources_told_and_what_came_of_it_is_shown() {
     assert_eq!((&candidates[1]["state"], &candidates[1]["server_id"]), (&"self".into(), &own_id.into()));
     let page = page(&world);
     let names: Vec<_> = page["sources"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
-    assert_eq!(names, ["peers_file", "dns", "mdns", "command"]);
+    assert_eq!(names, ["peers_file", "dns", "mdns", "dht", "command"]);
     let counted =
         ["told", "left_out", "tried", "joined", "failed"].map(|name| page["sources"][1][name].clone());
     assert_eq!(counted, [2, 1, 1, 0, 1]);

@@ -1,6 +1,7 @@
 //! The `discovery` block.
 
 use super::*;
+use crate::config::Dht;
 
 fn discovery(text: &str) -> Discovery {
     config(&format!("discovery {{ {text} }}")).discovery
@@ -26,6 +27,8 @@ fn every_field_of_the_discovery_block_is_read() {
         peers_file: Some("/var/lib/onehop/peers".to_owned()),
         dns: vec![name("seeds.example", Some(6333)), name("a", None), name("::1", Some(5))],
         mdns: true,
+        dht: None,
+        secret: None,
         command: vec!["/usr/local/bin/find-peers".to_owned(), "--all".to_owned()],
         interval: Duration::from_secs(90),
     };
@@ -35,6 +38,27 @@ fn every_field_of_the_discovery_block_is_read() {
     for (text, interval) in [("1s", 1), ("1h", 3600)] {
         assert_eq!(discovery(&format!("interval: {text}")).interval, Duration::from_secs(interval));
     }
+}
+
+/// 32 bytes, each of which is its place.
+pub(super) const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+#[test]
+fn the_dht_is_used_with_a_secret_from_the_file_or_one_of_its_own() {
+    let expected = Discovery {
+        dht: Some(Dht::default()),
+        secret: Some(std::array::from_fn(|at| at as u8).into()),
+        ..Discovery::default()
+    };
+    assert_eq!(discovery(&format!("dht: true, secret: '{SECRET}'")), expected);
+    let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    assert_eq!(discovery(&format!("dht: on, secret: '{base64}'")), expected);
+    assert_eq!(discovery("dht: {}, secret_file: secret.key"), expected);
+    assert_eq!(discovery("dht: false"), Discovery::default());
+    let dht = "dht { bootstrap: ['a.example:5', 10.0.0.1], local_addresses: true }";
+    let bootstrap = vec![name("a.example", Some(5)), name("10.0.0.1", None)];
+    assert_eq!(discovery(dht).dht, Some(Dht { bootstrap, local_addresses: true }));
+    assert!(!format!("{:?}", discovery(&format!("secret: '{SECRET}'"))).contains("0102"));
 }
 
 #[test]
@@ -49,6 +73,8 @@ fn one_name_and_a_program_without_arguments_need_no_list() {
 fn only_so_many_names_and_words_are_taken() {
     assert_eq!(discovery(&format!("dns: {}", list(16))).dns.len(), 16);
     assert_eq!(discovery(&format!("command: {}", list(64))).command.len(), 64);
+    let nodes = discovery(&format!("dht: {{ bootstrap: {} }}", list(64))).dht.unwrap().bootstrap;
+    assert_eq!(nodes.len(), 64);
     for (key, most) in [("dns", 16), ("command", 64)] {
         let told = error(&format!("discovery {{\n{key}: {} }}", list(most + 1)));
         assert_eq!(told, format!("x.conf:2:1: discovery {key} cannot have more than {most} entries"));
@@ -81,9 +107,23 @@ fn a_faulty_field_of_the_discovery_block_is_told() {
         ("interval: abc", "error parsing interval: time: invalid duration \"abc\""),
         ("interval: 999ms", "discovery interval must be from 1s to 3600s"),
         ("interval: 61m", "discovery interval must be from 1s to 3600s"),
+        ("dht: 5", "Expected map to define dht, got int64"),
+        ("secret: 's3cret'", "invalid secret: it must be 32 random bytes in base64 or hexadecimal digits"),
+        ("secret: $EMPTY", "invalid secret: it must be 32 random bytes in base64 or hexadecimal digits"),
+        (
+            "secret_file: bad.key",
+            "invalid secret_file: it must be 32 random bytes in base64 or hexadecimal digits",
+        ),
+        ("secret_file: none", "open none: no files here"),
         ("seeds: [a]", "unknown field \"seeds\""),
     ] {
         assert_eq!(error(&format!("discovery {{\n{text} }}")), format!("x.conf:2:1: {message}"), "{text:?}");
+    }
+    for (text, message) in [
+        ("bootstrap: 'a:b'", "bootstrap \"a:b\": the port must be a number from 1 to 65535"),
+        ("seeds: a", "unknown field \"seeds\""),
+    ] {
+        assert_eq!(error(&format!("discovery {{ dht {{\n{text} }} }}")), format!("x.conf:2:1: {message}"));
     }
     let both = "x.conf:1:12: expected a boolean for \"mdns\", got int64\nx.conf:1:21: unknown field \"a\"";
     assert_eq!(error("discovery { mdns: 5, a: 5 }"), both);
