@@ -31,9 +31,7 @@ fn random_clusters_with_compressed_routes_and_heavy_faults_keep_the_rules() {
 
 #[test]
 fn a_world_with_compression_is_another_only_in_that() {
-    let draw = |seed, compression| {
-        Scenario::draw(seed, &Drawing { variety: Variety::None, compression, ..Drawing::default() })
-    };
+    let draw = |seed, compression| Scenario::draw(seed, &Drawing { compression, ..Drawing::plain() });
     for seed in 0..100 {
         let (with, without) = (draw(seed, Variety::All), draw(seed, Variety::None));
         assert_eq!((with.compression.len(), without.compression.len()), (with.nodes.len(), 0));

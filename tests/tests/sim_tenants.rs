@@ -30,10 +30,7 @@ fn random_clusters_with_tenants_and_heavy_faults_keep_the_rules() {
 
 #[test]
 fn a_world_with_tenants_is_another_only_in_what_they_do() {
-    let draw = |seed, tenants| {
-        let none = Variety::None;
-        Scenario::draw(seed, &Drawing { variety: none, websockets: none, tenants, ..Drawing::default() })
-    };
+    let draw = |seed, tenants| Scenario::draw(seed, &Drawing { tenants, ..Drawing::plain() });
     for seed in 0..100 {
         let (with, without) = (draw(seed, Variety::All), draw(seed, Variety::None));
         assert!(!with.tenants.is_empty() && without.tenants.is_empty());

@@ -36,10 +36,7 @@ fn random_varied_clusters_with_heavy_faults_keep_the_rules() {
 
 #[test]
 fn most_worlds_are_drawn_as_if_there_were_no_variety() {
-    let draw = |seed, variety| {
-        let none = Variety::None;
-        Scenario::draw(seed, &Drawing { variety, compression: none, websockets: none, ..Drawing::default() })
-    };
+    let draw = |seed, variety| Scenario::draw(seed, &Drawing { variety, ..Drawing::plain() });
     let is_plain = |seed: &u64| draw(*seed, Variety::Some) == draw(*seed, Variety::None);
     let plain = (0..300).filter(is_plain).count();
     assert!((130..250).contains(&plain), "{plain} of 300");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Cluster, DialError, Output};
 use crate::accounts::SYSTEM_ACCOUNT;
+use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Config, Source};
 use crate::discovery::{Found, Reach};
 use crate::hash::KeyedState;
@@ -256,4 +257,87 @@ fn whom_this_node_dialed_can_be_reached_and_itself_where_its_configuration_says_
     let alone = Reach { members: vec![member("own", "own.example:1")], is_alone: true };
     assert_eq!(advertise("own.example").reach(), alone, "at its port");
     assert_eq!(advertise("own.example:9").reach().members, [member("own", "own.example:9")]);
+}
+
+/// What was tried, joined and failed on the word of a program.
+fn counts(cluster: &Cluster) -> [u64; 3] {
+    let counts = cluster.candidates().counts(Source::Command);
+    [counts.tried, counts.joined, counts.failed]
+}
+
+fn tell(cluster: &mut Cluster, now: Instant, address: &str) {
+    let found = Found { address: address.parse().expect("an address"), server_id: None };
+    cluster.handle_found(now, Source::Command, "", &[found]);
+}
+
+#[test]
+fn a_candidate_is_tried_once_at_a_time_whatever_is_said_of_other_servers() {
+    let mut cluster = configured(ClusterConfig { connect_retries: 5, ..ClusterConfig::default() });
+    tell(&mut cluster, NOW, "a.example");
+    let mut now = NOW + Duration::from_secs(1);
+    for failures in 1..4 {
+        let dial = cluster.poll_dial(now).expect("it is to be dialed");
+        assert_eq!(cluster.poll_dial(now), None);
+        cluster.handle_dial_failed(now, dial.id, &DialError::Failed("refused".to_owned()));
+        assert_eq!(cluster.poll_dial(now), None, "its next attempt is another one");
+        assert_eq!(counts(&cluster), [failures, 0, failures]);
+        now += Duration::from_secs(10);
+    }
+}
+
+#[test]
+fn a_candidate_at_which_somebody_is_already_has_not_failed() {
+    let routes = vec!["nats://a.example:6222".parse().expect("a URL")];
+    let mut cluster = configured(ClusterConfig { routes, ..ClusterConfig::default() });
+    tell(&mut cluster, NOW, "a.example:6222");
+    let later = NOW + Duration::from_secs(1);
+    let dials: Vec<_> = std::iter::from_fn(|| cluster.poll_dial(later)).collect();
+    assert_eq!(dials.len(), 2, "as it is configured: its pool, and for the system account");
+    assert_eq!(counts(&cluster), [1, 0, 0]);
+}
+
+#[test]
+fn a_candidate_that_is_configured_meanwhile_is_tried_on_and_its_first_attempt_told() {
+    let mut cluster = cluster();
+    tell(&mut cluster, NOW, "a.example:6222");
+    let later = NOW + Duration::from_secs(1);
+    let dial = cluster.poll_dial(later).expect("it is to be dialed");
+    let routes = vec!["nats://a.example:6222".parse().expect("a URL")];
+    let name = Some("c".to_owned());
+    cluster.handle_config(later, ClusterConfig { name, routes, ..ClusterConfig::default() }, 1);
+    while cluster.poll_dial(later).is_some() {}
+    cluster.handle_dial_failed(later, dial.id, &DialError::Failed("refused".to_owned()));
+    while cluster.poll_dial(later).is_some() {}
+    assert_eq!(counts(&cluster), [1, 0, 1], "who told of it is blocked no longer");
+    let again = later + Duration::from_secs(2);
+    assert!(std::iter::from_fn(|| cluster.poll_dial(again)).any(|dial| dial.host == "a.example"));
+}
+
+#[test]
+fn what_a_candidate_led_to_counts_as_joined_only_while_that_is_a_peer() {
+    for stays in [true, false] {
+        let mut cluster = cluster();
+        tell(&mut cluster, NOW, "a.example");
+        let later = NOW + Duration::from_secs(1);
+        let dial = cluster.poll_dial(later).expect("it is to be dialed");
+        let connection = ConnectionId::new(1, 0);
+        cluster.handle_dialed(dial.id, connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+        cluster.handle_first_info(later, connection, info("a"), false, |_| true).expect("it is registered");
+        if !stays {
+            cluster.handle_closed(later, connection, CloseReason::ClientClosed);
+        }
+        while cluster.poll_dial(later).is_some() {}
+        assert_eq!(counts(&cluster), [1, u64::from(stays), u64::from(!stays)]);
+    }
+}
+
+#[test]
+fn a_candidate_that_leads_to_this_node_is_neither_joined_nor_failed() {
+    let mut cluster = cluster();
+    tell(&mut cluster, NOW, "own.example");
+    let later = NOW + Duration::from_secs(1);
+    let dial = cluster.poll_dial(later).expect("it is to be dialed");
+    cluster.handle_dial_failed(later, dial.id, &DialError::OnlySelf);
+    assert_eq!(cluster.poll_dial(later + Duration::from_secs(600)), None);
+    assert_eq!(counts(&cluster), [1, 0, 0]);
 }
