@@ -1,11 +1,10 @@
-//! What sources tell of servers reaches the node, and where its members are reaches the peers file and those who
-//! look for them.
+//! What sources tell of servers reaches the node.
 
 use std::sync::Arc;
 
 use event_listener::Event;
 use onehop::Node;
-use onehop::config::{ClusterConfig, Source};
+use onehop::config::Source;
 use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
@@ -23,31 +22,10 @@ pub(crate) fn start(shared: &Shared, route_port: u16) -> Result<Option<Sources>,
     if !config.discovery.is_on() {
         return Ok(None);
     }
-    let own = Own {
-        server_id: node.hub().server_id().to_owned(),
-        cluster: node.cluster_name().unwrap_or_default(),
-        route_port,
-        advertise: config.cluster.as_ref().and_then(ClusterConfig::reached_at),
-    };
+    let own = Own::of(node, route_port);
     let ear = Ear { node: node.clone(), clock: *clock, attention: attention.clone() };
     let started = Sources::start(&config.discovery, &own, Arc::new(ear));
     started.map(Some).map_err(|fault| format!("cannot look for other servers: {fault}"))
-}
-
-/// Lets the peers file follow where members are.
-pub(crate) fn keep(node: &Node, sources: Option<&Sources>) {
-    if let Some(sources) = sources
-        && let Some(text) = node.take_known_servers()
-    {
-        sources.keep(text);
-    }
-}
-
-/// Lets those who look for the cluster know who can be reached.
-pub(crate) fn tell(node: &Node, sources: Option<&Sources>) {
-    if let Some(sources) = sources.filter(|sources| sources.tells()) {
-        sources.tell(node.reach());
-    }
 }
 
 /// Where the node hears of them.

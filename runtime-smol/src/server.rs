@@ -202,7 +202,9 @@ impl Server {
             info!("Initiating Shutdown...");
             control.cancel().await;
         }));
-        discovery::keep(&core.shared.node, sources.as_deref());
+        if let Some(sources) = &sources {
+            sources.keep_known_servers_of(&core.shared.node);
+        }
         // Nobody is told of this server any more, and it looks for nobody.
         drop(sources);
         // Those who come back at once would keep the server from ever having none: the ports are closed first.
@@ -293,8 +295,10 @@ impl Core {
             while let Some(request) = node.poll_dial(now) {
                 executor.spawn(self.clone().carry_out(request)).detach();
             }
-            discovery::keep(node, sources.as_deref());
-            discovery::tell(node, sources.as_deref());
+            if let Some(sources) = &sources {
+                sources.keep_known_servers_of(node);
+                sources.tell_reach_of(node);
+            }
             let timeout = driver::poll_timeout(node, &services);
             let timer = timeout.map_or_else(Timer::never, |at| Timer::at(self.shared.clock.to_system(at)));
             let due = async {

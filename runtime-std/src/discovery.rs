@@ -1,10 +1,9 @@
-//! What sources tell of servers reaches the node, and where its members are reaches the peers file and those who
-//! look for them.
+//! What sources tell of servers reaches the node.
 
 use std::io;
 use std::sync::Arc;
 
-use onehop::config::{ClusterConfig, Source};
+use onehop::config::Source;
 use onehop::discovery::{DamagedFile, Found};
 use onehop_discovery::{Listener, Own, Sources};
 
@@ -19,29 +18,8 @@ pub(crate) fn start(shared: &Arc<Shared>, route_port: u16) -> io::Result<Option<
     if !config.discovery.is_on() {
         return Ok(None);
     }
-    let own = Own {
-        server_id: shared.node.hub().server_id().to_owned(),
-        cluster: shared.node.cluster_name().unwrap_or_default(),
-        route_port,
-        advertise: config.cluster.as_ref().and_then(ClusterConfig::reached_at),
-    };
+    let own = Own::of(&shared.node, route_port);
     Sources::start(&config.discovery, &own, Arc::new(Ear(shared.clone()))).map(Some)
-}
-
-/// Lets the peers file follow where members are.
-pub(crate) fn keep(shared: &Shared, sources: Option<&Sources>) {
-    if let Some(sources) = sources
-        && let Some(text) = shared.node.take_known_servers()
-    {
-        sources.keep(text);
-    }
-}
-
-/// Lets those who look for the cluster know who can be reached.
-pub(crate) fn tell(shared: &Shared, sources: Option<&Sources>) {
-    if let Some(sources) = sources.filter(|sources| sources.tells()) {
-        sources.tell(shared.node.reach());
-    }
 }
 
 /// Where the node hears of them.

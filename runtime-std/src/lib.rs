@@ -219,7 +219,9 @@ fn run(
         let _ = report.send(started);
         dial_until_shutdown(scope, shared, sources);
     });
-    discovery::keep(shared, sources);
+    if let Some(sources) = sources {
+        sources.keep_known_servers_of(&shared.node);
+    }
 }
 
 /// Drives what belongs to no connection until the end: the cluster, its dials, and the node's services.
@@ -237,8 +239,10 @@ fn dial_until_shutdown<'scope>(
         while let Some(request) = shared.node.poll_dial(now) {
             dial::start(scope, shared, request);
         }
-        discovery::keep(shared, sources);
-        discovery::tell(shared, sources);
+        if let Some(sources) = sources {
+            sources.keep_known_servers_of(&shared.node);
+            sources.tell_reach_of(&shared.node);
+        }
         let next = driver::poll_timeout(&shared.node, &services);
         let pause = next.map(|at| at.since(shared.now()));
         shared.attention.wait(pause);

@@ -10,7 +10,7 @@ use onehop::sim::{
     TlsStart, Variety, Way, World,
 };
 use onehop::transport::HandshakeFirst;
-use onehop_tests::simulation::must_hold;
+use onehop_tests::simulation::{all_hear_all, must_hold};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,24 +91,7 @@ fn messages_of_all_sizes_cross_between_clients_that_come_by_all_ways_wherever_th
         for way in ways(handshake_first) {
             clients.extend([a, b].map(|node| world.connect_by(node, None, true, way).unwrap()));
         }
-        for client in &clients {
-            world.subscribe(*client, "a.>", None, false);
-        }
-        world.run_for(SECOND).unwrap();
-        let sizes = [0, 1, 40, 110, 1_000, 16_384, 66_000];
-        for client in &clients {
-            for size in sizes {
-                world.publish(*client, "a.b", size).unwrap();
-            }
-        }
-        world.run_for(5 * SECOND).unwrap();
-        for client in &clients {
-            assert_eq!(world.received(*client).len(), clients.len() * sizes.len(), "{client}");
-            assert_eq!(world.client(*client).errors(), [""; 0]);
-        }
-        world.check_settled().unwrap();
-        let asks = |verb: &str| world.trace().lines().iter().filter(|line| line.contains(verb)).count();
-        assert!(asks("PUB a.b") >= clients.len() * sizes.len(), "what is encrypted is in the trace, too");
+        all_hear_all(&mut world, &clients, &[0, 1, 40, 110, 1_000, 16_384, 66_000]);
         for node in [a, b] {
             let hub = world.engine(node).unwrap().node().hub();
             assert!(hub.directory().list(Kind::Route).iter().all(|route| route.tls().is_some()));

@@ -7,7 +7,7 @@ use onehop::sim::{
     Drawing, FaultLevel, Healing, Lines, NetworkConfig, NodeSpec, Operation, Scenario, Seed, Variety, Way,
     World,
 };
-use onehop_tests::simulation::must_hold;
+use onehop_tests::simulation::{all_hear_all, must_hold};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,24 +75,7 @@ fn messages_of_all_sizes_cross_between_clients_of_all_kinds_wherever_their_frame
     for (node, compresses) in [(a, false), (a, true), (b, false), (b, true)] {
         clients.push(world.connect_by(node, None, true, by_websocket(compresses)).unwrap());
     }
-    for client in &clients {
-        world.subscribe(*client, "a.>", None, false);
-    }
-    world.run_for(SECOND).unwrap();
-    let sizes = [0, 1, 40, 110, 130, 1_000, 60_000, 66_000];
-    for client in &clients {
-        for size in sizes {
-            world.publish(*client, "a.b", size).unwrap();
-        }
-    }
-    world.run_for(5 * SECOND).unwrap();
-    for client in &clients {
-        assert_eq!(world.received(*client).len(), clients.len() * sizes.len(), "{client}");
-        assert_eq!(world.client(*client).errors(), [""; 0]);
-    }
-    world.check_settled().unwrap();
-    let asks = |verb: &str| world.trace().lines().iter().filter(|line| line.contains(verb)).count();
-    assert!(asks("PUB a.b") >= clients.len() * sizes.len(), "what is said in frames is in the trace, too");
+    all_hear_all(&mut world, &clients, &[0, 1, 40, 110, 130, 1_000, 60_000, 66_000]);
 }
 
 #[test]

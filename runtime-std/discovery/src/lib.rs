@@ -96,7 +96,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use onehop::config::{Discovery, HostPort, Source};
+use onehop::Node;
+use onehop::config::{ClusterConfig, Discovery, HostPort, Source};
 use onehop::discovery::{DamagedFile, Found, Reach};
 
 use crate::audience::Audience;
@@ -132,6 +133,19 @@ pub struct Own {
     pub route_port: u16,
     /// Where others reach it, if that is configured. They are told of it before the addresses that the machine has.
     pub advertise: Option<HostPort>,
+}
+
+impl Own {
+    /// What `node` has to tell, whose runtime listens for other servers at `route_port`.
+    pub fn of(node: &Node, route_port: u16) -> Self {
+        let hub = node.hub();
+        Self {
+            server_id: hub.server_id().to_owned(),
+            cluster: node.cluster_name().unwrap_or_default(),
+            route_port,
+            advertise: hub.config().cluster.as_ref().and_then(ClusterConfig::reached_at),
+        }
+    }
 }
 
 /// All sources that are set, at work until they are dropped.
@@ -219,6 +233,20 @@ impl Sources {
     pub fn keep(&self, text: String) {
         if let Some(file) = &self.peers_file {
             file.keep(text);
+        }
+    }
+
+    /// [`Sources::keep`] with what is new of `node`, if anything is.
+    pub fn keep_known_servers_of(&self, node: &Node) {
+        if let Some(text) = node.take_known_servers() {
+            self.keep(text);
+        }
+    }
+
+    /// [`Sources::tell`] with the reach of `node`, which is asked only if anybody is told.
+    pub fn tell_reach_of(&self, node: &Node) {
+        if self.tells() {
+            self.tell(node.reach());
         }
     }
 }
