@@ -4,7 +4,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use onehop::outbox::{Body, Delivery, Outbound, Outbox, WritePolicy};
+use onehop::outbox::{Body, Delivery, Outbound, Outbox, SLOW_AT_BYTES, WritePolicy};
 use onehop::transport::{DecodeError, Decoder, Encoder, Inbound, MAX_LAYERS, S2Level, S2Limit};
 
 use crate::Choices;
@@ -200,6 +200,7 @@ impl<'a> Reader<'a> {
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: usize::MAX,
+    slow_at_bytes: SLOW_AT_BYTES,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: true,

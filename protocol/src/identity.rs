@@ -22,6 +22,7 @@ pub(crate) enum Stream {
     Nonces,
     Requests,
     Discovery,
+    Circuits,
     /// One per connection, by its number.
     Connection(u64),
 }
@@ -36,6 +37,7 @@ pub(crate) fn stream(seed: u64, stream: Stream) -> Rng {
         Stream::Nonces => 6,
         Stream::Requests => 7,
         Stream::Discovery => 8,
+        Stream::Circuits => 9,
         Stream::Connection(number) => number.wrapping_add(1 << 32),
     };
     // Two steps, so that neighbouring seeds and neighbouring salts do not give related streams.
@@ -58,6 +60,11 @@ pub(crate) fn cluster_name(rng: &mut Rng) -> String {
 
 /// What stands in a request to move an account, and in its answer (wire.md 4.5).
 pub(crate) fn move_request(rng: &mut Rng) -> String {
+    unique_text(rng)
+}
+
+/// What a connection of a circuit is known by, once (wire.md 14.7).
+pub(crate) fn circuit_token(rng: &mut Rng) -> String {
     unique_text(rng)
 }
 

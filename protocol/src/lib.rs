@@ -22,6 +22,7 @@
 //! | `cluster` | gossip and routes wired into one machine |
 //! | **[`gossip`]** | whom to tell of whom |
 //! | [`discovery`] | servers that sources tell of: whom of them to dial, and when |
+//! | `relay` | circuits, which lead through a third node where two cannot reach each other |
 //! | **`routes`** | the route table: peers, pools of connections, duplicates, when to dial |
 //! | **`forwarding`** | who gets a message, given where it came from: the one hop; what a connection remembers of that |
 //! | `delivery` | what a batch leads to, staged until its end |
@@ -156,6 +157,7 @@ mod node;
 pub mod outbox;
 pub mod permissions;
 mod quote;
+mod relay;
 mod routes;
 mod services;
 #[cfg(feature = "sim")]

@@ -30,6 +30,11 @@ impl Cluster {
         self.routes.explicit_urls()
     }
 
+    /// Whether a connection is part of a circuit that passes through this node: what is written to it is another's word.
+    pub(crate) fn passes(&self, connection: ConnectionId) -> bool {
+        self.relaying.middle.has(connection)
+    }
+
     /// A text that is the same for two clusters of one node only if both will do the same, though not at the same time, on
     /// whatever they hear from now on. `name` gives connections names that do not depend on the order in which they came.
     ///
@@ -46,8 +51,9 @@ impl Cluster {
             handshake,
             routes,
             gossip,
-            // Nobody explores what sources tell.
+            // Nobody explores what sources tell, and circuits.
             finding: _,
+            relaying: _,
             requests: _,
             round_at: _,
             outputs,

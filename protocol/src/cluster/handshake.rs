@@ -6,6 +6,7 @@ use fastrand::Rng;
 
 use super::compression::{Decision, decide, mode};
 use super::name::ClusterName;
+use super::relaying::CIRCUITS;
 use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
@@ -261,7 +262,7 @@ pub(super) fn route_info(
         lnoc: true,
         lnocu: true,
         ln: true,
-        onehop: i32::from(config.healing.compare),
+        onehop: if config.relays() { CIRCUITS } else { i32::from(config.healing.compare) },
         import: shown(&config.permissions.import),
         export: shown(&config.permissions.export),
         route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),

@@ -13,6 +13,7 @@ mod finding;
 mod handshake;
 mod moves;
 mod name;
+mod relaying;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,8 @@ pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
 pub(crate) use compression::{Writing, wanted};
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
+use relaying::Relaying;
+pub(crate) use relaying::{Beginning, CircuitStep, Circuits};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ pub(crate) struct Cluster {
     routes: Routes,
     gossip: Gossip,
     finding: Finding,
+    relaying: Relaying,
     /// Where requests to move accounts get their names.
     requests: Rng,
     /// When both look after the mesh again. At the same time, so that an idle node wakes up once.
@@ -119,6 +123,8 @@ pub(crate) struct Registered {
     /// The peer's id and name.
     pub(crate) peer: String,
     pub(crate) peer_name: String,
+    /// The server that its bytes pass through, by its name.
+    pub(crate) relay: Option<String>,
     pub(crate) seat: Seat,
     /// What is to be sent before anything else: this node's INFO if it waited for the peer's, and a PING if another
     /// slot of the pool is to be dialed once it is answered.
@@ -164,7 +170,9 @@ impl Cluster {
         };
         let rng = identity::stream(node.seed, Stream::Dials);
         let finding = Finding::new(identity::stream(node.seed, Stream::Discovery));
+        let circuits = identity::stream(node.seed, Stream::Circuits);
         Self {
+            relaying: Relaying::new(own_info.server_id.clone(), circuits),
             finding,
             port: route_port,
             own_urls: client_urls,
@@ -223,7 +231,7 @@ impl Cluster {
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
         self.finding.follow(now, &mut self.routes);
-        self.routes.poll_dial(now)
+        self.relaying.poll_dial().or_else(|| self.routes.poll_dial(now))
     }
 
     /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.
@@ -231,7 +239,9 @@ impl Cluster {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let of_gossip = self.gossip.poll_timeout();
         let of_routes = self.routes.poll_timeout().into_iter().chain(self.routes.next_timeout());
-        of_routes.chain(of_gossip).chain(self.finding.poll_timeout()).chain(self.next_round()).min()
+        let of_circuits = self.relaying.next_dial_at().into_iter().chain(self.relaying.next_at());
+        let of_rest = self.finding.poll_timeout().into_iter().chain(self.next_round());
+        of_routes.chain(of_gossip).chain(of_circuits).chain(of_rest).min()
     }
 
     /// Looks after the mesh, if it is time.
@@ -242,6 +252,9 @@ impl Cluster {
         }
         if self.next_round().is_some_and(|at| at <= now) {
             self.handle_round(now);
+            self.follow_circuits(now);
+        } else if self.relaying.next_at().is_some_and(|at| at <= now) {
+            self.follow_circuits(now);
         }
         self.pass_on(now);
     }
@@ -280,6 +293,11 @@ impl Cluster {
         Greeting { lines: self.handshake.initial_info().to_line(), displaces: displaced.is_some() }
     }
 
+    /// What greets a peer that dialed this node.
+    pub(crate) fn greeting(&self) -> Vec<u8> {
+        self.handshake.initial_info().to_line()
+    }
+
     /// Notes a connection that a dial made and returns what to say first on it.
     pub(crate) fn handle_dialed(
         &mut self,
@@ -298,7 +316,11 @@ impl Cluster {
 
     /// Notes that a dial failed.
     pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
-        self.routes.handle_dial_failed(now, id, why);
+        if self.is_circuit(id) {
+            self.handle_circuit_failed(now, id, why);
+        } else {
+            self.routes.handle_dial_failed(now, id, why);
+        }
     }
 
     /// Judges the CONNECT of a route that was accepted, whose peer showed this certificate.
@@ -334,7 +356,9 @@ impl Cluster {
             let [plain, compressed] = self.handshake.around_switch(purpose.as_ref(), &decision);
             return Ok(FirstInfo::Compress(Compressing { writing, plain, compressed }));
         }
-        if info.ip.is_empty() {
+        if let Some(detour) = self.routes.detour(connection) {
+            info.ip = route_url_text(&detour.url.host, detour.url.port);
+        } else if info.ip.is_empty() {
             info.ip = route_url_text(&remote.ip().to_string(), info.port);
         }
         let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
@@ -346,7 +370,9 @@ impl Cluster {
             lines.extend_from_slice(PING);
         }
         self.introduce(now, &info, purpose.as_ref(), &seat);
+        self.relaying.ends.handle_over(now, connection, true);
         Ok(FirstInfo::Registered(Registered {
+            relay: self.relay_name(connection),
             peer: info.server_id,
             peer_name: info.server_name,
             seat,
@@ -406,6 +432,9 @@ impl Cluster {
         if !info.route_acc_add_reqid.is_empty() {
             return Ok(self.handle_move(now, connection, &peer, info, is_account));
         }
+        if let Some(word) = info.onehop_circuit {
+            return Ok(self.handle_circuit_word(now, connection, &peer, word));
+        }
         self.gossip.handle_info(now, &peer, info);
         self.pass_on(now);
         Ok(InfoHeard::Nothing)
@@ -438,6 +467,7 @@ impl Cluster {
 
     /// Forgets a connection that ended, and wants it back if this node made it.
     pub(crate) fn handle_closed(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
+        self.handle_circuit_closed(now, connection);
         if let Some(lost) = self.routes.handle_closed(now, connection, reason) {
             let apart = lost.moved.into_iter();
             let forgotten = |account| Output::Apart { peer: lost.peer.clone(), account, is_apart: false };
@@ -618,6 +648,13 @@ impl Cluster {
         self.pass_on(now);
     }
 
+    /// A onehop node told of another one that this node lacks, and may be asked for a circuit to it.
+    fn note_heard(&mut self, now: Instant, heard: &Heard) {
+        if self.config.relays() && heard.either_may {
+            self.relaying.ends.handle_heard(now, &heard.teller, &heard.server, &self.config.relay);
+        }
+    }
+
     /// Gives what gossip wants to whom it concerns: the connections, and the route table.
     fn pass_on(&mut self, now: Instant) {
         while let Some(said) = self.gossip.poll_output() {
@@ -626,7 +663,10 @@ impl Cluster {
                 Said::Ask { over, subject, line } => {
                     self.outputs.push_back(Output::Publish { over, subject, line });
                 }
-                Said::Heard(heard) => self.routes.handle_hearsay(now, hearsay(heard)),
+                Said::Heard(heard) => {
+                    self.note_heard(now, &heard);
+                    self.routes.handle_hearsay(now, hearsay(heard));
+                }
                 Said::HeardNeighbours { teller, neighbours } => {
                     self.routes.handle_neighbours(now, &teller, &neighbours);
                 }

@@ -166,6 +166,7 @@ impl ClusterConfig {
             write_deadline,
             compression,
             healing,
+            relay,
             limits,
         } = self;
         difference.note_free(&[
@@ -191,6 +192,7 @@ impl ClusterConfig {
             ("cluster.pool_size", *pool_size != new.pool_size),
             ("cluster.permissions", *permissions != new.permissions),
             ("cluster.healing", *healing != new.healing),
+            ("cluster.relay", *relay != new.relay),
         ]);
     }
 }

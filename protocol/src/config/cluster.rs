@@ -5,7 +5,8 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::{
-    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, RouteLimits, RouteUrl, Rules, UserPassword,
+    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, Relay, RouteLimits, RouteUrl, Rules,
+    UserPassword,
 };
 use crate::transport::{S2Level, Tls, TlsSettings};
 
@@ -57,6 +58,8 @@ pub struct ClusterConfig {
     pub compression: Compression,
     /// How this node keeps the mesh whole.
     pub healing: Healing,
+    /// How members that cannot reach each other are joined nevertheless.
+    pub relay: Relay,
     /// What other servers may make this node hold.
     pub limits: RouteLimits,
 }
@@ -67,6 +70,11 @@ impl ClusterConfig {
         let is_one = self.host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
         let own_address = || HostPort { host: self.host.clone(), port: None };
         self.advertise.clone().or_else(|| is_one.then(own_address))
+    }
+
+    /// Whether this node lets circuits pass, and takes part in them.
+    pub fn relays(&self) -> bool {
+        self.relay.is_on && self.healing.compare
     }
 
     /// Whether a server that is dialed has to show who it is, to be one of those that the operator's authorities know: for a name
@@ -113,6 +121,7 @@ impl Default for ClusterConfig {
             write_deadline: None,
             compression: Compression::default(),
             healing: Healing::default(),
+            relay: Relay::default(),
             limits: RouteLimits::default(),
         }
     }

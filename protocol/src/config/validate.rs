@@ -132,6 +132,9 @@ impl ClusterConfig {
         if self.pool_size.is_none() && !self.accounts.is_empty() {
             return Err(ConfigError::PinnedWithoutPool);
         }
+        if self.relay.is_on && !self.healing.compare {
+            return Err(ConfigError::RelayWithoutCompare);
+        }
         for (index, account) in self.accounts.iter().enumerate() {
             if self.accounts[..index].contains(account) {
                 let listed = self.pinned(system_account).map(str::to_owned);
@@ -291,6 +294,8 @@ pub enum ConfigError {
     DuplicateRoute(RouteUrl),
     /// Accounts with connections of their own, where connections are not pooled.
     PinnedWithoutPool,
+    /// Circuits are for nodes that compare which servers they know.
+    RelayWithoutCompare,
     /// The same account twice among those with connections of their own.
     DuplicatePinnedAccount {
         /// The account.
@@ -414,6 +419,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "discovery interval must be from {shortest:?} to {longest:?}")
             }
             Self::DuplicateRoute(route) => write!(f, "duplicate route entry: {route}"),
+            Self::RelayWithoutCompare => f.write_str("relay needs healing with compare"),
             Self::PinnedWithoutPool => {
                 f.write_str("pool_size cannot be negative if pinned accounts are specified")
             }

@@ -97,7 +97,7 @@ impl Connection {
             (Side::Client(client), EffectAnswer::Password(is_right)) => {
                 client.handle_password(&mut context, *question, *is_right);
             }
-            (Side::Route(_), _) => {}
+            (Side::Route(_) | Side::Circuit(_), _) => {}
         }
         if self.inbound.is_some() && self.shared.close.is_none() {
             self.handle_rest(now, &[], sink);
@@ -112,7 +112,7 @@ impl Shared {
         let is_asked = |interruption: &mut _| matches!(interruption, Interruption::Wait(question) if question.is(ticket));
         match self.interruption.take_if(is_asked)? {
             Interruption::Wait(question) => Some(question),
-            Interruption::Switch(_) => None,
+            Interruption::Switch(_) | Interruption::Circuit(_) => None,
         }
     }
 }

@@ -23,12 +23,15 @@ impl Connection {
             return self.handle_header(now, input, sink);
         }
         self.heed_config();
+        if matches!(self.side, Side::Circuit(_)) && self.shared.close.is_none() {
+            return self.pass_on(now, input, sink);
+        }
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
         }
         self.begin_turn();
         let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
-        if !rest.is_empty() && self.shared.close.is_none() {
+        if (!rest.is_empty() || self.shared.has_step()) && self.shared.close.is_none() {
             self.handle_rest(now, rest, sink);
         }
         self.handle_chores(now, sink);
@@ -63,7 +66,10 @@ impl Connection {
     /// before each read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        let waits = matches!(self.shared.interruption, Some(Interruption::Wait(_)));
+        let waits = match &self.side {
+            Side::Circuit(passage) => !passage.wants_input(),
+            _ => matches!(self.shared.interruption, Some(Interruption::Wait(_))),
+        };
         !waits && !self.shared.is_occupied() && !self.has_more_input && !self.shared.node.is_stopping()
     }
 
@@ -114,8 +120,17 @@ impl Connection {
         let resumed = inbound.resume(input);
         let mut rest = resumed.as_deref().unwrap_or(input);
         loop {
+            if let Some(step) = self.shared.take_step() {
+                self.step(now, step, sink);
+            }
             if let Some(decoder) = self.shared.take_switch() {
                 inbound.switch(decoder);
+            }
+            if matches!(self.side, Side::Circuit(_)) {
+                if !rest.is_empty() {
+                    self.pass_on(now, std::mem::take(&mut rest), sink);
+                }
+                break;
             }
             self.has_more_input = !self.shared.goes_on();
             if self.has_more_input {
@@ -200,6 +215,8 @@ impl Connection {
         match &mut self.side {
             Side::Client(client) => client.handle(&mut context, op),
             Side::Route(route) => route.handle(&mut context, op),
+            // None of its bytes are taken for operations.
+            Side::Circuit(_) => {}
         }
     }
 
@@ -251,7 +268,7 @@ impl Shared {
         let is_switch = |interruption: &mut _| matches!(interruption, Interruption::Switch(_));
         match self.interruption.take_if(is_switch)? {
             Interruption::Switch(decoder) => Some(decoder),
-            Interruption::Wait(_) => None,
+            Interruption::Wait(_) | Interruption::Circuit(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod carried;
 mod chore;
+mod circuit;
 mod client;
 mod compressed;
 mod context;
@@ -31,13 +32,14 @@ use log::debug;
 
 use crate::accounts::Seat;
 use crate::close::CloseReason;
+use crate::cluster::CircuitStep;
 use crate::config::Config;
 use crate::forwarding::Scratch;
 use crate::hub::{Allowance, Entry, Kind, Lane};
 use crate::id::{AccountId, ConnectionId};
 use crate::identity::{self, Stream};
 use crate::node::Node;
-use crate::outbox::{Pressure, WritePolicy};
+use crate::outbox::{Pressure, SLOW_AT_BYTES, WritePolicy};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
@@ -47,6 +49,7 @@ use crate::wire::{self, Dialect, Parser, ProtocolError, Role};
 pub use crate::auth::PasswordCheck;
 use chore::Chore;
 pub use chore::Removal;
+use circuit::Passage;
 use client::Client;
 use context::Context;
 use effect::Question;
@@ -128,6 +131,7 @@ struct Shared {
 enum Side {
     Client(Client),
     Route(Box<Route>),
+    Circuit(Box<Passage>),
 }
 
 /// What ends a stretch of input.
@@ -137,6 +141,8 @@ enum Interruption {
     Switch(Decoder),
     /// What follows waits until this is answered.
     Wait(Box<Question>),
+    /// What follows comes, or goes, through another server.
+    Circuit(Box<CircuitStep>),
 }
 
 /// What [`Connection::poll_timeout`] waits for.
@@ -240,12 +246,17 @@ impl Connection {
         };
         let shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
         let mut connection = Self::new(shared, Side::Route(Box::new(Route::AwaitsConnect)));
+        if let Some(dial) = dial.filter(|dial| node.cluster().is_some_and(|it| it.is_circuit(*dial))) {
+            connection.begin_circuit(now, dial, sink);
+            return connection;
+        }
         connection.open_route(now, dial, sink);
         if connection.shared.close.is_some() {
             // Nothing is to be said where nobody can be sure who hears it.
             return connection;
         }
-        let route = Route::new(&mut connection.shared.context(now, sink), dial);
+        let greets = !connection.may_want_circuit();
+        let route = Route::new(&mut connection.shared.context(now, sink), dial, greets);
         connection.side = Side::Route(Box::new(route));
         connection
     }
@@ -287,19 +298,25 @@ impl Connection {
         match self.side {
             Side::Client(_) => WritePolicy {
                 max_pending_bytes: config.max_pending,
+                slow_at_bytes: SLOW_AT_BYTES,
                 max_control_bytes: None,
                 deadline: config.write_deadline,
                 retry: false,
             },
-            Side::Route(_) => {
-                let cluster = config.cluster.clone().unwrap_or_default();
-                WritePolicy {
-                    max_pending_bytes: cluster.limits.max_pending,
-                    max_control_bytes: Some(cluster.limits.max_pending_control),
-                    deadline: cluster.write_deadline.unwrap_or(config.write_deadline),
-                    retry: true,
-                }
-            }
+            Side::Route(_) => self.route_policy(),
+            Side::Circuit(_) => Passage::write_policy(self.route_policy()),
+        }
+    }
+
+    fn route_policy(&self) -> WritePolicy {
+        let config = &self.shared.config;
+        let cluster = config.cluster.clone().unwrap_or_default();
+        WritePolicy {
+            max_pending_bytes: cluster.limits.max_pending,
+            slow_at_bytes: SLOW_AT_BYTES,
+            max_control_bytes: Some(cluster.limits.max_pending_control),
+            deadline: cluster.write_deadline.unwrap_or(config.write_deadline),
+            retry: true,
         }
     }
 
@@ -340,6 +357,7 @@ impl Connection {
                 shared.keepalive.adapt(interval, cluster.ping_max.unwrap_or(config.ping_max));
                 route.follow_compression(&shared.entry, &cluster.compression);
             }
+            Side::Circuit(_) => {}
         }
     }
 
@@ -353,6 +371,9 @@ impl Connection {
         }
         if let Some(opening) = &self.opening {
             return (opening.until(), TimeoutReason::Opening);
+        }
+        if let Side::Circuit(passage) = &self.side {
+            return (passage.until(), TimeoutReason::KeepAlive);
         }
         let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
@@ -378,6 +399,9 @@ impl Connection {
             }
             return;
         }
+        if matches!(self.side, Side::Circuit(_)) {
+            return self.handle_passage_timeout(now, sink);
+        }
         let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
         let mut context = self.shared.context(now, sink);
         if is_late {
@@ -392,6 +416,7 @@ impl Connection {
                 match &mut self.side {
                     Side::Client(client) => client.handle_idle(),
                     Side::Route(route) => route.handle_ping_due(context.entry()),
+                    Side::Circuit(_) => {}
                 }
             }
             Tick::Stale => context.handle_error(&ProtocolError::StaleConnection),
@@ -438,6 +463,7 @@ impl Connection {
         let mut removal = match &mut self.side {
             Side::Client(client) => client.handle_closed(&mut context),
             Side::Route(route) => route.handle_closed(&mut context, reason),
+            Side::Circuit(_) => Route::AwaitsCircuit.handle_closed(&mut context, reason),
         };
         let Shared { node, entry, chores, seat, .. } = self.shared;
         for chore in chores {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::client::Client;
+use super::route::Route;
 use super::{Connection, Side, turn};
 use crate::close::CloseReason;
 use crate::hub::{Flag, Kind};
@@ -97,19 +98,40 @@ impl Connection {
             return;
         };
         let Some(dial) = dial else {
+            if self.shared.config.cluster.as_ref().is_some_and(|cluster| cluster.relays()) {
+                let timeout = tls.settings().timeout;
+                return self.wait_at(Stage::Choice(tls), now, timeout);
+            }
             return self.shake_hands_as_server(now, &tls, sink);
         };
         let host = self.shared.node.cluster().and_then(|cluster| cluster.dialed_host(dial));
         let host = host.unwrap_or_else(|| self.shared.entry.remote().ip().to_string());
+        if let Err(error) = self.connect_tls(now, &tls, &host, sink) {
+            self.shared.node.handle_dial_failed(now, dial, &DialError::Failed(error));
+        }
+    }
+
+    /// Begins with TLS to a server that was dialed by this name.
+    pub(super) fn connect_tls<S: Sink>(
+        &mut self,
+        now: Instant,
+        tls: &Tls,
+        host: &str,
+        sink: &mut S,
+    ) -> Result<(), String> {
         let config = self.shared.config.clone();
         let routes = config.cluster.iter().flat_map(|cluster| &cluster.routes);
         let known_hosts: Vec<_> = routes.map(|route| route.host.as_str()).collect();
-        let session = tls.connect(&host, &known_hosts, self.calendar(now));
-        if let Err(error) = &session {
-            let why = DialError::Failed(error.to_string());
-            self.shared.node.handle_dial_failed(now, dial, &why);
-        }
-        self.shake_hands(now, &tls, session, sink);
+        let session = tls.connect(host, &known_hosts, self.calendar(now));
+        let outcome = session.as_ref().map(drop).map_err(ToString::to_string);
+        self.shake_hands(now, tls, session, sink);
+        outcome
+    }
+
+    /// Whether this is a server that has dialed this node and speaks TLS, unless it wants a circuit, which its first byte will tell.
+    pub(super) fn may_want_circuit(&self) -> bool {
+        let opening = self.opening.as_ref();
+        matches!(self.side, Side::Route(_)) && opening.is_some_and(|it| matches!(it.stage, Stage::Choice(_)))
     }
 
     /// Goes on with what came, as far as possible. False if that takes more input.
@@ -129,7 +151,13 @@ impl Connection {
             {
                 self.begin(now, sink);
             }
-            Some(Stage::Choice(tls) | Stage::Silence(tls)) => self.shake_hands_as_server(now, &tls, sink),
+            Some(Stage::Choice(tls) | Stage::Silence(tls)) => {
+                let is_ungreeted = self.may_want_circuit();
+                self.shake_hands_as_server(now, &tls, sink);
+                if is_ungreeted && self.shared.close.is_none() {
+                    Route::greet_late(&mut self.shared.context(now, sink));
+                }
+            }
             Some(Stage::Handshake(session, tls)) => match inbound.decode(rest) {
                 Ok(_) if session.progress() == TlsProgress::Open => {
                     self.handle_open(now, &session, &tls, sink);
@@ -151,6 +179,11 @@ impl Connection {
     pub(super) fn handle_opening_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         let Some(opening) = self.opening.take() else { return };
         match opening.stage {
+            Stage::Choice(_) if matches!(self.side, Side::Route(_)) => {
+                let mut context = self.shared.context(now, sink);
+                context.log(Level::Debug, "TLS handshake timeout");
+                context.close(CloseReason::TlsHandshakeFailure);
+            }
             Stage::Choice(_) => self.begin(now, sink),
             Stage::Silence(tls) => {
                 self.greet(now, sink);
@@ -290,6 +323,7 @@ impl Connection {
         match &mut self.side {
             Side::Client(client) => client.handle_open(&mut context, self.header.is_some()),
             Side::Route(route) => route.handle_open(&mut context),
+            Side::Circuit(_) => {}
         }
     }
 

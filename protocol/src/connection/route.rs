@@ -10,11 +10,14 @@ use log::Level;
 
 use super::carried::{Carried, CarriedAccount};
 use super::chore::{Chore, Removal};
+use super::circuit;
 use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{self, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
+use crate::cluster::{
+    self, CircuitStep, Cluster, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void,
+};
 use crate::config::{Compression, RouteLimits};
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -36,6 +39,8 @@ pub(super) enum Route {
     ///
     /// [`Dialect::connect_only`]: crate::wire::Dialect::connect_only
     AwaitsConnect,
+    /// It is a connection of a circuit, of which nothing counts but whether that stands.
+    AwaitsCircuit,
     /// What it is will stand in its INFO.
     AwaitsInfo {
         /// Whether its CONNECT asked for `+OK` after each operation; `None` if this node dialed it and so hears no CONNECT.
@@ -73,8 +78,9 @@ pub(super) struct Peer {
 }
 
 impl Route {
-    /// Greets a peer: with INFO if it dialed this node, with CONNECT if this node dialed it.
-    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>, dial: Option<DialId>) -> Self {
+    /// Greets a peer: with INFO if it dialed this node, with CONNECT if this node dialed it; unless it may be that it wants a
+    /// circuit, and is greeted later.
+    pub(super) fn new<S: Sink>(context: &mut Context<'_, S>, dial: Option<DialId>, greets: bool) -> Self {
         let (id, remote) = (context.entry().id(), context.entry().remote());
         context.log(Level::Info, "Route connection created");
         let greeting = context.shared.node.with_cluster(context.now, context.sink, |cluster, _| match dial {
@@ -89,11 +95,30 @@ impl Route {
         if greeting.displaces {
             context.hit_limit("limits.max_unregistered");
         }
-        greet(context, &greeting.lines);
+        if greets {
+            greet(context, &greeting.lines);
+        }
+        Self::greeted(context, dial.is_some())
+    }
+
+    /// Greets the server at the other end of a circuit.
+    pub(super) fn of_circuit<S: Sink>(context: &mut Context<'_, S>, dials: bool, lines: &[u8]) -> Self {
+        context.log(Level::Info, "Route connection created, through another server");
+        greet(context, lines);
+        Self::greeted(context, dials)
+    }
+
+    fn greeted<S: Sink>(context: &mut Context<'_, S>, dials: bool) -> Self {
         context.entry().set_permissions(context.shared.node.exports());
-        let route = if dial.is_some() { Self::awaits_info(context, None) } else { Self::AwaitsConnect };
+        let route = if dials { Self::awaits_info(context, None) } else { Self::AwaitsConnect };
         route.handle_open(context);
         route
+    }
+
+    /// Greets a peer that dialed this node, and did not want a circuit.
+    pub(super) fn greet_late<S: Sink>(context: &mut Context<'_, S>) {
+        let lines = context.shared.node.cluster().map(|cluster| cluster.greeting());
+        greet(context, &lines.unwrap_or_default());
     }
 
     /// What the peer says from now on are operations, and its handshake may not take long.
@@ -126,6 +151,9 @@ impl Route {
     #[inline]
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
         match (&mut *self, op) {
+            (Self::AwaitsCircuit, Op::Ok) => self.handle_circuit(context),
+            (Self::AwaitsCircuit, Op::Err(_)) => context.close(CloseReason::RouteRemoved),
+            (Self::AwaitsCircuit, _) => {}
             (Self::AwaitsInfo { peer, .. }, Op::RoutedMessage(message)) => {
                 peer.handle_message(context, message)
             }
@@ -168,7 +196,7 @@ impl Route {
     pub(super) fn payload_limit(&self, limits: &RouteLimits) -> (&'static str, usize) {
         match self {
             Self::Peer(_) => ("limits.max_payload", limits.max_payload),
-            Self::AwaitsConnect | Self::AwaitsInfo { .. } => {
+            Self::AwaitsConnect | Self::AwaitsCircuit | Self::AwaitsInfo { .. } => {
                 ("limits.max_unregistered_in_bytes", limits.max_unregistered_in_bytes)
             }
         }
@@ -245,6 +273,20 @@ impl Route {
         context.shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_pong(now, id));
     }
 
+    /// Whoever is at the other end is ready for the circuit, or says that it stands.
+    fn handle_circuit<S: Sink>(&mut self, context: &mut Context<'_, S>) {
+        let (id, remote) = (context.entry().id(), context.entry().remote());
+        let step = context.shared.node.cluster().and_then(|mut cluster| {
+            let begins =
+                |cluster: &mut Cluster| cluster.handle_circuit_stands(id, remote).map(CircuitStep::Begins);
+            cluster.handle_circuit_passing(id).or_else(|| begins(&mut cluster))
+        });
+        match step {
+            Some(step) => context.shared.join_circuit(step),
+            None => context.close(CloseReason::RouteRemoved),
+        }
+    }
+
     fn handle_connect<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
         let connect = match Connect::from_json(json) {
             Ok(connect) => connect,
@@ -253,7 +295,19 @@ impl Route {
                 return context.handle_error(&ProtocolError::InvalidJson);
             }
         };
+        if !connect.onehop_circuit.is_empty() {
+            return match circuit::step_of(context.shared, &connect) {
+                Some(step) => context.shared.join_circuit(step),
+                None => context.report(&ProtocolError::UnknownCircuit),
+            };
+        }
         let entry = context.shared.entry.clone();
+        if context.config().cluster.as_ref().is_some_and(|it| it.tls.is_some()) && entry.tls().is_none() {
+            // Who wants a circuit may do without, nobody else.
+            context
+                .log_failed_handshake(Level::Debug, "tls: first record does not look like a TLS handshake");
+            return context.close(CloseReason::TlsHandshakeFailure);
+        }
         let shown = entry.shown_certificate();
         let verdict = context
             .shared
@@ -285,7 +339,7 @@ impl Route {
         };
         let (id, now) = (context.entry().id(), context.now);
         match self {
-            Self::AwaitsConnect => {}
+            Self::AwaitsConnect | Self::AwaitsCircuit => {}
             Self::AwaitsInfo { verbose, compressed, .. } => {
                 if verbose.is_none() && compressed.is_none() {
                     context.rehearse_input();
@@ -413,6 +467,7 @@ impl Route {
             remote_id: registered.peer,
             account,
             compression,
+            relay: registered.relay,
             ..About::default()
         });
         let mut untold = shared.node.begin_interest(&shared.entry, registered.seat);

@@ -13,7 +13,7 @@ use crate::driver::{self, SocketKind};
 use crate::hub::{Entry, Kind};
 use crate::id::ConnectionId;
 use crate::node::{Listening, Node};
-use crate::outbox::{Body, Delivery, Outbound, Outbox, Pressure, WritePolicy};
+use crate::outbox::{Body, Delivery, Outbound, Outbox, Pressure, SLOW_AT_BYTES, WritePolicy};
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::transport::Encoder;
@@ -347,6 +347,7 @@ fn a_wide_fan_out_keeps_no_more_memory_than_allowed() {
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: 1000,
+    slow_at_bytes: SLOW_AT_BYTES,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,

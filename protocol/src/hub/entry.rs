@@ -102,6 +102,8 @@ pub struct About {
     pub user: Option<String>,
     /// How what is written on a route is compressed, by the name of the mode; none if it is not.
     pub compression: Option<&'static str>,
+    /// The server that a route passes through, by its name; none if it leads to its peer directly.
+    pub relay: Option<String>,
 }
 
 impl Entry {
@@ -321,8 +323,8 @@ impl Entry {
 
 impl About {
     fn text_bytes(&self) -> usize {
-        let Self { name, lang, version, remote_id, account, user, compression: _ } = self;
-        let optional = [account, user].into_iter().flatten();
+        let Self { name, lang, version, remote_id, account, user, compression: _, relay } = self;
+        let optional = [account, user, relay].into_iter().flatten();
         [name, lang, version, remote_id].into_iter().chain(optional).map(String::capacity).sum()
     }
 }

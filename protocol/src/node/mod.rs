@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cluster::{Cluster, DialError, DialRequest, Output};
+use crate::cluster::{Circuits, Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused, HostPort, Source};
 use crate::discovery::{DamagedFile, Found, Reach};
 use crate::hub::{Entry, Hub, Kind};
@@ -156,6 +156,11 @@ impl Node {
     /// How many attempts to reach other servers were begun since the start, by their causes.
     pub fn dial_counts(&self) -> DialCounts {
         self.cluster().map_or_else(DialCounts::default, |cluster| cluster.dial_counts())
+    }
+
+    /// What there is of circuits, if this node has to do with them.
+    pub(crate) fn circuits(&self) -> Option<Circuits> {
+        self.cluster()?.circuits()
     }
 
     /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.

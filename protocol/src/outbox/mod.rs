@@ -22,7 +22,7 @@ use crate::transport::Encoder;
 pub use chunks::{Chunks, WRITE_AT_ONCE_BYTES};
 pub use message::{Body, Delivery, SHARE_AT_BYTES};
 pub use outbound::Outbound;
-pub use policy::{Overdue, Pressure, WritePolicy};
+pub use policy::{Overdue, Pressure, SLOW_AT_BYTES, WritePolicy};
 
 /// Bytes waiting for one socket, in order.
 #[derive(Debug, Default)]

@@ -18,6 +18,8 @@ pub enum Pressure {
 pub struct WritePolicy {
     /// More pending bytes than this end the connection.
     pub max_pending_bytes: usize,
+    /// Producers are slowed from so many pending bytes on, if that is less than three quarters of those that end the connection.
+    pub slow_at_bytes: usize,
     /// More bytes of answers and gossip than this end the connection, counted while what waited before them is written;
     /// `None` for clients, which cause all that they are sent.
     pub max_control_bytes: Option<usize>,
@@ -42,7 +44,7 @@ impl WritePolicy {
         let max = self.max_pending_bytes;
         if pending_bytes > max {
             Pressure::Overflow
-        } else if pending_bytes > SLOW_AT_BYTES.min(max / 4 * 3) {
+        } else if pending_bytes > self.slow_at_bytes.min(max / 4 * 3) {
             Pressure::High
         } else {
             Pressure::Low
@@ -50,5 +52,5 @@ impl WritePolicy {
     }
 }
 
-/// Producers are slowed from this many pending bytes on, long before `max_pending` would end the connection.
-const SLOW_AT_BYTES: usize = 1024 * 1024;
+/// Producers of most connections are slowed from so many pending bytes on, long before `max_pending` would end the connection.
+pub const SLOW_AT_BYTES: usize = 1024 * 1024;

@@ -4,6 +4,7 @@ use super::*;
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: 64 * 1024 * 1024,
+    slow_at_bytes: SLOW_AT_BYTES,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,

@@ -112,14 +112,14 @@ impl PeerRoutes {
 impl RouteConnection {
     fn describe(&self, routes: &Routes) -> String {
         // Who is at the other end is part of its name.
-        let Self { remote: _, purpose, life } = self;
+        let Self { remote: _, purpose, detour, life } = self;
         let life = match life {
             Life::Shaking { dial } => (dial.and_then(|dial| routes.place_of(dial)), None),
             Life::Registered { peer, seat, since: _, continues, probed_until } => {
                 (None, Some((peer, seat, continues, probed_until.is_some())))
             }
         };
-        format!("{purpose:?} {life:?}")
+        format!("{purpose:?} {detour:?} {life:?}")
     }
 }
 

@@ -25,7 +25,18 @@ pub(super) struct RouteConnection {
     pub(super) remote: SocketAddr,
     /// What it was dialed for; none if it was accepted.
     pub(super) purpose: Option<Purpose>,
+    /// By which way it comes, if not directly.
+    pub(super) detour: Option<Detour>,
     pub(super) life: Life,
+}
+
+/// The way of a connection that passes through another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Detour {
+    /// The id of that.
+    pub(crate) relay: String,
+    /// Where the peer is reached by those who can reach it.
+    pub(crate) url: RouteUrl,
 }
 
 /// How far a connection has come. Before it there is only a wish to be connected ([`Attempt`](super::dial::Attempt)), after it
@@ -65,7 +76,23 @@ impl RouteConnections {
         if dial.is_none() {
             self.strangers.push_back(id);
         }
-        let begun = RouteConnection { remote, purpose, life: Life::Shaking { dial } };
+        self.put(id, RouteConnection { remote, purpose, detour: None, life: Life::Shaking { dial } })
+    }
+
+    /// A circuit that stands now: the handshake between its ends begins.
+    pub(super) fn begin_detour(
+        &mut self,
+        id: ConnectionId,
+        remote: SocketAddr,
+        purpose: Option<Purpose>,
+        detour: Detour,
+    ) {
+        self.remove(id);
+        let life = Life::Shaking { dial: None };
+        self.put(id, RouteConnection { remote, purpose, detour: Some(detour), life });
+    }
+
+    fn put(&mut self, id: ConnectionId, begun: RouteConnection) -> &RouteConnection {
         match self.all.entry(id) {
             Entry::Vacant(place) => place.insert(begun),
             Entry::Occupied(place) => {
@@ -193,7 +220,7 @@ impl RouteConnections {
 impl RouteConnection {
     /// Whether it was accepted and is not registered.
     fn is_stranger(&self) -> bool {
-        matches!(self.life, Life::Shaking { dial: None })
+        self.detour.is_none() && matches!(self.life, Life::Shaking { dial: None })
     }
 
     /// The peer that it is registered for.

@@ -42,6 +42,7 @@ pub(crate) use dial::Purpose;
 pub use dial::{DialError, DialId, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use dials::MAX_DIALS;
+pub(crate) use life::Detour;
 pub(crate) use moves::TooManyMoved;
 #[cfg(feature = "sim")]
 pub(crate) use pace::RETRY_PAUSE;

@@ -124,6 +124,11 @@ impl PeerRoutes {
         self.pooled.iter().flatten().copied()
     }
 
+    /// All of its connections.
+    pub(super) fn all(&self) -> impl Iterator<Item = ConnectionId> {
+        self.pool().chain(self.sole).chain(self.dedicated.values().copied())
+    }
+
     /// The connection that is dedicated to an account.
     pub(super) fn dedicated(&self, account: &str) -> Option<ConnectionId> {
         self.dedicated.get(account).copied()

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
-use super::life::{Life, RouteConnection, RouteConnections};
+use super::life::{Detour, Life, RouteConnection, RouteConnections};
 use super::moves::TooManyMoved;
 use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
@@ -226,6 +226,43 @@ impl Routes {
         self.connections.begin(connection, remote, Some(id), purpose).purpose.as_ref()
     }
 
+    /// Notes that a connection has become a circuit, which makes it one to another server than the one that it is with; `purpose` is
+    /// what it is for if this node has the part of the one who dials.
+    pub(crate) fn handle_circuit(
+        &mut self,
+        connection: ConnectionId,
+        remote: SocketAddr,
+        purpose: Option<Purpose>,
+        detour: Detour,
+    ) {
+        self.connections.begin_detour(connection, remote, purpose, detour);
+    }
+
+    /// Forgets a connection that will never be a route of this node.
+    pub(crate) fn release(&mut self, connection: ConnectionId) {
+        self.connections.remove(connection);
+    }
+
+    /// The way of a connection that passes through another server.
+    pub(crate) fn detour(&self, connection: ConnectionId) -> Option<&Detour> {
+        self.connections.get(connection)?.detour.as_ref()
+    }
+
+    /// Whether some connection to a peer passes through no other server; none if it is no peer.
+    pub(crate) fn is_direct(&self, peer: &str) -> Option<bool> {
+        let peer = self.peers.get(peer)?;
+        Some(peer.all().any(|connection| self.detour(connection).is_none()))
+    }
+
+    /// The kinds of connections to a server that are missing: of the pool (none), and dedicated to an account.
+    pub(crate) fn missing(&self, server: &str) -> Vec<Option<String>> {
+        let Wishes { plan, moves, .. } = &self.wishes;
+        match self.peers.get(server) {
+            Some(peer) => peer.missing(plan.accounts().chain(moves.of(server))),
+            None => plan.kinds(),
+        }
+    }
+
     /// The host that a dial goes to.
     pub(crate) fn dialed_host(&self, id: DialId) -> Option<&str> {
         self.wishes.purpose_of(id).map(|purpose| purpose.url.host.as_str())
@@ -284,11 +321,12 @@ impl Routes {
             }
             NotSeated::NoSeat(why)
         })?;
+        let is_direct = self.detour(connection).is_none();
         let pool_size = self.wishes.plan.pool_size_with(newcomer).filter(|_| seat != Seat::Sole).unwrap_or(0);
         let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
         let is_first = peer.gossip_carrier().is_none();
         let is_seated = peer.take_seat(&seat, connection, newcomer, pool_size);
-        if let Some(Purpose { url, explicit, .. }) = &purpose {
+        if let Some(Purpose { url, explicit, .. }) = purpose.as_ref().filter(|_| is_direct) {
             self.wishes.handle_found(url);
             peer.solicit(Solicited { url: url.clone(), explicit: *explicit });
         }
@@ -300,7 +338,9 @@ impl Routes {
             dial.into_iter().for_each(|dial| self.wishes.end_at(now, dial, newcomer.id));
             return Err(NotSeated::Duplicate { probed });
         }
-        let continues = purpose.is_some() && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
+        // Another circuit is for others to want.
+        let continues =
+            purpose.is_some() && is_direct && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
         dial.into_iter().for_each(|dial| self.wishes.end_at(now, dial, newcomer.id));
         if let Some(Purpose { url, explicit: true, account: None, .. }) =
             purpose.as_ref().filter(|_| is_first)

@@ -6,11 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::outbox::{Body, Delivery, Outbound, Outbox, Overdue, Pressure, SHARE_AT_BYTES, WritePolicy};
+use crate::outbox::{
+    Body, Delivery, Outbound, Outbox, Overdue, Pressure, SHARE_AT_BYTES, SLOW_AT_BYTES, WritePolicy,
+};
 use crate::time::Instant;
 
 const POLICY: WritePolicy = WritePolicy {
     max_pending_bytes: 64 * 1024 * 1024,
+    slow_at_bytes: SLOW_AT_BYTES,
     max_control_bytes: None,
     deadline: Duration::from_secs(10),
     retry: false,

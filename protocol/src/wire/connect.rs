@@ -79,6 +79,10 @@ pub struct Connect {
     /// The signature of a trusted proxy.
     #[serde(skip_serializing_if = "is_default")]
     pub proxy_sig: String,
+    /// Routes between onehop nodes: the connection is part of a circuit, which has this token (wire.md 14.7). Nothing else counts
+    /// then.
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop_circuit: String,
 }
 
 impl Default for Connect {
@@ -108,6 +112,7 @@ impl Default for Connect {
             account: String::new(),
             new_account: false,
             proxy_sig: String::new(),
+            onehop_circuit: String::new(),
         }
     }
 }

@@ -126,6 +126,8 @@ pub enum ProtocolError {
         /// The account.
         account: String,
     },
+    /// A connection of a circuit that there is not (wire.md 14.7).
+    UnknownCircuit,
     /// A server with a name, an id or a cluster that no server has.
     NameTooLong,
     /// A server that was answered too much before its handshake was over.
@@ -167,6 +169,7 @@ impl ProtocolError {
             Self::InvalidPublishSubject => "Invalid Publish Subject",
             Self::MaximumSubscriptions => "maximum subscriptions exceeded",
             Self::ClientOnRoutePort => "attempted to connect to route port",
+            Self::UnknownCircuit => "Unknown Circuit",
             _ => return Some(Cow::Owned(self.detailed_text())),
         };
         Some(Cow::Borrowed(text))
@@ -207,6 +210,7 @@ impl ProtocolError {
             | Self::DedicatedWithoutPool { .. }
             | Self::NotPinned { .. }
             | Self::NameTooLong
+            | Self::UnknownCircuit
             | Self::CompressionMode { .. } => CloseReason::ProtocolViolation,
             Self::EndlessHandshake => CloseReason::SlowConsumerPendingBytes,
             Self::MaximumInterest => CloseReason::MaximumSubscriptionsExceeded,

@@ -146,6 +146,44 @@ pub struct Info {
     /// of the sender alone, once, when a route begins.
     #[serde(skip_serializing_if = "is_default")]
     pub onehop_affinity: String,
+    /// Routes between onehop nodes: about a circuit (wire.md 14.7).
+    #[serde(skip_serializing_if = "is_default")]
+    pub onehop_circuit: Option<CircuitWord>,
+}
+
+/// What onehop nodes say of a circuit to each other, over the routes that they have: a route whose bytes pass through a third node
+/// (wire.md 14.7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum CircuitWord {
+    /// Whoever hears this is asked to let a circuit pass from the sender to another server.
+    Open {
+        /// Its id.
+        server: String,
+    },
+    /// A circuit is to be joined, by a connection with whoever says this.
+    Join {
+        /// The id of the server at the other end.
+        server: String,
+        /// Where that is reached by those who can reach it, `nats-route://host:port/`.
+        url: String,
+        /// What the connection is known by, once.
+        token: String,
+        /// Whoever hears this asked for it, and has the part of the one who dials.
+        begins: bool,
+        /// Whoever hears this makes the connection; else it is made by the one who says this.
+        dials: bool,
+    },
+    /// There is no such circuit.
+    Refuse {
+        /// The id of the server that it was to lead to.
+        server: String,
+        /// Why not, for logs.
+        why: String,
+    },
+    /// What newer nodes say.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A server that another has a route to.

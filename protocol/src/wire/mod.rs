@@ -29,7 +29,7 @@ pub use connect::Connect;
 pub use error::ProtocolError;
 pub use gossip_mode::GossipMode;
 pub use grammar::{Dialect, ParseError, Parsed, Role};
-pub use info::{ClientUrls, Info, KnownServer, Permissions};
+pub use info::{CircuitWord, ClientUrls, Info, KnownServer, Permissions};
 pub use json::InvalidJson;
 pub use op::{LeafOrigin, Message, Op, RoutedMessage, RoutedSub, RoutedUnsub};
 pub use parser::Parser;

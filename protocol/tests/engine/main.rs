@@ -6,6 +6,7 @@
 mod account_limits;
 mod accounts;
 mod authentication;
+mod circuits;
 mod clients;
 mod close;
 mod compression;

@@ -1,4 +1,4 @@
-//! The fields of the `cluster` block (wire.md 9.3), `healing` and `limits`.
+//! The fields of the `cluster` block (wire.md 9.3), `healing`, `relay` and `limits`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::credentials::Credentials;
 use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::users::Known;
 use super::value::{Item, Value};
-use super::{compression, healing, limits, permissions, tls};
+use super::{compression, healing, limits, permissions, relay, tls};
 use crate::config::validate::{ConfigError, check_cluster_name};
 use crate::config::{
     ClusterConfig, Config, MAX_CLUSTER_PING_INTERVAL, Permissions, Port, RoutePermissions, RouteUrl, Secret,
@@ -76,6 +76,7 @@ fn read_field(
         "write_deadline" => cluster.write_deadline = field.optional_duration(report)?,
         "compression" => cluster.compression = compression::read(field, report)?,
         "healing" => cluster.healing = healing::read(field, report)?,
+        "relay" => cluster.relay = relay::read(field, report)?,
         "tls" => cluster.tls = tls::of_routes(field, report)?,
         "limits" => cluster.limits = limits::read(field, report)?,
         key => field.accept_if(asks_for_nothing(CLUSTER, key, field.value))?,

@@ -13,6 +13,7 @@ mod healing;
 mod limits;
 mod mappings;
 mod permissions;
+mod relay;
 mod scalar;
 mod secrets;
 mod sharing;

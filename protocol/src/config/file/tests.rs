@@ -4,6 +4,7 @@ mod healing;
 mod limits;
 mod mappings;
 mod permissions;
+mod relay;
 mod sharing;
 mod websocket;
 
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{
     Authorization, ClusterConfig, Compression, Discovery, Healing, HostPort, Listen, MAX_PAYLOAD, Port,
-    RouteLimits, RoutePermissions, Rules, SecretSeed, SubjectRule,
+    Relay, RouteLimits, RoutePermissions, Rules, SecretSeed, SubjectRule,
 };
 
 /// Variables and files that the tests below name.
@@ -199,6 +200,7 @@ fn every_field_of_the_cluster_is_read() {
         write_deadline: Some(Duration::from_secs(9)),
         compression: Compression::Off,
         healing: Healing::default(),
+        relay: Relay::default(),
         limits: RouteLimits::default(),
     };
     assert_eq!(read.cluster, Some(expected));

@@ -67,6 +67,9 @@ struct RouteRest {
     #[serde(skip_serializing_if = "is_default")]
     account: String,
     compression: &'static str,
+    /// The server that it passes through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onehop_relay: Option<String>,
 }
 
 /// The routes whose handshake is over: pools first, by peer, then those that are dedicated to an account.
@@ -105,6 +108,7 @@ fn route(node: &Node, facts: &Facts<'_>, entry: &Entry, about: &About) -> (Route
     let rest = RouteRest {
         account: about.account.clone().unwrap_or_default(),
         compression: about.compression.unwrap_or(peer.uncompressed),
+        onehop_relay: about.relay.clone(),
     };
     (RouteStart::new(facts, entry, about, peer), rest)
 }

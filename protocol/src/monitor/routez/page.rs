@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Head, RouteRest, look, registered, route, sid_account};
 use crate::accounts::Account;
+use crate::cluster::Circuits;
 use crate::hub::{About, Entry};
 use crate::id::ConnectionId;
 use crate::monitor::budget::Exhausted;
@@ -39,6 +40,13 @@ struct Truncated {
 #[derive(Debug, Serialize)]
 struct Dials {
     onehop_dials: BTreeMap<&'static str, u64>,
+}
+
+/// How many circuits pass through this node, and which servers it cannot reach, not even by one.
+#[derive(Debug, Serialize)]
+struct Relayed {
+    onehop_circuits: usize,
+    onehop_unreached: Vec<String>,
 }
 
 /// A route that is being shown.
@@ -124,6 +132,9 @@ impl RoutezPage {
         let dials = context.node.dial_counts();
         if dials.total() > 0 {
             context.printer.fields(&Dials { onehop_dials: dials.iter().collect() });
+        }
+        if let Some(Circuits { passing, unreached }) = context.node.circuits() {
+            context.printer.fields(&Relayed { onehop_circuits: passing, onehop_unreached: unreached });
         }
         if self.is_truncated {
             context.printer.fields(&Truncated { onehop_truncated: true });

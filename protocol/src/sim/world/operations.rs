@@ -12,7 +12,7 @@ use crate::sim::framing::Deframer;
 use crate::sim::ids::{ClientId, MessageId, NodeId, Sid};
 use crate::sim::ledger::{Publication, Refused};
 use crate::sim::net::{End, Ending};
-use crate::sim::node::Socket;
+use crate::sim::node::{SimNode, Socket};
 use crate::sim::passage::{Misheard, Way};
 use crate::sim::rule::{Rule, Violation};
 use crate::sim::stream::{Holder, Joint, Purpose, Said};
@@ -327,6 +327,10 @@ impl World {
             return;
         };
         self.trace.take(bytes);
+        if passes_on(&self.nodes, joint, end) {
+            // It was said, and checked, at the other end of the circuit.
+            return;
+        }
         if !joint.is_route() && !self.trace.keeps_lines() {
             return;
         }
@@ -410,6 +414,13 @@ struct Statement<'a> {
 fn is_about(info: &[u8], server_id: &str) -> bool {
     let rest = info.strip_prefix(b"INFO {\"server_id\":\"".as_slice());
     rest.is_some_and(|rest| rest.starts_with(server_id.as_bytes()))
+}
+
+/// Whether what a node writes to an end is another's word, which passes through it.
+fn passes_on(nodes: &[SimNode], joint: &Joint, end: End) -> bool {
+    let Some(Holder::Node(node, connection)) = joint.holders[end.side] else { return false };
+    let engine = nodes[node.0].engine.as_ref().filter(|_| joint.is_route());
+    engine.is_some_and(|engine| engine.node().cluster().is_some_and(|cluster| cluster.passes(connection)))
 }
 
 fn describe(end: End, joint: &Joint) -> String {

@@ -1,0 +1,308 @@
+//! Circuits, gossip and routes put together: who is asked for a circuit, who is told of one, and what comes of its connections.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fastrand::Rng;
+use log::debug;
+
+use super::{Cluster, InfoHeard, Output};
+use crate::close::CloseReason;
+use crate::config::RouteUrl;
+use crate::id::ConnectionId;
+use crate::quote::brief;
+use crate::relay::{Circuit, Ends, Lack, Leg, Middle, Passing, Refused, Want};
+use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose};
+use crate::time::Instant;
+use crate::wire::{CircuitWord, Connect, GossipMode, Info};
+
+/// What a node has to do with circuits.
+#[derive(Debug)]
+pub(super) struct Relaying {
+    pub(super) ends: Ends,
+    pub(super) middle: Middle,
+    /// Connections of circuits that this node makes.
+    dials: BTreeMap<DialId, CircuitDial>,
+    /// Those that are not begun yet.
+    due: VecDeque<DialId>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct CircuitDial {
+    token: String,
+    url: RouteUrl,
+}
+
+/// What follows from what was heard on a connection of a circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CircuitStep {
+    /// Nothing, until whoever is in the middle says so.
+    Waits,
+    /// Its bytes pass through this node.
+    Passes(Passing),
+    /// It is a route to another server from here on.
+    Begins(Beginning),
+}
+
+/// What there is of circuits.
+#[derive(Debug)]
+pub(crate) struct Circuits {
+    /// How many pass through this node.
+    pub(crate) passing: usize,
+    /// Members of members, by their ids, that there is no route to, not even through another.
+    pub(crate) unreached: Vec<String>,
+}
+
+/// How a circuit becomes a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// This node has the part of the one who dials.
+    pub(crate) dials: bool,
+    /// The host of the server at the other end, whose name its certificate is to have.
+    pub(crate) host: String,
+    /// What is said first.
+    pub(crate) lines: Vec<u8>,
+}
+
+impl Relaying {
+    pub(super) fn new(own_id: String, rng: Rng) -> Self {
+        Self {
+            ends: Ends::new(own_id),
+            middle: Middle::new(rng),
+            dials: BTreeMap::new(),
+            due: VecDeque::new(),
+            last: 0,
+        }
+    }
+
+    /// When [`Cluster::follow_circuits`] is to be called next.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.ends.next_at().into_iter().chain(self.middle.next_at()).min()
+    }
+
+    /// When a connection is to be dialed.
+    pub(super) fn next_dial_at(&self) -> Option<Instant> {
+        (!self.due.is_empty()).then_some(Instant::ZERO)
+    }
+
+    pub(super) fn poll_dial(&mut self) -> Option<DialRequest> {
+        let id = self.due.pop_front()?;
+        let CircuitDial { url, .. } = self.dials.get(&id)?;
+        debug!("Trying to connect to {} for a circuit", brief(url.authority()));
+        Some(DialRequest { id, host: url.host.clone(), port: url.port, own_addresses: Vec::new() })
+    }
+
+    fn want_dial(&mut self, token: String, url: RouteUrl) {
+        self.last += 1;
+        let id = DialId(FIRST_CIRCUIT_DIAL + self.last);
+        self.dials.insert(id, CircuitDial { token, url });
+        self.due.push_back(id);
+    }
+
+    /// A connection of a circuit shows its token, or was made for it.
+    fn handle_token(&mut self, connection: ConnectionId, token: &str) -> bool {
+        self.middle.handle_token(connection, token) || self.ends.handle_token(connection, token)
+    }
+}
+
+impl Cluster {
+    /// Whether a dial is for a circuit.
+    pub(crate) fn is_circuit(&self, dial: DialId) -> bool {
+        dial.0 > FIRST_CIRCUIT_DIAL
+    }
+
+    /// Notes a connection that was made for a circuit, and returns what to say on it; none if that is over.
+    pub(crate) fn handle_circuit_dialed(&mut self, id: DialId, connection: ConnectionId) -> Option<Vec<u8>> {
+        let CircuitDial { token, .. } = self.relaying.dials.remove(&id)?;
+        if !self.relaying.handle_token(connection, &token) {
+            return None;
+        }
+        let connect =
+            Connect { verbose: false, pedantic: false, onehop_circuit: token, ..Connect::default() };
+        Some(connect.to_line())
+    }
+
+    /// Notes that such a connection could not be made.
+    pub(super) fn handle_circuit_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
+        let Some(CircuitDial { token, url }) = self.relaying.dials.remove(&id) else { return };
+        debug!("Error trying to connect to {} for a circuit: {why:?}", brief(url.authority()));
+        let other = self.relaying.middle.handle_failed(&token);
+        self.outputs.extend(other.map(|other| Output::Close(other, CloseReason::ClientClosed)));
+        self.relaying.ends.handle_failed(now, &token);
+    }
+
+    /// An accepted connection shows a token. None if there is no such circuit.
+    pub(crate) fn handle_circuit_token(
+        &mut self,
+        connection: ConnectionId,
+        token: &str,
+    ) -> Option<CircuitStep> {
+        if !self.relaying.handle_token(connection, token) {
+            return None;
+        }
+        self.handle_circuit_passing(connection).or(Some(CircuitStep::Waits))
+    }
+
+    /// The other connection of a circuit that stands.
+    pub(crate) fn handle_circuit_passing(&mut self, connection: ConnectionId) -> Option<CircuitStep> {
+        let passing = self.relaying.middle.handle_ready(connection)?;
+        self.routes.release(connection);
+        Some(CircuitStep::Passes(passing))
+    }
+
+    /// A circuit stands, by the word of the server in the middle: it becomes a route.
+    pub(crate) fn handle_circuit_stands(
+        &mut self,
+        connection: ConnectionId,
+        remote: std::net::SocketAddr,
+    ) -> Option<Beginning> {
+        let Circuit { relay, url, server, begins } = self.relaying.ends.circuit(connection)?.clone();
+        let purpose = if begins {
+            let account = self.routes.missing(&server).into_iter().next()?;
+            Some(Purpose { url: url.clone(), explicit: false, account, gossip_mode: GossipMode::Default })
+        } else {
+            None
+        };
+        let lines = match &purpose {
+            Some(_) => self.handshake.opening(purpose.as_ref()),
+            None => self.handshake.initial_info().to_line(),
+        };
+        let host = url.host.clone();
+        self.routes.handle_circuit(connection, remote, purpose, Detour { relay, url });
+        Some(Beginning { dials: begins, host, lines })
+    }
+
+    /// A connection ended, which may have been part of a circuit.
+    pub(super) fn handle_circuit_closed(&mut self, now: Instant, connection: ConnectionId) {
+        let other = self.relaying.middle.handle_closed(connection);
+        self.outputs.extend(other.map(|other| Output::Close(other, CloseReason::ClientClosed)));
+        self.relaying.ends.handle_over(now, connection, false);
+    }
+
+    /// Wants circuits to the servers that are lacking, and gives up what takes too long.
+    pub(super) fn follow_circuits(&mut self, now: Instant) {
+        let Self { relaying, routes, gossip, config, .. } = self;
+        let late = relaying.middle.handle_timeout(now).into_iter();
+        self.outputs.extend(late.map(|id| Output::Close(id, CloseReason::ClientClosed)));
+        let lack = |server: &str| match routes.is_direct(server) {
+            None => Lack::Everything,
+            Some(true) => Lack::Nothing,
+            Some(false) if routes.missing(server).is_empty() => Lack::Covered,
+            Some(false) => Lack::Rest,
+        };
+        let relays = |peer: &str| {
+            let carrier = routes.carrier(peer, None).filter(|carrier| routes.detour(*carrier).is_none());
+            carrier.is_some() && gossip.info_of(peer).is_some_and(|info| info.onehop >= CIRCUITS)
+        };
+        if !config.relays() {
+            return;
+        }
+        for Want { relay, server } in relaying.ends.handle_timeout(now, &config.relay, lack, relays) {
+            debug!("Asking {relay} for a circuit to {server}");
+            self.say(&relay, CircuitWord::Open { server });
+        }
+    }
+
+    /// Hears what a member says of circuits.
+    pub(super) fn handle_circuit_word(
+        &mut self,
+        now: Instant,
+        over: ConnectionId,
+        peer: &str,
+        word: CircuitWord,
+    ) -> InfoHeard {
+        match word {
+            CircuitWord::Open { server } => {
+                if let Err(refused) = self.open_circuit(now, peer, &server) {
+                    let why = refused.to_string();
+                    self.say(peer, CircuitWord::Refuse { server, why });
+                    return refused.limit().map_or(InfoHeard::Nothing, InfoHeard::Excess);
+                }
+            }
+            CircuitWord::Join { server, url, token, begins, dials } if self.config.relays() => {
+                let Ok(url) = url.trim_end_matches('/').parse::<RouteUrl>() else {
+                    return InfoHeard::Nothing;
+                };
+                let circuit = Circuit { relay: peer.to_owned(), server, url, begins };
+                let relay_url = self.routes.connection(over).and_then(|(_, purpose)| Some(&purpose?.url));
+                let is_possible = !dials || relay_url.is_some();
+                if is_possible && self.relaying.ends.handle_join(now, &token, circuit) && dials {
+                    relay_url
+                        .cloned()
+                        .into_iter()
+                        .for_each(|url| self.relaying.want_dial(token.clone(), url));
+                }
+            }
+            CircuitWord::Refuse { server, why } => {
+                debug!("{peer} lets no circuit pass to {}: {}", brief(&server), brief(&why));
+                self.relaying.ends.handle_refused(now, peer, &server);
+                self.follow_circuits(now);
+            }
+            CircuitWord::Join { .. } | CircuitWord::Unknown => {}
+        }
+        InfoHeard::Nothing
+    }
+
+    /// What a server that the bytes of a connection pass through is called.
+    pub(super) fn relay_name(&self, connection: ConnectionId) -> Option<String> {
+        let relay = &self.routes.detour(connection)?.relay;
+        let name = self.gossip.info_of(relay).map(|info| info.server_name.clone());
+        Some(name.unwrap_or_else(|| relay.clone()))
+    }
+
+    /// What there is of circuits, for pages; none if this node has nothing to do with them.
+    pub(crate) fn circuits(&self) -> Option<Circuits> {
+        let passing = self.relaying.middle.len();
+        let unreached = self.relaying.ends.unreached().take(SHOWN_SERVERS).map(str::to_owned).collect();
+        (self.config.relays() || passing > 0).then_some(Circuits { passing, unreached })
+    }
+
+    /// A member wants a circuit to another.
+    fn open_circuit(&mut self, now: Instant, from: &str, to: &str) -> Result<(), Refused> {
+        if !self.config.relays() {
+            return Err(Refused::Off);
+        }
+        let [from_leg, to_leg] = [from, to].map(|server| self.leg_to(server).filter(|_| from != to));
+        let (Some(from_leg), Some(to_leg)) = (from_leg, to_leg) else { return Err(Refused::NoMember) };
+        let [from_token, to_token] = self.relaying.middle.open(now, [from, to], &self.config.relay)?;
+        debug!("A circuit from {from} to {to} begins");
+        self.invite(from, to, from_leg, from_token, true);
+        self.invite(to, from, to_leg, to_token, false);
+        Ok(())
+    }
+
+    /// Where this node dials a member, if it is this node that does so; none if it has no direct route or does not know of circuits.
+    fn leg_to(&self, server: &str) -> Option<Option<RouteUrl>> {
+        let carrier = self.routes.carrier(server, None)?;
+        let knows = self.gossip.info_of(server).is_some_and(|info| info.onehop >= CIRCUITS);
+        if !knows || self.routes.detour(carrier).is_some() {
+            return None;
+        }
+        self.routes.connection(carrier).map(|(_, purpose)| purpose.map(|purpose| purpose.url.clone()))
+    }
+
+    /// Tells one end of a circuit to join it.
+    fn invite(&mut self, whom: &str, server: &str, leg: Option<RouteUrl>, Leg { token }: Leg, begins: bool) {
+        let url = self.gossip.info_of(server).map(|info| info.ip.clone()).unwrap_or_default();
+        let dials = leg.is_none();
+        let server = server.to_owned();
+        self.say(whom, CircuitWord::Join { server, url, token: token.clone(), begins, dials });
+        leg.into_iter().for_each(|url| self.relaying.want_dial(token.clone(), url));
+    }
+
+    fn say(&mut self, peer: &str, word: CircuitWord) {
+        let Some(carrier) = self.routes.carrier(peer, None) else { return };
+        let Info { server_id, server_name, onehop, .. } = self.handshake.own_info().clone();
+        let line = Info { server_id, server_name, onehop, onehop_circuit: Some(word), ..Info::default() };
+        self.outputs.push_back(Output::Send(carrier, line.to_gossip_line().into()));
+    }
+}
+
+/// So many servers are named at the most.
+const SHOWN_SERVERS: usize = 256;
+
+/// From this level on a onehop node knows of circuits (wire.md 14.7).
+pub(super) const CIRCUITS: i32 = 2;
+
+/// Dials of circuits are numbered from here: no node makes so many others.
+const FIRST_CIRCUIT_DIAL: u64 = 1 << 63;

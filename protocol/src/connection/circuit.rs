@@ -1,0 +1,188 @@
+//! Connections of circuits: those whose bytes pass through this node, and those that become a route to another server than the
+//! one that they are with (wire.md 14.7).
+
+use std::time::Duration;
+
+use log::Level;
+
+use super::route::Route;
+use super::{Connection, Interruption, Shared, Side};
+use crate::close::CloseReason;
+use crate::cluster::{Beginning, CircuitStep};
+use crate::id::ConnectionId;
+use crate::outbox::{Pressure, WritePolicy};
+use crate::relay::{PATIENCE, Passing};
+use crate::routes::DialId;
+use crate::sink::Sink;
+use crate::time::Instant;
+use crate::wire::encode::OK;
+use crate::wire::{Connect, ProtocolError};
+
+/// A connection of a circuit that passes through this node, which is no route of it.
+#[derive(Debug)]
+pub(super) struct Passage {
+    /// Where its bytes go, once the other connection is there.
+    to: Option<ConnectionId>,
+    /// Too much waits there: nothing is read until then at least.
+    blocked_until: Option<Instant>,
+    /// When something was read last.
+    heard_at: Instant,
+}
+
+impl Passage {
+    fn new(now: Instant, passing: Passing) -> Self {
+        let to = if let Passing::With(other) = passing { Some(other) } else { None };
+        Self { to, blocked_until: None, heard_at: now }
+    }
+
+    /// Whether it is to be read from.
+    pub(super) fn wants_input(&self) -> bool {
+        self.blocked_until.is_none()
+    }
+
+    /// When [`Connection::handle_passage_timeout`] is to be called.
+    pub(super) fn until(&self) -> Instant {
+        self.blocked_until.unwrap_or(self.heard_at + MAX_IDLE)
+    }
+
+    /// What waits to be written to it is never too much, since the other connection is not read from then.
+    pub(super) fn write_policy(route: WritePolicy) -> WritePolicy {
+        WritePolicy {
+            max_pending_bytes: usize::MAX,
+            slow_at_bytes: CIRCUIT_BYTES,
+            max_control_bytes: None,
+            ..route
+        }
+    }
+}
+
+impl Connection {
+    /// Takes in a connection that was dialed for a circuit.
+    pub(super) fn begin_circuit<S: Sink>(&mut self, now: Instant, dial: DialId, sink: &mut S) {
+        let id = self.shared.entry.id();
+        let mut context = self.shared.context(now, sink);
+        context.log(Level::Debug, "Connection of a circuit created");
+        let lines = context.shared.node.cluster().and_then(|mut it| it.handle_circuit_dialed(dial, id));
+        match lines {
+            Some(lines) => context.send(&lines),
+            None => context.close(CloseReason::RouteRemoved),
+        }
+        self.await_circuit(now);
+    }
+
+    fn await_circuit(&mut self, now: Instant) {
+        self.side = Side::Route(Box::new(Route::AwaitsCircuit));
+        self.shared.dialect.connect_only = false;
+        self.shared.auth_deadline = Some(now + PATIENCE);
+    }
+
+    /// Goes on with a circuit.
+    pub(super) fn step<S: Sink>(&mut self, now: Instant, step: CircuitStep, sink: &mut S) {
+        match step {
+            CircuitStep::Waits => {
+                self.shared.context(now, sink).send(OK);
+                self.await_circuit(now);
+            }
+            CircuitStep::Passes(passing) => self.pass(now, passing, sink),
+            CircuitStep::Begins(beginning) => self.begin_route(now, beginning, sink),
+        }
+    }
+
+    /// Its bytes pass through this node from here on.
+    fn pass<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
+        self.side = Side::Circuit(Box::new(Passage::new(now, passing)));
+        self.shared.has_new_policy = true;
+        self.shared.auth_deadline = None;
+        if let Passing::With(other) = passing {
+            sink.send(other, OK);
+            self.shared.context(now, sink).send(OK);
+        }
+    }
+
+    /// It is a route to the server at the other end from here on.
+    fn begin_route<S: Sink>(&mut self, now: Instant, beginning: Beginning, sink: &mut S) {
+        let Beginning { dials, host, lines } = beginning;
+        self.shared.dialect.connect_only = !dials;
+        let tls = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
+        match tls {
+            Some(tls) if dials => drop(self.connect_tls(now, &tls, &host, sink)),
+            Some(tls) => self.shake_hands_as_server(now, &tls, sink),
+            None => {}
+        }
+        if self.shared.close.is_none() {
+            let route = Route::of_circuit(&mut self.shared.context(now, sink), dials, &lines);
+            self.side = Side::Route(Box::new(route));
+        }
+    }
+
+    /// Lets bytes pass to the other connection of the circuit.
+    pub(super) fn pass_on<S: Sink>(&mut self, now: Instant, bytes: &[u8], sink: &mut S) {
+        let Side::Circuit(passage) = &mut self.side else { return };
+        passage.heard_at = now;
+        if passage.to.is_none() {
+            let id = self.shared.entry.id();
+            let step = self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id));
+            if let Some(CircuitStep::Passes(Passing::With(other))) = step {
+                passage.to = Some(other);
+            }
+        }
+        let Some(to) = passage.to else {
+            // Whoever is not told yet that the circuit stands has nothing to say.
+            return self.shared.context(now, sink).report(&ProtocolError::UnknownCircuit);
+        };
+        sink.send(to, bytes);
+        if sink.pressure(to) != Pressure::Low {
+            passage.blocked_until = Some(now + LOOK_AGAIN);
+        }
+    }
+
+    /// Looks whether it may be read from again, or was silent for too long.
+    pub(super) fn handle_passage_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let Side::Circuit(passage) = &mut self.side else { return };
+        if passage.until() > now {
+            return;
+        }
+        if passage.blocked_until.is_none() {
+            return self.handle_close_request(CloseReason::StaleConnection);
+        }
+        let is_full = passage.to.is_some_and(|to| sink.pressure(to) != Pressure::Low);
+        passage.blocked_until = is_full.then(|| now + LOOK_AGAIN);
+        passage.heard_at = now;
+    }
+}
+
+impl Shared {
+    /// Notes that the operation which is being handled made the connection part of a circuit. What follows it is of another kind.
+    pub(super) fn join_circuit(&mut self, step: CircuitStep) {
+        self.interruption = Some(Interruption::Circuit(Box::new(step)));
+    }
+
+    /// What became of a circuit by the operation that was handled last.
+    pub(super) fn take_step(&mut self) -> Option<CircuitStep> {
+        let is_step = |interruption: &mut _| matches!(interruption, Interruption::Circuit(_));
+        match self.interruption.take_if(is_step)? {
+            Interruption::Circuit(step) => Some(*step),
+            Interruption::Switch(_) | Interruption::Wait(_) => None,
+        }
+    }
+
+    /// Whether there is one.
+    pub(super) fn has_step(&self) -> bool {
+        matches!(self.interruption, Some(Interruption::Circuit(_)))
+    }
+}
+
+/// What a token on an accepted connection leads to.
+pub(super) fn step_of(shared: &Shared, connect: &Connect) -> Option<CircuitStep> {
+    let id = shared.entry.id();
+    shared.node.cluster()?.handle_circuit_token(id, &connect.onehop_circuit)
+}
+
+/// So much waits for each end of a circuit at the most, and what is read at once.
+pub(crate) const CIRCUIT_BYTES: usize = 256 * 1024;
+
+/// After so long it is looked again whether the other end has read something.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Both ends of a route send PINGs every half minute at least: who is silent for so long is gone.
+pub(crate) const MAX_IDLE: Duration = Duration::from_secs(120);

@@ -1,0 +1,293 @@
+//! The circuits that this node is an end of, and those that it wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::PATIENCE;
+use super::choice::rank;
+use crate::config::{Relay, RouteUrl};
+use crate::id::ConnectionId;
+use crate::routes::dials_first;
+use crate::time::Instant;
+
+/// The servers that this node heard of, and the circuits on their way.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    own_id: String,
+    servers: BTreeMap<String, Server>,
+    /// Circuits that were agreed on, by the tokens of the connections that are still to be made.
+    tokens: BTreeMap<String, Coming>,
+    /// Circuits whose connection is there, until they are routes.
+    connections: BTreeMap<ConnectionId, Circuit>,
+}
+
+/// A circuit that this node has a connection of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Circuit {
+    /// The server in the middle.
+    pub(crate) relay: String,
+    /// The server at the other end.
+    pub(crate) server: String,
+    /// Where that is reached by those who can reach it.
+    pub(crate) url: RouteUrl,
+    /// This node has the part of the one who dials.
+    pub(crate) begins: bool,
+}
+
+#[derive(Debug)]
+struct Coming {
+    circuit: Circuit,
+    until: Instant,
+}
+
+/// A server that members told of while there was no route to it.
+#[derive(Debug)]
+struct Server {
+    /// Which members told of it, and when last: they may have routes to it.
+    tellers: BTreeMap<String, Instant>,
+    /// Since when it is lacking; none if it is not.
+    since: Option<Instant>,
+    /// There are some routes to it, as far as was looked last.
+    is_reached: bool,
+    /// Not before is a circuit to it wanted.
+    due: Instant,
+    /// How often all in question were asked in vain.
+    rounds: u32,
+    /// Who was asked in this round.
+    asked: BTreeSet<String>,
+    /// Who is asked now, and until when that may take.
+    attempt: Option<(String, Instant)>,
+}
+
+/// What there is of the routes to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Some lead there directly.
+    Nothing,
+    /// All that this node wants are there, through a third.
+    Covered,
+    /// Some that pass through a third, and not all.
+    Rest,
+    /// None.
+    Everything,
+}
+
+/// Who is to be asked for a circuit to a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) relay: String,
+    pub(crate) server: String,
+}
+
+impl Ends {
+    pub(crate) fn new(own_id: String) -> Self {
+        Self { own_id, servers: BTreeMap::new(), tokens: BTreeMap::new(), connections: BTreeMap::new() }
+    }
+
+    /// Hears from a member of a server that this node has no route to.
+    pub(crate) fn handle_heard(&mut self, now: Instant, teller: &str, server: &str, relay: &Relay) {
+        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(server) {
+            return;
+        }
+        let due = now + self.patience(server, relay);
+        let known = self.servers.entry(server.to_owned()).or_insert_with(|| Server::new(due));
+        if known.since.is_none() {
+            known.begin(now, due);
+        }
+        if known.tellers.len() < MAX_TELLERS || known.tellers.contains_key(teller) {
+            known.tellers.insert(teller.to_owned(), now);
+        }
+    }
+
+    /// How long this node waits before it wants a circuit: one of the two ends waits longer, so that they do not both begin.
+    fn patience(&self, server: &str, relay: &Relay) -> Duration {
+        if dials_first(&self.own_id, server) { relay.after } else { relay.after * 2 }
+    }
+
+    /// The servers that there is no route to, although members told of them.
+    pub(crate) fn unreached(&self) -> impl Iterator<Item = &str> {
+        let lacking = self.servers.iter().filter(|(_, server)| server.since.is_some() && !server.is_reached);
+        lacking.map(|(id, _)| id.as_str())
+    }
+
+    /// When [`Ends::handle_timeout`] is to be called next, whatever else happens.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        let of_servers = self.servers.values().filter_map(|server| match (&server.attempt, server.since) {
+            (Some((_, until)), _) => Some(*until),
+            (None, Some(_)) => Some(server.due),
+            (None, None) => None,
+        });
+        of_servers.chain(self.tokens.values().map(|coming| coming.until)).min()
+    }
+
+    /// Says who is to be asked for circuits now. `lack` tells what there is of the routes to a server, `relays` whether a member may be
+    /// asked: it has a direct route and knows of circuits.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        relay: &Relay,
+        lack: impl Fn(&str) -> Lack,
+        relays: impl Fn(&str) -> bool,
+    ) -> Vec<Want> {
+        self.tokens.retain(|_, coming| coming.until > now);
+        let mut wants = Vec::new();
+        let Self { servers, own_id, .. } = self;
+        for (id, server) in &mut *servers {
+            server.attempt.take_if(|(_, until)| *until <= now);
+            let lack = lack(id);
+            server.tellers.retain(|_, heard_at| match lack {
+                // Nobody tells of it as long as it is a member.
+                Lack::Covered => {
+                    *heard_at = now;
+                    true
+                }
+                Lack::Nothing | Lack::Rest | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
+            });
+            server.follow(now, lack, relay, dials_first(own_id, id));
+            if server.since.is_none() || server.attempt.is_some() || server.due > now {
+                continue;
+            }
+            let candidates = server.tellers.keys().filter(|teller| relays(teller));
+            let untried = candidates.filter(|teller| !server.asked.contains(*teller));
+            match untried.min_by_key(|teller| rank(teller, [own_id, id])).cloned() {
+                Some(relay) => {
+                    server.asked.insert(relay.clone());
+                    server.attempt = Some((relay.clone(), now + PATIENCE));
+                    wants.push(Want { relay, server: id.clone() });
+                }
+                None => server.pause(now),
+            }
+        }
+        servers.retain(|_, server| server.is_of_use());
+        wants
+    }
+
+    /// Hears that a circuit is to be joined, by a connection that has this token. False if this node wants none.
+    pub(crate) fn handle_join(&mut self, now: Instant, token: &str, circuit: Circuit) -> bool {
+        if circuit.begins {
+            let asked = self.servers.get_mut(&circuit.server).and_then(|server| server.attempt.as_mut());
+            let Some((_, until)) = asked.filter(|(relay, _)| *relay == circuit.relay) else { return false };
+            *until = now + PATIENCE;
+        }
+        if self.tokens.len() >= MAX_COMING {
+            return false;
+        }
+        self.tokens.insert(token.to_owned(), Coming { circuit, until: now + PATIENCE });
+        true
+    }
+
+    /// Hears that there is no circuit to a server through a member.
+    pub(crate) fn handle_refused(&mut self, now: Instant, relay: &str, server: &str) {
+        self.fail(now, server, Some(relay));
+    }
+
+    /// A connection shows a token, or was made for it. False if there is none such.
+    pub(crate) fn handle_token(&mut self, connection: ConnectionId, token: &str) -> bool {
+        let coming = self.tokens.remove(token);
+        coming.map(|coming| self.connections.insert(connection, coming.circuit)).is_some()
+    }
+
+    /// The connection of a token could not be made.
+    pub(crate) fn handle_failed(&mut self, now: Instant, token: &str) {
+        if let Some(Coming { circuit, .. }) = self.tokens.remove(token) {
+            self.fail_circuit(now, &circuit);
+        }
+    }
+
+    /// The circuit whose connection this is, before it is a route.
+    pub(crate) fn circuit(&self, connection: ConnectionId) -> Option<&Circuit> {
+        self.connections.get(&connection)
+    }
+
+    /// A connection has become a route to the server at the other end, or ended.
+    pub(crate) fn handle_over(&mut self, now: Instant, connection: ConnectionId, is_route: bool) {
+        let Some(circuit) = self.connections.remove(&connection) else { return };
+        if !is_route {
+            return self.fail_circuit(now, &circuit);
+        }
+        if let Some(server) = self.servers.get_mut(&circuit.server) {
+            server.attempt = None;
+            server.rounds = 0;
+            server.asked.clear();
+            // Whoever of the two wanted this one wants what else is lacking.
+            server.due = if circuit.begins { now } else { now + REST_AFTER };
+        }
+    }
+
+    fn fail_circuit(&mut self, now: Instant, circuit: &Circuit) {
+        if circuit.begins {
+            self.fail(now, &circuit.server, Some(&circuit.relay));
+        }
+    }
+
+    fn fail(&mut self, now: Instant, server: &str, relay: Option<&str>) {
+        if let Some(server) = self.servers.get_mut(server)
+            && server.attempt.take_if(|(asked, _)| relay.is_none_or(|relay| asked == relay)).is_some()
+        {
+            server.due = now;
+        }
+    }
+}
+
+impl Server {
+    fn new(due: Instant) -> Self {
+        Self {
+            tellers: BTreeMap::new(),
+            since: None,
+            is_reached: false,
+            due,
+            rounds: 0,
+            asked: BTreeSet::new(),
+            attempt: None,
+        }
+    }
+
+    fn begin(&mut self, now: Instant, due: Instant) {
+        (self.since, self.due, self.rounds) = (Some(now), due, 0);
+        self.asked.clear();
+    }
+
+    /// Follows what there is of the routes to it.
+    fn follow(&mut self, now: Instant, lack: Lack, relay: &Relay, goes_first: bool) {
+        self.is_reached = lack != Lack::Everything;
+        match (lack, self.since) {
+            (Lack::Nothing | Lack::Covered, _) => (self.since, self.attempt) = (None, None),
+            (Lack::Rest, None) => self.begin(now, now + if goes_first { Duration::ZERO } else { REST_AFTER }),
+            (Lack::Everything, None) => {
+                self.begin(now, now + if goes_first { relay.after } else { relay.after * 2 });
+            }
+            (Lack::Rest | Lack::Everything, Some(_)) => {}
+        }
+    }
+
+    /// Nobody is left to be asked: begins anew after a while, which doubles.
+    fn pause(&mut self, now: Instant) {
+        self.asked.clear();
+        self.due = now + FIRST_PAUSE.saturating_mul(1 << self.rounds.min(6)).min(LONGEST_PAUSE);
+        self.rounds += 1;
+    }
+
+    /// Whether somebody told of it lately, or it is being reached.
+    fn is_of_use(&self) -> bool {
+        !self.tellers.is_empty() || self.attempt.is_some()
+    }
+}
+
+/// So many servers are kept in mind that there is no route to, or only one through a third.
+pub(super) const MAX_SERVERS: usize = 1024;
+
+/// So many members that told of one.
+const MAX_TELLERS: usize = 16;
+
+/// So many circuits may be on their way that were agreed on.
+pub(super) const MAX_COMING: usize = 64;
+
+/// A member has what it told of for so long, as far as this node knows. Members say again what others lack every ten seconds.
+const BELIEVED_FOR: Duration = Duration::from_secs(600);
+
+/// So long the other end may take for the circuits that are still missing, since it is at it.
+const REST_AFTER: Duration = Duration::from_secs(2);
+
+/// The first and the longest pause between two rounds of asking.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -1,0 +1,201 @@
+//! The circuits that pass through this node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use fastrand::Rng;
+
+use super::PATIENCE;
+use crate::config::Relay;
+use crate::id::ConnectionId;
+use crate::identity;
+use crate::time::Instant;
+
+/// All of them, from the question for one to its end.
+#[derive(Debug)]
+pub(crate) struct Middle {
+    rng: Rng,
+    circuits: BTreeMap<CircuitId, Passage>,
+    /// Those of their connections that are not there yet.
+    tokens: BTreeMap<String, Place>,
+    connections: BTreeMap<ConnectionId, Place>,
+    last: CircuitId,
+}
+
+type CircuitId = u64;
+
+/// One of the two connections of a circuit.
+type Place = (CircuitId, usize);
+
+#[derive(Debug)]
+struct Passage {
+    ends: [End; 2],
+    /// Until then both connections are to be there; none once they are.
+    until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct End {
+    server: String,
+    token: String,
+    connection: Option<ConnectionId>,
+    is_ready: bool,
+}
+
+/// What an end of a circuit is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Leg {
+    pub(crate) token: String,
+}
+
+/// How far a connection of a circuit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// The other is not there yet.
+    Alone,
+    /// Bytes pass between it and this other.
+    With(ConnectionId),
+}
+
+/// Why no circuit is let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// By a node that is not there for that.
+    Off,
+    /// To a server that is no member with a direct route, or does not know of circuits.
+    NoMember,
+    /// There are `max_circuits` already.
+    Full,
+    /// There are `max_circuits_per_pair` of this pair.
+    PairFull,
+}
+
+impl Middle {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            circuits: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            last: 0,
+        }
+    }
+
+    /// How many circuits there are, those included that do not stand yet.
+    pub(crate) fn len(&self) -> usize {
+        self.circuits.len()
+    }
+
+    /// Begins a circuit between two servers: what each of them is to be told.
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        ends: [&str; 2],
+        limits: &Relay,
+    ) -> Result<[Leg; 2], Refused> {
+        if self.circuits.len() >= limits.max_circuits {
+            return Err(Refused::Full);
+        }
+        let is_of_pair = |it: &&Passage| it.ends.iter().all(|end| ends.contains(&end.server.as_str()));
+        if self.circuits.values().filter(is_of_pair).count() >= limits.max_circuits_per_pair {
+            return Err(Refused::PairFull);
+        }
+        self.last += 1;
+        let ends = ends.map(|server| {
+            let token = identity::circuit_token(&mut self.rng);
+            End { server: server.to_owned(), token, connection: None, is_ready: false }
+        });
+        for (number, end) in ends.iter().enumerate() {
+            self.tokens.insert(end.token.clone(), (self.last, number));
+        }
+        let legs = ends.each_ref().map(|end| Leg { token: end.token.clone() });
+        self.circuits.insert(self.last, Passage { ends, until: Some(now + PATIENCE) });
+        Ok(legs)
+    }
+
+    /// Whether a connection is part of a circuit.
+    #[cfg(feature = "sim")]
+    pub(crate) fn has(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// A connection shows a token, or was made for it. False if there is none such.
+    pub(crate) fn handle_token(&mut self, connection: ConnectionId, token: &str) -> bool {
+        let Some((circuit, number)) = self.tokens.remove(token) else { return false };
+        let Some(passage) = self.circuits.get_mut(&circuit) else { return false };
+        passage.ends[number].connection = Some(connection);
+        self.connections.insert(connection, (circuit, number));
+        true
+    }
+
+    /// The server at the other end of a connection is ready for its bytes to pass; none if it is no part of a circuit.
+    pub(crate) fn handle_ready(&mut self, connection: ConnectionId) -> Option<Passing> {
+        let (circuit, number) = *self.connections.get(&connection)?;
+        let passage = self.circuits.get_mut(&circuit)?;
+        passage.ends[number].is_ready = true;
+        let other = &passage.ends[1 - number];
+        Some(match other.connection.filter(|_| other.is_ready) {
+            None => Passing::Alone,
+            Some(other) => {
+                passage.until = None;
+                Passing::With(other)
+            }
+        })
+    }
+
+    /// A connection ended. Returns the other of its circuit, which ends, too.
+    pub(crate) fn handle_closed(&mut self, connection: ConnectionId) -> Option<ConnectionId> {
+        let (circuit, number) = *self.connections.get(&connection)?;
+        self.end(circuit)[1 - number]
+    }
+
+    /// The connection of a token could not be made. Returns the other of its circuit, which ends, too.
+    pub(crate) fn handle_failed(&mut self, token: &str) -> Option<ConnectionId> {
+        let (circuit, number) = *self.tokens.get(token)?;
+        self.end(circuit)[1 - number]
+    }
+
+    /// When [`Middle::handle_timeout`] is to be called next.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.circuits.values().filter_map(|passage| passage.until).min()
+    }
+
+    /// Gives up circuits of which a connection did not come in time. Returns the connections that did.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let is_late = |it: &Passage| it.until.is_some_and(|until| until <= now);
+        let late: Vec<_> = self.circuits.iter().filter(|(_, it)| is_late(it)).map(|(id, _)| *id).collect();
+        late.into_iter().flat_map(|circuit| self.end(circuit)).flatten().collect()
+    }
+
+    fn end(&mut self, circuit: CircuitId) -> [Option<ConnectionId>; 2] {
+        let Some(Passage { ends, .. }) = self.circuits.remove(&circuit) else { return [None, None] };
+        ends.map(|End { token, connection, .. }| {
+            self.tokens.remove(&token);
+            connection.inspect(|connection| {
+                self.connections.remove(connection);
+            })
+        })
+    }
+}
+
+impl Refused {
+    /// The setting that is the reason, if one is.
+    pub(crate) fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::Off | Self::NoMember => None,
+            Self::Full => Some("relay.max_circuits"),
+            Self::PairFull => Some("relay.max_circuits_per_pair"),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "no circuits here",
+            Self::NoMember => "no such member with a direct route",
+            Self::Full => "maximum circuits exceeded",
+            Self::PairFull => "maximum circuits of this pair exceeded",
+        })
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::ends::{LONGEST_PAUSE, MAX_COMING, MAX_SERVERS};
+use super::*;
+use crate::config::Relay;
+use crate::id::ConnectionId;
+use crate::identity::{self, Stream};
+use crate::routes::dials_first;
+use crate::time::Instant;
+
+const START: Instant = Instant::ZERO;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings() -> Relay {
+    Relay { is_on: true, after: 5 * SECOND, max_circuits: 3, max_circuits_per_pair: 2 }
+}
+
+fn connection(number: u32) -> ConnectionId {
+    ConnectionId::new(number, 0)
+}
+
+fn middle() -> Middle {
+    Middle::new(identity::stream(1, Stream::Circuits))
+}
+
+fn open(middle: &mut Middle, now: Instant, ends: [&str; 2]) -> Result<[String; 2], Refused> {
+    middle.open(now, ends, &settings()).map(|legs| legs.map(|leg| leg.token))
+}
+
+/// A name for which `own` is the one of two that goes first, or not.
+fn other(own: &str, goes_first: bool) -> String {
+    (0..)
+        .map(|n| format!("S{n}"))
+        .find(|name| dials_first(own, name) == goes_first)
+        .expect("one of all numbers")
+}
+
+fn wants(ends: &mut Ends, now: Instant, lack: Lack) -> Vec<String> {
+    wants_of(ends, now, lack, |_| true)
+}
+
+/// Who is asked.
+fn wants_of(ends: &mut Ends, now: Instant, lack: Lack, relays: impl Fn(&str) -> bool) -> Vec<String> {
+    let wants = ends.handle_timeout(now, &settings(), |_| lack, relays);
+    wants.into_iter().map(|want| want.relay).collect()
+}
+
+fn circuit(relay: &str, server: &str, begins: bool) -> Circuit {
+    let url = "nats://10.0.0.1:6222".parse().expect("a URL");
+    Circuit { relay: relay.to_owned(), server: server.to_owned(), url, begins }
+}
+
+#[test]
+fn bytes_pass_once_both_ends_are_there_and_ready() {
+    let mut middle = middle();
+    let [one, other] = open(&mut middle, START, ["A", "B"]).expect("a circuit");
+    assert_ne!(one, other);
+    assert!(middle.handle_token(connection(1), &one));
+    assert_eq!(middle.handle_ready(connection(1)), Some(Passing::Alone));
+    assert!(middle.handle_token(connection(2), &other));
+    // Whoever made the connection is not ready before it hears so.
+    assert_eq!(middle.handle_ready(connection(1)), Some(Passing::Alone));
+    assert_eq!(middle.handle_ready(connection(2)), Some(Passing::With(connection(1))));
+    assert_eq!(middle.handle_ready(connection(1)), Some(Passing::With(connection(2))));
+    assert_eq!(middle.next_at(), None, "it stands");
+    assert_eq!(middle.handle_closed(connection(1)), Some(connection(2)));
+    assert_eq!((middle.handle_closed(connection(2)), middle.len()), (None, 0));
+}
+
+#[test]
+fn a_token_counts_once_and_only_for_so_long() {
+    let mut middle = middle();
+    let [one, other] = open(&mut middle, START, ["A", "B"]).expect("a circuit");
+    assert!(middle.handle_token(connection(1), &one));
+    assert!(!middle.handle_token(connection(2), &one));
+    assert!(!middle.handle_token(connection(2), ""));
+    assert_eq!(middle.handle_ready(connection(2)), None, "it is no part of a circuit");
+    assert_eq!(middle.handle_timeout(START + (PATIENCE - SECOND)), []);
+    assert_eq!(middle.next_at(), Some(START + PATIENCE));
+    assert_eq!(middle.handle_timeout(START + PATIENCE), [connection(1)]);
+    assert!(!middle.handle_token(connection(2), &other));
+    assert_eq!(middle.len(), 0);
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_ends_its_circuit() {
+    let mut middle = middle();
+    let [one, other] = open(&mut middle, START, ["A", "B"]).expect("a circuit");
+    assert!(middle.handle_token(connection(1), &one));
+    assert_eq!(middle.handle_failed(&other), Some(connection(1)));
+    assert_eq!((middle.handle_failed(&other), middle.len()), (None, 0));
+}
+
+#[test]
+fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
+    let mut middle = middle();
+    open(&mut middle, START, ["A", "B"]).expect("a circuit");
+    let [token, _] = open(&mut middle, START, ["B", "A"]).expect("a circuit");
+    assert_eq!(open(&mut middle, START, ["A", "B"]), Err(Refused::PairFull));
+    open(&mut middle, START, ["A", "C"]).expect("another pair");
+    assert_eq!(open(&mut middle, START, ["B", "C"]), Err(Refused::Full));
+    middle.handle_failed(&token);
+    open(&mut middle, START, ["A", "B"]).expect("there is room again");
+}
+
+#[test]
+fn the_one_of_two_that_goes_first_asks_after_a_while_and_the_other_later() {
+    for (goes_first, after) in [(true, 5 * SECOND), (false, 10 * SECOND)] {
+        let mut ends = Ends::new("A".to_owned());
+        ends.handle_heard(START, "R", &other("A", goes_first), &settings());
+        assert_eq!(wants(&mut ends, START + (after - SECOND), Lack::Everything), [""; 0]);
+        assert_eq!(ends.next_at(), Some(START + after));
+        assert_eq!(wants(&mut ends, START + after, Lack::Everything), ["R"]);
+        assert_eq!(wants(&mut ends, START + after, Lack::Everything), [""; 0], "it is asked");
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_a_server_that_is_there() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ends.handle_heard(START, "R", &server, &settings());
+    for lack in [Lack::Nothing, Lack::Covered] {
+        assert_eq!(wants(&mut ends, START + 60 * SECOND, lack), [""; 0]);
+        assert_eq!((ends.unreached().count(), ends.next_at()), (0, None));
+    }
+    // It is lost: that counts from now on.
+    assert_eq!(wants(&mut ends, START + 61 * SECOND, Lack::Everything), [""; 0]);
+    assert_eq!(ends.unreached().collect::<Vec<_>>(), [&server]);
+    assert_eq!(wants(&mut ends, START + 66 * SECOND, Lack::Everything), ["R"]);
+}
+
+#[test]
+fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pause_that_doubles() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    let tellers = ["R", "S", "T"];
+    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let mut now = START + 5 * SECOND;
+    let mut pauses = Vec::new();
+    let mut order: Vec<String> = Vec::new();
+    for _ in 0..9 {
+        let mut asked = Vec::new();
+        for _ in tellers {
+            let relay = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
+            ends.handle_refused(now, &relay, &server);
+            asked.push(relay);
+        }
+        assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 3);
+        assert!(order.is_empty() || order == asked, "always in the same order");
+        order = asked;
+        assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0]);
+        let next = ends.next_at().expect("another round");
+        pauses.push(next.since(now));
+        now = next;
+        // They tell of it again and again.
+        tellers.iter().for_each(|teller| ends.handle_heard(now, teller, &server, &settings()));
+    }
+    assert_eq!(pauses[..3], [SECOND, 2 * SECOND, 4 * SECOND]);
+    assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+}
+
+#[test]
+fn both_ends_would_ask_the_same_server_and_pairs_spread_over_all() {
+    let relays: Vec<_> = (0..4).map(|n| format!("R{n}")).collect();
+    let mut chosen = BTreeSet::new();
+    for pair in 0..50 {
+        let ends = [format!("A{pair}"), format!("B{pair}")];
+        let first = |own: usize| {
+            let mut machine = Ends::new(ends[own].clone());
+            relays.iter().for_each(|relay| machine.handle_heard(START, relay, &ends[1 - own], &settings()));
+            wants(&mut machine, START + 10 * SECOND, Lack::Everything).pop().expect("somebody to ask")
+        };
+        assert_eq!(first(0), first(1));
+        chosen.insert(first(0));
+    }
+    assert_eq!(chosen.len(), relays.len());
+}
+
+#[test]
+fn who_has_no_direct_route_is_not_asked() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let now = START + 5 * SECOND;
+    assert_eq!(wants_of(&mut ends, now, Lack::Everything, |relay| relay == "S"), ["S"]);
+}
+
+#[test]
+fn what_is_asked_for_is_joined_and_what_others_want_but_nothing_that_nobody_asked_for() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ends.handle_heard(START, "R", &server, &settings());
+    assert!(!ends.handle_join(START, "t", circuit("R", &server, true)), "not asked yet");
+    let now = START + 5 * SECOND;
+    assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
+    assert!(!ends.handle_join(now, "t", circuit("S", &server, true)), "another was asked");
+    assert!(ends.handle_join(now, "t", circuit("R", &server, true)));
+    assert!(ends.handle_join(now, "u", circuit("R", "somebody", false)));
+    assert!(ends.handle_token(connection(1), "t") && ends.handle_token(connection(2), "u"));
+    assert!(!ends.handle_token(connection(3), "t"), "once");
+    assert_eq!(ends.circuit(connection(1)), Some(&circuit("R", &server, true)));
+    ends.handle_over(now, connection(1), true);
+    assert_eq!(ends.circuit(connection(1)), None);
+    // What else is lacking is wanted at once.
+    assert_eq!(wants(&mut ends, now, Lack::Rest), ["R"]);
+}
+
+#[test]
+fn a_circuit_that_fails_is_wanted_by_another_way() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let now = START + 5 * SECOND;
+    let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
+    assert!(ends.handle_join(now, "t", circuit(&first, &server, true)));
+    ends.handle_failed(now, "t");
+    let second = wants(&mut ends, now, Lack::Everything).pop().expect("another to ask");
+    assert_ne!(first, second);
+    assert!(
+        ends.handle_join(now, "u", circuit(&second, &server, true)) && ends.handle_token(connection(1), "u")
+    );
+    ends.handle_over(now, connection(1), false);
+    assert_eq!(ends.next_at(), Some(now));
+    assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0], "both were asked");
+    assert_eq!(ends.next_at(), Some(now + SECOND));
+}
+
+#[test]
+fn who_does_not_answer_is_not_waited_for() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let now = START + 5 * SECOND;
+    let first = wants(&mut ends, now, Lack::Everything);
+    assert_eq!(ends.next_at(), Some(now + PATIENCE));
+    let second = wants(&mut ends, now + PATIENCE, Lack::Everything);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn what_members_say_makes_a_node_keep_only_so_much() {
+    let mut ends = Ends::new("A".to_owned());
+    for number in 0..2 * MAX_SERVERS {
+        for teller in 0..20 {
+            ends.handle_heard(START, &format!("R{teller}"), &format!("S{number}"), &settings());
+        }
+    }
+    assert_eq!(ends.unreached().count(), MAX_SERVERS);
+    let joined =
+        (0..2 * MAX_COMING).filter(|n| ends.handle_join(START, &n.to_string(), circuit("R", "S", false)));
+    assert_eq!(joined.count(), MAX_COMING);
+    assert_eq!(wants(&mut ends, START + PATIENCE, Lack::Nothing), [""; 0]);
+    assert!(!ends.handle_token(connection(1), "0"), "it took too long");
+    let much_later = START + Duration::from_secs(3600);
+    assert_eq!(wants(&mut ends, much_later, Lack::Everything), [""; 0]);
+    assert_eq!(ends.unreached().count(), 0, "nobody tells of them any more");
+}
