@@ -1,43 +1,160 @@
 //! Simulated clusters in which not all can reach each other: what two of them say to each other passes through a third
 //! (design.md 5, wire.md 14.7).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fastrand::Rng;
 use onehop::config::ClusterConfig;
-use onehop::sim::{ClientId, Fault, Lines, NetworkConfig, NodeId, NodeSpec, Topology, World};
+use onehop::sim::{ClientId, Fault, Lines, NetworkConfig, NodeId, NodeSpec, Seed, Topology, World};
 use onehop_tests::simulation::all_hear_all;
 
 const SECOND: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
-/// Nodes of a chain that let circuits pass, each with a client. They are not started.
-fn world(seed: u64, nodes: usize, adjust: impl Fn(&mut ClusterConfig)) -> (World, Vec<ClientId>) {
+/// So long it takes at most until all pairs are joined that can be: `relay.after` twice, and the circuits themselves.
+const JOINED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A node that lets circuits pass.
+fn node(routes: Vec<Seed>, adjust: impl Fn(&mut ClusterConfig)) -> NodeSpec {
+    let mut spec = NodeSpec::new(Some(3)).joining(routes);
+    let cluster = spec.config.cluster.as_mut().expect("simulated nodes are in a cluster");
+    cluster.relay.is_on = true;
+    adjust(cluster);
+    spec
+}
+
+/// Nodes that let circuits pass. They are not started.
+fn world(seed: u64, nodes: usize, topology: Topology) -> World {
     let mut world = World::new(seed, NetworkConfig::default(), Lines::Kept);
-    let routes = Topology::Chain.routes(nodes, &mut fastrand::Rng::with_seed(seed));
-    for routes in routes {
-        let mut spec = NodeSpec::new(Some(3)).joining(routes);
-        let cluster = spec.config.cluster.as_mut().expect("simulated nodes are in a cluster");
-        cluster.relay.is_on = true;
-        adjust(cluster);
-        world.add_node(spec);
+    for routes in topology.routes(nodes, &mut Rng::with_seed(seed)) {
+        world.add_node(node(routes, |_| {}));
     }
-    (world, Vec::new())
+    world
+}
+
+fn all(world: &World) -> Vec<NodeId> {
+    (0..world.node_count()).map(NodeId).collect()
+}
+
+fn start(world: &mut World) {
+    all(world).into_iter().for_each(|node| world.start(node));
+}
+
+fn connect_all(world: &mut World) -> Vec<ClientId> {
+    all(world).into_iter().map(|node| world.connect(node, true).expect("it runs")).collect()
+}
+
+/// None of them can dial the other.
+fn part(world: &mut World, a: NodeId, b: NodeId) {
+    world.forbid(a, b);
+    world.forbid(b, a);
+}
+
+/// Nobody can dial this node, which can dial all.
+fn hide(world: &mut World, hidden: NodeId) {
+    all(world).into_iter().filter(|node| *node != hidden).for_each(|node| world.forbid(node, hidden));
+}
+
+/// All are joined in time, with no rule broken; and messages of all sizes come from all to all, once.
+#[track_caller]
+fn must_be_joined(world: &mut World) {
+    let whole = world.run_until_whole(JOINED_WITHIN).unwrap();
+    assert!(whole.is_some(), "missing: {:?}", world.missing_pairs());
+    let clients = connect_all(world);
+    all_hear_all(world, &clients, &[0, 100, 100_000]);
 }
 
 #[test]
-fn two_that_cannot_reach_each_other_hear_each_other_through_a_third() {
-    let (mut world, _) = world(1, 3, |_| {});
+fn two_that_are_cut_from_each_other_from_the_start_hear_each_other_through_a_third() {
+    let mut world = world(1, 3, Topology::Chain);
     world.fault(Fault::Cut(NodeId(0), NodeId(2), FOR_EVER));
-    for node in 0..3 {
-        world.start(NodeId(node));
+    start(&mut world);
+    must_be_joined(&mut world);
+}
+
+#[test]
+fn without_the_setting_they_do_not() {
+    let mut world = World::new(1, NetworkConfig::default(), Lines::Dropped);
+    for (place, routes) in Topology::Chain.routes(3, &mut Rng::with_seed(1)).into_iter().enumerate() {
+        world.add_node(node(routes, |cluster| cluster.relay.is_on = place != 1));
     }
-    let whole = world.run_until_whole(30 * SECOND).unwrap_or(None);
-    if whole.is_none() {
-        for line in world.trace().lines().iter().rev().take(120).rev() {
-            println!("{line}");
+    part(&mut world, NodeId(0), NodeId(2));
+    start(&mut world);
+    assert_eq!(world.run_until_whole(60 * SECOND).unwrap(), None, "the one in the middle does not want to");
+    assert!(!world.is_connected(NodeId(0), NodeId(2)));
+}
+
+#[test]
+fn all_behind_routers_are_joined_by_the_one_that_all_can_dial() {
+    let mut world = world(2, 5, Topology::Seed);
+    for hidden in 1..5 {
+        hide(&mut world, NodeId(hidden));
+    }
+    start(&mut world);
+    must_be_joined(&mut world);
+}
+
+/// It has dialed the two, which dial nobody.
+#[test]
+fn one_behind_a_router_joins_two_that_cannot_dial_each_other() {
+    let mut world = world(3, 3, Topology::Star);
+    hide(&mut world, NodeId(0));
+    part(&mut world, NodeId(1), NodeId(2));
+    start(&mut world);
+    must_be_joined(&mut world);
+}
+
+/// Who is joined to whom may be any that is not cut off from all.
+#[test]
+fn whoever_can_dial_whom_each_pair_with_a_common_neighbour_is_joined() {
+    for seed in 0..60 {
+        let mut rng = Rng::with_seed(seed);
+        let nodes = rng.usize(3..7);
+        let mut world = world(seed, nodes, Topology::Seed);
+        let hidden: BTreeSet<_> = (1..nodes).filter(|_| rng.bool()).collect();
+        hidden.iter().for_each(|node| hide(&mut world, NodeId(*node)));
+        for (a, b) in (1..nodes).flat_map(|a| (1..a).map(move |b| (a, b))) {
+            if rng.u8(..4) == 0 {
+                part(&mut world, NodeId(a), NodeId(b));
+            }
         }
-        panic!();
+        for node in all(&world) {
+            world.start_after(node, rng.u32(..2000) * Duration::from_millis(1));
+        }
+        world.run_for(2 * SECOND).unwrap();
+        must_be_joined(&mut world);
     }
-    let clients: Vec<_> = (0..3).map(|node| world.connect(NodeId(node), true).unwrap()).collect();
-    all_hear_all(&mut world, &clients, &[0, 100, 100_000]);
+}
+
+/// The next of those that have routes to both takes its place.
+#[test]
+fn when_the_one_between_is_gone_another_takes_its_place() {
+    for seed in 0..10 {
+        let mut world = world(seed, 5, Topology::Seed);
+        part(&mut world, NodeId(3), NodeId(4));
+        start(&mut world);
+        must_be_joined(&mut world);
+        for gone in 0..2 {
+            world.fault(Fault::Die(NodeId(gone)));
+            world.run_for(60 * SECOND).unwrap();
+            let whole = world.run_until_whole(JOINED_WITHIN).unwrap();
+            assert!(whole.is_some(), "{seed}: without n{gone}: {:?}", world.missing_pairs());
+        }
+        world.check_settled().unwrap();
+    }
+}
+
+/// Circuits end with their ends, and come back with them.
+#[test]
+fn an_end_that_is_started_again_is_joined_again() {
+    for fault in [Fault::Crash(NodeId(2), SECOND), Fault::Stop(NodeId(2), SECOND), Fault::Move(NodeId(2))] {
+        let mut world = world(5, 3, Topology::Seed);
+        part(&mut world, NodeId(1), NodeId(2));
+        start(&mut world);
+        must_be_joined(&mut world);
+        world.fault(fault);
+        world.run_for(60 * SECOND).unwrap();
+        assert!(world.run_until_whole(JOINED_WITHIN).unwrap().is_some(), "{:?}", world.missing_pairs());
+    }
 }

@@ -53,6 +53,8 @@ pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
 pub(crate) use compression::{Writing, wanted};
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
+#[cfg(feature = "sim")]
+pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
 pub(crate) use relaying::{Beginning, CircuitStep, Circuits};
 
@@ -231,7 +233,7 @@ impl Cluster {
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
         self.finding.follow(now, &mut self.routes);
-        self.relaying.poll_dial().or_else(|| self.routes.poll_dial(now))
+        self.relaying.poll_dial(now).or_else(|| self.routes.poll_dial(now))
     }
 
     /// When [`Cluster::poll_dial`] and [`Cluster::handle_timeout`] are to be called next. Changes with every other call.

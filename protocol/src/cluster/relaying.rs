@@ -1,6 +1,8 @@
 //! Circuits, gossip and routes put together: who is asked for a circuit, who is told of one, and what comes of its connections.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use fastrand::Rng;
 use log::debug;
@@ -24,6 +26,8 @@ pub(super) struct Relaying {
     dials: BTreeMap<DialId, CircuitDial>,
     /// Those that are not begun yet.
     due: VecDeque<DialId>,
+    /// The next of these is not begun before.
+    next_dial_at: Instant,
     last: u64,
 }
 
@@ -71,6 +75,7 @@ impl Relaying {
             middle: Middle::new(rng),
             dials: BTreeMap::new(),
             due: VecDeque::new(),
+            next_dial_at: Instant::ZERO,
             last: 0,
         }
     }
@@ -80,13 +85,16 @@ impl Relaying {
         self.ends.next_at().into_iter().chain(self.middle.next_at()).min()
     }
 
-    /// When a connection is to be dialed.
+    /// When a connection is to be dialed; none if there is none, or too many are being dialed.
     pub(super) fn next_dial_at(&self) -> Option<Instant> {
-        (!self.due.is_empty()).then_some(Instant::ZERO)
+        let under_way = self.dials.len() - self.due.len();
+        (!self.due.is_empty() && under_way < MAX_CIRCUIT_DIALS).then_some(self.next_dial_at)
     }
 
-    pub(super) fn poll_dial(&mut self) -> Option<DialRequest> {
+    pub(super) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
+        self.next_dial_at().filter(|at| *at <= now)?;
         let id = self.due.pop_front()?;
+        self.next_dial_at = now + DIAL_PAUSE;
         let CircuitDial { url, .. } = self.dials.get(&id)?;
         debug!("Trying to connect to {} for a circuit", brief(url.authority()));
         Some(DialRequest { id, host: url.host.clone(), port: url.port, own_addresses: Vec::new() })
@@ -154,7 +162,7 @@ impl Cluster {
     pub(crate) fn handle_circuit_stands(
         &mut self,
         connection: ConnectionId,
-        remote: std::net::SocketAddr,
+        remote: SocketAddr,
     ) -> Option<Beginning> {
         let Circuit { relay, url, server, begins } = self.relaying.ends.circuit(connection)?.clone();
         let purpose = if begins {
@@ -297,6 +305,10 @@ impl Cluster {
         self.outputs.push_back(Output::Send(carrier, line.to_gossip_line().into()));
     }
 }
+
+/// So many connections of circuits are dialed at once, and one after so long: whoever lets many pass is not to be stormed.
+pub(crate) const MAX_CIRCUIT_DIALS: usize = 16;
+const DIAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// So many servers are named at the most.
 const SHOWN_SERVERS: usize = 256;

@@ -112,10 +112,11 @@ impl Ends {
 
     /// When [`Ends::handle_timeout`] is to be called next, whatever else happens.
     pub(crate) fn next_at(&self) -> Option<Instant> {
+        let may_ask = self.attempts() < MAX_ATTEMPTS;
         let of_servers = self.servers.values().filter_map(|server| match (&server.attempt, server.since) {
             (Some((_, until)), _) => Some(*until),
-            (None, Some(_)) => Some(server.due),
-            (None, None) => None,
+            (None, Some(_)) if may_ask => Some(server.due),
+            (None, _) => None,
         });
         of_servers.chain(self.tokens.values().map(|coming| coming.until)).min()
     }
@@ -131,9 +132,11 @@ impl Ends {
     ) -> Vec<Want> {
         self.tokens.retain(|_, coming| coming.until > now);
         let mut wants = Vec::new();
+        let mut attempts = self.attempts();
         let Self { servers, own_id, .. } = self;
         for (id, server) in &mut *servers {
-            server.attempt.take_if(|(_, until)| *until <= now);
+            let is_over = server.attempt.take_if(|(_, until)| *until <= now).is_some();
+            attempts -= usize::from(is_over);
             let lack = lack(id);
             server.tellers.retain(|_, heard_at| match lack {
                 // Nobody tells of it as long as it is a member.
@@ -144,13 +147,15 @@ impl Ends {
                 Lack::Nothing | Lack::Rest | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
             });
             server.follow(now, lack, relay, dials_first(own_id, id));
-            if server.since.is_none() || server.attempt.is_some() || server.due > now {
+            let is_due = server.since.is_some() && server.attempt.is_none() && server.due <= now;
+            if !is_due || attempts >= MAX_ATTEMPTS {
                 continue;
             }
             let candidates = server.tellers.keys().filter(|teller| relays(teller));
             let untried = candidates.filter(|teller| !server.asked.contains(*teller));
             match untried.min_by_key(|teller| rank(teller, [own_id, id])).cloned() {
                 Some(relay) => {
+                    attempts += 1;
                     server.asked.insert(relay.clone());
                     server.attempt = Some((relay.clone(), now + PATIENCE));
                     wants.push(Want { relay, server: id.clone() });
@@ -160,6 +165,11 @@ impl Ends {
         }
         servers.retain(|_, server| server.is_of_use());
         wants
+    }
+
+    /// How many circuits this node is about to get.
+    fn attempts(&self) -> usize {
+        self.servers.values().filter(|server| server.attempt.is_some()).count()
     }
 
     /// Hears that a circuit is to be joined, by a connection that has this token. False if this node wants none.
@@ -176,9 +186,13 @@ impl Ends {
         true
     }
 
-    /// Hears that there is no circuit to a server through a member.
+    /// Hears that there is no circuit to a server through a member, which is not asked again unless it tells of the server once more:
+    /// that may be gone.
     pub(crate) fn handle_refused(&mut self, now: Instant, relay: &str, server: &str) {
-        self.fail(now, server, Some(relay));
+        if let Some(server) = self.servers.get_mut(server) {
+            server.tellers.remove(relay);
+        }
+        self.fail(now, server, relay);
     }
 
     /// A connection shows a token, or was made for it. False if there is none such.
@@ -216,13 +230,13 @@ impl Ends {
 
     fn fail_circuit(&mut self, now: Instant, circuit: &Circuit) {
         if circuit.begins {
-            self.fail(now, &circuit.server, Some(&circuit.relay));
+            self.fail(now, &circuit.server, &circuit.relay);
         }
     }
 
-    fn fail(&mut self, now: Instant, server: &str, relay: Option<&str>) {
+    fn fail(&mut self, now: Instant, server: &str, relay: &str) {
         if let Some(server) = self.servers.get_mut(server)
-            && server.attempt.take_if(|(asked, _)| relay.is_none_or(|relay| asked == relay)).is_some()
+            && server.attempt.take_if(|(asked, _)| asked == relay).is_some()
         {
             server.due = now;
         }
@@ -278,6 +292,9 @@ pub(super) const MAX_SERVERS: usize = 1024;
 
 /// So many members that told of one.
 const MAX_TELLERS: usize = 16;
+
+/// So many are asked for at once; the others wait.
+pub(super) const MAX_ATTEMPTS: usize = 16;
 
 /// So many circuits may be on their way that were agreed on.
 pub(super) const MAX_COMING: usize = 64;

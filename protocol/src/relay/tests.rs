@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::ends::{LONGEST_PAUSE, MAX_COMING, MAX_SERVERS};
+use super::ends::{LONGEST_PAUSE, MAX_ATTEMPTS, MAX_COMING, MAX_SERVERS};
 use super::*;
 use crate::config::Relay;
 use crate::id::ConnectionId;
@@ -142,9 +142,10 @@ fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pau
     let mut order: Vec<String> = Vec::new();
     for _ in 0..9 {
         let mut asked = Vec::new();
-        for _ in tellers {
+        for number in tellers {
             let relay = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
-            ends.handle_refused(now, &relay, &server);
+            assert!(ends.handle_join(now, number, circuit(&relay, &server, true)));
+            ends.handle_failed(now, number);
             asked.push(relay);
         }
         assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 3);
@@ -159,6 +160,39 @@ fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pau
     }
     assert_eq!(pauses[..3], [SECOND, 2 * SECOND, 4 * SECOND]);
     assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+}
+
+#[test]
+fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let now = START + 5 * SECOND;
+    let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
+    ends.handle_refused(now, &first, &server);
+    let second = wants(&mut ends, now, Lack::Everything).pop().expect("another to ask");
+    ends.handle_refused(now, &first, &server);
+    assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0], "it is another that is asked now");
+    ends.handle_refused(now, &second, &server);
+    assert_eq!(wants(&mut ends, now + 60 * SECOND, Lack::Everything), [""; 0]);
+    assert_eq!(ends.next_at(), None, "nobody is left who may have a route to it");
+    ends.handle_heard(now, &first, &server, &settings());
+    assert_eq!(wants(&mut ends, now + 5 * SECOND, Lack::Everything), [first]);
+}
+
+#[test]
+fn only_so_many_are_asked_for_at_once() {
+    let mut ends = Ends::new("A".to_owned());
+    let servers: Vec<_> = (0..MAX_ATTEMPTS + 1).map(|n| format!("S{n}")).collect();
+    servers.iter().for_each(|server| ends.handle_heard(START, "R", server, &settings()));
+    let now = START + 10 * SECOND;
+    assert_eq!(wants(&mut ends, now, Lack::Everything).len(), MAX_ATTEMPTS);
+    assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0]);
+    assert_eq!(ends.next_at(), Some(now + PATIENCE), "the last one waits");
+    let mut in_order: Vec<_> = servers.iter().collect();
+    in_order.sort();
+    in_order[..MAX_ATTEMPTS].iter().for_each(|server| ends.handle_refused(now, "R", server));
+    assert_eq!(wants(&mut ends, now, Lack::Everything).len(), 1);
 }
 
 #[test]

@@ -140,6 +140,8 @@ pub(super) struct SimNode {
     pub(super) labels: Labels,
     /// Where it dials now.
     pub(super) dialing: BTreeMap<DialId, (String, u16)>,
+    /// The same for circuits.
+    pub(super) dialing_circuits: BTreeSet<DialId>,
     /// How often it could not connect to each host.
     pub(super) failed_dials: BTreeMap<String, u64>,
     /// How often it dialed addresses that nobody had had for longer than it remembers.
@@ -240,6 +242,24 @@ pub(super) fn wanted_routes(own: &NodeSpec, theirs: &NodeSpec) -> (usize, usize)
 }
 
 impl SimNode {
+    /// Whether a connection is part of a circuit that passes through this node.
+    pub(super) fn passes(&self, connection: ConnectionId) -> bool {
+        let cluster = self.engine.as_ref().and_then(|engine| engine.node().cluster());
+        cluster.is_some_and(|cluster| cluster.passes(connection))
+    }
+
+    /// How many circuits pass.
+    pub(super) fn circuits(&self) -> usize {
+        let circuits = self.engine.as_ref().and_then(|engine| engine.node().circuits());
+        circuits.map_or(0, |circuits| circuits.passing)
+    }
+
+    /// A dial was answered. Returns where it went, if not for a circuit.
+    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<(String, u16)> {
+        self.dialing_circuits.remove(&dial);
+        self.dialing.remove(&dial)
+    }
+
     pub(super) fn new(id: NodeId, spec: NodeSpec) -> Self {
         Self {
             id,
@@ -261,6 +281,7 @@ impl SimNode {
             sockets: BTreeMap::new(),
             labels: Labels::default(),
             dialing: BTreeMap::new(),
+            dialing_circuits: BTreeSet::new(),
             failed_dials: BTreeMap::new(),
             late_dials: BTreeMap::new(),
             opened: 0,
@@ -320,6 +341,7 @@ impl SimNode {
         self.refuses = false;
         self.sockets.clear();
         self.dialing.clear();
+        self.dialing_circuits.clear();
         self.failed_dials.clear();
         self.late_dials.clear();
         self.opened = 0;

@@ -37,7 +37,10 @@ impl<C: Chance> Network<C> {
         self.attempts.insert(id, Attempt { from, to, begun: now });
         let delay = self.odds.delay();
         let target = self.places.owner(to.ip());
-        let is_cut = target.is_none_or(|target| self.cuts.has(from, target) || self.cuts.has(target, from));
+        let is_cut = target.is_none_or(|target| {
+            let is_cut = self.cuts.has(from, target) || self.cuts.has(target, from);
+            is_cut || self.walls.stand_between(from, target)
+        });
         if is_cut || self.odds.happens(self.odds.config.timeouts_per_million) {
             self.time_out(id, now);
         } else if self.odds.happens(self.odds.config.refusals_per_million) {

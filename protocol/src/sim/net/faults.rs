@@ -1,6 +1,6 @@
 //! What goes wrong because somebody asks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::Chance;
 use super::pipe::{Ending, Segment};
@@ -18,7 +18,23 @@ impl Cuts {
     }
 }
 
+/// Who can dial whom: all, apart from these. What they have connections for goes through nevertheless.
+#[derive(Debug, Default)]
+pub(super) struct Walls(BTreeSet<(HostId, HostId)>);
+
+impl Walls {
+    pub(super) fn stand_between(&self, dialer: HostId, dialed: HostId) -> bool {
+        self.0.contains(&(dialer, dialed))
+    }
+}
+
 impl<C: Chance> Network<C> {
+    /// Nobody answers when one host dials another, from now on and for good: one of them is behind a router that lets nothing in,
+    /// or a firewall is between them.
+    pub fn wall(&mut self, dialer: HostId, dialed: HostId) {
+        self.walls.0.insert((dialer, dialed));
+    }
+
     /// Lets nothing through from one host to another until [`heal`](Self::heal) was called as often. It is not lost but
     /// waits.
     pub fn cut(&mut self, from: HostId, to: HostId) {

@@ -53,7 +53,7 @@ pub use stream::{End, Side, StreamId};
 
 use chance::Odds;
 use dialing::Attempt;
-use faults::Cuts;
+use faults::{Cuts, Walls};
 use places::Places;
 use stream::{State, Streams};
 
@@ -63,6 +63,7 @@ pub struct Network<C> {
     odds: Odds<C>,
     places: Places,
     cuts: Cuts,
+    walls: Walls,
     /// Dials that were not answered yet.
     attempts: BTreeMap<AttemptId, Attempt>,
     attempts_made: u64,
@@ -137,6 +138,7 @@ impl<C: Chance> Network<C> {
             odds: Odds { config, chance },
             places: Places::default(),
             cuts: Cuts::default(),
+            walls: Walls::default(),
             attempts: BTreeMap::new(),
             attempts_made: 0,
             streams: Streams::default(),

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::World;
-use crate::cluster::{DialError, DialRequest};
+use crate::cluster::{DialError, DialRequest, MAX_CIRCUIT_DIALS};
 use crate::engine::Engine;
 use crate::routes::DialId;
 use crate::sim::ids::NodeId;
 use crate::sim::label::Label;
 use crate::sim::net::{AttemptId, DialFault, End, Ending, HostId};
 use crate::sim::node::{ROUTE_PORT, Socket};
+use crate::sim::rule::{Rule, Violation};
 use crate::sim::stream::{Holder, Joint};
 
 /// One dial on its way through the addresses of its host.
@@ -39,7 +40,7 @@ impl World {
         self.trace.note(self.now, words, || format!("{id} dials {}:{}", request.host, request.port));
         self.note_dial(id, &request);
         if addresses.is_empty() {
-            self.nodes[id.0].dialing.remove(&request.id);
+            self.nodes[id.0].end_dial(request.id);
             let nowhere = DialError::Failed(format!("lookup {}: no address", request.host));
             let why = if found > 0 { DialError::OnlySelf } else { nowhere };
             if let Some(engine) = &mut self.nodes[id.0].engine {
@@ -71,10 +72,30 @@ impl World {
         let cluster = config.as_ref().and_then(|config| config.cluster.as_ref());
         let is_configured =
             cluster.is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
+        if self.is_circuit(id, request.id) {
+            return self.note_circuit_dial(id, request.id);
+        }
         self.nodes[id.0].dialing.insert(request.id, place.clone());
         self.check_dial(id, &place, is_configured);
         if !is_configured {
             self.check_dialed_address(id, &place.0);
+        }
+    }
+
+    /// Whether a node dials for a circuit.
+    fn is_circuit(&self, id: NodeId, dial: DialId) -> bool {
+        let engine = self.nodes[id.0].engine.as_ref();
+        engine.is_some_and(|engine| engine.node().cluster().is_some_and(|cluster| cluster.is_circuit(dial)))
+    }
+
+    /// Checks whether the node may make another connection of a circuit now.
+    fn note_circuit_dial(&mut self, id: NodeId, dial: DialId) {
+        let node = &mut self.nodes[id.0];
+        node.dialing_circuits.insert(dial);
+        let at_once = node.dialing_circuits.len();
+        if at_once > MAX_CIRCUIT_DIALS {
+            let text = format!("{id} dials for {at_once} circuits at once");
+            self.fail(Violation::new(Rule::Limit, text));
         }
     }
 
@@ -118,7 +139,7 @@ impl World {
         let Some(Ok(connection)) = engine.map(|engine| engine.handle_dialed(self.now, id, remote)) else {
             return self.close_end(end, Ending::Reset);
         };
-        self.nodes[node.0].dialing.remove(&id);
+        self.nodes[node.0].end_dial(id);
         if let Some(joint) = self.joints.get_mut(end.stream) {
             joint.holders[end.side] = Some(Holder::Node(node, connection));
         }
@@ -150,9 +171,9 @@ impl World {
         let why = format!("dial tcp {}: {fault}", dial.address);
         let words = [8 << 32 | dial.node.0 as u64, dial.id.0, 0];
         self.trace.note(self.now, words, || format!("{} cannot connect: {why}", dial.node));
-        let place = node.dialing.remove(&dial.id);
         // Every dial is answered once.
         let _ = engine.handle_dial_failed(self.now, dial.id, &DialError::Failed(why));
+        let place = node.end_dial(dial.id);
         if let Some((host, _)) = place {
             self.check_failed_dial(dial.node, host);
         }

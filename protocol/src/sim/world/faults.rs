@@ -66,6 +66,11 @@ impl World {
         self.end_node(id, Some(Ending::Fin));
     }
 
+    /// From now on and for good no dial of a node comes through to another, though it may accept that one's.
+    pub fn forbid(&mut self, dialer: NodeId, dialed: NodeId) {
+        self.network.wall(dialer.host(), dialed.host());
+    }
+
     /// Lets a node tell another of so many servers that there are not, each somewhere else, if there is a route, which is
     /// plain. Nothing else may be on its way.
     pub fn lie(&mut self, by: NodeId, to: NodeId, servers: usize) {

@@ -42,6 +42,7 @@ impl World {
                 let waits =
                     |it: &crate::sim::node::Socket| it.peer.is_none() && node.incarnation == *incarnation;
                 let is_there = node.engine.is_some() && node.socket(*connection).is_some_and(waits);
+                let is_there = is_there && !node.passes(*connection);
                 is_there.then(|| format!("{connection:?} of {id} is neither registered nor closed"))
             }
             Watch::Blocked(id, end, since) => {
@@ -116,7 +117,8 @@ impl World {
     /// However many others there are, a node does not keep opening connections without end.
     pub(in crate::sim) fn check_connections(&mut self, id: NodeId) {
         let open = self.nodes[id.0].sockets.len();
-        let limit = self.nodes.len() * MAX_CONNECTIONS_PER_NODE + self.clients.len();
+        let of_nodes = self.nodes.len() * MAX_CONNECTIONS_PER_NODE;
+        let limit = of_nodes + self.clients.len() + 2 * self.nodes[id.0].circuits();
         if open > limit {
             let text = format!("{id} has {open} connections open, more than {limit}");
             self.fail(Violation::new(Rule::Limit, text));

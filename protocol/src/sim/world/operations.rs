@@ -419,8 +419,7 @@ fn is_about(info: &[u8], server_id: &str) -> bool {
 /// Whether what a node writes to an end is another's word, which passes through it.
 fn passes_on(nodes: &[SimNode], joint: &Joint, end: End) -> bool {
     let Some(Holder::Node(node, connection)) = joint.holders[end.side] else { return false };
-    let engine = nodes[node.0].engine.as_ref().filter(|_| joint.is_route());
-    engine.is_some_and(|engine| engine.node().cluster().is_some_and(|cluster| cluster.passes(connection)))
+    joint.is_route() && nodes[node.0].passes(connection)
 }
 
 fn describe(end: End, joint: &Joint) -> String {
