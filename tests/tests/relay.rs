@@ -1,9 +1,12 @@
 //! Servers of which not all can reach each other, but all can reach one, on both runtimes: what two of them say to each other
 //! passes through the third (design.md 5, wire.md 14.7).
 
+use std::net::TcpStream;
 use std::time::Duration;
 
-use onehop_tests::mesh::{wait_for_mesh, wait_until};
+use onehop_tests::certificates::Authority;
+use onehop_tests::mesh::{compressions, wait_for_mesh, wait_until};
+use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
 use onehop_tests::traffic::check_sizes;
 
@@ -13,8 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 fn member(kind: Kind, name: &str, routes: &[u16], is_reached: bool, settings: &str) -> Server {
     let port = reserve_port();
     // Where nobody listens.
-    let advertise = if is_reached { String::new() } else { "advertise: \"127.0.0.1:1\",".to_owned() };
-    let routes: Vec<_> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+    let advertise = if is_reached { String::new() } else { "advertise: \"localhost:1\",".to_owned() };
+    let routes: Vec<_> = routes.iter().map(|port| format!("\"nats://localhost:{port}\"")).collect();
     let config = format!(
         "cluster {{ name: C, listen: \"127.0.0.1:{port}\", {advertise} routes: [ {} ]\n\
          relay {{ after: 500ms }}\n{settings} }}\n",
@@ -67,4 +70,43 @@ fn two_that_cannot_dial_each_other_are_joined_by_a_third_that_both_can_dial() {
     }
     let [smol, std] = Kind::RUNTIMES;
     must_be_joined(star([smol, std, smol], ""));
+}
+
+/// Each by its own certificate, though another is between them.
+#[test]
+fn the_ends_speak_tls_and_compress_through_a_third_that_reads_nothing_of_it() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    let settings = format!("compression: s2_fast\n{}", authority.block(&own, ""));
+    for kind in Kind::RUNTIMES {
+        let servers = star([kind; 3], &settings);
+        wait_for_mesh(&servers.iter().collect::<Vec<_>>(), TIMEOUT);
+        assert_eq!(compressions(&servers[1]), ["s2_fast"]);
+        must_be_joined(servers);
+    }
+}
+
+/// What is not TLS and no circuit is not let in, where routes are encrypted.
+#[test]
+fn who_speaks_no_tls_where_that_is_asked_for_gets_no_further_though_circuits_begin_without() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    for kind in Kind::RUNTIMES {
+        let server = member(kind, "M", &[], true, &authority.block(&own, ""));
+        for text in [
+            "CONNECT {\"verbose\":false,\"name\":\"NX\",\"cluster\":\"C\"}\r\nPING\r\n",
+            "CONNECT {\"verbose\":false,\"onehop_circuit\":\"stolen\"}\r\nPING\r\n",
+            "PING\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+        ] {
+            let stream = TcpStream::connect(("127.0.0.1", server.ports().route)).expect("a connection");
+            let mut stranger = RawConn::new(stream);
+            stranger.send(text);
+            assert!(stranger.read_until_closed(TIMEOUT), "{kind}: {text}");
+            let frames: Vec<_> = stranger.frames().iter().map(|frame| frame.op().to_owned()).collect();
+            let is_circuit = text.contains("onehop_circuit");
+            assert_eq!(frames.is_empty(), !is_circuit, "{kind}: {text}: {frames:?}");
+        }
+        assert_eq!(server.page("/routez")["num_routes"], 0);
+    }
 }

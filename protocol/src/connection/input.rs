@@ -141,7 +141,7 @@ impl Connection {
             }
             if inbound.is_plain() {
                 rest = self.handle_plain(now, rest, sink);
-                if rest.is_empty() { break } else { continue }
+                if rest.is_empty() && !self.shared.has_step() { break } else { continue }
             }
             match inbound.decode(&mut rest) {
                 Ok([]) => break,

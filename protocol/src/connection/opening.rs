@@ -128,6 +128,14 @@ impl Connection {
         outcome
     }
 
+    /// Whether what came first is no TLS, where that may be: all that a client says, and of a server the CONNECT of a circuit.
+    fn begins_without_tls(&self, input: &[u8]) -> bool {
+        match self.side {
+            Side::Route(_) => input.first() == Some(&b'C'),
+            Side::Client(_) | Side::Circuit(_) => input.first() != Some(&TLS_HANDSHAKE),
+        }
+    }
+
     /// Whether this is a server that has dialed this node and speaks TLS, unless it wants a circuit, which its first byte will tell.
     pub(super) fn may_want_circuit(&self) -> bool {
         let opening = self.opening.as_ref();
@@ -145,7 +153,7 @@ impl Connection {
         match self.opening.as_deref().map(|opening| opening.stage.clone()) {
             None => {}
             Some(_) if inbound.is_plain() && rest.is_empty() => return false,
-            Some(Stage::Choice(_)) if rest.first() != Some(&TLS_HANDSHAKE) => self.begin(now, sink),
+            Some(Stage::Choice(_)) if self.begins_without_tls(rest) => self.begin(now, sink),
             Some(Stage::Silence(_))
                 if self.shared.config.allow_non_tls && rest.first() != Some(&TLS_HANDSHAKE) =>
             {
