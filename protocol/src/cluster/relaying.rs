@@ -134,8 +134,7 @@ impl Cluster {
     pub(super) fn handle_circuit_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
         let Some(CircuitDial { token, url }) = self.relaying.dials.remove(&id) else { return };
         debug!("Error trying to connect to {} for a circuit: {why:?}", brief(url.authority()));
-        let other = self.relaying.middle.handle_failed(&token);
-        self.outputs.extend(other.map(|other| Output::Close(other, CloseReason::ClientClosed)));
+        self.relaying.middle.handle_failed(now, &token);
         self.relaying.ends.handle_failed(now, &token);
     }
 

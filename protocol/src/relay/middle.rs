@@ -149,10 +149,12 @@ impl Middle {
         self.end(circuit)[1 - number]
     }
 
-    /// The connection of a token could not be made. Returns the other of its circuit, which ends, too.
-    pub(crate) fn handle_failed(&mut self, token: &str) -> Option<ConnectionId> {
-        let (circuit, number) = *self.tokens.get(token)?;
-        self.end(circuit)[1 - number]
+    /// The connection of a token could not be made: its circuit is to be [given up](Self::handle_timeout) now.
+    pub(crate) fn handle_failed(&mut self, now: Instant, token: &str) {
+        let Some((circuit, _)) = self.tokens.get(token) else { return };
+        if let Some(passage) = self.circuits.get_mut(circuit) {
+            passage.until = Some(now);
+        }
     }
 
     /// When [`Middle::handle_timeout`] is to be called next.

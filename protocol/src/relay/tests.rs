@@ -88,8 +88,10 @@ fn a_connection_that_cannot_be_made_ends_its_circuit() {
     let mut middle = middle();
     let [one, other] = open(&mut middle, START, ["A", "B"]).expect("a circuit");
     assert!(middle.handle_token(connection(1), &one));
-    assert_eq!(middle.handle_failed(&other), Some(connection(1)));
-    assert_eq!((middle.handle_failed(&other), middle.len()), (None, 0));
+    middle.handle_failed(START, &other);
+    assert_eq!(middle.next_at(), Some(START));
+    assert_eq!(middle.handle_timeout(START), [connection(1)]);
+    assert_eq!((middle.next_at(), middle.len()), (None, 0));
 }
 
 #[test]
@@ -100,7 +102,8 @@ fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
     assert_eq!(open(&mut middle, START, ["A", "B"]), Err(Refused::PairFull));
     open(&mut middle, START, ["A", "C"]).expect("another pair");
     assert_eq!(open(&mut middle, START, ["B", "C"]), Err(Refused::Full));
-    middle.handle_failed(&token);
+    middle.handle_failed(START, &token);
+    assert_eq!(middle.handle_timeout(START), []);
     open(&mut middle, START, ["A", "B"]).expect("there is room again");
 }
 

@@ -12,7 +12,7 @@ use super::scenario::{Member, Operation, Scenario, draw_time};
 use super::tenants::Tenants;
 use super::topology::Topology;
 use super::variety::{
-    Variety, settle_compression, settle_discovery, settle_proxies, settle_tenants, settle_tls,
+    Variety, settle_compression, settle_discovery, settle_proxies, settle_tenants, settle_tls, settle_walls,
     settle_websockets, vary,
 };
 use super::world::Fault;
@@ -66,6 +66,10 @@ pub struct Drawing {
     /// Whether nodes find each other by sources instead of configured routes: in all worlds, in some, or in none. The rest stays the
     /// same, but for changes of configured routes, which there are none.
     pub discovery: Variety,
+    /// Whether not everybody can dial everybody, but all can dial the first ([`Scenario::walls`]), where all nodes heal: in all worlds,
+    /// in some, or in none. Where that is so, no connections go on in frames, no configured routes
+    /// change, and the rest stays the same.
+    pub walls: Variety,
 }
 
 impl Default for Drawing {
@@ -81,6 +85,7 @@ impl Default for Drawing {
             tls: Variety::Some,
             proxies: Variety::Some,
             discovery: Variety::Some,
+            walls: Variety::Some,
         }
     }
 }
@@ -97,6 +102,7 @@ impl Drawing {
             tls: none,
             proxies: none,
             discovery: none,
+            walls: none,
             ..Self::default()
         }
     }
@@ -131,6 +137,7 @@ impl Scenario {
             tenants: Tenants::default(),
             compression: Vec::new(),
             finds: false,
+            walls: None,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,
@@ -149,6 +156,7 @@ impl Scenario {
         settle_tls(&mut scenario, drawing.tls);
         settle_proxies(&mut scenario, drawing.proxies);
         settle_discovery(&mut scenario, drawing.discovery);
+        settle_walls(&mut scenario, drawing.walls);
         scenario.must_converge = scenario.is_promised_whole();
         scenario
     }

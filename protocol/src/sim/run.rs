@@ -89,6 +89,9 @@ impl Scenario {
             let place = if self.starts_backwards { ids.len() - 1 - at } else { at };
             world.start_after(*id, self.start_gap * place as u32);
         }
+        for (dialer, dialed) in self.walls.iter().flatten() {
+            world.forbid(*dialer, *dialed);
+        }
         for (at, fault) in &self.faults {
             world.fault_after(*at, fault.clone());
         }
@@ -105,6 +108,9 @@ impl Scenario {
         }
         if let (Some(dials), Some(cluster)) = (self.dials_per_second, &mut spec.config.cluster) {
             cluster.healing.dials_per_second = dials;
+        }
+        if let Some(cluster) = &mut spec.config.cluster {
+            cluster.relay.is_on = self.walls.is_some();
         }
         if let Some(bytes) = self.max_pending_bytes {
             spec.config.max_pending = bytes;
@@ -140,7 +146,7 @@ impl Scenario {
         let whole_after = self.converge(world)?;
         if whole_after.is_some() {
             self.check_traffic(world)?;
-            let is_configured = self.changes.is_empty() && !self.finds;
+            let is_configured = self.changes.is_empty() && !self.finds && self.walls.is_none();
             if self.is_quiet() && is_configured && self.nodes.iter().all(|member| member.heals) {
                 check_dials(world, self)?;
             }

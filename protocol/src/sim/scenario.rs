@@ -42,6 +42,9 @@ pub struct Scenario {
     pub compression: Vec<Compression>,
     /// Whether nodes are told by sources where they would otherwise be configured to find each other, in the middle of lies.
     pub finds: bool,
+    /// Who can never dial whom; those who still lack each other are to be joined by circuits, which all nodes then take part in. None
+    /// lets everybody dial everybody, and nobody knows of circuits.
+    pub walls: Option<Vec<(NodeId, NodeId)>>,
     /// Whether nodes take clients by WebSocket, too.
     pub takes_websockets: bool,
     /// Whether clients may come by way of a proxy that says so.
@@ -195,6 +198,7 @@ impl Scenario {
             tenants: Tenants::default(),
             compression: Vec::new(),
             finds: false,
+            walls: None,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,

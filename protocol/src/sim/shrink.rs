@@ -83,6 +83,7 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     add(&|it| it.takes_websockets = false);
     add(&|it| it.takes_proxies = false);
     add(&|it| it.finds = false);
+    add(&|it| it.walls = None);
     add(&|it| it.tls = None);
     add(&|it| it.tenants = Tenants::default());
     add(&|it| it.tenants.pinned.clear());

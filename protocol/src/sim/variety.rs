@@ -11,6 +11,7 @@ use super::node::Seed;
 use super::passage::{ProxyVersion, TlsStart, Way};
 use super::scenario::{Operation, Scenario, draw_time};
 use super::tenants;
+use super::topology::Topology;
 use crate::config::{Compression, RouteLimits, RttThresholds};
 use crate::transport::{DEFAULT_HANDSHAKE_FIRST_WAIT, HandshakeFirst, S2Level};
 
@@ -152,6 +153,33 @@ pub(super) fn settle_discovery(scenario: &mut Scenario, variety: Variety) {
         scenario.finds = true;
         scenario.changes.retain(|(_, change)| change.routes().is_none());
     }
+}
+
+/// Lets nobody dial some of the nodes but who is configured to, and some pairs not dial each other; from a random stream of its own, too.
+/// The first, and the second where both have one name, can be dialed by all. Then no connections go on in frames.
+pub(super) fn settle_walls(scenario: &mut Scenario, variety: Variety) {
+    let rng = &mut Rng::with_seed(scenario.seed ^ 0x0077_616C_6C73);
+    let is_drawn = variety.has(&mut rng.fork());
+    if !is_drawn || !scenario.nodes.iter().all(|member| member.heals) {
+        return;
+    }
+    // What a circuit begins with is not for frames.
+    scenario.changes.retain(|(_, change)| !matches!(change, Change::Transport(_)));
+    // Who is configured with nobody whom it can dial is lost.
+    scenario.changes.retain(|(_, change)| change.routes().is_none());
+    let open = if scenario.topology == Topology::Name { 2 } else { 1 };
+    let count = scenario.nodes.len();
+    let hidden: Vec<_> = (0..count).map(|node| node >= open && rng.bool()).collect();
+    let routes = scenario.topology.routes(count, &mut Rng::with_seed(scenario.seed));
+    let is_configured = |from: usize, to: usize| routes[from].contains(&Seed::Node(NodeId(to)));
+    let mut walls = Vec::new();
+    for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+        let is_apart = from >= open && to >= open && rng.u8(..4) == 0;
+        if from != to && !is_configured(from, to) && (hidden[to] || is_apart) {
+            walls.push((NodeId(from), NodeId(to)));
+        }
+    }
+    scenario.walls = Some(walls);
 }
 
 /// Lets clients come by other ways. Who has none of its own stays as it is.

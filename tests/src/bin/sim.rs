@@ -25,6 +25,7 @@ usage: sim [options]
   --websockets <how>  in none, some or all worlds some clients come by WebSocket (default some)
   --tls <how>         in none, some or all worlds servers speak TLS, and some clients with them (default some)
   --discovery <how>   in none, some or all worlds nodes find each other by sources, of which one lies (default some)
+  --walls <how>       in none, some or all worlds where all heal not everybody can dial everybody (default some)
   --proxies <how>     in none, some or all worlds some clients come by way of a proxy (default some)
   --shrink <n>        tries to make a failing run smaller (default 300)
   --keep-going        counts failing runs instead of ending with the first";
@@ -89,6 +90,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             ("--websockets", _) => options.drawing.websockets = variety(&word, &value)?,
             ("--tls", _) => options.drawing.tls = variety(&word, &value)?,
             ("--discovery", _) => options.drawing.discovery = variety(&word, &value)?,
+            ("--walls", _) => options.drawing.walls = variety(&word, &value)?,
             ("--proxies", _) => options.drawing.proxies = variety(&word, &value)?,
             _ => return Err(format!("{word} {value} means nothing")),
         }

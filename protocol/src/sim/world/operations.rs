@@ -335,7 +335,8 @@ impl World {
             return;
         }
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
-        let (is_dialer, mut purpose) = (end == end.stream.dialer(), joint.purpose.clone());
+        let purpose = purpose_of_circuit(&self.nodes, joint, end).or_else(|| joint.purpose.clone());
+        let (is_dialer, mut purpose) = (end == end.stream.dialer(), purpose);
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
         let Said { websocket, deframer, tap, .. } = &mut joint.said[end.side];
         let bytes = match websocket {
@@ -414,6 +415,16 @@ struct Statement<'a> {
 fn is_about(info: &[u8], server_id: &str) -> bool {
     let rest = info.strip_prefix(b"INFO {\"server_id\":\"".as_slice());
     rest.is_some_and(|rest| rest.starts_with(server_id.as_bytes()))
+}
+
+/// What a circuit is for, of which this end is one of the route's. Which of its two streams was dialed by whom says nothing of that.
+fn purpose_of_circuit(nodes: &[SimNode], joint: &Joint, end: End) -> Option<Purpose> {
+    let Some(Holder::Node(node, connection)) = joint.holders[end.side].filter(|_| joint.is_route()) else {
+        return None;
+    };
+    let engine = nodes[node.0].engine.as_ref()?;
+    let about = engine.node().hub().directory().get(connection)?.about();
+    about.relay.map(|_| about.account.map_or(Purpose::Pooled, |account| Purpose::Dedicated(account.into())))
 }
 
 /// Whether what a node writes to an end is another's word, which passes through it.
