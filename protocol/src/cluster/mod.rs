@@ -372,7 +372,7 @@ impl Cluster {
             lines.extend_from_slice(PING);
         }
         self.introduce(now, &info, purpose.as_ref(), &seat);
-        self.relaying.ends.handle_over(now, connection, true);
+        self.relaying.ends.handle_over(now, connection, Some(&info.server_id));
         Ok(FirstInfo::Registered(Registered {
             relay: self.relay_name(connection),
             peer: info.server_id,
@@ -652,7 +652,7 @@ impl Cluster {
 
     /// A onehop node told of another one that this node lacks, and may be asked for a circuit to it.
     fn note_heard(&mut self, now: Instant, heard: &Heard) {
-        if self.config.relays() && heard.either_may {
+        if self.config.relays() && heard.either_may && heard.server.len() <= handshake::MAX_NAME_BYTES {
             self.relaying.ends.handle_heard(now, &heard.teller, &heard.server, &self.config.relay);
         }
     }

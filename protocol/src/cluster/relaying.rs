@@ -12,7 +12,7 @@ use crate::close::CloseReason;
 use crate::config::RouteUrl;
 use crate::id::ConnectionId;
 use crate::quote::brief;
-use crate::relay::{Circuit, Ends, Lack, Leg, Middle, Passing, Refused, Want};
+use crate::relay::{Circuit, Ends, Lack, Leg, Middle, PATIENCE, Passing, Refused, Want};
 use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose};
 use crate::time::Instant;
 use crate::wire::{CircuitWord, Connect, GossipMode, Info};
@@ -34,7 +34,11 @@ pub(super) struct Relaying {
 #[derive(Debug)]
 struct CircuitDial {
     token: String,
-    url: RouteUrl,
+    /// Where the other is that it is with: not its name, which may lead to others.
+    address: SocketAddr,
+    /// Nobody waits for it any longer then.
+    until: Instant,
+    is_begun: bool,
 }
 
 /// What follows from what was heard on a connection of a circuit.
@@ -87,23 +91,42 @@ impl Relaying {
 
     /// When a connection is to be dialed; none if there is none, or too many are being dialed.
     pub(super) fn next_dial_at(&self) -> Option<Instant> {
-        let under_way = self.dials.len() - self.due.len();
-        (!self.due.is_empty() && under_way < MAX_CIRCUIT_DIALS).then_some(self.next_dial_at)
+        self.next_due().map(|_| self.next_dial_at)
+    }
+
+    /// Which of those that are not begun is next: not one to where some are under way already.
+    fn next_due(&self) -> Option<usize> {
+        let under_way = || self.dials.values().filter(|dial| dial.is_begun);
+        if under_way().count() >= MAX_CIRCUIT_DIALS {
+            return None;
+        }
+        let is_free = |id: &DialId| {
+            let dial = self.dials.get(id);
+            let same = |other: &CircuitDial| dial.is_some_and(|dial| dial.address == other.address);
+            under_way().filter(|other| same(other)).count() < MAX_DIALS_OF_ONE
+        };
+        self.due.iter().position(is_free)
     }
 
     pub(super) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
+        let Self { due, dials, .. } = self;
+        // Whoever waited for these has given up.
+        due.retain(|id| dials.get(id).is_some_and(|dial| dial.until > now));
+        dials.retain(|_, dial| dial.until > now || dial.is_begun);
         self.next_dial_at().filter(|at| *at <= now)?;
-        let id = self.due.pop_front()?;
+        let id = self.due.remove(self.next_due()?)?;
         self.next_dial_at = now + DIAL_PAUSE;
-        let CircuitDial { url, .. } = self.dials.get(&id)?;
-        debug!("Trying to connect to {} for a circuit", brief(url.authority()));
-        Some(DialRequest { id, host: url.host.clone(), port: url.port, own_addresses: Vec::new() })
+        let CircuitDial { address, is_begun, .. } = self.dials.get_mut(&id)?;
+        *is_begun = true;
+        debug!("Trying to connect to {address} for a circuit");
+        let (host, port) = (address.ip().to_string(), address.port());
+        Some(DialRequest { id, host, port, own_addresses: Vec::new() })
     }
 
-    fn want_dial(&mut self, token: String, url: RouteUrl) {
+    fn want_dial(&mut self, now: Instant, token: String, address: SocketAddr) {
         self.last += 1;
         let id = DialId(FIRST_CIRCUIT_DIAL + self.last);
-        self.dials.insert(id, CircuitDial { token, url });
+        self.dials.insert(id, CircuitDial { token, address, until: now + PATIENCE, is_begun: false });
         self.due.push_back(id);
     }
 
@@ -132,8 +155,8 @@ impl Cluster {
 
     /// Notes that such a connection could not be made.
     pub(super) fn handle_circuit_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
-        let Some(CircuitDial { token, url }) = self.relaying.dials.remove(&id) else { return };
-        debug!("Error trying to connect to {} for a circuit: {why:?}", brief(url.authority()));
+        let Some(CircuitDial { token, address, .. }) = self.relaying.dials.remove(&id) else { return };
+        debug!("Error trying to connect to {address} for a circuit: {why:?}");
         self.relaying.middle.handle_failed(now, &token);
         self.relaying.ends.handle_failed(now, &token);
     }
@@ -183,7 +206,7 @@ impl Cluster {
     pub(super) fn handle_circuit_closed(&mut self, now: Instant, connection: ConnectionId) {
         let other = self.relaying.middle.handle_closed(connection);
         self.outputs.extend(other.map(|other| Output::Close(other, CloseReason::ClientClosed)));
-        self.relaying.ends.handle_over(now, connection, false);
+        self.relaying.ends.handle_over(now, connection, None);
     }
 
     /// Wants circuits to the servers that are lacking, and gives up what takes too long.
@@ -205,7 +228,7 @@ impl Cluster {
             return;
         }
         for Want { relay, server } in relaying.ends.handle_timeout(now, &config.relay, lack, relays) {
-            debug!("Asking {relay} for a circuit to {server}");
+            debug!("Asking {relay} for a circuit to {}", brief(&server));
             self.say(&relay, CircuitWord::Open { server });
         }
     }
@@ -218,6 +241,10 @@ impl Cluster {
         peer: &str,
         word: CircuitWord,
     ) -> InfoHeard {
+        if self.routes.detour(over).is_some() {
+            // At most one server is between two.
+            return InfoHeard::Nothing;
+        }
         match word {
             CircuitWord::Open { server } => {
                 if let Err(refused) = self.open_circuit(now, peer, &server) {
@@ -231,13 +258,13 @@ impl Cluster {
                     return InfoHeard::Nothing;
                 };
                 let circuit = Circuit { relay: peer.to_owned(), server, url, begins };
-                let relay_url = self.routes.connection(over).and_then(|(_, purpose)| Some(&purpose?.url));
-                let is_possible = !dials || relay_url.is_some();
-                if is_possible && self.relaying.ends.handle_join(now, &token, circuit) && dials {
-                    relay_url
-                        .cloned()
-                        .into_iter()
-                        .for_each(|url| self.relaying.want_dial(token.clone(), url));
+                let dialed = self.dialed_address(over);
+                let is_possible = !dials || dialed.is_some();
+                if is_possible
+                    && self.relaying.ends.handle_join(now, &token, circuit)
+                    && let Some(address) = dialed.filter(|_| dials)
+                {
+                    self.relaying.want_dial(now, token, address);
                 }
             }
             CircuitWord::Refuse { server, why } => {
@@ -273,28 +300,39 @@ impl Cluster {
         let (Some(from_leg), Some(to_leg)) = (from_leg, to_leg) else { return Err(Refused::NoMember) };
         let [from_token, to_token] = self.relaying.middle.open(now, [from, to], &self.config.relay)?;
         debug!("A circuit from {from} to {to} begins");
-        self.invite(from, to, from_leg, from_token, true);
-        self.invite(to, from, to_leg, to_token, false);
+        self.invite(now, [from, to], from_leg, from_token, true);
+        self.invite(now, [to, from], to_leg, to_token, false);
         Ok(())
     }
 
     /// Where this node dials a member, if it is this node that does so; none if it has no direct route or does not know of circuits.
-    fn leg_to(&self, server: &str) -> Option<Option<RouteUrl>> {
+    fn leg_to(&self, server: &str) -> Option<Option<SocketAddr>> {
         let carrier = self.routes.carrier(server, None)?;
         let knows = self.gossip.info_of(server).is_some_and(|info| info.onehop >= CIRCUITS);
-        if !knows || self.routes.detour(carrier).is_some() {
-            return None;
-        }
-        self.routes.connection(carrier).map(|(_, purpose)| purpose.map(|purpose| purpose.url.clone()))
+        (knows && self.routes.detour(carrier).is_none()).then(|| self.dialed_address(carrier))
+    }
+
+    /// Where a connection leads to that this node has dialed.
+    fn dialed_address(&self, connection: ConnectionId) -> Option<SocketAddr> {
+        let (remote, purpose) = self.routes.connection(connection)?;
+        purpose.map(|_| remote)
     }
 
     /// Tells one end of a circuit to join it.
-    fn invite(&mut self, whom: &str, server: &str, leg: Option<RouteUrl>, Leg { token }: Leg, begins: bool) {
+    fn invite(
+        &mut self,
+        now: Instant,
+        [whom, server]: [&str; 2],
+        leg: Option<SocketAddr>,
+        Leg { token }: Leg,
+        begins: bool,
+    ) {
         let url = self.gossip.info_of(server).map(|info| info.ip.clone()).unwrap_or_default();
-        let dials = leg.is_none();
-        let server = server.to_owned();
+        let (server, dials) = (server.to_owned(), leg.is_none());
         self.say(whom, CircuitWord::Join { server, url, token: token.clone(), begins, dials });
-        leg.into_iter().for_each(|url| self.relaying.want_dial(token.clone(), url));
+        if let Some(address) = leg {
+            self.relaying.want_dial(now, token, address);
+        }
     }
 
     fn say(&mut self, peer: &str, word: CircuitWord) {
@@ -308,6 +346,9 @@ impl Cluster {
 /// So many connections of circuits are dialed at once, and one after so long: whoever lets many pass is not to be stormed.
 pub(crate) const MAX_CIRCUIT_DIALS: usize = 16;
 const DIAL_PAUSE: Duration = Duration::from_millis(10);
+
+/// So many of them to one place at once.
+const MAX_DIALS_OF_ONE: usize = 4;
 
 /// So many servers are named at the most.
 const SHOWN_SERVERS: usize = 256;

@@ -62,8 +62,10 @@ impl Connection {
         let id = self.shared.entry.id();
         let mut context = self.shared.context(now, sink);
         context.log(Level::Debug, "Connection of a circuit created");
-        let lines = context.shared.node.cluster().and_then(|mut it| it.handle_circuit_dialed(dial, id));
-        match lines {
+        let node = context.shared.node.clone();
+        let lines =
+            node.with_cluster(now, context.sink, |cluster, _| cluster.handle_circuit_dialed(dial, id));
+        match lines.flatten() {
             Some(lines) => context.send(&lines),
             None => context.close(CloseReason::RouteRemoved),
         }
@@ -94,14 +96,16 @@ impl Connection {
         self.shared.has_new_policy = true;
         self.shared.auth_deadline = None;
         if let Passing::With(other) = passing {
+            // At once: as soon as the other end is told, its bytes may come, and must stand behind this.
+            sink.announce(self.shared.entry.id(), OK);
             sink.send(other, OK);
-            self.shared.context(now, sink).send(OK);
         }
     }
 
     /// It is a route to the server at the other end from here on.
     fn begin_route<S: Sink>(&mut self, now: Instant, beginning: Beginning, sink: &mut S) {
         let Beginning { dials, host, lines } = beginning;
+        self.shared.began = now;
         self.shared.dialect.connect_only = !dials;
         let tls = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
         match tls {

@@ -375,6 +375,9 @@ impl Connection {
         if let Side::Circuit(passage) = &self.side {
             return (passage.until(), TimeoutReason::KeepAlive);
         }
+        if let (Some(deadline), true) = (self.shared.auth_deadline, self.awaits_circuit()) {
+            return (deadline, TimeoutReason::Authentication);
+        }
         let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
             Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
@@ -407,6 +410,11 @@ impl Connection {
         if is_late {
             return context.handle_error(&ProtocolError::AuthenticationTimeout);
         }
+        if self.awaits_circuit() {
+            // What is said now may come out at the other end of the circuit.
+            return;
+        }
+        let mut context = self.shared.context(now, sink);
         match context.shared.keepalive.tick(now) {
             Tick::Nothing => {}
             Tick::Ping => {
@@ -421,6 +429,11 @@ impl Connection {
             }
             Tick::Stale => context.handle_error(&ProtocolError::StaleConnection),
         }
+    }
+
+    /// Whether it is part of a circuit that does not stand yet.
+    fn awaits_circuit(&self) -> bool {
+        matches!(&self.side, Side::Route(route) if matches!(**route, Route::AwaitsCircuit))
     }
 
     /// Ends the connection for a reason that the driver found (the socket failed, the peer closed it) or that another

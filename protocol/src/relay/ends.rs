@@ -55,8 +55,17 @@ struct Server {
     rounds: u32,
     /// Who was asked in this round.
     asked: BTreeSet<String>,
-    /// Who is asked now, and until when that may take.
-    attempt: Option<(String, Instant)>,
+    /// Who is asked now.
+    attempt: Option<Attempt>,
+}
+
+/// A circuit that a member was asked for.
+#[derive(Debug)]
+struct Attempt {
+    relay: String,
+    until: Instant,
+    /// The member has let it begin.
+    is_joined: bool,
 }
 
 /// What there is of the routes to a server.
@@ -114,7 +123,7 @@ impl Ends {
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let may_ask = self.attempts() < MAX_ATTEMPTS;
         let of_servers = self.servers.values().filter_map(|server| match (&server.attempt, server.since) {
-            (Some((_, until)), _) => Some(*until),
+            (Some(attempt), _) => Some(attempt.until),
             (None, Some(_)) if may_ask => Some(server.due),
             (None, _) => None,
         });
@@ -132,11 +141,9 @@ impl Ends {
     ) -> Vec<Want> {
         self.tokens.retain(|_, coming| coming.until > now);
         let mut wants = Vec::new();
-        let mut attempts = self.attempts();
         let Self { servers, own_id, .. } = self;
         for (id, server) in &mut *servers {
-            let is_over = server.attempt.take_if(|(_, until)| *until <= now).is_some();
-            attempts -= usize::from(is_over);
+            server.attempt.take_if(|attempt| attempt.until <= now);
             let lack = lack(id);
             server.tellers.retain(|_, heard_at| match lack {
                 // Nobody tells of it as long as it is a member.
@@ -147,17 +154,31 @@ impl Ends {
                 Lack::Nothing | Lack::Rest | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
             });
             server.follow(now, lack, relay, dials_first(own_id, id));
-            let is_due = server.since.is_some() && server.attempt.is_none() && server.due <= now;
-            if !is_due || attempts >= MAX_ATTEMPTS {
-                continue;
+        }
+        let mut asked = BTreeMap::<String, usize>::new();
+        for attempt in servers.values().filter_map(|server| server.attempt.as_ref()) {
+            *asked.entry(attempt.relay.clone()).or_default() += 1;
+        }
+        let mut attempts = asked.values().sum::<usize>();
+        // Those first that have waited for longest.
+        let mut due: Vec<_> = servers.iter_mut().filter(|(_, server)| server.is_due(now)).collect();
+        due.sort_by_key(|(_, server)| server.due);
+        for (id, server) in due {
+            if attempts >= MAX_ATTEMPTS {
+                break;
             }
+            let is_busy =
+                |relay: &str| asked.get(relay).is_some_and(|count| *count >= MAX_ATTEMPTS_PER_RELAY);
             let candidates = server.tellers.keys().filter(|teller| relays(teller));
             let untried = candidates.filter(|teller| !server.asked.contains(*teller));
             match untried.min_by_key(|teller| rank(teller, [own_id, id])).cloned() {
+                Some(relay) if is_busy(&relay) => server.due = now + BUSY_PAUSE,
                 Some(relay) => {
                     attempts += 1;
+                    *asked.entry(relay.clone()).or_default() += 1;
                     server.asked.insert(relay.clone());
-                    server.attempt = Some((relay.clone(), now + PATIENCE));
+                    let until = now + PATIENCE;
+                    server.attempt = Some(Attempt { relay: relay.clone(), until, is_joined: false });
                     wants.push(Want { relay, server: id.clone() });
                 }
                 None => server.pause(now),
@@ -174,13 +195,18 @@ impl Ends {
 
     /// Hears that a circuit is to be joined, by a connection that has this token. False if this node wants none.
     pub(crate) fn handle_join(&mut self, now: Instant, token: &str, circuit: Circuit) -> bool {
-        if circuit.begins {
-            let asked = self.servers.get_mut(&circuit.server).and_then(|server| server.attempt.as_mut());
-            let Some((_, until)) = asked.filter(|(relay, _)| *relay == circuit.relay) else { return false };
-            *until = now + PATIENCE;
-        }
-        if self.tokens.len() >= MAX_COMING {
+        let is_of = |known: &Circuit| known.relay == circuit.relay;
+        let coming = || self.tokens.values().map(|coming| &coming.circuit).chain(self.connections.values());
+        let is_full =
+            coming().count() >= MAX_COMING || coming().filter(|it| is_of(it)).count() >= MAX_COMING_OF_ONE;
+        if is_full || token.len() > MAX_TOKEN_BYTES || self.tokens.contains_key(token) {
             return false;
+        }
+        if circuit.begins {
+            let attempt = self.servers.get_mut(&circuit.server).and_then(|server| server.attempt.as_mut());
+            let asked = attempt.filter(|it| it.relay == circuit.relay && !it.is_joined);
+            let Some(attempt) = asked else { return false };
+            (attempt.until, attempt.is_joined) = (now + PATIENCE, true);
         }
         self.tokens.insert(token.to_owned(), Coming { circuit, until: now + PATIENCE });
         true
@@ -213,10 +239,10 @@ impl Ends {
         self.connections.get(&connection)
     }
 
-    /// A connection has become a route to the server at the other end, or ended.
-    pub(crate) fn handle_over(&mut self, now: Instant, connection: ConnectionId, is_route: bool) {
+    /// A connection has become a route to this server, or ended.
+    pub(crate) fn handle_over(&mut self, now: Instant, connection: ConnectionId, route_to: Option<&str>) {
         let Some(circuit) = self.connections.remove(&connection) else { return };
-        if !is_route {
+        if route_to.is_none_or(|server| server != circuit.server) {
             return self.fail_circuit(now, &circuit);
         }
         if let Some(server) = self.servers.get_mut(&circuit.server) {
@@ -236,7 +262,7 @@ impl Ends {
 
     fn fail(&mut self, now: Instant, server: &str, relay: &str) {
         if let Some(server) = self.servers.get_mut(server)
-            && server.attempt.take_if(|(asked, _)| asked == relay).is_some()
+            && server.attempt.take_if(|attempt| attempt.relay == relay).is_some()
         {
             server.due = now;
         }
@@ -281,6 +307,11 @@ impl Server {
         self.rounds += 1;
     }
 
+    /// Whether somebody is to be asked for a circuit to it now.
+    fn is_due(&self, now: Instant) -> bool {
+        self.since.is_some() && self.attempt.is_none() && self.due <= now
+    }
+
     /// Whether somebody told of it lately, or it is being reached.
     fn is_of_use(&self) -> bool {
         !self.tellers.is_empty() || self.attempt.is_some()
@@ -296,8 +327,16 @@ const MAX_TELLERS: usize = 16;
 /// So many are asked for at once; the others wait.
 pub(super) const MAX_ATTEMPTS: usize = 16;
 
-/// So many circuits may be on their way that were agreed on.
+/// So many of one member; what is due beyond that waits for so long.
+const MAX_ATTEMPTS_PER_RELAY: usize = 8;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// So many circuits may be on their way that were agreed on, until they are routes; so many by the word of one member.
 pub(super) const MAX_COMING: usize = 64;
+pub(super) const MAX_COMING_OF_ONE: usize = 32;
+
+/// No token is longer.
+const MAX_TOKEN_BYTES: usize = 64;
 
 /// A member has what it told of for so long, as far as this node knows. Members say again what others lack every ten seconds.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);

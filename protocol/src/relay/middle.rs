@@ -68,6 +68,8 @@ pub(crate) enum Refused {
     Full,
     /// There are `max_circuits_per_pair` of this pair.
     PairFull,
+    /// Whoever asks has begun [`MAX_UNFINISHED`] that do not stand yet.
+    TooMany,
 }
 
 impl Middle {
@@ -86,7 +88,7 @@ impl Middle {
         self.circuits.len()
     }
 
-    /// Begins a circuit between two servers: what each of them is to be told.
+    /// Begins a circuit between two servers, of which the first asks for it: what each of them is to be told.
     pub(crate) fn open(
         &mut self,
         now: Instant,
@@ -99,6 +101,10 @@ impl Middle {
         let is_of_pair = |it: &&Passage| it.ends.iter().all(|end| ends.contains(&end.server.as_str()));
         if self.circuits.values().filter(is_of_pair).count() >= limits.max_circuits_per_pair {
             return Err(Refused::PairFull);
+        }
+        let is_unfinished = |it: &&Passage| it.until.is_some() && it.ends[0].server == ends[0];
+        if self.circuits.values().filter(is_unfinished).count() >= MAX_UNFINISHED {
+            return Err(Refused::TooMany);
         }
         self.last += 1;
         let ends = ends.map(|server| {
@@ -187,9 +193,13 @@ impl Refused {
             Self::Off | Self::NoMember => None,
             Self::Full => Some("relay.max_circuits"),
             Self::PairFull => Some("relay.max_circuits_per_pair"),
+            Self::TooMany => Some("MAX_UNFINISHED"),
         }
     }
 }
+
+/// So many circuits of one member may be on their way.
+pub(super) const MAX_UNFINISHED: usize = 16;
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,6 +208,7 @@ impl fmt::Display for Refused {
             Self::NoMember => "no such member with a direct route",
             Self::Full => "maximum circuits exceeded",
             Self::PairFull => "maximum circuits of this pair exceeded",
+            Self::TooMany => "too many circuits at once",
         })
     }
 }

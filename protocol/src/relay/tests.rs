@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::ends::{LONGEST_PAUSE, MAX_ATTEMPTS, MAX_COMING, MAX_SERVERS};
+use super::ends::{LONGEST_PAUSE, MAX_ATTEMPTS, MAX_COMING, MAX_COMING_OF_ONE, MAX_SERVERS};
+use super::middle::MAX_UNFINISHED;
 use super::*;
 use crate::config::Relay;
 use crate::id::ConnectionId;
@@ -108,6 +109,16 @@ fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
 }
 
 #[test]
+fn one_member_begins_only_so_many_circuits_at_once() {
+    let mut middle = middle();
+    let most = Relay { max_circuits: 1000, ..settings() };
+    let mut open = |from: &str, number| middle.open(START, [from, &format!("S{number}")], &most).map(drop);
+    (0..MAX_UNFINISHED).for_each(|number| open("A", number).expect("a circuit"));
+    assert_eq!(open("A", 100), Err(Refused::TooMany));
+    open("B", 0).expect("another asks");
+}
+
+#[test]
 fn the_one_of_two_that_goes_first_asks_after_a_while_and_the_other_later() {
     for (goes_first, after) in [(true, 5 * SECOND), (false, 10 * SECOND)] {
         let mut ends = Ends::new("A".to_owned());
@@ -184,18 +195,65 @@ fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
 }
 
 #[test]
-fn only_so_many_are_asked_for_at_once() {
+fn only_so_many_are_asked_for_at_once_and_fewer_of_one() {
     let mut ends = Ends::new("A".to_owned());
-    let servers: Vec<_> = (0..MAX_ATTEMPTS + 1).map(|n| format!("S{n}")).collect();
-    servers.iter().for_each(|server| ends.handle_heard(START, "R", server, &settings()));
+    for number in 0..100 {
+        for relay in 0..if number < 50 { 1 } else { 4 } {
+            ends.handle_heard(START, &format!("R{relay}"), &format!("S{number}"), &settings());
+        }
+    }
     let now = START + 10 * SECOND;
-    assert_eq!(wants(&mut ends, now, Lack::Everything).len(), MAX_ATTEMPTS);
+    let asked = wants(&mut ends, now, Lack::Everything);
+    let of_one = |relay: &str| asked.iter().filter(|asked| *asked == relay).count();
+    assert_eq!((asked.len(), of_one("R0")), (MAX_ATTEMPTS, 8));
     assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0]);
-    assert_eq!(ends.next_at(), Some(now + PATIENCE), "the last one waits");
-    let mut in_order: Vec<_> = servers.iter().collect();
-    in_order.sort();
-    in_order[..MAX_ATTEMPTS].iter().for_each(|server| ends.handle_refused(now, "R", server));
-    assert_eq!(wants(&mut ends, now, Lack::Everything).len(), 1);
+    assert_eq!(ends.next_at(), Some(now + PATIENCE), "the others wait");
+    // Those who never answer hold nobody up for ever.
+    assert_eq!(wants(&mut ends, now + PATIENCE, Lack::Everything).len(), MAX_ATTEMPTS);
+}
+
+#[test]
+fn one_member_makes_a_node_wait_for_only_so_many_circuits_each_of_which_counts_once() {
+    let mut ends = Ends::new("A".to_owned());
+    assert!(ends.handle_join(START, "t", circuit("R", "S", false)));
+    assert!(!ends.handle_join(START, "t", circuit("R", "S", false)), "it is waited for");
+    assert!(!ends.handle_join(START, &"t".repeat(65), circuit("R", "S", false)), "no token is so long");
+    for number in 1..100 {
+        let token = format!("t{number}");
+        let is_joined = ends.handle_join(START, &token, circuit("R", "S", false));
+        assert_eq!(is_joined, number < MAX_COMING_OF_ONE as u32);
+        // What has a connection counts until it is a route.
+        ends.handle_token(connection(number), &token);
+    }
+    assert!(ends.handle_join(START, "another", circuit("Q", "S", false)));
+    ends.handle_over(START, connection(1), Some("S"));
+    assert!(ends.handle_join(START, "one more", circuit("R", "S", false)));
+}
+
+#[test]
+fn who_was_asked_gets_no_more_time_by_saying_yes_again() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let mut now = START + 5 * SECOND;
+    let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
+    now += 9 * SECOND;
+    assert!(ends.handle_join(now, "t", circuit(&first, &server, true)));
+    now += 9 * SECOND;
+    assert!(!ends.handle_join(now, "u", circuit(&first, &server, true)));
+    assert_ne!(wants(&mut ends, now + SECOND, Lack::Everything), [first]);
+}
+
+#[test]
+fn a_circuit_that_leads_to_another_server_is_a_failure() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ends.handle_heard(START, "R", &server, &settings());
+    let now = START + 5 * SECOND;
+    assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
+    assert!(ends.handle_join(now, "t", circuit("R", &server, true)) && ends.handle_token(connection(1), "t"));
+    ends.handle_over(now, connection(1), Some("somebody else"));
+    assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0], "it was asked in this round");
 }
 
 #[test]
@@ -238,7 +296,7 @@ fn what_is_asked_for_is_joined_and_what_others_want_but_nothing_that_nobody_aske
     assert!(ends.handle_token(connection(1), "t") && ends.handle_token(connection(2), "u"));
     assert!(!ends.handle_token(connection(3), "t"), "once");
     assert_eq!(ends.circuit(connection(1)), Some(&circuit("R", &server, true)));
-    ends.handle_over(now, connection(1), true);
+    ends.handle_over(now, connection(1), Some(&server));
     assert_eq!(ends.circuit(connection(1)), None);
     // What else is lacking is wanted at once.
     assert_eq!(wants(&mut ends, now, Lack::Rest), ["R"]);
@@ -258,7 +316,7 @@ fn a_circuit_that_fails_is_wanted_by_another_way() {
     assert!(
         ends.handle_join(now, "u", circuit(&second, &server, true)) && ends.handle_token(connection(1), "u")
     );
-    ends.handle_over(now, connection(1), false);
+    ends.handle_over(now, connection(1), None);
     assert_eq!(ends.next_at(), Some(now));
     assert_eq!(wants(&mut ends, now, Lack::Everything), [""; 0], "both were asked");
     assert_eq!(ends.next_at(), Some(now + SECOND));
@@ -286,8 +344,11 @@ fn what_members_say_makes_a_node_keep_only_so_much() {
         }
     }
     assert_eq!(ends.unreached().count(), MAX_SERVERS);
-    let joined =
-        (0..2 * MAX_COMING).filter(|n| ends.handle_join(START, &n.to_string(), circuit("R", "S", false)));
+    let mut joins = |number: &usize| {
+        let circuit = circuit(&format!("R{}", number % 3), "S", false);
+        ends.handle_join(START, &number.to_string(), circuit)
+    };
+    let joined = (0..2 * MAX_COMING).filter(&mut joins);
     assert_eq!(joined.count(), MAX_COMING);
     assert_eq!(wants(&mut ends, START + PATIENCE, Lack::Nothing), [""; 0]);
     assert!(!ends.handle_token(connection(1), "0"), "it took too long");

@@ -8,6 +8,8 @@ use onehop::{CloseReason, ConnectionId, Engine, Instant, Listening};
 
 const SECOND: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 64 * 1024;
+/// What may wait for one end.
+const CIRCUIT_BYTES: usize = 256 * 1024;
 
 /// A node and peers by hand.
 struct Scene {
@@ -186,12 +188,12 @@ fn an_end_that_does_not_read_slows_the_other_and_makes_nobody_keep_more() {
     let [one, other] = scene.circuit();
     let chunk = vec![b'x'; READ_BYTES];
     let mut sent = 0;
-    while scene.engine.wants_input(one) {
+    while scene.engine.wants_input(one) && sent < 10 * CIRCUIT_BYTES {
         scene.send(one, &chunk);
         sent += chunk.len();
     }
     // So many may wait, one read that filled it, and one that shows so.
-    assert!((256 * 1024..=256 * 1024 + 2 * READ_BYTES).contains(&sent), "{sent}");
+    assert!((CIRCUIT_BYTES..=CIRCUIT_BYTES + 2 * READ_BYTES).contains(&sent), "{sent}");
     assert!(scene.engine.wants_input(other), "nobody but the one");
     scene.wait(SECOND);
     assert!(!scene.engine.wants_input(one), "nothing was read");
@@ -273,7 +275,52 @@ fn nobody_is_dialed_for_a_circuit_by_the_word_of_who_has_no_right_to_say_so() {
     scene.send(leg, b"+OK\r\n");
     let greeting = String::from_utf8(scene.take(leg)).expect("text");
     assert!(greeting.starts_with("INFO {"), "it is greeted as whoever dials: {greeting}");
-    scene.send(leg, b"INFO {\"op\":\"later\"}\r\n");
+}
+
+/// Else a PING would be the first that the other end hears.
+#[test]
+fn nothing_is_said_on_a_connection_that_waits_for_its_circuit() {
+    let mut scene = Scene::relay();
+    let members = ["A", "B"].map(|name| scene.member(name, ",\"onehop\":2"));
+    let [first, second] = scene.tokens(members);
+    let one = scene.leg(&first);
+    let join = CircuitWord::Join {
+        server: "NB".to_owned(),
+        url: "nats-route://10.0.0.1:6222/".to_owned(),
+        token: "t".to_owned(),
+        begins: false,
+        dials: false,
+    };
+    scene.say(members[0], "A", join);
+    let own = scene.leg("t");
+    assert_eq!(scene.take(own), b"+OK\r\n");
+    scene.wait(9 * SECOND);
+    assert_eq!([one, own].map(|leg| scene.take(leg)), [b"", b""]);
+    let other = scene.leg(&second);
+    assert_eq!([one, other].map(|leg| scene.take(leg)), [b"+OK\r\n", b"+OK\r\n"], "it stands, though late");
+    scene.wait(2 * SECOND);
+    assert_eq!(scene.take(own), b"-ERR 'Authentication Timeout'\r\n", "that one does not");
+}
+
+#[test]
+fn one_member_makes_a_node_wait_for_only_so_many_connections_of_circuits() {
+    let mut scene = Scene::relay();
+    let a = scene.member("A", ",\"onehop\":2");
+    for number in 0..1000 {
+        let join = CircuitWord::Join {
+            server: "NB".to_owned(),
+            url: "nats-route://10.0.0.1:6222/".to_owned(),
+            token: format!("t{}", number % 100),
+            begins: false,
+            dials: false,
+        };
+        scene.say(a, "A", join);
+    }
+    let is_known = |token: &String| {
+        let leg = scene.leg(token);
+        scene.take(leg) == b"+OK\r\n"
+    };
+    assert_eq!((0..100).map(|number| format!("t{number}")).filter(is_known).count(), 32);
 }
 
 #[test]
