@@ -245,12 +245,12 @@ impl Ends {
         if route_to.is_none_or(|server| server != circuit.server) {
             return self.fail_circuit(now, &circuit);
         }
+        let pause = self.pause(&circuit.server);
         if let Some(server) = self.servers.get_mut(&circuit.server) {
             server.attempt = None;
             server.rounds = 0;
             server.asked.clear();
-            // Whoever of the two wanted this one wants what else is lacking.
-            server.due = if circuit.begins { now } else { now + REST_AFTER };
+            server.due = now + pause;
         }
     }
 
@@ -260,11 +260,18 @@ impl Ends {
         }
     }
 
+    /// How long this node waits before it wants another circuit with a server. Of two ends that begin at once each keeps its own and
+    /// loses it to the other's word: so one goes on at once, and the other later, else they would do so again and again.
+    fn pause(&self, server: &str) -> Duration {
+        if dials_first(&self.own_id, server) { Duration::ZERO } else { REST_AFTER }
+    }
+
     fn fail(&mut self, now: Instant, server: &str, relay: &str) {
+        let pause = self.pause(server);
         if let Some(server) = self.servers.get_mut(server)
             && server.attempt.take_if(|attempt| attempt.relay == relay).is_some()
         {
-            server.due = now;
+            server.due = now + pause;
         }
     }
 }
@@ -341,7 +348,7 @@ const MAX_TOKEN_BYTES: usize = 64;
 /// A member has what it told of for so long, as far as this node knows. Members say again what others lack every ten seconds.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);
 
-/// So long the other end may take for the circuits that are still missing, since it is at it.
+/// So long the end that goes first may take for the circuits that are still missing, before the other wants them.
 const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// The first and the longest pause between two rounds of asking.
