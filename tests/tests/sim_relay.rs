@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use onehop::config::ClusterConfig;
-use onehop::sim::{ClientId, Fault, Lines, NetworkConfig, NodeId, NodeSpec, Seed, Topology, World};
-use onehop_tests::simulation::all_hear_all;
+use onehop::sim::{
+    ClientId, Drawing, Fault, FaultLevel, Lines, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology,
+    Variety, World,
+};
+use onehop_tests::simulation::{all_hear_all, must_hold};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
@@ -157,4 +160,34 @@ fn an_end_that_is_started_again_is_joined_again() {
         world.run_for(60 * SECOND).unwrap();
         assert!(world.run_until_whole(JOINED_WITHIN).unwrap().is_some(), "{:?}", world.missing_pairs());
     }
+}
+
+/// With TLS and compression, tenants, clients of all kinds and sources in some of them; whatever goes wrong the rules hold, and where
+/// nobody is cut from the first all are joined.
+#[test]
+fn random_clusters_in_which_not_all_can_dial_all_keep_the_rules() {
+    for (first, faults) in [(0, FaultLevel::None), (100, FaultLevel::Light), (200, FaultLevel::Heavy)] {
+        let drawing = Drawing { walls: Variety::All, faults, ..Drawing::default() };
+        (first..first + 20).for_each(|seed| must_hold(&Scenario::draw(seed, &drawing)));
+    }
+}
+
+#[test]
+fn ends_that_begin_at_once_are_joined_nevertheless() {
+    // Each had lost its own circuit to the other's again and again, at the same pace.
+    let drawing = Drawing { walls: Variety::All, ..Drawing::default() };
+    must_hold(&Scenario::draw(285, &drawing));
+}
+
+#[test]
+fn a_world_with_walls_is_another_only_in_that() {
+    let draw = |seed, walls| Scenario::draw(seed, &Drawing { walls, ..Drawing::plain() });
+    let mut walls = 0;
+    for seed in 0..50 {
+        let (with, without) = (draw(seed, Variety::All), draw(seed, Variety::None));
+        walls += with.walls.iter().flatten().count();
+        let must_converge = without.must_converge;
+        assert_eq!(Scenario { walls: None, must_converge, ..with }, without);
+    }
+    assert!(walls > 100, "{walls}");
 }
