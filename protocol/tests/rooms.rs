@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["connection"],
     &["node"],
     &["cluster"],
+    &["relay"],
     &["discovery", "gossip", "routes"],
     &["forwarding"],
     &["delivery"],

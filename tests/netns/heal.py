@@ -80,7 +80,7 @@ def planned_runs(options):
     runs = []
     for name in options.scenario or SCENARIOS:
         scenario = SCENARIOS[name]
-        alike = ("all onehop",) if scenario.is_bridged else ("all Go", "all onehop")
+        alike = ("all onehop",) if scenario.is_for_onehop else ("all Go", "all onehop")
         for servers in (*alike, *scenario.mixtures):
             wanted = not options.servers or servers in options.servers
             if wanted and None not in programs(options, servers, nodes_of(options, scenario)).values():

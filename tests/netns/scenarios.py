@@ -12,6 +12,9 @@ from cluster import ROUTE_PORT
 # Long enough for both ends of a cut to notice: two unanswered pings, one second apart, and the tick after.
 CUT_SECONDS = 10
 
+# What lets circuits pass.
+RELAY = 'relay { after: "2s" }'
+
 
 @dataclass
 class Outcome:
@@ -124,6 +127,38 @@ def one_network(cluster, watch):
     return finish(cluster, outcome, cluster.pairs(), count=100)
 
 
+def lasting_cut(cluster, watch):
+    """three joined as a chain 3-2-1, which let circuits pass; the pair 1-3 is cut for ever"""
+    cluster.settings = RELAY
+    mesh = form_chain(cluster, watch)
+    cluster.network.cut(1, 3)
+    began = time.monotonic()
+    # Until the cut is noticed messages are on their way that will never arrive.
+    wait_until_cut(cluster, watch)
+    return healed(cluster, watch, mesh, began, [(1, 3), (3, 1)])
+
+
+def behind_routers(cluster, watch):
+    """servers that let circuits pass; nobody can dial any but 1, which all others dial"""
+    cluster.settings = RELAY
+    hosts = list(cluster.network.hosts)
+    for host in hosts[1:]:
+        cluster.network.shield(host, ROUTE_PORT)
+    began = time.monotonic()
+    for host in hosts:
+        cluster.start(host, *hosts[:1][: host - 1])
+    cluster.attach(*hosts)
+    outcome = Outcome(cluster.time_to_mesh(began, watch), heals=False)
+    return finish(cluster, outcome, cluster.pairs(), count=100)
+
+
+def wait_until_cut(cluster, watch):
+    """Waits until a pair is apart."""
+    until = time.monotonic() + watch
+    while not cluster.missing_pairs() and time.monotonic() < until:
+        pass
+
+
 def cut_pair(cluster, watch, cut):
     """Cuts the pair of a chain of three that no configuration names."""
     mesh = form_chain(cluster, watch)
@@ -183,8 +218,10 @@ class Scenario:
     nodes: int
     mixtures: tuple = ("mixed",)
     resizable: bool = False
-    # Whether the hosts are in one network, where only onehop finds others.
+    # Whether the hosts are in one network.
     is_bridged: bool = False
+    # Whether it is for what only onehop can do.
+    is_for_onehop: bool = False
 
 
 THREE = ("onehop in the middle", "onehop at one end")
@@ -197,5 +234,7 @@ SCENARIOS = {
     "partition": Scenario(partition, 6, ("mixed", "one onehop"), resizable=True),
     "join-without-seed": Scenario(join_without_seed, 4),
     "shielded": Scenario(shielded, 3, ("onehop at one end",)),
-    "one-network": Scenario(one_network, 5, (), resizable=True, is_bridged=True),
+    "one-network": Scenario(one_network, 5, (), resizable=True, is_bridged=True, is_for_onehop=True),
+    "lasting-cut": Scenario(lasting_cut, 3, (), is_for_onehop=True),
+    "behind-routers": Scenario(behind_routers, 5, (), resizable=True, is_for_onehop=True),
 }

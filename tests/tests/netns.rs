@@ -29,6 +29,18 @@ fn servers_of_one_network_that_know_only_the_name_of_their_cluster_become_a_mesh
     run("one-network", "all onehop", &["--onehop".as_ref(), onehop.as_os_str()]);
 }
 
+#[test]
+fn servers_of_which_nobody_can_dial_any_but_one_become_a_mesh_through_that() {
+    let Some(onehop) = Kind::Onehop.binary() else { return };
+    run("behind-routers", "all onehop", &["--onehop".as_ref(), onehop.as_os_str()]);
+}
+
+#[test]
+fn two_servers_that_lost_each_other_for_ever_are_joined_by_the_third() {
+    let Some(onehop) = Kind::Onehop.binary() else { return };
+    run("lasting-cut", "all onehop", &["--onehop".as_ref(), onehop.as_os_str()]);
+}
+
 /// Runs the chain of three whose ends are cut from each other, and fails unless they connect again and lose nothing afterwards.
 fn heals_after_a_cut(servers: &str, programs: &[&OsStr]) {
     run("chain3-cut", servers, programs);

@@ -160,9 +160,10 @@ impl Ends {
             *asked.entry(attempt.relay.clone()).or_default() += 1;
         }
         let mut attempts = asked.values().sum::<usize>();
-        // Those first that have waited for longest.
+        // Those first that lack some, since the accounts that these carry pass no messages, and a relay may let pass only so many; then
+        // those that have waited for longest.
         let mut due: Vec<_> = servers.iter_mut().filter(|(_, server)| server.is_due(now)).collect();
-        due.sort_by_key(|(_, server)| server.due);
+        due.sort_by_key(|(_, server)| (!server.is_reached, server.due));
         for (id, server) in due {
             if attempts >= MAX_ATTEMPTS {
                 break;
