@@ -191,3 +191,18 @@ fn a_world_with_walls_is_another_only_in_that() {
     }
     assert!(walls > 100, "{walls}");
 }
+
+#[test]
+fn what_a_relay_has_no_room_for_comes_once_there_is_room() {
+    let mut world = World::new(7, NetworkConfig::default(), Lines::Dropped);
+    for routes in Topology::Seed.routes(4, &mut Rng::with_seed(7)) {
+        world.add_node(node(routes, |cluster| cluster.relay.max_circuits = 10));
+    }
+    (1..4).for_each(|hidden| hide(&mut world, NodeId(hidden)));
+    start(&mut world);
+    assert_eq!(world.run_until_whole(JOINED_WITHIN).unwrap(), None, "three pairs would take twelve");
+    world.run_for(120 * SECOND).unwrap();
+    world.fault(Fault::Die(NodeId(3)));
+    // Until that is noticed, and asked for again, which takes longer and longer.
+    assert!(world.run_until_whole(180 * SECOND).unwrap().is_some(), "{:?}", world.missing_pairs());
+}

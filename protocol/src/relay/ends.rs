@@ -147,11 +147,11 @@ impl Ends {
             let lack = lack(id);
             server.tellers.retain(|_, heard_at| match lack {
                 // Nobody tells of it as long as it is a member.
-                Lack::Covered => {
+                Lack::Covered | Lack::Rest => {
                     *heard_at = now;
                     true
                 }
-                Lack::Nothing | Lack::Rest | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
+                Lack::Nothing | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
             });
             server.follow(now, lack, relay, dials_first(own_id, id));
         }
@@ -214,9 +214,9 @@ impl Ends {
     }
 
     /// Hears that there is no circuit to a server through a member, which is not asked again unless it tells of the server once more:
-    /// that may be gone.
+    /// that may be gone. Where there are some circuits already it is asked again after a while: nobody tells of a member.
     pub(crate) fn handle_refused(&mut self, now: Instant, relay: &str, server: &str) {
-        if let Some(server) = self.servers.get_mut(server) {
+        if let Some(server) = self.servers.get_mut(server).filter(|server| !server.is_reached) {
             server.tellers.remove(relay);
         }
         self.fail(now, server, relay);

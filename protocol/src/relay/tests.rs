@@ -195,6 +195,27 @@ fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
 }
 
 #[test]
+fn who_has_some_circuits_asks_for_the_rest_again_and_again_however_often_that_is_refused() {
+    let mut ends = Ends::new("A".to_owned());
+    let server = other("A", true);
+    ends.handle_heard(START, "R", &server, &settings());
+    let mut now = START + 5 * SECOND;
+    assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
+    assert!(ends.handle_join(now, "t", circuit("R", &server, true)) && ends.handle_token(connection(1), "t"));
+    ends.handle_over(now, connection(1), Some(&server));
+    for _ in 0..100 {
+        assert_eq!(wants(&mut ends, now, Lack::Rest), ["R"]);
+        ends.handle_refused(now, "R", &server);
+        assert_eq!(wants(&mut ends, now, Lack::Rest), [""; 0]);
+        now = ends.next_at().expect("another time");
+    }
+    assert!(
+        now > START + Duration::from_secs(3600),
+        "with longer and longer pauses, and whatever was said long ago"
+    );
+}
+
+#[test]
 fn only_so_many_are_asked_for_at_once_and_fewer_of_one() {
     let mut ends = Ends::new("A".to_owned());
     for number in 0..100 {
