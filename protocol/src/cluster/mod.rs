@@ -56,7 +56,7 @@ pub(crate) use moves::{InfoHeard, Void};
 #[cfg(feature = "sim")]
 pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
-pub(crate) use relaying::{Beginning, CircuitStep, Circuits};
+pub(crate) use relaying::{Beginning, CircuitStep, Circuits, is_for_circuit};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -292,7 +292,7 @@ impl Cluster {
             self.outputs.push_back(Output::Send(silent, line.into()));
             self.outputs.push_back(Output::Close(silent, CloseReason::MaximumConnectionsExceeded));
         }
-        Greeting { lines: self.handshake.initial_info().to_line(), displaces: displaced.is_some() }
+        Greeting { lines: self.greeting(), displaces: displaced.is_some() }
     }
 
     /// What greets a peer that dialed this node.
@@ -318,7 +318,7 @@ impl Cluster {
 
     /// Notes that a dial failed.
     pub(crate) fn handle_dial_failed(&mut self, now: Instant, id: DialId, why: &DialError) {
-        if self.is_circuit(id) {
+        if is_for_circuit(id) {
             self.handle_circuit_failed(now, id, why);
         } else {
             self.routes.handle_dial_failed(now, id, why);

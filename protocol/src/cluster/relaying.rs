@@ -1,6 +1,6 @@
 //! Circuits, gossip and routes put together: who is asked for a circuit, who is told of one, and what comes of its connections.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use log::debug;
 use super::{Cluster, InfoHeard, Output};
 use crate::close::CloseReason;
 use crate::config::RouteUrl;
+use crate::gossip::Gossip;
 use crate::id::ConnectionId;
 use crate::quote::brief;
-use crate::relay::{Circuit, Ends, Lack, Leg, Middle, PATIENCE, Passing, Refused, Want};
-use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose};
+use crate::relay::{Circuit, Ends, Lack, Middle, PATIENCE, Passing, Refused, Want};
+use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose, Routes};
 use crate::time::Instant;
 use crate::wire::{CircuitWord, Connect, GossipMode, Info};
 
@@ -22,10 +23,8 @@ use crate::wire::{CircuitWord, Connect, GossipMode, Info};
 pub(super) struct Relaying {
     pub(super) ends: Ends,
     pub(super) middle: Middle,
-    /// Connections of circuits that this node makes.
+    /// Connections of circuits that this node makes, in the order in which they were wanted.
     dials: BTreeMap<DialId, CircuitDial>,
-    /// Those that are not begun yet.
-    due: VecDeque<DialId>,
     /// The next of these is not begun before.
     next_dial_at: Instant,
     last: u64,
@@ -78,7 +77,6 @@ impl Relaying {
             ends: Ends::new(own_id),
             middle: Middle::new(rng),
             dials: BTreeMap::new(),
-            due: VecDeque::new(),
             next_dial_at: Instant::ZERO,
             last: 0,
         }
@@ -95,26 +93,21 @@ impl Relaying {
     }
 
     /// Which of those that are not begun is next: not one to where some are under way already.
-    fn next_due(&self) -> Option<usize> {
+    fn next_due(&self) -> Option<DialId> {
         let under_way = || self.dials.values().filter(|dial| dial.is_begun);
         if under_way().count() >= MAX_CIRCUIT_DIALS {
             return None;
         }
-        let is_free = |id: &DialId| {
-            let dial = self.dials.get(id);
-            let same = |other: &CircuitDial| dial.is_some_and(|dial| dial.address == other.address);
-            under_way().filter(|other| same(other)).count() < MAX_DIALS_OF_ONE
+        let is_free = |dial: &CircuitDial| {
+            under_way().filter(|other| other.address == dial.address).count() < MAX_DIALS_OF_ONE
         };
-        self.due.iter().position(is_free)
+        self.dials.iter().find(|(_, dial)| !dial.is_begun && is_free(dial)).map(|(id, _)| *id)
     }
 
     pub(super) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
-        let Self { due, dials, .. } = self;
-        // Whoever waited for these has given up.
-        due.retain(|id| dials.get(id).is_some_and(|dial| dial.until > now));
-        dials.retain(|_, dial| dial.until > now || dial.is_begun);
-        self.next_dial_at().filter(|at| *at <= now)?;
-        let id = self.due.remove(self.next_due()?)?;
+        // Whoever waited for the others has given up.
+        self.dials.retain(|_, dial| dial.is_begun || dial.until > now);
+        let id = self.next_due().filter(|_| self.next_dial_at <= now)?;
         self.next_dial_at = now + DIAL_PAUSE;
         let CircuitDial { address, is_begun, .. } = self.dials.get_mut(&id)?;
         *is_begun = true;
@@ -127,7 +120,6 @@ impl Relaying {
         self.last += 1;
         let id = DialId(FIRST_CIRCUIT_DIAL + self.last);
         self.dials.insert(id, CircuitDial { token, address, until: now + PATIENCE, is_begun: false });
-        self.due.push_back(id);
     }
 
     /// A connection of a circuit shows its token, or was made for it.
@@ -137,11 +129,6 @@ impl Relaying {
 }
 
 impl Cluster {
-    /// Whether a dial is for a circuit.
-    pub(crate) fn is_circuit(&self, dial: DialId) -> bool {
-        dial.0 > FIRST_CIRCUIT_DIAL
-    }
-
     /// Notes a connection that was made for a circuit, and returns what to say on it; none if that is over.
     pub(crate) fn handle_circuit_dialed(&mut self, id: DialId, connection: ConnectionId) -> Option<Vec<u8>> {
         let CircuitDial { token, .. } = self.relaying.dials.remove(&id)?;
@@ -180,12 +167,18 @@ impl Cluster {
         Some(CircuitStep::Passes(passing))
     }
 
-    /// A circuit stands, by the word of the server in the middle: it becomes a route.
-    pub(crate) fn handle_circuit_stands(
+    /// Whoever is at the other end of a connection of a circuit is ready for it, or says that it stands. None if there is no such circuit.
+    pub(crate) fn handle_circuit_ready(
         &mut self,
         connection: ConnectionId,
         remote: SocketAddr,
-    ) -> Option<Beginning> {
+    ) -> Option<CircuitStep> {
+        self.handle_circuit_passing(connection)
+            .or_else(|| self.handle_circuit_stands(connection, remote).map(CircuitStep::Begins))
+    }
+
+    /// A circuit stands, by the word of the server in the middle: it becomes a route.
+    fn handle_circuit_stands(&mut self, connection: ConnectionId, remote: SocketAddr) -> Option<Beginning> {
         let Circuit { relay, url, server, begins } = self.relaying.ends.circuit(connection)?.clone();
         let purpose = if begins {
             let account = self.routes.missing(&server).into_iter().next()?;
@@ -195,7 +188,7 @@ impl Cluster {
         };
         let lines = match &purpose {
             Some(_) => self.handshake.opening(purpose.as_ref()),
-            None => self.handshake.initial_info().to_line(),
+            None => self.greeting(),
         };
         let host = url.host.clone();
         self.routes.handle_circuit(connection, remote, purpose, Detour { relay, url });
@@ -220,10 +213,7 @@ impl Cluster {
             Some(false) if routes.missing(server).is_empty() => Lack::Covered,
             Some(false) => Lack::Rest,
         };
-        let relays = |peer: &str| {
-            let carrier = routes.carrier(peer, None).filter(|carrier| routes.detour(*carrier).is_none());
-            carrier.is_some() && gossip.info_of(peer).is_some_and(|info| info.onehop >= CIRCUITS)
-        };
+        let relays = |peer: &str| carrier_of_words(routes, gossip, peer).is_some();
         if !config.relays() {
             return;
         }
@@ -307,9 +297,7 @@ impl Cluster {
 
     /// Where this node dials a member, if it is this node that does so; none if it has no direct route or does not know of circuits.
     fn leg_to(&self, server: &str) -> Option<Option<SocketAddr>> {
-        let carrier = self.routes.carrier(server, None)?;
-        let knows = self.gossip.info_of(server).is_some_and(|info| info.onehop >= CIRCUITS);
-        (knows && self.routes.detour(carrier).is_none()).then(|| self.dialed_address(carrier))
+        carrier_of_words(&self.routes, &self.gossip, server).map(|carrier| self.dialed_address(carrier))
     }
 
     /// Where a connection leads to that this node has dialed.
@@ -324,7 +312,7 @@ impl Cluster {
         now: Instant,
         [whom, server]: [&str; 2],
         leg: Option<SocketAddr>,
-        Leg { token }: Leg,
+        token: String,
         begins: bool,
     ) {
         let url = self.gossip.info_of(server).map(|info| info.ip.clone()).unwrap_or_default();
@@ -341,6 +329,17 @@ impl Cluster {
         let line = Info { server_id, server_name, onehop, onehop_circuit: Some(word), ..Info::default() };
         self.outputs.push_back(Output::Send(carrier, line.to_gossip_line().into()));
     }
+}
+
+/// Whether a dial is for a circuit.
+pub(crate) fn is_for_circuit(dial: DialId) -> bool {
+    dial.0 > FIRST_CIRCUIT_DIAL
+}
+
+/// The connection over which a peer may be asked for a circuit, or told of one: if it knows of such, and is reached directly.
+fn carrier_of_words(routes: &Routes, gossip: &Gossip, peer: &str) -> Option<ConnectionId> {
+    let knows = gossip.info_of(peer).is_some_and(|info| info.onehop >= CIRCUITS);
+    routes.carrier(peer, None).filter(|carrier| knows && routes.detour(*carrier).is_none())
 }
 
 /// So many connections of circuits are dialed at once, and one after so long: whoever lets many pass is not to be stormed.

@@ -15,8 +15,8 @@ use crate::relay::{PATIENCE, Passing};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::wire::ProtocolError;
 use crate::wire::encode::OK;
-use crate::wire::{Connect, ProtocolError};
 
 /// A connection of a circuit that passes through this node, which is no route of it.
 #[derive(Debug)]
@@ -174,12 +174,6 @@ impl Shared {
     pub(super) fn has_step(&self) -> bool {
         matches!(self.interruption, Some(Interruption::Circuit(_)))
     }
-}
-
-/// What a token on an accepted connection leads to.
-pub(super) fn step_of(shared: &Shared, connect: &Connect) -> Option<CircuitStep> {
-    let id = shared.entry.id();
-    shared.node.cluster()?.handle_circuit_token(id, &connect.onehop_circuit)
 }
 
 /// So much waits for each end of a circuit at the most, and what is read at once.

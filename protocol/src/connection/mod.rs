@@ -32,7 +32,7 @@ use log::debug;
 
 use crate::accounts::Seat;
 use crate::close::CloseReason;
-use crate::cluster::CircuitStep;
+use crate::cluster::{CircuitStep, is_for_circuit};
 use crate::config::Config;
 use crate::forwarding::Scratch;
 use crate::hub::{Allowance, Entry, Kind, Lane};
@@ -246,7 +246,7 @@ impl Connection {
         };
         let shared = Shared::new(node, Kind::Route, now, remote, keepalive, dialect);
         let mut connection = Self::new(shared, Side::Route(Box::new(Route::AwaitsConnect)));
-        if let Some(dial) = dial.filter(|dial| node.cluster().is_some_and(|it| it.is_circuit(*dial))) {
+        if let Some(dial) = dial.filter(|dial| is_for_circuit(*dial)) {
             connection.begin_circuit(now, dial, sink);
             return connection;
         }

@@ -187,11 +187,7 @@ impl Connection {
     pub(super) fn handle_opening_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         let Some(opening) = self.opening.take() else { return };
         match opening.stage {
-            Stage::Choice(_) if matches!(self.side, Side::Route(_)) => {
-                let mut context = self.shared.context(now, sink);
-                context.log(Level::Debug, "TLS handshake timeout");
-                context.close(CloseReason::TlsHandshakeFailure);
-            }
+            Stage::Choice(_) if matches!(self.side, Side::Route(_)) => self.give_up_handshake(now, sink),
             Stage::Choice(_) => self.begin(now, sink),
             Stage::Silence(tls) => {
                 self.greet(now, sink);
@@ -199,13 +195,17 @@ impl Connection {
             }
             Stage::Handshake(session, _) => {
                 session.give_up();
-                let mut context = self.shared.context(now, sink);
-                context.log(Level::Debug, "TLS handshake timeout");
-                context.close(CloseReason::TlsHandshakeFailure);
+                self.give_up_handshake(now, sink);
             }
             #[cfg(feature = "websocket")]
             Stage::Upgrade(_) => self.handle_close_request(CloseReason::ClientClosed),
         }
+    }
+
+    fn give_up_handshake<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let mut context = self.shared.context(now, sink);
+        context.log(Level::Debug, "TLS handshake timeout");
+        context.close(CloseReason::TlsHandshakeFailure);
     }
 
     /// The connection ended before it was open; how that is called, and is to be logged.

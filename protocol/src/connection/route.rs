@@ -10,14 +10,11 @@ use log::Level;
 
 use super::carried::{Carried, CarriedAccount};
 use super::chore::{Chore, Removal};
-use super::circuit;
 use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{
-    self, CircuitStep, Cluster, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void,
-};
+use crate::cluster::{self, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
 use crate::config::{Compression, RouteLimits};
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -276,11 +273,7 @@ impl Route {
     /// Whoever is at the other end is ready for the circuit, or says that it stands.
     fn handle_circuit<S: Sink>(&mut self, context: &mut Context<'_, S>) {
         let (id, remote) = (context.entry().id(), context.entry().remote());
-        let step = context.shared.node.cluster().and_then(|mut cluster| {
-            let begins =
-                |cluster: &mut Cluster| cluster.handle_circuit_stands(id, remote).map(CircuitStep::Begins);
-            cluster.handle_circuit_passing(id).or_else(|| begins(&mut cluster))
-        });
+        let step = context.shared.node.cluster().and_then(|mut it| it.handle_circuit_ready(id, remote));
         match step {
             Some(step) => context.shared.join_circuit(step),
             None => context.close(CloseReason::RouteRemoved),
@@ -296,7 +289,9 @@ impl Route {
             }
         };
         if !connect.onehop_circuit.is_empty() {
-            return match circuit::step_of(context.shared, &connect) {
+            let (id, token) = (context.entry().id(), &connect.onehop_circuit);
+            let step = context.shared.node.cluster().and_then(|mut it| it.handle_circuit_token(id, token));
+            return match step {
                 Some(step) => context.shared.join_circuit(step),
                 None => context.report(&ProtocolError::UnknownCircuit),
             };

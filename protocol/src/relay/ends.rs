@@ -45,10 +45,8 @@ struct Coming {
 struct Server {
     /// Which members told of it, and when last: they may have routes to it.
     tellers: BTreeMap<String, Instant>,
-    /// Since when it is lacking; none if it is not.
-    since: Option<Instant>,
-    /// There are some routes to it, as far as was looked last.
-    is_reached: bool,
+    /// What there is of the routes to it, as far as was looked last.
+    lack: Lack,
     /// Not before is a circuit to it wanted.
     due: Instant,
     /// How often all in question were asked in vain.
@@ -98,34 +96,29 @@ impl Ends {
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(server) {
             return;
         }
-        let due = now + self.patience(server, relay);
+        let due = now + patience(dials_first(&self.own_id, server), relay);
         let known = self.servers.entry(server.to_owned()).or_insert_with(|| Server::new(due));
-        if known.since.is_none() {
-            known.begin(now, due);
+        if !known.is_lacking() {
+            known.lack = Lack::Everything;
+            known.begin(due);
         }
         if known.tellers.len() < MAX_TELLERS || known.tellers.contains_key(teller) {
             known.tellers.insert(teller.to_owned(), now);
         }
     }
 
-    /// How long this node waits before it wants a circuit: one of the two ends waits longer, so that they do not both begin.
-    fn patience(&self, server: &str, relay: &Relay) -> Duration {
-        if dials_first(&self.own_id, server) { relay.after } else { relay.after * 2 }
-    }
-
     /// The servers that there is no route to, although members told of them.
     pub(crate) fn unreached(&self) -> impl Iterator<Item = &str> {
-        let lacking = self.servers.iter().filter(|(_, server)| server.since.is_some() && !server.is_reached);
+        let lacking = self.servers.iter().filter(|(_, server)| server.lack == Lack::Everything);
         lacking.map(|(id, _)| id.as_str())
     }
 
     /// When [`Ends::handle_timeout`] is to be called next, whatever else happens.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let may_ask = self.attempts() < MAX_ATTEMPTS;
-        let of_servers = self.servers.values().filter_map(|server| match (&server.attempt, server.since) {
-            (Some(attempt), _) => Some(attempt.until),
-            (None, Some(_)) if may_ask => Some(server.due),
-            (None, _) => None,
+        let of_servers = self.servers.values().filter_map(|server| match &server.attempt {
+            Some(attempt) => Some(attempt.until),
+            None => (may_ask && server.is_lacking()).then_some(server.due),
         });
         of_servers.chain(self.tokens.values().map(|coming| coming.until)).min()
     }
@@ -163,7 +156,7 @@ impl Ends {
         // Those first that lack some, since the accounts that these carry pass no messages, and a relay may let pass only so many; then
         // those that have waited for longest.
         let mut due: Vec<_> = servers.iter_mut().filter(|(_, server)| server.is_due(now)).collect();
-        due.sort_by_key(|(_, server)| (!server.is_reached, server.due));
+        due.sort_by_key(|(_, server)| (server.lack == Lack::Everything, server.due));
         for (id, server) in due {
             if attempts >= MAX_ATTEMPTS {
                 break;
@@ -216,7 +209,7 @@ impl Ends {
     /// Hears that there is no circuit to a server through a member, which is not asked again unless it tells of the server once more:
     /// that may be gone. Where there are some circuits already it is asked again after a while: nobody tells of a member.
     pub(crate) fn handle_refused(&mut self, now: Instant, relay: &str, server: &str) {
-        if let Some(server) = self.servers.get_mut(server).filter(|server| !server.is_reached) {
+        if let Some(server) = self.servers.get_mut(server).filter(|server| server.lack == Lack::Everything) {
             server.tellers.remove(relay);
         }
         self.fail(now, server, relay);
@@ -246,7 +239,7 @@ impl Ends {
         if route_to.is_none_or(|server| server != circuit.server) {
             return self.fail_circuit(now, &circuit);
         }
-        let pause = self.pause(&circuit.server);
+        let pause = pause(dials_first(&self.own_id, &circuit.server));
         if let Some(server) = self.servers.get_mut(&circuit.server) {
             server.attempt = None;
             server.rounds = 0;
@@ -261,14 +254,8 @@ impl Ends {
         }
     }
 
-    /// How long this node waits before it wants another circuit with a server. Of two ends that begin at once each keeps its own and
-    /// loses it to the other's word: so one goes on at once, and the other later, else they would do so again and again.
-    fn pause(&self, server: &str) -> Duration {
-        if dials_first(&self.own_id, server) { Duration::ZERO } else { REST_AFTER }
-    }
-
     fn fail(&mut self, now: Instant, server: &str, relay: &str) {
-        let pause = self.pause(server);
+        let pause = pause(dials_first(&self.own_id, server));
         if let Some(server) = self.servers.get_mut(server)
             && server.attempt.take_if(|attempt| attempt.relay == relay).is_some()
         {
@@ -281,8 +268,7 @@ impl Server {
     fn new(due: Instant) -> Self {
         Self {
             tellers: BTreeMap::new(),
-            since: None,
-            is_reached: false,
+            lack: Lack::Everything,
             due,
             rounds: 0,
             asked: BTreeSet::new(),
@@ -290,21 +276,25 @@ impl Server {
         }
     }
 
-    fn begin(&mut self, now: Instant, due: Instant) {
-        (self.since, self.due, self.rounds) = (Some(now), due, 0);
+    /// Whether circuits to it are wanted.
+    fn is_lacking(&self) -> bool {
+        matches!(self.lack, Lack::Rest | Lack::Everything)
+    }
+
+    fn begin(&mut self, due: Instant) {
+        (self.due, self.rounds) = (due, 0);
         self.asked.clear();
     }
 
     /// Follows what there is of the routes to it.
     fn follow(&mut self, now: Instant, lack: Lack, relay: &Relay, goes_first: bool) {
-        self.is_reached = lack != Lack::Everything;
-        match (lack, self.since) {
-            (Lack::Nothing | Lack::Covered, _) => (self.since, self.attempt) = (None, None),
-            (Lack::Rest, None) => self.begin(now, now + if goes_first { Duration::ZERO } else { REST_AFTER }),
-            (Lack::Everything, None) => {
-                self.begin(now, now + if goes_first { relay.after } else { relay.after * 2 });
-            }
-            (Lack::Rest | Lack::Everything, Some(_)) => {}
+        let was_lacking = self.is_lacking();
+        self.lack = lack;
+        match lack {
+            Lack::Nothing | Lack::Covered => self.attempt = None,
+            Lack::Rest if !was_lacking => self.begin(now + pause(goes_first)),
+            Lack::Everything if !was_lacking => self.begin(now + patience(goes_first, relay)),
+            Lack::Rest | Lack::Everything => {}
         }
     }
 
@@ -317,13 +307,24 @@ impl Server {
 
     /// Whether somebody is to be asked for a circuit to it now.
     fn is_due(&self, now: Instant) -> bool {
-        self.since.is_some() && self.attempt.is_none() && self.due <= now
+        self.is_lacking() && self.attempt.is_none() && self.due <= now
     }
 
     /// Whether somebody told of it lately, or it is being reached.
     fn is_of_use(&self) -> bool {
         !self.tellers.is_empty() || self.attempt.is_some()
     }
+}
+
+/// How long a node waits before it wants a circuit: one of the two ends waits longer, so that they do not both begin.
+fn patience(goes_first: bool, relay: &Relay) -> Duration {
+    if goes_first { relay.after } else { relay.after * 2 }
+}
+
+/// How long it waits before it wants another circuit with a server. Of two ends that begin at once each keeps its own and loses it to
+/// the other's word: so one goes on at once, and the other later, else they would do so again and again.
+fn pause(goes_first: bool) -> Duration {
+    if goes_first { Duration::ZERO } else { REST_AFTER }
 }
 
 /// So many servers are kept in mind that there is no route to, or only one through a third.

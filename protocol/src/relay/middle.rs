@@ -42,12 +42,6 @@ struct End {
     is_ready: bool,
 }
 
-/// What an end of a circuit is to be told.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Leg {
-    pub(crate) token: String,
-}
-
 /// How far a connection of a circuit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passing {
@@ -88,13 +82,13 @@ impl Middle {
         self.circuits.len()
     }
 
-    /// Begins a circuit between two servers, of which the first asks for it: what each of them is to be told.
+    /// Begins a circuit between two servers, of which the first asks for it: the tokens of their connections.
     pub(crate) fn open(
         &mut self,
         now: Instant,
         ends: [&str; 2],
         limits: &Relay,
-    ) -> Result<[Leg; 2], Refused> {
+    ) -> Result<[String; 2], Refused> {
         if self.circuits.len() >= limits.max_circuits {
             return Err(Refused::Full);
         }
@@ -114,9 +108,9 @@ impl Middle {
         for (number, end) in ends.iter().enumerate() {
             self.tokens.insert(end.token.clone(), (self.last, number));
         }
-        let legs = ends.each_ref().map(|end| Leg { token: end.token.clone() });
+        let tokens = ends.each_ref().map(|end| end.token.clone());
         self.circuits.insert(self.last, Passage { ends, until: Some(now + PATIENCE) });
-        Ok(legs)
+        Ok(tokens)
     }
 
     /// Whether a connection is part of a circuit.

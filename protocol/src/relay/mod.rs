@@ -16,7 +16,7 @@ mod middle;
 mod tests;
 
 pub(crate) use ends::{Circuit, Ends, Lack, Want};
-pub(crate) use middle::{Leg, Middle, Passing, Refused};
+pub(crate) use middle::{Middle, Passing, Refused};
 
 use std::time::Duration;
 

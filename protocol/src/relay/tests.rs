@@ -26,7 +26,7 @@ fn middle() -> Middle {
 }
 
 fn open(middle: &mut Middle, now: Instant, ends: [&str; 2]) -> Result<[String; 2], Refused> {
-    middle.open(now, ends, &settings()).map(|legs| legs.map(|leg| leg.token))
+    middle.open(now, ends, &settings())
 }
 
 /// A name for which `own` is the one of two that goes first, or not.
@@ -35,6 +35,13 @@ fn other(own: &str, goes_first: bool) -> String {
         .map(|n| format!("S{n}"))
         .find(|name| dials_first(own, name) == goes_first)
         .expect("one of all numbers")
+}
+
+/// A node A, and a server that these told it of, where it is A that goes first.
+fn lacking(tellers: &[&str]) -> (Ends, String) {
+    let (mut ends, server) = (Ends::new("A".to_owned()), other("A", true));
+    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    (ends, server)
 }
 
 fn wants(ends: &mut Ends, now: Instant, lack: Lack) -> Vec<String> {
@@ -132,9 +139,7 @@ fn the_one_of_two_that_goes_first_asks_after_a_while_and_the_other_later() {
 
 #[test]
 fn nobody_is_asked_for_a_server_that_is_there() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ends.handle_heard(START, "R", &server, &settings());
+    let (mut ends, server) = lacking(&["R"]);
     for lack in [Lack::Nothing, Lack::Covered] {
         assert_eq!(wants(&mut ends, START + 60 * SECOND, lack), [""; 0]);
         assert_eq!((ends.unreached().count(), ends.next_at()), (0, None));
@@ -178,9 +183,7 @@ fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pau
 
 #[test]
 fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let (mut ends, server) = lacking(&["R", "S"]);
     let now = START + 5 * SECOND;
     let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
     ends.handle_refused(now, &first, &server);
@@ -196,9 +199,7 @@ fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
 
 #[test]
 fn who_has_some_circuits_asks_for_the_rest_again_and_again_however_often_that_is_refused() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ends.handle_heard(START, "R", &server, &settings());
+    let (mut ends, server) = lacking(&["R"]);
     let mut now = START + 5 * SECOND;
     assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
     assert!(ends.handle_join(now, "t", circuit("R", &server, true)) && ends.handle_token(connection(1), "t"));
@@ -253,9 +254,7 @@ fn one_member_makes_a_node_wait_for_only_so_many_circuits_each_of_which_counts_o
 
 #[test]
 fn who_was_asked_gets_no_more_time_by_saying_yes_again() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let (mut ends, server) = lacking(&["R", "S"]);
     let mut now = START + 5 * SECOND;
     let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
     now += 9 * SECOND;
@@ -267,9 +266,7 @@ fn who_was_asked_gets_no_more_time_by_saying_yes_again() {
 
 #[test]
 fn a_circuit_that_leads_to_another_server_is_a_failure() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ends.handle_heard(START, "R", &server, &settings());
+    let (mut ends, server) = lacking(&["R"]);
     let now = START + 5 * SECOND;
     assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
     assert!(ends.handle_join(now, "t", circuit("R", &server, true)) && ends.handle_token(connection(1), "t"));
@@ -296,18 +293,14 @@ fn both_ends_would_ask_the_same_server_and_pairs_spread_over_all() {
 
 #[test]
 fn who_has_no_direct_route_is_not_asked() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let (mut ends, _) = lacking(&["R", "S"]);
     let now = START + 5 * SECOND;
     assert_eq!(wants_of(&mut ends, now, Lack::Everything, |relay| relay == "S"), ["S"]);
 }
 
 #[test]
 fn what_is_asked_for_is_joined_and_what_others_want_but_nothing_that_nobody_asked_for() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ends.handle_heard(START, "R", &server, &settings());
+    let (mut ends, server) = lacking(&["R"]);
     assert!(!ends.handle_join(START, "t", circuit("R", &server, true)), "not asked yet");
     let now = START + 5 * SECOND;
     assert_eq!(wants(&mut ends, now, Lack::Everything), ["R"]);
@@ -325,9 +318,7 @@ fn what_is_asked_for_is_joined_and_what_others_want_but_nothing_that_nobody_aske
 
 #[test]
 fn a_circuit_that_fails_is_wanted_by_another_way() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let (mut ends, server) = lacking(&["R", "S"]);
     let now = START + 5 * SECOND;
     let first = wants(&mut ends, now, Lack::Everything).pop().expect("somebody to ask");
     assert!(ends.handle_join(now, "t", circuit(&first, &server, true)));
@@ -345,9 +336,7 @@ fn a_circuit_that_fails_is_wanted_by_another_way() {
 
 #[test]
 fn who_does_not_answer_is_not_waited_for() {
-    let mut ends = Ends::new("A".to_owned());
-    let server = other("A", true);
-    ["R", "S"].iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    let (mut ends, _) = lacking(&["R", "S"]);
     let now = START + 5 * SECOND;
     let first = wants(&mut ends, now, Lack::Everything);
     assert_eq!(ends.next_at(), Some(now + PATIENCE));

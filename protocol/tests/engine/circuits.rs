@@ -56,6 +56,11 @@ impl Scene {
         id
     }
 
+    /// A and B, which know of circuits.
+    fn members(&mut self) -> [ConnectionId; 2] {
+        ["A", "B"].map(|name| self.member(name, ",\"onehop\":2"))
+    }
+
     fn say(&mut self, from: ConnectionId, name: &str, word: CircuitWord) {
         let info = Info {
             server_id: format!("N{name}"),
@@ -98,7 +103,7 @@ impl Scene {
 
     /// A circuit between A and B.
     fn circuit(&mut self) -> [ConnectionId; 2] {
-        let members = ["A", "B"].map(|name| self.member(name, ",\"onehop\":2"));
+        let members = self.members();
         let legs = self.tokens(members).map(|token| self.leg(&token));
         assert_eq!(legs.map(|leg| self.take(leg)), [b"+OK\r\n", b"+OK\r\n"]);
         legs
@@ -118,6 +123,11 @@ impl Scene {
     fn closed(&mut self) -> Vec<(ConnectionId, CloseReason)> {
         std::iter::from_fn(|| self.engine.poll_closed()).collect()
     }
+}
+
+/// That a circuit with B, which others reach there, is to be joined.
+fn join(token: &str, url: &str, begins: bool, dials: bool) -> CircuitWord {
+    CircuitWord::Join { server: "NB".to_owned(), url: url.to_owned(), token: token.to_owned(), begins, dials }
 }
 
 #[test]
@@ -141,7 +151,7 @@ fn bytes_pass_both_ways_as_they_are_until_one_end_is_gone() {
 #[test]
 fn both_ends_are_told_who_the_other_is_and_who_begins() {
     let mut scene = Scene::relay();
-    let [a, b] = ["A", "B"].map(|name| scene.member(name, ",\"onehop\":2"));
+    let [a, b] = scene.members();
     scene.open(a, "A", "NB");
     let told = [a, b].map(|member| scene.words(member));
     for (words, server, is_first) in [(&told[0], "NB", true), (&told[1], "NA", false)] {
@@ -156,7 +166,7 @@ fn both_ends_are_told_who_the_other_is_and_who_begins() {
 #[test]
 fn what_is_no_token_or_was_one_leads_nowhere() {
     let mut scene = Scene::relay();
-    let members = ["A", "B"].map(|name| scene.member(name, ",\"onehop\":2"));
+    let members = scene.members();
     let [token, _] = scene.tokens(members);
     let first = scene.leg(&token);
     for token in [token.as_str(), "x", &"y".repeat(1000)] {
@@ -172,7 +182,7 @@ fn what_is_no_token_or_was_one_leads_nowhere() {
 #[test]
 fn who_speaks_before_the_circuit_stands_ends_it() {
     let mut scene = Scene::relay();
-    let members = ["A", "B"].map(|name| scene.member(name, ",\"onehop\":2"));
+    let members = scene.members();
     let [token, other] = scene.tokens(members);
     let leg = scene.leg(&token);
     scene.send(leg, b"INFO {}\r\n");
@@ -251,25 +261,17 @@ fn a_circuit_is_refused_where_it_makes_no_sense_or_is_not_wanted() {
 fn nobody_is_dialed_for_a_circuit_by_the_word_of_who_has_no_right_to_say_so() {
     let mut scene = Scene::relay();
     let a = scene.member("A", ",\"onehop\":2");
-    let join = |begins, dials, url: &str| CircuitWord::Join {
-        server: "NB".to_owned(),
-        url: url.to_owned(),
-        token: "t".to_owned(),
-        begins,
-        dials,
-    };
+    let place = "nats-route://10.0.0.1:6222/";
     // It asked for nothing; it did not dial A, so that nobody knows where; and that is no place.
-    for word in [
-        join(true, false, "nats-route://10.0.0.1:6222/"),
-        join(false, true, "nats-route://10.0.0.1:6222/"),
-        join(false, false, "nonsense"),
-    ] {
+    for word in
+        [join("t", place, true, false), join("t", place, false, true), join("t", "nonsense", false, false)]
+    {
         scene.say(a, "A", word);
         assert_eq!(scene.engine.poll_dial(scene.now), None);
         let leg = scene.leg("t");
         assert_eq!(scene.take(leg), b"-ERR 'Unknown Circuit'\r\n");
     }
-    scene.say(a, "A", join(false, false, "nats-route://10.0.0.1:6222/"));
+    scene.say(a, "A", join("t", place, false, false));
     let leg = scene.leg("t");
     assert_eq!(scene.take(leg), b"+OK\r\n", "the other end asked, and A dials");
     scene.send(leg, b"+OK\r\n");
@@ -281,17 +283,10 @@ fn nobody_is_dialed_for_a_circuit_by_the_word_of_who_has_no_right_to_say_so() {
 #[test]
 fn nothing_is_said_on_a_connection_that_waits_for_its_circuit() {
     let mut scene = Scene::relay();
-    let members = ["A", "B"].map(|name| scene.member(name, ",\"onehop\":2"));
+    let members = scene.members();
     let [first, second] = scene.tokens(members);
     let one = scene.leg(&first);
-    let join = CircuitWord::Join {
-        server: "NB".to_owned(),
-        url: "nats-route://10.0.0.1:6222/".to_owned(),
-        token: "t".to_owned(),
-        begins: false,
-        dials: false,
-    };
-    scene.say(members[0], "A", join);
+    scene.say(members[0], "A", join("t", "nats-route://10.0.0.1:6222/", false, false));
     let own = scene.leg("t");
     assert_eq!(scene.take(own), b"+OK\r\n");
     scene.wait(9 * SECOND);
@@ -307,14 +302,8 @@ fn one_member_makes_a_node_wait_for_only_so_many_connections_of_circuits() {
     let mut scene = Scene::relay();
     let a = scene.member("A", ",\"onehop\":2");
     for number in 0..1000 {
-        let join = CircuitWord::Join {
-            server: "NB".to_owned(),
-            url: "nats-route://10.0.0.1:6222/".to_owned(),
-            token: format!("t{}", number % 100),
-            begins: false,
-            dials: false,
-        };
-        scene.say(a, "A", join);
+        let token = format!("t{}", number % 100);
+        scene.say(a, "A", join(&token, "nats-route://10.0.0.1:6222/", false, false));
     }
     let is_known = |token: &String| {
         let leg = scene.leg(token);

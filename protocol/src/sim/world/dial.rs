@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::World;
-use crate::cluster::{DialError, DialRequest, MAX_CIRCUIT_DIALS};
+use crate::cluster::{DialError, DialRequest, MAX_CIRCUIT_DIALS, is_for_circuit};
 use crate::engine::Engine;
 use crate::routes::DialId;
 use crate::sim::ids::NodeId;
@@ -72,7 +72,7 @@ impl World {
         let cluster = config.as_ref().and_then(|config| config.cluster.as_ref());
         let is_configured =
             cluster.is_some_and(|it| it.routes.iter().any(|url| url.host == place.0 && url.port == place.1));
-        if self.is_circuit(id, request.id) {
+        if is_for_circuit(request.id) {
             return self.note_circuit_dial(id, request.id);
         }
         self.nodes[id.0].dialing.insert(request.id, place.clone());
@@ -80,12 +80,6 @@ impl World {
         if !is_configured {
             self.check_dialed_address(id, &place.0);
         }
-    }
-
-    /// Whether a node dials for a circuit.
-    fn is_circuit(&self, id: NodeId, dial: DialId) -> bool {
-        let engine = self.nodes[id.0].engine.as_ref();
-        engine.is_some_and(|engine| engine.node().cluster().is_some_and(|cluster| cluster.is_circuit(dial)))
     }
 
     /// Checks whether the node may make another connection of a circuit now.
