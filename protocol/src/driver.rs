@@ -84,7 +84,7 @@
 //! use onehop::driver::{self, Event, SocketKind};
 //! use onehop::hub::Entry;
 //! use onehop::outbox::{Outbox, Pressure, WritePolicy};
-//! use onehop::{CloseReason, Instant, Listening, Node};
+//! use onehop::{CloseReason, ConnectionId, Instant, Listening, Node};
 //!
 //! struct Socket {
 //!     entry: Arc<Entry>,
@@ -107,6 +107,14 @@
 //!
 //!     fn push(&mut self, staged: &mut Outbox) -> Pressure {
 //!         self.backlog.lock().unwrap().push(staged)
+//!     }
+//!
+//!     fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+//!         self.backlog.lock().unwrap().bequeath(staged, heir);
+//!     }
+//!
+//!     fn heir(&self) -> Option<ConnectionId> {
+//!         self.backlog.lock().unwrap().heir()
 //!     }
 //!
 //!     fn flush(&mut self, now: Instant, staged: &mut Outbox, close: Option<CloseReason>) -> Pressure {

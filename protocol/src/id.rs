@@ -31,6 +31,15 @@ impl ConnectionId {
     pub const fn generation(self) -> u32 {
         self.generation
     }
+
+    /// The same as one number.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self::new(bits as u32, (bits >> 32) as u32)
+    }
 }
 
 impl fmt::Debug for ConnectionId {

@@ -31,6 +31,10 @@ pub trait Sink {
     /// before, as [`Sink::send`] would put a line there ([`Outbox::switch`](crate::outbox::Outbox::switch)).
     fn switch(&mut self, to: ConnectionId, encoder: Encoder);
 
+    /// Queues the last lines of a connection. All that anybody queues for it after this call is queued for its heir, which goes on
+    /// where it ends, and stands there behind what this caller queues for the heir before.
+    fn bequeath(&mut self, from: ConnectionId, heir: ConnectionId, last: &[u8]);
+
     /// How much waits for a connection already, beside what this sink has staged for it; [`Pressure::Low`] if it is gone. For
     /// those who may as well say nothing for now.
     fn pressure(&mut self, of: ConnectionId) -> Pressure;
@@ -49,6 +53,7 @@ impl Sink for () {
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
     fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
     fn switch(&mut self, _: ConnectionId, _: Encoder) {}
+    fn bequeath(&mut self, _: ConnectionId, _: ConnectionId, _: &[u8]) {}
     fn pressure(&mut self, _: ConnectionId) -> Pressure {
         Pressure::Low
     }

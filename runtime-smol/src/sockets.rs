@@ -12,7 +12,7 @@ use onehop::delivery::{Backlog, Link, LocalLinks, Table, Written, write_chunks, 
 use onehop::hub::Entry;
 use onehop::lock::{Mutex, MutexGuard, Place};
 use onehop::outbox::{Outbound, Outbox, Pressure, WritePolicy};
-use onehop::{CloseReason, Connection, Instant};
+use onehop::{CloseReason, Connection, ConnectionId, Instant};
 
 use crate::reactor::Source;
 use crate::summons::{Summon, Summons};
@@ -295,6 +295,14 @@ impl Link for &Socket {
 
     fn set_policy(&mut self, policy: WritePolicy) {
         self.backlog().set_policy(policy);
+    }
+
+    fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+        self.backlog().bequeath(staged, heir);
+    }
+
+    fn heir(&self) -> Option<ConnectionId> {
+        self.backlog().heir()
     }
 
     fn push(&mut self, staged: &mut Outbox) -> Pressure {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use onehop::delivery::{Backlog, Link, Table};
 use onehop::hub::Entry;
 use onehop::outbox::{Outbox, Pressure, WritePolicy};
-use onehop::{CloseReason, Connection, Instant};
+use onehop::{CloseReason, Connection, ConnectionId, Instant};
 
 use crate::writer::InFlight;
 
@@ -174,6 +174,14 @@ impl Link for &Socket {
 
     fn set_policy(&mut self, policy: WritePolicy) {
         self.backlog().set_policy(policy);
+    }
+
+    fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+        self.backlog().bequeath(staged, heir);
+    }
+
+    fn heir(&self) -> Option<ConnectionId> {
+        self.backlog().heir()
     }
 
     fn push(&mut self, staged: &mut Outbox) -> Pressure {

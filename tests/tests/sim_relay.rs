@@ -206,3 +206,47 @@ fn what_a_relay_has_no_room_for_comes_once_there_is_room() {
     // Until that is noticed, and asked for again, which takes longer and longer.
     assert!(world.run_until_whole(180 * SECOND).unwrap().is_some(), "{:?}", world.missing_pairs());
 }
+
+/// How two that a cut has parted say things to each other, one after the other on several subjects, until long after it.
+fn talk_across_the_end_of_a_cut(seed: u64, adjust: impl Fn(&mut ClusterConfig)) {
+    let mut world = World::new(seed, NetworkConfig::default(), Lines::Dropped);
+    for routes in Topology::Chain.routes(3, &mut Rng::with_seed(seed)) {
+        world.add_node(node(routes, &adjust));
+    }
+    let mut rng = Rng::with_seed(seed);
+    world.fault(Fault::Cut(NodeId(0), NodeId(2), 20 * SECOND + rng.u32(..3000) * Duration::from_millis(1)));
+    start(&mut world);
+    let clients = connect_all(&mut world);
+    for client in &clients {
+        for filter in ["a.*", "a.b", ">"] {
+            world.subscribe(*client, filter, None, false);
+        }
+    }
+    world.run_for(15 * SECOND).unwrap();
+    assert!(world.is_mesh_whole() && !world.is_direct(NodeId(0), NodeId(2)), "{seed}");
+    let mut messages = Vec::new();
+    for round in 0..40_000 {
+        let from = clients[rng.usize(..clients.len())];
+        let size = if rng.u8(..50) == 0 { 40_000 } else { rng.usize(..100) };
+        messages.extend(world.publish(from, ["a.b", "a.c", "d"][rng.usize(..3)], size));
+        if round % 50 == 0 {
+            // Interest changes meanwhile.
+            let sid = world.subscribe(clients[rng.usize(..clients.len())], "never", None, false);
+            let _ = sid;
+        }
+        world.run_for(Duration::from_millis(1)).unwrap();
+    }
+    world.run_for(10 * SECOND).unwrap();
+    for (a, b) in [(0, 2), (2, 0)] {
+        assert!(world.is_direct(NodeId(a), NodeId(b)), "{seed}: the circuit is no more, from {a}");
+    }
+    messages.iter().for_each(|message| world.check_delivery(*message).unwrap());
+    world.check_settled().unwrap();
+}
+
+#[test]
+fn a_direct_connection_takes_the_place_of_a_circuit_and_no_message_is_lost_or_repeated_or_overtaken() {
+    for seed in 0..4 {
+        talk_across_the_end_of_a_cut(seed, |_| {});
+    }
+}

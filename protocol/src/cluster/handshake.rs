@@ -11,7 +11,7 @@ use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
 use crate::transport::{PeerCertificate, Tls};
-use crate::wire::{ClientUrls, Connect, Info, Permissions, ProtocolError};
+use crate::wire::{CircuitWord, ClientUrls, Connect, Info, Permissions, ProtocolError};
 
 /// How this node presents itself on routes, and whom it lets in.
 #[derive(Debug)]
@@ -99,12 +99,19 @@ impl Handshake {
     }
 
     /// What is said on a connection that was dialed once the peer's INFO gave it a seat: the INFO that waited for it.
-    pub(super) fn reply(&self, purpose: Option<&Purpose>, seat: &Seat, decision: &Decision) -> Vec<u8> {
+    pub(super) fn reply(
+        &self,
+        purpose: Option<&Purpose>,
+        seat: &Seat,
+        decision: &Decision,
+        word: Option<CircuitWord>,
+    ) -> Vec<u8> {
         let Some(purpose) = purpose.filter(|_| self.info_waits()) else {
             return Vec::new();
         };
         let slot = if let Seat::Slot(slot) = seat { *slot } else { 0 };
-        self.info_to_dialed(purpose, slot, decision.says).to_line()
+        let info = self.info_to_dialed(purpose, slot, decision.says);
+        Info { onehop_circuit: word, ..info }.to_line()
     }
 
     /// What is said on a connection before it is compressed, and what behind that: where this node dialed, the INFO that waited for
@@ -223,11 +230,12 @@ impl Handshake {
     }
 
     /// Whether the dialer's INFO waits for the acceptor's: it does if it has a slot of the pool to name, or an account that may
-    /// have no seat here, or speaks of compression, which is for both to agree on (wire.md 2.3, 4.4, 5.2).
+    /// have no seat here, or speaks of compression, which is for both to agree on (wire.md 2.3, 4.4, 5.2); or where it may be to take the
+    /// place of a circuit (wire.md 14.7).
     fn info_waits(&self) -> bool {
         let never_compresses =
             matches!(self.config.compression, Compression::NotSupported | Compression::Off);
-        self.config.pool_size.is_some() || !never_compresses
+        self.config.pool_size.is_some() || !never_compresses || self.config.relays()
     }
 
     fn info_to_dialed(&self, purpose: &Purpose, slot: usize, compression: &str) -> Info {

@@ -10,6 +10,7 @@
 mod audit;
 mod compression;
 mod finding;
+mod handover;
 mod handshake;
 mod moves;
 mod name;
@@ -40,7 +41,7 @@ use crate::time::Instant;
 use crate::transport::PeerCertificate;
 use crate::wire::encode::{PING, err_line};
 use crate::wire::system::Neighbour;
-use crate::wire::{ClientUrls, Connect, Info, ProtocolError};
+use crate::wire::{CircuitWord, ClientUrls, Connect, Info, ProtocolError};
 use compression::{Decision, Followed};
 use finding::Finding;
 use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
@@ -51,6 +52,7 @@ pub use crate::routes::{DialError, DialRequest};
 #[cfg(feature = "sim")]
 pub(crate) use crate::routes::{Kept, MAX_OWN_ADDRESSES};
 pub(crate) use compression::{Writing, wanted};
+pub(crate) use handover::{Claimed, Succession};
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
 #[cfg(feature = "sim")]
@@ -107,6 +109,8 @@ pub(crate) enum FirstInfo {
     Registered(Registered),
     /// The route is to be compressed; behind that comes another INFO, which is then the first.
     Compress(Compressing),
+    /// It is to have the seat of a circuit, if the peer agrees.
+    Claimed(Claimed),
 }
 
 /// How a route goes over to compressed bytes, in both directions.
@@ -117,6 +121,13 @@ pub(crate) struct Compressing {
     pub(crate) plain: Vec<u8>,
     /// What is said first behind it.
     pub(crate) compressed: Vec<u8>,
+}
+
+/// Whether a connection has a seat.
+enum Place {
+    Seated(Seated),
+    /// It is to have this one, once the peer agrees.
+    NotYet(Seat),
 }
 
 /// A route that is part of the cluster from now on.
@@ -134,6 +145,8 @@ pub(crate) struct Registered {
     /// Where the connection is dedicated to an account that may have been in the pool, the connections of that: what the peer
     /// wanted of the account over these holds no more.
     pub(crate) pooled: Vec<ConnectionId>,
+    /// What it goes on for.
+    pub(crate) succession: Option<Succession>,
     /// Whether a PING is among them.
     pub(crate) pings: bool,
     /// Whether the peer understands headers.
@@ -252,6 +265,7 @@ impl Cluster {
         for (peer, account) in self.routes.handle_timeout(now) {
             self.outputs.push_back(Output::Apart { peer, account, is_apart: false });
         }
+        self.end_circuits(now);
         if self.next_round().is_some_and(|at| at <= now) {
             self.handle_round(now);
             self.follow_circuits(now);
@@ -340,7 +354,8 @@ impl Cluster {
     }
 
     /// Judges the first INFO on a route, and makes the route part of the cluster, unless it is to be compressed and is not yet
-    /// (`is_compressed`): then the peer sends another one. `is_account` says whether there is an account of this name.
+    /// (`is_compressed`): then the peer sends another one. Or the peer is to agree first: then it is to be handed in again as it is
+    /// returned. `is_account` says whether there is an account of this name.
     pub(crate) fn handle_first_info(
         &mut self,
         now: Instant,
@@ -365,9 +380,24 @@ impl Cluster {
         }
         let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
         let has_account = account.is_some_and(|account| is_account(account));
-        let Seated { seat, continues, pooled } = self.find_seat(now, connection, &info, has_account)?;
+        let is_agreed = self.routes.has_claim(connection);
+        let Seated { seat, continues, pooled, inherits } =
+            match self.find_seat(now, connection, &info, has_account)? {
+                Place::Seated(seated) => seated,
+                Place::NotYet(seat) => {
+                    let word = Some(CircuitWord::Replace);
+                    let lines = self.handshake.reply(purpose.as_ref(), &seat, &decision, word);
+                    return Ok(FirstInfo::Claimed(Claimed { lines, info: info.into() }));
+                }
+            };
         let is_far = self.handshake.is_far(&std::mem::take(&mut info.onehop_affinity));
-        let mut lines = self.handshake.reply(purpose.as_ref(), &seat, &decision);
+        let mut lines = Vec::new();
+        if !is_agreed {
+            lines.extend(self.handshake.reply(purpose.as_ref(), &seat, &decision, None));
+        }
+        if info.onehop_circuit.take() == Some(CircuitWord::Replace) {
+            lines.extend(self.word_line(CircuitWord::Replaced));
+        }
         if continues {
             lines.extend_from_slice(PING);
         }
@@ -380,6 +410,7 @@ impl Cluster {
             seat,
             lines,
             pooled,
+            succession: inherits.map(|circuit| self.succession(circuit)),
             pings: continues,
             headers: info.headers && self.handshake.own_info().headers,
             traces: info.proto >= TRACING_PROTOCOL,
@@ -606,7 +637,7 @@ impl Cluster {
         connection: ConnectionId,
         info: &Info,
         has_account: bool,
-    ) -> Result<Seated, Refusal> {
+    ) -> Result<Place, Refusal> {
         let newcomer = Newcomer {
             id: &info.server_id,
             url: info.ip.trim_end_matches('/').parse().ok(),
@@ -616,18 +647,20 @@ impl Cluster {
             has_account,
             arbitrates: info.onehop > 0,
         };
-        self.routes.handle_presented(now, connection, &newcomer).map_err(|why| match why {
-            NotSeated::Unexpected => Refusal::Gone,
-            NotSeated::NoSeat(why) => Refusal::Fault(why.into()),
-            NotSeated::Duplicate { probed } => {
+        match self.routes.handle_presented(now, connection, &newcomer) {
+            Ok(seated) => Ok(Place::Seated(seated)),
+            Err(NotSeated::NotYet(seat)) => Ok(Place::NotYet(seat)),
+            Err(NotSeated::Unexpected) => Err(Refusal::Gone),
+            Err(NotSeated::NoSeat(why)) => Err(Refusal::Fault(why.into())),
+            Err(NotSeated::Duplicate { probed }) => {
                 self.outputs.extend(probed.map(|id| Output::Send(id, Bytes::from_static(PING))));
                 // What was dialed because it is configured makes the route that stays a configured one.
                 if self.routes.solicitation(&info.server_id).1 {
                     self.gossip.handle_explicit(&info.server_id);
                 }
-                ProtocolError::DuplicateRoute.into()
+                Err(ProtocolError::DuplicateRoute.into())
             }
-        })
+        }
     }
 
     fn introduce(&mut self, now: Instant, info: &Info, purpose: Option<&Purpose>, seat: &Seat) {

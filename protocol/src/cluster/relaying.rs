@@ -231,6 +231,9 @@ impl Cluster {
         peer: &str,
         word: CircuitWord,
     ) -> InfoHeard {
+        if word == CircuitWord::Last {
+            self.routes.handle_last_line(over);
+        }
         if self.routes.detour(over).is_some() {
             // At most one server is between two.
             return InfoHeard::Nothing;
@@ -262,7 +265,11 @@ impl Cluster {
                 self.relaying.ends.handle_refused(now, peer, &server);
                 self.follow_circuits(now);
             }
-            CircuitWord::Join { .. } | CircuitWord::Unknown => {}
+            CircuitWord::Join { .. }
+            | CircuitWord::Replace
+            | CircuitWord::Replaced
+            | CircuitWord::Last
+            | CircuitWord::Unknown => {}
         }
         InfoHeard::Nothing
     }
@@ -325,9 +332,13 @@ impl Cluster {
 
     fn say(&mut self, peer: &str, word: CircuitWord) {
         let Some(carrier) = self.routes.carrier(peer, None) else { return };
+        self.outputs.push_back(Output::Send(carrier, self.word_line(word).into()));
+    }
+
+    pub(super) fn word_line(&self, word: CircuitWord) -> Vec<u8> {
         let Info { server_id, server_name, onehop, .. } = self.handshake.own_info().clone();
         let line = Info { server_id, server_name, onehop, onehop_circuit: Some(word), ..Info::default() };
-        self.outputs.push_back(Output::Send(carrier, line.to_gossip_line().into()));
+        line.to_gossip_line()
     }
 }
 

@@ -166,7 +166,7 @@ impl Shared {
         let is_step = |interruption: &mut _| matches!(interruption, Interruption::Circuit(_));
         match self.interruption.take_if(is_step)? {
             Interruption::Circuit(step) => Some(*step),
-            Interruption::Switch(_) | Interruption::Wait(_) => None,
+            Interruption::Switch(_) | Interruption::Wait(_) | Interruption::Hold(_) => None,
         }
     }
 

@@ -54,8 +54,11 @@ impl<S: Sink> Context<'_, S> {
         Certificate::Decides(self.entry().shown_certificate())
     }
 
-    /// Sends protocol lines to the peer.
+    /// Sends protocol lines to the peer, unless it is to hear nothing more over this connection.
     pub(super) fn send(&mut self, bytes: &[u8]) {
+        if self.entry().link() != self.entry().id() {
+            return;
+        }
         self.trace_out(bytes);
         self.sink.send(self.shared.entry.id(), bytes);
     }

@@ -112,7 +112,7 @@ impl Shared {
         let is_asked = |interruption: &mut _| matches!(interruption, Interruption::Wait(question) if question.is(ticket));
         match self.interruption.take_if(is_asked)? {
             Interruption::Wait(question) => Some(question),
-            Interruption::Switch(_) | Interruption::Circuit(_) => None,
+            Interruption::Switch(_) | Interruption::Circuit(_) | Interruption::Hold(_) => None,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Connection {
     pub fn wants_input(&self) -> bool {
         let waits = match &self.side {
             Side::Circuit(passage) => !passage.wants_input(),
-            _ => matches!(self.shared.interruption, Some(Interruption::Wait(_))),
+            _ => matches!(self.shared.interruption, Some(Interruption::Wait(_) | Interruption::Hold(_))),
         };
         !waits && !self.shared.is_occupied() && !self.has_more_input && !self.shared.node.is_stopping()
     }
@@ -268,7 +268,7 @@ impl Shared {
         let is_switch = |interruption: &mut _| matches!(interruption, Interruption::Switch(_));
         match self.interruption.take_if(is_switch)? {
             Interruption::Switch(decoder) => Some(decoder),
-            Interruption::Wait(_) | Interruption::Circuit(_) => None,
+            Interruption::Wait(_) | Interruption::Circuit(_) | Interruption::Hold(_) => None,
         }
     }
 }

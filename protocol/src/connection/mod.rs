@@ -13,6 +13,7 @@ mod client;
 mod compressed;
 mod context;
 mod effect;
+mod handover;
 mod input;
 mod keepalive;
 mod logging;
@@ -54,6 +55,7 @@ use client::Client;
 use context::Context;
 use effect::Question;
 pub use effect::{Credentials, Effect, EffectAnswer, Ticket, Verdict};
+use handover::Hold;
 pub use input::MAX_HELD_BYTES;
 use keepalive::{KeepAlive, Tick};
 use opening::Opening;
@@ -143,6 +145,8 @@ enum Interruption {
     Wait(Box<Question>),
     /// What follows comes, or goes, through another server.
     Circuit(Box<CircuitStep>),
+    /// What follows waits until all is heard that comes before it over another connection.
+    Hold(Hold),
 }
 
 /// What [`Connection::poll_timeout`] waits for.
@@ -378,7 +382,8 @@ impl Connection {
         if let (Some(deadline), true) = (self.shared.auth_deadline, self.awaits_circuit()) {
             return (deadline, TimeoutReason::Authentication);
         }
-        let keepalive = (self.shared.keepalive.poll_timeout(), TimeoutReason::KeepAlive);
+        let keepalive = self.shared.keepalive.poll_timeout();
+        let keepalive = (self.hold_due().map_or(keepalive, |at| at.min(keepalive)), TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
             Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
             _ => keepalive,
@@ -405,6 +410,7 @@ impl Connection {
         if matches!(self.side, Side::Circuit(_)) {
             return self.handle_passage_timeout(now, sink);
         }
+        self.handle_hold(now, sink);
         let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
         let mut context = self.shared.context(now, sink);
         if is_late {

@@ -14,7 +14,7 @@ use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{self, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
+use crate::cluster::{self, Claimed, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
 use crate::config::{Compression, RouteLimits};
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -26,7 +26,9 @@ use crate::sink::Sink;
 use crate::transport::{Decoder, Encoder};
 use crate::wire::encode::{OK, PONG};
 use crate::wire::subject::is_valid_filter;
-use crate::wire::{Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub};
+use crate::wire::{
+    CircuitWord, Connect, Info, LeafOrigin, Op, ProtocolError, RoutedMessage, RoutedSub, RoutedUnsub,
+};
 
 /// Another server, by which of its operations are understood now. How far the connection is for the cluster, the route table
 /// says alone; this follows its answers.
@@ -49,8 +51,19 @@ pub(super) enum Route {
         /// Another INFO had said that the route is to be compressed, and it is since.
         compressed: Option<Compressed>,
     },
+    /// It is to have the seat of a circuit as soon as the peer agrees.
+    Claims(Box<Claims>),
     /// A member of the cluster.
     Peer(Peer),
+}
+
+/// What is known of a server on a connection that is not registered yet.
+#[derive(Debug)]
+pub(super) struct Claims {
+    info: Info,
+    verbose: bool,
+    pings: usize,
+    compressed: Option<Compressed>,
 }
 
 /// A route that the cluster registered.
@@ -193,7 +206,7 @@ impl Route {
     pub(super) fn payload_limit(&self, limits: &RouteLimits) -> (&'static str, usize) {
         match self {
             Self::Peer(_) => ("limits.max_payload", limits.max_payload),
-            Self::AwaitsConnect | Self::AwaitsCircuit | Self::AwaitsInfo { .. } => {
+            Self::AwaitsConnect | Self::AwaitsCircuit | Self::AwaitsInfo { .. } | Self::Claims(_) => {
                 ("limits.max_unregistered_in_bytes", limits.max_unregistered_in_bytes)
             }
         }
@@ -207,8 +220,10 @@ impl Route {
 
     /// Follows what is wanted of compression now, where it is compressed (wire.md 5.6).
     pub(super) fn follow_compression(&mut self, entry: &Entry, wanted: &Compression) {
-        let (Self::AwaitsInfo { compressed, .. } | Self::Peer(Peer { compressed, .. })) = self else {
-            return;
+        let compressed = match self {
+            Self::AwaitsInfo { compressed, .. } | Self::Peer(Peer { compressed, .. }) => compressed,
+            Self::Claims(claims) => &mut claims.compressed,
+            Self::AwaitsConnect | Self::AwaitsCircuit => return,
         };
         let (Some(compressed), Some(writing)) = (compressed, cluster::wanted(wanted)) else { return };
         if compressed.follow(writing) {
@@ -248,7 +263,12 @@ impl Route {
 
     /// Answers a PING. Who is not registered yet may not be read fast enough to be slowed, so it has no endless supply.
     fn handle_ping<S: Sink>(&mut self, context: &mut Context<'_, S>) {
-        if let Self::AwaitsInfo { pings, .. } = self {
+        let pings = match self {
+            Self::AwaitsInfo { pings, .. } => Some(pings),
+            Self::Claims(claims) => Some(&mut claims.pings),
+            Self::AwaitsConnect | Self::AwaitsCircuit | Self::Peer(_) => None,
+        };
+        if let Some(pings) = pings {
             *pings += 1;
             if *pings * PONG.len() > context.route_limits().max_unregistered_out_bytes {
                 context.hit_limit("limits.max_unregistered_out_bytes");
@@ -342,6 +362,13 @@ impl Route {
                 let (verbose, compressed) = (verbose.unwrap_or(false), compressed.take());
                 self.handle_first_info(context, info, verbose, compressed);
             }
+            Self::Claims(claims) => {
+                if info.onehop_circuit == Some(CircuitWord::Replaced) {
+                    let (info, verbose, compressed) =
+                        (std::mem::take(&mut claims.info), claims.verbose, claims.compressed.take());
+                    self.handle_first_info(context, info, verbose, compressed);
+                }
+            }
             Self::Peer(peer) => {
                 let is_widened = peer.hear_export(context, &info);
                 let node = context.shared.node.clone();
@@ -394,6 +421,10 @@ impl Route {
                 self.register(context, registered, its_export, verbose, compressed);
             }
             Some(Ok(FirstInfo::Compress(compressing))) => self.compress(context, compressing),
+            Some(Ok(FirstInfo::Claimed(Claimed { lines, info }))) => {
+                context.send(&lines);
+                *self = Self::Claims(Box::new(Claims { info: *info, verbose, pings: 0, compressed }));
+            }
             Some(Err(refusal)) => refuse(context, &refusal),
             None => context.close(CloseReason::RouteRemoved),
         }
@@ -466,6 +497,9 @@ impl Route {
             ..About::default()
         });
         let mut untold = shared.node.begin_interest(&shared.entry, registered.seat);
+        if let Some(succession) = &registered.succession {
+            shared.succeed(context.now, succession, context.sink);
+        }
         // A first slice at once: else what the peer sent behind its INFO would be answered before it hears of any interest, and
         // it would hear twice what begins meanwhile.
         if !shared.node.tell_interest(&shared.entry, &mut untold, context.sink) {

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use crate::close::CloseReason;
+use crate::id::ConnectionId;
 use crate::outbox::{Chunks, Outbound, Outbox, Overdue, Pressure, WritePolicy};
 use crate::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct Backlog {
     is_out: bool,
     /// A transform may have something to say of its own.
     is_to_encode: bool,
+    /// What is for this connection goes to that one.
+    heir: Option<ConnectionId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +75,19 @@ impl Backlog {
             in_flight_is_coded: false,
             is_out: false,
             is_to_encode: false,
+            heir: None,
         }
     }
 
-    /// Moves what is staged behind what waits, unless the connection ends: then it is dropped.
+    /// Moves what is staged behind what waits, unless the connection ends: then it is dropped. What is for its heir is left
+    /// where it is.
     ///
     /// [`Pressure::Overflow`] is returned once, by the push that made too much of it; the driver is then to be woken for
     /// the close request that is noted.
     pub fn push(&mut self, staged: &mut Outbox) -> Pressure {
+        if self.heir.is_some() {
+            return Pressure::Low;
+        }
         if self.phase != Phase::Open {
             staged.clear();
             return Pressure::Low;
@@ -95,6 +103,18 @@ impl Backlog {
             self.request_close(CloseReason::SlowConsumerPendingBytes);
         }
         pressure
+    }
+
+    /// Moves what is staged behind what waits, for the last time: what comes from now on is for another connection, which
+    /// goes on where this one ends. Whoever pushes finds out, and pushes it there.
+    pub fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+        self.push(staged);
+        self.heir = Some(heir);
+    }
+
+    /// The connection that goes on where this one ended, if one does.
+    pub fn heir(&self) -> Option<ConnectionId> {
+        self.heir
     }
 
     /// How full it is.

@@ -24,7 +24,14 @@ pub trait Link {
     /// written yet and nobody woken, except the driver of a link that overflows.
     fn push(&mut self, staged: &mut Outbox) -> Pressure;
 
-    /// The same at the end of a batch; then what waits is written as far as the socket takes it at once, or whoever
+    /// The same for the last time: what is pushed from now on is left where it is staged, and is for the heir
+    /// ([`Backlog::bequeath`](super::Backlog::bequeath)).
+    fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId);
+
+    /// The connection that what is left is for ([`Backlog::heir`](super::Backlog::heir)).
+    fn heir(&self) -> Option<ConnectionId>;
+
+    /// [`Link::push`] at the end of a batch; then what waits is written as far as the socket takes it at once, or whoever
     /// writes it is woken. At last the driver is told if the connection is to be closed
     /// ([`Backlog::request_close`](super::Backlog::request_close)), so that what came before it is in the backlog.
     ///

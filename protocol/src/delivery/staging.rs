@@ -125,6 +125,10 @@ impl<L: Links> Staging<L> {
                 link.push(outbox)
             });
             match pressure {
+                Some(_) if !outbox.is_empty() => {
+                    let flush = |mut link: L::Link<'_>, outbox: &mut Outbox| link.flush(now, outbox, None);
+                    pass_to_heir(&mut self.links, staged.id, outbox, flush);
+                }
                 Some(Pressure::High) => slow.push(staged.id),
                 Some(Pressure::Low | Pressure::Overflow) => {}
                 None => outbox.clear(),
@@ -222,18 +226,63 @@ impl<L: Links> Staging<L> {
             return;
         };
         let outbox = &mut self.staged[place].outbox;
-        if self.links.with(id, |mut link| link.push(outbox)).is_none()
-            && outbox.pending_bytes() > max_staged_bytes
-        {
+        match push(&mut self.links, id, outbox) {
+            Pushed::ToLink => {}
+            // To be flushed at the end of the batch.
+            Pushed::ToHeir(heir) => _ = self.staged(heir),
             // Nobody says so much to a connection that is being made: it is gone.
-            outbox.clear();
+            Pushed::Nowhere if outbox.pending_bytes() > max_staged_bytes => outbox.clear(),
+            Pushed::Nowhere => {}
         }
     }
 
     fn hand_over_all_but(&mut self, reader: ConnectionId) {
+        let mut heirs = Vec::new();
         for staged in self.staged[..self.used].iter_mut().filter(|staged| staged.id != reader) {
-            let outbox = &mut staged.outbox;
-            self.links.with(staged.id, |mut link| link.push(outbox));
+            if let Pushed::ToHeir(heir) = push(&mut self.links, staged.id, &mut staged.outbox) {
+                heirs.push(heir);
+            }
+        }
+        for heir in heirs {
+            self.staged(heir);
+        }
+    }
+}
+
+/// Where something was pushed to.
+enum Pushed {
+    ToLink,
+    /// To that of the connection that goes on where the one that was meant ended.
+    ToHeir(ConnectionId),
+    /// There is no link.
+    Nowhere,
+}
+
+/// Pushes what is staged for a connection.
+fn push<L: Links>(links: &mut L, id: ConnectionId, outbox: &mut Outbox) -> Pushed {
+    if links.with(id, |mut link| link.push(outbox)).is_none() {
+        return Pushed::Nowhere;
+    }
+    if outbox.is_empty() {
+        return Pushed::ToLink;
+    }
+    pass_to_heir(links, id, outbox, |mut link, outbox| link.push(outbox))
+}
+
+/// Gives what a link left to its heir. If that is gone as well, nobody is to have it.
+#[cold]
+fn pass_to_heir<L: Links>(
+    links: &mut L,
+    id: ConnectionId,
+    outbox: &mut Outbox,
+    give: impl FnOnce(L::Link<'_>, &mut Outbox) -> Pressure,
+) -> Pushed {
+    let heir = links.with(id, |link| link.heir()).flatten();
+    match heir.filter(|heir| links.with(*heir, |link| give(link, outbox)).is_some()) {
+        Some(heir) => Pushed::ToHeir(heir),
+        None => {
+            outbox.clear();
+            Pushed::Nowhere
         }
     }
 }
@@ -282,6 +331,16 @@ impl<L: Links> Sink for Staging<L> {
 
     fn switch(&mut self, to: ConnectionId, encoder: Encoder) {
         self.staged(to).outbox.switch(encoder);
+    }
+
+    fn bequeath(&mut self, from: ConnectionId, heir: ConnectionId, last: &[u8]) {
+        // It stays among the staged, to be flushed at the end of the batch.
+        self.staged(from).outbox.push_control(last);
+        let Some(place) = self.place(from) else { return };
+        let outbox = &mut self.staged[place].outbox;
+        if self.links.with(from, |mut link| link.bequeath(outbox, heir)).is_none() {
+            outbox.clear();
+        }
     }
 
     fn pressure(&mut self, of: ConnectionId) -> Pressure {

@@ -168,6 +168,12 @@ mod tests {
 
         fn set_policy(&mut self, _: WritePolicy) {}
 
+        fn bequeath(&mut self, _: &mut Outbox, _: ConnectionId) {}
+
+        fn heir(&self) -> Option<ConnectionId> {
+            None
+        }
+
         fn push(&mut self, _: &mut Outbox) -> Pressure {
             Pressure::Low
         }

@@ -74,6 +74,14 @@ impl Link for InHand<'_> {
         self.link.backlog.set_policy(policy);
     }
 
+    fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+        self.link.backlog.bequeath(staged, heir);
+    }
+
+    fn heir(&self) -> Option<ConnectionId> {
+        self.link.backlog.heir()
+    }
+
     fn push(&mut self, staged: &mut Outbox) -> Pressure {
         assert!(!self.link.faulty, "this is provoked");
         let pressure = self.link.backlog.push(staged);

@@ -133,6 +133,14 @@ impl Link for SlotMut<'_> {
         self.slot.backlog.set_policy(policy);
     }
 
+    fn bequeath(&mut self, staged: &mut Outbox, heir: ConnectionId) {
+        self.slot.backlog.bequeath(staged, heir);
+    }
+
+    fn heir(&self) -> Option<ConnectionId> {
+        self.slot.backlog.heir()
+    }
+
     fn push(&mut self, staged: &mut Outbox) -> Pressure {
         let pressure = self.slot.backlog.push(staged);
         if pressure == Pressure::Overflow {

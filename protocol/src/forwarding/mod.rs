@@ -546,9 +546,9 @@ fn to_route<S: Sink>(
         parcel.queue_line(&mut scratch.queue_line, names, with_headers);
         courier
             .sink
-            .deliver(route.connection, &parcel.delivery_with_line(prefix, &scratch.queue_line, with_headers));
+            .deliver(route.link(), &parcel.delivery_with_line(prefix, &scratch.queue_line, with_headers));
     } else if plain {
-        courier.sink.deliver(route.connection, &parcel.delivery(prefix, with_headers));
+        courier.sink.deliver(route.link(), &parcel.delivery(prefix, with_headers));
     }
     has_queues || plain
 }

@@ -146,7 +146,9 @@ pub(super) struct Cut {
 /// One route over which a server wants the subject.
 #[derive(Debug)]
 pub(crate) struct RouteTarget {
-    pub(crate) connection: ConnectionId,
+    /// By whose id the server's interest goes.
+    label: ConnectionId,
+    entry: Arc<Entry>,
     /// Whether it may be sent headers.
     pub(crate) headers: bool,
     /// Whether it understands message tracing.
@@ -192,6 +194,14 @@ impl ClientTarget {
 
 /// Into so many tiers a group is parted where affinity tells its members apart.
 const TIERS: usize = 4;
+
+impl RouteTarget {
+    /// The connection over which the server is reached now.
+    #[inline]
+    pub(crate) fn link(&self) -> ConnectionId {
+        self.entry.link()
+    }
+}
 
 impl QueueTargets {
     /// A group with these members, which are parted if some are at servers that are far. So what the one that publishes is to
@@ -607,11 +617,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The place of a route among the routes, where it is entered if it is new; none if the peer may not have this subject.
-    fn route(&mut self, find: Find<'_>, connection: ConnectionId) -> Option<usize> {
-        if let Some(known) = self.routes.iter().position(|route| route.connection == connection) {
+    fn route(&mut self, find: Find<'_>, label: ConnectionId) -> Option<usize> {
+        if let Some(known) = self.routes.iter().position(|route| route.label == label) {
             return Some(known);
         }
-        let entry = find(connection)?;
+        let entry = find(label)?;
         let Lookup { account, subject, .. } = *self.lookup;
         // The configuration names no groups between servers.
         if entry.is_hidden(subject, None) {
@@ -623,7 +633,7 @@ impl<'a> Builder<'a> {
         let prefix = self.prefix(&[b"HMSG ", &tail, b"RMSG ", &tail]);
         let (headers, traces) = (entry.has(Flag::Headers), entry.has(Flag::Traces));
         let far = entry.has(Flag::Far);
-        self.routes.push(RouteTarget { connection, headers, traces, plain: false, far, prefix });
+        self.routes.push(RouteTarget { label, entry, headers, traces, plain: false, far, prefix });
         Some(self.routes.len() - 1)
     }
 

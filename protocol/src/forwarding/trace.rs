@@ -114,7 +114,7 @@ impl Trace {
 
     /// Notes a server. The message as it is to be sent there, which has another number at each; none if it is to be sent as it is.
     pub(super) fn reach_server(&mut self, target: &RouteTarget, message: &Message<'_>) -> Onward {
-        let route = target.connection;
+        let route = target.link();
         if !target.traces || !target.headers {
             let is_left_out = self.is_only;
             self.reach(Reached::Server { route, hop: None, is_left_out });

@@ -1,6 +1,8 @@
 //! All open connections of a node.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(feature = "websocket")]
@@ -21,6 +23,8 @@ pub struct Directory {
 struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Those that are found by the id of another, too, by their own.
+    inherited: BTreeMap<ConnectionId, ConnectionId>,
     clients: usize,
     routes: usize,
     upgrading: usize,
@@ -57,7 +61,7 @@ impl Directory {
     /// All connections of a kind, in the order of their start.
     pub fn list(&self, kind: Kind) -> Vec<Arc<Entry>> {
         let slots = self.read();
-        let entries = slots.slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let entries = slots.own_entries(0..slots.slots.len());
         let mut entries: Vec<_> = entries.filter(|entry| entry.kind() == kind).cloned().collect();
         drop(slots);
         entries.sort_unstable_by_key(|entry| entry.cid());
@@ -69,8 +73,7 @@ impl Directory {
     pub(crate) fn slice(&self, kind: Kind, from: usize) -> (Vec<Arc<Entry>>, Option<usize>) {
         let slots = self.read();
         let end = slots.slots.len().min(from.saturating_add(SLICE));
-        let entries = slots.slots.get(from..end).unwrap_or_default().iter();
-        let entries = entries.filter_map(|slot| slot.entry.as_ref()).filter(|entry| entry.kind() == kind);
+        let entries = slots.own_entries(from.min(end)..end).filter(|entry| entry.kind() == kind);
         (entries.cloned().collect(), (end < slots.slots.len()).then_some(end))
     }
 
@@ -104,16 +107,33 @@ impl Directory {
         entry.set(Flag::WebSocket, true);
     }
 
+    /// Lets a connection be found by the id of another, too, which goes no more by that: what the other brought is its own
+    /// from now on. False if one of the two is gone.
+    pub(super) fn bequeath(&self, from: ConnectionId, heir: &Arc<Entry>) -> bool {
+        let mut slots = self.write();
+        let are_there = [from, heir.id()].iter().all(|id| slots.get(*id).is_some_and(|it| it.id() == *id));
+        if are_there && let Some(slot) = slots.slot(from) {
+            slot.entry = Some(heir.clone());
+            *slots.counter(heir.kind()) -= 1;
+            slots.inherited.insert(heir.id(), from);
+        }
+        are_there
+    }
+
+    /// Where what is for a connection goes now ([`Entry::link`]).
+    pub(crate) fn link_of(&self, id: ConnectionId) -> ConnectionId {
+        self.read().get(id).map_or(id, |entry| entry.link())
+    }
+
     pub(crate) fn remove(&self, id: ConnectionId) {
         let mut slots = self.write();
-        let Some(slot) = slots.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())
-        else {
+        let Some(entry) = slots.get(id).filter(|entry| entry.id() == id).cloned() else {
             return;
         };
-        if let Some(entry) = slot.entry.take() {
-            slot.generation = slot.generation.wrapping_add(1);
-            *slots.counter(entry.kind()) -= 1;
-            slots.free.push(id.index() as u32);
+        *slots.counter(entry.kind()) -= 1;
+        slots.vacate(id);
+        if let Some(former) = slots.inherited.remove(&id) {
+            slots.vacate(former);
         }
     }
 
@@ -136,6 +156,26 @@ impl Slots {
     fn get(&self, id: ConnectionId) -> Option<&Arc<Entry>> {
         let slot = self.slots.get(id.index())?;
         slot.entry.as_ref().filter(|_| slot.generation == id.generation())
+    }
+
+    /// The connections among these places, each at its own.
+    fn own_entries(&self, places: Range<usize>) -> impl Iterator<Item = &Arc<Entry>> {
+        let entries = self.slots[places.clone()].iter().zip(places);
+        let entries = entries.filter_map(|(slot, place)| Some((slot.entry.as_ref()?, place)));
+        entries.filter(|(entry, place)| entry.id().index() == *place).map(|(entry, _)| entry)
+    }
+
+    fn slot(&mut self, id: ConnectionId) -> Option<&mut Slot> {
+        self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())
+    }
+
+    /// Frees a place for another connection.
+    fn vacate(&mut self, id: ConnectionId) {
+        if let Some(slot) = self.slot(id) {
+            slot.entry = None;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(id.index() as u32);
+        }
     }
 
     fn counter(&mut self, kind: Kind) -> &mut usize {

@@ -71,6 +71,8 @@ pub struct Entry {
     interest: Mutex<RemoteInterest>,
     /// [`NO_ACCOUNT`] for a route.
     account: AtomicU64,
+    /// The connection over which its end is reached now: another once it has an heir.
+    link: AtomicU64,
     about: Mutex<Option<Box<About>>>,
     /// What came of TLS, where it is spoken.
     tls: OnceLock<Box<TlsFacts>>,
@@ -129,6 +131,7 @@ impl Entry {
             subscriptions: Mutex::new(Place::Subscriptions, Held::new(hasher)),
             interest: Mutex::new(Place::RouteInterest, RemoteInterest::default()),
             account: AtomicU64::new(NO_ACCOUNT),
+            link: AtomicU64::new(id.to_bits()),
             about: Mutex::new(Place::Facts, None),
             tls: OnceLock::new(),
             rights: Mutex::new(Place::Facts, None),
@@ -138,6 +141,17 @@ impl Entry {
     /// Which connection this is.
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// The connection over which what is at the other end is reached now: this one, until another goes on where it ends.
+    #[inline]
+    pub(crate) fn link(&self) -> ConnectionId {
+        ConnectionId::from_bits(self.link.load(Ordering::Acquire))
+    }
+
+    /// Notes that another connection goes on where this one ends.
+    pub(crate) fn set_heir(&self, heir: ConnectionId) {
+        self.link.store(heir.to_bits(), Ordering::Release);
     }
 
     /// The number that clients, logs and monitoring know it by (`cid`, `rid`); never reused.

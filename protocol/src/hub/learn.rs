@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::remote::{Told, TooMuchInterest, Unclaimed};
+use super::remote::{Brought, Told, TooMuchInterest};
 use super::{ByText, Entry, Held, Hub};
 use crate::accounts::Account;
 use crate::config::RouteLimits;
-use crate::id::AccountId;
+use crate::id::{AccountId, ConnectionId};
 use crate::interest::Subscription;
 
 // In all of these the account is looked up while the route's interest is held, and an account that comes or goes is in the
@@ -26,7 +26,7 @@ impl Hub {
         let mut interest = route.interest();
         let brought = interest.brought();
         let Some(account) = self.accounts().find(told.account) else {
-            return self.learn_unclaimed(route, &mut brought.unclaimed, told);
+            return self.learn_unclaimed(brought, brought.label(route.id()), told);
         };
         if let Some(known) = brought.get(account.id(), told.key) {
             if let Some((_, weight)) = told.queue {
@@ -37,7 +37,7 @@ impl Hub {
         if limits.is_some_and(|limits| brought.is_full_for(told, limits)) {
             return Err(TooMuchInterest::Claimed);
         }
-        let new = self.subscription(route, told);
+        let new = self.subscription(brought.label(route.id()), told);
         brought.insert(account.id(), new.clone(), self.hasher());
         // Heard from a server, so told to no other.
         account.index().insert(new, &mut |_, _| {});
@@ -55,6 +55,16 @@ impl Hub {
                 }
             }
             None => interest.brought().unclaimed.forget(account, key),
+        }
+    }
+
+    /// Lets what a peer wants, by what a connection brought, be what its heir brought. To be called while no account comes or goes,
+    /// before the heir has brought anything itself.
+    pub(crate) fn bequeath(&self, from: &Entry, heir: &Arc<Entry>) {
+        // First, so that it is found at any time. A connection that is gone removes what it brought.
+        if self.directory().bequeath(from.id(), heir) {
+            let left = from.interest().bequeath(from.id());
+            *heir.interest() = left;
         }
     }
 
@@ -100,24 +110,25 @@ impl Hub {
 
     fn learn_unclaimed(
         &self,
-        route: &Entry,
-        unclaimed: &mut Unclaimed,
+        brought: &mut Brought,
+        label: ConnectionId,
         told: &Told<'_>,
     ) -> Result<(), TooMuchInterest> {
+        let unclaimed = &mut brought.unclaimed;
         if let Some(known) = unclaimed.get(told.account, told.key) {
             if let Some((_, weight)) = told.queue {
                 known.set_weight(weight);
             }
             return Ok(());
         }
-        let kept = unclaimed.keep(told.account, self.subscription(route, told), self.hasher());
+        let kept = unclaimed.keep(told.account, self.subscription(label, told), self.hasher());
         if kept { Ok(()) } else { Err(TooMuchInterest::Unclaimed) }
     }
 
-    fn subscription(&self, route: &Entry, told: &Told<'_>) -> Arc<Subscription> {
+    fn subscription(&self, route: ConnectionId, told: &Told<'_>) -> Arc<Subscription> {
         let queue = told.queue.unwrap_or_default();
         let id = self.next_subscription();
-        let new = Subscription::new(id, route.id(), told.source, told.subject, queue.0, told.leaf);
+        let new = Subscription::new(id, route, told.source, told.subject, queue.0, told.leaf);
         if told.queue.is_some() {
             new.set_weight(queue.1);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{ByText, Held};
 use crate::config::RouteLimits;
 use crate::hash::KeyedState;
-use crate::id::AccountId;
+use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Source, Subscription};
 
 /// The interest that came over one connection: none over a client's, which pays one pointer for it.
@@ -16,6 +16,8 @@ pub(crate) struct RemoteInterest(Option<Box<Brought>>);
 /// The interest that a route brought.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
+    /// The connection by whose id all of it goes, if not that which holds it: its heir.
+    label: Option<ConnectionId>,
     /// What is in the index of an account.
     by_account: BTreeMap<AccountId, Claimed>,
     /// How much that is in all.
@@ -90,6 +92,15 @@ impl RemoteInterest {
         }
     }
 
+    /// Takes out all that the connection of this id brought, for its heir.
+    pub(super) fn bequeath(&mut self, id: ConnectionId) -> Self {
+        let mut left = Self(self.0.take());
+        if let Some(brought) = left.brought_if_any() {
+            brought.label.get_or_insert(id);
+        }
+        left
+    }
+
     /// What the route brought, if it brought anything.
     pub(super) fn brought_if_any(&mut self) -> Option<&mut Brought> {
         self.0.as_deref_mut()
@@ -102,6 +113,11 @@ impl RemoteInterest {
 }
 
 impl Brought {
+    /// The id by which what a connection brings goes.
+    pub(super) fn label(&self, own: ConnectionId) -> ConnectionId {
+        self.label.unwrap_or(own)
+    }
+
     /// Whether one more would be more than a route may bring.
     pub(super) fn is_full_for(&self, told: &Told<'_>, limits: &RouteLimits) -> bool {
         self.lines >= limits.max_interest || self.bytes + told.key.len() > limits.max_interest_bytes
@@ -197,7 +213,6 @@ pub(crate) const MAX_UNCLAIMED_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ConnectionId;
     use crate::interest::SubscriptionId;
 
     #[test]

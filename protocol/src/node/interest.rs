@@ -16,7 +16,7 @@ use crate::hub::{Entry, Kind};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Change, Extent, Source, Subscription, Walk};
 use crate::permissions::Permissions;
-use crate::routes::Seat;
+use crate::routes::{Inheritance, Seat};
 use crate::sink::Sink;
 use crate::time::Instant;
 use crate::wire::encode::{routed_sub, routed_unsub};
@@ -259,6 +259,38 @@ impl Node {
             sink.announce(route.id(), &lines);
             lines.clear();
         })
+    }
+
+    /// Lets a connection go on for a circuit: all that is for its peer goes there, behind the last line of the circuit.
+    pub(crate) fn bequeath<S: Sink>(
+        &self,
+        circuit: ConnectionId,
+        heir: ConnectionId,
+        last: &[u8],
+        sink: &mut S,
+    ) {
+        sink.bequeath(circuit, heir, last);
+        if let Some(entry) = self.hub.directory().get(circuit) {
+            entry.set_heir(heir);
+        }
+        self.end_interest(circuit);
+    }
+
+    /// Takes over what the circuit brought that a connection goes on for, if that has said all. What the answer says is done.
+    pub(crate) fn inherit(&self, now: Instant, heir: &Arc<Entry>) -> Inheritance {
+        let Some(mut cluster) = self.cluster() else { return Inheritance::Nothing };
+        let inheritance = cluster.inheritance(heir.id());
+        if let Inheritance::Due(circuit) = inheritance {
+            cluster.handle_inherited(now, heir.id());
+            drop(cluster);
+            // Accounts that come or go find it in one of the two.
+            let _listeners = self.announcements.listeners();
+            if let Some(circuit) = self.hub.directory().get(circuit) {
+                self.hub.bequeath(&circuit, heir);
+            }
+            self.hub.want_attention();
+        }
+        inheritance
     }
 
     /// Announces nothing more to a route.

@@ -27,7 +27,7 @@ use crate::config::{Config, ConfigRefused, HostPort, Source};
 use crate::discovery::{DamagedFile, Found, Reach};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
-use crate::interest::Matches;
+use crate::interest::{Matches, Subscription};
 use crate::lock::{Mutex, MutexGuard, Place};
 use crate::routes::{DialCounts, DialId};
 use crate::sink::Sink;
@@ -344,7 +344,9 @@ impl Node {
         let Some(account) = self.hub.system_account() else { return false };
         account.index().collect(subject, &mut matches);
         // Who is not looked for among too many is told what it may not want.
-        matches.is_cut || matches.plain.iter().any(|subscription| subscription.connection() == route)
+        let directory = self.hub.directory();
+        let is_its = |of: &Arc<Subscription>| directory.link_of(of.connection()) == route;
+        matches.is_cut || matches.plain.iter().any(is_its)
     }
 }
 

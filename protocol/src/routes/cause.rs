@@ -27,6 +27,8 @@ pub(crate) enum Cause {
     Ask,
     /// The other side could have dialed first, and did not (`arbitrate`).
     Arbitrate,
+    /// What passes through a third may be to be reached without (`relay`).
+    Direct,
 }
 
 /// How many attempts were begun for each cause.
@@ -59,7 +61,7 @@ impl std::iter::Sum for DialCounts {
     }
 }
 
-const CAUSES: [(Cause, &str); 12] = [
+const CAUSES: [(Cause, &str); 13] = [
     (Cause::Configured, "configured"),
     (Cause::Discovered, "discovered"),
     (Cause::Gossip, "gossip"),
@@ -72,6 +74,7 @@ const CAUSES: [(Cause, &str); 12] = [
     (Cause::Compare, "compare"),
     (Cause::Ask, "ask"),
     (Cause::Arbitrate, "arbitrate"),
+    (Cause::Direct, "direct"),
 ];
 
 #[cfg(test)]
@@ -85,7 +88,7 @@ mod tests {
             (0..times).for_each(|_| counts.note(cause));
         }
         let numbers: Vec<_> = counts.iter().map(|(_, number)| number).collect();
-        assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=13).collect::<Vec<_>>());
         assert_eq!(counts.iter().next(), Some(("configured", 1)));
         assert_eq!([counts, counts].into_iter().sum::<DialCounts>().total(), 2 * counts.total());
     }

@@ -99,12 +99,23 @@ impl Routes {
 
 impl PeerRoutes {
     fn describe(&self, name: impl Fn(ConnectionId) -> String) -> String {
-        let Self { says_url, arbitrates, pooled, dedicated, sole, solicited, retry, leaves, gap_since } =
-            self;
+        let Self {
+            says_url,
+            arbitrates,
+            pooled,
+            dedicated,
+            sole,
+            solicited,
+            retry,
+            leaves,
+            gap_since,
+            relayed,
+            direct,
+        } = self;
         let pooled: Vec<_> = pooled.iter().map(|place| place.map(&name)).collect();
         let dedicated: Vec<_> = dedicated.iter().map(|(account, id)| (account, name(*id))).collect();
-        let seats = (pooled, dedicated, sole.map(&name));
-        let wants = (solicited, retry, leaves, gap_since.is_some());
+        let seats = (pooled, dedicated, sole.map(&name), relayed);
+        let wants = (solicited, retry, leaves, gap_since.is_some(), direct.is_some());
         format!("{says_url:?} {arbitrates} {seats:?} {wants:?}")
     }
 }
@@ -112,14 +123,18 @@ impl PeerRoutes {
 impl RouteConnection {
     fn describe(&self, routes: &Routes) -> String {
         // Who is at the other end is part of its name.
-        let Self { remote: _, purpose, detour, life } = self;
+        let Self { remote: _, purpose, detour, is_finished, life } = self;
         let life = match life {
-            Life::Shaking { dial } => (dial.and_then(|dial| routes.place_of(dial)), None),
-            Life::Registered { peer, seat, since: _, continues, probed_until } => {
-                (None, Some((peer, seat, continues, probed_until.is_some())))
+            Life::Shaking { dial, claim } => {
+                format!("{:?} {claim:?}", dial.and_then(|dial| routes.place_of(dial)))
             }
+            Life::Registered { peer, seat, since: _, continues, probed_until, inherits } => {
+                let probed = probed_until.is_some();
+                format!("{peer} {seat:?} {continues} {probed} {}", inherits.is_some())
+            }
+            Life::Retired { peer, ends_at } => format!("{peer} {}", ends_at.is_some()),
         };
-        format!("{purpose:?} {detour:?} {life:?}")
+        format!("{purpose:?} {detour:?} {is_finished} {life}")
     }
 }
 

@@ -191,7 +191,9 @@ impl Dial {
         let is_guess = matches!(self.target, Target::Guess(_));
         // That a server which somebody told of is not there is no error: `/discoveryz` shows it.
         let is_hearsay = self.cause == Cause::Discovered && !self.purpose.explicit;
-        if !is_hearsay && (!is_guess && attempt == 1 || every > 0 && attempt.is_multiple_of(every)) {
+        // Nor that it cannot be reached directly, as was known.
+        let is_expected = is_hearsay || self.cause == Cause::Direct;
+        if !is_expected && (!is_guess && attempt == 1 || every > 0 && attempt.is_multiple_of(every)) {
             error!("Error trying to connect to route (attempt {attempt}): {why}");
         } else {
             debug!("Error trying to connect to route (attempt {attempt}): {why}");

@@ -210,7 +210,7 @@ impl Dials {
         let failures = dial.failures.saturating_add(1);
         let (explicit, is_remembered) = (dial.purpose.explicit, dial.is_remembered(now, failures));
         // Whoever wants such a server tried wants it again later.
-        let is_tried_once = dial.cause == Cause::Discovered;
+        let is_tried_once = matches!(dial.cause, Cause::Discovered | Cause::Direct);
         if !explicit && !is_remembered && (failures > config.connect_retries || is_tried_once) {
             return self.remove(id).map(|dial| Dial { failures, ..dial });
         }

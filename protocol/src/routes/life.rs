@@ -27,6 +27,8 @@ pub(super) struct RouteConnection {
     pub(super) purpose: Option<Purpose>,
     /// By which way it comes, if not directly.
     pub(super) detour: Option<Detour>,
+    /// Its peer has said the last line.
+    pub(super) is_finished: bool,
     pub(super) life: Life,
 }
 
@@ -51,6 +53,8 @@ pub(super) enum Life {
     Shaking {
         /// The wish that it may fulfil; none if it was accepted.
         dial: Option<DialId>,
+        /// It may have the seat of a circuit, if the peer agrees.
+        claim: Option<Claim>,
     },
     /// It sits on a seat.
     Registered {
@@ -61,7 +65,22 @@ pub(super) enum Life {
         continues: bool,
         /// Until then it must give a sign of life.
         probed_until: Option<Instant>,
+        /// The circuit that it goes on for: what it says is not heard before the last line of that.
+        inherits: Option<ConnectionId>,
     },
+    /// A circuit whose seat a direct connection has.
+    Retired {
+        peer: String,
+        /// When it is closed; not before its peer said the last line.
+        ends_at: Option<Instant>,
+    },
+}
+
+/// A seat that a direct connection is to have in the place of a circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) peer: String,
+    pub(super) seat: Seat,
 }
 
 impl RouteConnections {
@@ -76,7 +95,8 @@ impl RouteConnections {
         if dial.is_none() {
             self.strangers.push_back(id);
         }
-        self.put(id, RouteConnection { remote, purpose, detour: None, life: Life::Shaking { dial } })
+        let life = Life::Shaking { dial, claim: None };
+        self.put(id, RouteConnection { remote, purpose, detour: None, is_finished: false, life })
     }
 
     /// A circuit that stands now: the handshake between its ends begins.
@@ -88,8 +108,8 @@ impl RouteConnections {
         detour: Detour,
     ) {
         self.remove(id);
-        let life = Life::Shaking { dial: None };
-        self.put(id, RouteConnection { remote, purpose, detour: Some(detour), life });
+        let life = Life::Shaking { dial: None, claim: None };
+        self.put(id, RouteConnection { remote, purpose, detour: Some(detour), is_finished: false, life });
     }
 
     fn put(&mut self, id: ConnectionId, begun: RouteConnection) -> &RouteConnection {
@@ -148,8 +168,11 @@ impl RouteConnections {
 
     /// Those that are registered for other servers than this, in the order of their ids.
     pub(super) fn beside(&self, peer: &str) -> impl Iterator<Item = ConnectionId> {
-        let others = self.all.iter().filter(move |(_, it)| it.peer().is_some_and(|it| it != peer));
-        others.map(|(id, _)| *id)
+        let is_other = move |it: &RouteConnection| match &it.life {
+            Life::Registered { peer: other, .. } => other != peer,
+            Life::Shaking { .. } | Life::Retired { .. } => false,
+        };
+        self.all.iter().filter(move |(_, it)| is_other(it)).map(|(id, _)| *id)
     }
 
     /// Those that are registered for this server, in the order of their ids.
@@ -161,7 +184,7 @@ impl RouteConnections {
     pub(super) fn fills_pool_of(&self, server: &str) -> bool {
         let continues = |it: &RouteConnection| match &it.life {
             Life::Registered { peer, continues, .. } => *continues && peer == server,
-            Life::Shaking { .. } => false,
+            Life::Shaking { .. } | Life::Retired { .. } => false,
         };
         self.all.values().any(continues)
     }
@@ -186,8 +209,29 @@ impl RouteConnections {
             Life::Shaking { .. } => {
                 it.purpose.as_ref().is_some_and(|it| it.account.as_deref() == Some(account))
             }
+            Life::Retired { .. } => false,
         };
         self.all.iter().filter(move |(_, it)| is_meant(it)).map(|(id, _)| *id)
+    }
+
+    /// Whether a connection that this node made may have this seat, if the peer agrees.
+    pub(super) fn is_claimed(&self, peer: &str, seat: &Seat) -> bool {
+        let claims = |it: &RouteConnection| match &it.life {
+            Life::Shaking { claim, .. } => {
+                claim.as_ref().is_some_and(|it| it.peer == peer && it.seat == *seat)
+            }
+            Life::Registered { .. } | Life::Retired { .. } => false,
+        };
+        self.all.values().any(claims)
+    }
+
+    /// Lets a circuit have no seat any more.
+    pub(super) fn retire(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.all.get_mut(&id)
+            && let Life::Registered { peer, .. } = &mut connection.life
+        {
+            connection.life = Life::Retired { peer: std::mem::take(peer), ends_at: None };
+        }
     }
 
     /// Waits for a sign of life of a connection, since the peer tries to make another in its place: it may be one that is
@@ -220,14 +264,14 @@ impl RouteConnections {
 impl RouteConnection {
     /// Whether it was accepted and is not registered.
     fn is_stranger(&self) -> bool {
-        self.detour.is_none() && matches!(self.life, Life::Shaking { dial: None })
+        self.detour.is_none() && matches!(self.life, Life::Shaking { dial: None, .. })
     }
 
-    /// The peer that it is registered for.
+    /// The peer that it is registered for, or was until another had its seat.
     pub(super) fn peer(&self) -> Option<&str> {
         match &self.life {
             Life::Shaking { .. } => None,
-            Life::Registered { peer, .. } => Some(peer),
+            Life::Registered { peer, .. } | Life::Retired { peer, .. } => Some(peer),
         }
     }
 }

@@ -52,6 +52,6 @@ pub(crate) use table::Routes;
 #[cfg(feature = "sim")]
 pub(crate) use tellers::MAX_HEARSAY;
 pub(crate) use turn::dials_first;
-pub(crate) use verdict::{Hearsay, Kinds, Led, NotSeated, Notice, Reconfigured, Seated};
+pub(crate) use verdict::{Hearsay, Inheritance, Kinds, Led, NotSeated, Notice, Reconfigured, Seated};
 #[cfg(feature = "sim")]
 pub(crate) use wishes::MAX_OWN_ADDRESSES;

@@ -1,10 +1,11 @@
 //! A server of the cluster and the connections to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::cause::Cause;
 use super::dial::Dial;
 use super::pace::{RETRY_PAUSE, jitter};
 use super::seat::{Newcomer, Seat};
@@ -39,6 +40,10 @@ pub(super) struct PeerRoutes {
     pub(super) leaves: bool,
     /// Since when connections to it are missing.
     pub(super) gap_since: Option<Instant>,
+    /// The seats of circuits.
+    pub(super) relayed: BTreeSet<Seat>,
+    /// When it is tried to reach it directly next, and the pause before; none without a circuit.
+    pub(super) direct: Option<(Instant, Duration)>,
 }
 
 impl PeerRoutes {
@@ -56,7 +61,7 @@ impl PeerRoutes {
     pub(super) fn take_seat(
         &mut self,
         seat: &Seat,
-        connection: ConnectionId,
+        (connection, is_direct): (ConnectionId, bool),
         newcomer: &Newcomer<'_>,
         pool_size: usize,
     ) -> bool {
@@ -82,6 +87,9 @@ impl PeerRoutes {
             Seat::Sole => self.sole = Some(connection),
             Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
         }
+        if !is_direct {
+            self.relayed.insert(seat.clone());
+        }
         // It may have moved while connections from its former address are not known to be dead yet.
         if self.says_url != newcomer.url {
             self.solicited.take_if(|it| !it.explicit);
@@ -92,6 +100,7 @@ impl PeerRoutes {
 
     /// Frees the seat of a connection that ended.
     pub(super) fn unseat(&mut self, seat: &Seat) {
+        self.relayed.remove(seat);
         match seat {
             Seat::Slot(slot) => {
                 if let Some(place) = self.pooled.get_mut(*slot) {
@@ -139,6 +148,16 @@ impl PeerRoutes {
         self.pooled.iter().position(Option::is_none)
     }
 
+    /// The lowest slot that a circuit has.
+    pub(super) fn relayed_slot(&self) -> Option<usize> {
+        self.relayed.iter().find_map(|seat| if let Seat::Slot(slot) = seat { Some(*slot) } else { None })
+    }
+
+    /// The kinds of connections of which some pass through a third.
+    pub(super) fn relayed_kinds(&self) -> BTreeSet<Option<String>> {
+        self.relayed.iter().map(|seat| seat.account().map(str::to_owned)).collect()
+    }
+
     /// The kinds of connections that are missing: of the pool (none), and dedicated to an account, of those that are `apart`.
     pub(super) fn missing<'a>(&self, apart: impl IntoIterator<Item = &'a str>) -> Vec<Option<String>> {
         let is_absent = self.gossip_carrier().is_none();
@@ -153,6 +172,7 @@ impl PeerRoutes {
     pub(super) fn satisfies(&self, dial: &Dial) -> bool {
         match &dial.purpose.account {
             _ if dial.purpose.explicit => false,
+            account if dial.cause == Cause::Direct => !self.relayed_kinds().contains(account),
             Some(account) => self.dedicated(account).is_some(),
             None if dial.fills => self.empty_slot().is_none(),
             None => self.gossip_carrier().is_some(),

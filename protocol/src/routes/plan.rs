@@ -62,6 +62,7 @@ impl Plan {
         purpose: Option<&Purpose>,
         newcomer: &Newcomer<'_>,
         peer: Option<&PeerRoutes>,
+        is_direct: bool,
         has_moved: impl Fn(&str) -> bool,
     ) -> Result<Seat, NoSeat> {
         let size = self.pool_size_with(newcomer);
@@ -83,8 +84,9 @@ impl Plan {
         if index != 0 {
             return Err(NoSeat::SlotIsForDialer(index));
         }
+        let relayed = || peer.and_then(PeerRoutes::relayed_slot).filter(|_| is_direct);
         // A full pool is reported as its first slot being taken.
-        Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).unwrap_or(0)))
+        Ok(Seat::Slot(peer.and_then(PeerRoutes::empty_slot).or_else(relayed).unwrap_or(0)))
     }
 
     /// The connection of a pool that carries an account, by the hash of a node whose pools have so many.
@@ -134,6 +136,9 @@ mod tests {
         let beyond =
             Newcomer { pool_size: i32::MAX, pool_index: MAX_POOL_SIZE as i32, ..Newcomer::default() };
         let (index, size) = (beyond.pool_index, MAX_POOL_SIZE);
-        assert_eq!(plan.find_seat(None, &beyond, None, |_| false), Err(NoSeat::NotInPool { index, size }));
+        assert_eq!(
+            plan.find_seat(None, &beyond, None, true, |_| false),
+            Err(NoSeat::NotInPool { index, size })
+        );
     }
 }

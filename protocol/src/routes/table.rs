@@ -10,13 +10,14 @@ use fastrand::Rng;
 use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
-use super::life::{Detour, Life, RouteConnection, RouteConnections};
+use super::life::{Claim, Detour, Life, RouteConnection, RouteConnections};
 use super::moves::TooManyMoved;
 use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::{Newcomer, Seat};
-use super::verdict::{Hearsay, Led, Lost, NotSeated, Notice, Reconfigured, Seated};
+use super::turn::dials_first;
+use super::verdict::{Hearsay, Inheritance, Led, Lost, NotSeated, Notice, Reconfigured, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -33,6 +34,8 @@ pub(crate) struct Routes {
     pub(super) peers: BTreeMap<String, PeerRoutes>,
     pub(super) connections: RouteConnections,
     pub(super) wishes: Wishes,
+    /// Circuits that others go on for, and when they are to be closed.
+    retired: BTreeSet<(Instant, ConnectionId)>,
 }
 
 impl Routes {
@@ -40,7 +43,13 @@ impl Routes {
     pub(crate) fn new(config: Arc<ClusterConfig>, own: Own, rng: Rng, now: Instant) -> Self {
         let remembers = config.healing.remember;
         let wishes = Wishes::new(config, own, rng, now);
-        Self { remembers, peers: BTreeMap::new(), connections: RouteConnections::default(), wishes }
+        Self {
+            remembers,
+            peers: BTreeMap::new(),
+            connections: RouteConnections::default(),
+            wishes,
+            retired: BTreeSet::new(),
+        }
     }
 
     /// Hears of another configuration: wants the servers that are new in it, and gives up those that are in it no more; accounts
@@ -149,7 +158,8 @@ impl Routes {
 
     /// When [`Routes::handle_timeout`] is to be called next.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.wishes.moves.next_at()
+        let of_retired = self.retired.first().map(|(at, _)| *at);
+        self.wishes.moves.next_at().into_iter().chain(of_retired).min()
     }
 
     /// Goes on with accounts that come to have connections of their own. Returns peers and accounts that have none, since such
@@ -289,7 +299,7 @@ impl Routes {
     fn dialed_by_name(&self, connection: ConnectionId) -> Option<(RouteUrl, Option<String>)> {
         let RouteConnection {
             purpose: Some(Purpose { url, .. }),
-            life: Life::Shaking { dial: Some(dial) },
+            life: Life::Shaking { dial: Some(dial), .. },
             ..
         } = self.connections.get(connection)?
         else {
@@ -305,27 +315,35 @@ impl Routes {
         connection: ConnectionId,
         newcomer: &Newcomer<'_>,
     ) -> Result<Seated, NotSeated> {
-        let Some(RouteConnection { purpose, life: Life::Shaking { dial }, .. }) =
+        let Some(RouteConnection { purpose, detour, life: Life::Shaking { dial, claim }, .. }) =
             self.connections.get(connection)
         else {
             return Err(NotSeated::Unexpected);
         };
-        let (purpose, dial) = (purpose.clone(), *dial);
-        let peer = self.peers.get(newcomer.id);
-        let Wishes { plan, moves, .. } = &self.wishes;
-        let has_moved = |account: &str| moves.is_moved(newcomer.id, account);
-        let seat = plan.find_seat(purpose.as_ref(), newcomer, peer, has_moved).map_err(|why| {
-            // Another attempt would end the same way.
-            if newcomer.pool_size == 0 {
-                self.wishes.end(dial);
-            }
-            NotSeated::NoSeat(why)
-        })?;
-        let is_direct = self.detour(connection).is_none();
+        let (purpose, dial, claim, is_direct) = (purpose.clone(), *dial, claim.clone(), detour.is_none());
+        let seat = match &claim {
+            Some(claim) => claim.seat.clone(),
+            None => self.find_seat(purpose.as_ref(), dial, newcomer, is_direct)?,
+        };
+        let circuit = self.holder(newcomer.id, &seat).filter(|_| is_direct).filter(|it| self.is_circuit(*it));
+        if circuit.is_some() && purpose.is_some() && claim.is_none() {
+            self.claim(connection, newcomer.id, &seat);
+            return Err(NotSeated::NotYet(seat));
+        }
+        // Where both dial at once, one of the two connections is claimed and the other refused, at both ends the same.
+        let has_own = || {
+            claim.is_none()
+                && self.connections.is_claimed(newcomer.id, &seat)
+                && dials_first(self.wishes.own_id(), newcomer.id)
+        };
+        let inherits = circuit.filter(|_| !has_own());
+        if let Some(circuit) = inherits {
+            self.retire(newcomer.id, &seat, circuit);
+        }
         let pool_size = self.wishes.plan.pool_size_with(newcomer).filter(|_| seat != Seat::Sole).unwrap_or(0);
         let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
-        let is_first = peer.gossip_carrier().is_none();
-        let is_seated = peer.take_seat(&seat, connection, newcomer, pool_size);
+        let is_first = peer.gossip_carrier().is_none() && inherits.is_none();
+        let is_seated = peer.take_seat(&seat, (connection, is_direct), newcomer, pool_size);
         if let Some(Purpose { url, explicit, .. }) = purpose.as_ref().filter(|_| is_direct) {
             self.wishes.handle_found(url);
             peer.solicit(Solicited { url: url.clone(), explicit: *explicit });
@@ -339,8 +357,11 @@ impl Routes {
             return Err(NotSeated::Duplicate { probed });
         }
         // Another circuit is for others to want.
-        let continues =
-            purpose.is_some() && is_direct && matches!(seat, Seat::Slot(_)) && peer.empty_slot().is_some();
+        let has_more = peer.empty_slot().or_else(|| peer.relayed_slot()).is_some();
+        let continues = purpose.is_some() && is_direct && matches!(seat, Seat::Slot(_)) && has_more;
+        if is_direct {
+            peer.direct = None;
+        }
         dial.into_iter().for_each(|dial| self.wishes.end_at(now, dial, newcomer.id));
         if let Some(Purpose { url, explicit: true, account: None, .. }) =
             purpose.as_ref().filter(|_| is_first)
@@ -349,7 +370,8 @@ impl Routes {
         }
         self.wishes.uncheck(newcomer.id);
         let (peer, taken) = (newcomer.id.to_owned(), seat.clone());
-        let life = Life::Registered { peer, seat: taken, since: now, continues, probed_until: None };
+        let life =
+            Life::Registered { peer, seat: taken, since: now, continues, probed_until: None, inherits };
         self.connections.register(connection, life);
         let pooled = seat.account().map_or_else(Vec::new, |account| {
             self.wishes.moves.handle_seated(newcomer.id, account);
@@ -357,7 +379,110 @@ impl Routes {
             let peer = self.peers.get(newcomer.id).filter(|_| !self.wishes.is_system_account(account));
             peer.into_iter().flat_map(PeerRoutes::pool).collect()
         });
-        Ok(Seated { seat, continues, pooled })
+        Ok(Seated { seat, continues, pooled, inherits })
+    }
+
+    fn find_seat(
+        &mut self,
+        purpose: Option<&Purpose>,
+        dial: Option<DialId>,
+        newcomer: &Newcomer<'_>,
+        is_direct: bool,
+    ) -> Result<Seat, NotSeated> {
+        let peer = self.peers.get(newcomer.id);
+        let Wishes { plan, moves, .. } = &self.wishes;
+        let has_moved = |account: &str| moves.is_moved(newcomer.id, account);
+        plan.find_seat(purpose, newcomer, peer, is_direct, has_moved).map_err(|why| {
+            // Another attempt would end the same way.
+            if newcomer.pool_size == 0 {
+                self.wishes.end(dial);
+            }
+            NotSeated::NoSeat(why)
+        })
+    }
+
+    fn holder(&self, peer: &str, seat: &Seat) -> Option<ConnectionId> {
+        self.peers.get(peer)?.holder(seat)
+    }
+
+    fn is_circuit(&self, connection: ConnectionId) -> bool {
+        self.detour(connection).is_some()
+    }
+
+    fn claim(&mut self, connection: ConnectionId, peer: &str, seat: &Seat) {
+        if let Some(RouteConnection { life: Life::Shaking { claim, .. }, .. }) =
+            self.connections.get_mut(connection)
+        {
+            *claim = Some(Claim { peer: peer.to_owned(), seat: seat.clone() });
+        }
+    }
+
+    /// Takes its seat from a circuit.
+    fn retire(&mut self, peer: &str, seat: &Seat, circuit: ConnectionId) {
+        self.peers.get_mut(peer).into_iter().for_each(|peer| peer.unseat(seat));
+        self.connections.retire(circuit);
+    }
+
+    /// Whether a connection is to have the seat of a circuit as soon as the peer agrees.
+    pub(crate) fn has_claim(&self, connection: ConnectionId) -> bool {
+        let life = self.connections.get(connection).map(|it| &it.life);
+        matches!(life, Some(Life::Shaking { claim: Some(_), .. }))
+    }
+
+    /// Hears that a peer says nothing more on a circuit.
+    pub(crate) fn handle_last_line(&mut self, circuit: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(circuit).filter(|it| it.detour.is_some()) {
+            connection.is_finished = true;
+        }
+    }
+
+    /// What is to be done where a connection goes on for a circuit.
+    pub(crate) fn inheritance(&self, heir: ConnectionId) -> Inheritance {
+        let Some(Life::Registered { inherits: Some(circuit), .. }) =
+            self.connections.get(heir).map(|it| &it.life)
+        else {
+            return Inheritance::Nothing;
+        };
+        match self.connections.get(*circuit) {
+            Some(RouteConnection { is_finished: true, .. }) => Inheritance::Due(*circuit),
+            Some(_) => Inheritance::Awaits(*circuit),
+            None => Inheritance::Nothing,
+        }
+    }
+
+    /// Notes that a connection has all that the circuit left that it goes on for, which is closed after a while: somebody may just
+    /// be about to write to it.
+    pub(crate) fn handle_inherited(&mut self, now: Instant, heir: ConnectionId) {
+        self.end_circuit_of(heir, now + RETIRED_FOR);
+    }
+
+    fn end_circuit_of(&mut self, heir: ConnectionId, at: Instant) {
+        if let Some(RouteConnection { life: Life::Registered { inherits, .. }, .. }) =
+            self.connections.get_mut(heir)
+            && let Some(circuit) = inherits.take()
+        {
+            self.end_circuit(circuit, at);
+        }
+    }
+
+    fn end_circuit(&mut self, circuit: ConnectionId, at: Instant) {
+        if let Some(RouteConnection { life: Life::Retired { ends_at, .. }, .. }) =
+            self.connections.get_mut(circuit)
+        {
+            *ends_at = Some(at);
+            self.retired.insert((at, circuit));
+        }
+    }
+
+    /// The circuits that are to be closed, since others go on for them.
+    #[must_use]
+    pub(crate) fn take_retired(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let mut due = Vec::new();
+        while let Some((_, circuit)) = self.retired.first().copied().filter(|(at, _)| *at <= now) {
+            self.retired.pop_first();
+            due.push(circuit);
+        }
+        due
     }
 
     /// A dial by a name led to one of several servers, perhaps not to the one that it was for.
@@ -373,7 +498,7 @@ impl Routes {
 
     /// Hears that a connection leads to this node itself: its dial is pointless, unless its name may lead elsewhere too.
     pub(crate) fn handle_self(&mut self, connection: ConnectionId) {
-        let Some(RouteConnection { remote, life: Life::Shaking { dial: Some(id) }, .. }) =
+        let Some(RouteConnection { remote, life: Life::Shaking { dial: Some(id), .. }, .. }) =
             self.connections.get(connection)
         else {
             return;
@@ -422,7 +547,7 @@ impl Routes {
         self.wishes.moves.handle_closed(connection);
         self.want_heard(now);
         match life {
-            Life::Shaking { dial } => {
+            Life::Shaking { dial, .. } => {
                 let led_to_self = self.wishes.own_addresses.contains(&remote);
                 let failure = if led_to_self { Failure::LedToSelf } else { Failure::Dropped };
                 match dial {
@@ -431,9 +556,16 @@ impl Routes {
                 }
                 None
             }
-            Life::Registered { peer, seat, since, .. } => {
+            Life::Registered { peer, seat, since, inherits, .. } => {
+                inherits.into_iter().for_each(|circuit| self.end_circuit(circuit, now));
                 let moved = self.lose(now, &peer, &seat, is_wanted, now.since(since));
                 Some(Lost { peer, seat, moved })
+            }
+            Life::Retired { ends_at, .. } => {
+                if let Some(at) = ends_at {
+                    self.retired.remove(&(at, connection));
+                }
+                None
             }
         }
     }
@@ -458,6 +590,7 @@ impl Routes {
         }
         for (id, peer) in &mut self.peers {
             self.wishes.want_missing(now, id, peer);
+            self.wishes.want_direct(now, id, peer);
         }
         self.connections.take_lifeless(now)
     }
@@ -546,3 +679,6 @@ impl Routes {
         moved
     }
 }
+
+/// A circuit is closed so long after everything was said on it: a batch that is for it may not be written yet.
+const RETIRED_FOR: Duration = Duration::from_secs(1);

@@ -17,6 +17,8 @@ pub(crate) struct Seated {
     /// Where it is dedicated to an account that may have been in the pool, the connections of that: what the peer wanted of the
     /// account over these holds no more.
     pub(crate) pooled: Vec<ConnectionId>,
+    /// The circuit that it goes on for.
+    pub(crate) inherits: Option<ConnectionId>,
 }
 
 /// A connection that got none.
@@ -26,9 +28,22 @@ pub(crate) enum NotSeated {
     Unexpected,
     /// There is no such seat.
     NoSeat(NoSeat),
+    /// A circuit has this seat, which the connection is to have once the peer agrees: then it is to be presented again.
+    NotYet(Seat),
     /// Another connection is there, and inherits what this one stood for. The peer must think that it is gone: if a
     /// connection is named, it is to be sent a PING, and is closed if it stays silent ([`Routes::handle_round`]).
     Duplicate { probed: Option<ConnectionId> },
+}
+
+/// What is to be done where a connection goes on for a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inheritance {
+    /// What is said on the new one waits for what is said on this circuit.
+    Awaits(ConnectionId),
+    /// This circuit has said its last line.
+    Due(ConnectionId),
+    /// Nothing any more.
+    Nothing,
 }
 
 /// A registered connection that ended.

@@ -211,6 +211,10 @@ impl Wishes {
         }
     }
 
+    pub(super) fn own_id(&self) -> &str {
+        &self.own_id
+    }
+
     /// Whether an account has a connection of its own to a peer.
     pub(super) fn is_apart(&self, peer: &str, account: &str) -> bool {
         self.plan.pins(account) || self.moves.is_moved(peer, account)
@@ -302,13 +306,15 @@ impl Wishes {
         peer: &PeerRoutes,
         gossip_mode: GossipMode,
     ) {
-        if peer.empty_slot().is_none() {
-            return;
-        }
+        let cause = match (peer.empty_slot(), peer.relayed_slot()) {
+            (Some(_), _) => Cause::Pool,
+            (None, Some(_)) => Cause::Direct,
+            (None, None) => return,
+        };
         if let Some(Solicited { url, explicit }) = peer.solicited.clone() {
             let purpose = Purpose { url, explicit, account: None, gossip_mode };
             let (target, until) = (Target::Server(id.to_owned()), self.remembered_until(now));
-            self.dials.add(Dial { target, until, fills: true, ..Dial::of(Cause::Pool, purpose, now) });
+            self.dials.add(Dial { target, until, fills: true, ..Dial::of(cause, purpose, now) });
         }
     }
 
@@ -365,6 +371,29 @@ impl Wishes {
             let dial = Dial::new(Cause::Gap, url.clone(), account, now);
             let target = Target::Server(id.to_owned());
             self.dials.add(Dial { target, reconnect: true, fills: true, until, ..dial });
+        }
+    }
+
+    /// Tries once in a while to reach directly a peer that some connections lead to through a third.
+    pub(super) fn want_direct(&mut self, now: Instant, id: &str, peer: &mut PeerRoutes) {
+        let kinds = peer.relayed_kinds();
+        if kinds.is_empty() || peer.leaves {
+            peer.direct = None;
+            return;
+        }
+        let (at, pause) = *peer.direct.get_or_insert((now + FIRST_DIRECT_PAUSE, FIRST_DIRECT_PAUSE));
+        if now < at {
+            return;
+        }
+        let pause = (pause * 2).min(LONGEST_DIRECT_PAUSE);
+        peer.direct = Some((now + pause, pause));
+        let Some(url) = peer.url() else {
+            return;
+        };
+        for account in kinds {
+            let dial = Dial::new(Cause::Direct, url.clone(), account, now);
+            let target = Target::Server(id.to_owned());
+            self.dials.add(Dial { target, reconnect: true, fills: true, ..dial });
         }
     }
 
@@ -556,3 +585,8 @@ const APART_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long connections to a peer may be missing before they are dialed again.
 const GAP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long after a circuit its peer is dialed directly for the first time, and the longest pause between two such dials; it
+/// doubles.
+const FIRST_DIRECT_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_DIRECT_PAUSE: Duration = Duration::from_secs(60);

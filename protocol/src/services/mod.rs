@@ -359,7 +359,12 @@ impl Services {
             return Some(true);
         }
         let members = matches.queues.iter().flat_map(|(_, members)| members);
-        let readers = matches.plain.iter().chain(members).map(|subscription| subscription.connection());
+        let directory = self.node.hub().directory();
+        let readers = matches
+            .plain
+            .iter()
+            .chain(members)
+            .map(|subscription| directory.link_of(subscription.connection()));
         let mut readers = readers.filter(|reader| *reader != ConnectionId::SERVICES).peekable();
         readers.peek()?;
         Some(readers.any(|reader| sink.pressure(reader) == Pressure::Low))

@@ -43,6 +43,7 @@ impl Sink for Ear {
     fn send(&mut self, _: ConnectionId, _: &[u8]) {}
     fn announce(&mut self, _: ConnectionId, _: &[u8]) {}
     fn switch(&mut self, _: ConnectionId, _: Encoder) {}
+    fn bequeath(&mut self, _: ConnectionId, _: ConnectionId, _: &[u8]) {}
 
     fn pressure(&mut self, _: ConnectionId) -> Pressure {
         self.pressure

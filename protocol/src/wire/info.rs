@@ -181,6 +181,12 @@ pub enum CircuitWord {
         /// Why not, for logs.
         why: String,
     },
+    /// In the INFO of whoever dialed: the connection is to take the place of a circuit of the two.
+    Replace,
+    /// It does.
+    Replaced,
+    /// On a circuit: nothing more is said on it. What follows is said on the connection that takes its place.
+    Last,
     /// What newer nodes say.
     #[serde(other)]
     Unknown,

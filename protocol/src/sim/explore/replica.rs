@@ -119,7 +119,7 @@ impl Replica {
         let mut routes: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for entry in hub.directory().list(Kind::Route) {
             let about = entry.about();
-            if !about.remote_id.is_empty() {
+            if !about.remote_id.is_empty() && entry.link() == entry.id() {
                 let (pooled, dedicated) = routes.entry(about.remote_id).or_default();
                 *(if about.account.is_some() { dedicated } else { pooled }) += 1;
             }

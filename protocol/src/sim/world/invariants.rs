@@ -38,10 +38,11 @@ impl World {
         }
         let peer = about.remote_id;
         self.change_routes(id, &peer, |node, routes| {
-            // A connection that ended may still have bytes to write.
+            // A connection that ended may still have bytes to write, and a circuit that another took the place of bytes to read.
             let directory = node.hub().directory();
-            routes.pooled.retain(|route| directory.get(*route).is_some());
-            routes.dedicated.retain(|(_, route)| directory.get(*route).is_some());
+            let is_there = |route| directory.get(route).is_some_and(|entry| entry.link() == route);
+            routes.pooled.retain(|route| is_there(*route));
+            routes.dedicated.retain(|(_, route)| is_there(*route));
             match &about.account {
                 Some(account) => routes.dedicated.push((account.clone(), connection)),
                 None => routes.pooled.push(connection),
@@ -59,8 +60,10 @@ impl World {
 
     /// Notes that a connection of a node is gone.
     pub(in crate::sim) fn note_route_closed(&mut self, id: NodeId, connection: ConnectionId, peer: &str) {
+        let known = self.nodes[id.0].routes.get(peer);
+        let is_lost = known.is_some_and(|routes| routes.carrying(None).any(|route| route == connection));
         self.change_routes(id, peer, |_, routes| routes.remove(connection));
-        if let Some(other) = self.ids.get(peer) {
+        if let Some(other) = self.ids.get(peer).filter(|_| is_lost) {
             self.ledger.handle_route_lost(id, *other, self.now);
         }
     }
@@ -144,6 +147,16 @@ impl World {
     /// Whether two nodes are connected at all, as the first sees it.
     pub fn is_connected(&self, a: NodeId, b: NodeId) -> bool {
         self.nodes[a.0].routes.contains_key(&self.nodes[b.0].server_id)
+    }
+
+    /// Whether nothing that two nodes say to each other passes through a third, as the first sees it.
+    pub fn is_direct(&self, a: NodeId, b: NodeId) -> bool {
+        let node = &self.nodes[a.0];
+        let Some(routes) = node.routes.get(&self.nodes[b.0].server_id) else { return false };
+        let directory = node.engine.as_ref().map(|engine| engine.node().hub().directory());
+        let is_direct =
+            |route| directory.is_some_and(|it| it.get(route).is_some_and(|it| it.about().relay.is_none()));
+        routes.carrying(None).all(is_direct)
     }
 
     /// Checks what holds once the mesh is whole and everything that was under way has arrived: nothing was lost, all
@@ -261,10 +274,12 @@ impl World {
 
     /// What a node knows of whose interest, by node: in accounts that it has, and in those that it may get.
     fn known_interest(&self, id: NodeId, engine: &Engine) -> BTreeMap<NodeId, Interest> {
+        let hub = engine.node().hub();
         let mut known: BTreeMap<NodeId, Interest> = BTreeMap::new();
         let mut note = |account: &str, subscription: &Subscription| {
             let is_own = matches!(subscription.source(), Source::Client | Source::Answers);
-            let of = if is_own { Some(id) } else { self.peer_at(id, subscription.connection()) };
+            let over = hub.directory().link_of(subscription.connection());
+            let of = if is_own { Some(id) } else { self.peer_at(id, over) };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let subject = text(subscription.subject());
             // Each node has words of its own for what it listens to for answers.
@@ -274,7 +289,6 @@ impl World {
             let more = if is_own { 1 } else { subscription.weight() };
             *weight = if subscription.queue().is_some() { *weight + more } else { 1 };
         };
-        let hub = engine.node().hub();
         // What servers want of each other is none of the clients' business.
         for account in hub.accounts().list().iter().filter(|account| account.name() != SYSTEM_ACCOUNT) {
             account.index().for_each(&mut |subscription| note(account.name(), subscription));

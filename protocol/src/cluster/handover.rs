@@ -1,0 +1,48 @@
+//! How a direct connection takes the place of a circuit (wire.md 14.7): who agrees to it, and when the circuit is closed.
+
+use super::{Cluster, Output};
+use crate::close::CloseReason;
+use crate::id::ConnectionId;
+use crate::routes::Inheritance;
+use crate::time::Instant;
+use crate::wire::{CircuitWord, Info};
+
+/// A connection that was dialed and told what it is, and gets the seat of a circuit if the peer agrees.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// What is said now.
+    pub(crate) lines: Vec<u8>,
+    /// What the peer said, to be handed in again once it agrees.
+    pub(crate) info: Box<Info>,
+}
+
+/// What a connection goes on for.
+#[derive(Debug)]
+pub(crate) struct Succession {
+    /// What has its seat no more.
+    pub(crate) circuit: ConnectionId,
+    /// What is to be said on that, and nothing afterwards.
+    pub(crate) last_line: Vec<u8>,
+}
+
+impl Cluster {
+    pub(super) fn succession(&self, circuit: ConnectionId) -> Succession {
+        Succession { circuit, last_line: self.word_line(CircuitWord::Last) }
+    }
+
+    /// What is to be done where a connection goes on for a circuit.
+    pub(crate) fn inheritance(&self, heir: ConnectionId) -> Inheritance {
+        self.routes.inheritance(heir)
+    }
+
+    /// Notes that a connection has all that the circuit left that it goes on for.
+    pub(crate) fn handle_inherited(&mut self, now: Instant, heir: ConnectionId) {
+        self.routes.handle_inherited(now, heir);
+    }
+
+    /// Closes the circuits that others went on for.
+    pub(super) fn end_circuits(&mut self, now: Instant) {
+        let retired = self.routes.take_retired(now).into_iter();
+        self.outputs.extend(retired.map(|id| Output::Close(id, CloseReason::RouteRemoved)));
+    }
+}

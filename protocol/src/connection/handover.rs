@@ -1,0 +1,71 @@
+//! A direct connection that takes the place of a circuit (wire.md 14.7): what it says is heard once the last line of the circuit
+//! is, so that nothing is heard out of order, or twice, or not at all.
+
+use std::time::Duration;
+
+use super::{Connection, Interruption, Shared};
+use crate::close::CloseReason;
+use crate::cluster::Succession;
+use crate::relay::PATIENCE;
+use crate::routes::Inheritance;
+use crate::sink::Sink;
+use crate::time::Instant;
+
+/// That a connection is not to be heard before a circuit has said all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    /// When it is looked again whether it has.
+    look_at: Instant,
+    /// The circuit is given up then.
+    until: Instant,
+}
+
+impl Hold {
+    fn new(now: Instant) -> Self {
+        Self { look_at: now, until: now + PATIENCE }
+    }
+}
+
+impl Connection {
+    /// When [`Connection::handle_hold`] is to be called.
+    pub(super) fn hold_due(&self) -> Option<Instant> {
+        match &self.shared.interruption {
+            Some(Interruption::Hold(hold)) => Some(hold.look_at),
+            _ => None,
+        }
+    }
+
+    /// Goes on once the circuit has said its last line, or is gone.
+    pub(super) fn handle_hold<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let Some(Interruption::Hold(hold)) = &mut self.shared.interruption else { return };
+        if hold.look_at > now {
+            return;
+        }
+        hold.look_at = now + LOOK_AGAIN;
+        match self.shared.node.inherit(now, &self.shared.entry) {
+            Inheritance::Awaits(circuit) if hold.until <= now => {
+                sink.close(circuit, CloseReason::StaleConnection)
+            }
+            Inheritance::Awaits(_) => {}
+            Inheritance::Due(_) | Inheritance::Nothing => {
+                self.shared.interruption = None;
+                if self.inbound.is_some() && self.shared.close.is_none() {
+                    self.handle_rest(now, &[], sink);
+                }
+                self.shared.record_received(now);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Goes on for a circuit: the last line is said there, and what follows is said here. What the peer says here waits for its
+    /// own last line there.
+    pub(super) fn succeed<S: Sink>(&mut self, now: Instant, succession: &Succession, sink: &mut S) {
+        self.node.bequeath(succession.circuit, self.entry.id(), &succession.last_line, sink);
+        self.interruption = Some(Interruption::Hold(Hold::new(now)));
+    }
+}
+
+/// After so long it is looked again whether a circuit has said all.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
