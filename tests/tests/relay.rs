@@ -1,22 +1,29 @@
 //! Servers of which not all can reach each other, but all can reach one, on both runtimes: what two of them say to each other
 //! passes through the third (design.md 5, wire.md 14.7).
 
-use std::net::TcpStream;
+use std::io::{Write, copy};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use onehop_tests::certificates::Authority;
+use onehop_tests::frame::Frame;
 use onehop_tests::mesh::{compressions, wait_for_mesh, wait_until};
 use onehop_tests::raw::RawConn;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
-use onehop_tests::traffic::check_sizes;
+use onehop_tests::traffic::{check_sizes, client, wait_for_interest};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A member of the cluster `C` that lets circuits pass. Nobody can dial it where it says that it is, unless it `is_reached`.
-fn member(kind: Kind, name: &str, routes: &[u16], is_reached: bool, settings: &str) -> Server {
+/// A port at which nobody listens.
+const NOWHERE: u16 = 1;
+
+/// A member of the cluster `C` that lets circuits pass, and says that it is reached at another port.
+fn member(kind: Kind, name: &str, routes: &[u16], reached_at: Option<u16>, settings: &str) -> Server {
     let port = reserve_port();
-    // Where nobody listens.
-    let advertise = if is_reached { String::new() } else { "advertise: \"localhost:1\",".to_owned() };
+    let advertise = reached_at.map_or_else(String::new, |port| format!("advertise: \"localhost:{port}\","));
     let routes: Vec<_> = routes.iter().map(|port| format!("\"nats://localhost:{port}\"")).collect();
     let config = format!(
         "cluster {{ name: C, listen: \"127.0.0.1:{port}\", {advertise} routes: [ {} ]\n\
@@ -28,10 +35,16 @@ fn member(kind: Kind, name: &str, routes: &[u16], is_reached: bool, settings: &s
 
 /// Both ends dial a third, and cannot dial each other.
 fn star(kinds: [Kind; 3], settings: &str) -> [Server; 3] {
+    star_at(kinds, [NOWHERE; 2], settings)
+}
+
+/// The same where the ends say that they are reached at these ports.
+fn star_at(kinds: [Kind; 3], ports: [u16; 2], settings: &str) -> [Server; 3] {
     let [middle, one, other] = kinds;
-    let middle = member(middle, "M", &[], true, settings);
+    let middle = member(middle, "M", &[], None, settings);
     let port = [middle.ports().route];
-    let ends = [(one, "A"), (other, "B")].map(|(kind, name)| member(kind, name, &port, false, settings));
+    let end = |kind, name, at| member(kind, name, &port, Some(at), settings);
+    let ends = [end(one, "A", ports[0]), end(other, "B", ports[1])];
     let [one, other] = ends;
     [middle, one, other]
 }
@@ -92,7 +105,7 @@ fn who_speaks_no_tls_where_that_is_asked_for_gets_no_further_though_circuits_beg
     let authority = Authority::new("A");
     let own = authority.sign("server");
     for kind in Kind::RUNTIMES {
-        let server = member(kind, "M", &[], true, &authority.block(&own, ""));
+        let server = member(kind, "M", &[], None, &authority.block(&own, ""));
         for text in [
             "CONNECT {\"verbose\":false,\"name\":\"NX\",\"cluster\":\"C\"}\r\nPING\r\n",
             "CONNECT {\"verbose\":false,\"onehop_circuit\":\"stolen\"}\r\nPING\r\n",
@@ -108,5 +121,101 @@ fn who_speaks_no_tls_where_that_is_asked_for_gets_no_further_though_circuits_beg
             assert_eq!(frames.is_empty(), !is_circuit, "{kind}: {text}: {frames:?}");
         }
         assert_eq!(server.page("/routez")["num_routes"], 0);
+    }
+}
+
+/// Opens a way to a server that there was not before: whoever connects to this port is connected to that.
+fn open_way(port: u16, to: u16) {
+    let gate = TcpListener::bind(("127.0.0.1", port)).expect("it is reserved");
+    thread::spawn(move || {
+        while let Ok((near, _)) = gate.accept() {
+            let far = TcpStream::connect(("127.0.0.1", to)).expect("a server");
+            let ways = [(&near, &far), (&far, &near)];
+            for (from, into) in ways.map(|(from, into)| (from.try_clone(), into.try_clone())) {
+                let (mut from, mut into) = (from.expect("a handle"), into.expect("a handle"));
+                thread::spawn(move || {
+                    let _ = copy(&mut from, &mut into);
+                    let _ = into.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+/// Publishes numbers to a subject until it is told to stop; how many that were.
+fn count_up(server: &Server, subject: &'static str, stop: &Arc<AtomicBool>) -> JoinHandle<usize> {
+    let (port, stop) = (server.ports().client, stop.clone());
+    thread::spawn(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a server");
+        stream.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").expect("written");
+        let mut count = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let one = |number: usize| format!("PUB {subject} 6\r\n{number:06}\r\n");
+            let some: String = (count..count + 5).map(one).collect();
+            stream.write_all(some.as_bytes()).expect("written");
+            count += 5;
+            thread::sleep(Duration::from_millis(1));
+        }
+        count
+    })
+}
+
+/// Two talk without a pause while the first direct connection becomes possible, and all that is said is heard, once, and in order.
+fn must_go_over_to_direct_connections(kinds: [Kind; 3], settings: &str) {
+    let gate = reserve_port();
+    let servers = star_at(kinds, [gate, NOWHERE], settings);
+    wait_for_mesh(&servers.iter().collect::<Vec<_>>(), TIMEOUT);
+    let [_middle, one, other] = &servers;
+    wait_until("all is relayed", TIMEOUT, || [one, other].iter().all(|it| relays(it).len() == 4));
+    let mut hearers = [(one, "to.one"), (other, "to.other")].map(|(server, subject)| {
+        let mut hearer = client(server);
+        hearer.send(format!("SUB {subject} 1\r\n"));
+        (hearer, subject)
+    });
+    for (server, (hearer, subject)) in [other, one].into_iter().zip(&mut hearers) {
+        wait_for_interest(&mut client(server), hearer, subject);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let speakers = [count_up(other, "to.one", &stop), count_up(one, "to.other", &stop)];
+    open_way(gate, one.ports().route);
+    wait_until("nothing is relayed", TIMEOUT, || [one, other].iter().all(|it| relays(it).is_empty()));
+    wait_until("no circuit is left", TIMEOUT, || circuits(&servers[0]) == 0);
+    thread::sleep(Duration::from_millis(200));
+    stop.store(true, Ordering::Relaxed);
+    let counts = speakers.map(|speaker| speaker.join().expect("it spoke"));
+    for ((mut hearer, subject), count) in hearers.into_iter().zip(counts) {
+        let numbers = |frames: &[Frame]| {
+            let heard = frames.iter().filter(|frame| frame.op() == "MSG");
+            let text = |frame: &Frame| {
+                String::from_utf8_lossy(frame.payload.as_deref().unwrap_or_default()).into_owned()
+            };
+            let heard: Vec<usize> = heard.filter_map(|frame| text(frame).parse().ok()).collect();
+            heard
+        };
+        hearer.read_until(TIMEOUT, |frames| frames.len() >= count && numbers(frames).len() >= count);
+        hearer.read_until_quiet(Duration::from_millis(200));
+        let heard = numbers(hearer.frames());
+        let first_wrong = heard.iter().enumerate().find(|(place, number)| place != *number);
+        assert_eq!((heard.len(), first_wrong), (count, None), "{kinds:?}: {subject}");
+    }
+    assert!(counts[0] > 1000, "{counts:?}");
+}
+
+#[test]
+fn a_direct_connection_takes_the_place_of_a_circuit_while_messages_pass() {
+    for kind in Kind::RUNTIMES {
+        must_go_over_to_direct_connections([kind; 3], "");
+    }
+    let [smol, std] = Kind::RUNTIMES;
+    must_go_over_to_direct_connections([std, smol, std], "");
+}
+
+#[test]
+fn it_does_so_with_tls_and_compression() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    let settings = format!("compression: s2_fast\n{}", authority.block(&own, ""));
+    for kind in Kind::RUNTIMES {
+        must_go_over_to_direct_connections([kind; 3], &settings);
     }
 }

@@ -222,10 +222,10 @@ fn talk_across_the_end_of_a_cut(seed: u64, adjust: impl Fn(&mut ClusterConfig)) 
             world.subscribe(*client, filter, None, false);
         }
     }
-    world.run_for(15 * SECOND).unwrap();
+    world.run_for(18 * SECOND).unwrap();
     assert!(world.is_mesh_whole() && !world.is_direct(NodeId(0), NodeId(2)), "{seed}");
     let mut messages = Vec::new();
-    for round in 0..40_000 {
+    for round in 0..12_000 {
         let from = clients[rng.usize(..clients.len())];
         let size = if rng.u8(..50) == 0 { 40_000 } else { rng.usize(..100) };
         messages.extend(world.publish(from, ["a.b", "a.c", "d"][rng.usize(..3)], size));

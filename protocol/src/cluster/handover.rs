@@ -25,7 +25,34 @@ pub(crate) struct Succession {
     pub(crate) last_line: Vec<u8>,
 }
 
+/// What a peer shows to take the place of a circuit; empty if nothing.
+pub(super) fn shown_token(info: &Info) -> &str {
+    match &info.onehop_circuit {
+        Some(CircuitWord::Replace { token } | CircuitWord::Replaced { token }) => token,
+        _ => "",
+    }
+}
+
 impl Cluster {
+    /// What is said first about circuits on a connection that is registered now: on a circuit what takes its place, and in the
+    /// place of one that it does.
+    pub(super) fn said_of_circuit(
+        &self,
+        connection: ConnectionId,
+        word: Option<CircuitWord>,
+        inherits: Option<ConnectionId>,
+    ) -> Vec<u8> {
+        let answer = || inherits.and_then(|circuit| self.routes.detour(circuit)?.peer_token.clone());
+        let said = match (self.routes.detour(connection), word) {
+            (Some(detour), _) => Some(CircuitWord::Heir { token: detour.own_token.clone() }),
+            (None, Some(CircuitWord::Replace { .. })) => {
+                Some(CircuitWord::Replaced { token: answer().unwrap_or_default() })
+            }
+            (None, _) => None,
+        };
+        said.map_or_else(Vec::new, |word| self.word_line(word))
+    }
+
     pub(super) fn succession(&self, circuit: ConnectionId) -> Succession {
         Succession { circuit, last_line: self.word_line(CircuitWord::Last) }
     }

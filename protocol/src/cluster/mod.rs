@@ -126,8 +126,8 @@ pub(crate) struct Compressing {
 /// Whether a connection has a seat.
 enum Place {
     Seated(Seated),
-    /// It is to have this one, once the peer agrees.
-    NotYet(Seat),
+    /// It is to have this one, once the peer agrees, by this token.
+    NotYet(Seat, String),
 }
 
 /// A route that is part of the cluster from now on.
@@ -384,8 +384,8 @@ impl Cluster {
         let Seated { seat, continues, pooled, inherits } =
             match self.find_seat(now, connection, &info, has_account)? {
                 Place::Seated(seated) => seated,
-                Place::NotYet(seat) => {
-                    let word = Some(CircuitWord::Replace);
+                Place::NotYet(seat, token) => {
+                    let word = Some(CircuitWord::Replace { token });
                     let lines = self.handshake.reply(purpose.as_ref(), &seat, &decision, word);
                     return Ok(FirstInfo::Claimed(Claimed { lines, info: info.into() }));
                 }
@@ -395,9 +395,7 @@ impl Cluster {
         if !is_agreed {
             lines.extend(self.handshake.reply(purpose.as_ref(), &seat, &decision, None));
         }
-        if info.onehop_circuit.take() == Some(CircuitWord::Replace) {
-            lines.extend(self.word_line(CircuitWord::Replaced));
-        }
+        lines.extend(self.said_of_circuit(connection, info.onehop_circuit.take(), inherits));
         if continues {
             lines.extend_from_slice(PING);
         }
@@ -646,10 +644,11 @@ impl Cluster {
             account: &info.route_account,
             has_account,
             arbitrates: info.onehop > 0,
+            token: handover::shown_token(info),
         };
         match self.routes.handle_presented(now, connection, &newcomer) {
             Ok(seated) => Ok(Place::Seated(seated)),
-            Err(NotSeated::NotYet(seat)) => Ok(Place::NotYet(seat)),
+            Err(NotSeated::NotYet { seat, token }) => Ok(Place::NotYet(seat, token)),
             Err(NotSeated::Unexpected) => Err(Refusal::Gone),
             Err(NotSeated::NoSeat(why)) => Err(Refusal::Fault(why.into())),
             Err(NotSeated::Duplicate { probed }) => {

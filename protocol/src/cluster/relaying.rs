@@ -12,8 +12,9 @@ use crate::close::CloseReason;
 use crate::config::RouteUrl;
 use crate::gossip::Gossip;
 use crate::id::ConnectionId;
+use crate::identity;
 use crate::quote::brief;
-use crate::relay::{Circuit, Ends, Lack, Middle, PATIENCE, Passing, Refused, Want};
+use crate::relay::{Circuit, Ends, Lack, MAX_TOKEN_BYTES, Middle, PATIENCE, Passing, Refused, Want};
 use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose, Routes};
 use crate::time::Instant;
 use crate::wire::{CircuitWord, Connect, GossipMode, Info};
@@ -23,6 +24,8 @@ use crate::wire::{CircuitWord, Connect, GossipMode, Info};
 pub(super) struct Relaying {
     pub(super) ends: Ends,
     pub(super) middle: Middle,
+    /// Where what is shown to take the place of a circuit comes from.
+    tokens: Rng,
     /// Connections of circuits that this node makes, in the order in which they were wanted.
     dials: BTreeMap<DialId, CircuitDial>,
     /// The next of these is not begun before.
@@ -72,10 +75,11 @@ pub(crate) struct Beginning {
 }
 
 impl Relaying {
-    pub(super) fn new(own_id: String, rng: Rng) -> Self {
+    pub(super) fn new(own_id: String, mut rng: Rng) -> Self {
         Self {
             ends: Ends::new(own_id),
-            middle: Middle::new(rng),
+            middle: Middle::new(rng.fork()),
+            tokens: rng,
             dials: BTreeMap::new(),
             next_dial_at: Instant::ZERO,
             last: 0,
@@ -191,7 +195,9 @@ impl Cluster {
             None => self.greeting(),
         };
         let host = url.host.clone();
-        self.routes.handle_circuit(connection, remote, purpose, Detour { relay, url });
+        let own_token = identity::circuit_token(&mut self.relaying.tokens);
+        let detour = Detour { relay, url, own_token, peer_token: None };
+        self.routes.handle_circuit(connection, remote, purpose, detour);
         Some(Beginning { dials: begins, host, lines })
     }
 
@@ -231,11 +237,15 @@ impl Cluster {
         peer: &str,
         word: CircuitWord,
     ) -> InfoHeard {
-        if word == CircuitWord::Last {
-            self.routes.handle_last_line(over);
-        }
         if self.routes.detour(over).is_some() {
-            // At most one server is between two.
+            // At most one server is between two, so it is about this one.
+            match word {
+                CircuitWord::Heir { token } if token.len() <= MAX_TOKEN_BYTES => {
+                    self.routes.handle_heir(over, token);
+                }
+                CircuitWord::Last => self.routes.handle_last_line(over),
+                _ => {}
+            }
             return InfoHeard::Nothing;
         }
         match word {
@@ -266,8 +276,9 @@ impl Cluster {
                 self.follow_circuits(now);
             }
             CircuitWord::Join { .. }
-            | CircuitWord::Replace
-            | CircuitWord::Replaced
+            | CircuitWord::Heir { .. }
+            | CircuitWord::Replace { .. }
+            | CircuitWord::Replaced { .. }
             | CircuitWord::Last
             | CircuitWord::Unknown => {}
         }

@@ -363,9 +363,10 @@ impl Route {
                 self.handle_first_info(context, info, verbose, compressed);
             }
             Self::Claims(claims) => {
-                if info.onehop_circuit == Some(CircuitWord::Replaced) {
-                    let (info, verbose, compressed) =
-                        (std::mem::take(&mut claims.info), claims.verbose, claims.compressed.take());
+                if let Some(CircuitWord::Replaced { .. }) = &info.onehop_circuit {
+                    let Claims { info: first, verbose, compressed, pings: _ } = &mut **claims;
+                    let (verbose, compressed) = (*verbose, compressed.take());
+                    let info = Info { onehop_circuit: info.onehop_circuit, ..std::mem::take(first) };
                     self.handle_first_info(context, info, verbose, compressed);
                 }
             }

@@ -554,3 +554,51 @@ fn what_is_in_flight_counts_as_waiting() {
     backlog.refill(&mut writing);
     assert!(backlog.is_over());
 }
+
+#[test]
+fn what_is_for_a_connection_that_has_an_heir_goes_there_in_order_and_is_flushed_once() {
+    let mut world = World::new(10 * MAX_STAGED_BYTES);
+    let [former, heir, reader] = [(); 3].map(|()| world.client(true).id());
+    world.staging.begin(reader);
+    world.staging.send(former, b"one ");
+    world.staging.announce(heir, b"I ");
+    world.staging.bequeath(former, heir, b"last");
+    world.staging.send(former, b"two ");
+    world.staging.announce(former, b"three ");
+    world.staging.send(heir, b"four ");
+    world.flush();
+    assert_eq!(world.link(former).read, b"one last");
+    assert_eq!(world.link(heir).read, b"I two three four ");
+    let flushed = std::mem::take(&mut world.staging.links_mut().flushed);
+    assert_eq!(flushed.iter().filter(|id| **id == heir).count(), 1);
+    // Somebody who did not know yet.
+    world.staging.begin(reader);
+    world.deliver(former, 5);
+    assert_eq!(world.flush(), []);
+    assert!(world.link(heir).read.ends_with(b"MSG a 1 N\r\nxxxxx\r\n"));
+    assert_eq!(world.link(former).read, b"one last");
+    // What is too much to be staged.
+    for _ in 0..3 {
+        world.deliver(former, MAX_STAGED_BYTES / 2);
+    }
+    world.flush();
+    assert_eq!(world.link(heir).backlog.close_request(), None);
+    assert_eq!(
+        world.link(heir).read.iter().filter(|byte| **byte == b'x').count(),
+        5 + 3 * MAX_STAGED_BYTES / 2
+    );
+}
+
+#[test]
+fn what_is_for_an_heir_that_is_gone_is_dropped() {
+    let mut world = World::new(1000);
+    let [former, heir] = [(); 2].map(|()| world.client(true).id());
+    world.staging.bequeath(former, heir, b"last");
+    world.flush();
+    world.staging.links_mut().links.remove(&heir);
+    world.staging.announce(former, b"one");
+    world.staging.send(former, b"two");
+    world.flush();
+    assert_eq!(world.staging.staged_bytes(former), 0);
+    assert_eq!(world.link(former).read, b"last");
+}

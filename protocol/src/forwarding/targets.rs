@@ -651,18 +651,25 @@ const MAX_PREFIX_BYTES: usize = 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::hub::{Hub, Kind};
     use crate::interest::SubscriptionId;
+    use crate::time::Instant;
 
     const ROUTES: [ConnectionId; 2] = [ConnectionId::new(0, 0), ConnectionId::new(1, 0)];
 
     /// A group with members at the two routes, of these weights, the second of which is far, if `far` says so.
     fn group(members: &[(usize, Source, u32)], far: bool) -> QueueTargets {
-        let routes = ROUTES.map(|connection| RouteTarget {
-            connection,
+        let hub = Hub::new(Config::default(), 4222);
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let insert = || hub.directory().insert(1, Kind::Route, remote, Instant::ZERO, hub.hasher());
+        let routes = ROUTES.map(|label| RouteTarget {
+            label,
+            entry: insert(),
             headers: true,
             traces: true,
             plain: false,
-            far: far && connection == ROUTES[1],
+            far: far && label == ROUTES[1],
             prefix: Prefix { start: 0, bytes: 0 },
         });
         let member = |(route, source, weight): &(usize, Source, u32)| {

@@ -189,3 +189,42 @@ impl Slots {
 
 /// So many places are looked at while the directory is held.
 const SLICE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::Hub;
+
+    fn insert(hub: &Hub) -> Arc<Entry> {
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        hub.directory().insert(hub.next_cid(), Kind::Route, remote, Instant::ZERO, hub.hasher())
+    }
+
+    #[test]
+    fn an_heir_is_found_by_both_ids_and_counted_once_until_it_is_gone() {
+        let hub = Hub::new(Config::default(), 4222);
+        let directory = hub.directory();
+        for former_goes_first in [true, false] {
+            let [former, heir] = [(); 2].map(|()| insert(&hub));
+            assert!(directory.bequeath(former.id(), &heir));
+            for id in [former.id(), heir.id()] {
+                assert_eq!(directory.get(id).map(|entry| entry.cid()), Some(heir.cid()));
+            }
+            assert_eq!((directory.count(Kind::Route), directory.list(Kind::Route).len()), (1, 1));
+            assert_eq!(directory.slice(Kind::Route, 0).0.len(), 1);
+            let order = if former_goes_first { [&former, &heir] } else { [&heir, &former] };
+            directory.remove(order[0].id());
+            if former_goes_first {
+                assert_eq!(directory.get(former.id()).map(|entry| entry.cid()), Some(heir.cid()));
+            }
+            directory.remove(order[1].id());
+            assert_eq!([former.id(), heir.id()].map(|id| directory.get(id).is_none()), [true; 2]);
+            assert_eq!(directory.count(Kind::Route), 0);
+        }
+        let [one, other] = [(); 2].map(|()| insert(&hub));
+        assert!(one.id().index() < 2 && other.id().index() < 2, "their places are free again");
+        directory.remove(one.id());
+        assert!(!directory.bequeath(one.id(), &other) && !directory.bequeath(other.id(), &one));
+    }
+}

@@ -237,7 +237,7 @@ fn routez_counts_dials_by_their_causes_once_there_are_any() {
     while world.node.poll_dial(at(0)).is_some() {}
     let dials = &world.json("/routez")["onehop_dials"];
     assert_eq!((&dials["configured"], &dials["account"], &dials["retry"]), (&1.into(), &1.into(), &0.into()));
-    assert_eq!(dials.as_object().expect("an object").len(), 12);
+    assert_eq!(dials.as_object().expect("an object").len(), 13);
 }
 
 #[test]

@@ -345,7 +345,7 @@ pub(super) const MAX_COMING: usize = 64;
 pub(super) const MAX_COMING_OF_ONE: usize = 32;
 
 /// No token is longer.
-const MAX_TOKEN_BYTES: usize = 64;
+pub(crate) const MAX_TOKEN_BYTES: usize = 64;
 
 /// A member has what it told of for so long, as far as this node knows. Members say again what others lack every ten seconds.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);

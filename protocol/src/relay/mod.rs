@@ -15,7 +15,7 @@ mod middle;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ends::{Circuit, Ends, Lack, Want};
+pub(crate) use ends::{Circuit, Ends, Lack, MAX_TOKEN_BYTES, Want};
 pub(crate) use middle::{Middle, Passing, Refused};
 
 use std::time::Duration;

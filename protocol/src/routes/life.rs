@@ -39,6 +39,10 @@ pub(crate) struct Detour {
     pub(crate) relay: String,
     /// Where the peer is reached by those who can reach it.
     pub(crate) url: RouteUrl,
+    /// Who shows this is the peer.
+    pub(crate) own_token: String,
+    /// What the peer wants to be shown; none if it did not say.
+    pub(crate) peer_token: Option<String>,
 }
 
 /// How far a connection has come. Before it there is only a wish to be connected ([`Attempt`](super::dial::Attempt)), after it

@@ -18,6 +18,9 @@ mod dial_index;
 mod dials;
 mod doubts;
 mod guesses;
+mod handover;
+#[cfg(test)]
+mod handover_tests;
 mod life;
 mod moves;
 mod pace;

@@ -39,6 +39,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) has_account: bool,
     /// It lets one of the two dial first where either could, as this node does.
     pub(crate) arbitrates: bool,
+    /// What it shows to take the place of a circuit; empty if nothing.
+    pub(crate) token: &'a str,
 }
 
 /// Why there is no seat for a connection, whoever is there already.

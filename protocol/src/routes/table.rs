@@ -10,14 +10,13 @@ use fastrand::Rng;
 use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
-use super::life::{Claim, Detour, Life, RouteConnection, RouteConnections};
+use super::life::{Detour, Life, RouteConnection, RouteConnections};
 use super::moves::TooManyMoved;
 use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
 use super::plan::{Own, Plan};
 use super::seat::{Newcomer, Seat};
-use super::turn::dials_first;
-use super::verdict::{Hearsay, Inheritance, Led, Lost, NotSeated, Notice, Reconfigured, Seated};
+use super::verdict::{Hearsay, Led, Lost, NotSeated, Notice, Reconfigured, Seated};
 use super::wishes::Wishes;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, RouteUrl};
@@ -35,7 +34,7 @@ pub(crate) struct Routes {
     pub(super) connections: RouteConnections,
     pub(super) wishes: Wishes,
     /// Circuits that others go on for, and when they are to be closed.
-    retired: BTreeSet<(Instant, ConnectionId)>,
+    pub(super) retired: BTreeSet<(Instant, ConnectionId)>,
 }
 
 impl Routes {
@@ -325,18 +324,15 @@ impl Routes {
             Some(claim) => claim.seat.clone(),
             None => self.find_seat(purpose.as_ref(), dial, newcomer, is_direct)?,
         };
-        let circuit = self.holder(newcomer.id, &seat).filter(|_| is_direct).filter(|it| self.is_circuit(*it));
-        if circuit.is_some() && purpose.is_some() && claim.is_none() {
+        let circuit = self.circuit_at(newcomer.id, &seat).filter(|_| is_direct);
+        if purpose.is_some()
+            && claim.is_none()
+            && let Some(token) = circuit.and_then(|circuit| self.token_for(circuit))
+        {
             self.claim(connection, newcomer.id, &seat);
-            return Err(NotSeated::NotYet(seat));
+            return Err(NotSeated::NotYet { seat, token });
         }
-        // Where both dial at once, one of the two connections is claimed and the other refused, at both ends the same.
-        let has_own = || {
-            claim.is_none()
-                && self.connections.is_claimed(newcomer.id, &seat)
-                && dials_first(self.wishes.own_id(), newcomer.id)
-        };
-        let inherits = circuit.filter(|_| !has_own());
+        let inherits = circuit.filter(|it| self.may_inherit(*it, claim.as_ref(), newcomer, &seat));
         if let Some(circuit) = inherits {
             self.retire(newcomer.id, &seat, circuit);
         }
@@ -399,90 +395,6 @@ impl Routes {
             }
             NotSeated::NoSeat(why)
         })
-    }
-
-    fn holder(&self, peer: &str, seat: &Seat) -> Option<ConnectionId> {
-        self.peers.get(peer)?.holder(seat)
-    }
-
-    fn is_circuit(&self, connection: ConnectionId) -> bool {
-        self.detour(connection).is_some()
-    }
-
-    fn claim(&mut self, connection: ConnectionId, peer: &str, seat: &Seat) {
-        if let Some(RouteConnection { life: Life::Shaking { claim, .. }, .. }) =
-            self.connections.get_mut(connection)
-        {
-            *claim = Some(Claim { peer: peer.to_owned(), seat: seat.clone() });
-        }
-    }
-
-    /// Takes its seat from a circuit.
-    fn retire(&mut self, peer: &str, seat: &Seat, circuit: ConnectionId) {
-        self.peers.get_mut(peer).into_iter().for_each(|peer| peer.unseat(seat));
-        self.connections.retire(circuit);
-    }
-
-    /// Whether a connection is to have the seat of a circuit as soon as the peer agrees.
-    pub(crate) fn has_claim(&self, connection: ConnectionId) -> bool {
-        let life = self.connections.get(connection).map(|it| &it.life);
-        matches!(life, Some(Life::Shaking { claim: Some(_), .. }))
-    }
-
-    /// Hears that a peer says nothing more on a circuit.
-    pub(crate) fn handle_last_line(&mut self, circuit: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(circuit).filter(|it| it.detour.is_some()) {
-            connection.is_finished = true;
-        }
-    }
-
-    /// What is to be done where a connection goes on for a circuit.
-    pub(crate) fn inheritance(&self, heir: ConnectionId) -> Inheritance {
-        let Some(Life::Registered { inherits: Some(circuit), .. }) =
-            self.connections.get(heir).map(|it| &it.life)
-        else {
-            return Inheritance::Nothing;
-        };
-        match self.connections.get(*circuit) {
-            Some(RouteConnection { is_finished: true, .. }) => Inheritance::Due(*circuit),
-            Some(_) => Inheritance::Awaits(*circuit),
-            None => Inheritance::Nothing,
-        }
-    }
-
-    /// Notes that a connection has all that the circuit left that it goes on for, which is closed after a while: somebody may just
-    /// be about to write to it.
-    pub(crate) fn handle_inherited(&mut self, now: Instant, heir: ConnectionId) {
-        self.end_circuit_of(heir, now + RETIRED_FOR);
-    }
-
-    fn end_circuit_of(&mut self, heir: ConnectionId, at: Instant) {
-        if let Some(RouteConnection { life: Life::Registered { inherits, .. }, .. }) =
-            self.connections.get_mut(heir)
-            && let Some(circuit) = inherits.take()
-        {
-            self.end_circuit(circuit, at);
-        }
-    }
-
-    fn end_circuit(&mut self, circuit: ConnectionId, at: Instant) {
-        if let Some(RouteConnection { life: Life::Retired { ends_at, .. }, .. }) =
-            self.connections.get_mut(circuit)
-        {
-            *ends_at = Some(at);
-            self.retired.insert((at, circuit));
-        }
-    }
-
-    /// The circuits that are to be closed, since others go on for them.
-    #[must_use]
-    pub(crate) fn take_retired(&mut self, now: Instant) -> Vec<ConnectionId> {
-        let mut due = Vec::new();
-        while let Some((_, circuit)) = self.retired.first().copied().filter(|(at, _)| *at <= now) {
-            self.retired.pop_first();
-            due.push(circuit);
-        }
-        due
     }
 
     /// A dial by a name led to one of several servers, perhaps not to the one that it was for.
@@ -679,6 +591,3 @@ impl Routes {
         moved
     }
 }
-
-/// A circuit is closed so long after everything was said on it: a batch that is for it may not be written yet.
-const RETIRED_FOR: Duration = Duration::from_secs(1);

@@ -23,11 +23,11 @@ const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn routes(configured: &[&str]) -> Routes {
+pub(super) fn routes(configured: &[&str]) -> Routes {
     routes_with(configured, Healing::default())
 }
 
-fn routes_with(configured: &[&str], healing: Healing) -> Routes {
+pub(super) fn routes_with(configured: &[&str], healing: Healing) -> Routes {
     routes_of(configured, ClusterConfig { healing, ..ClusterConfig::default() })
 }
 
@@ -48,40 +48,51 @@ fn routes_of(configured: &[&str], config: ClusterConfig) -> Routes {
     Routes::new(config, own, Rng::with_seed(1), START)
 }
 
-const OWN_ID: &str = "own";
+pub(super) const OWN_ID: &str = "own";
 const DIALS: bool = true;
 
-fn connection(number: u32) -> ConnectionId {
+pub(super) fn connection(number: u32) -> ConnectionId {
     ConnectionId::new(number, 0)
 }
 
-fn remote() -> SocketAddr {
+pub(super) fn remote() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 9], 40000))
 }
 
-fn newcomer(id: &str, pool_index: i32) -> Newcomer<'_> {
+pub(super) fn newcomer(id: &str, pool_index: i32) -> Newcomer<'_> {
     let url = "nats://10.0.0.9:6222".parse().ok();
     Newcomer { id, url, pool_size: 3, pool_index, has_account: true, ..Newcomer::default() }
 }
 
-fn accept(routes: &mut Routes, now: Instant, number: u32, it: &Newcomer<'_>) -> Result<Seated, NotSeated> {
+pub(super) fn accept(
+    routes: &mut Routes,
+    now: Instant,
+    number: u32,
+    it: &Newcomer<'_>,
+) -> Result<Seated, NotSeated> {
     assert_eq!(routes.handle_accepted(connection(number), remote(), 10), None);
     routes.handle_presented(now, connection(number), it)
 }
 
 /// A dial that came through, and the peer said who it is.
-fn complete(routes: &mut Routes, now: Instant, number: u32, dial: &DialRequest, id: &str) -> Seated {
+pub(super) fn complete(
+    routes: &mut Routes,
+    now: Instant,
+    number: u32,
+    dial: &DialRequest,
+    id: &str,
+) -> Seated {
     routes.handle_dialed(dial.id, connection(number), remote());
     routes.handle_presented(now, connection(number), &newcomer(id, 0)).expect("there is a seat")
 }
 
 /// The id of a peer that dials this node where either may, or of one that waits for this node's dial.
-fn peer_that(dials: bool) -> String {
+pub(super) fn peer_that(dials: bool) -> String {
     let mut peers = (0..).map(|number| format!("peer {number}"));
     peers.find(|peer| dials_first(peer, OWN_ID) == dials).expect("each dials half of the others")
 }
 
-fn dials(routes: &mut Routes, now: Instant) -> Vec<DialRequest> {
+pub(super) fn dials(routes: &mut Routes, now: Instant) -> Vec<DialRequest> {
     std::iter::from_fn(|| routes.poll_dial(now)).collect()
 }
 

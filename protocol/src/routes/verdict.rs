@@ -28,8 +28,9 @@ pub(crate) enum NotSeated {
     Unexpected,
     /// There is no such seat.
     NoSeat(NoSeat),
-    /// A circuit has this seat, which the connection is to have once the peer agrees: then it is to be presented again.
-    NotYet(Seat),
+    /// A circuit has this seat, which the connection is to have once the peer agrees, by this token: then it is to be presented
+    /// again.
+    NotYet { seat: Seat, token: String },
     /// Another connection is there, and inherits what this one stood for. The peer must think that it is gone: if a
     /// connection is named, it is to be sent a PING, and is closed if it stays silent ([`Routes::handle_round`]).
     Duplicate { probed: Option<ConnectionId> },

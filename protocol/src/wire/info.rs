@@ -181,10 +181,21 @@ pub enum CircuitWord {
         /// Why not, for logs.
         why: String,
     },
-    /// In the INFO of whoever dialed: the connection is to take the place of a circuit of the two.
-    Replace,
+    /// On a circuit, first: who shows this is the one that says it, and may take the place of the circuit.
+    Heir {
+        /// What is to be shown.
+        token: String,
+    },
+    /// In the INFO of whoever dialed: the connection is to take the place of a circuit.
+    Replace {
+        /// What the other end of that said.
+        token: String,
+    },
     /// It does.
-    Replaced,
+    Replaced {
+        /// What the one who dialed said on it.
+        token: String,
+    },
     /// On a circuit: nothing more is said on it. What follows is said on the connection that takes its place.
     Last,
     /// What newer nodes say.

@@ -12,9 +12,9 @@ const READ_BYTES: usize = 64 * 1024;
 const CIRCUIT_BYTES: usize = 256 * 1024;
 
 /// A node and peers by hand.
-struct Scene {
-    engine: Engine,
-    now: Instant,
+pub(super) struct Scene {
+    pub(super) engine: Engine,
+    pub(super) now: Instant,
 }
 
 impl Scene {
@@ -26,26 +26,26 @@ impl Scene {
         Self { engine, now: Instant::ZERO }
     }
 
-    fn relay() -> Self {
+    pub(super) fn relay() -> Self {
         Self::new(Relay { is_on: true, ..Relay::default() })
     }
 
-    fn accept(&mut self) -> ConnectionId {
+    pub(super) fn accept(&mut self) -> ConnectionId {
         let remote = "10.0.0.9:40000".parse().expect("an address");
         self.engine.handle_accept_route(self.now, remote).expect("a node with a cluster")
     }
 
-    fn send(&mut self, from: ConnectionId, bytes: &[u8]) {
+    pub(super) fn send(&mut self, from: ConnectionId, bytes: &[u8]) {
         self.engine.handle_input(self.now, from, bytes).expect("an open connection");
     }
 
     /// All that is said to a connection.
-    fn take(&mut self, of: ConnectionId) -> Vec<u8> {
+    pub(super) fn take(&mut self, of: ConnectionId) -> Vec<u8> {
         self.engine.transmit(of).unwrap_or_default()
     }
 
     /// A member that has dialed this node, and says `more` of itself.
-    fn member(&mut self, name: &str, more: &str) -> ConnectionId {
+    pub(super) fn member(&mut self, name: &str, more: &str) -> ConnectionId {
         let id = self.accept();
         let text = format!(
             "CONNECT {{\"verbose\":false,\"name\":\"N{name}\",\"cluster\":\"C\"}}\r\n\
@@ -61,7 +61,7 @@ impl Scene {
         ["A", "B"].map(|name| self.member(name, ",\"onehop\":2"))
     }
 
-    fn say(&mut self, from: ConnectionId, name: &str, word: CircuitWord) {
+    pub(super) fn say(&mut self, from: ConnectionId, name: &str, word: CircuitWord) {
         let info = Info {
             server_id: format!("N{name}"),
             server_name: name.to_owned(),
@@ -73,7 +73,7 @@ impl Scene {
     }
 
     /// What is said of circuits to a connection.
-    fn words(&mut self, of: ConnectionId) -> Vec<CircuitWord> {
+    pub(super) fn words(&mut self, of: ConnectionId) -> Vec<CircuitWord> {
         let said = String::from_utf8(self.take(of)).expect("text");
         let infos = said.lines().filter_map(|line| line.strip_prefix("INFO "));
         infos.filter_map(|json| Info::from_json(json.as_bytes()).expect("an INFO").onehop_circuit).collect()
@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// A new connection that shows a token, behind its greeting.
-    fn leg(&mut self, token: &str) -> ConnectionId {
+    pub(super) fn leg(&mut self, token: &str) -> ConnectionId {
         let leg = self.accept();
         self.take(leg);
         let connect = Connect { verbose: false, onehop_circuit: token.to_owned(), ..Connect::default() };
@@ -109,7 +109,7 @@ impl Scene {
         legs
     }
 
-    fn wait(&mut self, duration: Duration) {
+    pub(super) fn wait(&mut self, duration: Duration) {
         let until = self.now + duration;
         while let Some((at, _)) = self.engine.poll_timeout().filter(|(at, _)| *at <= until) {
             self.now = at.max(self.now);
@@ -120,13 +120,13 @@ impl Scene {
     }
 
     /// Why a connection ended, if it did.
-    fn closed(&mut self) -> Vec<(ConnectionId, CloseReason)> {
+    pub(super) fn closed(&mut self) -> Vec<(ConnectionId, CloseReason)> {
         std::iter::from_fn(|| self.engine.poll_closed()).collect()
     }
 }
 
 /// That a circuit with B, which others reach there, is to be joined.
-fn join(token: &str, url: &str, begins: bool, dials: bool) -> CircuitWord {
+pub(super) fn join(token: &str, url: &str, begins: bool, dials: bool) -> CircuitWord {
     CircuitWord::Join { server: "NB".to_owned(), url: url.to_owned(), token: token.to_owned(), begins, dials }
 }
 

@@ -13,6 +13,7 @@ mod compression;
 mod determinism;
 mod effects;
 mod gossip;
+mod handover;
 mod handshake;
 mod imports;
 mod imports_model;
