@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
-use onehop::config::ClusterConfig;
+use onehop::config::{ClusterConfig, RelayMode};
 use onehop::sim::{
     ClientId, Drawing, Fault, FaultLevel, Lines, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology,
     Variety, World,
@@ -22,7 +22,6 @@ const JOINED_WITHIN: Duration = Duration::from_secs(30);
 fn node(routes: Vec<Seed>, adjust: impl Fn(&mut ClusterConfig)) -> NodeSpec {
     let mut spec = NodeSpec::new(Some(3)).joining(routes);
     let cluster = spec.config.cluster.as_mut().expect("simulated nodes are in a cluster");
-    cluster.relay.is_on = true;
     adjust(cluster);
     spec
 }
@@ -80,7 +79,9 @@ fn two_that_are_cut_from_each_other_from_the_start_hear_each_other_through_a_thi
 fn without_the_setting_they_do_not() {
     let mut world = World::new(1, NetworkConfig::default(), Lines::Dropped);
     for (place, routes) in Topology::Chain.routes(3, &mut Rng::with_seed(1)).into_iter().enumerate() {
-        world.add_node(node(routes, |cluster| cluster.relay.is_on = place != 1));
+        world.add_node(node(routes, |cluster| {
+            cluster.relay.mode = if place == 1 { RelayMode::Off } else { RelayMode::On }
+        }));
     }
     part(&mut world, NodeId(0), NodeId(2));
     start(&mut world);

@@ -55,7 +55,7 @@ pub(crate) enum CircuitStep {
 }
 
 /// What there is of circuits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Circuits {
     /// How many pass through this node.
     pub(crate) passing: usize,
@@ -292,11 +292,11 @@ impl Cluster {
         Some(name.unwrap_or_else(|| relay.clone()))
     }
 
-    /// What there is of circuits, for pages; none if this node has nothing to do with them.
-    pub(crate) fn circuits(&self) -> Option<Circuits> {
+    /// What there is of circuits, for pages.
+    pub(crate) fn circuits(&self) -> Circuits {
         let passing = self.relaying.middle.len();
         let unreached = self.relaying.ends.unreached().take(SHOWN_SERVERS).map(str::to_owned).collect();
-        (self.config.relays() || passing > 0).then_some(Circuits { passing, unreached })
+        Circuits { passing, unreached }
     }
 
     /// A member wants a circuit to another.
@@ -306,11 +306,19 @@ impl Cluster {
         }
         let [from_leg, to_leg] = [from, to].map(|server| self.leg_to(server).filter(|_| from != to));
         let (Some(from_leg), Some(to_leg)) = (from_leg, to_leg) else { return Err(Refused::NoMember) };
-        let [from_token, to_token] = self.relaying.middle.open(now, [from, to], &self.config.relay)?;
+        let needed = self.connections_between([from, to]);
+        let opened = self.relaying.middle.open(now, [from, to], needed, &self.config.relay);
+        let [from_token, to_token] = opened?;
         debug!("A circuit from {from} to {to} begins");
         self.invite(now, [from, to], from_leg, from_token, true);
         self.invite(now, [to, from], to_leg, to_token, false);
         Ok(())
+    }
+
+    /// How many connections two members have, as far as this node knows: it takes it that they pin what it pins itself.
+    fn connections_between(&self, members: [&str; 2]) -> usize {
+        let pools = members.map(|id| self.gossip.info_of(id).map_or(0, |info| info.route_pool_size));
+        self.routes.connections_with(pools)
     }
 
     /// Where this node dials a member, if it is this node that does so; none if it has no direct route or does not know of circuits.

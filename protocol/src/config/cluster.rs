@@ -5,8 +5,8 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::{
-    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, Relay, RouteLimits, RouteUrl, Rules,
-    UserPassword,
+    DEFAULT_AUTH_TIMEOUT, DEFAULT_HOST, Healing, HostPort, Port, Relay, RelayMode, RouteLimits, RouteUrl,
+    Rules, UserPassword,
 };
 use crate::transport::{S2Level, Tls, TlsSettings};
 
@@ -74,7 +74,7 @@ impl ClusterConfig {
 
     /// Whether this node lets circuits pass, and takes part in them.
     pub fn relays(&self) -> bool {
-        self.relay.is_on && self.healing.compare
+        self.relay.mode != RelayMode::Off && self.healing.compare
     }
 
     /// Whether a server that is dialed has to show who it is, to be one of those that the operator's authorities know: for a name

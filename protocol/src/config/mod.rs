@@ -38,7 +38,7 @@ pub use healing::Healing;
 pub use imports::{ExportError, ImportError};
 pub use limits::RouteLimits;
 pub use permissions::{Permissions, ResponsePermission, Rules, SubjectRule};
-pub use relay::Relay;
+pub use relay::{Relay, RelayMode};
 pub use secret::Secret;
 pub use seed::SecretSeed;
 pub use shared_secret::{NoSharedSecret, SHARED_SECRET_BYTES, SharedSecret};

@@ -2,12 +2,23 @@
 
 use std::time::Duration;
 
-/// Whether members that cannot reach each other are joined by a circuit through a third, for which all three must want that. It needs
-/// [`Healing::compare`](super::Healing::compare), by which nodes hear what others have routes to.
+/// Whether this node lets circuits pass, and takes part in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RelayMode {
+    /// Where it hears what others have routes to ([`Healing::compare`](super::Healing::compare)).
+    #[default]
+    Auto,
+    /// It does, for which it must hear that.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// Whether members that cannot reach each other are joined by a circuit through a third, for which all three must want that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
-    /// This node lets circuits pass, and takes part in them.
-    pub is_on: bool,
+    /// Whether this node lets circuits pass, and takes part in them.
+    pub mode: RelayMode,
     /// A member that there is no route to for so long is reached through another.
     pub after: Duration,
     /// So many circuits pass through this node. A pair of members takes one for each connection that they have.
@@ -18,6 +29,7 @@ pub struct Relay {
 
 impl Default for Relay {
     fn default() -> Self {
-        Self { is_on: false, after: Duration::from_secs(5), max_circuits: 256, max_circuits_per_pair: 16 }
+        let mode = RelayMode::default();
+        Self { mode, after: Duration::from_secs(5), max_circuits: 256, max_circuits_per_pair: 16 }
     }
 }

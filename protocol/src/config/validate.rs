@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     AccountConfig, Authorization, ClusterConfig, Compression, Config, ExportError, GLOBAL_ACCOUNT, Identity,
-    ImportError, Mapping, RouteUrl, RttThresholds, Secret, Sharing, Source, User, WebSocketConfig, imports,
-    is_account_name,
+    ImportError, Mapping, RelayMode, RouteUrl, RttThresholds, Secret, Sharing, Source, User, WebSocketConfig,
+    imports, is_account_name,
 };
 use crate::mapping::MappingError;
 
@@ -132,7 +132,7 @@ impl ClusterConfig {
         if self.pool_size.is_none() && !self.accounts.is_empty() {
             return Err(ConfigError::PinnedWithoutPool);
         }
-        if self.relay.is_on && !self.healing.compare {
+        if self.relay.mode == RelayMode::On && !self.healing.compare {
             return Err(ConfigError::RelayWithoutCompare);
         }
         for (index, account) in self.accounts.iter().enumerate() {

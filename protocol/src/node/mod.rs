@@ -158,9 +158,9 @@ impl Node {
         self.cluster().map_or_else(DialCounts::default, |cluster| cluster.dial_counts())
     }
 
-    /// What there is of circuits, if this node has to do with them.
-    pub(crate) fn circuits(&self) -> Option<Circuits> {
-        self.cluster()?.circuits()
+    /// What there is of circuits.
+    pub(crate) fn circuits(&self) -> Circuits {
+        self.cluster().map_or_else(Circuits::default, |cluster| cluster.circuits())
     }
 
     /// When [`Node::handle_timeout`] and [`Node::poll_dial`] are to be called next, whatever else happens.

@@ -30,6 +30,8 @@ type Place = (CircuitId, usize);
 #[derive(Debug)]
 struct Passage {
     ends: [End; 2],
+    /// How many circuits the pair needs.
+    needed: usize,
     /// Until then both connections are to be there; none once they are.
     until: Option<Instant>,
 }
@@ -58,9 +60,9 @@ pub(crate) enum Refused {
     Off,
     /// To a server that is no member with a direct route, or does not know of circuits.
     NoMember,
-    /// There are `max_circuits` already.
+    /// There would be more than `max_circuits` with all that the pair needs.
     Full,
-    /// There are `max_circuits_per_pair` of this pair.
+    /// The pair needs more than `max_circuits_per_pair`, or has them already.
     PairFull,
     /// Whoever asks has begun [`MAX_UNFINISHED`] that do not stand yet.
     TooMany,
@@ -82,19 +84,23 @@ impl Middle {
         self.circuits.len()
     }
 
-    /// Begins a circuit between two servers, of which the first asks for it: the tokens of their connections.
+    /// Begins a circuit between two servers, of which the first asks for it: the tokens of their connections. A pair needs so
+    /// many, one for each of its connections: there is room for all of them, or for none. Else some accounts would pass and others not.
     pub(crate) fn open(
         &mut self,
         now: Instant,
         ends: [&str; 2],
+        needed: usize,
         limits: &Relay,
     ) -> Result<[String; 2], Refused> {
-        if self.circuits.len() >= limits.max_circuits {
-            return Err(Refused::Full);
-        }
-        let is_of_pair = |it: &&Passage| it.ends.iter().all(|end| ends.contains(&end.server.as_str()));
-        if self.circuits.values().filter(is_of_pair).count() >= limits.max_circuits_per_pair {
+        let mut kept = self.kept_by_pair();
+        let [count, room] = kept.remove(&pair(ends)).unwrap_or_default();
+        if (count + 1).max(needed) > limits.max_circuits_per_pair {
             return Err(Refused::PairFull);
+        }
+        let others: usize = kept.values().map(|[_, room]| room).sum();
+        if others + (count + 1).max(needed).max(room) > limits.max_circuits {
+            return Err(Refused::Full);
         }
         let is_unfinished = |it: &&Passage| it.until.is_some() && it.ends[0].server == ends[0];
         if self.circuits.values().filter(is_unfinished).count() >= MAX_UNFINISHED {
@@ -109,8 +115,19 @@ impl Middle {
             self.tokens.insert(end.token.clone(), (self.last, number));
         }
         let tokens = ends.each_ref().map(|end| end.token.clone());
-        self.circuits.insert(self.last, Passage { ends, until: Some(now + PATIENCE) });
+        self.circuits.insert(self.last, Passage { ends, needed, until: Some(now + PATIENCE) });
         Ok(tokens)
+    }
+
+    /// How many circuits each pair has, and for how many there is to be room.
+    fn kept_by_pair(&self) -> BTreeMap<[&str; 2], [usize; 2]> {
+        let mut pairs = BTreeMap::<_, [usize; 2]>::new();
+        for Passage { ends, needed, .. } in self.circuits.values() {
+            let [count, room] = pairs.entry(pair(ends.each_ref().map(|end| &*end.server))).or_default();
+            *count += 1;
+            *room = (*room).max(*needed).max(*count);
+        }
+        pairs
     }
 
     /// Whether a connection is part of a circuit.
@@ -194,6 +211,12 @@ impl Refused {
 
 /// So many circuits of one member may be on their way.
 pub(super) const MAX_UNFINISHED: usize = 16;
+
+/// Two servers, whoever of them asked.
+fn pair(mut ends: [&str; 2]) -> [&str; 2] {
+    ends.sort_unstable();
+    ends
+}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::ends::{LONGEST_PAUSE, MAX_ATTEMPTS, MAX_COMING, MAX_COMING_OF_ONE, MAX_SERVERS};
 use super::middle::MAX_UNFINISHED;
 use super::*;
-use crate::config::Relay;
+use crate::config::{Relay, RelayMode};
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
 use crate::routes::dials_first;
@@ -14,7 +14,7 @@ const START: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings() -> Relay {
-    Relay { is_on: true, after: 5 * SECOND, max_circuits: 3, max_circuits_per_pair: 2 }
+    Relay { mode: RelayMode::On, after: 5 * SECOND, max_circuits: 3, max_circuits_per_pair: 2 }
 }
 
 fn connection(number: u32) -> ConnectionId {
@@ -26,7 +26,7 @@ fn middle() -> Middle {
 }
 
 fn open(middle: &mut Middle, now: Instant, ends: [&str; 2]) -> Result<[String; 2], Refused> {
-    middle.open(now, ends, &settings())
+    middle.open(now, ends, 1, &settings())
 }
 
 /// A name for which `own` is the one of two that goes first, or not.
@@ -116,10 +116,28 @@ fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
 }
 
 #[test]
+fn a_pair_has_room_for_all_of_its_connections_or_for_none() {
+    let mut middle = middle();
+    let most = Relay { max_circuits: 9, max_circuits_per_pair: 4, ..settings() };
+    let mut open = |ends, needed| middle.open(START, ends, needed, &most);
+    assert_eq!(open(["A", "B"], 5), Err(Refused::PairFull));
+    open(["A", "B"], 4).expect("room for four");
+    let [last, _] = open(["A", "C"], 4).expect("room for eight");
+    assert_eq!(open(["B", "C"], 2), Err(Refused::Full), "though there are two circuits only");
+    (0..3).for_each(|_| drop(open(["B", "A"], 4).expect("what was kept for them")));
+    assert_eq!(open(["A", "B"], 4), Err(Refused::PairFull));
+    open(["B", "C"], 1).expect("the ninth");
+    assert_eq!(open(["C", "D"], 1), Err(Refused::Full));
+    middle.handle_failed(START, &last);
+    assert_eq!(middle.handle_timeout(START), []);
+    middle.open(START, ["C", "D"], 4, &most).expect("A and C need none any more");
+}
+
+#[test]
 fn one_member_begins_only_so_many_circuits_at_once() {
     let mut middle = middle();
     let most = Relay { max_circuits: 1000, ..settings() };
-    let mut open = |from: &str, number| middle.open(START, [from, &format!("S{number}")], &most).map(drop);
+    let mut open = |from: &str, number| middle.open(START, [from, &format!("S{number}")], 1, &most).map(drop);
     (0..MAX_UNFINISHED).for_each(|number| open("A", number).expect("a circuit"));
     assert_eq!(open("A", 100), Err(Refused::TooMany));
     open("B", 0).expect("another asks");

@@ -49,6 +49,12 @@ impl Plan {
         self.accounts().any(|pinned| pinned == account)
     }
 
+    /// How many connections two servers have that have such pools, and pin what this node does.
+    pub(super) fn connections_with(&self, pool_sizes: [i32; 2]) -> usize {
+        let [one, other] = pool_sizes.map(|size| usize::try_from(size).unwrap_or(0).min(MAX_POOL_SIZE));
+        if one == 0 || other == 0 { 1 } else { one.max(other) + self.pinned.len() }
+    }
+
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).
     pub(super) fn pool_size_with(&self, newcomer: &Newcomer<'_>) -> Option<usize> {
         let theirs = usize::try_from(newcomer.pool_size).unwrap_or(0).min(MAX_POOL_SIZE);

@@ -272,6 +272,11 @@ impl Routes {
         }
     }
 
+    /// How many connections two servers have that say so of their pools.
+    pub(crate) fn connections_with(&self, pool_sizes: [i32; 2]) -> usize {
+        self.wishes.plan.connections_with(pool_sizes)
+    }
+
     /// The host that a dial goes to.
     pub(crate) fn dialed_host(&self, id: DialId) -> Option<&str> {
         self.wishes.purpose_of(id).map(|purpose| purpose.url.host.as_str())

@@ -250,7 +250,7 @@ impl SimNode {
 
     /// How many circuits pass.
     pub(super) fn circuits(&self) -> usize {
-        let circuits = self.engine.as_ref().and_then(|engine| engine.node().circuits());
+        let circuits = self.engine.as_ref().map(|engine| engine.node().circuits());
         circuits.map_or(0, |circuits| circuits.passing)
     }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::change::ACCOUNTS;
+use super::change::{ACCOUNTS, Change};
 use super::ids::{ClientId, NodeId};
 use super::net::NetworkConfig;
 use super::node::{DEATH_IS_NOTICED, NodeSpec, Seed, wanted_routes};
@@ -15,7 +15,7 @@ use super::topology::CLUSTER_NAME;
 use super::trace::Lines;
 use super::world::{Statistics, World};
 use crate::accounts::GLOBAL_ACCOUNT;
-use crate::config::WebSocketConfig;
+use crate::config::{RelayMode, WebSocketConfig};
 use crate::time::Instant;
 
 /// How a run ended.
@@ -109,8 +109,10 @@ impl Scenario {
         if let (Some(dials), Some(cluster)) = (self.dials_per_second, &mut spec.config.cluster) {
             cluster.healing.dials_per_second = dials;
         }
-        if let Some(cluster) = &mut spec.config.cluster {
-            cluster.relay.is_on = self.walls.is_some();
+        let goes_on_in_frames = self.changes.iter().any(|(_, change)| matches!(change, Change::Transport(_)));
+        if let (true, Some(cluster)) = (goes_on_in_frames, &mut spec.config.cluster) {
+            // A connection that may be for a circuit says when it becomes a route, and only then begins with frames.
+            cluster.relay.mode = RelayMode::Off;
         }
         if let Some(bytes) = self.max_pending_bytes {
             spec.config.max_pending = bytes;

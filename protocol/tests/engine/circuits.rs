@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onehop::config::{ClusterConfig, Config, Relay};
+use onehop::config::{ClusterConfig, Config, Relay, RelayMode};
 use onehop::wire::{CircuitWord, Connect, Info};
 use onehop::{CloseReason, ConnectionId, Engine, Instant, Listening};
 
@@ -27,7 +27,7 @@ impl Scene {
     }
 
     pub(super) fn relay() -> Self {
-        Self::new(Relay { is_on: true, ..Relay::default() })
+        Self::new(Relay::default())
     }
 
     pub(super) fn accept(&mut self) -> ConnectionId {
@@ -244,9 +244,10 @@ fn a_circuit_is_refused_where_it_makes_no_sense_or_is_not_wanted() {
             other => panic!("one word of refusal, not {other:?}"),
         }
     };
-    let on = Relay { is_on: true, ..Relay::default() };
+    let on = Relay::default();
     let none = "no such member with a direct route";
-    assert_eq!(refused(Relay::default(), ",\"onehop\":2", "NB"), "no circuits here");
+    let off = Relay { mode: RelayMode::Off, ..Relay::default() };
+    assert_eq!(refused(off, ",\"onehop\":2", "NB"), "no circuits here");
     assert_eq!(refused(on.clone(), ",\"onehop\":2", "NC"), none, "nobody knows it");
     assert_eq!(refused(on.clone(), ",\"onehop\":2", "NA"), none, "with itself");
     assert_eq!(refused(on.clone(), ",\"onehop\":1", "NB"), none, "it knows nothing of circuits");

@@ -4,28 +4,33 @@ use std::time::Duration;
 
 use super::fields::{Fault, Field, Report, read_fields, type_name};
 use super::value::Value;
-use crate::config::Relay;
+use crate::config::{Relay, RelayMode};
 
-/// A block of settings, which switches it on unless it says otherwise, or a boolean.
+/// A block of settings, which switches it on unless it says otherwise, a boolean, or "auto".
 pub(super) fn read(field: &Field<'_>, report: &mut Report<'_>) -> Result<Relay, Fault> {
     match field.value {
-        Value::Bool(is_on) => Ok(Relay { is_on: *is_on, ..Relay::default() }),
+        Value::Bool(is_on) => Ok(Relay { mode: mode(*is_on), ..Relay::default() }),
+        Value::String(word) if word.eq_ignore_ascii_case("auto") => Ok(Relay::default()),
         Value::Map(map) => {
-            let mut relay = Relay { is_on: true, ..Relay::default() };
+            let mut relay = Relay { mode: RelayMode::On, ..Relay::default() };
             read_fields(map, report, |field, report| read_field(field, &mut relay, report));
             Ok(relay)
         }
         other => {
             let got = type_name(other);
-            Err(format!("field \"relay\" should be a boolean or a structure, got {got}").into())
+            Err(format!("field \"relay\" should be a boolean, \"auto\" or a structure, got {got}").into())
         }
     }
+}
+
+fn mode(is_on: bool) -> RelayMode {
+    if is_on { RelayMode::On } else { RelayMode::Off }
 }
 
 fn read_field(field: &Field<'_>, relay: &mut Relay, report: &mut Report<'_>) -> Result<(), Fault> {
     let defaults = Relay::default();
     match field.key.as_str() {
-        "enabled" => relay.is_on = field.bool()?,
+        "enabled" => relay.mode = mode(field.bool()?),
         "after" => {
             relay.after = field.duration_or(defaults.after, report)?;
             if !(SOONEST..=LATEST).contains(&relay.after) {

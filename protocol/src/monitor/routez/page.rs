@@ -45,7 +45,9 @@ struct Dials {
 /// How many circuits pass through this node, and which servers it cannot reach, not even by one.
 #[derive(Debug, Serialize)]
 struct Relayed {
-    onehop_circuits: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onehop_circuits: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     onehop_unreached: Vec<String>,
 }
 
@@ -133,9 +135,9 @@ impl RoutezPage {
         if dials.total() > 0 {
             context.printer.fields(&Dials { onehop_dials: dials.iter().collect() });
         }
-        if let Some(Circuits { passing, unreached }) = context.node.circuits() {
-            context.printer.fields(&Relayed { onehop_circuits: passing, onehop_unreached: unreached });
-        }
+        let Circuits { passing, unreached } = context.node.circuits();
+        let onehop_circuits = (passing > 0).then_some(passing);
+        context.printer.fields(&Relayed { onehop_circuits, onehop_unreached: unreached });
         if self.is_truncated {
             context.printer.fields(&Truncated { onehop_truncated: true });
         }
