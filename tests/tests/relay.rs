@@ -12,6 +12,7 @@ use onehop_tests::certificates::Authority;
 use onehop_tests::frame::Frame;
 use onehop_tests::mesh::{compressions, wait_for_mesh, wait_until};
 use onehop_tests::raw::RawConn;
+use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server, reserve_port};
 use onehop_tests::traffic::{check_sizes, client, wait_for_interest};
 
@@ -31,6 +32,15 @@ fn member(kind: Kind, name: &str, routes: &[u16], reached_at: Option<u16>, setti
         routes.join(", ")
     );
     Server::start(kind, Options::configured(&config).named(name)).expect("onehop is here")
+}
+
+/// A server of the cluster that knows nothing of circuits, and that nobody can dial where it says that it is.
+fn unaware(version: Version, name: &str) -> Option<Server> {
+    let port = reserve_port();
+    let config = format!(
+        "cluster {{ name: C, listen: \"127.0.0.1:{port}\", cluster_advertise: \"127.0.0.1:{NOWHERE}\" }}\n"
+    );
+    Server::start(Kind::Real(version), Options::configured(&config).named(name))
 }
 
 /// Both ends dial a third, and cannot dial each other.
@@ -217,5 +227,21 @@ fn it_does_so_with_tls_and_compression() {
     let settings = format!("compression: s2_fast\n{}", authority.block(&own, ""));
     for kind in Kind::RUNTIMES {
         must_go_over_to_direct_connections([kind; 3], &settings);
+    }
+}
+
+/// The relay is configured with where the nats-server is. That says elsewhere that nobody reaches it, as if behind a router.
+#[test]
+fn a_onehop_node_and_a_nats_server_are_joined_by_a_third() {
+    for version in [Version::V2_15_1, Version::V2_10_26, Version::V2_9_10] {
+        for kind in Kind::RUNTIMES {
+            let Some(go) = unaware(version, "B") else { return };
+            let middle = member(kind, "M", &[go.ports().route], None, "");
+            let one = member(kind, "A", &[middle.ports().route], Some(NOWHERE), "");
+            let count = if version.pools_routes() { 4 } else { 1 };
+            wait_until("they are joined", TIMEOUT, || relays(&one) == vec!["M"; count]);
+            wait_until("no connection was left half made", TIMEOUT, || circuits(&middle) == count as u64);
+            check_sizes(&[one, go]);
+        }
     }
 }

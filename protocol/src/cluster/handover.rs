@@ -1,5 +1,6 @@
 //! How a direct connection takes the place of a circuit (wire.md 14.7): who agrees to it, and when the circuit is closed.
 
+use super::relaying::CIRCUITS;
 use super::{Cluster, Output};
 use crate::close::CloseReason;
 use crate::id::ConnectionId;
@@ -39,12 +40,14 @@ impl Cluster {
     pub(super) fn said_of_circuit(
         &self,
         connection: ConnectionId,
-        word: Option<CircuitWord>,
+        info: &mut Info,
         inherits: Option<ConnectionId>,
     ) -> Vec<u8> {
+        let (knows, word) = (info.onehop >= CIRCUITS, info.onehop_circuit.take());
         let answer = || inherits.and_then(|circuit| self.routes.detour(circuit)?.peer_token.clone());
         let said = match (self.routes.detour(connection), word) {
-            (Some(detour), _) => Some(CircuitWord::Heir { token: detour.own_token.clone() }),
+            (Some(detour), _) if knows => Some(CircuitWord::Heir { token: detour.own_token.clone() }),
+            (Some(_), _) => None,
             (None, Some(CircuitWord::Replace { .. })) => {
                 Some(CircuitWord::Replaced { token: answer().unwrap_or_default() })
             }

@@ -58,7 +58,7 @@ pub(crate) use moves::{InfoHeard, Void};
 #[cfg(feature = "sim")]
 pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
-pub(crate) use relaying::{Beginning, CircuitStep, Circuits, is_for_circuit};
+pub(crate) use relaying::{Beginning, CircuitDialed, CircuitStep, Circuits, is_for_circuit};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]
@@ -395,7 +395,7 @@ impl Cluster {
         if !is_agreed {
             lines.extend(self.handshake.reply(purpose.as_ref(), &seat, &decision, None));
         }
-        lines.extend(self.said_of_circuit(connection, info.onehop_circuit.take(), inherits));
+        lines.extend(self.said_of_circuit(connection, &mut info, inherits));
         if continues {
             lines.extend_from_slice(PING);
         }
@@ -682,10 +682,11 @@ impl Cluster {
         self.pass_on(now);
     }
 
-    /// A onehop node told of another one that this node lacks, and may be asked for a circuit to it.
+    /// A member told of a server that this node lacks, and may be asked for a circuit to it.
     fn note_heard(&mut self, now: Instant, heard: &Heard) {
-        if self.config.relays() && heard.either_may && heard.server.len() <= handshake::MAX_NAME_BYTES {
-            self.relaying.ends.handle_heard(now, &heard.teller, &heard.server, &self.config.relay);
+        let Heard { teller, server, either_may, .. } = heard;
+        if self.config.relays() && server.len() <= handshake::MAX_NAME_BYTES {
+            self.relaying.ends.handle_heard(now, teller, server, *either_may, &self.config.relay);
         }
     }
 

@@ -54,6 +54,15 @@ pub(crate) enum CircuitStep {
     Begins(Beginning),
 }
 
+/// What comes first on a connection that was made for a circuit.
+#[derive(Debug)]
+pub(crate) enum CircuitDialed {
+    /// This is said.
+    Says(Vec<u8>),
+    /// Nothing: whoever is there knows nothing of circuits.
+    Passes(Passing),
+}
+
 /// What there is of circuits.
 #[derive(Debug, Default)]
 pub(crate) struct Circuits {
@@ -133,15 +142,22 @@ impl Relaying {
 }
 
 impl Cluster {
-    /// Notes a connection that was made for a circuit, and returns what to say on it; none if that is over.
-    pub(crate) fn handle_circuit_dialed(&mut self, id: DialId, connection: ConnectionId) -> Option<Vec<u8>> {
+    /// Notes a connection that was made for a circuit, and returns what comes next; none if that is over.
+    pub(crate) fn handle_circuit_dialed(
+        &mut self,
+        id: DialId,
+        connection: ConnectionId,
+    ) -> Option<CircuitDialed> {
         let CircuitDial { token, .. } = self.relaying.dials.remove(&id)?;
         if !self.relaying.handle_token(connection, &token) {
             return None;
         }
+        if self.relaying.middle.is_plain(connection) {
+            return self.relaying.middle.handle_ready(connection).map(CircuitDialed::Passes);
+        }
         let connect =
             Connect { verbose: false, pedantic: false, onehop_circuit: token, ..Connect::default() };
-        Some(connect.to_line())
+        Some(CircuitDialed::Says(connect.to_line()))
     }
 
     /// Notes that such a connection could not be made.
@@ -305,13 +321,19 @@ impl Cluster {
             return Err(Refused::Off);
         }
         let [from_leg, to_leg] = [from, to].map(|server| self.leg_to(server).filter(|_| from != to));
-        let (Some(from_leg), Some(to_leg)) = (from_leg, to_leg) else { return Err(Refused::NoMember) };
+        let (Some(Leg::Asked(from_leg)), Some(to_leg)) = (from_leg, to_leg) else {
+            return Err(Refused::NoMember);
+        };
         let needed = self.connections_between([from, to]);
-        let opened = self.relaying.middle.open(now, [from, to], needed, &self.config.relay);
+        let is_plain = matches!(to_leg, Leg::Plain(_));
+        let opened = self.relaying.middle.open(now, [from, to], is_plain, needed, &self.config.relay);
         let [from_token, to_token] = opened?;
         debug!("A circuit from {from} to {to} begins");
         self.invite(now, [from, to], from_leg, from_token, true);
-        self.invite(now, [to, from], to_leg, to_token, false);
+        match to_leg {
+            Leg::Asked(leg) => self.invite(now, [to, from], leg, to_token, false),
+            Leg::Plain(address) => self.relaying.want_dial(now, to_token, address),
+        }
         Ok(())
     }
 
@@ -321,9 +343,21 @@ impl Cluster {
         self.routes.connections_with(pools)
     }
 
-    /// Where this node dials a member, if it is this node that does so; none if it has no direct route or does not know of circuits.
-    fn leg_to(&self, server: &str) -> Option<Option<SocketAddr>> {
-        carrier_of_words(&self.routes, &self.gossip, server).map(|carrier| self.dialed_address(carrier))
+    /// How a connection of a circuit with a member is made; none if that has no direct route.
+    fn leg_to(&self, server: &str) -> Option<Leg> {
+        if let Some(carrier) = carrier_of_words(&self.routes, &self.gossip, server) {
+            return Some(Leg::Asked(self.dialed_address(carrier)));
+        }
+        let carrier = self.routes.carrier(server, None)?;
+        let is_unaware = self.gossip.info_of(server).is_some_and(|info| info.onehop < CIRCUITS);
+        if !is_unaware || self.routes.detour(carrier).is_some() {
+            return None;
+        }
+        let says = || {
+            let url = self.routes.url_of(server)?;
+            Some(SocketAddr::new(url.host.parse().ok()?, url.port))
+        };
+        self.dialed_address(carrier).or_else(says).map(Leg::Plain)
     }
 
     /// Where a connection leads to that this node has dialed.
@@ -359,6 +393,14 @@ impl Cluster {
         let line = Info { server_id, server_name, onehop, onehop_circuit: Some(word), ..Info::default() };
         line.to_gossip_line()
     }
+}
+
+/// How a connection of a circuit is made.
+enum Leg {
+    /// With a member that knows of circuits: this node dials it there, or is dialed.
+    Asked(Option<SocketAddr>),
+    /// With one that does not: this node dials its route port.
+    Plain(SocketAddr),
 }
 
 /// Whether a dial is for a circuit.

@@ -8,7 +8,7 @@ use log::Level;
 use super::route::Route;
 use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
-use crate::cluster::{Beginning, CircuitStep};
+use crate::cluster::{Beginning, CircuitDialed, CircuitStep};
 use crate::id::ConnectionId;
 use crate::outbox::{Pressure, WritePolicy};
 use crate::relay::{PATIENCE, Passing};
@@ -23,7 +23,7 @@ use crate::wire::encode::OK;
 pub(super) struct Passage {
     /// Where its bytes go, once the other connection is there.
     to: Option<ConnectionId>,
-    /// Too much waits there: nothing is read until then at least.
+    /// Too much waits there, or nothing is there yet to take what is said here: nothing is read until then at least.
     blocked_until: Option<Instant>,
     /// When something was read last.
     heard_at: Instant,
@@ -31,8 +31,14 @@ pub(super) struct Passage {
 
 impl Passage {
     fn new(now: Instant, passing: Passing) -> Self {
-        let to = if let Passing::With(other) = passing { Some(other) } else { None };
+        let to = if let Passing::With { other, .. } = passing { Some(other) } else { None };
         Self { to, blocked_until: None, heard_at: now }
+    }
+
+    /// The same where whoever is at this end knows nothing of circuits, and speaks when it likes.
+    fn plain(now: Instant, passing: Passing) -> Self {
+        let passage = Self::new(now, passing);
+        Self { blocked_until: passage.to.is_none().then(|| now + LOOK_AGAIN), ..passage }
     }
 
     /// Whether it is to be read from.
@@ -63,10 +69,11 @@ impl Connection {
         let mut context = self.shared.context(now, sink);
         context.log(Level::Debug, "Connection of a circuit created");
         let node = context.shared.node.clone();
-        let lines =
+        let dialed =
             node.with_cluster(now, context.sink, |cluster, _| cluster.handle_circuit_dialed(dial, id));
-        match lines.flatten() {
-            Some(lines) => context.send(&lines),
+        match dialed.flatten() {
+            Some(CircuitDialed::Says(lines)) => context.send(&lines),
+            Some(CircuitDialed::Passes(passing)) => return self.pass_plain(now, passing, sink),
             None => context.close(CloseReason::RouteRemoved),
         }
         self.await_circuit(now);
@@ -92,13 +99,40 @@ impl Connection {
 
     /// Its bytes pass through this node from here on.
     fn pass<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
-        self.side = Side::Circuit(Box::new(Passage::new(now, passing)));
+        self.become_passage(Passage::new(now, passing));
+        self.tell_passing(passing, sink);
+    }
+
+    /// The same where whoever is at this end knows nothing of circuits.
+    fn pass_plain<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
+        self.become_passage(Passage::plain(now, passing));
+        self.tell_passing(passing, sink);
+    }
+
+    fn become_passage(&mut self, passage: Passage) {
+        self.side = Side::Circuit(Box::new(passage));
         self.shared.has_new_policy = true;
         self.shared.auth_deadline = None;
-        if let Passing::With(other) = passing {
-            // At once: as soon as the other end is told, its bytes may come, and must stand behind this.
+    }
+
+    /// Tells the ends that a circuit stands, if they know what that is.
+    fn tell_passing<S: Sink>(&self, passing: Passing, sink: &mut S) {
+        let Passing::With { other, tells, tells_other } = passing else { return };
+        // At once: as soon as the other end is told, its bytes may come, and must stand behind this.
+        if tells {
             sink.announce(self.shared.entry.id(), OK);
+        }
+        if tells_other {
             sink.send(other, OK);
+        }
+    }
+
+    /// Where the bytes of this connection go, if that is known by now.
+    fn find_other(&self) -> Option<ConnectionId> {
+        let id = self.shared.entry.id();
+        match self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id)) {
+            Some(CircuitStep::Passes(Passing::With { other, .. })) => Some(other),
+            _ => None,
         }
     }
 
@@ -123,17 +157,12 @@ impl Connection {
     pub(super) fn pass_on<S: Sink>(&mut self, now: Instant, bytes: &[u8], sink: &mut S) {
         let Side::Circuit(passage) = &mut self.side else { return };
         passage.heard_at = now;
-        if passage.to.is_none() {
-            let id = self.shared.entry.id();
-            let step = self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id));
-            if let Some(CircuitStep::Passes(Passing::With(other))) = step {
-                passage.to = Some(other);
-            }
-        }
-        let Some(to) = passage.to else {
+        let Some(to) = passage.to.or_else(|| self.find_other()) else {
             // Whoever is not told yet that the circuit stands has nothing to say.
             return self.shared.context(now, sink).report(&ProtocolError::UnknownCircuit);
         };
+        let Side::Circuit(passage) = &mut self.side else { return };
+        passage.to = Some(to);
         sink.send(to, bytes);
         if sink.pressure(to) != Pressure::Low {
             passage.blocked_until = Some(now + LOOK_AGAIN);
@@ -149,9 +178,12 @@ impl Connection {
         if passage.blocked_until.is_none() {
             return self.handle_close_request(CloseReason::StaleConnection);
         }
-        let is_full = passage.to.is_some_and(|to| sink.pressure(to) != Pressure::Low);
-        passage.blocked_until = is_full.then(|| now + LOOK_AGAIN);
-        passage.heard_at = now;
+        // If it never is, the circuit is given up.
+        let to = passage.to.or_else(|| self.find_other());
+        let is_free = to.is_some_and(|to| sink.pressure(to) == Pressure::Low);
+        let Side::Circuit(passage) = &mut self.side else { return };
+        (passage.to, passage.heard_at) = (to, now);
+        passage.blocked_until = (!is_free).then(|| now + LOOK_AGAIN);
     }
 }
 

@@ -55,6 +55,8 @@ struct Server {
     asked: BTreeSet<String>,
     /// Who is asked now.
     attempt: Option<Attempt>,
+    /// Of the two this node is the one that goes first.
+    goes_first: bool,
 }
 
 /// A circuit that a member was asked for.
@@ -91,13 +93,22 @@ impl Ends {
         Self { own_id, servers: BTreeMap::new(), tokens: BTreeMap::new(), connections: BTreeMap::new() }
     }
 
-    /// Hears from a member of a server that this node has no route to.
-    pub(crate) fn handle_heard(&mut self, now: Instant, teller: &str, server: &str, relay: &Relay) {
+    /// Hears from a member of a server that this node has no route to. If `either_may`, that may want circuits with this node as well.
+    pub(crate) fn handle_heard(
+        &mut self,
+        now: Instant,
+        teller: &str,
+        server: &str,
+        either_may: bool,
+        relay: &Relay,
+    ) {
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(server) {
             return;
         }
-        let due = now + patience(dials_first(&self.own_id, server), relay);
-        let known = self.servers.entry(server.to_owned()).or_insert_with(|| Server::new(due));
+        let goes_first = !either_may || dials_first(&self.own_id, server);
+        let due = now + patience(goes_first, relay);
+        let known = self.servers.entry(server.to_owned()).or_insert_with(|| Server::new(due, goes_first));
+        known.goes_first = goes_first;
         if !known.is_lacking() {
             known.lack = Lack::Everything;
             known.begin(due);
@@ -146,7 +157,7 @@ impl Ends {
                 }
                 Lack::Nothing | Lack::Everything => now.since(*heard_at) < BELIEVED_FOR,
             });
-            server.follow(now, lack, relay, dials_first(own_id, id));
+            server.follow(now, lack, relay);
         }
         let mut asked = BTreeMap::<String, usize>::new();
         for attempt in servers.values().filter_map(|server| server.attempt.as_ref()) {
@@ -239,8 +250,8 @@ impl Ends {
         if route_to.is_none_or(|server| server != circuit.server) {
             return self.fail_circuit(now, &circuit);
         }
-        let pause = pause(dials_first(&self.own_id, &circuit.server));
         if let Some(server) = self.servers.get_mut(&circuit.server) {
+            let pause = pause(server.goes_first);
             server.attempt = None;
             server.rounds = 0;
             server.asked.clear();
@@ -255,18 +266,18 @@ impl Ends {
     }
 
     fn fail(&mut self, now: Instant, server: &str, relay: &str) {
-        let pause = pause(dials_first(&self.own_id, server));
         if let Some(server) = self.servers.get_mut(server)
             && server.attempt.take_if(|attempt| attempt.relay == relay).is_some()
         {
-            server.due = now + pause;
+            server.due = now + pause(server.goes_first);
         }
     }
 }
 
 impl Server {
-    fn new(due: Instant) -> Self {
+    fn new(due: Instant, goes_first: bool) -> Self {
         Self {
+            goes_first,
             tellers: BTreeMap::new(),
             lack: Lack::Everything,
             due,
@@ -287,7 +298,8 @@ impl Server {
     }
 
     /// Follows what there is of the routes to it.
-    fn follow(&mut self, now: Instant, lack: Lack, relay: &Relay, goes_first: bool) {
+    fn follow(&mut self, now: Instant, lack: Lack, relay: &Relay) {
+        let goes_first = self.goes_first;
         let was_lacking = self.is_lacking();
         self.lack = lack;
         match lack {

@@ -42,6 +42,8 @@ struct End {
     token: String,
     connection: Option<ConnectionId>,
     is_ready: bool,
+    /// It knows nothing of circuits: a connection is made as any to its route port, and nothing is said to it.
+    is_plain: bool,
 }
 
 /// How far a connection of a circuit is.
@@ -49,8 +51,8 @@ struct End {
 pub(crate) enum Passing {
     /// The other is not there yet.
     Alone,
-    /// Bytes pass between it and this other.
-    With(ConnectionId),
+    /// Bytes pass between it and this other. Those of the two are told that know of circuits.
+    With { other: ConnectionId, tells: bool, tells_other: bool },
 }
 
 /// Why no circuit is let pass.
@@ -86,10 +88,12 @@ impl Middle {
 
     /// Begins a circuit between two servers, of which the first asks for it: the tokens of their connections. A pair needs so
     /// many, one for each of its connections: there is room for all of them, or for none. Else some accounts would pass and others not.
+    /// The second of them `is_plain` if it knows nothing of circuits.
     pub(crate) fn open(
         &mut self,
         now: Instant,
         ends: [&str; 2],
+        is_plain: bool,
         needed: usize,
         limits: &Relay,
     ) -> Result<[String; 2], Refused> {
@@ -107,9 +111,9 @@ impl Middle {
             return Err(Refused::TooMany);
         }
         self.last += 1;
-        let ends = ends.map(|server| {
+        let ends = [(ends[0], false), (ends[1], is_plain)].map(|(server, is_plain)| {
             let token = identity::circuit_token(&mut self.rng);
-            End { server: server.to_owned(), token, connection: None, is_ready: false }
+            End { server: server.to_owned(), token, connection: None, is_ready: false, is_plain }
         });
         for (number, end) in ends.iter().enumerate() {
             self.tokens.insert(end.token.clone(), (self.last, number));
@@ -150,14 +154,18 @@ impl Middle {
         let (circuit, number) = *self.connections.get(&connection)?;
         let passage = self.circuits.get_mut(&circuit)?;
         passage.ends[number].is_ready = true;
-        let other = &passage.ends[1 - number];
-        Some(match other.connection.filter(|_| other.is_ready) {
-            None => Passing::Alone,
-            Some(other) => {
-                passage.until = None;
-                Passing::With(other)
-            }
-        })
+        let [own, other] = [&passage.ends[number], &passage.ends[1 - number]];
+        let (tells, tells_other) = (!own.is_plain, !other.is_plain);
+        let Some(other) = other.connection.filter(|_| other.is_ready) else { return Some(Passing::Alone) };
+        passage.until = None;
+        Some(Passing::With { other, tells, tells_other })
+    }
+
+    /// Whether whoever is at the other end of a connection knows nothing of circuits.
+    pub(crate) fn is_plain(&self, connection: ConnectionId) -> bool {
+        let place = self.connections.get(&connection);
+        let end = place.and_then(|(circuit, number)| Some(&self.circuits.get(circuit)?.ends[*number]));
+        end.is_some_and(|end| end.is_plain)
     }
 
     /// A connection ended. Returns the other of its circuit, which ends, too.

@@ -21,12 +21,16 @@ fn connection(number: u32) -> ConnectionId {
     ConnectionId::new(number, 0)
 }
 
+fn with(number: u32) -> Passing {
+    Passing::With { other: connection(number), tells: true, tells_other: true }
+}
+
 fn middle() -> Middle {
     Middle::new(identity::stream(1, Stream::Circuits))
 }
 
 fn open(middle: &mut Middle, now: Instant, ends: [&str; 2]) -> Result<[String; 2], Refused> {
-    middle.open(now, ends, 1, &settings())
+    middle.open(now, ends, false, 1, &settings())
 }
 
 /// A name for which `own` is the one of two that goes first, or not.
@@ -40,7 +44,7 @@ fn other(own: &str, goes_first: bool) -> String {
 /// A node A, and a server that these told it of, where it is A that goes first.
 fn lacking(tellers: &[&str]) -> (Ends, String) {
     let (mut ends, server) = (Ends::new("A".to_owned()), other("A", true));
-    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, true, &settings()));
     (ends, server)
 }
 
@@ -69,8 +73,8 @@ fn bytes_pass_once_both_ends_are_there_and_ready() {
     assert!(middle.handle_token(connection(2), &other));
     // Whoever made the connection is not ready before it hears so.
     assert_eq!(middle.handle_ready(connection(1)), Some(Passing::Alone));
-    assert_eq!(middle.handle_ready(connection(2)), Some(Passing::With(connection(1))));
-    assert_eq!(middle.handle_ready(connection(1)), Some(Passing::With(connection(2))));
+    assert_eq!(middle.handle_ready(connection(2)), Some(with(1)));
+    assert_eq!(middle.handle_ready(connection(1)), Some(with(2)));
     assert_eq!(middle.next_at(), None, "it stands");
     assert_eq!(middle.handle_closed(connection(1)), Some(connection(2)));
     assert_eq!((middle.handle_closed(connection(2)), middle.len()), (None, 0));
@@ -119,7 +123,7 @@ fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
 fn a_pair_has_room_for_all_of_its_connections_or_for_none() {
     let mut middle = middle();
     let most = Relay { max_circuits: 9, max_circuits_per_pair: 4, ..settings() };
-    let mut open = |ends, needed| middle.open(START, ends, needed, &most);
+    let mut open = |ends, needed| middle.open(START, ends, false, needed, &most);
     assert_eq!(open(["A", "B"], 5), Err(Refused::PairFull));
     open(["A", "B"], 4).expect("room for four");
     let [last, _] = open(["A", "C"], 4).expect("room for eight");
@@ -130,14 +134,15 @@ fn a_pair_has_room_for_all_of_its_connections_or_for_none() {
     assert_eq!(open(["C", "D"], 1), Err(Refused::Full));
     middle.handle_failed(START, &last);
     assert_eq!(middle.handle_timeout(START), []);
-    middle.open(START, ["C", "D"], 4, &most).expect("A and C need none any more");
+    middle.open(START, ["C", "D"], false, 4, &most).expect("A and C need none any more");
 }
 
 #[test]
 fn one_member_begins_only_so_many_circuits_at_once() {
     let mut middle = middle();
     let most = Relay { max_circuits: 1000, ..settings() };
-    let mut open = |from: &str, number| middle.open(START, [from, &format!("S{number}")], 1, &most).map(drop);
+    let mut open =
+        |from: &str, number| middle.open(START, [from, &format!("S{number}")], false, 1, &most).map(drop);
     (0..MAX_UNFINISHED).for_each(|number| open("A", number).expect("a circuit"));
     assert_eq!(open("A", 100), Err(Refused::TooMany));
     open("B", 0).expect("another asks");
@@ -147,7 +152,7 @@ fn one_member_begins_only_so_many_circuits_at_once() {
 fn the_one_of_two_that_goes_first_asks_after_a_while_and_the_other_later() {
     for (goes_first, after) in [(true, 5 * SECOND), (false, 10 * SECOND)] {
         let mut ends = Ends::new("A".to_owned());
-        ends.handle_heard(START, "R", &other("A", goes_first), &settings());
+        ends.handle_heard(START, "R", &other("A", goes_first), true, &settings());
         assert_eq!(wants(&mut ends, START + (after - SECOND), Lack::Everything), [""; 0]);
         assert_eq!(ends.next_at(), Some(START + after));
         assert_eq!(wants(&mut ends, START + after, Lack::Everything), ["R"]);
@@ -173,7 +178,7 @@ fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pau
     let mut ends = Ends::new("A".to_owned());
     let server = other("A", true);
     let tellers = ["R", "S", "T"];
-    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, &settings()));
+    tellers.iter().for_each(|teller| ends.handle_heard(START, teller, &server, true, &settings()));
     let mut now = START + 5 * SECOND;
     let mut pauses = Vec::new();
     let mut order: Vec<String> = Vec::new();
@@ -193,7 +198,7 @@ fn all_who_told_of_a_server_are_asked_one_after_the_other_then_again_after_a_pau
         pauses.push(next.since(now));
         now = next;
         // They tell of it again and again.
-        tellers.iter().for_each(|teller| ends.handle_heard(now, teller, &server, &settings()));
+        tellers.iter().for_each(|teller| ends.handle_heard(now, teller, &server, true, &settings()));
     }
     assert_eq!(pauses[..3], [SECOND, 2 * SECOND, 4 * SECOND]);
     assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
@@ -211,7 +216,7 @@ fn who_refuses_is_not_asked_again_before_it_tells_of_the_server_once_more() {
     ends.handle_refused(now, &second, &server);
     assert_eq!(wants(&mut ends, now + 60 * SECOND, Lack::Everything), [""; 0]);
     assert_eq!(ends.next_at(), None, "nobody is left who may have a route to it");
-    ends.handle_heard(now, &first, &server, &settings());
+    ends.handle_heard(now, &first, &server, true, &settings());
     assert_eq!(wants(&mut ends, now + 5 * SECOND, Lack::Everything), [first]);
 }
 
@@ -239,7 +244,7 @@ fn only_so_many_are_asked_for_at_once_and_fewer_of_one() {
     let mut ends = Ends::new("A".to_owned());
     for number in 0..100 {
         for relay in 0..if number < 50 { 1 } else { 4 } {
-            ends.handle_heard(START, &format!("R{relay}"), &format!("S{number}"), &settings());
+            ends.handle_heard(START, &format!("R{relay}"), &format!("S{number}"), true, &settings());
         }
     }
     let now = START + 10 * SECOND;
@@ -300,7 +305,9 @@ fn both_ends_would_ask_the_same_server_and_pairs_spread_over_all() {
         let ends = [format!("A{pair}"), format!("B{pair}")];
         let first = |own: usize| {
             let mut machine = Ends::new(ends[own].clone());
-            relays.iter().for_each(|relay| machine.handle_heard(START, relay, &ends[1 - own], &settings()));
+            relays
+                .iter()
+                .for_each(|relay| machine.handle_heard(START, relay, &ends[1 - own], true, &settings()));
             wants(&mut machine, START + 10 * SECOND, Lack::Everything).pop().expect("somebody to ask")
         };
         assert_eq!(first(0), first(1));
@@ -368,7 +375,7 @@ fn what_members_say_makes_a_node_keep_only_so_much() {
     let mut ends = Ends::new("A".to_owned());
     for number in 0..2 * MAX_SERVERS {
         for teller in 0..20 {
-            ends.handle_heard(START, &format!("R{teller}"), &format!("S{number}"), &settings());
+            ends.handle_heard(START, &format!("R{teller}"), &format!("S{number}"), true, &settings());
         }
     }
     assert_eq!(ends.unreached().count(), MAX_SERVERS);

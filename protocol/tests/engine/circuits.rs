@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onehop::config::{ClusterConfig, Config, Relay, RelayMode};
 use onehop::wire::{CircuitWord, Connect, Info};
-use onehop::{CloseReason, ConnectionId, Engine, Instant, Listening};
+use onehop::{CloseReason, ConnectionId, DialError, Engine, Instant, Listening};
 
 const SECOND: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 64 * 1024;
@@ -250,12 +250,64 @@ fn a_circuit_is_refused_where_it_makes_no_sense_or_is_not_wanted() {
     assert_eq!(refused(off, ",\"onehop\":2", "NB"), "no circuits here");
     assert_eq!(refused(on.clone(), ",\"onehop\":2", "NC"), none, "nobody knows it");
     assert_eq!(refused(on.clone(), ",\"onehop\":2", "NA"), none, "with itself");
-    assert_eq!(refused(on.clone(), ",\"onehop\":1", "NB"), none, "it knows nothing of circuits");
-    assert_eq!(refused(on.clone(), "", "NB"), none, "a nats-server");
     let full = Relay { max_circuits: 0, ..on.clone() };
     assert_eq!(refused(full, ",\"onehop\":2", "NB"), "maximum circuits exceeded");
     let pair_full = Relay { max_circuits_per_pair: 0, ..on };
     assert_eq!(refused(pair_full, ",\"onehop\":2", "NB"), "maximum circuits of this pair exceeded");
+}
+
+/// It is a nats-server, or a onehop node with `relay` switched off.
+#[test]
+fn one_end_may_be_a_server_that_knows_nothing_of_circuits_and_is_dialed_like_any() {
+    for (level, is_there_first) in [("", true), (",\"onehop\":1", false)] {
+        let mut scene = Scene::relay();
+        let (a, b) = (scene.member("A", ",\"onehop\":2"), scene.member("B", level));
+        scene.open(a, "A", "NB");
+        let said = scene.words(a);
+        let [CircuitWord::Join { server, token, begins: true, dials: true, .. }] = &said[..] else {
+            panic!("{said:?}")
+        };
+        assert_eq!((server.as_str(), scene.words(b).len()), ("NB", 0));
+        let dial = scene.engine.poll_dial(scene.now).expect("one to B");
+        assert_eq!((dial.host.as_str(), dial.port), ("10.0.0.9", 6222), "where B says that it is");
+        let mut dialed = |scene: &mut Scene| {
+            let remote = "10.0.0.9:6222".parse().expect("an address");
+            scene.engine.handle_dialed(scene.now, dial.id, remote).expect("it was wanted")
+        };
+        let mut legs = None;
+        if is_there_first {
+            let plain = dialed(&mut scene);
+            assert!(!scene.engine.wants_input(plain), "there is nobody to hear it yet");
+            legs = Some((scene.leg(token), plain));
+        }
+        let (leg, plain) = legs.unwrap_or_else(|| (scene.leg(token), dialed(&mut scene)));
+        assert_eq!(scene.take(leg), b"+OK\r\n");
+        scene.wait(SECOND / 100);
+        assert!(scene.engine.wants_input(plain));
+        assert_eq!(scene.take(plain), b"");
+        for (from, to) in [(plain, leg), (leg, plain)] {
+            scene.send(from, b"INFO {}\r\n");
+            assert_eq!(scene.take(to), b"INFO {}\r\n");
+        }
+        scene.engine.handle_closed(scene.now, plain, CloseReason::ClientClosed).expect("it is open");
+        assert_eq!(scene.closed(), [(leg, CloseReason::ClientClosed)]);
+    }
+}
+
+#[test]
+fn a_server_that_knows_nothing_of_circuits_and_is_not_there_leaves_nobody_waiting() {
+    let mut scene = Scene::relay();
+    let (a, _) = (scene.member("A", ",\"onehop\":2"), scene.member("B", ""));
+    scene.open(a, "A", "NB");
+    let said = scene.words(a);
+    let [CircuitWord::Join { token, .. }] = &said[..] else { panic!("{said:?}") };
+    let leg = scene.leg(token);
+    let dial = scene.engine.poll_dial(scene.now).expect("one to B");
+    let why = DialError::Failed("refused".to_owned());
+    scene.engine.handle_dial_failed(scene.now, dial.id, &why).expect("it was wanted");
+    scene.wait(SECOND / 10);
+    scene.take(leg);
+    assert_eq!(scene.closed(), [(leg, CloseReason::ClientClosed)]);
 }
 
 #[test]
