@@ -65,9 +65,20 @@ impl Cluster {
         self.routes.inheritance(heir)
     }
 
-    /// Notes that a connection has all that the circuit left that it goes on for.
+    /// Hears that all that a peer said on a circuit has reached those it is for.
+    pub(crate) fn handle_last_line(&mut self, circuit: ConnectionId) {
+        self.routes.handle_last_line(circuit);
+    }
+
+    /// The connection that goes on for a circuit that is about to end, if that has said all.
+    pub(crate) fn heir_of(&self, circuit: ConnectionId, has_said_all: bool) -> Option<ConnectionId> {
+        self.routes.heir_of(circuit, has_said_all)
+    }
+
+    /// Notes that a connection has all that the circuit left that it goes on for, and tells the peer so.
     pub(crate) fn handle_inherited(&mut self, now: Instant, heir: ConnectionId) {
         self.routes.handle_inherited(now, heir);
+        self.outputs.push_back(Output::Send(heir, self.word_line(CircuitWord::Heard).into()));
     }
 
     /// Closes the circuits that others went on for.

@@ -180,7 +180,7 @@ impl Handshake {
     }
 
     /// The CONNECT that introduces this node on a route that it dialed.
-    fn connect(&self, purpose: Option<&Purpose>) -> Connect {
+    pub(super) fn connect(&self, purpose: Option<&Purpose>) -> Connect {
         let own = self.config.authorization.as_ref();
         let from_url =
             purpose.and_then(|purpose| purpose.url.user.as_ref().map(|user| (user, &purpose.url.password)));

@@ -12,6 +12,7 @@ mod compression;
 mod finding;
 mod handover;
 mod handshake;
+mod joining;
 mod moves;
 mod name;
 mod relaying;
@@ -269,6 +270,7 @@ impl Cluster {
         if self.next_round().is_some_and(|at| at <= now) {
             self.handle_round(now);
             self.follow_circuits(now);
+            self.follow_joints(now);
         } else if self.relaying.next_at().is_some_and(|at| at <= now) {
             self.follow_circuits(now);
         }
@@ -490,7 +492,11 @@ impl Cluster {
         neighbours: Vec<Neighbour>,
     ) {
         let remote = self.routes.connection(connection).map(|(remote, _)| remote);
-        if let (Some(remote), Some(peer)) = (remote, self.routes.peer_of(connection)) {
+        let peer = self.routes.peer_of(connection).map(str::to_owned);
+        if let (Some(remote), Some(peer)) = (remote, peer.as_deref()) {
+            if self.gossip.awaits_answer(peer) {
+                self.note_neighbours(now, peer, &neighbours);
+            }
             self.gossip.handle_neighbours(peer, remote.ip().is_loopback(), neighbours);
             self.pass_on(now);
         }
@@ -505,6 +511,7 @@ impl Cluster {
             self.outputs.extend(apart.map(forgotten));
             let account = lost.seat.account();
             if !self.routes.is_peer(&lost.peer) {
+                self.relaying.joints.forget(&lost.peer);
                 self.finding.handle_lost(now, &lost.peer);
             }
             self.gossip.handle_left(now, &lost.peer, account, self.routes.carrier(&lost.peer, account));

@@ -19,6 +19,8 @@ pub(crate) enum InfoHeard {
     UnknownAccount(String),
     /// It is left alone, for a limit of this name.
     Excess(&'static str),
+    /// Nothing more is said on this circuit.
+    LastLine,
 }
 
 /// What a peer wanted of an account over these connections holds no more: it says it again over another.
@@ -50,7 +52,7 @@ impl Cluster {
         if !is_account(&account) {
             return InfoHeard::UnknownAccount(account);
         }
-        let (carrier, is_news) = match self.routes.handle_moved(now, connection, &account, route_pool_size) {
+        let (over, is_news) = match self.routes.handle_moved(now, connection, &account, route_pool_size) {
             Ok(heard) => heard,
             Err(TooManyMoved) => return InfoHeard::Excess("MAX_MOVED_ACCOUNTS"),
         };
@@ -61,7 +63,7 @@ impl Cluster {
         // Behind the last line about the account.
         let answer = Info { route_acc_add_reqid: request, route_pool_size, ..Info::default() };
         self.outputs.push_back(Output::Send(connection, answer.to_gossip_line().into()));
-        InfoHeard::Moved(Void { account, over: carrier.into_iter().collect() })
+        InfoHeard::Moved(Void { account, over })
     }
 }
 

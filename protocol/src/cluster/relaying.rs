@@ -14,7 +14,9 @@ use crate::gossip::Gossip;
 use crate::id::ConnectionId;
 use crate::identity;
 use crate::quote::brief;
-use crate::relay::{Circuit, Ends, Lack, MAX_TOKEN_BYTES, Middle, PATIENCE, Passing, Refused, Want};
+use crate::relay::{
+    Circuit, Ends, Joints, Lack, MAX_TOKEN_BYTES, Middle, PATIENCE, Passing, Refused, Role, Want,
+};
 use crate::routes::{Detour, DialError, DialId, DialRequest, Purpose, Routes};
 use crate::time::Instant;
 use crate::wire::{CircuitWord, Connect, GossipMode, Info};
@@ -24,6 +26,7 @@ use crate::wire::{CircuitWord, Connect, GossipMode, Info};
 pub(super) struct Relaying {
     pub(super) ends: Ends,
     pub(super) middle: Middle,
+    pub(super) joints: Joints,
     /// Where what is shown to take the place of a circuit comes from.
     tokens: Rng,
     /// Connections of circuits that this node makes, in the order in which they were wanted.
@@ -59,8 +62,8 @@ pub(crate) enum CircuitStep {
 pub(crate) enum CircuitDialed {
     /// This is said.
     Says(Vec<u8>),
-    /// Nothing: whoever is there knows nothing of circuits.
-    Passes(Passing),
+    /// Nothing: whoever is there knows nothing of circuits. Its first line is for this node, unless it is answered.
+    Passes(Passing, bool),
 }
 
 /// What there is of circuits.
@@ -86,6 +89,7 @@ pub(crate) struct Beginning {
 impl Relaying {
     pub(super) fn new(own_id: String, mut rng: Rng) -> Self {
         Self {
+            joints: Joints::new(own_id.clone()),
             ends: Ends::new(own_id),
             middle: Middle::new(rng.fork()),
             tokens: rng,
@@ -129,7 +133,7 @@ impl Relaying {
         Some(DialRequest { id, host, port, own_addresses: Vec::new() })
     }
 
-    fn want_dial(&mut self, now: Instant, token: String, address: SocketAddr) {
+    pub(super) fn want_dial(&mut self, now: Instant, token: String, address: SocketAddr) {
         self.last += 1;
         let id = DialId(FIRST_CIRCUIT_DIAL + self.last);
         self.dials.insert(id, CircuitDial { token, address, until: now + PATIENCE, is_begun: false });
@@ -152,8 +156,14 @@ impl Cluster {
         if !self.relaying.handle_token(connection, &token) {
             return None;
         }
-        if self.relaying.middle.is_plain(connection) {
-            return self.relaying.middle.handle_ready(connection).map(CircuitDialed::Passes);
+        let speaks_for_other = match self.relaying.middle.role(connection) {
+            Some(Role::Unaware) => Some(false),
+            Some(Role::Addressed(_)) => Some(true),
+            Some(Role::Aware) | None => None,
+        };
+        if let Some(speaks_for_other) = speaks_for_other {
+            let passing = self.relaying.middle.handle_ready(connection)?;
+            return Some(CircuitDialed::Passes(passing, !speaks_for_other));
         }
         let connect =
             Connect { verbose: false, pedantic: false, onehop_circuit: token, ..Connect::default() };
@@ -259,7 +269,7 @@ impl Cluster {
                 CircuitWord::Heir { token } if token.len() <= MAX_TOKEN_BYTES => {
                     self.routes.handle_heir(over, token);
                 }
-                CircuitWord::Last => self.routes.handle_last_line(over),
+                CircuitWord::Last => return InfoHeard::LastLine,
                 _ => {}
             }
             return InfoHeard::Nothing;
@@ -297,6 +307,7 @@ impl Cluster {
             | CircuitWord::Replaced { .. }
             | CircuitWord::Last
             | CircuitWord::Unknown => {}
+            CircuitWord::Heard => self.routes.handle_all_heard(now, over),
         }
         InfoHeard::Nothing
     }
@@ -325,9 +336,9 @@ impl Cluster {
             return Err(Refused::NoMember);
         };
         let needed = self.connections_between([from, to]);
-        let is_plain = matches!(to_leg, Leg::Plain(_));
-        let opened = self.relaying.middle.open(now, [from, to], is_plain, needed, &self.config.relay);
-        let [from_token, to_token] = opened?;
+        let role = if let Leg::Plain(_) = to_leg { Role::Unaware } else { Role::Aware };
+        let parties = [(from, Role::Aware), (to, role)];
+        let [from_token, to_token] = self.relaying.middle.open(now, parties, needed, &self.config.relay)?;
         debug!("A circuit from {from} to {to} begins");
         self.invite(now, [from, to], from_leg, from_token, true);
         match to_leg {
@@ -345,23 +356,14 @@ impl Cluster {
 
     /// How a connection of a circuit with a member is made; none if that has no direct route.
     fn leg_to(&self, server: &str) -> Option<Leg> {
-        if let Some(carrier) = carrier_of_words(&self.routes, &self.gossip, server) {
-            return Some(Leg::Asked(self.dialed_address(carrier)));
+        match carrier_of_words(&self.routes, &self.gossip, server) {
+            Some(carrier) => Some(Leg::Asked(self.dialed_address(carrier))),
+            None => self.plain_address(server).map(Leg::Plain),
         }
-        let carrier = self.routes.carrier(server, None)?;
-        let is_unaware = self.gossip.info_of(server).is_some_and(|info| info.onehop < CIRCUITS);
-        if !is_unaware || self.routes.detour(carrier).is_some() {
-            return None;
-        }
-        let says = || {
-            let url = self.routes.url_of(server)?;
-            Some(SocketAddr::new(url.host.parse().ok()?, url.port))
-        };
-        self.dialed_address(carrier).or_else(says).map(Leg::Plain)
     }
 
     /// Where a connection leads to that this node has dialed.
-    fn dialed_address(&self, connection: ConnectionId) -> Option<SocketAddr> {
+    pub(super) fn dialed_address(&self, connection: ConnectionId) -> Option<SocketAddr> {
         let (remote, purpose) = self.routes.connection(connection)?;
         purpose.map(|_| remote)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::accounts::{Account, Imports};
 use crate::cluster::Void;
 use crate::forwarding::LongDelivery;
-use crate::hub::{BySid, ByText, Entry, Held};
+use crate::hub::{BySid, ByText, Entry, Held, RemoteInterest};
 use crate::id::AccountId;
 use crate::interest::Subscription;
 use crate::node::{Node, Untold};
@@ -24,6 +24,9 @@ pub(super) enum Chore {
     Remove(Removal),
     /// Very many get a message, before the next one is handled.
     Deliver(Box<LongDelivery>),
+    /// Nothing more is said on this circuit. Whoever waits for that hears it in the next turn: what came before it in this one has
+    /// reached nobody yet.
+    LastLine { is_next_turn: bool },
 }
 
 impl Chore {
@@ -39,6 +42,14 @@ impl Chore {
             Self::Tell(untold) => node.tell_interest(entry, untold, sink),
             Self::Remove(removal) => removal.handle_slice(now, sink),
             Self::Deliver(delivery) => deliver(node, delivery, now, sink),
+            Self::LastLine { is_next_turn: false } => {
+                *self = Self::LastLine { is_next_turn: true };
+                false
+            }
+            Self::LastLine { is_next_turn: true } => {
+                node.cluster().iter_mut().for_each(|cluster| cluster.handle_last_line(entry.id()));
+                true
+            }
         }
     }
 
@@ -89,8 +100,12 @@ impl Removal {
     }
 
     pub(super) fn of_route(node: &Arc<Node>, entry: &Entry) -> Self {
-        let brought = entry.interest().take();
-        Self::of(node, brought.into_iter().map(|(account, held)| Left::ByRoute(account, held)))
+        Self::of_interest(node, &mut entry.interest())
+    }
+
+    pub(super) fn of_interest(node: &Arc<Node>, interest: &mut RemoteInterest) -> Self {
+        let brought = interest.take().into_iter();
+        Self::of(node, brought.map(|(account, held)| Left::ByRoute(account, held)))
     }
 
     /// What a peer wanted of an account over these routes, and wants no more.

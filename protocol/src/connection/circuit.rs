@@ -25,18 +25,20 @@ pub(super) struct Passage {
     to: Option<ConnectionId>,
     /// Too much waits there, or nothing is there yet to take what is said here: nothing is read until then at least.
     blocked_until: Option<Instant>,
+    /// Its first line has come, if that is for this node: what greets the other server, for which this node speaks.
+    is_answered: bool,
     /// When something was read last.
     heard_at: Instant,
 }
 
 impl Passage {
-    fn new(now: Instant, passing: Passing) -> Self {
-        let to = if let Passing::With { other, .. } = passing { Some(other) } else { None };
-        Self { to, blocked_until: None, heard_at: now }
+    fn new(now: Instant, passing: &Passing) -> Self {
+        let to = if let Passing::With { other, .. } = passing { Some(*other) } else { None };
+        Self { to, blocked_until: None, is_answered: true, heard_at: now }
     }
 
     /// The same where whoever is at this end knows nothing of circuits, and speaks when it likes.
-    fn plain(now: Instant, passing: Passing) -> Self {
+    fn plain(now: Instant, passing: &Passing) -> Self {
         let passage = Self::new(now, passing);
         Self { blocked_until: passage.to.is_none().then(|| now + LOOK_AGAIN), ..passage }
     }
@@ -44,6 +46,16 @@ impl Passage {
     /// Whether it is to be read from.
     pub(super) fn wants_input(&self) -> bool {
         self.blocked_until.is_none()
+    }
+
+    /// What of these bytes is for the other end.
+    fn behind_greeting<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.is_answered {
+            return bytes;
+        }
+        let end = memchr::memchr(b'\n', bytes).map(|lf| lf + 1);
+        self.is_answered = end.is_some();
+        &bytes[end.unwrap_or(bytes.len())..]
     }
 
     /// When [`Connection::handle_passage_timeout`] is to be called.
@@ -73,7 +85,9 @@ impl Connection {
             node.with_cluster(now, context.sink, |cluster, _| cluster.handle_circuit_dialed(dial, id));
         match dialed.flatten() {
             Some(CircuitDialed::Says(lines)) => context.send(&lines),
-            Some(CircuitDialed::Passes(passing)) => return self.pass_plain(now, passing, sink),
+            Some(CircuitDialed::Passes(passing, is_answered)) => {
+                return self.pass_plain(now, &passing, is_answered, sink);
+            }
             None => context.close(CloseReason::RouteRemoved),
         }
         self.await_circuit(now);
@@ -99,13 +113,13 @@ impl Connection {
 
     /// Its bytes pass through this node from here on.
     fn pass<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
-        self.become_passage(Passage::new(now, passing));
-        self.tell_passing(passing, sink);
+        self.become_passage(Passage::new(now, &passing));
+        self.tell_passing(&passing, sink);
     }
 
     /// The same where whoever is at this end knows nothing of circuits.
-    fn pass_plain<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
-        self.become_passage(Passage::plain(now, passing));
+    fn pass_plain<S: Sink>(&mut self, now: Instant, passing: &Passing, is_answered: bool, sink: &mut S) {
+        self.become_passage(Passage { is_answered, ..Passage::plain(now, passing) });
         self.tell_passing(passing, sink);
     }
 
@@ -116,15 +130,11 @@ impl Connection {
     }
 
     /// Tells the ends that a circuit stands, if they know what that is.
-    fn tell_passing<S: Sink>(&self, passing: Passing, sink: &mut S) {
-        let Passing::With { other, tells, tells_other } = passing else { return };
+    fn tell_passing<S: Sink>(&self, passing: &Passing, sink: &mut S) {
+        let Passing::With { other, said: [own, others] } = passing else { return };
         // At once: as soon as the other end is told, its bytes may come, and must stand behind this.
-        if tells {
-            sink.announce(self.shared.entry.id(), OK);
-        }
-        if tells_other {
-            sink.send(other, OK);
-        }
+        sink.announce(self.shared.entry.id(), own);
+        sink.send(*other, others);
     }
 
     /// Where the bytes of this connection go, if that is known by now.
@@ -163,6 +173,7 @@ impl Connection {
         };
         let Side::Circuit(passage) = &mut self.side else { return };
         passage.to = Some(to);
+        let bytes = passage.behind_greeting(bytes);
         sink.send(to, bytes);
         if sink.pressure(to) != Pressure::Low {
             passage.blocked_until = Some(now + LOOK_AGAIN);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::chore::{Chore, Removal};
 use super::{Connection, Interruption, Shared};
 use crate::close::CloseReason;
 use crate::cluster::Succession;
@@ -16,13 +17,23 @@ use crate::time::Instant;
 pub(super) struct Hold {
     /// When it is looked again whether it has.
     look_at: Instant,
-    /// The circuit is given up then.
+    /// The circuit is given up then, unless it says more.
     until: Instant,
+    /// How many bytes of messages it had brought when that was settled.
+    heard: u64,
 }
 
 impl Hold {
     fn new(now: Instant) -> Self {
-        Self { look_at: now, until: now + PATIENCE }
+        Self { look_at: now, until: now + PATIENCE, heard: 0 }
+    }
+
+    /// Whether it is waited for long enough, now that the circuit has brought so much.
+    fn is_in_vain(&mut self, now: Instant, heard: u64) -> bool {
+        if std::mem::replace(&mut self.heard, heard) != heard {
+            self.until = now + PATIENCE;
+        }
+        self.until <= now
     }
 }
 
@@ -37,24 +48,39 @@ impl Connection {
 
     /// Goes on once the circuit has said its last line, or is gone.
     pub(super) fn handle_hold<S: Sink>(&mut self, now: Instant, sink: &mut S) {
-        let Some(Interruption::Hold(hold)) = &mut self.shared.interruption else { return };
+        let Shared { node, entry, interruption: Some(Interruption::Hold(hold)), .. } = &mut self.shared
+        else {
+            return;
+        };
         if hold.look_at > now {
             return;
         }
         hold.look_at = now + LOOK_AGAIN;
-        match self.shared.node.inherit(now, &self.shared.entry) {
-            Inheritance::Awaits(circuit) if hold.until <= now => {
-                sink.close(circuit, CloseReason::StaleConnection)
-            }
-            Inheritance::Awaits(_) => {}
-            Inheritance::Due(_) | Inheritance::Nothing => {
-                self.shared.interruption = None;
-                if self.inbound.is_some() && self.shared.close.is_none() {
-                    self.handle_rest(now, &[], sink);
+        match node.inheritance(entry.id()) {
+            Inheritance::Awaits(circuit) => {
+                let heard = node.hub().directory().get(circuit).map_or(0, |it| it.traffic().in_bytes());
+                if hold.is_in_vain(now, heard) {
+                    sink.close(circuit, CloseReason::StaleConnection);
                 }
-                self.shared.record_received(now);
             }
+            Inheritance::Due(circuit) => {
+                let mut early = node.clone().inherit(now, circuit, &entry.clone(), sink);
+                let removal = Removal::of_interest(node, &mut early);
+                if !removal.is_over() {
+                    self.shared.context(now, sink).begin_chore(Chore::Remove(removal));
+                }
+                self.go_on(now, sink);
+            }
+            Inheritance::Nothing => self.go_on(now, sink),
         }
+    }
+
+    fn go_on<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        self.shared.interruption = None;
+        if self.inbound.is_some() && self.shared.close.is_none() {
+            self.handle_rest(now, &[], sink);
+        }
+        self.shared.record_received(now);
     }
 }
 

@@ -382,8 +382,8 @@ impl Connection {
         if let (Some(deadline), true) = (self.shared.auth_deadline, self.awaits_circuit()) {
             return (deadline, TimeoutReason::Authentication);
         }
-        let keepalive = self.shared.keepalive.poll_timeout();
-        let keepalive = (self.hold_due().map_or(keepalive, |at| at.min(keepalive)), TimeoutReason::KeepAlive);
+        let keepalive = self.hold_due().unwrap_or_else(|| self.shared.keepalive.poll_timeout());
+        let keepalive = (keepalive, TimeoutReason::KeepAlive);
         match self.shared.auth_deadline {
             Some(deadline) if deadline < keepalive.0 => (deadline, TimeoutReason::Authentication),
             _ => keepalive,
@@ -410,7 +410,10 @@ impl Connection {
         if matches!(self.side, Side::Circuit(_)) {
             return self.handle_passage_timeout(now, sink);
         }
-        self.handle_hold(now, sink);
+        if self.hold_due().is_some() {
+            // It is not heard, and so cannot answer either.
+            return self.handle_hold(now, sink);
+        }
         let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
         let mut context = self.shared.context(now, sink);
         if is_late {
@@ -489,7 +492,7 @@ impl Connection {
             match chore {
                 Chore::Remove(rest) => removal.absorb(rest),
                 Chore::Deliver(delivery) => removal.deliver_first(delivery),
-                Chore::Tell(_) => {}
+                Chore::Tell(_) | Chore::LastLine { .. } => {}
             }
         }
         node.hub().directory().remove(entry.id());

@@ -255,10 +255,14 @@ impl Route {
             }
             context.shared.node.end_interest(id);
         }
+        let has_said_all = context.shared.chores.iter().any(|chore| matches!(chore, Chore::LastLine { .. }));
+        let mut early = context.shared.node.bequeath_at_end(&context.shared.entry, has_said_all);
         let shared = &*context.shared;
         let now = context.now;
         shared.node.with_cluster(now, context.sink, |cluster, _| cluster.handle_closed(now, id, reason));
-        Removal::of_route(&shared.node, &shared.entry)
+        let mut removal = Removal::of_route(&shared.node, &shared.entry);
+        removal.absorb(Removal::of_interest(&shared.node, &mut early));
+        removal
     }
 
     /// Answers a PING. Who is not registered yet may not be read fast enough to be slowed, so it has no endless supply.
@@ -381,6 +385,9 @@ impl Route {
                     Some(Err(reason)) => context.close(reason),
                     Some(Ok(InfoHeard::Moved(void))) => forget(context, &void),
                     Some(Ok(InfoHeard::Excess(limit))) => context.hit_limit(limit),
+                    Some(Ok(InfoHeard::LastLine)) => {
+                        context.begin_chore(Chore::LastLine { is_next_turn: false });
+                    }
                     Some(Ok(InfoHeard::UnknownAccount(account))) => {
                         let error = ProtocolError::UnknownAccount { account };
                         context.log_fault(&error);

@@ -47,4 +47,13 @@ pub trait Links {
 
     /// Calls `f` with the link of a connection. `None` if it is not there yet or not any more.
     fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(Self::Link<'_>) -> R) -> Option<R>;
+
+    /// Hears that a link has an heir from now on.
+    fn note_heir(&mut self) {}
+
+    /// Whether some link may have an heir, so that it is worth looking. Where one thread does everything none has while another's
+    /// batch goes on.
+    fn have_heirs(&self) -> bool {
+        false
+    }
 }

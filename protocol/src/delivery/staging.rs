@@ -106,6 +106,9 @@ impl<L: Links> Staging<L> {
     pub fn flush(&mut self, now: Instant, hub: &Hub) -> Vec<ConnectionId> {
         let mut slow = Vec::new();
         self.left_writes = self.used > self.writes_at_once;
+        if self.links.have_heirs() {
+            self.settle_heirs();
+        }
         if let Some(place) = self.reader.take().and_then(|reader| self.place(reader)) {
             self.staged[..self.used].swap(place, self.used - 1);
         }
@@ -221,6 +224,9 @@ impl<L: Links> Staging<L> {
             // Its PONG may be among it, so the fence holds here too.
             self.hand_over_all_but(id);
         }
+        if self.links.have_heirs() {
+            self.settle_heirs();
+        }
         let max_staged_bytes = self.max_staged_bytes;
         let Some(place) = self.place(id) else {
             return;
@@ -233,6 +239,20 @@ impl<L: Links> Staging<L> {
             // Nobody says so much to a connection that is being made: it is gone.
             Pushed::Nowhere if outbox.pending_bytes() > max_staged_bytes => outbox.clear(),
             Pushed::Nowhere => {}
+        }
+    }
+
+    /// Gives what is staged for connections that have heirs to these, before anything of what was staged for the heirs: who knew of
+    /// an heir when he staged for it knew it for all that he staged later.
+    #[cold]
+    fn settle_heirs(&mut self) {
+        for place in 0..self.used {
+            let Staged { id, outbox, .. } = &mut self.staged[place];
+            let heir = self.links.with(*id, |link| link.heir()).flatten();
+            let is_left = heir.is_some() && !outbox.is_empty();
+            if is_left && let Pushed::ToHeir(heir) = push(&mut self.links, *id, outbox) {
+                self.staged(heir);
+            }
         }
     }
 
@@ -339,8 +359,9 @@ impl<L: Links> Sink for Staging<L> {
         let Some(place) = self.place(from) else { return };
         let outbox = &mut self.staged[place].outbox;
         if self.links.with(from, |mut link| link.bequeath(outbox, heir)).is_none() {
-            outbox.clear();
+            return outbox.clear();
         }
+        self.links.note_heir();
     }
 
     fn pressure(&mut self, of: ConnectionId) -> Pressure {

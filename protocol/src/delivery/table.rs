@@ -1,5 +1,6 @@
 //! Links that threads share, and how each finds those that it writes to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::link::{Link, Links};
@@ -12,6 +13,8 @@ use crate::lock::{Place, RwLock};
 #[derive(Debug)]
 pub struct Table<L> {
     places: RwLock<Vec<Option<Arc<L>>>>,
+    /// How many of them have heirs.
+    heirs: AtomicUsize,
 }
 
 impl<L> Table<L>
@@ -31,13 +34,22 @@ where
         if places.len() <= index {
             places.resize(index + 1, None);
         }
-        places[index] = Some(link);
+        let former = places[index].replace(link);
+        drop(places);
+        self.note_gone(former);
     }
 
     /// Removes a link, unless its place has another already.
     pub fn remove(&self, id: ConnectionId) {
-        if let Some(place) = self.places.write().get_mut(id.index()) {
-            place.take_if(|link| id_of(link) == id);
+        let mut places = self.places.write();
+        let gone = places.get_mut(id.index()).and_then(|place| place.take_if(|link| id_of(link) == id));
+        drop(places);
+        self.note_gone(gone);
+    }
+
+    fn note_gone(&self, link: Option<Arc<L>>) {
+        if link.is_some_and(|link| (&*link).heir().is_some()) {
+            self.heirs.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -54,7 +66,7 @@ where
 
 impl<L> Default for Table<L> {
     fn default() -> Self {
-        Self { places: RwLock::new(Place::Links, Vec::new()) }
+        Self { places: RwLock::new(Place::Links, Vec::new()), heirs: AtomicUsize::new(0) }
     }
 }
 
@@ -66,6 +78,14 @@ where
 
     fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(&L) -> R) -> Option<R> {
         self.get(id).map(|link| f(&link))
+    }
+
+    fn note_heir(&mut self) {
+        self.heirs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn have_heirs(&self) -> bool {
+        self.heirs.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -135,6 +155,15 @@ where
     #[inline]
     fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(&L) -> R) -> Option<R> {
         self.get(id).map(|link| f(&link))
+    }
+
+    fn note_heir(&mut self) {
+        self.table.heirs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn have_heirs(&self) -> bool {
+        self.table.heirs.load(Ordering::Relaxed) > 0
     }
 }
 

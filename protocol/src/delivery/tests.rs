@@ -32,6 +32,7 @@ pub(crate) struct Memory {
     links: BTreeMap<ConnectionId, InMemory>,
     /// Who was flushed, in that order.
     pub(crate) flushed: Vec<ConnectionId>,
+    have_heirs: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,14 @@ impl Links for Memory {
     fn with<R>(&mut self, id: ConnectionId, f: impl FnOnce(InHand<'_>) -> R) -> Option<R> {
         let link = self.links.get_mut(&id)?;
         Some(f(InHand { link, flushed: &mut self.flushed }))
+    }
+
+    fn note_heir(&mut self) {
+        self.have_heirs = true;
+    }
+
+    fn have_heirs(&self) -> bool {
+        self.have_heirs
     }
 }
 
@@ -601,4 +610,39 @@ fn what_is_for_an_heir_that_is_gone_is_dropped() {
     world.flush();
     assert_eq!(world.staging.staged_bytes(former), 0);
     assert_eq!(world.link(former).read, b"last");
+}
+
+/// As another thread does it between two lines of this one.
+fn bequeath_meanwhile(world: &mut World, former: ConnectionId, heir: ConnectionId) {
+    let links = world.staging.links_mut();
+    links.with(former, |mut link| link.bequeath(&mut Outbox::new(), heir));
+    links.note_heir();
+}
+
+#[test]
+fn what_was_staged_before_another_thread_made_somebody_an_heir_goes_there_first_whoever_is_flushed_when() {
+    let mut world = World::new(10 * MAX_STAGED_BYTES);
+    let [former, heir, reader] = [(); 3].map(|()| world.client(true).id());
+    world.staging.begin(reader);
+    world.staging.send(reader, b"PONG\r\n");
+    world.staging.send(heir, b"zero ");
+    world.staging.send(former, b"one ");
+    bequeath_meanwhile(&mut world, former, heir);
+    world.staging.send(heir, b"two ");
+    world.flush();
+    let read = std::mem::take(&mut world.link(heir).read);
+    assert_eq!(read, b"one zero two ", "in the order of the messages; an announcement may be early");
+}
+
+#[test]
+fn nor_is_it_overtaken_by_more_than_is_staged() {
+    let mut world = World::new(10 * MAX_STAGED_BYTES);
+    let [former, heir, reader] = [(); 3].map(|()| world.client(true).id());
+    world.staging.begin(reader);
+    world.staging.send(former, b"one ");
+    bequeath_meanwhile(&mut world, former, heir);
+    (0..2).for_each(|_| world.deliver(heir, MAX_STAGED_BYTES / 2 + 10));
+    assert!(world.link(heir).backlog.pending_bytes() > 0, "it is given before the end of the batch");
+    world.flush();
+    assert!(world.link(heir).read.starts_with(b"one "));
 }

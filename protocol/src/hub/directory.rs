@@ -23,11 +23,20 @@ pub struct Directory {
 struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Those that are found by the id of another, too, by their own.
-    inherited: BTreeMap<ConnectionId, ConnectionId>,
+    /// Those that are found by the id of another, too: by that, until both are gone.
+    heirs: BTreeMap<ConnectionId, Heir>,
     clients: usize,
     routes: usize,
     upgrading: usize,
+}
+
+/// A connection that is found by the id of another, too.
+#[derive(Debug)]
+struct Heir {
+    id: ConnectionId,
+    is_open: bool,
+    /// The other still is, though nobody finds it.
+    former_is_open: bool,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +124,8 @@ impl Directory {
         if are_there && let Some(slot) = slots.slot(from) {
             slot.entry = Some(heir.clone());
             *slots.counter(heir.kind()) -= 1;
-            slots.inherited.insert(heir.id(), from);
+            let heir = Heir { id: heir.id(), is_open: true, former_is_open: true };
+            slots.heirs.insert(from, heir);
         }
         are_there
     }
@@ -127,13 +137,22 @@ impl Directory {
 
     pub(crate) fn remove(&self, id: ConnectionId) {
         let mut slots = self.write();
+        if let Some(heir) = slots.heirs.get_mut(&id) {
+            heir.former_is_open = false;
+            return slots.release(id);
+        }
         let Some(entry) = slots.get(id).filter(|entry| entry.id() == id).cloned() else {
             return;
         };
         *slots.counter(entry.kind()) -= 1;
         slots.vacate(id);
-        if let Some(former) = slots.inherited.remove(&id) {
-            slots.vacate(former);
+        let former = slots.heirs.iter_mut().find(|(_, heir)| heir.id == id);
+        if let Some(former) = former.map(|(former, heir)| {
+            heir.is_open = false;
+            *former
+        }) {
+            slots.slot(former).into_iter().for_each(|slot| slot.entry = None);
+            slots.release(former);
         }
     }
 
@@ -167,6 +186,14 @@ impl Slots {
 
     fn slot(&mut self, id: ConnectionId) -> Option<&mut Slot> {
         self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())
+    }
+
+    /// Frees the place of a connection that has an heir, once both are gone.
+    fn release(&mut self, former: ConnectionId) {
+        if self.heirs.get(&former).is_some_and(|heir| !heir.is_open && !heir.former_is_open) {
+            self.heirs.remove(&former);
+            self.vacate(former);
+        }
     }
 
     /// Frees a place for another connection.
@@ -218,12 +245,15 @@ mod tests {
             if former_goes_first {
                 assert_eq!(directory.get(former.id()).map(|entry| entry.cid()), Some(heir.cid()));
             }
+            let newcomer = insert(&hub);
+            assert_ne!(newcomer.id().index(), former.id().index(), "the other still has that place");
+            directory.remove(newcomer.id());
             directory.remove(order[1].id());
             assert_eq!([former.id(), heir.id()].map(|id| directory.get(id).is_none()), [true; 2]);
             assert_eq!(directory.count(Kind::Route), 0);
         }
         let [one, other] = [(); 2].map(|()| insert(&hub));
-        assert!(one.id().index() < 2 && other.id().index() < 2, "their places are free again");
+        assert!(one.id().index() < 3 && other.id().index() < 3, "their places are free again");
         directory.remove(one.id());
         assert!(!directory.bequeath(one.id(), &other) && !directory.bequeath(other.id(), &one));
     }

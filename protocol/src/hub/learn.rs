@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::remote::{Brought, Told, TooMuchInterest};
+use super::remote::{Brought, RemoteInterest, Told, TooMuchInterest};
 use super::{ByText, Entry, Held, Hub};
 use crate::accounts::Account;
 use crate::config::RouteLimits;
@@ -58,14 +58,15 @@ impl Hub {
         }
     }
 
-    /// Lets what a peer wants, by what a connection brought, be what its heir brought. To be called while no account comes or goes,
-    /// before the heir has brought anything itself.
-    pub(crate) fn bequeath(&self, from: &Entry, heir: &Arc<Entry>) {
+    /// Lets what a peer wants, by what a connection brought, be what its heir brought. To be called while no account comes or goes.
+    /// Returns what the heir had brought itself, which is still in the indexes.
+    pub(crate) fn bequeath(&self, from: &Entry, heir: &Arc<Entry>) -> RemoteInterest {
         // First, so that it is found at any time. A connection that is gone removes what it brought.
-        if self.directory().bequeath(from.id(), heir) {
-            let left = from.interest().bequeath(from.id());
-            *heir.interest() = left;
+        if !self.directory().bequeath(from.id(), heir) {
+            return RemoteInterest::default();
         }
+        let left = from.interest().bequeath(from.id());
+        std::mem::replace(&mut heir.interest(), left)
     }
 
     /// Takes out what a peer wanted of an account over a route, of which it holds no more. It is still in the account's index,

@@ -12,7 +12,7 @@ use crate::accounts::{self, Account, AccountError, Imports};
 use crate::calendar;
 use crate::close::CloseReason;
 use crate::forwarding::Keeper;
-use crate::hub::{Entry, Kind};
+use crate::hub::{Entry, Kind, RemoteInterest};
 use crate::id::{AccountId, ConnectionId};
 use crate::interest::{Change, Extent, Source, Subscription, Walk};
 use crate::permissions::Permissions;
@@ -276,21 +276,36 @@ impl Node {
         self.end_interest(circuit);
     }
 
-    /// Takes over what the circuit brought that a connection goes on for, if that has said all. What the answer says is done.
-    pub(crate) fn inherit(&self, now: Instant, heir: &Arc<Entry>) -> Inheritance {
-        let Some(mut cluster) = self.cluster() else { return Inheritance::Nothing };
-        let inheritance = cluster.inheritance(heir.id());
-        if let Inheritance::Due(circuit) = inheritance {
-            cluster.handle_inherited(now, heir.id());
-            drop(cluster);
-            // Accounts that come or go find it in one of the two.
-            let _listeners = self.announcements.listeners();
-            if let Some(circuit) = self.hub.directory().get(circuit) {
-                self.hub.bequeath(&circuit, heir);
-            }
-            self.hub.want_attention();
-        }
-        inheritance
+    /// What is to be done where a connection goes on for a circuit.
+    pub(crate) fn inheritance(&self, heir: ConnectionId) -> Inheritance {
+        self.cluster().map_or(Inheritance::Nothing, |cluster| cluster.inheritance(heir))
+    }
+
+    /// Lets what a circuit brought be what the connection brought that goes on for it. Returns what that had brought itself, before
+    /// anybody knew what it is: it is to be removed.
+    pub(crate) fn inherit<S: Sink>(
+        &self,
+        now: Instant,
+        circuit: ConnectionId,
+        heir: &Arc<Entry>,
+        sink: &mut S,
+    ) -> RemoteInterest {
+        let early = self.hub.directory().get(circuit).map(|circuit| self.pass_interest(&circuit, heir));
+        self.with_cluster(now, sink, |cluster, _| cluster.handle_inherited(now, heir.id()));
+        early.unwrap_or_default()
+    }
+
+    /// The same where the circuit is about to end, if it has said all.
+    pub(crate) fn bequeath_at_end(&self, circuit: &Entry, has_said_all: bool) -> RemoteInterest {
+        let heir = self.cluster().and_then(|cluster| cluster.heir_of(circuit.id(), has_said_all));
+        let heir = heir.and_then(|heir| self.hub.directory().get(heir));
+        heir.map(|heir| self.pass_interest(circuit, &heir)).unwrap_or_default()
+    }
+
+    fn pass_interest(&self, circuit: &Entry, heir: &Arc<Entry>) -> RemoteInterest {
+        // Accounts that come or go find it in one of the two.
+        let _listeners = self.announcements.listeners();
+        self.hub.bequeath(circuit, heir)
     }
 
     /// Announces nothing more to a route.

@@ -1,15 +1,18 @@
 //! The circuits that pass through this node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bytes::Bytes;
 use fastrand::Rng;
 
-use super::PATIENCE;
+use super::{PATIENCE, Pair};
 use crate::config::Relay;
 use crate::id::ConnectionId;
 use crate::identity;
+use crate::routes::Seat;
 use crate::time::Instant;
+use crate::wire::encode::OK;
 
 /// All of them, from the question for one to its end.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ struct Passage {
     ends: [End; 2],
     /// How many circuits the pair needs.
     needed: usize,
+    /// Which of its connections it is, if the two know nothing of circuits.
+    seat: Option<Seat>,
     /// Until then both connections are to be there; none once they are.
     until: Option<Instant>,
 }
@@ -42,17 +47,30 @@ struct End {
     token: String,
     connection: Option<ConnectionId>,
     is_ready: bool,
-    /// It knows nothing of circuits: a connection is made as any to its route port, and nothing is said to it.
-    is_plain: bool,
+    role: Role,
 }
 
+/// What an end of a circuit is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It knows of circuits, and hears when its own stands.
+    Aware,
+    /// It does not: a connection is made as any to its route port, and whoever is at the other end speaks first.
+    Unaware,
+    /// Nor does it, nor does the other: this is said as if by the other.
+    Addressed(Bytes),
+}
+
+/// An end of a circuit that is to begin.
+pub(crate) type Party<'a> = (&'a str, Role);
+
 /// How far a connection of a circuit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Passing {
     /// The other is not there yet.
     Alone,
-    /// Bytes pass between it and this other. Those of the two are told that know of circuits.
-    With { other: ConnectionId, tells: bool, tells_other: bool },
+    /// Bytes pass between it and this other. Each is told something first, the one and the other.
+    With { other: ConnectionId, said: [Bytes; 2] },
 }
 
 /// Why no circuit is let pass.
@@ -88,15 +106,14 @@ impl Middle {
 
     /// Begins a circuit between two servers, of which the first asks for it: the tokens of their connections. A pair needs so
     /// many, one for each of its connections: there is room for all of them, or for none. Else some accounts would pass and others not.
-    /// The second of them `is_plain` if it knows nothing of circuits.
     pub(crate) fn open(
         &mut self,
         now: Instant,
-        ends: [&str; 2],
-        is_plain: bool,
+        parties: [Party<'_>; 2],
         needed: usize,
         limits: &Relay,
     ) -> Result<[String; 2], Refused> {
+        let ends = parties.each_ref().map(|(server, _)| *server);
         let mut kept = self.kept_by_pair();
         let [count, room] = kept.remove(&pair(ends)).unwrap_or_default();
         if (count + 1).max(needed) > limits.max_circuits_per_pair {
@@ -106,21 +123,50 @@ impl Middle {
         if others + (count + 1).max(needed).max(room) > limits.max_circuits {
             return Err(Refused::Full);
         }
-        let is_unfinished = |it: &&Passage| it.until.is_some() && it.ends[0].server == ends[0];
+        let is_asked_for = |it: &&Passage| it.until.is_some() && it.seat.is_none();
+        let is_unfinished = |it: &&Passage| is_asked_for(it) && it.ends[0].server == ends[0];
         if self.circuits.values().filter(is_unfinished).count() >= MAX_UNFINISHED {
             return Err(Refused::TooMany);
         }
         self.last += 1;
-        let ends = [(ends[0], false), (ends[1], is_plain)].map(|(server, is_plain)| {
+        let ends = parties.map(|(server, role)| {
             let token = identity::circuit_token(&mut self.rng);
-            End { server: server.to_owned(), token, connection: None, is_ready: false, is_plain }
+            End { server: server.to_owned(), token, connection: None, is_ready: false, role }
         });
         for (number, end) in ends.iter().enumerate() {
             self.tokens.insert(end.token.clone(), (self.last, number));
         }
         let tokens = ends.each_ref().map(|end| end.token.clone());
-        self.circuits.insert(self.last, Passage { ends, needed, until: Some(now + PATIENCE) });
+        self.circuits.insert(self.last, Passage { ends, needed, seat: None, until: Some(now + PATIENCE) });
         Ok(tokens)
+    }
+
+    /// The same for one of the connections of two that know nothing of circuits.
+    pub(crate) fn open_at(
+        &mut self,
+        now: Instant,
+        parties: [Party<'_>; 2],
+        seat: &Seat,
+        needed: usize,
+        limits: &Relay,
+    ) -> Result<[String; 2], Refused> {
+        let tokens = self.open(now, parties, needed, limits)?;
+        self.circuits.get_mut(&self.last).into_iter().for_each(|passage| passage.seat = Some(seat.clone()));
+        Ok(tokens)
+    }
+
+    /// The pairs that are joined though they know nothing of circuits, by some of their connections at least.
+    pub(crate) fn joined(&self) -> BTreeSet<Pair> {
+        let joints = self.circuits.values().filter(|passage| passage.seat.is_some());
+        joints
+            .map(|passage| pair(passage.ends.each_ref().map(|end| &*end.server)).map(str::to_owned))
+            .collect()
+    }
+
+    /// Which connections of such a pair pass, or are about to.
+    pub(crate) fn seats_of(&self, members: [&str; 2]) -> BTreeSet<&Seat> {
+        let is_of_pair = |it: &&Passage| pair(it.ends.each_ref().map(|end| &*end.server)) == pair(members);
+        self.circuits.values().filter(is_of_pair).filter_map(|passage| passage.seat.as_ref()).collect()
     }
 
     /// How many circuits each pair has, and for how many there is to be room.
@@ -155,17 +201,16 @@ impl Middle {
         let passage = self.circuits.get_mut(&circuit)?;
         passage.ends[number].is_ready = true;
         let [own, other] = [&passage.ends[number], &passage.ends[1 - number]];
-        let (tells, tells_other) = (!own.is_plain, !other.is_plain);
+        let said = [own, other].map(|end| end.role.said());
         let Some(other) = other.connection.filter(|_| other.is_ready) else { return Some(Passing::Alone) };
         passage.until = None;
-        Some(Passing::With { other, tells, tells_other })
+        Some(Passing::With { other, said })
     }
 
-    /// Whether whoever is at the other end of a connection knows nothing of circuits.
-    pub(crate) fn is_plain(&self, connection: ConnectionId) -> bool {
-        let place = self.connections.get(&connection);
-        let end = place.and_then(|(circuit, number)| Some(&self.circuits.get(circuit)?.ends[*number]));
-        end.is_some_and(|end| end.is_plain)
+    /// What whoever is at the other end of a connection is told.
+    pub(crate) fn role(&self, connection: ConnectionId) -> Option<&Role> {
+        let (circuit, number) = self.connections.get(&connection)?;
+        Some(&self.circuits.get(circuit)?.ends[*number].role)
     }
 
     /// A connection ended. Returns the other of its circuit, which ends, too.
@@ -202,6 +247,16 @@ impl Middle {
                 self.connections.remove(connection);
             })
         })
+    }
+}
+
+impl Role {
+    fn said(&self) -> Bytes {
+        match self {
+            Self::Aware => Bytes::from_static(OK),
+            Self::Unaware => Bytes::new(),
+            Self::Addressed(lines) => lines.clone(),
+        }
     }
 }
 

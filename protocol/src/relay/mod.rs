@@ -11,12 +11,14 @@
 
 mod choice;
 mod ends;
+mod joints;
 mod middle;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use ends::{Circuit, Ends, Lack, MAX_TOKEN_BYTES, Want};
-pub(crate) use middle::{Middle, Passing, Refused};
+pub(crate) use joints::{Joints, Pair};
+pub(crate) use middle::{Middle, Passing, Refused, Role};
 
 use std::time::Duration;
 

@@ -22,7 +22,10 @@ fn connection(number: u32) -> ConnectionId {
 }
 
 fn with(number: u32) -> Passing {
-    Passing::With { other: connection(number), tells: true, tells_other: true }
+    Passing::With {
+        other: connection(number),
+        said: [b"+OK\r\n".as_slice().into(), b"+OK\r\n".as_slice().into()],
+    }
 }
 
 fn middle() -> Middle {
@@ -30,7 +33,7 @@ fn middle() -> Middle {
 }
 
 fn open(middle: &mut Middle, now: Instant, ends: [&str; 2]) -> Result<[String; 2], Refused> {
-    middle.open(now, ends, false, 1, &settings())
+    middle.open(now, ends.map(|end| (end, Role::Aware)), 1, &settings())
 }
 
 /// A name for which `own` is the one of two that goes first, or not.
@@ -123,7 +126,8 @@ fn only_so_many_circuits_pass_of_a_pair_and_of_all() {
 fn a_pair_has_room_for_all_of_its_connections_or_for_none() {
     let mut middle = middle();
     let most = Relay { max_circuits: 9, max_circuits_per_pair: 4, ..settings() };
-    let mut open = |ends, needed| middle.open(START, ends, false, needed, &most);
+    let mut open =
+        |ends: [&str; 2], needed| middle.open(START, ends.map(|end| (end, Role::Aware)), needed, &most);
     assert_eq!(open(["A", "B"], 5), Err(Refused::PairFull));
     open(["A", "B"], 4).expect("room for four");
     let [last, _] = open(["A", "C"], 4).expect("room for eight");
@@ -134,15 +138,19 @@ fn a_pair_has_room_for_all_of_its_connections_or_for_none() {
     assert_eq!(open(["C", "D"], 1), Err(Refused::Full));
     middle.handle_failed(START, &last);
     assert_eq!(middle.handle_timeout(START), []);
-    middle.open(START, ["C", "D"], false, 4, &most).expect("A and C need none any more");
+    middle
+        .open(START, ["C", "D"].map(|end| (end, Role::Aware)), 4, &most)
+        .expect("A and C need none any more");
 }
 
 #[test]
 fn one_member_begins_only_so_many_circuits_at_once() {
     let mut middle = middle();
     let most = Relay { max_circuits: 1000, ..settings() };
-    let mut open =
-        |from: &str, number| middle.open(START, [from, &format!("S{number}")], false, 1, &most).map(drop);
+    let mut open = |from: &str, number| {
+        let to = format!("S{number}");
+        middle.open(START, [(from, Role::Aware), (&to, Role::Aware)], 1, &most).map(drop)
+    };
     (0..MAX_UNFINISHED).for_each(|number| open("A", number).expect("a circuit"));
     assert_eq!(open("A", 100), Err(Refused::TooMany));
     open("B", 0).expect("another asks");

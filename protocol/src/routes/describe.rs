@@ -130,9 +130,10 @@ impl RouteConnection {
             }
             Life::Registered { peer, seat, since: _, continues, probed_until, inherits } => {
                 let probed = probed_until.is_some();
-                format!("{peer} {seat:?} {continues} {probed} {}", inherits.is_some())
+                let inherits = inherits.map(|it| (it.is_done, it.is_heard));
+                format!("{peer} {seat:?} {continues} {probed} {inherits:?}")
             }
-            Life::Retired { peer, ends_at } => format!("{peer} {}", ends_at.is_some()),
+            Life::Retired { peer, heir: _, ends_at } => format!("{peer} {}", ends_at.is_some()),
         };
         format!("{purpose:?} {detour:?} {is_finished} {life}")
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::life::{Claim, Life, RouteConnection};
+use super::life::{Claim, Inherits, Life, RouteConnection};
 use super::seat::{Newcomer, Seat};
 use super::table::Routes;
 use super::turn::dials_first;
@@ -40,7 +40,8 @@ impl Routes {
                 && self.connections.is_claimed(newcomer.id, seat)
                 && dials_first(self.wishes.own_id(), newcomer.id)
         };
-        is_shown && !has_own()
+        // Who said nothing on the circuit yet could not be sure of the answer.
+        is_shown && self.token_for(circuit).is_some() && !has_own()
     }
 
     /// Hears what the peer of a circuit wants to be shown.
@@ -58,51 +59,83 @@ impl Routes {
         }
     }
 
-    /// Takes its seat from a circuit.
-    pub(super) fn retire(&mut self, peer: &str, seat: &Seat, circuit: ConnectionId) {
-        self.peers.get_mut(peer).into_iter().for_each(|peer| peer.unseat(seat));
-        self.connections.retire(circuit);
-    }
-
     /// Whether a connection is to have the seat of a circuit as soon as the peer agrees.
     pub(crate) fn has_claim(&self, connection: ConnectionId) -> bool {
         let life = self.connections.get(connection).map(|it| &it.life);
         matches!(life, Some(Life::Shaking { claim: Some(_), .. }))
     }
 
-    /// Hears that a peer says nothing more on a circuit.
+    /// Hears that a peer says nothing more on a circuit, and all that it said there has reached those it is for.
     pub(crate) fn handle_last_line(&mut self, circuit: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(circuit).filter(|it| it.detour.is_some()) {
             connection.is_finished = true;
         }
     }
 
+    /// The connection that goes on for a circuit, if that has said all: whether this is so where the circuit is about to end says
+    /// whoever drives it.
+    pub(crate) fn heir_of(&self, circuit: ConnectionId, has_said_all: bool) -> Option<ConnectionId> {
+        let RouteConnection { is_finished, life: Life::Retired { heir, .. }, .. } =
+            self.connections.get(circuit)?
+        else {
+            return None;
+        };
+        (*is_finished || has_said_all).then_some(*heir)
+    }
+
+    /// The connection that has the seat now which another had once, or has.
+    pub(super) fn seated(&self, connection: ConnectionId) -> ConnectionId {
+        match self.connections.get(connection).map(|it| &it.life) {
+            Some(Life::Retired { heir, .. }) => *heir,
+            _ => connection,
+        }
+    }
+
+    /// These connections, and the circuits that some of them go on for, which still have what was brought.
+    pub(super) fn with_circuits(&self, connections: impl Iterator<Item = ConnectionId>) -> Vec<ConnectionId> {
+        let with_circuit = |id| [Some(id), self.inherits(id).map(|it| it.circuit)];
+        connections.flat_map(with_circuit).flatten().collect()
+    }
+
+    fn inherits(&self, heir: ConnectionId) -> Option<Inherits> {
+        match self.connections.get(heir)?.life {
+            Life::Registered { inherits, .. } => inherits,
+            Life::Shaking { .. } | Life::Retired { .. } => None,
+        }
+    }
+
     /// What is to be done where a connection goes on for a circuit.
     pub(crate) fn inheritance(&self, heir: ConnectionId) -> Inheritance {
-        let Some(Life::Registered { inherits: Some(circuit), .. }) =
-            self.connections.get(heir).map(|it| &it.life)
-        else {
+        let Some(Inherits { circuit, is_done: false, .. }) = self.inherits(heir) else {
             return Inheritance::Nothing;
         };
-        match self.connections.get(*circuit) {
-            Some(RouteConnection { is_finished: true, .. }) => Inheritance::Due(*circuit),
-            Some(_) => Inheritance::Awaits(*circuit),
+        match self.connections.get(circuit) {
+            Some(RouteConnection { is_finished: true, .. }) => Inheritance::Due(circuit),
+            Some(_) => Inheritance::Awaits(circuit),
             None => Inheritance::Nothing,
         }
     }
 
-    /// Notes that a connection has all that the circuit left that it goes on for, which is closed after a while: somebody may just
-    /// be about to write to it.
+    /// Notes that a connection has all that the circuit left that it goes on for.
     pub(crate) fn handle_inherited(&mut self, now: Instant, heir: ConnectionId) {
-        self.end_circuit_of(heir, now + RETIRED_FOR);
+        self.note_inheritance(now, heir, |inherits| inherits.is_done = true);
     }
 
-    fn end_circuit_of(&mut self, heir: ConnectionId, at: Instant) {
-        if let Some(RouteConnection { life: Life::Registered { inherits, .. }, .. }) =
+    /// Hears that the peer has heard all that was said on the circuit that a connection goes on for.
+    pub(crate) fn handle_all_heard(&mut self, now: Instant, heir: ConnectionId) {
+        self.note_inheritance(now, heir, |inherits| inherits.is_heard = true);
+    }
+
+    /// Once both sides have all of it, the circuit is closed, after a while: somebody may just be about to write to it.
+    fn note_inheritance(&mut self, now: Instant, heir: ConnectionId, note: impl FnOnce(&mut Inherits)) {
+        let Some(RouteConnection { life: Life::Registered { inherits: Some(inherits), .. }, .. }) =
             self.connections.get_mut(heir)
-            && let Some(circuit) = inherits.take()
-        {
-            self.end_circuit(circuit, at);
+        else {
+            return;
+        };
+        note(inherits);
+        if let Inherits { circuit, is_done: true, is_heard: true } = *inherits {
+            self.end_circuit(circuit, now + RETIRED_FOR);
         }
     }
 
@@ -110,7 +143,9 @@ impl Routes {
         if let Some(RouteConnection { life: Life::Retired { ends_at, .. }, .. }) =
             self.connections.get_mut(circuit)
         {
-            *ends_at = Some(at);
+            if let Some(before) = ends_at.replace(at) {
+                self.retired.remove(&(before, circuit));
+            }
             self.retired.insert((at, circuit));
         }
     }

@@ -73,8 +73,10 @@ fn who_shows_what_was_said_on_the_circuit_has_its_seat_and_the_circuit_is_closed
     assert_eq!((routes.take_retired(START + 9 * SECOND), routes.next_timeout()), (Vec::new(), None));
     routes.handle_last_line(connection(CIRCUIT));
     assert_eq!(routes.inheritance(connection(2)), Inheritance::Due(connection(CIRCUIT)));
-    routes.handle_inherited(START + 9 * SECOND, connection(2));
+    routes.handle_inherited(START + 8 * SECOND, connection(2));
     assert_eq!(routes.inheritance(connection(2)), Inheritance::Nothing);
+    assert_eq!(routes.next_timeout(), None, "the peer may still have to hear something");
+    routes.handle_all_heard(START + 9 * SECOND, connection(2));
     assert_eq!(routes.take_retired(START + 9 * SECOND), []);
     assert_eq!(routes.next_timeout(), Some(START + 10 * SECOND));
     assert_eq!(routes.take_retired(START + 10 * SECOND), [connection(CIRCUIT)]);
@@ -178,6 +180,39 @@ fn when_one_of_the_two_ends_meanwhile_nothing_waits_for_it() {
     accept(&mut routes, START, 2, &shows("peer", 0, OWN)).expect("it is the peer");
     assert!(routes.handle_closed(START, connection(2), CloseReason::ClientClosed).is_some());
     assert_eq!(routes.take_retired(START), [connection(CIRCUIT)], "nobody speaks there any more");
+}
+
+#[test]
+fn a_circuit_that_has_said_all_leaves_what_it_brought_to_its_heir_though_it_ends_itself() {
+    let mut routes = relayed("peer");
+    assert_eq!(routes.heir_of(connection(CIRCUIT), true), None);
+    accept(&mut routes, START, 2, &shows("peer", 0, OWN)).expect("it is the peer");
+    assert_eq!(routes.heir_of(connection(CIRCUIT), false), None, "it may have more to say");
+    assert_eq!(routes.heir_of(connection(CIRCUIT), true), Some(connection(2)));
+    routes.handle_last_line(connection(CIRCUIT));
+    assert_eq!(routes.heir_of(connection(CIRCUIT), false), Some(connection(2)));
+}
+
+#[test]
+fn whoever_could_not_be_answered_does_not_take_the_place_of_a_circuit() {
+    let mut routes = self::routes(&[]);
+    relay(&mut routes, CIRCUIT, &newcomer("peer", 0));
+    let verdict = accept(&mut routes, START, 2, &shows("peer", 0, OWN));
+    assert!(matches!(verdict, Err(NotSeated::Duplicate { .. })), "the peer said nothing on the circuit yet");
+}
+
+#[test]
+fn what_is_said_of_accounts_on_a_circuit_that_another_took_the_place_of_counts() {
+    let mut routes = relayed("peer");
+    accept(&mut routes, START, 2, &shows("peer", 0, OWN)).expect("it is the peer");
+    let both = vec![connection(2), connection(CIRCUIT)];
+    assert_eq!(routes.handle_moved(START, connection(CIRCUIT), "$G", 1), Ok((both, true)));
+    routes.handle_last_line(connection(CIRCUIT));
+    routes.handle_inherited(START, connection(2));
+    assert_eq!(
+        routes.handle_moved(START, connection(2), "$G", 1),
+        Ok((vec![connection(2), connection(CIRCUIT)], false))
+    );
 }
 
 #[test]

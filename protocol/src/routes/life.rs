@@ -27,7 +27,7 @@ pub(super) struct RouteConnection {
     pub(super) purpose: Option<Purpose>,
     /// By which way it comes, if not directly.
     pub(super) detour: Option<Detour>,
-    /// Its peer has said the last line.
+    /// Its peer has said the last line, and what came before that has reached all.
     pub(super) is_finished: bool,
     pub(super) life: Life,
 }
@@ -69,15 +69,27 @@ pub(super) enum Life {
         continues: bool,
         /// Until then it must give a sign of life.
         probed_until: Option<Instant>,
-        /// The circuit that it goes on for: what it says is not heard before the last line of that.
-        inherits: Option<ConnectionId>,
+        /// What it goes on for.
+        inherits: Option<Inherits>,
     },
     /// A circuit whose seat a direct connection has.
     Retired {
         peer: String,
-        /// When it is closed; not before its peer said the last line.
+        /// That connection.
+        heir: ConnectionId,
+        /// When it is closed; not before both sides have heard all that was said on it.
         ends_at: Option<Instant>,
     },
+}
+
+/// A circuit that another connection goes on for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inherits {
+    pub(super) circuit: ConnectionId,
+    /// All that was said on it has been heard here: until then nothing of the heir is.
+    pub(super) is_done: bool,
+    /// And by the peer.
+    pub(super) is_heard: bool,
 }
 
 /// A seat that a direct connection is to have in the place of a circuit.
@@ -165,9 +177,10 @@ impl RouteConnections {
         self.all.iter()
     }
 
-    /// All, in the order of their ids, each with the server that it is registered for.
+    /// All but those whose seats others have, in the order of their ids, each with the server that it is registered for.
     pub(super) fn with_peers(&self) -> impl Iterator<Item = (ConnectionId, Option<&str>)> {
-        self.all.iter().map(|(id, it)| (*id, it.peer()))
+        let stays = |(_, it): &(&ConnectionId, &RouteConnection)| !matches!(it.life, Life::Retired { .. });
+        self.all.iter().filter(stays).map(|(id, it)| (*id, it.peer()))
     }
 
     /// Those that are registered for other servers than this, in the order of their ids.
@@ -230,11 +243,11 @@ impl RouteConnections {
     }
 
     /// Lets a circuit have no seat any more.
-    pub(super) fn retire(&mut self, id: ConnectionId) {
+    pub(super) fn retire(&mut self, id: ConnectionId, heir: ConnectionId) {
         if let Some(connection) = self.all.get_mut(&id)
             && let Life::Registered { peer, .. } = &mut connection.life
         {
-            connection.life = Life::Retired { peer: std::mem::take(peer), ends_at: None };
+            connection.life = Life::Retired { peer: std::mem::take(peer), heir, ends_at: None };
         }
     }
 

@@ -71,6 +71,15 @@ impl Moves {
         said.awaited.remove(&connection).then(|| account.clone())
     }
 
+    /// What is to be answered over one connection is answered over another.
+    pub(super) fn handle_succeeded(&mut self, circuit: ConnectionId, heir: ConnectionId) {
+        for said in self.said.values_mut() {
+            if said.awaited.remove(&circuit) {
+                said.awaited.insert(heir);
+            }
+        }
+    }
+
     /// No answer comes over this connection any more.
     pub(super) fn handle_closed(&mut self, connection: ConnectionId) {
         for said in self.said.values_mut() {

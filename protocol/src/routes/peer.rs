@@ -98,6 +98,23 @@ impl PeerRoutes {
         true
     }
 
+    /// Gives a seat that is taken to another connection, which goes on for the one that has it. Never in vain.
+    pub(super) fn pass_seat(
+        &mut self,
+        seat: &Seat,
+        connection: ConnectionId,
+        newcomer: &Newcomer<'_>,
+    ) -> bool {
+        match seat {
+            Seat::Slot(slot) => self.pooled.get_mut(*slot).into_iter().for_each(|it| *it = Some(connection)),
+            Seat::Sole => self.sole = Some(connection),
+            Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
+        }
+        self.relayed.remove(seat);
+        self.says_url.clone_from(&newcomer.url);
+        true
+    }
+
     /// Frees the seat of a connection that ended.
     pub(super) fn unseat(&mut self, seat: &Seat) {
         self.relayed.remove(seat);

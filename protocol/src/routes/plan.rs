@@ -51,8 +51,17 @@ impl Plan {
 
     /// How many connections two servers have that have such pools, and pin what this node does.
     pub(super) fn connections_with(&self, pool_sizes: [i32; 2]) -> usize {
-        let [one, other] = pool_sizes.map(|size| usize::try_from(size).unwrap_or(0).min(MAX_POOL_SIZE));
-        if one == 0 || other == 0 { 1 } else { one.max(other) + self.pinned.len() }
+        if pool_sizes.iter().any(|size| *size <= 0) {
+            1
+        } else {
+            Self::pool_of(pool_sizes) + self.pinned.len()
+        }
+    }
+
+    /// How many connections the pool of two servers has.
+    pub(super) fn pool_of(pool_sizes: [i32; 2]) -> usize {
+        let sizes = pool_sizes.map(|size| usize::try_from(size).unwrap_or(0).min(MAX_POOL_SIZE));
+        sizes.into_iter().max().unwrap_or(0)
     }
 
     /// How many connections a pool with this peer has, if both pool (wire.md 4.3).

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::cause::DialCounts;
 use super::dial::{DialError, DialId, DialRequest, Purpose};
 use super::dials::Failure;
-use super::life::{Detour, Life, RouteConnection, RouteConnections};
+use super::life::{Detour, Inherits, Life, RouteConnection, RouteConnections};
 use super::moves::TooManyMoved;
 use super::pace::RETRY_PAUSE;
 use super::peer::{PeerRoutes, Solicited};
@@ -120,13 +120,13 @@ impl Routes {
         connection: ConnectionId,
         request: &str,
     ) -> Option<(String, Vec<ConnectionId>)> {
-        let account = self.wishes.moves.handle_answer(connection, request)?;
+        let account = self.wishes.moves.handle_answer(self.seated(connection), request)?;
         self.want_heard(now);
         let peer = self.peers.get(self.peer_of(connection)?)?;
-        Some((account, peer.pool().collect()))
+        Some((account, self.with_circuits(peer.pool())))
     }
 
-    /// Hears from a peer, over a pooled connection, that an account has a connection of its own from now on. Returns the one
+    /// Hears from a peer, over a pooled connection, that an account has a connection of its own from now on. Returns those
     /// that carried it by the peer's hash, and whether that is news to this node.
     ///
     /// # Errors
@@ -137,13 +137,13 @@ impl Routes {
         connection: ConnectionId,
         account: &str,
         pool_size: i32,
-    ) -> Result<(Option<ConnectionId>, bool), TooManyMoved> {
+    ) -> Result<(Vec<ConnectionId>, bool), TooManyMoved> {
         let Some(Life::Registered { peer: id, seat: Seat::Slot(_), .. }) =
-            self.connections.get(connection).map(|connection| &connection.life)
+            self.connections.get(self.seated(connection)).map(|connection| &connection.life)
         else {
-            return Ok((None, false));
+            return Ok((Vec::new(), false));
         };
-        let Some(peer) = self.peers.get(id) else { return Ok((None, false)) };
+        let Some(peer) = self.peers.get(id) else { return Ok((Vec::new(), false)) };
         let is_news = !self.wishes.is_apart(id, account);
         if is_news {
             self.wishes.moves.note(now, id, account)?;
@@ -152,7 +152,8 @@ impl Routes {
             // It may have refused such a connection until now, for long.
             self.wishes.dials.bring_forward(id, account, now + RETRY_PAUSE);
         }
-        Ok((peer.holder(&Seat::Slot(Plan::slot_of(account, pool_size))), is_news))
+        let carrier = peer.holder(&Seat::Slot(Plan::slot_of(account, pool_size)));
+        Ok((self.with_circuits(carrier.into_iter()), is_news))
     }
 
     /// When [`Routes::handle_timeout`] is to be called next.
@@ -272,6 +273,21 @@ impl Routes {
         }
     }
 
+    /// The servers that there are connections to, by their ids.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &str> {
+        self.peers.keys().map(String::as_str)
+    }
+
+    /// The accounts that have connections of their own to a peer.
+    pub(crate) fn dedicated_accounts(&self, peer: &str) -> impl Iterator<Item = &str> {
+        self.peers.get(peer).into_iter().flat_map(|peer| peer.dedicated.keys().map(String::as_str))
+    }
+
+    /// How many connections the pool of two servers has that say so of theirs.
+    pub(crate) fn connections_in_pool(&self, pool_sizes: [i32; 2]) -> usize {
+        Plan::pool_of(pool_sizes)
+    }
+
     /// How many connections two servers have that say so of their pools.
     pub(crate) fn connections_with(&self, pool_sizes: [i32; 2]) -> usize {
         self.wishes.plan.connections_with(pool_sizes)
@@ -339,12 +355,16 @@ impl Routes {
         }
         let inherits = circuit.filter(|it| self.may_inherit(*it, claim.as_ref(), newcomer, &seat));
         if let Some(circuit) = inherits {
-            self.retire(newcomer.id, &seat, circuit);
+            self.connections.retire(circuit, connection);
+            self.wishes.moves.handle_succeeded(circuit, connection);
         }
         let pool_size = self.wishes.plan.pool_size_with(newcomer).filter(|_| seat != Seat::Sole).unwrap_or(0);
         let peer = self.peers.entry(newcomer.id.to_owned()).or_default();
-        let is_first = peer.gossip_carrier().is_none() && inherits.is_none();
-        let is_seated = peer.take_seat(&seat, (connection, is_direct), newcomer, pool_size);
+        let is_first = peer.gossip_carrier().is_none();
+        let is_seated = match inherits {
+            Some(_) => peer.pass_seat(&seat, connection, newcomer),
+            None => peer.take_seat(&seat, (connection, is_direct), newcomer, pool_size),
+        };
         if let Some(Purpose { url, explicit, .. }) = purpose.as_ref().filter(|_| is_direct) {
             self.wishes.handle_found(url);
             peer.solicit(Solicited { url: url.clone(), explicit: *explicit });
@@ -371,14 +391,22 @@ impl Routes {
         }
         self.wishes.uncheck(newcomer.id);
         let (peer, taken) = (newcomer.id.to_owned(), seat.clone());
-        let life =
-            Life::Registered { peer, seat: taken, since: now, continues, probed_until: None, inherits };
+        let goes_on_for = |circuit| Inherits { circuit, is_done: false, is_heard: false };
+        let goes_on = inherits.map(goes_on_for);
+        let life = Life::Registered {
+            peer,
+            seat: taken,
+            since: now,
+            continues,
+            probed_until: None,
+            inherits: goes_on,
+        };
         self.connections.register(connection, life);
         let pooled = seat.account().map_or_else(Vec::new, |account| {
             self.wishes.moves.handle_seated(newcomer.id, account);
             // That of the system never moves.
             let peer = self.peers.get(newcomer.id).filter(|_| !self.wishes.is_system_account(account));
-            peer.into_iter().flat_map(PeerRoutes::pool).collect()
+            self.with_circuits(peer.into_iter().flat_map(PeerRoutes::pool))
         });
         Ok(Seated { seat, continues, pooled, inherits })
     }
@@ -474,7 +502,7 @@ impl Routes {
                 None
             }
             Life::Registered { peer, seat, since, inherits, .. } => {
-                inherits.into_iter().for_each(|circuit| self.end_circuit(circuit, now));
+                inherits.into_iter().for_each(|it| self.end_circuit(it.circuit, now));
                 let moved = self.lose(now, &peer, &seat, is_wanted, now.since(since));
                 Some(Lost { peer, seat, moved })
             }

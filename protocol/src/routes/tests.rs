@@ -490,9 +490,9 @@ fn what_a_peer_moves_has_a_connection_of_its_own_to_that_peer_as_long_as_there_i
     let mut routes = pooled_pair(&[]);
     accept(&mut routes, START, 10, &newcomer("other", 0)).expect("a seat");
     // Of four connections it would be the last that carries it.
-    assert_eq!(routes.handle_moved(START, connection(0), "P", 4), Ok((None, true)));
-    assert_eq!(routes.handle_moved(START, connection(0), "P", 3), Ok((Some(connection(1)), false)));
-    assert_eq!(routes.handle_moved(START, connection(3), "P", 3), Ok((None, false)), "not over the pool");
+    assert_eq!(routes.handle_moved(START, connection(0), "P", 4), Ok((vec![], true)));
+    assert_eq!(routes.handle_moved(START, connection(0), "P", 3), Ok((vec![connection(1)], false)));
+    assert_eq!(routes.handle_moved(START, connection(3), "P", 3), Ok((vec![], false)), "not over the pool");
     assert_eq!(accept(&mut routes, START, 11, &of("other", "P")).map(|it| it.seat), not_pinned());
     let seated = accept(&mut routes, START, 4, &of("peer", "P")).expect("it moved it");
     assert_eq!(seated.pooled, [0, 1, 2].map(connection), "what it wanted there, it says again");

@@ -198,6 +198,8 @@ pub enum CircuitWord {
     },
     /// On a circuit: nothing more is said on it. What follows is said on the connection that takes its place.
     Last,
+    /// In the place of a circuit: all that was said on that has been heard.
+    Heard,
     /// What newer nodes say.
     #[serde(other)]
     Unknown,

@@ -270,7 +270,7 @@ fn one_end_may_be_a_server_that_knows_nothing_of_circuits_and_is_dialed_like_any
         assert_eq!((server.as_str(), scene.words(b).len()), ("NB", 0));
         let dial = scene.engine.poll_dial(scene.now).expect("one to B");
         assert_eq!((dial.host.as_str(), dial.port), ("10.0.0.9", 6222), "where B says that it is");
-        let mut dialed = |scene: &mut Scene| {
+        let dialed = |scene: &mut Scene| {
             let remote = "10.0.0.9:6222".parse().expect("an address");
             scene.engine.handle_dialed(scene.now, dial.id, remote).expect("it was wanted")
         };

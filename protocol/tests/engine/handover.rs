@@ -108,12 +108,17 @@ fn what_is_said_directly_is_heard_behind_the_last_line_of_the_circuit_and_what_i
     pair.wait(SECOND / 10);
     assert_eq!(pair.heard(), ["three"]);
     assert_eq!(pair.scene.take(circuit), b"", "nothing is said there any more, not even a PONG");
+    assert_eq!(pair.scene.words(direct), [CircuitWord::Heard]);
     // Once, and no more when the interest ends.
     pair.scene.send(pair.client, b"PUB foo 1\r\ny\r\n");
     assert_eq!(text(pair.scene.take(direct)).matches("RMSG $G foo 1\r\ny\r\n").count(), 1);
     pair.scene.send(direct, b"RS- $G foo\r\n");
     pair.scene.send(pair.client, b"PUB foo 1\r\nz\r\n");
     assert!(!text(pair.scene.take(direct)).contains("RMSG"));
+    // B may still have to hear something there, until it says that it has not.
+    pair.wait(5 * SECOND);
+    assert_eq!(pair.scene.closed(), []);
+    pair.scene.say(direct, "B", CircuitWord::Heard);
     pair.wait(2 * SECOND);
     assert_eq!(pair.scene.closed(), [(circuit, CloseReason::RouteRemoved)]);
     pair.scene.send(direct, b"RS+ $G foo\r\n");
@@ -166,6 +171,60 @@ fn a_circuit_that_ends_without_a_last_line_lets_the_other_be_heard_at_once() {
         .expect("it is open");
     pair.wait(SECOND / 10);
     assert_eq!(pair.heard(), ["one"]);
+}
+
+/// Else it would stay for ever, beside that of the circuit.
+#[test]
+fn interest_that_comes_before_it_is_known_what_the_connection_is_does_not_count() {
+    let mut pair = Pair::new();
+    let token = pair.token.clone();
+    let direct = pair.scene.accept();
+    pair.scene.take(direct);
+    let early =
+        "CONNECT {\"verbose\":false,\"name\":\"NB\",\"cluster\":\"C\"}\r\nRS+ $G foo\r\nRS+ $G early\r\n";
+    pair.scene.send(direct, early.as_bytes());
+    let word = format!(",\"onehop_circuit\":{{\"op\":\"replace\",\"token\":\"{token}\"}}");
+    introduce(&mut pair.scene, direct, &word);
+    pair.says_last();
+    pair.wait(SECOND / 10);
+    pair.scene.take(direct);
+    pair.scene.send(pair.client, b"PUB foo 1\r\nx\r\n");
+    assert_eq!(text(pair.scene.take(direct)).matches("RMSG $G foo 1").count(), 1);
+    pair.scene.send(direct, b"RS- $G foo\r\n");
+    pair.scene.send(pair.client, b"PUB foo 1\r\nx\r\nPUB early 1\r\ny\r\n");
+    assert_eq!(pair.scene.take(direct), b"");
+}
+
+#[test]
+fn a_circuit_that_ends_right_behind_its_last_line_leaves_what_it_brought() {
+    let mut pair = Pair::new();
+    let token = pair.token.clone();
+    let direct = pair.connect(&token);
+    pair.wait(SECOND / 10);
+    pair.scene.take(direct);
+    pair.says_last();
+    pair.scene
+        .engine
+        .handle_closed(pair.scene.now, pair.circuit, CloseReason::ClientClosed)
+        .expect("it is open");
+    pair.scene.send(pair.client, b"PUB foo 1\r\nx\r\n");
+    assert!(text(pair.scene.take(direct)).contains("RMSG $G foo 1\r\nx\r\n"));
+}
+
+#[test]
+fn a_slow_circuit_is_waited_for_as_long_as_it_says_more() {
+    let mut pair = Pair::new();
+    let token = pair.token.clone();
+    let direct = pair.connect(&token);
+    pair.says(direct, "last");
+    for number in 0..6 {
+        pair.wait(8 * SECOND);
+        pair.says(pair.circuit, &number.to_string());
+    }
+    assert_eq!(pair.heard(), ["0", "1", "2", "3", "4", "5"]);
+    pair.says_last();
+    pair.wait(SECOND / 10);
+    assert_eq!(pair.heard(), ["last"]);
 }
 
 #[test]

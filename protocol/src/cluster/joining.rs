@@ -1,0 +1,134 @@
+//! Two servers that know nothing of circuits, nats-servers for instance, are joined (wire.md 14.7): this node dials both, and says
+//! to each, as its first words, what the other says of itself. From then on their bytes pass as those of any circuit.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use log::debug;
+
+use super::Cluster;
+use super::relaying::CIRCUITS;
+use crate::relay::Role;
+use crate::routes::Seat;
+use crate::time::Instant;
+use crate::wire::system::Neighbour;
+use crate::wire::{Connect, GossipMode, Info};
+
+impl Cluster {
+    /// Hears which routes a member has that was asked, and knows nothing of circuits.
+    pub(super) fn note_neighbours(&mut self, now: Instant, teller: &str, neighbours: &[Neighbour]) {
+        let has = |id: &str| neighbours.iter().any(|server| server.id == id);
+        // An answer that does not name this node is none, or was cut short.
+        if !self.config.relays() || !has(self.own_id()) || !self.is_unaware(teller) {
+            return;
+        }
+        let others: Vec<_> = self.routes.peers().filter(|id| *id != teller && self.is_unaware(id)).collect();
+        let others: Vec<_> = others.into_iter().map(|id| (id.to_owned(), has(id))).collect();
+        let relays: Vec<_> = self.routes.peers().filter(|id| self.is_aware(id)).map(str::to_owned).collect();
+        let relays: Vec<&str> = relays.iter().map(String::as_str).collect();
+        let others = others.iter().map(|(id, has)| (id.as_str(), *has));
+        self.relaying.joints.handle_answer(now, teller, others, &relays, &self.config.relay);
+    }
+
+    /// Joins the pairs that are to be joined now, and repairs those of which some connections ended.
+    pub(super) fn follow_joints(&mut self, now: Instant) {
+        let mut due = self.relaying.joints.take_due(now);
+        due.extend(
+            self.relaying.middle.joined().into_iter().filter(|pair| !due.contains(pair)).collect::<Vec<_>>(),
+        );
+        for [one, other] in due {
+            self.join_pair(now, [&one, &other]);
+        }
+    }
+
+    /// Lets what is missing of the connections of two members begin.
+    fn join_pair(&mut self, now: Instant, pair: [&str; 2]) {
+        let infos = pair.map(|id| self.gossip.info_of(id).cloned());
+        let addresses = pair.map(|id| self.plain_address(id));
+        let ([Some(one), Some(other)], [Some(to_one), Some(to_other)]) = (infos, addresses) else { return };
+        let seats = self.seats_between([&one, &other]);
+        let needed = seats.len();
+        let present = self.relaying.middle.seats_of(pair);
+        for seat in &seats.into_iter().filter(|seat| !present.contains(seat)).collect::<Vec<_>>() {
+            let lines = [(&other, &one), (&one, &other)].map(|(of, to)| self.lines_of(of, to, seat));
+            let [to_first, to_second] = lines.map(Role::Addressed);
+            let parties = [(pair[0], to_first), (pair[1], to_second)];
+            let middle = &mut self.relaying.middle;
+            let opened = middle.open_at(now, parties, seat, needed, &self.config.relay);
+            match opened {
+                Ok([first, second]) => {
+                    debug!("{} and {} are joined ({seat:?})", pair[0], pair[1]);
+                    self.relaying.want_dial(now, first, to_one);
+                    self.relaying.want_dial(now, second, to_other);
+                }
+                Err(refused) => {
+                    debug!("{} and {} are not joined: {refused}", pair[0], pair[1]);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The connections that two members are to have.
+    fn seats_between(&self, [one, other]: [&Info; 2]) -> Vec<Seat> {
+        if one.route_pool_size <= 0 || other.route_pool_size <= 0 {
+            return vec![Seat::Sole];
+        }
+        let slots = self.routes.connections_in_pool([one.route_pool_size, other.route_pool_size]);
+        let [of_one, of_other] =
+            [one, other].map(|info| self.routes.dedicated_accounts(&info.server_id).collect::<BTreeSet<_>>());
+        let accounts = of_one.intersection(&of_other).map(|account| Seat::Dedicated((*account).to_owned()));
+        (0..slots).map(Seat::Slot).chain(accounts).collect()
+    }
+
+    /// What is said to one member as if by another that had dialed it.
+    fn lines_of(&self, of: &Info, to: &Info, seat: &Seat) -> Bytes {
+        let connect = Connect {
+            name: of.server_id.clone(),
+            headers: of.headers,
+            lnoc: of.lnoc,
+            ln: of.ln,
+            ..self.handshake.connect(None)
+        };
+        let pools = *seat != Seat::Sole;
+        let compression = if of.compression.is_empty() { "" } else { "off" };
+        let info = Info {
+            cluster: self.name().to_owned(),
+            nonce: String::new(),
+            // Others hear of it by whoever has routes to them.
+            gossip_mode: GossipMode::Disabled.to_wire(),
+            compression: compression.to_owned(),
+            route_pool_size: if pools { of.route_pool_size.max(to.route_pool_size) } else { 0 },
+            route_pool_idx: if let Seat::Slot(slot) = seat { *slot as i32 } else { 0 },
+            route_account: seat.account().unwrap_or_default().to_owned(),
+            ..of.clone()
+        };
+        [connect.to_line(), info.to_line()].concat().into()
+    }
+
+    /// Where a member is dialed that knows nothing of circuits: where this node has dialed it, or else at the host that it comes
+    /// from, at the port that it says; nowhere else, however it says so. None if it does know, or there is no direct route to it.
+    pub(super) fn plain_address(&self, server: &str) -> Option<SocketAddr> {
+        if !self.is_unaware(server) {
+            return None;
+        }
+        let carrier = self.routes.carrier(server, None)?;
+        let (remote, purpose) = self.routes.connection(carrier)?;
+        let port = if purpose.is_some() { remote.port() } else { self.routes.url_of(server)?.port };
+        Some(SocketAddr::new(remote.ip(), port))
+    }
+
+    /// Whether a member with a direct route knows nothing of circuits.
+    fn is_unaware(&self, server: &str) -> bool {
+        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop < CIRCUITS)
+    }
+
+    fn is_aware(&self, server: &str) -> bool {
+        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop >= CIRCUITS)
+    }
+
+    fn has_direct_route(&self, server: &str) -> bool {
+        self.routes.carrier(server, None).is_some_and(|carrier| self.routes.detour(carrier).is_none())
+    }
+}
