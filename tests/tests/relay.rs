@@ -245,3 +245,27 @@ fn a_onehop_node_and_a_nats_server_are_joined_by_a_third() {
         }
     }
 }
+
+/// Nobody of the two can be dialed where it says that it is: only the one between knows better, which is configured with both.
+#[test]
+fn two_nats_servers_are_joined_by_a_onehop_node_between_them() {
+    let [smol, std] = Kind::RUNTIMES;
+    let pairs = [
+        (smol, [Version::V2_15_1, Version::V2_15_1]),
+        (std, [Version::V2_15_1, Version::V2_10_26]),
+        (smol, [Version::V2_9_10, Version::V2_15_1]),
+    ];
+    for (kind, versions) in pairs {
+        let [Some(one), Some(other)] =
+            [(versions[0], "A"), (versions[1], "B")].map(|(version, name)| unaware(version, name))
+        else {
+            return;
+        };
+        let routes = [&one, &other].map(|go| go.ports().route);
+        let middle = member(kind, "M", &routes, None, "");
+        let count = if versions.iter().all(|version| version.pools_routes()) { 4 } else { 1 };
+        wait_until("they are joined", TIMEOUT, || circuits(&middle) == count);
+        wait_for_mesh(&[&middle, &one, &other], TIMEOUT);
+        check_sizes(&[one, other]);
+    }
+}
