@@ -18,7 +18,6 @@ cluster {{
   routes: [{routes}]
   ping_interval: "1s"
   ping_max: 2
-  {settings}
 }}
 {discovery}
 """
@@ -35,8 +34,6 @@ class Cluster:
         self.network = network
         self.programs = programs
         self.folder = Path(folder)
-        # What else stands in the `cluster` blocks of servers that are started from now on.
-        self.settings = ""
         self.processes = {}
         self.clients = {}
         self.rounds = 0
@@ -56,7 +53,7 @@ class Cluster:
         routes = ", ".join(f'"nats://{self.network.address(seed)}:{ROUTE_PORT}"' for seed in seeds)
         config = self.folder / f"h{host}.conf"
         ports = {"client": CLIENT_PORT, "route": ROUTE_PORT, "monitor": MONITOR_PORT}
-        config.write_text(CONFIG.format(host=host, routes=routes, settings=self.settings, discovery=discovery, **ports))
+        config.write_text(CONFIG.format(host=host, routes=routes, discovery=discovery, **ports))
         inside = ["ip", "netns", "exec", self.network.namespace(host)]
         with open(self._log(host), "ab") as log:
             self.processes[host] = subprocess.Popen(

@@ -41,6 +41,13 @@ fn two_servers_that_lost_each_other_for_ever_are_joined_by_the_third() {
     run("lasting-cut", "all onehop", &["--onehop".as_ref(), onehop.as_os_str()]);
 }
 
+#[test]
+fn two_go_servers_that_lost_each_other_for_ever_are_joined_by_the_onehop_node_between_them() {
+    let (Some(onehop), Some(go)) = (Kind::Onehop.binary(), Kind::REFERENCE.binary()) else { return };
+    let programs = ["--onehop".as_ref(), onehop.as_os_str(), "--nats-server".as_ref(), go.as_os_str()];
+    run("lasting-cut", "onehop in the middle", &programs);
+}
+
 /// Runs the chain of three whose ends are cut from each other, and fails unless they connect again and lose nothing afterwards.
 fn heals_after_a_cut(servers: &str, programs: &[&OsStr]) {
     run("chain3-cut", servers, programs);

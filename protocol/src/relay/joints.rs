@@ -65,17 +65,7 @@ impl Joints {
         self.pairs.retain(|pair, _| pair.iter().all(|id| id != member));
     }
 
-    /// Whether some pair lacks each other, so that it is worth to ask soon whether that lasts.
-    pub(crate) fn has_some(&self) -> bool {
-        !self.pairs.is_empty()
-    }
-
-    /// When [`Joints::take_due`] is to be called next.
-    pub(crate) fn next_at(&self) -> Option<Instant> {
-        self.pairs.values().map(|state| state.due).min()
-    }
-
-    /// The pairs that are to be joined now.
+    /// The pairs that are to be joined now. To be called about once a second.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Pair> {
         self.pairs.retain(|_, state| now.since(state.said_at) < BELIEVED_FOR);
         let mut due = Vec::new();

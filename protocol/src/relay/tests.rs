@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ends::{LONGEST_PAUSE, MAX_ATTEMPTS, MAX_COMING, MAX_COMING_OF_ONE, MAX_SERVERS};
+use super::joints::MAX_PAIRS;
 use super::middle::MAX_UNFINISHED;
 use super::*;
 use crate::config::{Relay, RelayMode};
 use crate::id::ConnectionId;
 use crate::identity::{self, Stream};
-use crate::routes::dials_first;
+use crate::routes::{Seat, dials_first};
 use crate::time::Instant;
 
 const START: Instant = Instant::ZERO;
@@ -398,4 +399,89 @@ fn what_members_say_makes_a_node_keep_only_so_much() {
     let much_later = START + Duration::from_secs(3600);
     assert_eq!(wants(&mut ends, much_later, Lack::Everything), [""; 0]);
     assert_eq!(ends.unreached().count(), 0, "nobody tells of them any more");
+}
+
+fn joints() -> Joints {
+    Joints::new("R".to_owned())
+}
+
+fn answer(joints: &mut Joints, now: Instant, teller: &str, others: &[(&str, bool)], relays: &[&str]) {
+    joints.handle_answer(now, teller, others.iter().copied(), relays, &settings());
+}
+
+fn due(joints: &mut Joints, now: Instant) -> Vec<String> {
+    joints.take_due(now).into_iter().map(|pair| pair.concat()).collect()
+}
+
+#[test]
+fn a_pair_that_lacks_each_other_by_the_word_of_one_is_joined_after_a_while_unless_one_says_otherwise() {
+    let mut joints = joints();
+    answer(&mut joints, START, "B", &[("A", false), ("C", true), ("D", false)], &[]);
+    assert_eq!(due(&mut joints, START + 4 * SECOND), [""; 0]);
+    answer(&mut joints, START + 4 * SECOND, "D", &[("A", true), ("B", true)], &[]);
+    assert_eq!(due(&mut joints, START + 5 * SECOND), ["AB"]);
+    assert_eq!(due(&mut joints, START + 5 * SECOND), [""; 0], "it was tried just now");
+    assert_eq!(due(&mut joints, START + 15 * SECOND), ["AB"], "nobody said that they have each other");
+    joints.forget("A");
+    assert_eq!(due(&mut joints, START + 500 * SECOND), [""; 0]);
+}
+
+#[test]
+fn a_pair_that_cannot_be_joined_is_tried_less_and_less_often_as_long_as_somebody_says_that_it_lacks_each_other()
+ {
+    let mut joints = joints();
+    let mut tried = Vec::new();
+    for second in 0..2000 {
+        let now = START + second * SECOND;
+        if second < 1200 && second % 10 == 0 {
+            answer(&mut joints, now, "A", &[("B", false)], &[]);
+        }
+        tried.extend(due(&mut joints, now).iter().map(|_| second));
+    }
+    assert_eq!(tried, [5, 15, 35, 75, 155, 315, 615, 915, 1215, 1515]);
+}
+
+#[test]
+fn of_several_that_could_join_a_pair_one_does_and_the_next_if_that_is_in_vain() {
+    let relays: Vec<String> = (0..5).map(|n| format!("R{n}")).collect();
+    let mut begun: Vec<_> = relays
+        .iter()
+        .map(|own| {
+            let mut joints = Joints::new(own.clone());
+            let others: Vec<&str> = relays.iter().filter(|it| *it != own).map(String::as_str).collect();
+            answer(&mut joints, START, "A", &[("B", false)], &others);
+            let is_due = |second: &u32| !due(&mut joints, START + *second * SECOND).is_empty();
+            (0..300).find(is_due)
+        })
+        .collect();
+    begun.sort_unstable();
+    assert_eq!(begun, [5, 35, 65, 95, 125].map(Some));
+}
+
+#[test]
+fn only_so_many_pairs_are_kept_in_mind() {
+    let mut joints = joints();
+    let names: Vec<String> = (0..2 * MAX_PAIRS).map(|n| format!("S{n}")).collect();
+    let others: Vec<_> = names.iter().map(|name| (name.as_str(), false)).collect();
+    answer(&mut joints, START, "A", &others, &[]);
+    assert_eq!(due(&mut joints, START + 5 * SECOND).len(), MAX_PAIRS);
+}
+
+#[test]
+fn what_is_said_for_another_is_said_to_both_and_which_connections_of_a_pair_pass_is_known() {
+    let mut middle = middle();
+    let most = Relay { max_circuits: 9, max_circuits_per_pair: 9, ..settings() };
+    let [seat, other] = [0, 1].map(Seat::Slot);
+    let parties = || ["B", "A"].map(|end| (end, Role::Addressed(format!("for {end}").into())));
+    let [one, two] = middle.open_at(START, parties(), &seat, 2, &most).expect("a circuit");
+    assert_eq!(middle.joined().into_iter().collect::<Vec<_>>(), [["A", "B"].map(str::to_owned)]);
+    assert_eq!(middle.seats_of(["A", "B"]).into_iter().collect::<Vec<_>>(), [&seat]);
+    assert!(middle.handle_token(connection(1), &one) && middle.handle_token(connection(2), &two));
+    assert_eq!(middle.handle_ready(connection(1)), Some(Passing::Alone));
+    let said = ["for A", "for B"].map(|text| text.as_bytes().into());
+    assert_eq!(middle.handle_ready(connection(2)), Some(Passing::With { other: connection(1), said }));
+    middle.open_at(START, parties(), &other, 2, &most).expect("another");
+    assert_eq!(middle.handle_closed(connection(1)), Some(connection(2)));
+    assert_eq!(middle.seats_of(["B", "A"]).into_iter().collect::<Vec<_>>(), [&other]);
+    assert!(middle.seats_of(["A", "C"]).is_empty());
 }
