@@ -35,10 +35,10 @@ fn member(kind: Kind, name: &str, routes: &[u16], reached_at: Option<u16>, setti
 }
 
 /// A server of the cluster that knows nothing of circuits, and that nobody can dial where it says that it is.
-fn unaware(version: Version, name: &str) -> Option<Server> {
+fn unaware(version: Version, name: &str, settings: &str) -> Option<Server> {
     let port = reserve_port();
     let config = format!(
-        "cluster {{ name: C, listen: \"127.0.0.1:{port}\", cluster_advertise: \"127.0.0.1:{NOWHERE}\" }}\n"
+        "cluster {{ name: C, listen: \"127.0.0.1:{port}\", cluster_advertise: \"127.0.0.1:{NOWHERE}\"\n{settings} }}\n"
     );
     Server::start(Kind::Real(version), Options::configured(&config).named(name))
 }
@@ -235,7 +235,7 @@ fn it_does_so_with_tls_and_compression() {
 fn a_onehop_node_and_a_nats_server_are_joined_by_a_third() {
     for version in [Version::V2_15_1, Version::V2_10_26, Version::V2_9_10] {
         for kind in Kind::RUNTIMES {
-            let Some(go) = unaware(version, "B") else { return };
+            let Some(go) = unaware(version, "B", "") else { return };
             let middle = member(kind, "M", &[go.ports().route], None, "");
             let one = member(kind, "A", &[middle.ports().route], Some(NOWHERE), "");
             let count = if version.pools_routes() { 4 } else { 1 };
@@ -246,26 +246,35 @@ fn a_onehop_node_and_a_nats_server_are_joined_by_a_third() {
     }
 }
 
-/// Nobody of the two can be dialed where it says that it is: only the one between knows better, which is configured with both.
+/// Two nats-servers that nobody can dial where they say that they are; only the one between knows better, which is configured with
+/// both.
+fn must_be_joined_by(kind: Kind, versions: [Version; 2], settings: &str) {
+    let pair = [(versions[0], "A"), (versions[1], "B")];
+    let [Some(one), Some(other)] = pair.map(|(version, name)| unaware(version, name, settings)) else {
+        return;
+    };
+    let routes = [&one, &other].map(|go| go.ports().route);
+    let middle = member(kind, "M", &routes, None, settings);
+    let count = if versions.iter().all(|version| version.pools_routes()) { 4 } else { 1 };
+    wait_until("they are joined", TIMEOUT, || circuits(&middle) == count);
+    wait_for_mesh(&[&middle, &one, &other], TIMEOUT);
+    check_sizes(&[one, other]);
+}
+
 #[test]
 fn two_nats_servers_are_joined_by_a_onehop_node_between_them() {
     let [smol, std] = Kind::RUNTIMES;
-    let pairs = [
-        (smol, [Version::V2_15_1, Version::V2_15_1]),
-        (std, [Version::V2_15_1, Version::V2_10_26]),
-        (smol, [Version::V2_9_10, Version::V2_15_1]),
-    ];
-    for (kind, versions) in pairs {
-        let [Some(one), Some(other)] =
-            [(versions[0], "A"), (versions[1], "B")].map(|(version, name)| unaware(version, name))
-        else {
-            return;
-        };
-        let routes = [&one, &other].map(|go| go.ports().route);
-        let middle = member(kind, "M", &routes, None, "");
-        let count = if versions.iter().all(|version| version.pools_routes()) { 4 } else { 1 };
-        wait_until("they are joined", TIMEOUT, || circuits(&middle) == count);
-        wait_for_mesh(&[&middle, &one, &other], TIMEOUT);
-        check_sizes(&[one, other]);
+    must_be_joined_by(smol, [Version::V2_15_1, Version::V2_15_1], "");
+    must_be_joined_by(std, [Version::V2_15_1, Version::V2_10_26], "");
+    must_be_joined_by(smol, [Version::V2_9_10, Version::V2_15_1], "");
+}
+
+/// Which encrypts with each of the two.
+#[test]
+fn two_nats_servers_that_speak_tls_are_joined_too() {
+    let authority = Authority::new("A");
+    let own = authority.sign("server");
+    for kind in Kind::RUNTIMES {
+        must_be_joined_by(kind, [Version::V2_15_1, Version::V2_15_1], &authority.block(&own, ""));
     }
 }

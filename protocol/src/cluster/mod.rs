@@ -59,7 +59,7 @@ pub(crate) use moves::{InfoHeard, Void};
 #[cfg(feature = "sim")]
 pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
-pub(crate) use relaying::{Beginning, CircuitDialed, CircuitStep, Circuits, is_for_circuit};
+pub(crate) use relaying::{Beginning, CircuitDialed, CircuitStep, Circuits, Manner, is_for_circuit};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]

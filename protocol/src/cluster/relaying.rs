@@ -52,9 +52,20 @@ pub(crate) enum CircuitStep {
     /// Nothing, until whoever is in the middle says so.
     Waits,
     /// Its bytes pass through this node.
-    Passes(Passing),
+    Passes(Passing, Manner),
     /// It is a route to another server from here on.
     Begins(Beginning),
+}
+
+/// How whoever is at an end of a circuit that passes is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It knows of circuits, and says nothing before it hears that its own stands.
+    Aware,
+    /// It does not, and says what it likes when it likes.
+    Unaware,
+    /// The same, and what it says first is for this node, which speaks to it for another.
+    Addressed,
 }
 
 /// What comes first on a connection that was made for a circuit.
@@ -62,8 +73,8 @@ pub(crate) enum CircuitStep {
 pub(crate) enum CircuitDialed {
     /// This is said.
     Says(Vec<u8>),
-    /// Nothing: whoever is there knows nothing of circuits. Its first line is for this node, unless it is answered.
-    Passes(Passing, bool),
+    /// Nothing: it is ready, once it is encrypted if it is to be.
+    IsReady { encrypts: bool },
 }
 
 /// What there is of circuits.
@@ -156,14 +167,11 @@ impl Cluster {
         if !self.relaying.handle_token(connection, &token) {
             return None;
         }
-        let speaks_for_other = match self.relaying.middle.role(connection) {
-            Some(Role::Unaware) => Some(false),
-            Some(Role::Addressed(_)) => Some(true),
-            Some(Role::Aware) | None => None,
-        };
-        if let Some(speaks_for_other) = speaks_for_other {
-            let passing = self.relaying.middle.handle_ready(connection)?;
-            return Some(CircuitDialed::Passes(passing, !speaks_for_other));
+        match self.relaying.middle.role(connection) {
+            Some(Role::Unaware) => return Some(CircuitDialed::IsReady { encrypts: false }),
+            // With the other end it is encrypted by none but this node, which speaks for each to the other.
+            Some(Role::Addressed(_)) => return Some(CircuitDialed::IsReady { encrypts: true }),
+            Some(Role::Aware) | None => {}
         }
         let connect =
             Connect { verbose: false, pedantic: false, onehop_circuit: token, ..Connect::default() };
@@ -194,7 +202,12 @@ impl Cluster {
     pub(crate) fn handle_circuit_passing(&mut self, connection: ConnectionId) -> Option<CircuitStep> {
         let passing = self.relaying.middle.handle_ready(connection)?;
         self.routes.release(connection);
-        Some(CircuitStep::Passes(passing))
+        let manner = match self.relaying.middle.role(connection)? {
+            Role::Aware => Manner::Aware,
+            Role::Unaware => Manner::Unaware,
+            Role::Addressed(_) => Manner::Addressed,
+        };
+        Some(CircuitStep::Passes(passing, manner))
     }
 
     /// Whoever is at the other end of a connection of a circuit is ready for it, or says that it stands. None if there is no such circuit.

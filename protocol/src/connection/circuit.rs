@@ -8,13 +8,14 @@ use log::Level;
 use super::route::Route;
 use super::{Connection, Interruption, Shared, Side};
 use crate::close::CloseReason;
-use crate::cluster::{Beginning, CircuitDialed, CircuitStep};
+use crate::cluster::{Beginning, CircuitDialed, CircuitStep, Manner};
 use crate::id::ConnectionId;
 use crate::outbox::{Pressure, WritePolicy};
 use crate::relay::{PATIENCE, Passing};
 use crate::routes::DialId;
 use crate::sink::Sink;
 use crate::time::Instant;
+use crate::transport::Inbound;
 use crate::wire::ProtocolError;
 use crate::wire::encode::OK;
 
@@ -32,15 +33,12 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    fn new(now: Instant, passing: &Passing) -> Self {
+    fn new(now: Instant, passing: &Passing, manner: Manner) -> Self {
         let to = if let Passing::With { other, .. } = passing { Some(*other) } else { None };
-        Self { to, blocked_until: None, is_answered: true, heard_at: now }
-    }
-
-    /// The same where whoever is at this end knows nothing of circuits, and speaks when it likes.
-    fn plain(now: Instant, passing: &Passing) -> Self {
-        let passage = Self::new(now, passing);
-        Self { blocked_until: passage.to.is_none().then(|| now + LOOK_AGAIN), ..passage }
+        // Who knows of circuits says nothing before that is there.
+        let is_early = manner != Manner::Aware && to.is_none();
+        let blocked_until = is_early.then(|| now + LOOK_AGAIN);
+        Self { to, blocked_until, is_answered: manner != Manner::Addressed, heard_at: now }
     }
 
     /// Whether it is to be read from.
@@ -84,13 +82,35 @@ impl Connection {
         let dialed =
             node.with_cluster(now, context.sink, |cluster, _| cluster.handle_circuit_dialed(dial, id));
         match dialed.flatten() {
-            Some(CircuitDialed::Says(lines)) => context.send(&lines),
-            Some(CircuitDialed::Passes(passing, is_answered)) => {
-                return self.pass_plain(now, &passing, is_answered, sink);
+            Some(CircuitDialed::Says(lines)) => {
+                context.send(&lines);
+                self.await_circuit(now);
             }
+            Some(CircuitDialed::IsReady { encrypts }) => self.begin_unaware(now, encrypts, sink),
             None => context.close(CloseReason::RouteRemoved),
         }
+    }
+
+    /// Goes on where whoever was dialed knows nothing of circuits.
+    fn begin_unaware<S: Sink>(&mut self, now: Instant, encrypts: bool, sink: &mut S) {
+        let tls = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
         self.await_circuit(now);
+        match tls.filter(|_| encrypts) {
+            Some(tls) => {
+                let host = self.shared.entry.remote().ip().to_string();
+                drop(self.connect_tls(now, &tls, &host, sink));
+            }
+            None => {
+                let step = self.find_step();
+                step.into_iter().for_each(|step| self.step(now, step, sink));
+            }
+        }
+    }
+
+    /// What becomes of a connection that is ready for its circuit; none if there is none any more.
+    pub(super) fn find_step(&self) -> Option<CircuitStep> {
+        let id = self.shared.entry.id();
+        self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id))
     }
 
     fn await_circuit(&mut self, now: Instant) {
@@ -106,27 +126,17 @@ impl Connection {
                 self.shared.context(now, sink).send(OK);
                 self.await_circuit(now);
             }
-            CircuitStep::Passes(passing) => self.pass(now, passing, sink),
+            CircuitStep::Passes(passing, manner) => self.pass(now, &passing, manner, sink),
             CircuitStep::Begins(beginning) => self.begin_route(now, beginning, sink),
         }
     }
 
     /// Its bytes pass through this node from here on.
-    fn pass<S: Sink>(&mut self, now: Instant, passing: Passing, sink: &mut S) {
-        self.become_passage(Passage::new(now, &passing));
-        self.tell_passing(&passing, sink);
-    }
-
-    /// The same where whoever is at this end knows nothing of circuits.
-    fn pass_plain<S: Sink>(&mut self, now: Instant, passing: &Passing, is_answered: bool, sink: &mut S) {
-        self.become_passage(Passage { is_answered, ..Passage::plain(now, passing) });
-        self.tell_passing(passing, sink);
-    }
-
-    fn become_passage(&mut self, passage: Passage) {
-        self.side = Side::Circuit(Box::new(passage));
+    fn pass<S: Sink>(&mut self, now: Instant, passing: &Passing, manner: Manner, sink: &mut S) {
+        self.side = Side::Circuit(Box::new(Passage::new(now, passing, manner)));
         self.shared.has_new_policy = true;
         self.shared.auth_deadline = None;
+        self.tell_passing(passing, sink);
     }
 
     /// Tells the ends that a circuit stands, if they know what that is.
@@ -139,9 +149,8 @@ impl Connection {
 
     /// Where the bytes of this connection go, if that is known by now.
     fn find_other(&self) -> Option<ConnectionId> {
-        let id = self.shared.entry.id();
-        match self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id)) {
-            Some(CircuitStep::Passes(Passing::With { other, .. })) => Some(other),
+        match self.find_step() {
+            Some(CircuitStep::Passes(Passing::With { other, .. }, _)) => Some(other),
             _ => None,
         }
     }
@@ -177,6 +186,33 @@ impl Connection {
         sink.send(to, bytes);
         if sink.pressure(to) != Pressure::Low {
             passage.blocked_until = Some(now + LOOK_AGAIN);
+        }
+    }
+
+    /// Lets what was read pass, decoded if it is encrypted as far as this node.
+    pub(super) fn pass_rest<S: Sink>(
+        &mut self,
+        now: Instant,
+        inbound: &mut Inbound,
+        mut rest: &[u8],
+        sink: &mut S,
+    ) {
+        if inbound.is_plain() {
+            if !rest.is_empty() {
+                self.pass_on(now, rest, sink);
+            }
+            return;
+        }
+        while self.shared.close.is_none() {
+            match inbound.decode(&mut rest) {
+                Ok([]) => break,
+                Ok(plain) => {
+                    let passed = plain.len();
+                    self.pass_on(now, plain, sink);
+                    inbound.take(passed);
+                }
+                Err(error) => self.handle_decode_error(now, error, sink),
+            }
         }
     }
 

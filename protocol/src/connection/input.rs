@@ -23,7 +23,7 @@ impl Connection {
             return self.handle_header(now, input, sink);
         }
         self.heed_config();
-        if matches!(self.side, Side::Circuit(_)) && self.shared.close.is_none() {
+        if matches!(self.side, Side::Circuit(_)) && self.inbound.is_none() && self.shared.close.is_none() {
             return self.pass_on(now, input, sink);
         }
         if !self.wants_input() && self.shared.close.is_none() {
@@ -127,9 +127,8 @@ impl Connection {
                 inbound.switch(decoder);
             }
             if matches!(self.side, Side::Circuit(_)) {
-                if !rest.is_empty() {
-                    self.pass_on(now, std::mem::take(&mut rest), sink);
-                }
+                self.pass_rest(now, &mut inbound, rest, sink);
+                rest = &[];
                 break;
             }
             self.has_more_input = !self.shared.goes_on();

@@ -327,6 +327,12 @@ impl Connection {
     pub(super) fn begin<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.opening = None;
         self.shared.began = now;
+        if self.awaits_circuit() {
+            return match self.find_step() {
+                Some(step) => self.shared.join_circuit(step),
+                None => self.handle_close_request(CloseReason::RouteRemoved),
+            };
+        }
         let mut context = self.shared.context(now, sink);
         match &mut self.side {
             Side::Client(client) => client.handle_open(&mut context, self.header.is_some()),
