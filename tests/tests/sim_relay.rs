@@ -75,6 +75,44 @@ fn two_that_are_cut_from_each_other_from_the_start_hear_each_other_through_a_thi
     must_be_joined(&mut world);
 }
 
+/// Which behave like nats-server, and know nothing of circuits: the one that does speaks to each for the other.
+#[test]
+fn two_that_heal_nothing_are_joined_by_one_that_does() {
+    for (seed, pool_sizes) in
+        [(1, [Some(3); 3]), (2, [Some(1), Some(3), Some(5)]), (3, [None, Some(3), Some(3)])]
+    {
+        let mut world = World::new(seed, NetworkConfig::default(), Lines::Kept);
+        let routes = Topology::Chain.routes(3, &mut Rng::with_seed(seed));
+        for (place, (routes, pool_size)) in routes.into_iter().zip(pool_sizes).enumerate() {
+            world.add_node(NodeSpec::new(pool_size).joining(routes).healing(place == 1));
+        }
+        part(&mut world, NodeId(0), NodeId(2));
+        start(&mut world);
+        must_be_joined(&mut world);
+        // It stays so, and comes back when one of the two does.
+        world.fault(Fault::Crash(NodeId(2), SECOND));
+        world.run_for(60 * SECOND).unwrap();
+        must_be_joined_again(&mut world);
+    }
+}
+
+#[track_caller]
+fn must_be_joined_again(world: &mut World) {
+    assert!(world.run_until_whole(2 * JOINED_WITHIN).unwrap().is_some(), "{:?}", world.missing_pairs());
+    world.check_settled().unwrap();
+}
+
+#[test]
+fn one_that_heals_nothing_and_one_that_does_are_joined_by_a_third() {
+    let mut world = World::new(4, NetworkConfig::default(), Lines::Kept);
+    for (place, routes) in Topology::Chain.routes(3, &mut Rng::with_seed(4)).into_iter().enumerate() {
+        world.add_node(NodeSpec::new(Some(3)).joining(routes).healing(place != 2));
+    }
+    part(&mut world, NodeId(0), NodeId(2));
+    start(&mut world);
+    must_be_joined(&mut world);
+}
+
 #[test]
 fn without_the_setting_they_do_not() {
     let mut world = World::new(1, NetworkConfig::default(), Lines::Dropped);

@@ -41,6 +41,11 @@ impl Passage {
         Self { to, blocked_until, is_answered: manner != Manner::Addressed, heard_at: now }
     }
 
+    /// Whether nobody is there yet to take what is said here, though it may be said.
+    pub(super) fn is_early(&self) -> bool {
+        self.to.is_none() && self.blocked_until.is_some()
+    }
+
     /// Whether it is to be read from.
     pub(super) fn wants_input(&self) -> bool {
         self.blocked_until.is_none()
@@ -229,8 +234,12 @@ impl Connection {
         let to = passage.to.or_else(|| self.find_other());
         let is_free = to.is_some_and(|to| sink.pressure(to) == Pressure::Low);
         let Side::Circuit(passage) = &mut self.side else { return };
-        (passage.to, passage.heard_at) = (to, now);
+        let was_early = std::mem::replace(&mut passage.to, to).is_none();
+        passage.heard_at = now;
         passage.blocked_until = (!is_free).then(|| now + LOOK_AGAIN);
+        if was_early && to.is_some() && self.inbound.is_some() {
+            self.handle_rest(now, &[], sink);
+        }
     }
 }
 

@@ -23,8 +23,12 @@ impl Connection {
             return self.handle_header(now, input, sink);
         }
         self.heed_config();
-        if matches!(self.side, Side::Circuit(_)) && self.inbound.is_none() && self.shared.close.is_none() {
-            return self.pass_on(now, input, sink);
+        if let (Side::Circuit(passage), None) = (&self.side, self.shared.close) {
+            return match (passage.is_early(), &self.inbound) {
+                (true, _) => self.hold(now, input, sink),
+                (false, None) => self.pass_on(now, input, sink),
+                (false, Some(_)) => self.handle_rest(now, input, sink),
+            };
         }
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
@@ -126,9 +130,10 @@ impl Connection {
             if let Some(decoder) = self.shared.take_switch() {
                 inbound.switch(decoder);
             }
-            if matches!(self.side, Side::Circuit(_)) {
-                self.pass_rest(now, &mut inbound, rest, sink);
-                rest = &[];
+            if let Side::Circuit(passage) = &self.side {
+                if !passage.is_early() {
+                    self.pass_rest(now, &mut inbound, std::mem::take(&mut rest), sink);
+                }
                 break;
             }
             self.has_more_input = !self.shared.goes_on();

@@ -278,6 +278,7 @@ fn one_end_may_be_a_server_that_knows_nothing_of_circuits_and_is_dialed_like_any
         if is_there_first {
             let plain = dialed(&mut scene);
             assert!(!scene.engine.wants_input(plain), "there is nobody to hear it yet");
+            scene.send(plain, b"INFO {\"early\":1}\r\n");
             legs = Some((scene.leg(token), plain));
         }
         let (leg, plain) = legs.unwrap_or_else(|| (scene.leg(token), dialed(&mut scene)));
@@ -285,6 +286,8 @@ fn one_end_may_be_a_server_that_knows_nothing_of_circuits_and_is_dialed_like_any
         scene.wait(SECOND / 100);
         assert!(scene.engine.wants_input(plain));
         assert_eq!(scene.take(plain), b"");
+        let early: &[u8] = if is_there_first { b"INFO {\"early\":1}\r\n" } else { b"" };
+        assert_eq!(scene.take(leg), early, "it was kept");
         for (from, to) in [(plain, leg), (leg, plain)] {
             scene.send(from, b"INFO {}\r\n");
             assert_eq!(scene.take(to), b"INFO {}\r\n");
