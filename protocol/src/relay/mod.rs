@@ -6,6 +6,8 @@
 //! - [`Ends`] wants circuits to the servers that this node lacks, and takes part in those that others want with it;
 //! - [`Middle`] lets the circuits of others pass.
 //!
+//! And [`Joints`] knows which members lack each other that know nothing of circuits.
+//!
 //! Both hear what members say ([`CircuitWord`](crate::wire::CircuitWord)) and what becomes of connections, and answer at once; they send
 //! nothing, dial nothing and know no route. The cluster calls them, and nobody else.
 
