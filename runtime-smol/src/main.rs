@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use log::warn;
-use onehop_smol::files::write_pid_file;
+use onehop_smol::files::{write_new_secret, write_pid_file};
 use onehop_smol::logger::Logger;
 use onehop_smol::options::{self, Command, Options, SystemSources};
 use onehop_smol::server::{Server, log_fatal};
@@ -16,6 +16,13 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match options::parse(arguments.clone(), &SystemSources) {
         Ok(Command::Run(options)) => run(*options, arguments),
+        Ok(Command::NewSecret(path)) => match write_new_secret(Path::new(&path)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                complain(&format!("onehop: cannot write a secret to {path}: {fault}"));
+                ExitCode::FAILURE
+            }
+        },
         Ok(Command::Print(text)) => {
             let _ = writeln!(io::stdout(), "{}", text.trim_end());
             ExitCode::SUCCESS

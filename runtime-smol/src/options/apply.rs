@@ -1,10 +1,12 @@
 //! Flags override the configuration file.
 
+use std::fmt;
 use std::str::FromStr;
 
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
-    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, Port, Sources, UserPassword,
+    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, NoSharedSecret, Port, Sources,
+    UserPassword,
 };
 use onehop::discovery::DEFAULT_ROUTE_PORT;
 use onehop::transport::{CertificateFiles, Pem, Tls, TlsSettings};
@@ -18,7 +20,8 @@ impl Flags {
         self.apply_authorization(&mut options.config)?;
         self.apply_tls(&mut options.config, sources)?;
         self.apply_cluster(options)?;
-        self.apply_discovery(&mut options.config)
+        self.apply_discovery(&mut options.config)?;
+        self.apply_secret(&mut options.config, sources)
     }
 
     fn apply_process(&self, options: &mut Options) {
@@ -132,10 +135,13 @@ impl Flags {
     /// Where the cluster listens; no cluster where that is nowhere.
     fn place_cluster(&self, config: &mut Config) -> Result<(), Failure> {
         match self.cluster.as_deref() {
-            None if config.cluster.is_none() && self.discovered_cluster().is_some() => {
+            None if config.cluster.is_none()
+                && (self.discovered_cluster().is_some() || self.secret_file().is_some()) =>
+            {
                 if let Some(name) = &config.lone_cluster_name {
+                    let flag = if self.discovered_cluster().is_some() { "discover" } else { "secret" };
                     // What the file says besides of who may be in it was not even read.
-                    let text = format!("flag -discover needs a port for the cluster {name:?} of the file");
+                    let text = format!("flag -{flag} needs a port for the cluster {name:?} of the file");
                     return Err(Failure::new(text));
                 }
                 let port = Port::Fixed(DEFAULT_ROUTE_PORT);
@@ -176,6 +182,27 @@ impl Flags {
         }
         let text = format!("invalid value {name:?} for flag -discover: the name of the cluster is {own:?}");
         Err(Failure::new(text))
+    }
+
+    /// Other servers are found through the DHT by a secret that stands in a file, so that nobody sees it among the processes.
+    fn apply_secret(&self, config: &mut Config, sources: &dyn Sources) -> Result<(), Failure> {
+        let Some(path) = self.secret_file() else {
+            if self.secret.is_some() {
+                (config.discovery.secret, config.discovery.dht) = (None, None);
+            }
+            return Ok(());
+        };
+        let fault =
+            |why: &dyn fmt::Display| Failure::new(format!("invalid value {path:?} for flag -secret: {why}"));
+        let text = sources.file(path).map_err(|why| fault(&why))?;
+        let secret = String::from_utf8_lossy(&text).parse().map_err(|why: NoSharedSecret| fault(&why))?;
+        config.discovery.secret = Some(secret);
+        config.discovery.dht.get_or_insert_default();
+        Ok(())
+    }
+
+    fn secret_file(&self) -> Option<&str> {
+        self.secret.as_deref().filter(|path| !path.is_empty())
     }
 
     /// The cluster whose servers are looked for, in which the node is then itself.

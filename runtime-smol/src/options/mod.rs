@@ -24,6 +24,8 @@ pub enum Command {
     Print(String),
     /// Send a signal to a running server, and exit.
     Signal(Order),
+    /// Write a new secret to this file, which must not be there, and exit.
+    NewSecret(String),
     /// The configuration file was tested and is valid: print this to standard error and exit.
     ConfigIsValid(String),
 }
@@ -93,6 +95,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>, sources: &dyn Sources)
     }
     if flags.version {
         return Ok(Command::Print(concat!("onehop: v", env!("CARGO_PKG_VERSION")).to_owned()));
+    }
+    if let Some(path) = flags.new_secret {
+        return Ok(Command::NewSecret(path));
     }
     if let Some(signal) = flags.signal {
         return Ok(Command::Signal(read_order(&signal)?));
@@ -247,6 +252,8 @@ struct Flags {
     cluster_advertise: Option<String>,
     connect_retries: Option<i64>,
     discover: Option<String>,
+    secret: Option<String>,
+    new_secret: Option<String>,
     discover_dns: Option<Vec<String>>,
     peers_file: Option<String>,
     signal: Option<String>,
@@ -308,6 +315,8 @@ impl Flags {
             Flag::StoreDir => {}
             Flag::ClusterAdvertise => self.cluster_advertise = Some(value),
             Flag::Discover => self.discover = Some(value),
+            Flag::Secret => self.secret = Some(value),
+            Flag::NewSecret => self.new_secret = non_empty(value),
             Flag::DiscoverDns => self.discover_dns.get_or_insert_default().push(value),
             Flag::PeersFile => self.peers_file = Some(value),
         }
@@ -355,6 +364,8 @@ enum Flag {
     ClusterAdvertise,
     ConnectRetries,
     Discover,
+    Secret,
+    NewSecret,
     DiscoverDns,
     PeersFile,
     PortsFileDir,
@@ -400,6 +411,8 @@ impl Flag {
             "cluster_advertise" => Self::ClusterAdvertise,
             "connect_retries" => Self::ConnectRetries,
             "discover" => Self::Discover,
+            "secret" => Self::Secret,
+            "new_secret" => Self::NewSecret,
             "discover_dns" => Self::DiscoverDns,
             "peers_file" => Self::PeersFile,
             "v" | "version" => Self::Version,

@@ -1,4 +1,4 @@
-use onehop::config::{Authorization, ClusterConfig, Discovery, Included, Port, UserPassword};
+use onehop::config::{Authorization, ClusterConfig, Dht, Discovery, Included, Port, UserPassword};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,6 +16,10 @@ impl Sources for File {
             "x.conf" => Ok(Included { name: path.to_owned(), text: self.0.to_owned() }),
             _ => Err(format!("open {path}: no such file or directory")),
         }
+    }
+
+    fn file(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.include("", path).map(|included| included.text.into_bytes())
     }
 }
 
@@ -222,7 +226,7 @@ fn tls_for_clients_takes_a_certificate_and_its_key() {
     for flags in ["--tls --tlscert c", "--tlscert c"] {
         assert_eq!(refused(flags), "TLS Server private key must be present and valid", "{flags}");
     }
-    let missing = "error parsing X509 certificate/key pair: open c: no files here";
+    let missing = "error parsing X509 certificate/key pair: open c: no such file or directory";
     assert_eq!(refused("--tls --tlscert c --tlskey k"), missing);
     assert_eq!(run("--tls=false --tlsverify=false --tlscert=").config.tls, None);
 }
@@ -400,6 +404,25 @@ fn every_flag_of_discovery_is_read() {
     let port = Port::Fixed(6222);
     let expected = ClusterConfig { name: Some("c".into()), port, ..ClusterConfig::default() };
     assert_eq!(cluster, Some(expected), "on all addresses");
+}
+
+#[test]
+fn whoever_has_a_secret_looks_for_those_that_have_the_same() {
+    let secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
+    let config = run_with("--secret x.conf", secret).config;
+    let place = config.cluster.expect("it opens a port");
+    assert_eq!((place.host.as_str(), place.port.to_bind(), place.name), ("0.0.0.0", 6222, None));
+    let Discovery { dht, secret: known, mdns, .. } = config.discovery;
+    assert_eq!((dht, known, mdns), (Some(Dht::default()), secret.parse().ok(), false));
+    let both = run_with("--discover c --secret x.conf --cluster_listen nats://h:5", secret).config;
+    let name = both.cluster.expect("a cluster").name;
+    assert_eq!((name.as_deref(), both.discovery.mdns, both.discovery.dht.is_some()), (Some("c"), true, true));
+    let message = parse_line("--secret x.conf", "no secret").expect_err("it is none").message;
+    assert!(message.starts_with("onehop: invalid value \"x.conf\" for flag -secret: "), "{message}");
+    assert!(!message.contains("no secret"), "{message}");
+    assert!(parse_line("--secret y.conf", "").expect_err("there is none").message.contains("y.conf"));
+    let new = parse(["--new_secret", "f"].map(str::to_owned), &SystemSources);
+    assert_eq!(new, Ok(Command::NewSecret("f".to_owned())));
 }
 
 #[test]

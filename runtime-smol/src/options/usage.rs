@@ -51,6 +51,9 @@ Cluster Options:
 Discovery Options:
         --discover <name>            Be in this cluster and find its servers in the local network; they reach
                                      this one at port 6222 unless a cluster is configured
+        --secret <file>              Find servers anywhere, through the DHT, that have the same secret in a file;
+                                     they reach this one at port 6222 unless a cluster is configured
+        --new_secret <file>          Write a new secret to a file, which must not be there yet, and exit
         --discover_dns <host[:port]> Names whose addresses are servers (default port: 6222), divided by commas
                                      or each with a flag of its own
         --peers_file <file>          File to keep the servers of the cluster in, for the next start
