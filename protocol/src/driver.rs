@@ -178,8 +178,10 @@ use std::time::Duration;
 use log::error;
 
 use crate::close::CloseReason;
+use crate::config::Source;
 use crate::connection::{Connection, EffectAnswer, Removal, Ticket};
 use crate::delivery::{Link, Links, Staging};
+use crate::discovery::ReachedAt;
 use crate::id::{AccountId, ConnectionId};
 use crate::node::Node;
 use crate::outbox::Pressure;
@@ -324,6 +326,21 @@ pub fn handle_timeout<L: Links>(
     node.handle_timeout(now, staging);
     services.handle_requests(now, staging);
     staging.flush(now, node.hub());
+}
+
+/// Hears where others reach the node ([`Node::handle_reached_at`]), and sends what follows from that.
+pub fn handle_reached_at<L: Links>(
+    node: &Node,
+    now: Instant,
+    source: Source,
+    reached: ReachedAt,
+    staging: &mut Staging<L>,
+) {
+    node.handle_reached_at(now, source, reached, staging);
+    staging.flush(now, node.hub());
+    while staging.wants_write() {
+        staging.write_more(now);
+    }
 }
 
 /// When [`handle_timeout`] is to be called, and [`Node::poll_dial`] to be polled, whatever else happens. Poll after each call

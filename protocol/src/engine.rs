@@ -14,7 +14,7 @@ use crate::cluster::{DialError, DialRequest};
 use crate::config::{Config, ConfigRefused, Source};
 use crate::connection::{Connection, Effect, EffectAnswer, Ticket, TimeoutReason};
 use crate::delivery::{Backlog, KEPT_BUFFERS, Links, Staging};
-use crate::discovery::Found;
+use crate::discovery::{Found, ReachedAt};
 use crate::driver::{self, Event, SocketKind};
 use crate::id::{AccountId, ConnectionId};
 use crate::node::{Listening, Node};
@@ -138,6 +138,13 @@ impl Engine {
     /// Hears of servers from a source, as [`Node::handle_found`].
     pub fn handle_found(&mut self, now: Instant, source: Source, teller: &str, found: &[Found]) {
         self.node.handle_found(now, source, teller, found);
+    }
+
+    /// Hears where others reach the node, as [`Node::handle_reached_at`].
+    pub fn handle_reached_at(&mut self, now: Instant, source: Source, reached: ReachedAt) {
+        self.node.handle_reached_at(now, source, reached, &mut self.staging);
+        self.flush(now);
+        self.end_connections(now);
     }
 
     /// Adds an account, as [`Node::add_account`].

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use onehop::config::Source;
-use onehop::discovery::{DamagedFile, Found};
+use onehop::discovery::{DamagedFile, Found, ReachedAt};
+use onehop::driver;
 use onehop_discovery::{Listener, Own, Sources};
 
 use crate::shared::Shared;
@@ -28,6 +29,12 @@ struct Ear(Arc<Shared>);
 impl Listener for Ear {
     fn found(&self, source: Source, teller: &str, found: Vec<Found>) {
         self.0.node.handle_found(self.0.now(), source, teller, &found);
+        self.0.pass_on_attention();
+    }
+
+    fn reached_at(&self, source: Source, reached: ReachedAt) {
+        let Self(shared) = self;
+        driver::handle_reached_at(&shared.node, shared.now(), source, reached, &mut shared.staging());
         self.0.pass_on_attention();
     }
 

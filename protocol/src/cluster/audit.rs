@@ -48,6 +48,7 @@ impl Cluster {
             config: _,
             port: _,
             own_urls: _,
+            reached: _,
             handshake,
             routes,
             gossip,

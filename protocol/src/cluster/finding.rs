@@ -51,6 +51,11 @@ impl Finding {
     /// Hears that a server is a member, which can be dialed there.
     pub(super) fn handle_joined(&mut self, server: &str, url: Option<&RouteUrl>) {
         self.candidates.handle_member(server);
+        self.note(server, url);
+    }
+
+    /// Notes where a member can be dialed.
+    pub(super) fn note(&mut self, server: &str, url: Option<&RouteUrl>) {
         let told = url.map(|url| HostPort { host: url.host.clone(), port: Some(url.port) });
         if let Some(address) = told.and_then(|told| Address::new(&told)) {
             self.known.note(address, server);

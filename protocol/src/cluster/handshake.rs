@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::compression::{Decision, decide, mode};
 use super::name::ClusterName;
 use super::relaying::CIRCUITS;
-use crate::config::{ClusterConfig, Compression, Rules, SubjectRule};
+use crate::config::{ClusterConfig, Compression, HostPort, Rules, SubjectRule};
 use crate::identity;
 use crate::routes::{NoSeat, Purpose, Seat};
 use crate::transport::{PeerCertificate, Tls};
@@ -69,6 +69,28 @@ impl Handshake {
         self.own_info.compression = mode(&config.compression).to_owned();
         self.own_info.max_payload = max_payload;
         self.config = config;
+    }
+
+    /// Hears where the node is reached as far as its configuration does not say so, which listens at `route_port`. Returns whether
+    /// INFO says something else from now on.
+    pub(super) fn handle_reached_at(
+        &mut self,
+        told: Option<&HostPort>,
+        route_port: u16,
+        client_urls: &ClientUrls,
+    ) -> bool {
+        let Self { config, own_info, .. } = self;
+        let mut info = Info { ip: String::new(), ..own_info.clone() };
+        if !config.no_advertise {
+            info.connect_urls.clone_from(&client_urls.plain);
+            info.ws_connect_urls.clone_from(&client_urls.websocket);
+        }
+        let known = config.advertise.as_ref().or(told);
+        (info.host, info.port) = (config.host.clone(), route_port);
+        set_address(&mut info, known.map(|known| (known, known.port.unwrap_or(route_port))));
+        let is_new = info != *own_info;
+        *own_info = info;
+        is_new
     }
 
     /// What INFO says on every route, apart from the cluster's name.
@@ -276,12 +298,17 @@ pub(super) fn route_info(
         route_pool_size: config.pool_size.map_or(0, |size| i32::from(size.get())),
         ..base
     };
-    if let Some(advertised) = &config.advertise {
-        info.host.clone_from(&advertised.host);
-        info.port = advertised.port.unwrap_or(route_port);
-        info.ip = route_url_text(&info.host, info.port);
-    }
+    set_address(&mut info, config.advertise.as_ref().map(|it| (it, it.port.unwrap_or(route_port))));
     info
+}
+
+/// Says in an INFO where the node is reached, if that is known.
+fn set_address(info: &mut Info, known: Option<(&HostPort, u16)>) {
+    if let Some((HostPort { host, .. }, port)) = known {
+        info.host.clone_from(host);
+        info.port = port;
+        info.ip = route_url_text(host, port);
+    }
 }
 
 /// Rules as INFO and `/routez` show them; none where everything is allowed.

@@ -15,6 +15,7 @@ mod handshake;
 mod joining;
 mod moves;
 mod name;
+mod reached;
 mod relaying;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use crate::wire::system::Neighbour;
 use crate::wire::{CircuitWord, ClientUrls, Connect, Info, ProtocolError};
 use compression::{Decision, Followed};
 use finding::Finding;
-use handshake::{Handshake, TRACING_PROTOCOL, route_info, route_url_text};
+use handshake::{Handshake, TRACING_PROTOCOL, route_info};
 use name::{Agreement, ClusterName};
 
 use crate::routes::DialId;
@@ -56,6 +57,7 @@ pub(crate) use compression::{Writing, wanted};
 pub(crate) use handover::{Claimed, Succession};
 pub(crate) use handshake::{Refusal, shown};
 pub(crate) use moves::{InfoHeard, Void};
+use reached::Reached;
 #[cfg(feature = "sim")]
 pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
@@ -67,6 +69,7 @@ pub(crate) struct Cluster {
     config: Arc<ClusterConfig>,
     port: u16,
     own_urls: ClientUrls,
+    reached: Reached,
     handshake: Handshake,
     routes: Routes,
     gossip: Gossip,
@@ -191,6 +194,7 @@ impl Cluster {
             relaying: Relaying::new(own_info.server_id.clone(), circuits),
             finding,
             port: route_port,
+            reached: Reached::new(node.client_advertise.is_none(), client_urls.clone()),
             own_urls: client_urls,
             routes: Routes::new(config.clone(), own, rng, now),
             gossip: Gossip::new(config.clone(), &own_info, system_account, now),
@@ -375,11 +379,7 @@ impl Cluster {
             let [plain, compressed] = self.handshake.around_switch(purpose.as_ref(), &decision);
             return Ok(FirstInfo::Compress(Compressing { writing, plain, compressed }));
         }
-        if let Some(detour) = self.routes.detour(connection) {
-            info.ip = route_url_text(&detour.url.host, detour.url.port);
-        } else if info.ip.is_empty() {
-            info.ip = route_url_text(&remote.ip().to_string(), info.port);
-        }
+        self.fill_address(connection, remote, &mut info);
         let account = purpose.as_ref().map_or(Some(&info.route_account), |purpose| purpose.account.as_ref());
         let has_account = account.is_some_and(|account| is_account(account));
         let is_agreed = self.routes.has_claim(connection);
@@ -398,6 +398,7 @@ impl Cluster {
             lines.extend(self.handshake.reply(purpose.as_ref(), &seat, &decision, None));
         }
         lines.extend(self.said_of_circuit(connection, &mut info, inherits));
+        lines.extend(self.said_meanwhile(now, &info));
         if continues {
             lines.extend_from_slice(PING);
         }
@@ -467,6 +468,11 @@ impl Cluster {
         }
         if let Some(word) = info.onehop_circuit {
             return Ok(self.handle_circuit_word(now, connection, &peer, word));
+        }
+        if info.server_id == peer && reached::tells_address(&info) {
+            self.handle_address(connection, &peer, info);
+            self.pass_on(now);
+            return Ok(InfoHeard::Nothing);
         }
         self.gossip.handle_info(now, &peer, info);
         self.pass_on(now);
@@ -599,9 +605,9 @@ impl Cluster {
         self.finding.known.take_text()
     }
 
-    /// Who can be reached: peers that this node has dialed, and itself where its configuration says so.
+    /// Who can be reached: peers that this node has dialed, and itself where its configuration or a source says so.
     pub(crate) fn reach(&self) -> Reach {
-        let own = self.config.reached_at().map(|address| {
+        let own = self.reached_at().map(|address| {
             let port = Some(address.port.unwrap_or(self.port));
             (self.own_id().to_owned(), HostPort { port, ..address })
         });

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Cluster, DialError, Output};
+use super::{Cluster, DialError, InfoHeard, Output};
 use crate::accounts::SYSTEM_ACCOUNT;
 use crate::close::CloseReason;
 use crate::config::{ClusterConfig, Config, Source};
-use crate::discovery::{Found, Reach};
+use crate::discovery::{Found, Reach, ReachedAt};
 use crate::hash::KeyedState;
 use crate::id::ConnectionId;
 use crate::time::Instant;
@@ -257,6 +257,69 @@ fn whom_this_node_dialed_can_be_reached_and_itself_where_its_configuration_says_
     let alone = Reach { members: vec![member("own", "own.example:1")], is_alone: true };
     assert_eq!(advertise("own.example").reach(), alone, "at its port");
     assert_eq!(advertise("own.example:9").reach().members, [member("own", "own.example:9")]);
+}
+
+/// Where a peer is dialed once its route is lost, which said this of itself after it was registered.
+fn dialed_after_loss(later: Info) -> Option<String> {
+    let mut cluster = cluster();
+    let connection = accept(&mut cluster, 0, Info { onehop: later.onehop, ..info("a") });
+    let heard = cluster.handle_info(NOW, connection, later, |_| true).expect("the route stays");
+    assert!(matches!(heard, InfoHeard::Nothing));
+    cluster.handle_closed(NOW, connection, CloseReason::ClientClosed);
+    let dial = cluster.poll_dial(NOW + Duration::from_secs(5))?;
+    Some(format!("{}:{}", dial.host, dial.port))
+}
+
+#[test]
+fn a_onehop_peer_is_dialed_where_it_last_said_it_is_and_a_nats_server_where_it_first_did() {
+    let moved = |onehop| Info { onehop, ip: "nats-route://tunnel.example:9/".to_owned(), ..info("a") };
+    let dialed = |info| dialed_after_loss(info);
+    assert_eq!(dialed(moved(1)).as_deref(), Some("tunnel.example:9"));
+    assert_eq!(dialed(moved(0)).as_deref(), Some("127.0.0.1:7"));
+    assert_eq!(dialed(Info { ip: String::new(), port: 8, ..moved(1) }).as_deref(), Some("127.0.0.1:8"));
+    let compared = Info { server_id: "a".to_owned(), onehop: 1, ..Info::default() };
+    assert_eq!(dialed(compared).as_deref(), Some("127.0.0.1:7"), "it says nothing of where it is");
+    assert_eq!(dialed(Info { ip: "nonsense".to_owned(), ..moved(1) }), None, "nobody knows");
+}
+
+#[test]
+fn a_configured_peer_is_dialed_as_it_is_configured_wherever_it_says_it_is() {
+    let routes = vec!["nats://a.example:6222".parse().expect("a URL")];
+    let mut cluster = configured(ClusterConfig { routes, ..ClusterConfig::default() });
+    let dial = cluster.poll_dial(NOW).expect("it is configured");
+    let connection = ConnectionId::new(1, 0);
+    cluster.handle_dialed(dial.id, connection, SocketAddr::from(([127, 0, 0, 1], 7)));
+    let first = Info { onehop: 1, ..info("a") };
+    cluster.handle_first_info(NOW, connection, first.clone(), false, |_| true).expect("it is registered");
+    let moved = Info { ip: "nats-route://tunnel.example:9/".to_owned(), ..first };
+    cluster.handle_info(NOW, connection, moved, |_| true).expect("the route stays");
+    cluster.handle_closed(NOW, connection, CloseReason::ClientClosed);
+    let dialed = std::iter::from_fn(|| cluster.poll_dial(NOW + Duration::from_secs(5)));
+    assert!(dialed.map(|dial| dial.host).all(|host| host == "a.example"));
+}
+
+#[test]
+fn where_a_peer_moved_to_is_kept_for_the_next_start() {
+    let mut cluster = cluster();
+    let connection = accept(&mut cluster, 0, Info { onehop: 1, ..info("a") });
+    let text = |cluster: &mut Cluster| cluster.take_known_servers().expect("a change");
+    assert_eq!(text(&mut cluster), "onehop peers 1\n127.0.0.1:7 a\n");
+    let moved = Info { onehop: 1, ip: "nats-route://tunnel.example:9/".to_owned(), ..info("a") };
+    cluster.handle_info(NOW, connection, moved, |_| true).expect("the route stays");
+    assert_eq!(text(&mut cluster), "onehop peers 1\ntunnel.example:9 a\n");
+}
+
+#[test]
+fn a_node_that_a_source_knows_to_be_reached_somewhere_names_itself() {
+    let mut cluster = cluster();
+    let told = |route: &str| ReachedAt { route: route.parse().ok(), ..ReachedAt::default() };
+    cluster.handle_reached_at(NOW, Source::Frp, told("tunnel.example"));
+    let reached = |cluster: &Cluster| cluster.reach().members.pop().map(|(id, at)| format!("{id} {at}"));
+    assert_eq!(reached(&cluster).as_deref(), Some("own tunnel.example:1"), "at its port");
+    cluster.handle_reached_at(NOW, Source::Frp, told("tunnel.example:9"));
+    assert_eq!(reached(&cluster).as_deref(), Some("own tunnel.example:9"));
+    cluster.handle_reached_at(NOW, Source::Frp, ReachedAt::default());
+    assert_eq!(reached(&cluster), None);
 }
 
 /// What was tried, joined and failed on the word of a program.

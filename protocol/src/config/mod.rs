@@ -32,7 +32,7 @@ pub use change::ConfigRefused;
 pub use cluster::{
     ClusterConfig, Compression, DEFAULT_POOL_SIZE, MAX_CLUSTER_PING_INTERVAL, RoutePermissions, RttThresholds,
 };
-pub use discovery::{DEFAULT_DISCOVERY_INTERVAL, Dht, Discovery, Source};
+pub use discovery::{DEFAULT_DISCOVERY_INTERVAL, DEFAULT_FRP_PORT, Dht, Discovery, Frp, Source};
 pub use file::{FileError, FileSettings, Included, NoSources, ProcessSettings, Sources, parse_file};
 pub use healing::Healing;
 pub use imports::{ExportError, ImportError};

@@ -283,6 +283,15 @@ pub enum ConfigError {
         /// So many names or words are the most.
         most: usize,
     },
+    /// An FRP client is to be asked at what is no address of its web server.
+    FrpUrl,
+    /// It is to be asked in the name of somebody whom basic authentication cannot name.
+    FrpUser,
+    /// It is to be asked with a user or a password that is too long.
+    FrpTextTooLong {
+        /// So many bytes are the most.
+        most: usize,
+    },
     /// Sources are to be asked too often or too rarely.
     DiscoveryInterval {
         /// They may be asked so often.
@@ -415,6 +424,13 @@ impl fmt::Display for ConfigError {
             Self::TooManyInDiscovery { source, most } => {
                 write!(f, "discovery {source} cannot have more than {most} entries")
             }
+            Self::FrpUrl => f.write_str("discovery frp requires a url such as http://127.0.0.1:7400"),
+            Self::FrpUser => f.write_str(
+                "discovery frp cannot have a user with a colon, nor control characters in user or password",
+            ),
+            Self::FrpTextTooLong { most } => {
+                write!(f, "discovery frp cannot have a user or password of more than {most} bytes")
+            }
             Self::DiscoveryInterval { shortest, longest } => {
                 write!(f, "discovery interval must be from {shortest:?} to {longest:?}")
             }
@@ -494,7 +510,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Dht, Discovery, HostPort, SharedSecret, UserPassword};
+    use crate::config::{Dht, Discovery, Frp, HostPort, SharedSecret, UserPassword};
 
     #[test]
     fn the_defaults_are_valid() {
@@ -541,7 +557,12 @@ mod tests {
         let by_name = |dns| Discovery { dns, ..Discovery::default() };
         let by_command = |command| Discovery { command, ..Discovery::default() };
         let by_mdns = |secs| Discovery { mdns: true, interval: Duration::from_secs(secs), ..by_name(vec![]) };
-        for on in [by_file("a"), by_name(names(16)), by_command(texts(64)), by_mdns(1), by_mdns(3600)] {
+        let by_frp = |user: &str, secs: Option<u64>| {
+            let frp = Frp { user: user.into(), interval: secs.map(Duration::from_secs), ..Frp::default() };
+            Discovery { frp: Some(frp), ..Discovery::default() }
+        };
+        let all = [by_file("a"), by_name(names(16)), by_command(texts(64)), by_mdns(1), by_mdns(3600)];
+        for on in all.into_iter().chain([by_frp("a", Some(1)), by_frp("", None)]) {
             assert_eq!(judged(Some(named()), on.clone()), Ok(()));
             let alone = "discovery requires cluster capabilities, e.g. --cluster";
             assert_eq!(judged(None, on), Err(alone.to_owned()));
@@ -552,6 +573,11 @@ mod tests {
             (by_name(names(17)), "discovery dns cannot have more than 16 entries"),
             (by_command(vec![String::new()]), "discovery command cannot have an empty text"),
             (by_command(texts(65)), "discovery command cannot have more than 64 entries"),
+            (
+                by_frp("a:b", None),
+                "discovery frp cannot have a user with a colon, nor control characters in user or password",
+            ),
+            (by_frp("a", Some(0)), "discovery interval must be from 1s to 3600s"),
             (by_mdns(0), "discovery interval must be from 1s to 3600s"),
             (by_mdns(3601), "discovery interval must be from 1s to 3600s"),
         ] {

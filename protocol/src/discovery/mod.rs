@@ -36,6 +36,21 @@ pub struct Found {
     pub server_id: Option<String>,
 }
 
+/// Where others reach a node by a way of which its configuration does not know, such as a tunnel, as far as a source knows
+/// ([`Node::handle_reached_at`](crate::Node::handle_reached_at)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReachedAt {
+    /// Where other servers do. Without a port, at the one that the node listens on.
+    pub route: Option<HostPort>,
+    /// Where clients do.
+    pub client: Option<HostPort>,
+    /// Why other servers do not, for `/discoveryz`, which shows [so much](MAX_FAILURE_BYTES) of it.
+    pub failure: Option<String>,
+}
+
+/// So much of a [`ReachedAt::failure`] is kept.
+pub const MAX_FAILURE_BYTES: usize = 512;
+
 /// What a node knows of its cluster that those may be told who look for it ([`Node::reach`](crate::Node::reach)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {

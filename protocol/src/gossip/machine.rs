@@ -154,6 +154,19 @@ impl Gossip {
         }
     }
 
+    /// Hears where a peer and its port for clients are from now on.
+    pub(crate) fn handle_address(&mut self, peer: &str, info: Info) {
+        let Some(member) = self.members.get_mut(peer) else { return };
+        let Info { host, port, ip, connect_urls, ws_connect_urls, .. } = info;
+        let now = Info { host, port, ip, connect_urls, ws_connect_urls, ..member.info.clone() };
+        let before = std::mem::replace(&mut member.info, kept(&now));
+        let changes = [false, true]
+            .map(|by_websocket| before.urls_of(by_websocket) != member.info.urls_of(by_websocket));
+        if member.is_open() && changes.contains(&true) {
+            self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+    }
+
     /// Hears which servers a peer has routes to that was asked. `is_local` says that it is on this host.
     pub(crate) fn handle_neighbours(&mut self, peer: &str, is_local: bool, mut neighbours: Vec<Neighbour>) {
         if self.questions.handle_answered(peer) {

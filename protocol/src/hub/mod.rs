@@ -30,7 +30,7 @@ use std::time::Duration;
 use crate::accounts::{Account, AccountError, Accounts, Departed, GLOBAL_ACCOUNT, Imports, Terms};
 use crate::auth::Guard;
 use crate::close::CloseReason;
-use crate::config::{AccountConfig, Config};
+use crate::config::{AccountConfig, Config, HostPort};
 use crate::hash::KeyedState;
 use crate::id::AccountId;
 use crate::identity::{self, Stream};
@@ -66,6 +66,8 @@ pub struct Hub {
     server_id: String,
     server_name: String,
     client_port: u16,
+    /// Where clients reach this node, as a source learnt it.
+    client_reached_at: RwLock<Option<HostPort>>,
     accounts: Accounts,
     global: Arc<Account>,
     system: Option<Arc<Account>>,
@@ -113,6 +115,7 @@ impl Hub {
             server_name: config.server_name.clone().unwrap_or_else(|| server_id.clone()),
             server_id,
             client_port,
+            client_reached_at: RwLock::new(Place::Facts, None),
             accounts,
             global,
             system,
@@ -174,6 +177,11 @@ impl Hub {
     /// The port that clients connect to.
     pub fn client_port(&self) -> u16 {
         self.client_port
+    }
+
+    /// Hears where clients reach this node, if that is another place than its configuration says.
+    pub(crate) fn set_client_reached_at(&self, address: Option<HostPort>) {
+        *self.client_reached_at.write() = address;
     }
 
     /// The account of clients that name none.
@@ -401,8 +409,8 @@ impl Hub {
 
     /// The start of what a client is told; the rest is its own.
     pub(crate) fn client_info(&self) -> Info {
-        let config = self.config();
-        let advertised = config.client_advertise.as_ref();
+        let (config, learnt) = (self.config(), self.client_reached_at.read().clone());
+        let advertised = config.client_advertise.as_ref().or(learnt.as_ref());
         let tls = config.tls.as_ref().map(|tls| tls.settings());
         Info {
             proto: CLIENT_PROTOCOL,

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::format::is_default;
 use super::{Facts, Response};
-use crate::config::Source;
-use crate::discovery::{Candidates, Counts, Shown, State};
+use crate::cluster::Cluster;
+use crate::config::{HostPort, Source};
+use crate::discovery::{Counts, ReachedAt, Shown, State};
 use crate::node::Node;
 
 #[derive(Debug, Serialize)]
@@ -25,6 +26,13 @@ struct OfSource {
     joined: u64,
     failed: u64,
     candidates: Vec<OfCandidate>,
+    /// What it knows of where this node is reached.
+    #[serde(skip_serializing_if = "is_default")]
+    reached_at: String,
+    #[serde(skip_serializing_if = "is_default")]
+    client_reached_at: String,
+    #[serde(skip_serializing_if = "is_default")]
+    failure: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,17 +50,31 @@ struct OfCandidate {
 
 pub(super) fn discoveryz(node: &Node, facts: &Facts<'_>) -> Response {
     let sources = node.cluster().map_or_else(Vec::new, |cluster| {
-        Source::ALL.into_iter().map(|source| OfSource::new(source, cluster.candidates(), facts)).collect()
+        Source::ALL.into_iter().map(|source| OfSource::new(source, &cluster, facts)).collect()
     });
     let server_id = node.hub().server_id().to_owned();
     Response::pretty(&Discoveryz { server_id, now: facts.time_now(), sources })
 }
 
 impl OfSource {
-    fn new(source: Source, candidates: &Candidates, facts: &Facts<'_>) -> Self {
+    fn new(source: Source, cluster: &Cluster, facts: &Facts<'_>) -> Self {
+        let candidates = cluster.candidates();
+        let ReachedAt { route, client, failure } = cluster.told_by(source).cloned().unwrap_or_default();
+        let shown_address = |address: Option<HostPort>| address.as_ref().map(HostPort::to_string);
         let Counts { told, left_out, tried, joined, failed } = candidates.counts(source);
         let shown = candidates.shown(source).map(|shown| OfCandidate::new(&shown, facts)).collect();
-        Self { name: source.to_string(), told, left_out, tried, joined, failed, candidates: shown }
+        Self {
+            name: source.to_string(),
+            told,
+            left_out,
+            tried,
+            joined,
+            failed,
+            candidates: shown,
+            reached_at: shown_address(route).unwrap_or_default(),
+            client_reached_at: shown_address(client).unwrap_or_default(),
+            failure: failure.unwrap_or_default(),
+        }
     }
 }
 

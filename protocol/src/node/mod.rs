@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::cluster::{Circuits, Cluster, DialError, DialRequest, Output};
 use crate::config::{Config, ConfigRefused, HostPort, Source};
-use crate::discovery::{DamagedFile, Found, Reach};
+use crate::discovery::{DamagedFile, Found, Reach, ReachedAt};
 use crate::hub::{Entry, Hub, Kind};
 use crate::id::ConnectionId;
 use crate::interest::{Matches, Subscription};
@@ -128,6 +128,16 @@ impl Node {
             cluster.handle_found(now, source, teller, found);
         }
         self.hub.want_attention();
+    }
+
+    /// Hears from a source where others reach this node, which its configuration need not know (design.md 6): until it says something
+    /// else, peers and clients are told so, unless the configuration names an address itself (`advertise`, `client_advertise`). A node
+    /// without a cluster tells nobody.
+    pub fn handle_reached_at<S: Sink>(&self, now: Instant, source: Source, reached: ReachedAt, sink: &mut S) {
+        self.with_cluster(now, sink, |cluster, _| {
+            let client = cluster.handle_reached_at(now, source, reached);
+            self.hub.set_client_reached_at(client);
+        });
     }
 
     /// Reads the text of a peers file, which was written for an earlier run of this node ([`Node::take_known_servers`]).

@@ -91,11 +91,16 @@ impl PeerRoutes {
             self.relayed.insert(seat.clone());
         }
         // It may have moved while connections from its former address are not known to be dead yet.
-        if self.says_url != newcomer.url {
+        self.handle_address(newcomer.url.as_ref());
+        true
+    }
+
+    /// Hears where it says it is.
+    pub(super) fn handle_address(&mut self, url: Option<&RouteUrl>) {
+        if self.says_url.as_ref() != url {
             self.solicited.take_if(|it| !it.explicit);
         }
-        self.says_url.clone_from(&newcomer.url);
-        true
+        self.says_url = url.cloned();
     }
 
     /// Gives a seat that is taken to another connection, which goes on for the one that has it. Never in vain.

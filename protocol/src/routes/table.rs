@@ -472,6 +472,13 @@ impl Routes {
         }
     }
 
+    /// Hears where a peer is from now on, as far as it says so.
+    pub(crate) fn handle_address(&mut self, peer: &str, url: Option<RouteUrl>) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.handle_address(url.as_ref());
+        }
+    }
+
     /// Hears that a peer leaves: it is not waited for, unless it is configured.
     pub(crate) fn handle_leaving(&mut self, peer: &str) {
         if let Some(known) = self.peers.get_mut(peer) {
@@ -571,6 +578,11 @@ impl Routes {
     pub(crate) fn carrier(&self, peer: &str, account: Option<&str>) -> Option<ConnectionId> {
         let peer = self.peers.get(peer)?;
         account.map_or_else(|| peer.gossip_carrier(), |account| peer.dedicated(account))
+    }
+
+    /// Those of all peers that gossip about servers goes over.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = (&str, ConnectionId)> {
+        self.peers.iter().filter_map(|(id, peer)| Some((id.as_str(), peer.gossip_carrier()?)))
     }
 
     /// Whether this node and a peer have a pool of connections.

@@ -28,6 +28,7 @@ mod misuse;
 mod pinned;
 mod proxied;
 mod queues;
+mod reached;
 mod reconfigure;
 mod route_limits;
 mod scene;

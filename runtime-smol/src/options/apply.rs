@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
-    DEFAULT_CLIENT_PORT, DEFAULT_HOST, HostPort, Listen, ListenUrl, NoSharedSecret, Port, Sources,
+    DEFAULT_CLIENT_PORT, DEFAULT_HOST, Discovery, Frp, HostPort, Listen, ListenUrl, NoSharedSecret, Port,
+    Sources,
     UserPassword,
 };
 use onehop::discovery::DEFAULT_ROUTE_PORT;
@@ -172,6 +173,7 @@ impl Flags {
         let names = self.discover_dns.as_ref().map(|names| names.join(","));
         let names = names.map(|names| parse_all("discover_dns", &names)).transpose()?;
         override_with(&mut config.discovery.dns, names);
+        self.apply_frp(&mut config.discovery)?;
         override_with(&mut config.discovery.mdns, self.discover.as_ref().map(|name| !name.is_empty()));
         let Some((name, cluster)) = self.discovered_cluster().zip(config.cluster.as_mut()) else {
             return Ok(());
@@ -203,6 +205,19 @@ impl Flags {
 
     fn secret_file(&self) -> Option<&str> {
         self.secret.as_deref().filter(|path| !path.is_empty())
+    }
+
+    /// Where the client of FRP is asked. In whose name the configuration file says, since others see command lines.
+    fn apply_frp(&self, discovery: &mut Discovery) -> Result<(), Failure> {
+        let Some(url) = &self.discover_frp else { return Ok(()) };
+        if url.is_empty() {
+            discovery.frp = None;
+            return Ok(());
+        }
+        let fault = |error| Failure::new(format!("invalid value for flag -discover_frp: {error}"));
+        let Frp { address, .. } = Frp::at(url).map_err(fault)?;
+        discovery.frp = Some(Frp { address, ..discovery.frp.take().unwrap_or_default() });
+        Ok(())
     }
 
     /// The cluster whose servers are looked for, in which the node is then itself.

@@ -255,6 +255,7 @@ struct Flags {
     secret: Option<String>,
     new_secret: Option<String>,
     discover_dns: Option<Vec<String>>,
+    discover_frp: Option<String>,
     peers_file: Option<String>,
     signal: Option<String>,
     version: bool,
@@ -318,6 +319,7 @@ impl Flags {
             Flag::Secret => self.secret = Some(value),
             Flag::NewSecret => self.new_secret = non_empty(value),
             Flag::DiscoverDns => self.discover_dns.get_or_insert_default().push(value),
+            Flag::DiscoverFrp => self.discover_frp = Some(value),
             Flag::PeersFile => self.peers_file = Some(value),
         }
         Ok(())
@@ -367,6 +369,7 @@ enum Flag {
     Secret,
     NewSecret,
     DiscoverDns,
+    DiscoverFrp,
     PeersFile,
     PortsFileDir,
     StoreDir,
@@ -414,6 +417,7 @@ impl Flag {
             "secret" => Self::Secret,
             "new_secret" => Self::NewSecret,
             "discover_dns" => Self::DiscoverDns,
+            "discover_frp" => Self::DiscoverFrp,
             "peers_file" => Self::PeersFile,
             "v" | "version" => Self::Version,
             "h" | "help" => Self::Help,

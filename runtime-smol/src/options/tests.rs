@@ -1,4 +1,6 @@
-use onehop::config::{Authorization, ClusterConfig, Dht, Discovery, Included, Port, UserPassword};
+use std::time::Duration;
+
+use onehop::config::{Authorization, ClusterConfig, Dht, Discovery, Frp, Included, Port, UserPassword};
 use proptest::prelude::*;
 
 use super::*;
@@ -423,6 +425,30 @@ fn whoever_has_a_secret_looks_for_those_that_have_the_same() {
     assert!(parse_line("--secret y.conf", "").expect_err("there is none").message.contains("y.conf"));
     let new = parse(["--new_secret", "f"].map(str::to_owned), &SystemSources);
     assert_eq!(new, Ok(Command::NewSecret("f".to_owned())));
+}
+
+#[test]
+fn the_client_of_frp_is_asked_where_a_flag_says_in_the_name_that_the_file_says() {
+    let frp =
+        |flags: &str, file: &'static str| run_with(&format!("-c x.conf {flags}"), file).config.discovery.frp;
+    let at = |url: &str| Frp::at(url).unwrap();
+    let bare = "cluster { port: 7 }";
+    assert_eq!(frp("--discover_frp http://a:5", bare), Some(at("http://a:5")));
+    let file = "cluster { port: 7 }, discovery { frp { user: u, password: p, interval: 5s } }";
+    let named = |url: &str| Frp {
+        user: "u".into(),
+        password: "p".into(),
+        interval: Some(Duration::from_secs(5)),
+        ..at(url)
+    };
+    assert_eq!(frp("", file), Some(named("http://127.0.0.1:7400")));
+    assert_eq!(frp("--discover_frp http://[::1]", file), Some(named("http://[::1]:7400")));
+    assert_eq!(frp("--discover_frp ''", file), None);
+    let wrong =
+        "invalid value for flag -discover_frp: discovery frp requires a url such as http://127.0.0.1:7400";
+    assert_eq!(refused("--discover c --discover_frp http://u:s3cret@a"), wrong);
+    let alone = "discovery requires cluster capabilities, e.g. --cluster";
+    assert_eq!(refused("--discover_frp http://a"), alone);
 }
 
 #[test]

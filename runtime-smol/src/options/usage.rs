@@ -56,6 +56,8 @@ Discovery Options:
         --new_secret <file>          Write a new secret to a file, which must not be there yet, and exit
         --discover_dns <host[:port]> Names whose addresses are servers (default port: 6222), divided by commas
                                      or each with a flag of its own
+        --discover_frp <url>         Web server of the FRP client whose tunnel leads to this server, such as
+                                     http://127.0.0.1:7400 (user and password: in the configuration file)
         --peers_file <file>          File to keep the servers of the cluster in, for the next start
 
 Common Options:

@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     let dns = names.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
     let settings = Discovery { mdns: true, dns, ..Discovery::default() };
     let server_id = format!("WATCH{}", process::id());
-    let own = Own { server_id, cluster, route_port: 6222, advertise: None };
+    let own = Own { server_id, cluster, route_port: 6222, client_port: 4222, advertise: None };
     let _sources = Sources::start(&settings, &own, Arc::new(Print))?;
     loop {
         thread::park();

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use onehop::config::Source;
 use onehop::discovery::Found;
+#[cfg(feature = "frp")]
+use onehop::discovery::ReachedAt;
 
 use crate::Listener;
 
@@ -31,6 +33,15 @@ impl Audience {
         }
     }
 
+    /// Tells of where others reach this server, if somebody still hears.
+    #[cfg(feature = "frp")]
+    pub(crate) fn tell_reached_at(&self, source: Source, reached: ReachedAt) {
+        let has_left = self.has_left.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*has_left {
+            self.listener.reached_at(source, reached);
+        }
+    }
+
     /// Whether somebody still hears.
     #[cfg(any(feature = "dht", feature = "dns", feature = "mdns"))]
     pub(crate) fn is_there(&self) -> bool {
@@ -38,7 +49,10 @@ impl Audience {
     }
 
     /// Waits for so long; returns whether somebody still hears then.
-    #[cfg_attr(not(any(feature = "command", feature = "dns", feature = "mdns")), allow(dead_code))]
+    #[cfg_attr(
+        not(any(feature = "command", feature = "dns", feature = "frp", feature = "mdns")),
+        allow(dead_code)
+    )]
     pub(crate) fn wait(&self, pause: Duration) -> bool {
         let has_left = self.has_left.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.left.wait_timeout_while(has_left, pause, |has_left| !*has_left);

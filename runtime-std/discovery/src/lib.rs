@@ -10,6 +10,7 @@
 //! | [`Source::Mdns`] | `mdns` | two | the local network for `_onehop._tcp.local.`, and tells it of this server |
 //! | [`Source::Dht`] | `dht` | one, and one more for some seconds while it asks | the mainline DHT for what other members wrote there, and writes there itself ([`Sources::tell`]) |
 //! | [`Source::Command`] | `command` | one | a program, which prints one `host:port` a line |
+//! | [`Source::Frp`] | `frp` | one | the web server of an FRP client for the tunnels that lead to this server, and so where others reach it ([`Listener::reached_at`]) |
 //! | [`Source::PeersFile`] | none | one | a file, at the start; from then on it is written ([`Sources::keep`]) |
 //!
 //! None of the features is on unless it is chosen; a source that is set and not built in is an error of [`Sources::start`].
@@ -28,6 +29,16 @@
 //! those that the system knows. The next answer is asked for as soon as the TTL of this one is over, not sooner than after a second,
 //! nor later than after `interval`.
 //!
+//! # Tunnels
+//!
+//! The client of FRP is asked for its tunnels (`GET /api/status`, with basic authentication where a user or a password is set). A
+//! tunnel of TCP whose `local_addr` has the route port, or that of clients, and whose `status` is `running` leads to this server from its
+//! `remote_addr`; one that a plugin serves does not. That host is the `serverAddr` of the FRP client, which may be none that others
+//! could connect to (`0.0.0.0`): the log says so. Of several such tunnels the one that is known stays; else those that end on this host come
+//! first, and then the order of their names counts.
+//! It is asked again after `interval`, and after a second while no tunnel leads to the route port, [so often](MAX_QUICK_LOOKS). An
+//! address holds until it was lacking in two answers, or failures, in a row.
+//!
 //! # Limits
 //!
 //! | | |
@@ -36,6 +47,8 @@
 //! | [`MAX_TARGETS`] | hosts of one service; those that are to be tried last are left out |
 //! | [`MAX_DNS_ANSWER_BYTES`] | an answer of a name server; no longer one can be sent |
 //! | [`MAX_DNS_TIMEOUT`], [`MAX_DNS_ATTEMPTS`], [`MAX_NAME_SERVERS`] | how long a name server is waited for, how often each is asked, and how many; `/etc/resolv.conf` may say less |
+//! | [`MAX_FRP_ANSWER_BYTES`], [`FRP_TIMEOUT`] | an answer of an FRP client, and how long it may take; then it is a failure |
+//! | [`MAX_QUICK_LOOKS`] | looks for a tunnel in a row that are a second apart; then they are as far apart as ever |
 //! | [`MAX_OUTPUT_BYTES`] | what a program may print; then it is killed, and the whole lines before that count |
 //! | [`COMMAND_TIMEOUT`] | how long it may take; the same |
 //! | [`MAX_SERVICES`] | servers of the local network that are told of again and again; others are told of only when they announce themselves |
@@ -65,7 +78,7 @@
 //! }
 //!
 //! # fn main() -> std::io::Result<()> {
-//! let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 6222, advertise: None };
+//! let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 6222, client_port: 4222, advertise: None };
 //! let sources = Sources::start(&Discovery::default(), &own, Arc::new(Print))?;
 //! drop(sources);
 //! # Ok(())
@@ -74,7 +87,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg_attr(
-    not(any(feature = "dns", feature = "mdns", feature = "dht", feature = "command")),
+    not(any(feature = "dns", feature = "mdns", feature = "dht", feature = "command", feature = "frp")),
     allow(dead_code)
 )]
 mod audience;
@@ -84,6 +97,8 @@ mod command;
 mod dht;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "frp")]
+mod frp;
 #[cfg(feature = "mdns")]
 mod mdns;
 mod peers_file;
@@ -98,7 +113,7 @@ use std::time::Duration;
 use log::warn;
 use onehop::Node;
 use onehop::config::{ClusterConfig, Discovery, HostPort, Source};
-use onehop::discovery::{DamagedFile, Found, Reach};
+use onehop::discovery::{DamagedFile, Found, Reach, ReachedAt};
 
 use crate::audience::Audience;
 use crate::peers_file::PeersFile;
@@ -113,6 +128,14 @@ pub trait Listener: Send + Sync + 'static {
     ///
     /// Whoever ends the sources waits for this call, so it must not wait for him.
     fn found(&self, source: Source, teller: &str, found: Vec<Found>);
+
+    /// A source knows something else than before of where others reach this server: for
+    /// [`Node::handle_reached_at`](onehop::Node::handle_reached_at). Unless this is written, nobody hears of it.
+    ///
+    /// Whoever ends the sources waits for this call, too.
+    fn reached_at(&self, source: Source, reached: ReachedAt) {
+        let _ = (source, reached);
+    }
 
     /// The text of the peers file, once, within [`Sources::start`]: for
     /// [`Node::load_known_servers`](onehop::Node::load_known_servers).
@@ -131,6 +154,8 @@ pub struct Own {
     pub cluster: String,
     /// Where it listens for other servers.
     pub route_port: u16,
+    /// Where it listens for clients.
+    pub client_port: u16,
     /// Where others reach it, if that is configured. They are told of it before the addresses that the machine has.
     pub advertise: Option<HostPort>,
 }
@@ -143,6 +168,7 @@ impl Own {
             server_id: hub.server_id().to_owned(),
             cluster: node.cluster_name().unwrap_or_default(),
             route_port,
+            client_port: hub.client_port(),
             advertise: hub.config().cluster.as_ref().and_then(ClusterConfig::reached_at),
         }
     }
@@ -170,7 +196,7 @@ impl Sources {
     /// A source is set that is not built in ([`io::ErrorKind::Unsupported`]), or no thread can be started.
     pub fn start(settings: &Discovery, own: &Own, listener: Arc<dyn Listener>) -> io::Result<Self> {
         check_built_in(settings, is_built_in)?;
-        #[cfg(not(any(feature = "mdns", feature = "dht")))]
+        #[cfg(not(any(feature = "mdns", feature = "dht", feature = "frp")))]
         let _ = own;
         // Dropped if one of them fails, so that none of the others goes on.
         let mut sources = Self {
@@ -200,6 +226,10 @@ impl Sources {
         #[cfg(feature = "mdns")]
         if settings.mdns {
             sources._mdns = Some(mdns::Mdns::start(own, settings.interval, sources.audience.clone())?);
+        }
+        #[cfg(feature = "frp")]
+        if let Some(frp) = &settings.frp {
+            frp::start(frp, settings, own, frp::Limits::default(), sources.audience.clone())?;
         }
         #[cfg(feature = "dht")]
         if let (Some(dht), Some(secret)) = (&settings.dht, &settings.secret) {
@@ -278,6 +308,7 @@ fn check_built_in(settings: &Discovery, is_built_in: impl Fn(Source) -> bool) ->
         (Source::Mdns, settings.mdns),
         (Source::Dht, settings.dht.is_some()),
         (Source::Command, !settings.command.is_empty()),
+        (Source::Frp, settings.frp.is_some()),
     ];
     match sources.into_iter().find(|(source, is_set)| *is_set && !is_built_in(*source)) {
         Some((source, _)) => {
@@ -294,6 +325,7 @@ fn is_built_in(source: Source) -> bool {
         Source::Mdns => cfg!(feature = "mdns"),
         Source::Dht => cfg!(feature = "dht"),
         Source::Command => cfg!(all(feature = "command", unix)),
+        Source::Frp => cfg!(feature = "frp"),
         // Read by whoever writes it.
         Source::PeersFile => false,
     }
@@ -317,6 +349,15 @@ pub const MAX_DNS_ATTEMPTS: u32 = 5;
 /// So many name servers are asked.
 pub const MAX_NAME_SERVERS: usize = 3;
 
+/// So long may an answer of the client of FRP be.
+pub const MAX_FRP_ANSWER_BYTES: usize = 256 * 1024;
+
+/// So long may it take, from the connection on.
+pub const FRP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So often a tunnel is looked for without a longer pause.
+pub const MAX_QUICK_LOOKS: u32 = 60;
+
 /// So much of what a program prints is read.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
@@ -337,7 +378,7 @@ pub const MAX_CACHED_RECORDS: usize = 8192;
 
 #[cfg(test)]
 mod tests {
-    use onehop::config::Dht;
+    use onehop::config::{Dht, Frp};
 
     use super::*;
 
@@ -361,6 +402,7 @@ mod tests {
             (Source::Mdns, Discovery { mdns: true, ..Discovery::default() }),
             (Source::Dht, Discovery { dht: Some(Dht::default()), ..Discovery::default() }),
             (Source::Command, Discovery { command: vec!["true".to_owned()], ..Discovery::default() }),
+            (Source::Frp, Discovery { frp: Some(Frp::default()), ..Discovery::default() }),
         ] {
             let error = check_built_in(&settings, |other| other != source).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Unsupported);
@@ -371,7 +413,13 @@ mod tests {
 
     #[test]
     fn nothing_is_told_where_nothing_is_set() {
-        let own = Own { server_id: "NA".to_owned(), cluster: "C".to_owned(), route_port: 1, advertise: None };
+        let own = Own {
+            server_id: "NA".to_owned(),
+            cluster: "C".to_owned(),
+            route_port: 1,
+            client_port: 2,
+            advertise: None,
+        };
         drop(Sources::start(&Discovery::default(), &own, Arc::new(Nobody)).unwrap());
     }
 }

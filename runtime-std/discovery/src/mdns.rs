@@ -332,7 +332,13 @@ mod tests {
     use crate::Listener;
 
     fn own(id: &str, cluster: &str) -> Own {
-        Own { server_id: id.to_owned(), cluster: cluster.to_owned(), route_port: 6222, advertise: None }
+        Own {
+            server_id: id.to_owned(),
+            cluster: cluster.to_owned(),
+            route_port: 6222,
+            client_port: 4222,
+            advertise: None,
+        }
     }
 
     /// What others hear of a server with these addresses.

@@ -1,12 +1,16 @@
 //! The `discovery` block, which is not one of nats-server's: where the first address of the cluster may come from
 //! (wire.md 14.5).
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::fields::{Fault, Field, Report, faulty_address, read_fields};
 use super::value::Value;
-use crate::config::discovery::{check_command, check_dht, check_dns, check_interval, check_peers_file};
-use crate::config::{ConfigError, Dht, Discovery, HostPort, NoSharedSecret, SharedSecret};
+use crate::config::discovery::{
+    check_command, check_dht, check_dns, check_frp, check_interval, check_peers_file,
+};
+use crate::config::{ConfigError, Dht, Discovery, Frp, HostPort, NoSharedSecret, SharedSecret};
 
 /// A block of sources, none of which is asked unless it is set.
 pub(super) fn read(block: &Field<'_>, report: &mut Report<'_>) -> Result<Discovery, Fault> {
@@ -42,6 +46,10 @@ fn read_field(field: &Field<'_>, discovery: &mut Discovery, report: &mut Report<
             discovery.command = field.texts()?.into_iter().map(str::to_owned).collect();
             check_command(&discovery.command).map_err(fault)?;
         }
+        "frp" => {
+            discovery.frp = read_frp(field, report)?;
+            discovery.frp.as_ref().map_or(Ok(()), check_frp).map_err(fault)?;
+        }
         "interval" => {
             discovery.interval = field.duration_or(defaults.interval, report)?;
             check_interval(discovery.interval).map_err(fault)?;
@@ -66,6 +74,29 @@ fn read_dht(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Dht>, F
         Ok(())
     });
     Ok(Some(dht))
+}
+
+/// Whether its web server is asked, or how.
+fn read_frp(field: &Field<'_>, report: &mut Report<'_>) -> Result<Option<Frp>, Fault> {
+    if let Value::Bool(is_on) = field.value {
+        return Ok(is_on.then(Frp::default));
+    }
+    let mut frp = Frp::default();
+    read_fields(field.map()?, report, |field, report| {
+        match field.key.as_str() {
+            "url" => frp.address = Frp::at(field.string()?).map_err(|error| error.to_string())?.address,
+            "user" => frp.user = field.string()?.to_owned(),
+            "password" => frp.password = field.string()?.into(),
+            "interval" => {
+                // 0 means the default, that of the block around it.
+                let interval = field.duration_or(Duration::ZERO, report)?;
+                frp.interval = Some(interval).filter(|interval| !interval.is_zero());
+            }
+            _ => return Err(Fault::UnknownField),
+        }
+        Ok(())
+    });
+    Ok(Some(frp))
 }
 
 /// The text itself is not told again.

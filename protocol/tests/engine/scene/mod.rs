@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use onehop::config::{ClusterConfig, Config};
+use onehop::config::{ClusterConfig, Config, Source};
+use onehop::discovery::ReachedAt;
 use onehop::sim::net::{AttemptId, End, Ending, HostId, Network, NetworkConfig, NoChance, StreamId};
 use onehop::{AccountId, CloseReason, ConnectionId, DialId, Engine, Instant, Listening};
 
@@ -258,6 +259,13 @@ impl Scene {
         change(&mut config);
         let now = self.now;
         self.engine(node).handle_config(now, config).expect("all of it can change");
+        self.settle();
+    }
+
+    /// Tells a node where it is reached.
+    pub(crate) fn hear_reached_at(&mut self, node: &str, reached: ReachedAt) {
+        let now = self.now;
+        self.engine(node).handle_reached_at(now, Source::Frp, reached);
         self.settle();
     }
 

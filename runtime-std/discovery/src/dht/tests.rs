@@ -52,7 +52,7 @@ fn start(id: &str, pace: Pace, nodes: &Testnet) -> (Dht, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
     let audience = Arc::new(Audience::new(notes.clone()));
     let server_id = id.to_owned();
-    let own = Own { server_id, cluster: "C".to_owned(), route_port: 1, advertise: None };
+    let own = Own { server_id, cluster: "C".to_owned(), route_port: 1, client_port: 4222, advertise: None };
     let dht = Dht::start(&settings(&nodes.bootstrap), &[1; 32].into(), &own, pace, audience);
     (dht.unwrap(), notes)
 }

@@ -51,7 +51,13 @@ impl Notes {
 }
 
 pub(crate) fn own(server_id: &str, cluster: &str) -> Own {
-    Own { server_id: server_id.to_owned(), cluster: cluster.to_owned(), route_port: 6222, advertise: None }
+    Own {
+        server_id: server_id.to_owned(),
+        cluster: cluster.to_owned(),
+        route_port: 6222,
+        client_port: 4222,
+        advertise: None,
+    }
 }
 
 /// Settings that ask as often as possible.

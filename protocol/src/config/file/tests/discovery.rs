@@ -1,7 +1,7 @@
 //! The `discovery` block.
 
 use super::*;
-use crate::config::Dht;
+use crate::config::{Dht, Frp};
 
 fn discovery(text: &str) -> Discovery {
     config(&format!("discovery {{ {text} }}")).discovery
@@ -30,6 +30,7 @@ fn every_field_of_the_discovery_block_is_read() {
         dht: None,
         secret: None,
         command: vec!["/usr/local/bin/find-peers".to_owned(), "--all".to_owned()],
+        frp: None,
         interval: Duration::from_secs(90),
     };
     assert_eq!(read, expected);
@@ -62,6 +63,49 @@ fn the_dht_is_used_with_a_secret_from_the_file_or_one_of_its_own() {
 }
 
 #[test]
+fn a_client_of_frp_is_asked_where_it_says_and_in_whose_name() {
+    let local = |port| name("127.0.0.1", Some(port));
+    assert_eq!(discovery("frp: true").frp, Some(Frp { address: local(7400), ..Frp::default() }));
+    assert_eq!(discovery("frp {}").frp, Some(Frp::default()));
+    assert_eq!(discovery("frp: false"), Discovery::default());
+    let read =
+        discovery("frp { url: 'http://127.0.0.1:7500/', user: u, password: 's3cret', interval: '5s' }");
+    let interval = Some(Duration::from_secs(5));
+    let expected = Frp { address: local(7500), user: "u".into(), password: "s3cret".into(), interval };
+    assert_eq!(read.frp, Some(expected));
+    assert!(read.is_on() && !format!("{read:?}").contains("s3cret"));
+    for (url, host, port) in [("http://[::1]", "::1", 7400), ("http://router.lan:80", "router.lan", 80)] {
+        assert_eq!(
+            discovery(&format!("frp {{ url: '{url}', interval: 0s }}")).frp,
+            Some(Frp { address: name(host, Some(port)), ..Frp::default() })
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_client_of_frp_is_told_without_its_password() {
+    let url = "discovery frp requires a url such as http://127.0.0.1:7400";
+    let user = "discovery frp cannot have a user with a colon, nor control characters in user or password";
+    let interval = "discovery interval must be from 1s to 3600s";
+    for (text, message) in [
+        ("url: 'https://u:s3cret@a'", url),
+        ("url: 'http://u:s3cret@a'", url),
+        ("url: 'http://a/x'", url),
+        ("url: 'http://a b'", url),
+        ("url: '127.0.0.1:7400'", url),
+        ("url: ''", url),
+        ("url: 'http://'", url),
+        ("user: 'a:b', password: s3cret", user),
+        ("password: \"s3cret\\n\"", user),
+        ("interval: 999ms", interval),
+        ("password: 5", "expected a string for \"password\", got int64"),
+    ] {
+        let told = error(&format!("discovery {{ frp {{ {text} }} }}"));
+        assert_eq!(told.split_once(": ").map(|(_, told)| told), Some(message), "{text}");
+    }
+}
+
+#[test]
 fn one_name_and_a_program_without_arguments_need_no_list() {
     assert_eq!(discovery("dns: ' seeds.example '").dns, [name("seeds.example", None)]);
     assert_eq!(discovery("command: 'find peers'").command, ["find peers"], "blanks divide nothing");
@@ -75,6 +119,10 @@ fn only_so_many_names_and_words_are_taken() {
     assert_eq!(discovery(&format!("command: {}", list(64))).command.len(), 64);
     let nodes = discovery(&format!("dht: {{ bootstrap: {} }}", list(64))).dht.unwrap().bootstrap;
     assert_eq!(nodes.len(), 64);
+    let frp = |bytes| format!("discovery {{\nfrp: {{ user: a, password: '{}' }} }}", "s".repeat(bytes));
+    assert_eq!(config(&frp(256)).discovery.frp.map(|frp| frp.password.expose().len()), Some(256));
+    let told = error(&frp(257));
+    assert_eq!(told, "x.conf:2:1: discovery frp cannot have a user or password of more than 256 bytes");
     for (key, most) in [("dns", 16), ("command", 64)] {
         let told = error(&format!("discovery {{\n{key}: {} }}", list(most + 1)));
         assert_eq!(told, format!("x.conf:2:1: discovery {key} cannot have more than {most} entries"));
@@ -107,6 +155,7 @@ fn a_faulty_field_of_the_discovery_block_is_told() {
         ("interval: abc", "error parsing interval: time: invalid duration \"abc\""),
         ("interval: 999ms", "discovery interval must be from 1s to 3600s"),
         ("interval: 61m", "discovery interval must be from 1s to 3600s"),
+        ("frp: 5", "Expected map to define frp, got int64"),
         ("dht: 5", "Expected map to define dht, got int64"),
         ("secret: 's3cret'", "invalid secret: it must be 32 random bytes in base64 or hexadecimal digits"),
         ("secret: $EMPTY", "invalid secret: it must be 32 random bytes in base64 or hexadecimal digits"),
