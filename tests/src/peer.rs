@@ -154,7 +154,8 @@ impl Acceptor {
         heard
     }
 
-    fn try_accept(&self) -> Option<RawConn> {
+    /// Accepts the next connection, if there is one.
+    pub fn try_accept(&self) -> Option<RawConn> {
         self.listener.set_nonblocking(true).ok()?;
         let (stream, _) = self.listener.accept().ok()?;
         stream.set_nonblocking(false).ok()?;

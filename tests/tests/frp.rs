@@ -176,7 +176,7 @@ fn a_server_behind_a_tunnel_is_dialed_through_it_by_whoever_hears_of_it_and_wher
         let hidden_port = reserve_port();
         frp.show(&[("routes", hidden_port, None)]);
         let hidden = server(kind, "H", &(cluster_block(hidden_port, &routes, "") + &frp.block("s3cret")));
-        hidden.wait_for_log("the tunnel \"routes\"", TIMEOUT);
+        hidden.wait_for_log("Cannot tell by FRP where other servers reach this one", TIMEOUT);
         assert!(of_frp(&hidden)["failure"].as_str().is_some_and(|why| why.contains("start error")));
 
         let tunnel = Tunnel::to(hidden_port);

@@ -470,7 +470,7 @@ impl Cluster {
             return Ok(self.handle_circuit_word(now, connection, &peer, word));
         }
         if info.server_id == peer && reached::tells_address(&info) {
-            self.handle_address(connection, &peer, info);
+            self.handle_address(now, connection, &peer, info);
             self.pass_on(now);
             return Ok(InfoHeard::Nothing);
         }

@@ -112,11 +112,17 @@ impl Cluster {
     }
 
     /// Hears that a peer is elsewhere, or its clients' port is.
-    pub(super) fn handle_address(&mut self, connection: ConnectionId, peer: &str, mut info: Info) {
+    pub(super) fn handle_address(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        peer: &str,
+        mut info: Info,
+    ) {
         let Some((remote, _)) = self.routes.connection(connection) else { return };
         self.fill_address(connection, remote, &mut info);
         let url = info.ip.trim_end_matches('/').parse().ok();
-        self.gossip.handle_address(peer, info);
+        self.gossip.handle_address(now, peer, info);
         self.routes.handle_address(peer, url);
         self.finding.note(peer, self.routes.url_of(peer));
     }

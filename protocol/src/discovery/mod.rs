@@ -5,6 +5,8 @@
 //! member only once the ordinary handshake of a route says so. [`KnownServers`] is what a node keeps of its members for the
 //! next start.
 //!
+//! Of where this node itself is reached a source may know, too ([`ReachedAt`]); what follows from that is the cluster's.
+//!
 //! Both are values without IO and know nothing of connections. The cluster calls them, and nobody else; runtimes bring what
 //! sources say to [`Node::handle_found`](crate::Node::handle_found).
 

@@ -155,15 +155,20 @@ impl Gossip {
     }
 
     /// Hears where a peer and its port for clients are from now on.
-    pub(crate) fn handle_address(&mut self, peer: &str, info: Info) {
+    pub(crate) fn handle_address(&mut self, now: Instant, peer: &str, info: Info) {
         let Some(member) = self.members.get_mut(peer) else { return };
         let Info { host, port, ip, connect_urls, ws_connect_urls, .. } = info;
-        let now = Info { host, port, ip, connect_urls, ws_connect_urls, ..member.info.clone() };
-        let before = std::mem::replace(&mut member.info, kept(&now));
+        let info = Info { host, port, ip, connect_urls, ws_connect_urls, ..member.info.clone() };
+        let before = std::mem::replace(&mut member.info, kept(&info));
         let changes = [false, true]
             .map(|by_websocket| before.urls_of(by_websocket) != member.info.urls_of(by_websocket));
         if member.is_open() && changes.contains(&true) {
             self.outputs.push_back(Output::ConnectUrlsChanged);
+        }
+        if before.ip != member.info.ip {
+            // Who lacks it was perhaps just told where it was.
+            self.members.values_mut().for_each(|member| member.compared.told_servers = None);
+            self.want_comparison(now);
         }
     }
 

@@ -117,6 +117,29 @@ fn a_peer_that_says_where_it_is_now_is_named_so_to_others() {
 }
 
 #[test]
+fn whoever_lacks_a_peer_hears_at_once_where_it_went() {
+    let mut scene = Scene::cluster(&[("A", &[]), ("B", &["A"])]);
+    scene.run_for(SECOND);
+    // It has routes to nobody else, as if it had just lost A.
+    let lacking = scene.raw_peer("B", "P", ONEHOP);
+    scene.send(
+        lacking,
+        b"INFO {\"server_id\":\"NPEER-P\",\"onehop\":1,\"onehop_digest\":\"0123456789abcdef\"}\r\n",
+    );
+    scene.run_for(SECOND);
+    let names = |scene: &mut Scene, url: &str| {
+        let infos = infos(&scene.take(lacking));
+        infos.iter().flat_map(|info| &info.onehop_peers).any(|server| server.url == url)
+    };
+    assert!(names(&mut scene, "nats-route://10.0.0.1:6222/"), "where it was");
+    scene.run_for(SECOND);
+    assert!(!names(&mut scene, "nats-route://10.0.0.1:6222/"), "not again so soon");
+    scene.hear_reached_at("A", route_at("tunnel.example:7001"));
+    scene.run_for(SECOND);
+    assert!(names(&mut scene, "nats-route://tunnel.example:7001/"));
+}
+
+#[test]
 fn a_peer_that_was_greeted_before_a_change_hears_of_it_once_it_is_a_member() {
     let joins = |more: &str, wait: u32| {
         let mut scene = Scene::cluster(&[("A", &[])]);

@@ -93,12 +93,13 @@ impl Watch {
         let mut last = ReachedAt::default();
         loop {
             let reached = self.look();
-            log_change(&last, &reached);
             let next_pause = self.pause(reached.failure.is_some());
             if reached != last {
+                // Whoever reads of it in the log finds it so.
                 audience.tell_reached_at(Source::Frp, reached.clone());
-                last = reached;
             }
+            log_change(&last, &reached);
+            last = reached;
             if !audience.wait(next_pause) {
                 return;
             }

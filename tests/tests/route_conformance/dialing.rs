@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use onehop_tests::mesh::try_until;
 use onehop_tests::peer::{Acceptor, Conversation, Identity};
+use onehop_tests::raw::RawConn;
+use onehop_tests::real_server::Version;
 use onehop_tests::server::{Kind, Options, Server};
 
 /// Long enough for every step of the handshakes, and short enough to end before the keep-alive begins after a second.
@@ -149,5 +152,56 @@ fn an_unreachable_member_is_dialed_until_it_is_there() {
         });
         let Some(late) = late else { return };
         onehop_tests::mesh::wait_for_mesh(&[&server, &late], Duration::from_secs(10));
+    }
+}
+
+/// Where a server dials a member back that it was dialed by, that said later on that it is elsewhere, and that it refused a second
+/// connection since it counted on the first: at the place of the first INFO, or at that of the later one. Also which INFO a third heard
+/// then.
+fn dialed_back(kind: Kind, identity: &Identity) -> Option<(bool, usize)> {
+    let server = Server::start(kind, Options::member("C", "alpha", &[]))?;
+    let [first, second] = [(); 2].map(|()| Acceptor::bind(identity.clone()));
+    let join = |at: &Acceptor| {
+        let mut route = RawConn::connect(server.ports().route);
+        route.send(identity.clone().info("port", at.port()).join(""));
+        route
+    };
+    let mut third = RawConn::connect(server.ports().route);
+    third.send(Identity::without_pool("T").join(""));
+    third.ping();
+    let mut route = join(&first);
+    route.ping();
+    third.ping();
+    let infos = |third: &RawConn| third.frames().iter().filter(|frame| frame.op() == "INFO").count();
+    let before = infos(&third);
+    let url = format!("nats-route://127.0.0.1:{}/", second.port());
+    route.send(identity.clone().info("port", second.port()).info("ip", url).info_line());
+    route.ping();
+    third.ping();
+    let heard = infos(&third) - before;
+    assert!(!route.is_closed(), "{kind}");
+    assert!(join(&second).read_until_closed(Duration::from_secs(5)), "{kind}: its seat is taken");
+    drop(route);
+    let mut dialed = None;
+    let is_dialed = || {
+        dialed = [&first, &second].into_iter().position(|acceptor| acceptor.try_accept().is_some());
+        dialed.is_some()
+    };
+    assert!(try_until(Duration::from_secs(10), is_dialed), "{kind}: it counted on the route");
+    Some((dialed == Some(0), heard))
+}
+
+/// wire.md 2.10, 14.2: nats-server takes no heed of an address that changes while there is a route, and tells nobody.
+#[test]
+fn where_a_member_says_later_that_it_is_counts_for_onehop_alone() {
+    let pooled = || Identity::new("P").info("route_pool_size", 3);
+    for version in Version::ALL {
+        let identity = if version.pools_routes() { pooled() } else { Identity::without_pool("P") };
+        let Some(found) = dialed_back(Kind::Real(version), &identity) else { return };
+        assert_eq!(found, (true, 0), "{version}");
+    }
+    for kind in Kind::RUNTIMES {
+        assert_eq!(dialed_back(kind, &pooled()), Some((true, 0)), "{kind}, of a nats-server");
+        assert_eq!(dialed_back(kind, &pooled().info("onehop", 1)), Some((false, 0)), "{kind}, of its like");
     }
 }

@@ -341,6 +341,13 @@ fn an_answer_is_read_as_far_as_the_limit_and_no_further() {
 }
 
 #[test]
+fn an_answer_with_too_many_headers_is_none() {
+    let answer = |headers: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n{{}}", "a: b\r\n".repeat(headers));
+    assert!(matches!(http::parse(answer(64).as_bytes(), true), Ok(Some(_))));
+    assert_eq!(http::parse(answer(65).as_bytes(), true), Err("the answer is no HTTP"));
+}
+
+#[test]
 fn who_says_nothing_or_too_little_is_waited_for_only_so_long() {
     let timeout = Duration::from_millis(200);
     let limits = Limits { timeout, ..fast() };
