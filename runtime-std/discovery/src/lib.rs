@@ -87,7 +87,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg_attr(
-    not(any(feature = "dns", feature = "mdns", feature = "dht", feature = "command", feature = "frp")),
+    not(any(feature = "dns", feature = "mdns", feature = "dht", feature = "command")),
     allow(dead_code)
 )]
 mod audience;
