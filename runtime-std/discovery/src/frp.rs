@@ -111,11 +111,12 @@ impl Watch {
         let [route, client] = match self.ask() {
             Ok(tunnels) => {
                 let held = [&self.route, &self.client].map(|held| held.address.as_ref());
-                [0, 1].map(|at| status::leading_to(&tunnels, self.ports[at], held[at]))
+                let quote = |text: &str| self.quote(text);
+                [0, 1].map(|at| status::leading_to(&tunnels, self.ports[at], held[at], &quote))
             }
             Err(failure) => [Err(failure.clone()), Err(failure)],
         };
-        let failure = route.as_ref().err().map(|failure| self.without_password(failure));
+        let failure = route.as_ref().err().cloned();
         self.route.follow(route.ok());
         // Not everybody wants clients by a tunnel.
         self.client.follow(client.ok());
@@ -145,11 +146,16 @@ impl Watch {
         (!is_anybody).then(|| BASE64.encode(format!("{user}:{}", password.expose()).as_bytes()))
     }
 
-    /// What failed, as logs and pages may show it, whatever the other end wrote.
-    fn without_password(&self, failure: &str) -> String {
-        let password = self.settings.password.expose();
-        let is_said = !password.is_empty() && failure.contains(password);
-        if is_said { "it answers with the password".to_owned() } else { failure.to_owned() }
+    /// What the other end wrote, as logs and pages may show it: its start, on one line, and nothing if a secret stands in it.
+    fn quote(&self, text: &str) -> String {
+        let credentials = self.credentials();
+        let mut secrets =
+            [Some(self.settings.password.expose()), credentials.as_deref()].into_iter().flatten();
+        if secrets.any(|secret| !secret.is_empty() && text.contains(secret)) {
+            return REDACTED.to_owned();
+        }
+        let start: String = text.chars().take(QUOTED_CHARS).collect();
+        format!("{start:?}{}", if start.len() < text.len() { "…" } else { "" })
     }
 
     /// How long to wait after a look: not long while the tunnel may be about to come up.
@@ -177,3 +183,7 @@ fn log_change(before: &ReachedAt, now: &ReachedAt) {
 }
 
 const PATH: &str = "/api/status";
+
+const REDACTED: &str = "[REDACTED]";
+
+const QUOTED_CHARS: usize = 128;

@@ -17,22 +17,19 @@ pub(super) struct Tunnel {
     status: String,
     /// Why it is not running.
     err: String,
-    /// Where it ends, `host:port`.
+    /// Where it ends, `host:port`, with IPv6 in brackets; empty where no port is configured.
     local_addr: String,
     /// What serves it instead of who listens there.
     plugin: String,
-    /// Where it begins: the host that the FRP client was told to connect to, and a port there; empty unless it is running.
+    /// Where it begins: the host that the FRP client was told to connect to (`serverAddr`), and behind that, once it is running, a colon
+    /// and a port, with no brackets around IPv6. Empty where there is an error.
     remote_addr: String,
 }
 
 /// Those of TCP: others lead nowhere that a server could dial.
 pub(super) fn read(body: &[u8]) -> Result<Vec<Tunnel>, String> {
-    let is_json = |fault: serde_json::Error| fault.classify() != serde_json::error::Category::Data;
-    let kinds: BTreeMap<String, Value> =
-        serde_json::from_slice(body).map_err(|fault| match is_json(fault) {
-            true => "the answer is no JSON".to_owned(),
-            false => NO_STATUS.to_owned(),
-        })?;
+    let why = |fault: serde_json::Error| if fault.is_data() { NO_STATUS } else { "the answer is no JSON" };
+    let kinds: BTreeMap<String, Value> = serde_json::from_slice(body).map_err(why)?;
     match kinds.get("tcp") {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(tunnels) => Vec::deserialize(tunnels).map_err(|_| NO_STATUS.to_owned()),
@@ -40,22 +37,24 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Tunnel>, String> {
 }
 
 /// By which address others reach who listens at this port. Where several tunnels lead there, by the one that was known before; or
-/// one that ends on this host before one that ends elsewhere, by name.
+/// one that ends on this host before one that ends elsewhere, by name. `quote` makes of what the
+/// other end wrote what may be shown.
 pub(super) fn leading_to(
     tunnels: &[Tunnel],
     port: u16,
     before: Option<&HostPort>,
+    quote: &dyn Fn(&str) -> String,
 ) -> Result<HostPort, String> {
     let mut tunnels: Vec<_> = tunnels.iter().filter(|tunnel| tunnel.leads_to(port)).collect();
     tunnels.sort_by_key(|tunnel| (!tunnel.ends_here(), &tunnel.name));
-    let addresses: Vec<_> = tunnels.iter().map(|tunnel| tunnel.begins_at()).collect();
+    let addresses: Vec<_> = tunnels.iter().map(|tunnel| tunnel.begins_at(quote)).collect();
     let running = || addresses.iter().flatten();
     if let Some(address) = running().find(|address| Some(*address) == before).or(running().next()) {
         return Ok(address.clone());
     }
     match (tunnels.first(), addresses.into_iter().next()) {
         (Some(tunnel), Some(Err(why))) => {
-            Err(format!("the tunnel {} to port {port} {why}", shown(&tunnel.name)))
+            Err(format!("the tunnel {} to port {port} {why}", quote(&tunnel.name)))
         }
         _ => Err(format!("no tcp tunnel leads to port {port}")),
     }
@@ -73,10 +72,10 @@ impl Tunnel {
     }
 
     /// Where others come in, or why they do not.
-    fn begins_at(&self) -> Result<HostPort, String> {
+    fn begins_at(&self, quote: &dyn Fn(&str) -> String) -> Result<HostPort, String> {
         if self.status != RUNNING {
-            let why = if self.err.is_empty() { String::new() } else { format!(": {}", shown(&self.err)) };
-            return Err(format!("is not running: {}{why}", shown(&self.status)));
+            let why = if self.err.is_empty() { String::new() } else { format!(": {}", quote(&self.err)) };
+            return Err(format!("is not running: {}{why}", quote(&self.status)));
         }
         if self.remote_addr.is_empty() {
             return Err("is running and has no address".to_owned());
@@ -87,13 +86,13 @@ impl Tunnel {
         remote(&self.remote_addr).filter(is_single).ok_or_else(|| {
             format!(
                 "begins at {}, where nobody can be reached: the FRP client needs a serverAddr that others can connect to",
-                shown(&self.remote_addr)
+                quote(&self.remote_addr)
             )
         })
     }
 }
 
-/// A host, a colon and a port. FRP puts no brackets around an address of IPv6.
+/// A host, a colon and a port, which are the text behind the last colon.
 fn remote(text: &str) -> Option<HostPort> {
     let (host, port) = text.rsplit_once(':')?;
     let told = HostPort { host: unbracketed(host).to_owned(), port: Some(port.parse().ok()?) };
@@ -104,14 +103,6 @@ fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// What the other end wrote, as it may stand in a log: its start, on one line.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(SHOWN_CHARS).collect();
-    format!("{start:?}{}", if start.len() < text.len() { "…" } else { "" })
-}
-
 const RUNNING: &str = "running";
 
 const NO_STATUS: &str = "the answer is JSON of another kind than FRP's";
-
-const SHOWN_CHARS: usize = 128;

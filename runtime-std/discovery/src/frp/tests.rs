@@ -135,11 +135,15 @@ fn shown(address: &Option<HostPort>) -> Option<String> {
     address.as_ref().map(HostPort::to_string)
 }
 
+fn quote(text: &str) -> String {
+    watch(Settings::default(), fast()).quote(text)
+}
+
 /// By which address others reach the route port, by these tunnels of TCP.
 fn route(tunnels: &[Value]) -> Result<String, String> {
     let body = json!({ "tcp": tunnels }).to_string();
     let tunnels = status::read(body.as_bytes()).unwrap();
-    status::leading_to(&tunnels, ROUTE_PORT, None).map(|address| address.to_string())
+    status::leading_to(&tunnels, ROUTE_PORT, None, &quote).map(|address| address.to_string())
 }
 
 #[test]
@@ -153,6 +157,10 @@ fn a_running_tunnel_to_a_port_says_where_that_is_reached() {
     assert_eq!(shown(&found.route).as_deref(), Some("frp.example:6001"));
     assert_eq!(shown(&found.client).as_deref(), Some("frp.example:4001"));
     assert_eq!(found.failure, None);
+    let mut stored = running("frp.example:6001");
+    stored["tcp"][0]["source"] = "store".into();
+    stored["tcp"][0]["local_addr"] = "[::1]:6222".into();
+    assert_eq!(look_at(ok(&stored)).failure, None, "as it is with a store of tunnels, and by IPv6");
     assert_eq!(
         look_at(ok(&running("frp.example:6001"))).client,
         None,
@@ -178,8 +186,11 @@ fn it_is_asked_for_one_page_in_the_name_of_whoever_is_configured() {
 #[test]
 fn a_tunnel_in_any_other_state_leads_nowhere_and_its_error_is_told() {
     for state in ["new", "wait start", "start error", "check failed", "closed", ""] {
-        let failed = route(&[tunnel("r", ROUTE_PORT, state, "frp.example:6001")]).unwrap_err();
-        assert_eq!(failed, format!("the tunnel \"r\" to port 6222 is not running: {state:?}"));
+        // Without a port where it never was running.
+        for remote in ["frp.example:6001", "frp.example"] {
+            let failed = route(&[tunnel("r", ROUTE_PORT, state, remote)]).unwrap_err();
+            assert_eq!(failed, format!("the tunnel \"r\" to port 6222 is not running: {state:?}"));
+        }
     }
     let mut refused = tunnel("r", ROUTE_PORT, "start error", "");
     refused["err"] = "port already used\nline".into();
@@ -271,7 +282,7 @@ fn of_several_tunnels_the_known_one_stays_and_else_those_to_this_host_come_first
     let tunnels = status::read(json!({ "tcp": all }).to_string().as_bytes()).unwrap();
     for (known, expected) in [(3, 3), (1, 1), (9, 2)] {
         let at = |port| HostPort { host: "frp.example".to_owned(), port: Some(port) };
-        assert_eq!(status::leading_to(&tunnels, ROUTE_PORT, Some(&at(known))), Ok(at(expected)));
+        assert_eq!(status::leading_to(&tunnels, ROUTE_PORT, Some(&at(known)), &quote), Ok(at(expected)));
     }
 }
 
@@ -410,14 +421,22 @@ fn a_tunnel_that_is_not_up_is_looked_for_quickly_for_a_while() {
 }
 
 #[test]
-fn the_password_is_shown_nowhere() {
-    let mut echoing = tunnel("routes", ROUTE_PORT, "start error", "");
-    echoing["err"] = "who is s3cret?".into();
-    let client = Client::new(ok(&json!({ "tcp": [echoing] })));
+fn of_what_the_other_end_writes_the_start_is_shown_and_no_password() {
+    let client = Client::new("");
     let settings = Settings { user: "admin".into(), password: "s3cret".into(), ..client.settings() };
-    let shown = format!("{settings:?}");
-    let failure = watch(settings, fast()).look().failure.unwrap();
-    assert!(!shown.contains("s3cret") && !failure.contains("s3cret"), "{shown} {failure}");
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    let mut watch = watch(settings, fast());
+    let mut failure = |err: &str| {
+        let mut refused = tunnel("routes", ROUTE_PORT, "start error", "");
+        refused["err"] = err.into();
+        client.set(ok(&json!({ "tcp": [refused] })));
+        watch.look().failure.unwrap()
+    };
+    let begin = "the tunnel \"routes\" to port 6222 is not running: \"start error\": ";
+    assert_eq!(failure("who is s3cret?"), format!("{begin}[REDACTED]"));
+    assert_eq!(failure("Basic YWRtaW46czNjcmV0"), format!("{begin}[REDACTED]"));
+    assert_eq!(failure(&"é".repeat(128)), format!("{begin}\"{}\"", "é".repeat(128)));
+    assert_eq!(failure(&"é".repeat(129)), format!("{begin}\"{}\"…", "é".repeat(128)));
 }
 
 /// What is told of where this server is reached.
