@@ -7,8 +7,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use onehop::config::{ClusterConfig, RelayMode};
 use onehop::sim::{
-    ClientId, Drawing, Fault, FaultLevel, Lines, NetworkConfig, NodeId, NodeSpec, Scenario, Seed, Topology,
-    Variety, World,
+    ClientId, Drawing, Fault, FaultLevel, Healing, Lines, NetworkConfig, NodeId, NodeSpec, Scenario, Seed,
+    Topology, Variety, World,
 };
 use onehop_tests::simulation::{all_hear_all, must_hold};
 
@@ -216,6 +216,19 @@ fn ends_that_begin_at_once_are_joined_nevertheless() {
     // Each had lost its own circuit to the other's again and again, at the same pace.
     let drawing = Drawing { walls: Variety::All, ..Drawing::default() };
     must_hold(&Scenario::draw(285, &drawing));
+}
+
+/// It had introduced a server that was gone, to one that still knew it, at the address that another one has since.
+#[test]
+fn nobody_is_spoken_to_for_a_server_that_is_not_there_any_more() {
+    let drawing = Drawing { healing: Healing::Mixed, faults: FaultLevel::Heavy, ..Drawing::default() };
+    must_hold(&Scenario::draw(20346, &drawing));
+}
+
+#[test]
+fn when_what_a_connection_waited_for_has_come_whatever_else_is_due_is_done() {
+    let drawing = Drawing { healing: Healing::Mixed, ..Drawing::default() };
+    must_hold(&Scenario::draw(22614, &drawing));
 }
 
 #[test]

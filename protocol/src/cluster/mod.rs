@@ -61,7 +61,9 @@ use reached::Reached;
 #[cfg(feature = "sim")]
 pub(crate) use relaying::MAX_CIRCUIT_DIALS;
 use relaying::Relaying;
-pub(crate) use relaying::{Beginning, CircuitDialed, CircuitStep, Circuits, Manner, is_for_circuit};
+pub(crate) use relaying::{
+    Beginning, CircuitDialed, CircuitStep, Circuits, Manner, WrongServer, is_for_circuit,
+};
 
 /// Everything that a node knows and wants of its cluster.
 #[derive(Debug)]

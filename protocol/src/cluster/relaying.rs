@@ -64,17 +64,21 @@ pub(crate) enum Manner {
     Aware,
     /// It does not, and says what it likes when it likes.
     Unaware,
-    /// The same, and what it says first is for this node, which speaks to it for another.
-    Addressed,
 }
+
+/// Another server is there than the one that is meant.
+#[derive(Debug)]
+pub(crate) struct WrongServer;
 
 /// What comes first on a connection that was made for a circuit.
 #[derive(Debug)]
 pub(crate) enum CircuitDialed {
     /// This is said.
     Says(Vec<u8>),
-    /// Nothing: it is ready, once it is encrypted if it is to be.
-    IsReady { encrypts: bool },
+    /// Nothing: it is ready.
+    IsReady,
+    /// Nothing before it is known who is there.
+    IsGreeted,
 }
 
 /// What there is of circuits.
@@ -168,9 +172,8 @@ impl Cluster {
             return None;
         }
         match self.relaying.middle.role(connection) {
-            Some(Role::Unaware) => return Some(CircuitDialed::IsReady { encrypts: false }),
-            // With the other end it is encrypted by none but this node, which speaks for each to the other.
-            Some(Role::Addressed(_)) => return Some(CircuitDialed::IsReady { encrypts: true }),
+            Some(Role::Unaware) => return Some(CircuitDialed::IsReady),
+            Some(Role::Addressed(_)) => return Some(CircuitDialed::IsGreeted),
             Some(Role::Aware) | None => {}
         }
         let connect =
@@ -204,10 +207,25 @@ impl Cluster {
         self.routes.release(connection);
         let manner = match self.relaying.middle.role(connection)? {
             Role::Aware => Manner::Aware,
-            Role::Unaware => Manner::Unaware,
-            Role::Addressed(_) => Manner::Addressed,
+            Role::Unaware | Role::Addressed(_) => Manner::Unaware,
         };
         Some(CircuitStep::Passes(passing, manner))
+    }
+
+    /// Who was dialed for a circuit says which server it is. None if nothing follows from that yet.
+    ///
+    /// # Errors
+    /// This node was to speak to another one.
+    pub(crate) fn handle_circuit_greeting(
+        &mut self,
+        connection: ConnectionId,
+        server: &str,
+    ) -> Result<Option<CircuitStep>, WrongServer> {
+        match self.relaying.middle.addressed(connection) {
+            None => Ok(None),
+            Some(meant) if meant == server => Ok(self.handle_circuit_passing(connection)),
+            Some(_) => Err(WrongServer),
+        }
     }
 
     /// Whoever is at the other end of a connection of a circuit is ready for it, or says that it stands. None if there is no such circuit.

@@ -26,8 +26,6 @@ pub(super) struct Passage {
     to: Option<ConnectionId>,
     /// Too much waits there, or nothing is there yet to take what is said here: nothing is read until then at least.
     blocked_until: Option<Instant>,
-    /// Its first line has come, if that is for this node: what greets the other server, for which this node speaks.
-    is_answered: bool,
     /// When something was read last.
     heard_at: Instant,
 }
@@ -38,7 +36,7 @@ impl Passage {
         // Who knows of circuits says nothing before that is there.
         let is_early = manner != Manner::Aware && to.is_none();
         let blocked_until = is_early.then(|| now + LOOK_AGAIN);
-        Self { to, blocked_until, is_answered: manner != Manner::Addressed, heard_at: now }
+        Self { to, blocked_until, heard_at: now }
     }
 
     /// Whether nobody is there yet to take what is said here, though it may be said.
@@ -49,16 +47,6 @@ impl Passage {
     /// Whether it is to be read from.
     pub(super) fn wants_input(&self) -> bool {
         self.blocked_until.is_none()
-    }
-
-    /// What of these bytes is for the other end.
-    fn behind_greeting<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        if self.is_answered {
-            return bytes;
-        }
-        let end = memchr::memchr(b'\n', bytes).map(|lf| lf + 1);
-        self.is_answered = end.is_some();
-        &bytes[end.unwrap_or(bytes.len())..]
     }
 
     /// When [`Connection::handle_passage_timeout`] is to be called.
@@ -91,29 +79,27 @@ impl Connection {
                 context.send(&lines);
                 self.await_circuit(now);
             }
-            Some(CircuitDialed::IsReady { encrypts }) => self.begin_unaware(now, encrypts, sink),
+            Some(CircuitDialed::IsReady) => {
+                self.await_circuit(now);
+                let step = self.find_step();
+                step.into_iter().for_each(|step| self.step(now, step, sink));
+            }
+            Some(CircuitDialed::IsGreeted) => self.await_greeting(now, sink),
             None => context.close(CloseReason::RouteRemoved),
         }
     }
 
-    /// Goes on where whoever was dialed knows nothing of circuits.
-    fn begin_unaware<S: Sink>(&mut self, now: Instant, encrypts: bool, sink: &mut S) {
-        let tls = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
+    /// Waits for what whoever was dialed says of itself. This node speaks to it for another, and so encrypts with it if need be.
+    fn await_greeting<S: Sink>(&mut self, now: Instant, sink: &mut S) {
         self.await_circuit(now);
-        match tls.filter(|_| encrypts) {
-            Some(tls) => {
-                let host = self.shared.entry.remote().ip().to_string();
-                drop(self.connect_tls(now, &tls, &host, sink));
-            }
-            None => {
-                let step = self.find_step();
-                step.into_iter().for_each(|step| self.step(now, step, sink));
-            }
+        if let Some(tls) = self.shared.config.cluster.as_ref().and_then(|cluster| cluster.tls.clone()) {
+            let host = self.shared.entry.remote().ip().to_string();
+            drop(self.connect_tls(now, &tls, &host, sink));
         }
     }
 
     /// What becomes of a connection that is ready for its circuit; none if there is none any more.
-    pub(super) fn find_step(&self) -> Option<CircuitStep> {
+    fn find_step(&self) -> Option<CircuitStep> {
         let id = self.shared.entry.id();
         self.shared.node.cluster().and_then(|mut it| it.handle_circuit_passing(id))
     }
@@ -187,7 +173,6 @@ impl Connection {
         };
         let Side::Circuit(passage) = &mut self.side else { return };
         passage.to = Some(to);
-        let bytes = passage.behind_greeting(bytes);
         sink.send(to, bytes);
         if sink.pressure(to) != Pressure::Low {
             passage.blocked_until = Some(now + LOOK_AGAIN);

@@ -411,8 +411,11 @@ impl Connection {
             return self.handle_passage_timeout(now, sink);
         }
         if self.hold_due().is_some() {
-            // It is not heard, and so cannot answer either.
-            return self.handle_hold(now, sink);
+            self.handle_hold(now, sink);
+            if self.hold_due().is_some() {
+                // It is not heard, and so cannot answer either.
+                return;
+            }
         }
         let is_late = self.shared.auth_deadline.is_some_and(|deadline| now >= deadline);
         let mut context = self.shared.context(now, sink);

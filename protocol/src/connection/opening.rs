@@ -328,10 +328,8 @@ impl Connection {
         self.opening = None;
         self.shared.began = now;
         if self.awaits_circuit() {
-            return match self.find_step() {
-                Some(step) => self.shared.join_circuit(step),
-                None => self.handle_close_request(CloseReason::RouteRemoved),
-            };
+            // It is greeted next.
+            return;
         }
         let mut context = self.shared.context(now, sink);
         match &mut self.side {

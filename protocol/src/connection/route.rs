@@ -14,7 +14,9 @@ use super::compressed::Compressed;
 use super::context::Context;
 use super::turn;
 use crate::close::CloseReason;
-use crate::cluster::{self, Claimed, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void};
+use crate::cluster::{
+    self, Claimed, Compressing, FirstInfo, InfoHeard, Refusal, Registered, Void, WrongServer,
+};
 use crate::config::{Compression, RouteLimits};
 use crate::forwarding::{self, Courier, LongDelivery, Sender, Trace};
 use crate::hub::{About, Entry, Flag, Told, TooMuchInterest};
@@ -162,6 +164,7 @@ impl Route {
     pub(super) fn handle<S: Sink>(&mut self, context: &mut Context<'_, S>, op: &Op<'_>) {
         match (&mut *self, op) {
             (Self::AwaitsCircuit, Op::Ok) => self.handle_circuit(context),
+            (Self::AwaitsCircuit, Op::Info(json)) => self.handle_greeting(context, json),
             (Self::AwaitsCircuit, Op::Err(_)) => context.close(CloseReason::RouteRemoved),
             (Self::AwaitsCircuit, _) => {}
             (Self::AwaitsInfo { peer, .. }, Op::RoutedMessage(message)) => {
@@ -301,6 +304,18 @@ impl Route {
         match step {
             Some(step) => context.shared.join_circuit(step),
             None => context.close(CloseReason::RouteRemoved),
+        }
+    }
+
+    /// Who was dialed for a circuit says who it is: if this node is to speak to it for another it must be the one that is meant, and
+    /// else it does not matter.
+    fn handle_greeting<S: Sink>(&mut self, context: &mut Context<'_, S>, json: &[u8]) {
+        let (id, server) = (context.entry().id(), Info::from_json(json).map(|info| info.server_id));
+        let server = server.unwrap_or_default();
+        match context.shared.node.cluster().map(|mut it| it.handle_circuit_greeting(id, &server)) {
+            Some(Ok(Some(step))) => context.shared.join_circuit(step),
+            Some(Ok(None)) => {}
+            Some(Err(WrongServer)) | None => context.close(CloseReason::RouteRemoved),
         }
     }
 

@@ -213,6 +213,13 @@ impl Middle {
         Some(&self.circuits.get(circuit)?.ends[*number].role)
     }
 
+    /// The server that this node speaks to on a connection in another's name, if it does.
+    pub(crate) fn addressed(&self, connection: ConnectionId) -> Option<&str> {
+        let (circuit, number) = self.connections.get(&connection)?;
+        let end = &self.circuits.get(circuit)?.ends[*number];
+        matches!(end.role, Role::Addressed(_)).then_some(end.server.as_str())
+    }
+
     /// A connection ended. Returns the other of its circuit, which ends, too.
     pub(crate) fn handle_closed(&mut self, connection: ConnectionId) -> Option<ConnectionId> {
         let (circuit, number) = *self.connections.get(&connection)?;

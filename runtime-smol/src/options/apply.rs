@@ -6,8 +6,7 @@ use std::str::FromStr;
 use onehop::config::{
     AddressError, Authorization, ClusterConfig, Config, ConfigError, DEFAULT_AUTH_TIMEOUT,
     DEFAULT_CLIENT_PORT, DEFAULT_HOST, Discovery, Frp, HostPort, Listen, ListenUrl, NoSharedSecret, Port,
-    Sources,
-    UserPassword,
+    Sources, UserPassword,
 };
 use onehop::discovery::DEFAULT_ROUTE_PORT;
 use onehop::transport::{CertificateFiles, Pem, Tls, TlsSettings};

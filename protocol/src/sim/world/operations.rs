@@ -335,7 +335,8 @@ impl World {
             return;
         }
         let (is_route, sender) = (joint.is_route(), joint.nodes[end.side]);
-        let purpose = purpose_of_circuit(&self.nodes, joint, end).or_else(|| joint.purpose.clone());
+        let known = || joint.purpose.clone().or_else(|| purpose_of_route(&self.nodes, joint, end, false));
+        let purpose = purpose_of_route(&self.nodes, joint, end, true).or_else(known);
         let (is_dialer, mut purpose) = (end == end.stream.dialer(), purpose);
         let who = if self.trace.keeps_lines() { describe(end, joint) } else { String::new() };
         let Said { websocket, deframer, tap, .. } = &mut joint.said[end.side];
@@ -417,14 +418,16 @@ fn is_about(info: &[u8], server_id: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with(server_id.as_bytes()))
 }
 
-/// What a circuit is for, of which this end is one of the route's. Which of its two streams was dialed by whom says nothing of that.
-fn purpose_of_circuit(nodes: &[SimNode], joint: &Joint, end: End) -> Option<Purpose> {
+/// What a route is for that this end knows of: of a circuit which of its two streams was dialed by whom says nothing of that, and
+/// where neither end knows of circuits nobody says it in his own name.
+fn purpose_of_route(nodes: &[SimNode], joint: &Joint, end: End, is_circuit: bool) -> Option<Purpose> {
     let Some(Holder::Node(node, connection)) = joint.holders[end.side].filter(|_| joint.is_route()) else {
         return None;
     };
     let engine = nodes[node.0].engine.as_ref()?;
     let about = engine.node().hub().directory().get(connection)?.about();
-    about.relay.map(|_| about.account.map_or(Purpose::Pooled, |account| Purpose::Dedicated(account.into())))
+    let is_meant = if is_circuit { about.relay.is_some() } else { !about.remote_id.is_empty() };
+    is_meant.then(|| about.account.map_or(Purpose::Pooled, |account| Purpose::Dedicated(account.into())))
 }
 
 /// Whether what a node writes to an end is another's word, which passes through it.
