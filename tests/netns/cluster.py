@@ -140,9 +140,12 @@ class Cluster:
         """How many messages arrived twice."""
         return sum(client.duplicates() for client in self.clients.values())
 
-    def listed(self, pairs):
-        """Whether /routez of either host lists the other, by pair; pairs where neither host has an answer are left out."""
-        names = {host: self._routes(host) for host in self.clients}
+    def listed(self, pairs, direct=False):
+        """Whether /routez of either host lists the other, with a direct route if asked so, by pair.
+
+        Pairs where neither host has an answer are left out.
+        """
+        names = {host: self._routes(host, direct) for host in self.clients}
         answers = {}
         for one, other in pairs:
             lists = [(names[one], other), (names[other], one)]
@@ -156,7 +159,7 @@ class Cluster:
         logs = [log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log"))]
         return sum(text in line for log in logs for line in log.splitlines())
 
-    def _routes(self, host):
+    def _routes(self, host, direct):
         """The names of the servers that /routez of a host lists, or None without an answer."""
         request = b"GET /routez HTTP/1.0\r\nHost: localhost\r\n\r\n"
         try:
@@ -164,7 +167,8 @@ class Cluster:
                 connection.sendall(request)
                 with connection.makefile("rb") as answer:
                     body = answer.read().partition(b"\r\n\r\n")[2]
-            return {route["remote_name"] for route in json.loads(body)["routes"] or []}
+            routes = json.loads(body)["routes"] or []
+            return {route["remote_name"] for route in routes if not (direct and "onehop_relay" in route)}
         except (OSError, ValueError, KeyError):
             return None
 

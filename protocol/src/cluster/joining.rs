@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use log::debug;
+use log::{debug, warn};
 
 use super::Cluster;
-use super::relaying::CIRCUITS;
+use super::relaying::{CIRCUITS, Relaying};
 use crate::relay::Role;
 use crate::routes::Seat;
 use crate::time::Instant;
@@ -20,10 +20,10 @@ impl Cluster {
     pub(super) fn note_neighbours(&mut self, now: Instant, teller: &str, neighbours: &[Neighbour]) {
         let has = |id: &str| neighbours.iter().any(|server| server.id == id);
         // An answer that does not name this node is none, or was cut short.
-        if !self.config.relays() || !has(self.own_id()) || !self.is_unaware(teller) {
+        if !self.config.relays() || !has(self.own_id()) || !self.is_asked(teller) {
             return;
         }
-        let others: Vec<_> = self.routes.peers().filter(|id| *id != teller && self.is_unaware(id)).collect();
+        let others: Vec<_> = self.routes.peers().filter(|id| *id != teller && self.is_asked(id)).collect();
         let others: Vec<_> = others.into_iter().map(|id| (id.to_owned(), has(id))).collect();
         let relays: Vec<_> = self.routes.peers().filter(|id| self.is_aware(id)).map(str::to_owned).collect();
         let relays: Vec<&str> = relays.iter().map(String::as_str).collect();
@@ -33,39 +33,55 @@ impl Cluster {
 
     /// Joins the pairs that are to be joined now, and repairs those of which some connections ended.
     pub(super) fn follow_joints(&mut self, now: Instant) {
-        let mut due = self.relaying.joints.take_due(now);
-        due.extend(
-            self.relaying.middle.joined().into_iter().filter(|pair| !due.contains(pair)).collect::<Vec<_>>(),
-        );
-        for [one, other] in due {
-            self.join_pair(now, [&one, &other]);
+        let Relaying { joints, middle, .. } = &mut self.relaying;
+        let joined = middle.joined();
+        joints.handle_joined(|pair| joined.contains(pair));
+        let due = joints.take_due(now);
+        for [one, other] in due.iter().filter(|pair| !joined.contains(*pair)) {
+            self.join_pair(now, [one, other]);
         }
+        for pair in &joined {
+            let members = pair.each_ref().map(String::as_str);
+            let is_whole = self.missing_seats(members).is_none_or(|missing| missing.is_empty());
+            if !is_whole && self.relaying.joints.is_to_be_repaired(now, pair) {
+                self.join_pair(now, members);
+            }
+        }
+        if let Some(doubted) = self.relaying.joints.take_doubted(now) {
+            self.gossip.ask_again(now, &doubted);
+        }
+    }
+
+    /// The connections of two members that this node does not join, of all that they would have; none if it cannot join them.
+    fn missing_seats(&self, pair: [&str; 2]) -> Option<Vec<Seat>> {
+        let [one, other] = [self.info_to_repeat(pair[0])?, self.info_to_repeat(pair[1])?];
+        let present = self.relaying.middle.seats_of(pair);
+        Some(self.seats_between([one, other]).into_iter().filter(|seat| !present.contains(seat)).collect())
+    }
+
+    /// What a member says of itself, if that can be said in its name: all of it is known, and it stays.
+    fn info_to_repeat(&self, member: &str) -> Option<&Info> {
+        self.gossip.info_of(member).filter(|info| info.port > 0 && !self.gossip.is_leaving(member))
     }
 
     /// Lets what is missing of the connections of two members begin.
     fn join_pair(&mut self, now: Instant, pair: [&str; 2]) {
-        let infos = pair.map(|id| self.gossip.info_of(id).cloned());
+        let Some(missing) = self.missing_seats(pair) else { return };
+        let infos = pair.map(|id| self.info_to_repeat(id).cloned());
         let addresses = pair.map(|id| self.plain_address(id));
         let ([Some(one), Some(other)], [Some(to_one), Some(to_other)]) = (infos, addresses) else { return };
-        let seats = self.seats_between([&one, &other]);
-        let needed = seats.len();
-        let present = self.relaying.middle.seats_of(pair);
-        for seat in &seats.into_iter().filter(|seat| !present.contains(seat)).collect::<Vec<_>>() {
+        let needed = self.seats_between([&one, &other]).len();
+        for seat in &missing {
             let lines = [(&other, &one), (&one, &other)].map(|(of, to)| self.lines_of(of, to, seat));
             let [to_first, to_second] = lines.map(Role::Addressed);
             let parties = [(pair[0], to_first), (pair[1], to_second)];
-            let middle = &mut self.relaying.middle;
-            let opened = middle.open_at(now, parties, seat, needed, &self.config.relay);
-            match opened {
+            match self.relaying.middle.open_at(now, parties, seat, needed, &self.config.relay) {
                 Ok([first, second]) => {
                     debug!("{} and {} are joined ({seat:?})", pair[0], pair[1]);
                     self.relaying.want_dial(now, first, to_one);
                     self.relaying.want_dial(now, second, to_other);
                 }
-                Err(refused) => {
-                    debug!("{} and {} are not joined: {refused}", pair[0], pair[1]);
-                    return;
-                }
+                Err(refused) => return warn!("{} and {} are not joined: {refused}", pair[0], pair[1]),
             }
         }
     }
@@ -102,6 +118,8 @@ impl Cluster {
             route_pool_size: if pools { of.route_pool_size.max(to.route_pool_size) } else { 0 },
             route_pool_idx: if let Seat::Slot(slot) = seat { *slot as i32 } else { 0 },
             route_account: seat.account().unwrap_or_default().to_owned(),
+            onehop_digest: String::new(),
+            onehop_peers: Vec::new(),
             ..of.clone()
         };
         [connect.to_line(), info.to_line()].concat().into()
@@ -115,13 +133,18 @@ impl Cluster {
         }
         let carrier = self.routes.carrier(server, None)?;
         let (remote, purpose) = self.routes.connection(carrier)?;
-        let port = if purpose.is_some() { remote.port() } else { self.routes.url_of(server)?.port };
+        let port = if purpose.is_some() { remote.port() } else { self.routes.says_url(server)?.port };
         Some(SocketAddr::new(remote.ip(), port))
     }
 
     /// Whether a member with a direct route knows nothing of circuits.
     fn is_unaware(&self, server: &str) -> bool {
         self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop < CIRCUITS)
+    }
+
+    /// Whether it is a server that is asked which routes it has.
+    fn is_asked(&self, server: &str) -> bool {
+        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop == 0)
     }
 
     fn is_aware(&self, server: &str) -> bool {

@@ -56,7 +56,7 @@ impl<S: Sink> Context<'_, S> {
 
     /// Sends protocol lines to the peer, unless it is to hear nothing more over this connection.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        if self.entry().link() != self.entry().id() {
+        if self.entry().has_heir() {
             return;
         }
         self.trace_out(bytes);

@@ -19,18 +19,18 @@ pub(super) struct Hold {
     look_at: Instant,
     /// The circuit is given up then, unless it says more.
     until: Instant,
-    /// How many bytes of messages it had brought when that was settled.
-    heard: u64,
+    /// When it had said something last when that was settled.
+    heard_at: Option<Instant>,
 }
 
 impl Hold {
     fn new(now: Instant) -> Self {
-        Self { look_at: now, until: now + PATIENCE, heard: 0 }
+        Self { look_at: now, until: now + PATIENCE, heard_at: None }
     }
 
-    /// Whether it is waited for long enough, now that the circuit has brought so much.
-    fn is_in_vain(&mut self, now: Instant, heard: u64) -> bool {
-        if std::mem::replace(&mut self.heard, heard) != heard {
+    /// Whether it is waited for long enough, now that it is known when the circuit said something last.
+    fn is_in_vain(&mut self, now: Instant, heard_at: Option<Instant>) -> bool {
+        if std::mem::replace(&mut self.heard_at, heard_at) != heard_at {
             self.until = now + PATIENCE;
         }
         self.until <= now
@@ -58,8 +58,8 @@ impl Connection {
         hold.look_at = now + LOOK_AGAIN;
         match node.inheritance(entry.id()) {
             Inheritance::Awaits(circuit) => {
-                let heard = node.hub().directory().get(circuit).map_or(0, |it| it.traffic().in_bytes());
-                if hold.is_in_vain(now, heard) {
+                let heard_at = node.hub().directory().get(circuit).map(|it| it.last_activity());
+                if hold.is_in_vain(now, heard_at) {
                     sink.close(circuit, CloseReason::StaleConnection);
                 }
             }

@@ -33,6 +33,10 @@ impl Connection {
         if !self.wants_input() && self.shared.close.is_none() {
             return self.hold(now, input, sink);
         }
+        if self.shared.entry.has_heir() {
+            // That waits as long as something comes here.
+            self.shared.entry.touch(now);
+        }
         self.begin_turn();
         let rest = if self.inbound.is_none() { self.handle_plain(now, input, sink) } else { input };
         if (!rest.is_empty() || self.shared.has_step()) && self.shared.close.is_none() {

@@ -220,12 +220,12 @@ impl<L: Links> Staging<L> {
     /// Hands over what is staged for one connection before the batch is over.
     #[cold]
     fn hand_over(&mut self, id: ConnectionId) {
+        if self.links.have_heirs() {
+            self.settle_heirs();
+        }
         if self.reader == Some(id) {
             // Its PONG may be among it, so the fence holds here too.
             self.hand_over_all_but(id);
-        }
-        if self.links.have_heirs() {
-            self.settle_heirs();
         }
         let max_staged_bytes = self.max_staged_bytes;
         let Some(place) = self.place(id) else {

@@ -11,7 +11,7 @@ use super::comparison::{Rhythm, digest};
 use super::member::{MAX_CONNECT_URLS, Member, kept};
 use super::naming;
 use super::pairs::{Pairs, tell_again};
-use super::questions::{ASK_AFTER, Questions};
+use super::questions::{ASK_PAUSE, Questions};
 use super::rule::{line, mode_onward};
 use super::said::{Heard, Joined, Output};
 use crate::config::{ClusterConfig, RouteUrl};
@@ -396,21 +396,36 @@ impl Gossip {
         if !self.questions.is_due(now, self.config.healing.ask_interval) {
             return;
         }
-        let carrier = |(id, member): (&String, &Member)| {
-            // It says what it listens to once it is registered.
-            let is_ready = !member.is_onehop() && !member.leaves && now.since(member.since) >= ASK_AFTER;
-            let (over, account) = member.carrier_of(&self.system_account).filter(|_| is_ready)?;
-            Some((id.clone(), over, account))
+        let is_ready = |(id, member): (&String, &Member)| {
+            member.is_ready_to_be_asked(now, &self.system_account).then(|| id.clone())
         };
         let last = self.questions.last().map_or(Bound::Unbounded, Bound::Excluded);
         let mut after_last = self.members.range::<str, _>((last, Bound::Unbounded));
-        let next = after_last.find_map(carrier).or_else(|| self.members.iter().find_map(carrier));
-        if let Some((id, over, account)) = next {
-            let subject = question_to(&id);
+        let next = after_last.find_map(is_ready).or_else(|| self.members.iter().find_map(is_ready));
+        next.into_iter().for_each(|id| self.ask_member(now, &id));
+    }
+
+    /// Asks a member out of turn which routes it has, if it may be asked, and none was just now.
+    pub(crate) fn ask_again(&mut self, now: Instant, peer: &str) {
+        let is_ready = |member: &Member| member.is_ready_to_be_asked(now, &self.system_account);
+        if self.questions.is_due(now, ASK_PAUSE) && self.members.get(peer).is_some_and(is_ready) {
+            self.ask_member(now, peer);
+        }
+    }
+
+    fn ask_member(&mut self, now: Instant, id: &str) {
+        let carrier = self.members.get(id).and_then(|member| member.carrier_of(&self.system_account));
+        if let Some((over, account)) = carrier {
+            let subject = question_to(id);
             let line = question(&subject, &self.own.server_id, account);
             self.outputs.push_back(Output::Ask { over, subject, line });
-            self.questions.handle_asked(now, &id);
+            self.questions.handle_asked(now, id);
         }
+    }
+
+    /// Whether a member has said that it leaves.
+    pub(crate) fn is_leaving(&self, peer: &str) -> bool {
+        self.members.get(peer).is_some_and(|member| member.leaves)
     }
 
     /// Whether there is such a connection already, or it would lead to this node itself. One that is dedicated to an account

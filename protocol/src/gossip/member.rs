@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::comparison::Compared;
+use super::questions::ASK_AFTER;
 use super::rule::{MAX_LINE_BYTES, line};
 use crate::id::ConnectionId;
 use crate::time::Instant;
@@ -66,6 +67,12 @@ impl Member {
     pub(super) fn carrier_of<'a>(&self, account: &'a str) -> Option<(ConnectionId, Option<&'a str>)> {
         let sole = || self.carrier.filter(|_| !self.is_pooled).map(|over| (over, Some(account)));
         self.dedicated(account).map(|over| (over, None)).or_else(sole)
+    }
+
+    /// Whether it may be asked which routes it has. It says what it listens to once it is registered.
+    pub(super) fn is_ready_to_be_asked(&self, now: Instant, system_account: &str) -> bool {
+        let is_settled = now.since(self.since) >= ASK_AFTER;
+        !self.is_onehop() && !self.leaves && is_settled && self.carrier_of(system_account).is_some()
     }
 
     pub(super) fn is_onehop(&self) -> bool {

@@ -45,3 +45,6 @@ impl Questions {
 /// A peer is not asked before it was connected for so long: it says first what it listens to, and those that it told of this
 /// node dial.
 pub(super) const ASK_AFTER: Duration = Duration::from_secs(2);
+
+/// Nobody is asked sooner after another, who may still have to answer.
+pub(super) const ASK_PAUSE: Duration = Duration::from_secs(1);

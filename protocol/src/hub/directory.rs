@@ -120,7 +120,8 @@ impl Directory {
     /// from now on. False if one of the two is gone.
     pub(super) fn bequeath(&self, from: ConnectionId, heir: &Arc<Entry>) -> bool {
         let mut slots = self.write();
-        let are_there = [from, heir.id()].iter().all(|id| slots.get(*id).is_some_and(|it| it.id() == *id));
+        let is_there = |id: ConnectionId| slots.get(id).is_some_and(|it| it.id() == id);
+        let are_there = from != heir.id() && is_there(from) && is_there(heir.id());
         if are_there && let Some(slot) = slots.slot(from) {
             slot.entry = Some(heir.clone());
             *slots.counter(heir.kind()) -= 1;

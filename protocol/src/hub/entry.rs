@@ -149,6 +149,12 @@ impl Entry {
         ConnectionId::from_bits(self.link.load(Ordering::Acquire))
     }
 
+    /// Whether another connection goes on where this one ends.
+    #[inline]
+    pub(crate) fn has_heir(&self) -> bool {
+        self.link() != self.id
+    }
+
     /// Notes that another connection goes on where this one ends.
     pub(crate) fn set_heir(&self, heir: ConnectionId) {
         self.link.store(heir.to_bits(), Ordering::Release);

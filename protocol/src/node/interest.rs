@@ -290,7 +290,9 @@ impl Node {
         heir: &Arc<Entry>,
         sink: &mut S,
     ) -> RemoteInterest {
-        let early = self.hub.directory().get(circuit).map(|circuit| self.pass_interest(&circuit, heir));
+        // It may be about to end, and do the same.
+        let circuit = self.hub.directory().get(circuit).filter(|entry| entry.id() == circuit);
+        let early = circuit.map(|circuit| self.pass_interest(&circuit, heir));
         self.with_cluster(now, sink, |cluster, _| cluster.handle_inherited(now, heir.id()));
         early.unwrap_or_default()
     }

@@ -413,49 +413,88 @@ fn due(joints: &mut Joints, now: Instant) -> Vec<String> {
     joints.take_due(now).into_iter().map(|pair| pair.concat()).collect()
 }
 
-#[test]
-fn a_pair_that_lacks_each_other_by_the_word_of_one_is_joined_after_a_while_unless_one_says_otherwise() {
-    let mut joints = joints();
-    answer(&mut joints, START, "B", &[("A", false), ("C", true), ("D", false)], &[]);
-    assert_eq!(due(&mut joints, START + 4 * SECOND), [""; 0]);
-    answer(&mut joints, START + 4 * SECOND, "D", &[("A", true), ("B", true)], &[]);
-    assert_eq!(due(&mut joints, START + 5 * SECOND), ["AB"]);
-    assert_eq!(due(&mut joints, START + 5 * SECOND), [""; 0], "it was tried just now");
-    assert_eq!(due(&mut joints, START + 15 * SECOND), ["AB"], "nobody said that they have each other");
-    joints.forget("A");
-    assert_eq!(due(&mut joints, START + 500 * SECOND), [""; 0]);
+/// Two members say that they lack each other.
+fn lack_each_other(joints: &mut Joints, now: Instant, relays: &[&str]) {
+    answer(joints, now, "A", &[("B", false)], relays);
+    answer(joints, now, "B", &[("A", false)], relays);
 }
 
 #[test]
-fn a_pair_that_cannot_be_joined_is_tried_less_and_less_often_as_long_as_somebody_says_that_it_lacks_each_other()
- {
+fn a_pair_is_joined_once_both_have_said_since_it_was_time_to_that_they_lack_each_other() {
+    let mut joints = joints();
+    answer(&mut joints, START, "B", &[("A", false), ("C", true), ("D", false)], &[]);
+    answer(&mut joints, START + SECOND, "A", &[("B", false)], &[]);
+    assert_eq!(joints.take_doubted(START + 4 * SECOND), None, "not before it is time to");
+    answer(&mut joints, START + 4 * SECOND, "D", &[("A", true), ("B", true)], &[]);
+    assert_eq!(due(&mut joints, START + 5 * SECOND), [""; 0], "what they said is old");
+    assert_eq!(joints.take_doubted(START + 5 * SECOND).as_deref(), Some("A"));
+    assert_eq!(joints.take_doubted(START + 6 * SECOND), None, "its answer is waited for");
+    answer(&mut joints, START + 6 * SECOND, "A", &[("B", false)], &[]);
+    assert_eq!(due(&mut joints, START + 6 * SECOND), [""; 0], "the word of one");
+    assert_eq!(joints.take_doubted(START + 10 * SECOND).as_deref(), Some("B"));
+    answer(&mut joints, START + 11 * SECOND, "B", &[("A", false)], &[]);
+    assert_eq!(due(&mut joints, START + 11 * SECOND), ["AB"]);
+    assert_eq!(due(&mut joints, START + 12 * SECOND), [""; 0], "it was tried just now");
+    lack_each_other(&mut joints, START + 21 * SECOND, &[]);
+    joints.forget("A");
+    assert_eq!(due(&mut joints, START + 21 * SECOND), [""; 0]);
+}
+
+#[test]
+fn nobody_is_joined_by_the_word_of_one() {
+    let mut joints = joints();
+    for second in 0..1000 {
+        let now = START + second * SECOND;
+        answer(&mut joints, now, "A", &[("B", false)], &[]);
+        assert_eq!(due(&mut joints, now), [""; 0]);
+    }
+    assert_eq!(joints.take_doubted(START + 1000 * SECOND).as_deref(), Some("B"));
+}
+
+#[test]
+fn a_pair_that_cannot_be_joined_is_tried_less_and_less_often_as_long_as_both_say_that_they_lack_each_other() {
     let mut joints = joints();
     let mut tried = Vec::new();
     for second in 0..2000 {
         let now = START + second * SECOND;
-        if second < 1200 && second % 10 == 0 {
-            answer(&mut joints, now, "A", &[("B", false)], &[]);
+        if second < 1200 {
+            lack_each_other(&mut joints, now, &[]);
         }
         tried.extend(due(&mut joints, now).iter().map(|_| second));
     }
-    assert_eq!(tried, [5, 15, 35, 75, 155, 315, 615, 915, 1215, 1515]);
+    assert_eq!(tried, [5, 15, 35, 75, 155, 315, 615, 915]);
+}
+
+#[test]
+fn a_joined_pair_whose_connections_end_again_and_again_gets_them_less_and_less_often() {
+    let (mut joints, pair) = (joints(), ["A", "B"].map(str::to_owned));
+    let repaired = |joints: &mut Joints, seconds: std::ops::Range<u32>| -> Vec<u32> {
+        seconds.filter(|second| joints.is_to_be_repaired(START + *second * SECOND, &pair)).collect()
+    };
+    assert_eq!(repaired(&mut joints, 0..1000), [10, 20, 40, 80, 160, 320, 620, 920]);
+    joints.handle_joined(|it| *it == pair);
+    assert_eq!(repaired(&mut joints, 1000..1300), [1220], "it is joined as it was");
+    joints.handle_joined(|_| false);
+    assert_eq!(repaired(&mut joints, 1300..1330), [1310, 1320], "it was not joined at all meanwhile");
 }
 
 #[test]
 fn of_several_that_could_join_a_pair_one_does_and_the_next_if_that_is_in_vain() {
-    let relays: Vec<String> = (0..5).map(|n| format!("R{n}")).collect();
+    let relays: Vec<String> = (0..7).map(|n| format!("R{n}")).collect();
     let mut begun: Vec<_> = relays
         .iter()
         .map(|own| {
             let mut joints = Joints::new(own.clone());
             let others: Vec<&str> = relays.iter().filter(|it| *it != own).map(String::as_str).collect();
-            answer(&mut joints, START, "A", &[("B", false)], &others);
-            let is_due = |second: &u32| !due(&mut joints, START + *second * SECOND).is_empty();
+            let is_due = |second: &u32| {
+                lack_each_other(&mut joints, START + *second * SECOND, &others);
+                !due(&mut joints, START + *second * SECOND).is_empty()
+            };
             (0..300).find(is_due)
         })
         .collect();
     begun.sort_unstable();
-    assert_eq!(begun, [5, 35, 65, 95, 125].map(Some));
+    assert_eq!(begun, [5, 35, 65, 95, 125, 125, 125].map(Some));
 }
 
 #[test]
@@ -463,7 +502,10 @@ fn only_so_many_pairs_are_kept_in_mind() {
     let mut joints = joints();
     let names: Vec<String> = (0..2 * MAX_PAIRS).map(|n| format!("S{n}")).collect();
     let others: Vec<_> = names.iter().map(|name| (name.as_str(), false)).collect();
-    answer(&mut joints, START, "A", &others, &[]);
+    for now in [START, START + 5 * SECOND] {
+        answer(&mut joints, now, "A", &others, &[]);
+        names.iter().for_each(|name| answer(&mut joints, now, name, &[("A", false)], &[]));
+    }
     assert_eq!(due(&mut joints, START + 5 * SECOND).len(), MAX_PAIRS);
 }
 

@@ -190,6 +190,11 @@ impl Routes {
         self.peers.get(server)?.url()
     }
 
+    /// Where a server says that it can be dialed that there is a connection to, if it does.
+    pub(crate) fn says_url(&self, server: &str) -> Option<&RouteUrl> {
+        self.peers.get(server)?.says_url.as_ref()
+    }
+
     /// What is to be dialed now. Poll until `None` after every other call and when [`Routes::poll_timeout`] is due.
     #[must_use]
     pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<DialRequest> {
