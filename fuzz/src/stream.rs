@@ -76,6 +76,8 @@ impl ClientStream {
 #[derive(Debug, Default)]
 pub(crate) struct RouteStream {
     unread: Vec<u8>,
+    /// Its writer said `+OK`, as is only said of circuits (wire.md 14.7).
+    is_circuit: bool,
 }
 
 impl RouteStream {
@@ -89,11 +91,17 @@ impl RouteStream {
         let mut bodies = Vec::new();
         let mut at = 0;
         while let Some((body, len)) = read_routed(&self.unread[at..]) {
+            self.is_circuit |= self.unread[at..].starts_with(b"+OK\r\n");
             bodies.extend(body);
             at += len;
         }
         self.unread.drain(..at);
         bodies
+    }
+
+    /// Whether what is written passes through a node, or is about to.
+    pub(crate) fn is_circuit(&self) -> bool {
+        self.is_circuit
     }
 }
 
@@ -108,7 +116,7 @@ fn read_routed(input: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
             let body = body.strip_suffix(b"\r\n").expect("CR LF after a body");
             Some((Some(body.to_vec()), line_len + body.len() + 2))
         }
-        [b"INFO" | b"CONNECT" | b"RS+" | b"RS-" | b"-ERR", _, ..] | [b"PING" | b"PONG"] => {
+        [b"INFO" | b"CONNECT" | b"RS+" | b"RS-" | b"-ERR", _, ..] | [b"PING" | b"PONG" | b"+OK"] => {
             Some((None, line_len))
         }
         _ => panic!("no server says {}", line.escape_ascii()),

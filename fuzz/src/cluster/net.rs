@@ -176,7 +176,9 @@ impl Net {
         bytes.truncate(max_bytes);
         engine.advance(end.id, bytes.len()).expect("no more than waits");
         let bodies = written[from].read(&bytes);
-        if let Some(other) = ends[1 - from] {
+        // What passes through a node comes from elsewhere, and goes elsewhere.
+        let is_circuit = written.iter().any(RouteStream::is_circuit);
+        if let Some(other) = ends[1 - from].filter(|_| !is_circuit) {
             let crossing = |body| Crossing { from: end.node, to: other.node, body };
             self.crossings.extend(bodies.into_iter().map(crossing));
         }
