@@ -138,6 +138,7 @@ impl Scenario {
             compression: Vec::new(),
             finds: false,
             walls: None,
+            relays: true,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,

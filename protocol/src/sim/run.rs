@@ -110,8 +110,8 @@ impl Scenario {
             cluster.healing.dials_per_second = dials;
         }
         let goes_on_in_frames = self.changes.iter().any(|(_, change)| matches!(change, Change::Transport(_)));
-        if let (true, Some(cluster)) = (goes_on_in_frames, &mut spec.config.cluster) {
-            // A connection that may be for a circuit says when it becomes a route, and only then begins with frames.
+        // A connection that may be for a circuit says when it becomes a route, and only then begins with frames.
+        if let (true, Some(cluster)) = (goes_on_in_frames || !self.relays, &mut spec.config.cluster) {
             cluster.relay.mode = RelayMode::Off;
         }
         if let Some(bytes) = self.max_pending_bytes {

@@ -42,9 +42,11 @@ pub struct Scenario {
     pub compression: Vec<Compression>,
     /// Whether nodes are told by sources where they would otherwise be configured to find each other, in the middle of lies.
     pub finds: bool,
-    /// Who can never dial whom; those who still lack each other are to be joined by circuits, which all nodes then take part in. None
-    /// lets everybody dial everybody, and nobody knows of circuits.
+    /// Who can never dial whom; those who still lack each other are to be joined by circuits. None lets everybody
+    /// dial everybody.
     pub walls: Option<Vec<(NodeId, NodeId)>>,
+    /// Whether nodes that heal let circuits pass, and ask for them.
+    pub relays: bool,
     /// Whether nodes take clients by WebSocket, too.
     pub takes_websockets: bool,
     /// Whether clients may come by way of a proxy that says so.
@@ -199,6 +201,7 @@ impl Scenario {
             compression: Vec::new(),
             finds: false,
             walls: None,
+            relays: true,
             takes_websockets: false,
             takes_proxies: false,
             tls: None,
