@@ -44,7 +44,7 @@ impl Cluster {
         inherits: Option<ConnectionId>,
     ) -> Vec<u8> {
         let (knows, word) = (info.onehop >= CIRCUITS, info.onehop_circuit.take());
-        let answer = || inherits.and_then(|circuit| self.routes.detour(circuit)?.peer_token.clone());
+        let answer = || inherits.and_then(|circuit| self.routes.token_for(circuit));
         let said = match (self.routes.detour(connection), word) {
             (Some(detour), _) if knows => Some(CircuitWord::Heir { token: detour.own_token.clone() }),
             (Some(_), _) => None,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use log::{debug, warn};
 
 use super::Cluster;
-use super::relaying::{CIRCUITS, Relaying};
+use super::relaying::{CIRCUITS, Relaying, carrier_of_words};
 use crate::relay::Role;
 use crate::routes::Seat;
 use crate::time::Instant;
@@ -25,7 +25,8 @@ impl Cluster {
         }
         let others: Vec<_> = self.routes.peers().filter(|id| *id != teller && self.is_asked(id)).collect();
         let others: Vec<_> = others.into_iter().map(|id| (id.to_owned(), has(id))).collect();
-        let relays: Vec<_> = self.routes.peers().filter(|id| self.is_aware(id)).map(str::to_owned).collect();
+        let is_aware = |id: &&str| carrier_of_words(&self.routes, &self.gossip, id).is_some();
+        let relays: Vec<_> = self.routes.peers().filter(is_aware).map(str::to_owned).collect();
         let relays: Vec<&str> = relays.iter().map(String::as_str).collect();
         let others = others.iter().map(|(id, has)| (id.as_str(), *has));
         self.relaying.joints.handle_answer(now, teller, others, &relays, &self.config.relay);
@@ -128,30 +129,16 @@ impl Cluster {
     /// Where a member is dialed that knows nothing of circuits: where this node has dialed it, or else at the host that it comes
     /// from, at the port that it says; nowhere else, however it says so. None if it does know, or there is no direct route to it.
     pub(super) fn plain_address(&self, server: &str) -> Option<SocketAddr> {
-        if !self.is_unaware(server) {
-            return None;
-        }
-        let carrier = self.routes.carrier(server, None)?;
+        let carrier = self.routes.direct_carrier(server)?;
+        self.gossip.info_of(server).filter(|info| info.onehop < CIRCUITS)?;
         let (remote, purpose) = self.routes.connection(carrier)?;
         let port = if purpose.is_some() { remote.port() } else { self.routes.says_url(server)?.port };
         Some(SocketAddr::new(remote.ip(), port))
     }
 
-    /// Whether a member with a direct route knows nothing of circuits.
-    fn is_unaware(&self, server: &str) -> bool {
-        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop < CIRCUITS)
-    }
-
     /// Whether it is a server that is asked which routes it has.
     fn is_asked(&self, server: &str) -> bool {
-        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop == 0)
-    }
-
-    fn is_aware(&self, server: &str) -> bool {
-        self.has_direct_route(server) && self.gossip.info_of(server).is_some_and(|it| it.onehop >= CIRCUITS)
-    }
-
-    fn has_direct_route(&self, server: &str) -> bool {
-        self.routes.carrier(server, None).is_some_and(|carrier| self.routes.detour(carrier).is_none())
+        let is_direct = self.routes.direct_carrier(server).is_some();
+        is_direct && self.gossip.info_of(server).is_some_and(|it| it.onehop == 0)
     }
 }

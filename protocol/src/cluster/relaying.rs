@@ -442,9 +442,9 @@ pub(crate) fn is_for_circuit(dial: DialId) -> bool {
 }
 
 /// The connection over which a peer may be asked for a circuit, or told of one: if it knows of such, and is reached directly.
-fn carrier_of_words(routes: &Routes, gossip: &Gossip, peer: &str) -> Option<ConnectionId> {
+pub(super) fn carrier_of_words(routes: &Routes, gossip: &Gossip, peer: &str) -> Option<ConnectionId> {
     let knows = gossip.info_of(peer).is_some_and(|info| info.onehop >= CIRCUITS);
-    routes.carrier(peer, None).filter(|carrier| knows && routes.detour(*carrier).is_none())
+    routes.direct_carrier(peer).filter(|_| knows)
 }
 
 /// So many connections of circuits are dialed at once, and one after so long: whoever lets many pass is not to be stormed.

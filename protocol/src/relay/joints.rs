@@ -52,7 +52,7 @@ impl Joints {
         relay: &Relay,
     ) {
         for (other, has) in others {
-            let pair = pair([teller, other]);
+            let pair = pair([teller, other]).map(str::to_owned);
             if has {
                 self.pairs.remove(&pair);
                 continue;
@@ -79,7 +79,7 @@ impl Joints {
 
     /// A member that is to be asked out of turn whether it still lacks another, before the two are joined.
     pub(crate) fn take_doubted(&mut self, now: Instant) -> Option<String> {
-        let is_free = |it: &Lacking| it.asked_at.is_none_or(|at| now.since(at) >= PATIENCE);
+        let is_free = |it: &Lacking| it.asked_at.is_none_or(|at| now.since(at) >= ANSWERS_WITHIN);
         let mut due = self.pairs.iter_mut().filter(|(_, it)| it.tries.due <= now && is_free(it));
         due.find_map(|(pair, lacking)| {
             let number = lacking.said_at.iter().position(|at| at.is_none_or(|at| at < lacking.tries.due))?;
@@ -129,9 +129,9 @@ impl Tries {
 }
 
 /// Two members, whoever of them was asked.
-pub(super) fn pair(mut members: [&str; 2]) -> Pair {
+pub(super) fn pair(mut members: [&str; 2]) -> [&str; 2] {
     members.sort_unstable();
-    members.map(str::to_owned)
+    members
 }
 
 /// So many pairs are kept in mind.
@@ -142,7 +142,7 @@ const TURN: Duration = Duration::from_secs(30);
 const MOST_BEFORE: usize = 4;
 
 /// So long an answer is waited for, until the member is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What was said is forgotten after so long.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use fastrand::Rng;
 
+use super::joints::pair;
 use super::{PATIENCE, Pair};
 use crate::config::Relay;
 use crate::id::ConnectionId;
@@ -158,24 +159,22 @@ impl Middle {
     /// The pairs that are joined though they know nothing of circuits, by some of their connections at least.
     pub(crate) fn joined(&self) -> BTreeSet<Pair> {
         let joints = self.circuits.values().filter(|passage| passage.seat.is_some());
-        joints
-            .map(|passage| pair(passage.ends.each_ref().map(|end| &*end.server)).map(str::to_owned))
-            .collect()
+        joints.map(|passage| passage.pair().map(str::to_owned)).collect()
     }
 
     /// Which connections of such a pair pass, or are about to.
     pub(crate) fn seats_of(&self, members: [&str; 2]) -> BTreeSet<&Seat> {
-        let is_of_pair = |it: &&Passage| pair(it.ends.each_ref().map(|end| &*end.server)) == pair(members);
+        let is_of_pair = |it: &&Passage| it.pair() == pair(members);
         self.circuits.values().filter(is_of_pair).filter_map(|passage| passage.seat.as_ref()).collect()
     }
 
     /// How many circuits each pair has, and for how many there is to be room.
     fn kept_by_pair(&self) -> BTreeMap<[&str; 2], [usize; 2]> {
         let mut pairs = BTreeMap::<_, [usize; 2]>::new();
-        for Passage { ends, needed, .. } in self.circuits.values() {
-            let [count, room] = pairs.entry(pair(ends.each_ref().map(|end| &*end.server))).or_default();
+        for passage in self.circuits.values() {
+            let [count, room] = pairs.entry(passage.pair()).or_default();
             *count += 1;
-            *room = (*room).max(*needed).max(*count);
+            *room = (*room).max(passage.needed).max(*count);
         }
         pairs
     }
@@ -209,15 +208,18 @@ impl Middle {
 
     /// What whoever is at the other end of a connection is told.
     pub(crate) fn role(&self, connection: ConnectionId) -> Option<&Role> {
-        let (circuit, number) = self.connections.get(&connection)?;
-        Some(&self.circuits.get(circuit)?.ends[*number].role)
+        self.end_of(connection).map(|end| &end.role)
     }
 
     /// The server that this node speaks to on a connection in another's name, if it does.
     pub(crate) fn addressed(&self, connection: ConnectionId) -> Option<&str> {
-        let (circuit, number) = self.connections.get(&connection)?;
-        let end = &self.circuits.get(circuit)?.ends[*number];
+        let end = self.end_of(connection)?;
         matches!(end.role, Role::Addressed(_)).then_some(end.server.as_str())
+    }
+
+    fn end_of(&self, connection: ConnectionId) -> Option<&End> {
+        let (circuit, number) = self.connections.get(&connection)?;
+        Some(&self.circuits.get(circuit)?.ends[*number])
     }
 
     /// A connection ended. Returns the other of its circuit, which ends, too.
@@ -282,10 +284,11 @@ impl Refused {
 /// So many circuits of one member may be on their way.
 pub(super) const MAX_UNFINISHED: usize = 16;
 
-/// Two servers, whoever of them asked.
-fn pair(mut ends: [&str; 2]) -> [&str; 2] {
-    ends.sort_unstable();
-    ends
+impl Passage {
+    /// The servers at its ends, whoever of them asked.
+    fn pair(&self) -> [&str; 2] {
+        pair(self.ends.each_ref().map(|end| &*end.server))
+    }
 }
 
 impl fmt::Display for Refused {

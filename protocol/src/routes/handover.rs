@@ -21,7 +21,7 @@ impl Routes {
     }
 
     /// What is to be shown to the peer of a circuit by who takes its place.
-    pub(super) fn token_for(&self, circuit: ConnectionId) -> Option<String> {
+    pub(crate) fn token_for(&self, circuit: ConnectionId) -> Option<String> {
         self.detour(circuit)?.peer_token.clone()
     }
 

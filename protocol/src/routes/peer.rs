@@ -79,13 +79,8 @@ impl PeerRoutes {
         if self.holder(seat).is_some() {
             return false;
         }
-        match seat {
-            Seat::Slot(slot) => match self.pooled.get_mut(*slot) {
-                Some(place) => *place = Some(connection),
-                None => return false,
-            },
-            Seat::Sole => self.sole = Some(connection),
-            Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
+        if !self.put(seat, connection) {
+            return false;
         }
         if !is_direct {
             self.relayed.insert(seat.clone());
@@ -103,20 +98,28 @@ impl PeerRoutes {
         self.says_url = url.cloned();
     }
 
-    /// Gives a seat that is taken to another connection, which goes on for the one that has it. Never in vain.
+    /// Gives a seat that is taken to another connection, which goes on for the one that has it.
     pub(super) fn pass_seat(
         &mut self,
         seat: &Seat,
         connection: ConnectionId,
         newcomer: &Newcomer<'_>,
     ) -> bool {
+        self.relayed.remove(seat);
+        self.says_url.clone_from(&newcomer.url);
+        self.put(seat, connection)
+    }
+
+    /// Notes who sits on a seat from now on; false if there is no such slot.
+    fn put(&mut self, seat: &Seat, connection: ConnectionId) -> bool {
         match seat {
-            Seat::Slot(slot) => self.pooled.get_mut(*slot).into_iter().for_each(|it| *it = Some(connection)),
+            Seat::Slot(slot) => match self.pooled.get_mut(*slot) {
+                Some(place) => *place = Some(connection),
+                None => return false,
+            },
             Seat::Sole => self.sole = Some(connection),
             Seat::Dedicated(account) => drop(self.dedicated.insert(account.clone(), connection)),
         }
-        self.relayed.remove(seat);
-        self.says_url.clone_from(&newcomer.url);
         true
     }
 

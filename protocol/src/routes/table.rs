@@ -585,6 +585,11 @@ impl Routes {
         account.map_or_else(|| peer.gossip_carrier(), |account| peer.dedicated(account))
     }
 
+    /// The connection that gossip about servers goes over with a peer, if that passes through no third.
+    pub(crate) fn direct_carrier(&self, peer: &str) -> Option<ConnectionId> {
+        self.carrier(peer, None).filter(|carrier| self.detour(*carrier).is_none())
+    }
+
     /// Those of all peers that gossip about servers goes over.
     pub(crate) fn carriers(&self) -> impl Iterator<Item = (&str, ConnectionId)> {
         self.peers.iter().filter_map(|(id, peer)| Some((id.as_str(), peer.gossip_carrier()?)))
